@@ -1,0 +1,134 @@
+"""Images: reading, cutting out, resizing, and the one place where they become tensors.
+
+Outside a network an image is `uint8`, RGB, height x width x 3. Inside it is a torch tensor, N x 3 x H x W,
+float in [0, 1]. `to_tensor` and `to_images` are the only functions that cross that line.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image as PILImage
+
+from .boxes import check_box
+from .errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["check_image", "crop", "read_image", "resize", "to_images", "to_tensor", "write_png"]
+
+Image = NDArray[np.uint8]
+
+
+def read_image(path: str | Path) -> Image:
+    """Read an image file as RGB.
+
+    Args:
+        path: A file of any format that Pillow reads.
+
+    Returns:
+        `uint8[H, W, 3]`.
+
+    Raises:
+        InputError: If the file is missing, is no image, or is cut short.
+    """
+    try:
+        with PILImage.open(path) as image:
+            return np.array(image.convert("RGB"))
+    except FileNotFoundError:
+        raise InputError(f"The image '{path}' does not exist.") from None
+    except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise InputError(f"The image '{path}' cannot be read ({reason}); replace the file.") from None
+
+
+def write_png(path: str | Path, image: Image) -> None:
+    """Write an RGB image as PNG, which keeps every pixel."""
+    PILImage.fromarray(image).save(path, format="PNG")
+
+
+def check_image(image: object, what: str) -> Image:
+    """Return the array if it is an image in this project's convention.
+
+    Raises:
+        InputError: If it is not `uint8[H, W, 3]` with at least one pixel.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        found = f"{image.dtype}{list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise InputError(f"{what} is {found}; it must be an RGB array uint8[height, width, 3].")
+    if 0 in image.shape:
+        raise InputError(f"{what} is empty ({image.shape[1]} x {image.shape[0]} pixels).")
+    return image
+
+
+def resize(image: Image, width: int, height: int) -> Image:
+    """Resize; by area where it shrinks, so that nothing aliases, else bilinear."""
+    shrinks = width < image.shape[1] or height < image.shape[0]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method), dtype=np.uint8)
+
+
+def crop(image: Image, box: ArrayLike, size: int | None = None) -> Image:
+    """Cut a box out of an image; what lies beyond the border repeats the border's pixels.
+
+    The box's edges are rounded to whole pixels (halves up); the crop has at least one pixel.
+
+    Args:
+        image: `uint8[H, W, 3]`.
+        box: `(x, y, w, h)`; it may reach beyond the image, as long as it overlaps it.
+        size: Resize the crop to `size` x `size`, not keeping its aspect ratio, as the paper does (4.1.2,
+            4.2.1). `None` keeps the pixels as they are.
+
+    Returns:
+        `uint8[h, w, 3]` or `uint8[size, size, 3]`, its own memory.
+
+    Raises:
+        InputError: If the box has no area or lies outside the image.
+
+    >>> frame = np.zeros((4, 4, 3), np.uint8)
+    >>> frame[1, 2] = 255
+    >>> crop(frame, (2, 1, 1, 1)).tolist()
+    [[[255, 255, 255]]]
+    >>> crop(frame, (-2, 0, 4, 4)).shape
+    (4, 4, 3)
+    """
+    height, width = image.shape[:2]
+    x, y, w, h = check_box(box, width, height, "The box to cut out")
+    left, top = math.floor(x + 0.5), math.floor(y + 0.5)
+    right, bottom = max(left + 1, math.floor(x + w + 0.5)), max(top + 1, math.floor(y + h + 0.5))
+    columns = np.clip(np.arange(left, right), 0, width - 1)
+    rows = np.clip(np.arange(top, bottom), 0, height - 1)
+    if columns[0] == left and columns[-1] == right - 1 and rows[0] == top and rows[-1] == bottom - 1:
+        patch = image[top:bottom, left:right].copy()
+    else:
+        patch = image[rows[:, None], columns[None, :]]
+    return patch if size is None else resize(patch, size, size)
+
+
+def to_tensor(images: NDArray[np.uint8], device: str | torch.device = "cpu") -> torch.Tensor:
+    """Take images into a network.
+
+    Args:
+        images: `uint8[N, H, W, 3]`, or one image `uint8[H, W, 3]`.
+        device: Where the tensor goes.
+
+    Returns:
+        `float32[N, 3, H, W]` in [0, 1].
+    """
+    import torch
+
+    batch = images[None] if images.ndim == 3 else images
+    tensor = torch.from_numpy(np.ascontiguousarray(batch)).to(device)
+    return tensor.permute(0, 3, 1, 2).contiguous().float().div_(255.0)
+
+
+def to_images(tensor: torch.Tensor) -> NDArray[np.uint8]:
+    """Take a batch out of a network: `[N, 3, H, W]` in [0, 1] to `uint8[N, H, W, 3]`."""
+    scaled = tensor.detach().float().clamp(0.0, 1.0).mul(255.0).round()
+    return scaled.byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -1,0 +1,58 @@
+"""Boxes around a target, labelled by how much of it they hold: SINT's training candidates."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .boxes import iou
+
+__all__ = ["NEGATIVE_IOU", "POSITIVE_IOU", "labelled_boxes", "radius_boxes"]
+
+POSITIVE_IOU = 0.7
+NEGATIVE_IOU = 0.5
+
+
+def radius_boxes(box: ArrayLike, radii: int = 10, angles: int = 16) -> NDArray[np.float64]:
+    """Shift a box over rings around it, its size kept (SINT's radius sampling).
+
+    Args:
+        box: `(x, y, w, h)`.
+        radii: How many rings; the widest has the radius `max(w, h)`.
+        angles: How many boxes a ring.
+
+    Returns:
+        `[1 + radii * angles, 4]`, the unshifted box first.
+
+    >>> radius_boxes([10, 10, 4, 4], radii=1, angles=4).round().tolist()[1:3]
+    [[14.0, 10.0, 4.0, 4.0], [10.0, 14.0, 4.0, 4.0]]
+    """
+    x, y, w, h = np.asarray(box, dtype=np.float64)
+    radius = max(w, h) * np.arange(1, radii + 1)[:, None] / radii
+    angle = 2 * np.pi * np.arange(angles)[None, :] / angles
+    dx, dy = (radius * np.cos(angle)).ravel(), (radius * np.sin(angle)).ravel()
+    shifted = np.stack([x + dx, y + dy, np.full_like(dx, w), np.full_like(dx, h)], axis=1)
+    return np.concatenate([[[x, y, w, h]], shifted])
+
+
+def labelled_boxes(box: ArrayLike, width: int, height: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Candidates around a target that lie inside the image, with SINT's labels.
+
+    A candidate is positive above an IoU of 0.7 with the target and negative below 0.5; the rest is dropped.
+
+    Args:
+        box: The target, `(x, y, w, h)`.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+
+    Returns:
+        Boxes `[N, 4]` and labels `bool[N]`; the target itself is not among them.
+    """
+    candidates = radius_boxes(box)[1:]
+    inside = (candidates[:, :2] >= 0).all(1) & (
+        candidates[:, :2] + candidates[:, 2:] <= np.array([width, height])
+    ).all(1)
+    candidates = candidates[inside]
+    overlap = iou(candidates, box)
+    kept = (overlap > POSITIVE_IOU) | (overlap < NEGATIVE_IOU)
+    return candidates[kept], overlap[kept] > POSITIVE_IOU

@@ -1,0 +1,463 @@
+"""Opening what a person has: a benchmark's folder, a folder of images, or a video file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .boxes import hull, parse_box
+from .errors import InputError
+from .following import follow
+from .sequences import (
+    Frames,
+    ImageFiles,
+    SelectedFrames,
+    Sequence,
+    VideoFile,
+    check_boxes,
+)
+
+__all__ = ["FORMATS", "list_sequences", "open_sequence"]
+
+FORMATS = ("auto", "otb", "vot", "got10k", "images", "video")
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+VIDEO_SUFFIXES = frozenset(
+    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts"}
+    | {".webm", ".wmv"}
+)
+
+OTB_FRAMES: dict[str, tuple[int, int | None]] = {
+    "BlurCar1": (247, None),
+    "BlurCar3": (3, None),
+    "BlurCar4": (18, None),
+    "David": (300, 770),
+    "Diving": (1, 215),
+    "Football1": (1, 74),
+    "Freeman3": (1, 460),
+    "Freeman4": (1, 283),
+    "Tiger1": (6, None),
+}
+"""First and last frame number that OTB annotates, where its folder holds more frames than that."""
+
+OCCLUDED_VISIBILITY = 0.5
+"""VOT tags a frame as occluded without saying how much; this stands for "partly"."""
+
+Boxes = NDArray[np.float64]
+
+
+def open_sequence(
+    path: str | Path,
+    box: str | Path | ArrayLike | None = None,
+    format: str = "auto",
+    *,
+    target: int | None = None,
+    max_frames: int | None = None,
+    progress: bool = True,
+) -> Sequence:
+    """Open a video and the boxes of its target.
+
+    The formats:
+
+    - `otb`: `img/` and `groundtruth_rect.txt` (or `groundtruth_rect.N.txt`, one for each target), 1-based.
+      A row of zeros says that the target is absent. Where there are more frames than boxes, OTB's own frame
+      ranges are applied to the numbers in the file names.
+    - `vot`: `groundtruth.txt` with rectangles or four-cornered polygons, 0-based; a polygon becomes its
+      min/max hull; a row of NaN says that the target is absent. The frames lie in the folder or in `color/`.
+      A frame tagged in `occlusion.tag` or `occlusion.label` gets the visibility 0.5.
+    - `got10k`: as `vot` with rectangles, but 1-based, and with `absence.label` (1: visibility 0) and
+      `cover.label` (0 to 8: visibility in eighths).
+    - `images`: a folder of image files (or its `img/` or `color/`), ordered by the numbers in their names.
+    - `video`: any file that OpenCV decodes.
+
+    `images` and `video` need `box`. Where `box` is given for a folder that also has an annotation, the
+    annotation is not read.
+
+    Args:
+        path: A folder or a video file.
+        box: The target, 0-based `x,y,w,h` in pixels: four numbers or the text `"x,y,w,h"` for the first frame
+            only, or an array `[T, 4]`, or a text file with one `x,y,w,h` a line (as this project writes them;
+            a line of zeros says that the target is absent). With the first frame's box only, OpenCV's MIL
+            tracker finds the others, and frames in which it loses the target get the visibility 0.
+        format: One of `FORMATS`; `auto` looks at what is there.
+        target: Which of an OTB video's targets, 1 or 2; the first that is annotated by default.
+        max_frames: Keep at most this many frames: evenly spaced ones where the boxes are known; the first
+            ones where the target must be followed, which needs every frame. `None` keeps all.
+        progress: Show a progress bar while the target is followed.
+
+    Returns:
+        The sequence, named after the folder or the file (`Jogging-2` for the second target of `Jogging`).
+
+    Raises:
+        InputError: If anything about it cannot be used; the message says what and where.
+    """
+    path = Path(path)
+    if format not in FORMATS:
+        raise InputError(f"The format '{format}' is unknown; known are {', '.join(FORMATS)}.")
+    if not path.exists():
+        raise InputError(f"'{path}' does not exist; give a folder of frames or a video file.")
+    if max_frames is not None and max_frames < 1:
+        raise InputError(f"max_frames is {max_frames}; it must be at least 1.")
+    if format == "auto":
+        format = _detect(path, annotated=box is None)
+    if format == "video" and path.is_dir():
+        raise InputError(f"'{path}' is a folder; give a video file.")
+    if format != "video" and not path.is_dir():
+        raise InputError(f"'{path}' is a file; the format '{format}' needs a folder.")
+    if target is not None and format != "otb":
+        raise InputError(
+            f"Only an OTB folder has numbered targets; '{path}' is read as '{format}', leave target out."
+        )
+
+    if format in _ANNOTATED and box is None:
+        source = _ANNOTATED[format](path, target)
+    elif box is None:
+        raise InputError(f"'{path}' has no annotation; give the target's box in the first frame as x,y,w,h.")
+    else:
+        frames = VideoFile(path) if format == "video" else ImageFiles(_find_images(path))
+        source = _given(frames, path, box)
+
+    if len(source.boxes) == 1 and len(source.frames) > 1:
+        if box is None:
+            raise source.count_error()
+        return _followed(source, path, max_frames, progress)
+    if len(source.boxes) != len(source.frames):
+        raise source.count_error()
+    check_boxes(source.boxes, source.visibility, source.frames[0], source.describe)
+    whole = Sequence(
+        name=source.name,
+        frames=source.frames,
+        boxes=source.boxes,
+        visibility=source.visibility,
+        origin=str(path),
+        box_source="annotation",
+    )
+    return whole if max_frames is None else whole.limit(max_frames)
+
+
+def list_sequences(folder: str | Path) -> list[Path]:
+    """Return the annotated sequences among a folder's subfolders, sorted by name.
+
+    Args:
+        folder: A benchmark's folder; a subfolder counts if `open_sequence` finds an annotation in it.
+
+    Raises:
+        InputError: If the folder does not exist.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"The folder '{folder}' does not exist.")
+    return sorted(child for child in folder.iterdir() if child.is_dir() and _annotation_format(child))
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a reader found, before the counts and the boxes are checked."""
+
+    name: str
+    frames: Frames
+    boxes: Boxes
+    visibility: NDArray[np.float64]
+    describe: Callable[[int], str]
+    what: str
+    where: str
+
+    def count_error(self) -> InputError:
+        rows, frames = len(self.boxes), len(self.frames)
+        return InputError(
+            f"{self.what} has {rows} box{'es' if rows != 1 else ''} but {self.where} has {frames} "
+            f"frame{'s' if frames != 1 else ''}; give one box a frame, or the first frame's box only."
+        )
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The numbers of a text file, and the line that each row came from."""
+
+    path: Path
+    rows: list[list[float]]
+    lines: list[int]
+
+    def boxes(self) -> Boxes:
+        return np.array([row if len(row) == 4 else hull(row) for row in self.rows], dtype=np.float64).reshape(
+            -1, 4
+        )
+
+    def describe(self, t: int) -> str:
+        return f"Line {self.lines[t]} of '{self.path}'"
+
+
+def _detect(path: Path, annotated: bool) -> str:
+    if path.is_file():
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            return "video"
+        raise InputError(f"'{path}' is neither a folder nor a video file; if it is a video, say format=video.")
+    found = _annotation_format(path) if annotated else None
+    if found:
+        return found
+    if _image_folder(path) is None:
+        inner = list_sequences(path)
+        remedy = (
+            f"give one of its {len(inner)} sequences, such as '{inner[0]}'" if inner else "give a folder of frames"
+        )
+        raise InputError(f"The folder '{path}' holds no images; {remedy}.")
+    if annotated:
+        raise InputError(
+            f"The folder '{path}' has no annotation file "
+            "(groundtruth_rect.txt beside img/, or groundtruth.txt); add it, "
+            "or give the target's box in the first frame as x,y,w,h."
+        )
+    return "images"
+
+
+def _annotation_format(folder: Path) -> str | None:
+    if (folder / "img").is_dir() and _rect_files(folder):
+        return "otb"
+    if (folder / "groundtruth.txt").is_file():
+        told = ("absence.label", "cover.label", "meta_info.ini")
+        return "got10k" if any((folder / name).is_file() for name in told) else "vot"
+    return None
+
+
+def _read_otb(folder: Path, target: int | None) -> _Source:
+    files = _rect_files(folder)
+    if not files:
+        raise InputError(f"The folder '{folder}' has no groundtruth_rect.txt; add it, or give the box.")
+    if target is None:
+        number = next((key for key, file in files.items() if file.read_bytes().strip()), min(files))
+    elif target in files:
+        number = target
+    else:
+        raise InputError(f"'{folder}' has no target {target}; it has {', '.join(map(str, files))}.")
+    table = _read_table(files[number], (4,))
+    boxes = _zero_based(table.boxes())
+    paths = _images_in(folder / "img")
+    if not paths:
+        raise InputError(f"The folder '{folder / 'img'}' holds no images; put the frames there.")
+    if len(paths) > len(boxes) and folder.resolve().name in OTB_FRAMES:
+        first, last = OTB_FRAMES[folder.resolve().name]
+        paths = [file for file in paths if first <= _number(file) and (last is None or _number(file) <= last)]
+    name = folder.resolve().name
+    return _Source(
+        name=name if files[number].name == "groundtruth_rect.txt" else f"{name}-{number}",
+        frames=ImageFiles(paths),
+        boxes=boxes,
+        visibility=_seen(boxes),
+        describe=table.describe,
+        what=f"'{table.path}'",
+        where=f"'{folder / 'img'}'",
+    )
+
+
+def _read_vot(folder: Path, target: int | None) -> _Source:
+    table = _read_table(_groundtruth(folder), (4, 8), nan_is_absent=True)
+    boxes = table.boxes()
+    visibility = _seen(boxes)
+    for name in ("occlusion.tag", "occlusion.label"):
+        if (folder / name).is_file():
+            tagged = _read_labels(folder / name, len(boxes), 1) > 0
+            visibility = np.minimum(visibility, np.where(tagged, OCCLUDED_VISIBILITY, 1.0))
+            break
+    return _in_folder(folder, table, boxes, visibility)
+
+
+def _read_got10k(folder: Path, target: int | None) -> _Source:
+    table = _read_table(_groundtruth(folder), (4,))
+    boxes = _zero_based(table.boxes())
+    visibility = _seen(boxes)
+    if (folder / "cover.label").is_file():
+        visibility = visibility * _read_labels(folder / "cover.label", len(boxes), 8) / 8
+    if (folder / "absence.label").is_file():
+        visibility = np.where(_read_labels(folder / "absence.label", len(boxes), 1) > 0, 0.0, visibility)
+    return _in_folder(folder, table, boxes, visibility)
+
+
+_ANNOTATED: dict[str, Callable[[Path, int | None], _Source]] = {
+    "otb": _read_otb,
+    "vot": _read_vot,
+    "got10k": _read_got10k,
+}
+
+
+def _in_folder(folder: Path, table: _Table, boxes: Boxes, visibility: NDArray[np.float64]) -> _Source:
+    return _Source(
+        name=folder.resolve().name,
+        frames=ImageFiles(_find_images(folder)),
+        boxes=boxes,
+        visibility=visibility,
+        describe=table.describe,
+        what=f"'{table.path}'",
+        where=f"'{folder}'",
+    )
+
+
+def _given(frames: Frames, path: Path, box: str | Path | ArrayLike) -> _Source:
+    """Boxes that the caller gave, for one frame or for all."""
+    what = "The box of the first frame"
+    describe: Callable[[int], str]
+    if isinstance(box, Path) or (isinstance(box, str) and Path(box).is_file()):
+        if not Path(box).is_file():
+            raise InputError(f"The file of boxes '{box}' does not exist.")
+        table = _read_table(Path(box), (4,))
+        boxes, describe, what = table.boxes(), table.describe, f"'{box}'"
+    elif isinstance(box, str):
+        if "," not in box:
+            raise InputError(f"'{box}' is neither a box x,y,w,h nor a file of boxes that exists.")
+        boxes = parse_box(box)[None]
+
+        def describe(t: int) -> str:
+            return f"The box '{box}'"
+    else:
+        boxes, what = _as_boxes(box), "The array of boxes"
+
+        def describe(t: int) -> str:
+            return "The box of the first frame" if len(boxes) == 1 else f"Row {t} of the boxes"
+
+    return _Source(
+        name=path.resolve().stem if path.is_file() else path.resolve().name,
+        frames=frames,
+        boxes=boxes,
+        visibility=_seen(boxes),
+        describe=describe,
+        what=what,
+        where=f"'{path}'",
+    )
+
+
+def _followed(source: _Source, path: Path, max_frames: int | None, progress: bool) -> Sequence:
+    """The sequence of which only the first box is known."""
+    check_boxes(source.boxes, np.ones(1), source.frames[0], source.describe)
+    frames = source.frames
+    if max_frames is not None and max_frames < len(frames):
+        frames = SelectedFrames(frames, range(max_frames))
+    boxes = follow(frames, source.boxes[0], progress)
+    return Sequence(
+        name=source.name,
+        frames=frames,
+        boxes=boxes,
+        visibility=_seen(boxes),
+        origin=str(path),
+        box_source="tracked" if len(frames) > 1 else "annotation",
+    )
+
+
+def _as_boxes(box: ArrayLike) -> Boxes:
+    try:
+        boxes = np.asarray(box, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError("The box holds something that is not a number; give x,y,w,h in pixels.") from None
+    if boxes.shape == (4,):
+        boxes = boxes[None]
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) == 0:
+        raise InputError(f"The boxes are an array {list(boxes.shape)}; give x,y,w,h, or an array [frames, 4].")
+    return boxes
+
+
+def _seen(boxes: Boxes) -> NDArray[np.float64]:
+    """Visibility by the rule that all formats share: a row of zeros is an absent target."""
+    return (boxes != 0).any(axis=1).astype(np.float64)
+
+
+def _zero_based(boxes: Boxes) -> Boxes:
+    """Convert 1-based boxes; rows of zeros stay what they are."""
+    return boxes - _seen(boxes)[:, None] * [1.0, 1.0, 0.0, 0.0]
+
+
+def _read_table(path: Path, widths: tuple[int, ...], nan_is_absent: bool = False) -> _Table:
+    """Read rows of numbers parted by commas, semicolons, tabs or spaces; empty lines are passed over."""
+    rows, lines = [], []
+    for number, line in enumerate(_read_text(path).splitlines(), start=1):
+        parts = [part for part in re.split(r"[,;\s]+", line) if part]
+        if not parts:
+            continue
+        where = f"Line {number} of '{path}'"
+        try:
+            row = [float(part) for part in parts]
+        except ValueError:
+            raise InputError(f"{where} holds something that is not a number: '{line.strip()[:60]}'.") from None
+        if len(row) not in widths:
+            wanted = " or ".join(map(str, widths))
+            raise InputError(f"{where} has {len(row)} numbers; it must have {wanted}.")
+        if nan_is_absent and np.isnan(row).all():
+            row = [0.0] * 4
+        if not np.isfinite(row).all():
+            raise InputError(f"{where} holds a number that is not finite: '{line.strip()[:60]}'; correct it.")
+        rows.append(row)
+        lines.append(number)
+    if not rows:
+        raise InputError(f"The file of boxes '{path}' is empty; write one box a line.")
+    return _Table(path, rows, lines)
+
+
+def _read_labels(path: Path, count: int, highest: int) -> NDArray[np.float64]:
+    """Read one whole number a frame, from 0 to `highest`."""
+    parts = _read_text(path).replace(",", " ").split()
+    if len(parts) != count:
+        raise InputError(f"'{path}' has {len(parts)} labels but there are {count} boxes; give one a frame.")
+    allowed = [str(value) for value in range(highest + 1)]
+    for number, part in enumerate(parts, start=1):
+        if part not in allowed:
+            raise InputError(
+                f"Label {number} of '{path}' is '{part[:20]}'; it must be a whole number, 0 to {highest}."
+            )
+    return np.array(parts, dtype=np.float64)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise InputError(f"The file '{path}' cannot be read ({error.strerror}); check it.") from None
+
+
+def _groundtruth(folder: Path) -> Path:
+    path = folder / "groundtruth.txt"
+    if not path.is_file():
+        raise InputError(f"The folder '{folder}' has no groundtruth.txt; add it, or give the box.")
+    return path
+
+
+def _rect_files(folder: Path) -> dict[int, Path]:
+    """The annotation of each target of an OTB folder, by the number of the target."""
+    found = {}
+    for file in folder.glob("groundtruth_rect*.txt"):
+        match = re.fullmatch(r"groundtruth_rect(?:\.(\d+))?\.txt", file.name)
+        if match:
+            found[int(match[1] or 1)] = file
+    return dict(sorted(found.items()))
+
+
+def _find_images(folder: Path) -> list[Path]:
+    place = _image_folder(folder)
+    if place is None:
+        raise InputError(f"The folder '{folder}' holds no images; put the frames there.")
+    return _images_in(place)
+
+
+def _image_folder(folder: Path) -> Path | None:
+    places = (folder, folder / "color", folder / "img")
+    return next((place for place in places if _images_in(place)), None)
+
+
+def _images_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    files = (file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted((file for file in files if not file.name.startswith(".")), key=_natural)
+
+
+def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """Key that puts `frame10` behind `frame9`."""
+    parts = re.findall(r"\d+|\D+", path.stem)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], path.name
+
+
+def _number(path: Path) -> int:
+    """The last number in a file's name; -1 where it has none."""
+    digits = re.findall(r"\d+", path.stem)
+    return int(digits[-1]) if digits else -1

@@ -1,0 +1,141 @@
+"""How similar a candidate is to the exemplar: the matching function m of eq. 1."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .backbones import Backbone, Precision, load_backbone, resolve_device, resolve_precision, roi_pool
+
+__all__ = ["Scorer", "SintScorer", "load_scorer"]
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A batched matching function m(x, y) (eq. 1), split so that an exemplar is embedded once.
+
+    `embed` may be any function of one image, the identity included; `compare` scores pairs of embeddings.
+    Higher means more similar.
+    """
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square crops that it takes."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        ...
+
+    def embed(self, crops: Tensor) -> Tensor:
+        """`[N, 3, input_size, input_size]` in [0, 1] to `[N, ...]`."""
+        ...
+
+    def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        """Embeddings `[N, ...]` and `[N, ...]` to `float32[N]`."""
+        ...
+
+    def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        """Crops `[N, 3, S, S]` and `[N, 3, S, S]` to `float32[N]`."""
+        ...
+
+
+class SintScorer:
+    """SINT's matching function: the cosine of RoI-pooled convolutions and fc6.
+
+    Three vectors (two convolutions pooled to 7 x 7, and fc6 where the network has one) are each
+    L2-normalised, concatenated, and normalised again; the score is their inner product, in [-1, 1].
+    SINT's released deploy net leaves out the last normalisation; its scores are three times these.
+
+    Args:
+        backbone: The network; its `sint_layers` are compared.
+        precision: Arithmetic of the forward pass; embeddings and scores are float32.
+    """
+
+    def __init__(self, backbone: Backbone, precision: Precision = "auto") -> None:
+        """Hold the network."""
+        self.backbone = backbone
+        self.device = next(backbone.parameters()).device
+        self._dtype = resolve_precision(precision, self.device)
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square crops that it takes."""
+        return self.backbone.input_size
+
+    @torch.inference_mode()
+    def embed(self, crops: Tensor, boxes: Tensor | None = None) -> Tensor:
+        """Embed images, or regions of them.
+
+        Args:
+            crops: `[N, 3, H, W]` in [0, 1].
+            boxes: `[R, 5]`: the index of the image, then `x1, y1, x2, y2` in its pixels. `None` takes each
+                image whole.
+
+        Returns:
+            `float32[N or R, D]`, unit vectors.
+        """
+        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
+            return sint_embedding(self.backbone, crops.contiguous(memory_format=torch.channels_last), boxes)
+
+    def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        """Cosine of unit vectors `[N, D]` and `[N, D]`: `float32[N]` in [-1, 1]."""
+        return (exemplars * candidates).sum(dim=1)
+
+    def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        """Score pairs of crops `[N, 3, S, S]`: `float32[N]` in [-1, 1]."""
+        return self.compare(self.embed(exemplars), self.embed(candidates))
+
+
+def sint_embedding(backbone: Backbone, images: Tensor, boxes: Tensor | None = None) -> Tensor:
+    """SINT's descriptor f(x) of eq. 1, differentiable; see `SintScorer.embed` for the shapes."""
+    maps = backbone.maps(images, backbone.sint_layers)
+    pooled = [
+        roi_pool(maps[name], boxes, scale=maps[name].shape[-1] / images.shape[-1]) for name in backbone.sint_layers
+    ]
+    parts = [part.flatten(1) for part in pooled]
+    if backbone.fully_connected:
+        parts.append(backbone.stacked(pooled[-1], ["fc6"])["fc6"])
+    return join_parts(parts)
+
+
+def join_parts(parts: list[Tensor]) -> Tensor:
+    """L2-normalise each `[N, D_i]`, concatenate, normalise again: `float32[N, sum of D_i]`."""
+    unit = [functional.normalize(part.float()) for part in parts]
+    return torch.cat(unit, dim=1) / len(unit) ** 0.5
+
+
+@lru_cache(maxsize=4)
+def _cached_backbone(name: str, weights: str | None, device: str) -> Backbone:
+    return load_backbone(name, weights, device)
+
+
+def shared_backbone(name: str, weights: str | Path | None, device: str) -> Backbone:
+    """Like `load_backbone`, but one process loads each network once, so that environments share it."""
+    return _cached_backbone(name, None if weights is None else str(weights), str(resolve_device(device)))
+
+
+def load_scorer(
+    features: str = "slim",
+    weights: str | Path | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+) -> SintScorer:
+    """The SINT scorer over a network that this process loads once.
+
+    Args:
+        features: `slim` or `vgg16`.
+        weights: See `load_backbone`.
+        device: `auto`, `cpu`, `cuda`, `cuda:N`.
+        precision: `auto` takes bfloat16 where the hardware multiplies it natively.
+
+    Raises:
+        InputError: If one of them is unknown, missing or corrupt.
+    """
+    return SintScorer(shared_backbone(features, weights, device), precision)

@@ -1,0 +1,170 @@
+"""The fully connected layers: SINT's contrastive loss on pairs of boxes, the convolutions fixed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..backbones import GRID, Backbone, Slim, resolve_precision, roi_pool
+from ..images import crop, to_tensor
+from ..losses import contrastive_loss
+from ..pairs import labelled_boxes
+from ..scorers import join_parts
+from ..sequences import Sequence
+from .settings import BackboneTraining
+
+__all__ = ["matching_figures", "train_fully_connected"]
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Pooled maps of the boxes of one frame; the target's own box is row 0."""
+
+    parts: list[Tensor]
+    same: Tensor
+
+
+def _candidates(
+    backbone: Backbone, sequence: Sequence, t: int, count: int, rng: np.random.Generator
+) -> _Candidates | None:
+    image = sequence.frames[t]
+    boxes, same = labelled_boxes(sequence.boxes[t], image.shape[1], image.shape[0])
+    if len(boxes) < count - 1:
+        return None
+    chosen = rng.permutation(len(boxes))[: count - 1]
+    all_boxes = np.concatenate([sequence.boxes[t][None], boxes[chosen]])
+    device = next(backbone.parameters()).device
+    dtype = resolve_precision("auto", device)
+    crops = np.stack([crop(image, box, backbone.input_size) for box in all_boxes])
+    with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        maps = backbone.maps(
+            to_tensor(crops, device).contiguous(memory_format=torch.channels_last), backbone.sint_layers
+        )
+        parts = [roi_pool(maps[name]).flatten(1).half() for name in backbone.sint_layers]
+    labels = torch.from_numpy(np.concatenate([[True], same[chosen]])).to(device)
+    return _Candidates([part.clone() for part in parts], labels)
+
+
+def train_fully_connected(
+    slim: Slim, train: list[Sequence], held_out: list[Sequence], settings: BackboneTraining, progress: bool
+) -> list[dict[str, float]]:
+    """SINT's pairs: (target of frame m) x (boxes of frame n), and the other way round; keep the best step."""
+    rng = np.random.default_rng([settings.seed, 2])
+    torch.manual_seed(settings.seed)
+    table: list[list[_Candidates]] = []
+    for sequence in tqdm(train, desc="boxes", unit="video", disable=not progress):
+        found = [_candidates(slim, sequence, int(t), settings.boxes_per_frame, rng) for t in sequence.present]
+        table.append([frame for frame in found if frame is not None])
+    table = [frames for frames in table if len(frames) > 1]
+    layers = [slim.fc6, slim.fc7, slim.fc8]
+    for layer in layers:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        nn.init.zeros_(layer.bias)
+    parameters = [parameter for layer in layers for parameter in layer.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=settings.fc_learning_rate, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.fc_steps)
+
+    def loss_of(rows: list[_Candidates], columns: list[_Candidates]) -> Tensor:
+        same = torch.cat([frame.same for frame in columns])
+        conv4, conv5 = (torch.cat([frame.parts[i] for frame in columns]).float() for i in (0, 1))
+        anchor4, anchor5 = (
+            torch.cat(
+                [
+                    frame.parts[i][:1].expand(len(other.same), -1)
+                    for frame, other in zip(rows, columns, strict=True)
+                ]
+            )
+            for i in (0, 1)
+        )
+        stacks = [
+            slim.stacked(part.float().unflatten(1, (-1, GRID, GRID)), slim.fully_connected)
+            for part in (anchor5, conv5)
+        ]
+        first = join_parts([anchor4, anchor5, stacks[0]["fc6"]])
+        second = join_parts([conv4, conv5, stacks[1]["fc6"]])
+        loss = contrastive_loss(first, second, same)
+        for name in slim.fully_connected:
+            loss = loss + contrastive_loss(join_parts([stacks[0][name]]), join_parts([stacks[1][name]]), same)
+        return loss
+
+    curve: list[dict[str, float]] = []
+    best: tuple[float, dict[str, Tensor]] | None = None
+    bar = tqdm(range(settings.fc_steps), desc="contrastive", unit="step", disable=not progress)
+    running = 0.0
+    for step in bar:
+        rows, columns = [], []
+        for _ in range(settings.frame_pairs):
+            frames = table[rng.integers(len(table))]
+            m, n = rng.choice(len(frames), 2, replace=False)
+            rows += [frames[m], frames[n]]
+            columns += [frames[n], frames[m]]
+        loss = loss_of(rows, columns)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        running += loss.item()
+        if (step + 1) % max(1, settings.fc_steps // 10) == 0:
+            figures = matching_figures(slim, held_out)
+            every = max(1, settings.fc_steps // 10)
+            curve.append({"step": step + 1, "training_loss": running / every, **figures})
+            bar.set_postfix(loss=f"{running / every:.4f}", auc=f"{figures['pair_auc']:.4f}")
+            running = 0.0
+            if best is None or figures["pair_auc"] > best[0]:
+                state = {k: v.clone() for k, v in slim.state_dict().items() if k.startswith("fc")}
+                best = (figures["pair_auc"], state)
+    if best is not None:
+        slim.load_state_dict(best[1], strict=False)
+    return curve
+
+
+@torch.inference_mode()
+def matching_figures(
+    backbone: Backbone, sequences: list[Sequence], with_fc: bool = True, frames: int = 20, boxes: int = 48
+) -> dict[str, float]:
+    """How well a network's SINT score tells a target from what lies around it, on annotated sequences.
+
+    Args:
+        backbone: The network.
+        sequences: Annotated; the first frame's target is the exemplar.
+        with_fc: Whether fc6 is part of the descriptor.
+        frames: Frames a sequence, evenly spaced.
+        boxes: Candidates a frame, the target's own among them.
+
+    Returns:
+        `pair_auc`: the chance that a positive candidate (IoU > 0.7) scores above a negative one (< 0.5)
+        of the same frame; `top1`: share of frames whose best candidate is a positive. Means over sequences.
+    """
+    areas, hits = [], []
+    for sequence in sequences:
+        exemplar = _candidates(backbone, sequence, 0, 1, np.random.default_rng(0))
+        assert exemplar is not None
+        later = [int(t) for t in sequence.present[1:]]
+        picked = [later[i] for i in np.unique(np.linspace(0, len(later) - 1, frames).astype(int))]
+        area, hit = [], []
+        for t in picked:
+            found = _candidates(backbone, sequence, t, boxes, np.random.default_rng([1, t]))
+            if found is None or bool(found.same.all()):
+                continue
+            scores = (
+                _descriptor(backbone, found.parts, with_fc) @ _descriptor(backbone, exemplar.parts, with_fc)[0]
+            )
+            positive, negative = scores[found.same], scores[~found.same]
+            area.append((positive[:, None] > negative[None, :]).float().mean().item())
+            hit.append(float(found.same[scores.argmax()]))
+        if area:
+            areas.append(np.mean(area))
+            hits.append(np.mean(hit))
+    return {"pair_auc": round(float(np.mean(areas)), 4), "top1": round(float(np.mean(hits)), 4)}
+
+
+def _descriptor(backbone: Backbone, parts: list[Tensor], with_fc: bool) -> Tensor:
+    parts = [part.float() for part in parts]
+    if with_fc and backbone.fully_connected:
+        grid = parts[-1].unflatten(1, (-1, GRID, GRID))
+        parts = [*parts, backbone.stacked(grid, ["fc6"])["fc6"]]
+    return join_parts(parts)

@@ -1,0 +1,38 @@
+"""Settings of the slim net's training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["BackboneTraining"]
+
+
+@dataclass(frozen=True)
+class BackboneTraining:
+    """Settings of `train_backbone`.
+
+    Attributes:
+        validation: Names of the sequences that nothing is trained on.
+        rounds: How many times the six kinds of crops are cut out of every frame.
+        epochs: Passes over the crops that the convolutions learn from.
+        batch_size: Crops a step.
+        learning_rate: AdamW's peak rate for the convolutions.
+        similarity_weight: Weight of the similarity loss beside the regression.
+        boxes_per_frame: Boxes a frame for the contrastive loss, the target's own among them.
+        fc_steps: Steps of the contrastive loss.
+        fc_learning_rate: Adam's peak rate for the fully connected layers.
+        frame_pairs: Pairs of frames a contrastive step.
+        seed: Of everything that is drawn.
+    """
+
+    validation: tuple[str, ...] = ("fernando", "hand2", "sunshade")
+    rounds: int = 1
+    epochs: int = 30
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    similarity_weight: float = 10.0
+    boxes_per_frame: int = 24
+    fc_steps: int = 2000
+    fc_learning_rate: float = 3e-4
+    frame_pairs: int = 8
+    seed: int = 0

@@ -1,0 +1,96 @@
+"""The training from a folder of sequences to weights and a card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from ..backbones import Slim, load_backbone
+from ..errors import InputError
+from ..files import replacing_file
+from ..readers import list_sequences, open_sequence
+from .contrastive import matching_figures, train_fully_connected
+from .distillation import distil, teacher_maps
+from .settings import BackboneTraining
+
+__all__ = ["train_backbone"]
+
+
+def train_backbone(
+    data: str | Path,
+    teacher: str | Path,
+    out: str | Path,
+    settings: BackboneTraining | None = None,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> dict[str, object]:
+    """Train the slim net; a run that was cut off goes on where it stood.
+
+    Args:
+        data: A folder of annotated sequences.
+        teacher: VGG-16's weights (`load_backbone`).
+        out: Receives `slim.safetensors`, its card `slim.json`, and the folder `work/` with what a cut-off run
+            resumes from (about 140 kB a crop).
+        settings: See `BackboneTraining`.
+        device: Where it runs.
+        progress: Whether to show progress bars.
+
+    Returns:
+        The card: what it was trained on, and its figures on the validation sequences beside the teacher's.
+
+    Raises:
+        InputError: If there are no sequences, or a validation sequence is not among them.
+    """
+    settings = settings or BackboneTraining()
+    names = [path.name for path in list_sequences(Path(data))]
+    if missing := set(settings.validation) - set(names):
+        raise InputError(f"The validation sequence '{sorted(missing)[0]}' is not in '{data}'.")
+    if not set(names) - set(settings.validation):
+        raise InputError(f"'{data}' holds no sequence to train on beside those for validation.")
+    vgg = load_backbone("vgg16", teacher, device)
+    sequences = [open_sequence(Path(data) / name) for name in names]
+    train = [sequence for sequence in sequences if sequence.name not in settings.validation]
+    held_out = [sequence for sequence in sequences if sequence.name in settings.validation]
+
+    out = Path(out)
+    work = out / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    _same_settings(work / "settings.json", settings, names)
+    crops, knowledge = teacher_maps(train, vgg, work / "train", settings, progress)
+    slim = Slim().to(device).to(memory_format=torch.channels_last)
+    distil(slim, crops, knowledge, work / "convolutions.safetensors", settings, progress)
+    curve = train_fully_connected(slim, train, held_out, settings, progress)
+
+    card: dict[str, object] = {
+        "network": "slim: 5 convolutions, fc6, fc7, fc8; RGB in [0, 1], 112 x 112",
+        "parameters": sum(parameter.numel() for parameter in slim.parameters()),
+        "convolutions": "distilled from VGG-16's conv4_3 and conv5_3 (ImageNet)",
+        "fully_connected": "SINT's contrastive loss, margin 1, convolutions fixed",
+        "trained_on": [sequence.name for sequence in train],
+        "frames": sum(len(sequence) for sequence in train),
+        "validated_on": [sequence.name for sequence in held_out],
+        "settings": asdict(settings),
+        "validation": {
+            "slim": matching_figures(slim, held_out),
+            "slim_convolutions_alone": matching_figures(slim, held_out, with_fc=False),
+            "vgg16_convolutions": matching_figures(vgg, held_out, with_fc=False),
+            "contrastive_curve": curve,
+        },
+    }
+    half = {key: value.half().contiguous() for key, value in slim.state_dict().items()}
+    with replacing_file(out / "slim.safetensors") as temporary:
+        save_file(half, temporary)
+    with replacing_file(out / "slim.json") as temporary:
+        temporary.write_text(json.dumps(card, indent=1) + "\n")
+    return card
+
+
+def _same_settings(path: Path, settings: BackboneTraining, names: list[str]) -> None:
+    text = json.dumps({"settings": asdict(settings), "sequences": names}, indent=1)
+    if path.exists() and path.read_text() != text:
+        raise InputError(f"'{path.parent}' holds a run with other settings; give another --out or delete it.")
+    path.write_text(text)
