@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+import torch
+
+from vae import FitResult, TrainingConfig, TrainingState, VAEConfig, VAEError, fit, prior_grid
+from vae.images import Images
+
+SMALL = VAEConfig(image_size=16, hidden=16)
+
+
+def square_error(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return ((a.astype(float) - b.astype(float)) ** 2).reshape(len(a), -1).mean(1)
+
+
+def weights(result: FitResult) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in result.model.state_dict().items()}
+
+
+def test_four_images_are_learnt(crops: Images, fitted: FitResult) -> None:
+    mean_image = np.broadcast_to(crops.mean(0), crops.shape)
+    ours = square_error(fitted.model.reconstruct(crops), crops)
+    assert (ours < 0.2 * square_error(mean_image, crops)).all()
+    distances = [square_error(np.broadcast_to(r, crops.shape), crops) for r in fitted.model.reconstruct(crops)]
+    assert np.argmin(distances, axis=1).tolist() == [0, 1, 2, 3]
+
+
+def test_the_decodes_do_not_collapse(crops: Images, fitted: FitResult) -> None:
+    decodes = fitted.model.generate(prior_grid(6))
+    assert decodes.astype(float).var(0).mean() > 0.05 * crops.astype(float).var(0).mean()
+
+
+def test_the_history_holds_both_terms_and_falls(fitted: FitResult) -> None:
+    history = fitted.history
+    assert history.reconstruction.shape == history.kl.shape == (400,)
+    assert history.reconstruction.dtype == np.float64
+    assert (history.kl >= 0).all()
+    np.testing.assert_array_equal(history.loss, history.reconstruction + history.kl)
+    assert history.loss[-20:].mean() < 0.9 * history.loss[:20].mean()
+    chance = 16 * 16 * 3 * np.log(2)
+    assert history.reconstruction[0] == pytest.approx(chance, rel=0.2)
+
+
+def test_the_same_seed_gives_the_same_bytes(crops: Images) -> None:
+    def run(seed: int) -> FitResult:
+        return fit(crops, model_config=SMALL, training=TrainingConfig(epochs=10, seed=seed))
+
+    first = run(3)
+    torch.manual_seed(123)
+    torch.rand(7)
+    again, other = run(3), run(4)
+    assert weights(first) == weights(again)
+    np.testing.assert_array_equal(first.history.loss, again.history.loss)
+    assert weights(first) != weights(other)
+
+
+def test_the_global_generator_and_the_images_are_left_alone(crops: Images) -> None:
+    before, copy = torch.get_rng_state(), crops.copy()
+    fit(crops, model_config=SMALL, training=TrainingConfig(epochs=2))
+    assert torch.equal(before, torch.get_rng_state())
+    np.testing.assert_array_equal(crops, copy)
+
+
+def test_one_update_is_rmsprop_on_the_lower_bound(crops: Images) -> None:
+    """RMSprop's first step is lr * g / sqrt((1 - alpha) g^2), whatever the size of g."""
+    states: list[dict[str, torch.Tensor]] = []
+
+    def keep(state: TrainingState) -> bool:
+        states.append({name: tensor.clone() for name, tensor in state.model.state_dict().items()})
+        return False
+
+    recipe = TrainingConfig(epochs=1, learning_rate=1e-2, alpha=0.75)
+    fit(crops, model_config=SMALL, training=recipe, should_stop=keep)
+    bias = states[0]["output.bias"]
+    np.testing.assert_allclose(bias.abs(), 1e-2 / 0.5, rtol=1e-4)
+    brighter = crops.reshape(4, -1).mean(0) > 160
+    darker = crops.reshape(4, -1).mean(0) < 95
+    assert (bias[torch.from_numpy(darker)] < 0).all()
+    assert not brighter.any()
+
+
+def test_more_samples_train_too(crops: Images) -> None:
+    result = fit(crops, model_config=SMALL, training=TrainingConfig(epochs=30, samples=4))
+    assert result.history.loss[-1] < result.history.loss[0]
+
+
+def test_a_stop_ends_the_training_and_the_history(crops: Images) -> None:
+    seen: list[int] = []
+
+    def stop(state: TrainingState) -> bool:
+        seen.append(state.epoch)
+        assert len(state.history().kl) == state.epoch
+        return state.epoch == 3
+
+    result = fit(crops, model_config=SMALL, training=TrainingConfig(epochs=10), should_stop=stop)
+    assert seen == [1, 2, 3]
+    assert len(result.history.loss) == 3
+
+
+def test_the_bar_shows_both_terms(crops: Images, capsys: pytest.CaptureFixture[str]) -> None:
+    fit(crops, model_config=SMALL, training=TrainingConfig(epochs=2), progress=True)
+    bar = capsys.readouterr().err
+    assert "reconstruction=" in bar
+    assert "kl=" in bar
+
+
+def test_no_bar_unless_asked_for(crops: Images, capsys: pytest.CaptureFixture[str]) -> None:
+    fit(crops, model_config=SMALL, training=TrainingConfig(epochs=2))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_loss_that_is_not_finite_is_an_error(crops: Images) -> None:
+    with pytest.raises(VAEError, match="lower the learning rate"):
+        fit(crops, model_config=SMALL, training=TrainingConfig(epochs=50, learning_rate=1e30))
+
+
+def test_images_that_do_not_fit_the_model_are_refused(crops: Images) -> None:
+    with pytest.raises(VAEError, match=r"uint8\[N, 64, 64, 3\]"):
+        fit(crops)

@@ -1,0 +1,95 @@
+"""A model's files: `model.safetensors` for the weights, `config.json` for the shape."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from .config import VAEConfig
+from .errors import VAEError
+
+WEIGHTS_NAME = "model.safetensors"
+CONFIG_NAME = "config.json"
+
+
+def write_model(folder: str | os.PathLike[str], config: VAEConfig, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write both files, each under a temporary name first; the folder is made where it is missing.
+
+    Raises:
+        OSError: If the disk refuses.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(config.to_dict(), indent=2) + "\n"
+    _replace(folder / WEIGHTS_NAME, lambda path: save_file(cpu, path))
+    _replace(folder / CONFIG_NAME, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def read_config(folder: str | os.PathLike[str]) -> VAEConfig:
+    """Read the shape of the model in `folder`.
+
+    Raises:
+        VAEError: If the file is missing, is not JSON, or has an unknown name or a bad value.
+    """
+    path = Path(folder) / CONFIG_NAME
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise VAEError(f"There is no model in {folder}: {CONFIG_NAME} is missing.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise VAEError(f"{path} cannot be read as JSON: {_first_line(error)}.") from error
+    try:
+        return VAEConfig.from_dict(values)
+    except VAEError as error:
+        raise VAEError(f"{path}: {error}") from error
+
+
+def read_weights(folder: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    """Read the weights in `folder`, on the CPU.
+
+    Args:
+        folder: Where `write_model` wrote.
+        shapes: The tensors the file must hold, by name.
+
+    Raises:
+        VAEError: If the file is missing or damaged, or if a tensor is missing, is not named in `shapes`, has
+            another shape, is not `float32`, or holds a value that is not finite.
+    """
+    path = Path(folder) / WEIGHTS_NAME
+    try:
+        tensors: dict[str, torch.Tensor] = load_file(path)
+    except FileNotFoundError:
+        raise VAEError(f"There is no model in {folder}: {WEIGHTS_NAME} is missing.") from None
+    except (OSError, SafetensorError) as error:
+        raise VAEError(f"{path} is damaged: {_first_line(error)}.") from error
+    differing = sorted(set(tensors) ^ set(shapes))
+    if differing:
+        raise VAEError(f"{path} is of another model: {', '.join(differing)} is missing or unexpected.")
+    for name, shape in shapes.items():
+        tensor = tensors[name]
+        if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
+            got = f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
+            raise VAEError(f"{path} does not fit {CONFIG_NAME}: {name} is {got}, not float32{list(shape)}.")
+        if not torch.isfinite(tensor).all():
+            raise VAEError(f"{path} is damaged: {name} holds values that are not finite.")
+    return tensors
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
