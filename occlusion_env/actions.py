@@ -1,0 +1,170 @@
+"""The nine actions (Fig. 4) and the regions that they may reach.
+
+A region is `(x, y, w, h)` relative to the target's crop, in [0, 1]. Eight actions move it, the ninth ends the
+search. Nothing in the paper limits the region; without a limit the best occlusion covers the whole target,
+which makes no positive but a wrong label, so a region has a largest area, a least side and a largest aspect.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.errors import InputError
+
+__all__ = ["ACTIONS", "MOVES", "TRIGGER", "RegionLimits"]
+
+MOVES = ("right", "left", "up", "down", "bigger", "smaller", "fatter", "taller")
+TRIGGER = len(MOVES)
+ACTIONS = (*MOVES, "trigger")
+
+Regions = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RegionLimits:
+    """The set of regions of a search, and how an action moves within it.
+
+    Attributes:
+        step: How far an action goes, as a share of the region's own width and height (alpha; Caicedo and
+            Lazebnik 2015).
+        max_area: Largest area, as a share of the target.
+        min_side: Least width and least height.
+        max_aspect: Largest ratio of width to height, and of height to width.
+    """
+
+    step: float = 0.2
+    max_area: float = 0.25
+    min_side: float = 0.1
+    max_aspect: float = 4.0
+
+    def __post_init__(self) -> None:
+        """Refuse limits that leave no region.
+
+        Raises:
+            InputError: Naming the value.
+        """
+        if not 0 < self.step < 1:
+            raise InputError(f"step is {self.step}; it must lie between 0 and 1.")
+        if not 0 < self.max_area <= 1:
+            raise InputError(f"max_area is {self.max_area}; it must be above 0 and at most 1.")
+        if not 0 < self.min_side <= math.sqrt(self.max_area):
+            raise InputError(
+                f"min_side is {self.min_side}; it must be above 0 and at most the square root of max_area."
+            )
+        if not self.max_aspect >= 1:
+            raise InputError(f"max_aspect is {self.max_aspect}; it must be at least 1.")
+
+    def start(self, count: int = 1) -> Regions:
+        """The first region p0: centred, square, at the largest area. `[count, 4]`."""
+        side = math.sqrt(self.max_area)
+        return np.tile([0.5 - side / 2, 0.5 - side / 2, side, side], (count, 1))
+
+    def move(self, regions: Regions, actions: NDArray[np.integer]) -> Regions:
+        """Move each region by its action.
+
+        `right`, `left`, `up`, `down` shift it by `step` of its own size. `bigger` and `smaller` scale it about
+        its centre. `fatter` widens it and `taller` heightens it; at the largest area the other side gives way.
+        Where a limit or the border is in the way, it goes as far as it can. `trigger` leaves it.
+
+        Args:
+            regions: `[N, 4]`, within these limits.
+            actions: `int[N]`, indices into `ACTIONS`.
+
+        Returns:
+            `[N, 4]`, within these limits.
+
+        >>> limits = RegionLimits()
+        >>> limits.move(limits.start(3), np.array([0, 4, 6])).round(3).tolist()
+        [[0.35, 0.25, 0.5, 0.5], [0.25, 0.25, 0.5, 0.5], [0.2, 0.292, 0.6, 0.417]]
+        """
+        x, y, w, h = regions.T
+        centre = np.stack([x + w / 2, y + h / 2])
+        shift = self.step * (np.array([1, -1, 0, 0, 0, 0, 0, 0, 0])[actions] * w)
+        drop = self.step * (np.array([0, 0, -1, 1, 0, 0, 0, 0, 0])[actions] * h)
+        grow = np.maximum(
+            1,
+            np.minimum.reduce([np.full_like(w, 1 + self.step), np.sqrt(self.max_area / (w * h)), 1 / w, 1 / h]),
+        )
+        shrink = np.minimum(
+            1, np.maximum.reduce([np.full_like(w, 1 - self.step), self.min_side / w, self.min_side / h])
+        )
+        wide, flat = self._stretch(w, h)
+        tall, thin = self._stretch(h, w)
+        kept = [w, w, w, w]
+        width = np.choose(actions, [*kept, w * grow, w * shrink, wide, thin, w])
+        height = np.choose(actions, [h, h, h, h, h * grow, h * shrink, flat, tall, h])
+        left = np.clip(centre[0] + shift - width / 2, 0, 1 - width)
+        top = np.clip(centre[1] + drop - height / 2, 0, 1 - height)
+        still = (width == w) & (height == h)
+        left = np.where(still, np.clip(x + shift, 0, 1 - w), left)
+        top = np.where(still, np.clip(y + drop, 0, 1 - h), top)
+        return np.stack([left, top, width, height], axis=1)
+
+    def _stretch(self, along: Regions, across: Regions) -> tuple[Regions, Regions]:
+        """Lengthen one side; the other shrinks where the area or the aspect asks for it."""
+        limit = np.minimum(
+            min(1.0, self.max_area / self.min_side, math.sqrt(self.max_aspect * self.max_area)),
+            self.max_aspect * across,
+        )
+        longer = np.maximum(along, np.minimum(along * (1 + self.step), limit))
+        return longer, np.minimum(across, np.maximum(self.max_area / longer, self.min_side))
+
+    def aspects(self, area: NDArray[np.float64] | float) -> tuple[Regions, Regions]:
+        """Least and largest width-to-height ratio that a region of this area can have.
+
+        Args:
+            area: Between the square of `min_side` and 1.
+        """
+        area = np.asarray(area, dtype=np.float64)
+        widest = np.minimum.reduce([np.full_like(area, self.max_aspect), area / self.min_side**2, 1 / area])
+        widest = np.maximum(widest, 1.0)
+        return 1 / widest, widest
+
+    def random(self, area: NDArray[np.float64], rng: np.random.Generator) -> Regions:
+        """Uniform random places with these areas; the aspect's logarithm is uniform over what is allowed.
+
+        Args:
+            area: `[N]`.
+            rng: Where the draws come from.
+
+        Returns:
+            `[N, 4]`.
+        """
+        low, high = self.aspects(area)
+        aspect = np.exp(rng.uniform(np.log(low), np.log(high)))
+        width, height = np.sqrt(area * aspect), np.sqrt(area / aspect)
+        place = rng.uniform(size=(2, len(area)))
+        return np.stack([place[0] * (1 - width), place[1] * (1 - height), width, height], axis=1)
+
+    def grid(self, area: float, places: int = 8, shapes: int = 5) -> Regions:
+        """Regions of one area on a regular grid: the candidates of exhaustive search.
+
+        Args:
+            area: Of every region.
+            places: Positions along each axis, from border to border.
+            shapes: Aspects, evenly spaced in logarithm over what is allowed.
+
+        Returns:
+            `[shapes * places * places, 4]`.
+
+        >>> RegionLimits().grid(0.25).shape
+        (320, 4)
+        """
+        low, high = self.aspects(area)
+        aspect = np.exp(np.linspace(np.log(low), np.log(high), shapes))
+        width, height = np.sqrt(area * aspect), np.sqrt(area / aspect)
+        place = np.linspace(0, 1, places)
+        s, i, j = (index.ravel() for index in np.indices((shapes, places, places)))
+        return np.stack([place[i] * (1 - width[s]), place[j] * (1 - height[s]), width[s], height[s]], axis=1)
+
+    def holds(self, region: Regions, slack: float = 1e-9) -> NDArray[np.bool_]:
+        """Whether each region `[..., 4]` lies inside the target and within these limits."""
+        x, y, w, h = np.moveaxis(np.asarray(region, dtype=np.float64), -1, 0)
+        inside = (x >= -slack) & (y >= -slack) & (x + w <= 1 + slack) & (y + h <= 1 + slack)
+        sides = np.minimum(w, h) >= self.min_side - slack
+        aspect = np.maximum(w, h) <= self.max_aspect * np.minimum(w, h) + slack
+        return inside & sides & aspect & (w * h <= self.max_area + slack)

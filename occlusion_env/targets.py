@@ -1,0 +1,196 @@
+"""What a search looks for an occlusion on: a target, its exemplar, and the frame around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tracker.errors import InputError
+from tracker.images import check_image, resize
+from tracker.readers import list_sequences, open_sequence
+from tracker.sequences import Sequence
+from tracker.synthetic import synthetic_sequence
+
+__all__ = ["Source", "Target", "TargetSet", "load_targets"]
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a target comes from.
+
+    Attributes:
+        video: Name of the sequence.
+        frame: Index of the frame, 0-based; of the frame that a sampled target is put into.
+        frame_name: The frame's file, or its number.
+        box: The target's box in that frame, `(x, y, w, h)` in pixels, 0-based.
+        code: The latent code that a sampled target was decoded from; `None` for a real one.
+    """
+
+    video: str
+    frame: int
+    frame_name: str
+    box: tuple[float, float, float, float]
+    code: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """One target to be occluded.
+
+    Attributes:
+        id: Unique in its set: `video/frame`, or `video/sample/number`.
+        crop: The target as it is, `uint8[h, w, 3]` at its own size.
+        exemplar: The first frame's target, `uint8[h, w, 3]`, which the matcher compares with (f1 of
+            Algorithm 1).
+        frame: The frame that background patches are cut from, `uint8[H, W, 3]`.
+        source: Where it comes from.
+    """
+
+    id: str
+    crop: Image
+    exemplar: Image
+    frame: Image
+    source: Source
+
+    @property
+    def box(self) -> NDArray[np.float64]:
+        """The target's box in `frame`."""
+        return np.asarray(self.source.box, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    sequence: Sequence
+    frame: int
+    sample: Image | None = None
+    code: tuple[float, ...] | None = None
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class TargetSet:
+    """Targets, decoded when they are asked for; sets add up with `+`.
+
+    Build one with `from_sequence`, `from_samples` or `load_targets`.
+    """
+
+    _entries: tuple[_Entry, ...] = field(default=())
+
+    @classmethod
+    def from_sequence(cls, sequence: Sequence, frames: Iterable[int] | None = None) -> TargetSet:
+        """The targets of a video: those of frames 2 to N, as in Algorithm 1; frame 1 gives the exemplar.
+
+        Args:
+            sequence: The video.
+            frames: Indices of the frames to take; all after the first where the target is present if `None`.
+
+        Raises:
+            InputError: If no frame is left.
+        """
+        chosen = [t for t in sequence.present.tolist() if t > 0] if frames is None else list(frames)
+        if not chosen:
+            raise InputError(
+                f"The sequence '{sequence.name}' has no target after its first frame; give a longer one."
+            )
+        return cls(tuple(_Entry(sequence, int(t)) for t in chosen))
+
+    @classmethod
+    def from_samples(
+        cls,
+        sequence: Sequence,
+        images: Image,
+        codes: ArrayLike,
+        frames: Iterable[int],
+        first_number: int = 0,
+    ) -> TargetSet:
+        """Targets sampled from a video's manifold, each put at the place of a real one.
+
+        Args:
+            sequence: The video whose manifold it is.
+            images: `uint8[N, h, w, 3]`, decoded samples; each is resized to the box of its frame.
+            codes: `[N, latent]`, what they were decoded from.
+            frames: `N` indices of the frames whose box and background they take.
+            first_number: Number of the first sample, in its id.
+        """
+        rows = np.asarray(codes, dtype=np.float64)
+        return cls(
+            tuple(
+                _Entry(sequence, int(t), check_image(image, "A sample"), tuple(code.tolist()), number)
+                for number, (image, code, t) in enumerate(zip(images, rows, frames, strict=True), first_number)
+            )
+        )
+
+    def __len__(self) -> int:
+        """How many targets there are."""
+        return len(self._entries)
+
+    def __add__(self, other: TargetSet) -> TargetSet:
+        """Both sets, one after the other."""
+        return TargetSet(self._entries + other._entries)
+
+    def __iter__(self) -> Iterator[Target]:
+        """Each target in turn."""
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> Target:
+        """Cut a target out of its frame.
+
+        Raises:
+            IndexError: If there is no such target.
+            InputError: If its frame cannot be read.
+        """
+        entry = self._entries[index]
+        sequence, t = entry.sequence, entry.frame
+        crop = sequence.crop(t)
+        if entry.sample is not None:
+            crop = resize(entry.sample, crop.shape[1], crop.shape[0])
+        box = sequence.boxes[t].tolist()
+        source = Source(sequence.name, t, sequence.frames.name(t), (box[0], box[1], box[2], box[3]), entry.code)
+        return Target(self._id(entry), crop, sequence.exemplar(), sequence.frames[t], source)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The targets' ids, in order."""
+        return tuple(self._id(entry) for entry in self._entries)
+
+    def subset(self, indices: Iterable[int]) -> TargetSet:
+        """Only these targets, in this order."""
+        return TargetSet(tuple(self._entries[int(index)] for index in indices))
+
+    @staticmethod
+    def _id(entry: _Entry) -> str:
+        if entry.sample is None:
+            return f"{entry.sequence.name}/{entry.frame:06d}"
+        return f"{entry.sequence.name}/sample/{entry.number:06d}"
+
+
+@lru_cache(maxsize=8)
+def load_targets(spec: str) -> TargetSet:
+    """Turn the `targets` of an environment's keyword arguments into targets; once a process.
+
+    Args:
+        spec: `synthetic` or `synthetic:SEED`, or the path of a sequence, or of a folder of sequences.
+
+    Raises:
+        InputError: If it is none of these, or what it names cannot be read.
+    """
+    if spec == "synthetic" or spec.startswith("synthetic:"):
+        seed = spec.partition(":")[2] or "0"
+        if not seed.isdecimal():
+            raise InputError(f"'{spec}' has no seed after its colon; write synthetic:0.")
+        return TargetSet.from_sequence(synthetic_sequence(int(seed)))
+    path = Path(spec)
+    members = list_sequences(path) if path.is_dir() else []
+    if not members:
+        return TargetSet.from_sequence(open_sequence(path))
+    found = TargetSet()
+    for member in members:
+        found = found + TargetSet.from_sequence(open_sequence(member))
+    return found
