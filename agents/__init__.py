@@ -1,0 +1,1 @@
+"""What acts in the search, and what is built with it."""

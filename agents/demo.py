@@ -1,0 +1,329 @@
+"""The main job, end to end: from a video and the box of its target to hard positives."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.monitor import Monitor
+
+import vae
+from occlusion_env import ENV_ID, Search, TargetSet
+from occlusion_env.env import OcclusionSearchEnv
+from tracker.backbones import Precision, resolve_device
+from tracker.errors import InputError
+from tracker.readers import open_sequence
+from tracker.sequences import Sequence
+from tracker.synthetic import synthetic_sequence
+
+from .dqn import SquaredErrorDQN, load_hyperparameters
+from .evaluation import Evaluation, evaluate
+from .generation import HardPositive, find_hard_positives, write_hard_positives
+from .output import replacing_folder, write_json
+from .pictures import draw_contact_sheet, draw_manifold, draw_scores
+from .rollout import begin_all, roll_out
+
+__all__ = ["Demo", "Effort", "FULL", "QUICK", "run_demo"]
+
+REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work a demo does.
+
+    Attributes:
+        max_frames: Frames of the video that are used.
+        crops: Crops that the VAE learns from.
+        epochs: Of the VAE; the paper's 20,000 take hours on a CPU.
+        samples: Sampled targets to train the agent on.
+        steps: Of DQN.
+        held_out: Real targets that the agent is judged on.
+        unseen_samples: Sampled targets that hard positives are made of.
+    """
+
+    max_frames: int
+    crops: int
+    epochs: int
+    samples: int
+    steps: int
+    held_out: int
+    unseen_samples: int
+
+
+FULL = Effort(max_frames=120, crops=48, epochs=700, samples=32, steps=8000, held_out=24, unseen_samples=12)
+QUICK = Effort(max_frames=48, crops=24, epochs=100, samples=8, steps=1000, held_out=8, unseen_samples=4)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What to run.
+
+    Attributes:
+        out: Folder for the results.
+        sequence: A video, see `tracker.readers.open_sequence`; `None` makes a synthetic one.
+        box: Boxes for a video without annotation.
+        seed: Of everything that is drawn.
+        device: `auto`, `cpu` or `cuda`.
+        features: `slim` or `vgg16`.
+        weights: See `tracker.backbones.load_backbone`.
+        layer: Of the state; see `OcclusionSearchEnv`.
+        precision: See `tracker.scorers.load_scorer`.
+        effort: How much work.
+        command: For the report.
+    """
+
+    out: Path
+    sequence: Path | None = None
+    box: str | None = None
+    seed: int = 0
+    device: str = "auto"
+    features: str = "slim"
+    weights: str | None = None
+    layer: str | None = None
+    precision: Precision = "auto"
+    effort: Effort = FULL
+    command: str = ""
+
+
+def run_demo(demo: Demo) -> dict[str, Any]:
+    """Run the whole pipeline and write its results to `demo.out`.
+
+    Returns:
+        What `report.json` holds.
+
+    Raises:
+        InputError: If something given cannot be used; nothing is written then.
+    """
+    resolve_device(demo.device)
+    with replacing_folder(demo.out, mark=REPORT) as folder:
+        report = _run(demo, folder)
+        write_json(folder / REPORT, report)
+    return report
+
+
+def _run(demo: Demo, folder: Path) -> dict[str, Any]:
+    effort, clock = demo.effort, _Clock()
+    with clock("video"):
+        sequence = _open(demo)
+        training_frames, held_out_frames = split_frames(sequence, effort.held_out)
+    env_kwargs: dict[str, Any] = {
+        "features": demo.features, "weights": demo.weights, "layer": demo.layer,
+        "device": demo.device, "precision": demo.precision,
+    }  # fmt: skip
+    with clock("networks"):
+        # Made first so that an unknown layer or a corrupt weights file is told of before minutes of work.
+        OcclusionSearchEnv(TargetSet.from_sequence(sequence, training_frames), **env_kwargs)
+
+    with clock("manifold"):
+        crop_frames = training_frames[_evenly(len(training_frames), effort.crops)]
+        manifold = _learn_manifold(sequence, crop_frames, demo)
+    with clock("manifold picture"):
+        grid_codes = vae.codes_grid(manifold.mu, 12)
+        picture = vae.manifold_image(manifold.model, 12, grid_codes)
+        draw_manifold(
+            folder / "manifold.png", picture, manifold.mu, grid_codes,
+            f"The manifold of the target of '{sequence.name}' after {effort.epochs} epochs",
+        )  # fmt: skip
+
+    rng = np.random.default_rng([demo.seed, 1])
+    trained = TargetSet.from_sequence(sequence, training_frames)
+    trained = trained + manifold.sample(effort.samples, rng)
+    with clock("agent"):
+        env = gym.make(ENV_ID, targets=trained, **env_kwargs)
+        agent = train_agent(env, effort.steps, demo.seed, demo.device)
+    unwrapped = env.unwrapped
+    assert isinstance(unwrapped, OcclusionSearchEnv)
+    template, drop = unwrapped.search, unwrapped.drop
+    assert drop is not None
+
+    held_out = TargetSet.from_sequence(sequence, held_out_frames)
+    with clock("evaluation"):
+        search = Search(len(held_out), template.scorer, template.features, template.settings)
+        begin_all(search, list(held_out), np.random.default_rng([demo.seed, 2]), drop)
+        episodes = roll_out(agent, search)
+        judged = evaluate(search, episodes, np.random.default_rng([demo.seed, 3]), progress=True)
+
+    unseen = held_out + manifold.sample(effort.unseen_samples, rng, first=effort.samples)
+    with clock("hard positives"):
+        positives = find_hard_positives(
+            agent, unseen, template.scorer, template.features, template.settings, demo.seed, progress=True
+        )
+        write_hard_positives(folder / "hard_positives", positives, demo.seed)
+    with clock("pictures"):
+        _draw(folder, sequence, positives, judged)
+
+    return {
+        **judged.summary(),
+        "seconds": clock.seconds,
+        "sequence": {
+            "name": sequence.name,
+            "origin": sequence.origin,
+            "boxes": sequence.box_source,
+            "frames": len(sequence),
+            "training_frames": training_frames.tolist(),
+            "held_out_frames": held_out_frames.tolist(),
+        },
+        "hard_positives": len(positives),
+        "phi_drop": round(drop, 5),
+        "features": {
+            "network": demo.features,
+            "layer": template.features.layer,
+            "length": template.features.length,
+        },
+        "manifold": manifold.figures,
+        "effort": asdict(effort),
+        "seed": demo.seed,
+        "versions": _versions(),
+        "device": str(resolve_device(demo.device)),
+        "command": demo.command,
+    }
+
+
+def split_frames(sequence: Sequence, held_out: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Cut a video in time: the agent learns from the first two thirds and is judged on the rest.
+
+    Neighbouring frames are nearly the same picture; frames held out between training frames would be known.
+
+    Args:
+        sequence: The video.
+        held_out: How many of the last third's frames, evenly spaced, are kept at most.
+
+    Returns:
+        Indices of the training frames (without the first, which gives the exemplar) and the held-out ones.
+
+    Raises:
+        InputError: If there are fewer than 6 frames with the target.
+    """
+    present = sequence.present
+    if len(present) < 6:
+        raise InputError(
+            f"The target of '{sequence.name}' is in {len(present)} frames; the demo needs at least 6."
+        )
+    edge = 1 + 2 * (len(present) - 1) // 3
+    later = present[edge:]
+    return present[1:edge], later[_evenly(len(later), held_out)]
+
+
+def train_agent(env: gym.Env[Any, Any], steps: int, seed: int, device: str) -> SquaredErrorDQN:
+    """Train deep Q-learning (Algorithm 1) with the demo's hyper-parameters.
+
+    Args:
+        env: An `OcclusionSearch-v0`.
+        steps: Environment steps.
+        seed: Of the network, the exploration and the environment.
+        device: Where the Q-network runs.
+    """
+    parameters = load_hyperparameters("demo")
+    parameters.pop("n_timesteps")
+    parameters["buffer_size"] = min(steps, int(parameters["buffer_size"]))
+    parameters["learning_starts"] = min(steps // 4, int(parameters["learning_starts"]))
+    agent = SquaredErrorDQN(
+        env=Monitor(env), seed=seed, device=str(resolve_device(device)), verbose=0, **parameters
+    )
+    return agent.learn(steps, progress_bar=True)
+
+
+def _open(demo: Demo) -> Sequence:
+    if demo.sequence is None:
+        if demo.box is not None:
+            raise InputError("--box needs --sequence: the synthetic video knows its own boxes.")
+        return synthetic_sequence(demo.seed, frames=demo.effort.max_frames)
+    return open_sequence(demo.sequence, demo.box, max_frames=demo.effort.max_frames)
+
+
+def _evenly(available: int, wanted: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, available - 1, min(wanted, available)).astype(np.int64))
+
+
+@dataclass(frozen=True)
+class _Manifold:
+    """A video's VAE, and the codes of the frames that it learned from."""
+
+    sequence: Sequence
+    frames: NDArray[np.int64]
+    model: vae.VAE
+    mu: NDArray[np.float32]
+    sigma: NDArray[np.float32]
+    figures: dict[str, float]
+
+    def sample(self, count: int, rng: np.random.Generator, first: int = 0) -> TargetSet:
+        """Draw from the aggregate posterior; each sample goes to the frame whose code is nearest."""
+        codes = vae.sample_posterior(self.mu, self.sigma, count, rng)
+        nearest = np.linalg.norm(codes[:, None] - self.mu[None], axis=2).argmin(axis=1)
+        return TargetSet.from_samples(
+            self.sequence, self.model.generate(codes), codes, self.frames[nearest], first_number=first
+        )
+
+
+def _learn_manifold(sequence: Sequence, frames: NDArray[np.int64], demo: Demo) -> _Manifold:
+    """Section 4.1: one VAE a video, on its target's crops of 64 x 64."""
+    size = vae.VAEConfig().image_size
+    crops = np.stack([sequence.crop(int(t), size) for t in frames])
+    training = vae.TrainingConfig(epochs=demo.effort.epochs, seed=demo.seed)
+    result = vae.fit(crops, training=training, device=str(resolve_device(demo.device)), progress=True)
+    mu, sigma = result.model.posterior(crops)
+    rebuilt = result.model.reconstruct(crops)
+    error = (rebuilt.astype(np.float64) - crops) / 255
+    mean_error = (crops - crops.mean(axis=0)) / 255
+    figures = {
+        "crops": len(crops),
+        "reconstruction_nats": round(float(result.history.reconstruction[-1]), 2),
+        "kl_nats": round(float(result.history.kl[-1]), 2),
+        "mse": round(float(np.square(error).mean()), 5),
+        "mse_of_mean_image": round(float(np.square(mean_error).mean()), 5),
+    }
+    return _Manifold(sequence, frames, result.model, mu, sigma, figures)
+
+
+def _draw(folder: Path, sequence: Sequence, positives: list[HardPositive], judged: Evaluation) -> None:
+    draw_contact_sheet(
+        folder / "contact_sheet.png", positives, f"Hard positives of '{sequence.name}': SINT score below each"
+    )
+    draw_scores(
+        folder / "scores.png", judged,
+        f"'{sequence.name}': {len(judged.clean)} held-out targets, equal area, same patch",
+    )  # fmt: skip
+
+
+class _Clock:
+    """Seconds of each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = round(time.perf_counter() - start, 2)
+
+
+def _versions() -> dict[str, str]:
+    names = (
+        "occlusion-search",
+        "gymnasium",
+        "stable-baselines3",
+        "torch",
+        "torchvision",
+        "numpy",
+        "opencv-python",
+    )
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except ModuleNotFoundError:
+            found[name] = "unknown"
+    found["cpu"] = torch.backends.cpu.get_cpu_capability()
+    return found

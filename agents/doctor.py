@@ -1,0 +1,47 @@
+"""What breaks an installation of this package.
+
+Its import names are short, and pip does not notice when another distribution writes into the same folders
+(`agents` is also the import name of openai-agents): the later one overwrites files of the earlier, and
+uninstalling either deletes the other's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import packages_distributions
+
+__all__ = ["DISTRIBUTION", "PACKAGES", "examine"]
+
+DISTRIBUTION = "occlusion-search"
+PACKAGES = ("agents", "occlusion_env", "tracker", "vae")
+
+
+def examine(owners: Mapping[str, list[str]] | None = None) -> list[str]:
+    """Name every problem in one sentence.
+
+    Args:
+        owners: Import name to distributions; what is installed if `None`.
+
+    Returns:
+        The problems; empty when all is well.
+
+    >>> examine({name: ["occlusion-search"] for name in (*PACKAGES, "cv2")} | {"cv2": ["opencv-python"]})
+    []
+    """
+    owners = packages_distributions() if owners is None else owners
+    findings = []
+    for package in PACKAGES:
+        others = sorted(set(owners.get(package, [])) - {DISTRIBUTION})
+        if others:
+            findings.append(
+                f"The import name '{package}' also belongs to {', '.join(others)}; install {DISTRIBUTION} into a"
+                " virtual environment of its own."
+            )
+    opencv = sorted(set(owners.get("cv2", [])))
+    if not opencv:
+        findings.append("OpenCV is missing; pip install opencv-python.")
+    elif len(opencv) > 1:
+        findings.append(
+            f"{' and '.join(opencv)} share the import name 'cv2'; uninstall them all and install one again."
+        )
+    return findings
