@@ -1,1 +1,40 @@
-"""What acts in the search, and what is built with it."""
+"""What acts in the search, and what is built with it: Algorithm 1, evaluation, hard positives, the command line.
+
+Importing this package imports no torch; its names are loaded on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from .dqn import SquaredErrorDQN, load_hyperparameters
+    from .evaluation import Evaluation, evaluate
+    from .generation import HardPositive, find_hard_positives, write_hard_positives
+    from .rollout import Policy, Rollout, begin_all, roll_out
+
+__all__ = [
+    "Evaluation",
+    "HardPositive",
+    "Policy",
+    "Rollout",
+    "SquaredErrorDQN",
+    "begin_all",
+    "evaluate",
+    "find_hard_positives",
+    "load_hyperparameters",
+    "roll_out",
+    "write_hard_positives",
+]
+
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "dqn": ["SquaredErrorDQN", "load_hyperparameters"],
+        "evaluation": ["Evaluation", "evaluate"],
+        "generation": ["HardPositive", "find_hard_positives", "write_hard_positives"],
+        "rollout": ["Policy", "Rollout", "begin_all", "roll_out"],
+    },
+)

@@ -78,7 +78,7 @@ def train_backbone(
     validation: tuple[str, ...] = ("fernando", "hand2", "sunshade"),
     rounds: int = 1,
     epochs: int = 30,
-    fc_steps: int = 2000,
+    fc_steps: int = 600,
     seed: int = 0,
     device: Device = "auto",
     json: Path | None = None,

@@ -23,6 +23,8 @@ from occlusion_env.env import OcclusionSearchEnv
 from tracker.backbones import Precision, resolve_device
 from tracker.errors import InputError
 from tracker.readers import open_sequence
+from tracker.recognition import keep_recognised
+from tracker.scorers import load_scorer
 from tracker.sequences import Sequence
 from tracker.synthetic import synthetic_sequence
 
@@ -171,6 +173,7 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
             "origin": sequence.origin,
             "boxes": sequence.box_source,
             "frames": len(sequence),
+            "frames_with_target": len(sequence.present),
             "training_frames": training_frames.tolist(),
             "held_out_frames": held_out_frames.tolist(),
         },
@@ -239,7 +242,10 @@ def _open(demo: Demo) -> Sequence:
         if demo.box is not None:
             raise InputError("--box needs --sequence: the synthetic video knows its own boxes.")
         return synthetic_sequence(demo.seed, frames=demo.effort.max_frames)
-    return open_sequence(demo.sequence, demo.box, max_frames=demo.effort.max_frames)
+    sequence = open_sequence(demo.sequence, demo.box, max_frames=demo.effort.max_frames)
+    if sequence.box_source != "tracked":
+        return sequence
+    return keep_recognised(sequence, load_scorer(demo.features, demo.weights, demo.device, demo.precision))
 
 
 def _evenly(available: int, wanted: int) -> NDArray[np.int64]:

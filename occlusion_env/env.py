@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gymnasium as gym
@@ -139,10 +140,15 @@ class OcclusionSearchEnv(gym.Env[NDArray[np.float32], np.int64], EzPickle):
             raise InputError(f"'{render_mode}' is no render mode; choose rgb_array or None.")
         if phi is not None and drop is not None:
             raise InputError("phi and drop are two ways to say one thing; give one of them.")
+        for name, value in (("phi", phi), ("drop", drop)):
+            if value is not None and not math.isfinite(value):
+                raise InputError(f"{name} is {value}; it must be finite, in units of the score.")
         if not 0 < phi_quantile < 1:
             raise InputError(f"phi_quantile is {phi_quantile}; it must lie between 0 and 1.")
         self.render_mode = render_mode
         self.targets = load_targets(targets) if isinstance(targets, str) else targets
+        if not isinstance(self.targets, TargetSet) or not len(self.targets):
+            raise InputError(f"targets is {targets!r}; give a path, synthetic, or a TargetSet with targets in it.")
         settings = SearchSettings(RegionLimits(step, max_area, min_side, max_aspect), history, max_steps, eta)
         backbone = shared_backbone(features, weights, device)
         layer = layer or ("fc7" if backbone.fully_connected else "pool5")
@@ -151,6 +157,8 @@ class OcclusionSearchEnv(gym.Env[NDArray[np.float32], np.int64], EzPickle):
             if scorer != "sint":
                 raise InputError(f"'{scorer}' is no scorer; give sint, or an object with embed and compare.")
             scorer = load_scorer(features, weights, device, precision)
+        elif not isinstance(scorer, Scorer):
+            raise InputError(f"{scorer!r} is no scorer; give sint, or an object with embed and compare.")
         self.search = Search(1, scorer, extractor, settings)
         self.phi = phi
         self.drop = drop
@@ -179,7 +187,7 @@ class OcclusionSearchEnv(gym.Env[NDArray[np.float32], np.int64], EzPickle):
         super().reset(seed=seed)
         options = dict(options or {})
         if unknown := set(options) - set(_OPTIONS):
-            raise InputError(f"'{sorted(unknown)[0]}' is no reset option; choose {', '.join(_OPTIONS)}.")
+            raise InputError(f"'{min(map(str, unknown))}' is no reset option; choose {', '.join(_OPTIONS)}.")
         search = self.search
         if self.phi is None and self.drop is None:
             self.drop = usual_drop(
@@ -193,9 +201,7 @@ class OcclusionSearchEnv(gym.Env[NDArray[np.float32], np.int64], EzPickle):
             share = search.settings.limits.max_area
             patch, _ = background_patch(target.frame, target.box, share, self.np_random)
         region = options.get("region")
-        regions = None if region is None else np.asarray(region, dtype=np.float64).reshape(1, -1)
-        if regions is not None and regions.shape != (1, 4):
-            raise InputError("The option 'region' must be four numbers: x,y,w,h relative to the target.")
+        regions = None if region is None else _four_numbers(region, "region")[None]
         search.begin(np.array([0]), [target], [patch], self.phi, self.drop, regions)
         self._target, self._patch = target, patch
         self._trail, self._scores = [search.region[0].copy()], [float(search.score[0])]
@@ -258,7 +264,7 @@ class OcclusionSearchEnv(gym.Env[NDArray[np.float32], np.int64], EzPickle):
         if "box" not in options:
             raise InputError("The option 'image' needs the option 'box': x,y,w,h of the target in it.")
         image = check_image(options["image"], "The option 'image'")
-        box = np.asarray(options["box"], dtype=np.float64)
+        box = _four_numbers(options["box"], "box")
         cut = crop(image, box)
         exemplar = cut if options.get("exemplar") is None else check_image(options["exemplar"], "The exemplar")
         place = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
@@ -277,3 +283,13 @@ class OcclusionSearchEnv(gym.Env[NDArray[np.float32], np.int64], EzPickle):
             "target": self._target.id,
             "success": bool(search.success[0]),
         }
+
+
+def _four_numbers(value: Any, option: str) -> NDArray[np.float64]:
+    try:
+        numbers = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape != (4,):
+        raise InputError(f"The option '{option}' is {value!r}; give four numbers: x,y,w,h.")
+    return numbers

@@ -193,7 +193,8 @@ class Search:
             InputError: If an action is unknown.
         """
         actions = np.asarray(actions)
-        if actions.shape != (len(self),) or not ((actions >= 0) & (actions < len(ACTIONS))).all():
+        known = actions.shape == (len(self),) and actions.dtype.kind in "iu"
+        if not known or not ((actions >= 0) & (actions < len(ACTIONS))).all():
             raise InputError(
                 f"{actions.tolist()} is no action for {len(self)} search(es); give integers 0 to {TRIGGER}:"
                 f" {', '.join(ACTIONS)}."

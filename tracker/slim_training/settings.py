@@ -32,7 +32,7 @@ class BackboneTraining:
     learning_rate: float = 2e-3
     similarity_weight: float = 10.0
     boxes_per_frame: int = 24
-    fc_steps: int = 2000
-    fc_learning_rate: float = 3e-4
+    fc_steps: int = 600
+    fc_learning_rate: float = 1e-4
     frame_pairs: int = 8
     seed: int = 0

@@ -69,7 +69,7 @@ def train_backbone(
         "network": "slim: 5 convolutions, fc6, fc7, fc8; RGB in [0, 1], 112 x 112",
         "parameters": sum(parameter.numel() for parameter in slim.parameters()),
         "convolutions": "distilled from VGG-16's conv4_3 and conv5_3 (ImageNet)",
-        "fully_connected": "SINT's contrastive loss, margin 1, convolutions fixed",
+        "fully_connected": "SINT's contrastive loss, margin 1, convolutions fixed; the step with the best validation",
         "trained_on": [sequence.name for sequence in train],
         "frames": sum(len(sequence) for sequence in train),
         "validated_on": [sequence.name for sequence in held_out],

@@ -1,0 +1,173 @@
+"""Bad input: one clear sentence, exit code 2, and nothing written."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from agents.cli import main
+from tracker.images import write_png
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run the command line in this process; returns the exit code and standard error's text."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["occlusion-search", *map(str, arguments)])
+        monkeypatch.chdir(tmp_path)
+        try:
+            main()
+        except SystemExit as end:
+            return end.code, capsys.readouterr().err
+        return 0, capsys.readouterr().err
+
+    return call
+
+
+@pytest.fixture
+def video(tmp_path, make_video, write_otb):
+    return write_otb(tmp_path / "in" / "clip", make_video(frames=8))
+
+
+def damage_count(video):
+    lines = (video / "groundtruth_rect.txt").read_text().splitlines()
+    (video / "groundtruth_rect.txt").write_text("\n".join(lines[:-2]))
+
+
+def damage_line(text):
+    def damage(video):
+        lines = (video / "groundtruth_rect.txt").read_text().splitlines()
+        lines[3] = text
+        (video / "groundtruth_rect.txt").write_text("\n".join(lines))
+
+    return damage
+
+
+def damage_jpeg(video):
+    from PIL import Image
+
+    for png in sorted((video / "img").iterdir()):
+        Image.open(png).save(png.with_suffix(".jpg"))
+        png.unlink()
+    victim = video / "img" / "0005.jpg"
+    victim.write_bytes(victim.read_bytes()[:300])
+
+
+def damage_images(video):
+    for png in (video / "img").iterdir():
+        png.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (damage_count, ("6", "8")),
+        (damage_line("900,900,5,5"), ("outside", "4")),
+        (damage_line("10,10,0,5"), ("area", "4")),
+        (damage_line("10,nan,5,5"), ("4",)),
+        (damage_line("10,ten,5,5"), ("4",)),
+        (damage_jpeg, ("0005.jpg",)),
+        (damage_images, ("image",)),
+    ],
+)
+def test_damaged_sequences(run, video, tmp_path, damage, words):
+    damage(video)
+    code, error = run("demo", "--quick", "--sequence", video, "--out", tmp_path / "out")
+    assert code == 2
+    sentence = [line for line in error.splitlines() if line.startswith("occlusion-search: error: ")]
+    assert len(sentence) == 1 and sentence[0].endswith(".")
+    for word in words:
+        assert word in sentence[0]
+    assert "Traceback" not in error
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--sequence", "missing"], "'missing' does not exist"),
+        (["--box", "1,2,3,4"], "--box needs --sequence"),
+        (["--sequence", "in/clip", "--box", "1,2,3"], "is not a box"),
+        (["--sequence", "in/clip", "--box", "500,2,3,4"], "outside"),
+        (["--layer", "conv9"], "no layer 'conv9'"),
+        (["--weights", "missing.safetensors"], "'missing.safetensors' does not exist"),
+        (["--weights", "corrupt.safetensors"], "'corrupt.safetensors' is corrupt"),
+        (["--features", "vgg16"], "VGG-16 needs weights"),
+        (["--json", "missing/report.json"], "'missing/report.json' cannot be written"),
+    ],
+)
+def test_bad_arguments(run, video, tmp_path, arguments, words):
+    (tmp_path / "corrupt.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{broken}")
+    code, error = run("demo", "--quick", "--out", "out", *arguments)
+    assert code == 2 and words in error
+    assert "Traceback" not in error
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "corrupt.safetensors"}
+
+
+def test_unwritable_out(run, tmp_path):
+    (tmp_path / "file").write_text("x")
+    code, error = run("demo", "--quick", "--out", "file/out")
+    assert code == 2 and "cannot be written" in error
+    code, error = run("demo", "--quick", "--out", ".")
+    assert code == 2 and "holds other files" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_no_cuda(run, tmp_path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    code, error = run("demo", "--quick", "--device", "cuda", "--out", "out")
+    assert code == 2 and "no device 'cuda'" in error
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["demo", "--nonsense"], ["demo", "--seed", "x"]])
+def test_the_parser_itself_exits_with_2(run, arguments):
+    assert run(*arguments)[0] == 2
+
+
+def test_interrupt(run, monkeypatch, tmp_path):
+    import agents.demo
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(agents.demo, "synthetic_sequence", interrupted)
+    code, error = run("demo", "--quick", "--out", "out")
+    assert code == 130 and "nothing was written" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor(run, tmp_path):
+    import json
+
+    code, _ = run("doctor", "--json", "findings.json")
+    findings = json.loads((tmp_path / "findings.json").read_text())["findings"]
+    assert code == (1 if findings else 0)
+
+
+def test_train_backbone_refuses_a_folder_without_sequences(run, tmp_path, vgg_file):
+    (tmp_path / "empty").mkdir()
+    code, error = run("train-backbone", "--data", "empty", "--teacher", vgg_file)
+    assert code == 2 and "Traceback" not in error
+
+
+def test_help_is_quick_and_imports_no_torch():
+    script = "import sys, agents.cli\nsys.argv = ['x', '--help']\ntry: agents.cli.main()\nexcept SystemExit: pass\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script + "print('torch' in sys.modules)"], capture_output=True, text=True
+    )
+    assert done.stdout.strip().endswith("False")
+    for command in ("demo", "train-backbone", "doctor"):
+        assert command in done.stdout
+
+
+def test_an_image_folder_with_one_box_of_a_moving_target_too_small_to_follow(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    for t in range(3):
+        write_png(tmp_path / "in" / f"{t}.png", np.full((30, 30, 3), t, np.uint8))
+    code, error = run("demo", "--quick", "--sequence", "in", "--box", "3,3,2,2", "--out", "out")
+    assert code == 2 and "follow" in error

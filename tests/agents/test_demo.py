@@ -1,0 +1,145 @@
+"""The main job: the command run for real, and its pipeline twice with the same seed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents.demo import Demo, Effort, run_demo, split_frames
+from tracker.errors import InputError
+from tracker.images import read_image
+
+TINY = Effort(max_frames=12, crops=6, epochs=4, samples=3, steps=60, held_out=3, unseen_samples=2)
+PICTURES = ("contact_sheet.png", "manifold.png", "scores.png")
+
+
+def check_results(out: Path, report: dict) -> None:
+    assert {path.name for path in out.iterdir()} == {"hard_positives", "report.json", *PICTURES}
+    assert json.loads((out / "report.json").read_text()) == report
+    for key in ("clean", "random", "agent", "exhaustive"):
+        assert -1 <= report[key] <= 1
+    assert report["exhaustive"] < report["random"] < report["clean"]
+    gap = report["random"] - report["exhaustive"]
+    assert report["closure"] == pytest.approx((report["random"] - report["agent"]) / gap, abs=1e-2)
+    assert report["queries"]["exhaustive"] == 320
+    assert set(report["seconds"]) >= {"video", "manifold", "agent", "evaluation", "hard positives"}
+    assert {"python", "torch", "gymnasium", "stable-baselines3"} <= set(report["versions"])
+    for name in PICTURES:
+        picture = read_image(out / name)
+        assert min(picture.shape[:2]) > 300 and picture.std() > 10
+    lines = (out / "hard_positives" / "metadata.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert len(records) == report["hard_positives"]
+    held_out = set(report["sequence"]["held_out_frames"])
+    training = set(report["sequence"]["training_frames"])
+    assert not held_out & training and 0 not in held_out | training
+    for record in records:
+        assert (out / "hard_positives" / record["file_name"]).is_file()
+        if record["source"]["code"] is None:
+            assert record["source"]["frame"] in held_out
+        x, y, w, h = record["region"]
+        assert w * h <= 0.25 + 1e-5 and x >= 0 and y >= 0 and x + w <= 1 + 1e-5 and y + h <= 1 + 1e-5
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """`occlusion-search demo --quick`, in a process of its own."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = subprocess.run(
+        [sys.executable, "-m", "agents.cli", "demo", "--quick", "--out", str(folder / "out"), "--seed", "1"]
+        + ["--json", str(folder / "copy.json")],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder, done
+
+
+def test_the_command(quick):
+    folder, done = quick
+    report = json.loads((folder / "copy.json").read_text())
+    check_results(folder / "out", report)
+    assert report["command"].startswith("occlusion-search demo --quick --out")
+    assert {path.name for path in folder.iterdir()} == {"out", "copy.json"}
+    assert f"clean {report['clean']:.3f}" in done.stdout
+    assert "%" in done.stderr
+
+
+def test_datasets_reads_the_hard_positives(quick):
+    datasets = pytest.importorskip("datasets")
+    folder, _ = quick
+    loaded = datasets.load_dataset(
+        "imagefolder",
+        data_dir=str(folder / "out" / "hard_positives"),
+        cache_dir=str(folder.parent / "cache"),
+        split="train",
+    )
+    report = json.loads((folder / "copy.json").read_text())
+    assert len(loaded) == report["hard_positives"]
+    first = loaded[0]
+    assert first["image"].size[0] > 1
+    assert first["source"]["video"] == "synthetic-1"
+    assert first["score_after"] < 1 and len(first["region"]) == 4
+    assert any(row["source"]["code"] is not None for row in loaded)
+
+
+def test_same_seed_same_bytes(tmp_path):
+    contents = []
+    for name in ("a", "b"):
+        run_demo(Demo(tmp_path / name, seed=3, effort=TINY))
+        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
+        found = {str(path.relative_to(tmp_path / name)): path.read_bytes() for path in files}
+        report = json.loads(found.pop("report.json"))
+        report.pop("seconds")
+        contents.append((found, report))
+    assert contents[0] == contents[1]
+    other = run_demo(Demo(tmp_path / "c", seed=4, effort=TINY))
+    assert other["clean"] != contents[0][1]["clean"]
+
+
+def test_a_video_with_the_first_box_alone(tmp_path, make_video):
+    import cv2
+
+    sequence = make_video(frames=14, width=160, height=120)
+    writer = cv2.VideoWriter(str(tmp_path / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
+    for t in range(len(sequence)):
+        writer.write(sequence.frames[t][..., ::-1])
+    writer.release()
+    box = ",".join(f"{value:g}" for value in sequence.boxes[0])
+    report = run_demo(Demo(tmp_path / "out", tmp_path / "clip.avi", box, effort=TINY))
+    check_results(tmp_path / "out", report)
+    assert report["sequence"]["boxes"] == "tracked"
+
+
+def test_split_is_by_time(make_video):
+    training, held_out = split_frames(make_video(frames=31), held_out=4)
+    assert training.tolist() == list(range(1, 21))
+    assert held_out.tolist() == [21, 24, 27, 30]
+    with pytest.raises(InputError, match="at least 6"):
+        split_frames(make_video(frames=5), held_out=4)
+
+
+@pytest.mark.data
+def test_real_frames(tmp_path, data_root):
+    report = run_demo(Demo(tmp_path / "out", data_root / "train" / "fernando", effort=TINY))
+    check_results(tmp_path / "out", report)
+    assert report["sequence"]["boxes"] == "annotation"
+
+
+@pytest.mark.data
+def test_vgg16_on_real_frames(tmp_path, data_root):
+    weights = data_root.parent / "weights" / "vgg16_conv_imagenet_fp16.safetensors"
+    if not weights.is_file():
+        pytest.skip("no VGG-16 weights beside the data")
+    effort = Effort(max_frames=8, crops=4, epochs=2, samples=1, steps=12, held_out=1, unseen_samples=1)
+    demo = Demo(
+        tmp_path / "out", data_root / "train" / "bag", features="vgg16", weights=str(weights), effort=effort
+    )
+    report = run_demo(demo)
+    check_results(tmp_path / "out", report)
+    assert report["features"] == {"network": "vgg16", "layer": "pool5", "length": 25088}
+    assert np.isfinite(report["phi_drop"])

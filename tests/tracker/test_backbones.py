@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.vgg import cfgs, make_layers
+
+import tracker
+from tracker.backbones import (
+    Backbone,
+    FeatureExtractor,
+    Slim,
+    Vgg16,
+    load_backbone,
+    load_weights,
+    resolve_device,
+    resolve_precision,
+    roi_pool,
+)
+from tracker.errors import InputError
+
+WEIGHTS = Path(tracker.__file__).parent / "weights" / "slim.safetensors"
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def slim() -> Backbone:
+    torch.manual_seed(0)
+    return Slim().eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def vgg(vgg_file: Path) -> Backbone:
+    return load_backbone("vgg16", vgg_file)
+
+
+def test_pooling_a_whole_map_is_vggs_last_pooling() -> None:
+    maps = noise(2, 5, 14, 14) - 0.5
+    assert torch.equal(roi_pool(maps), functional.max_pool2d(maps, 2))
+
+
+@pytest.mark.parametrize("side", [14, 28, 42])
+def test_the_box_of_the_whole_image_is_no_box(side: int) -> None:
+    maps = noise(3, 4, side, side)
+    boxes = torch.tensor([[2, 0, 0, 8 * side, 8 * side], [0, 0, 0, 8 * side, 8 * side]]).float()
+    assert torch.allclose(roi_pool(maps, boxes, scale=1 / 8), roi_pool(maps)[[2, 0]], atol=1e-6)
+
+
+def test_a_part_of_a_map_is_pooled_as_if_it_were_cut_out() -> None:
+    maps = noise(1, 3, 28, 28)
+    boxes = torch.tensor([[0, 4.0, 6.0, 18.0, 20.0]])
+    assert torch.allclose(roi_pool(maps, boxes), functional.max_pool2d(maps[:, :, 6:20, 4:18], 2), atol=1e-6)
+
+
+def test_pooling_keeps_the_precision_of_the_map() -> None:
+    maps = noise(1, 3, 14, 14).bfloat16()
+    boxes = torch.tensor([[0, 0.0, 0.0, 14.0, 14.0]])
+    assert roi_pool(maps).dtype == roi_pool(maps, boxes).dtype == torch.bfloat16
+
+
+def test_the_shipped_file() -> None:
+    """Five convolutions and three fully connected layers, eight with weights: the 8-layer net of the state."""
+    assert WEIGHTS.stat().st_size < 6_000_000
+    state = load_file(WEIGHTS)
+    shapes = {name: tuple(value.shape) for name, value in state.items() if name.endswith(".weight")}
+    assert [name for name in sorted(shapes) if len(shapes[name]) == 4] == [f"conv{i}.weight" for i in range(1, 6)]
+    assert [name for name in sorted(shapes) if len(shapes[name]) == 2] == [f"fc{i}.weight" for i in (6, 7, 8)]
+    assert len(shapes) == 8
+    assert all(value.dtype == torch.float16 and value.isfinite().all() for value in state.values())
+    net = load_backbone()
+    assert isinstance(net, Slim) and not net.training and not any(p.requires_grad for p in net.parameters())
+    assert torch.equal(net.conv3.weight, state["conv3.weight"].float())
+
+
+def test_layers_of_the_slim_net_by_hand(slim) -> None:
+    images = noise(2, 3, 112, 112)
+    x = (images - slim.mean) / slim.std
+    assert slim.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
+    expected = {}
+    for name, pooled in (("conv1", True), ("conv2", True), ("conv3", False), ("conv4", False), ("conv5", False)):
+        expected[name] = x = slim.get_submodule(name)(x).clamp(min=0)
+        x = functional.max_pool2d(x, 2) if pooled else x
+    expected["pool5"] = functional.max_pool2d(expected["conv5"], 2).flatten(1)
+    expected["fc6"] = slim.fc6(expected["pool5"])
+    expected["fc7"] = slim.fc7(expected["fc6"].clamp(min=0))
+    expected["fc8"] = slim.fc8(expected["fc7"].clamp(min=0))
+    assert expected["conv5"].shape == (2, 128, 14, 14) and (expected["fc6"] < 0).any()
+    together = slim(images, expected)
+    for name, value in expected.items():
+        assert torch.allclose(together[name], value, atol=1e-4), name
+        alone = slim(images, [name])
+        assert list(alone) == [name] and torch.allclose(alone[name], value, atol=1e-4), name
+
+
+def test_vgg_16_is_torchvisions(vgg, vgg_file: Path) -> None:
+    state = load_file(vgg_file)
+    reference = make_layers(cfgs["D"]).eval()
+    reference.load_state_dict({key.removeprefix("features."): value.float() for key, value in state.items()})
+    images = noise(1, 3, 224, 224)
+    with torch.inference_mode():
+        x = (images - vgg.mean) / vgg.std
+        conv4_3, conv5_3 = reference[:23](x), reference[:30](x)
+        found = vgg(images, ["conv4_3", "conv5_3", "pool5"])
+        assert torch.allclose(found["conv5_3"], conv5_3, rtol=1e-3, atol=1e-4) and conv5_3.std() > 0.01
+        assert torch.allclose(found["conv4_3"], conv4_3, rtol=1e-3, atol=1e-4)
+        assert torch.allclose(found["pool5"], reference[30](conv5_3).flatten(1), rtol=1e-3, atol=1e-4)
+        assert found["pool5"].shape == (1, 25088)
+        first = vgg(images[..., :32, :32], ["conv1_1"])["conv1_1"]
+        assert torch.allclose(first, reference[:2](x[..., :32, :32]), atol=1e-4)
+    assert vgg.convolutions[:5] == ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")
+    assert len(vgg.convolutions) == 13 and vgg.sint_layers == ("conv4_3", "conv5_3")
+
+
+def test_vggs_classifier_is_read_before_each_relu() -> None:
+    """With a small classifier in place of the one of 124 million weights."""
+    torch.manual_seed(1)
+    net = Vgg16(with_classifier=False)
+    net.fully_connected = ("fc6", "fc7", "fc8")
+    layers = [nn.Linear(98, 6), nn.ReLU(), nn.Dropout(), nn.Linear(6, 5), nn.ReLU(), nn.Dropout(), nn.Linear(5, 4)]
+    net.classifier = nn.Sequential(*layers)
+    net.eval()
+    pooled = noise(8, 2, 7, 7) - 0.5
+    fc6 = layers[0](pooled.flatten(1))
+    fc7 = layers[3](fc6.clamp(min=0))
+    fc8 = layers[6](fc7.clamp(min=0))
+    assert (fc6 < 0).any() and (fc7 < 0).any()
+    assert torch.allclose(fc8, net.classifier(pooled.flatten(1)))
+    found = net.stacked(pooled, ["fc6", "fc7", "fc8"])
+    for name, value in (("fc6", fc6), ("fc7", fc7), ("fc8", fc8)):
+        assert torch.allclose(found[name], value), name
+        assert torch.allclose(net.stacked(pooled, [name])[name], value), name
+
+
+def test_convolutions_alone_have_no_fc6(vgg) -> None:
+    assert vgg.fully_connected == ()
+    for read in (lambda: vgg(noise(1, 3, 224, 224), ["fc6"]), lambda: FeatureExtractor(vgg, "fc6")):
+        with pytest.raises(InputError, match="fc6.*convolutions alone"):
+            read()
+
+
+def test_unknown_layers_are_named(slim) -> None:
+    with pytest.raises(InputError, match="conv9.*choose conv1") as caught:
+        slim(noise(1, 3, 112, 112), ["conv1", "conv9"])
+    assert "alone" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pth", "a.pt"])
+def test_a_missing_weights_file(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=f"{re.escape(name)}.*does not exist"):
+        load_weights(tmp_path / name)
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match=re.escape(name)):
+        load_weights(tmp_path / name)
+
+
+def corrupt_files(folder: Path) -> list[Path]:
+    """Every way in which a weights file may be broken."""
+    state = {"conv1.weight": torch.zeros(40, 3, 5, 5), "conv1.bias": torch.zeros(40)}
+    save_file(state, folder / "whole.safetensors")
+    torch.save(state, folder / "whole.pth")
+    made = []
+    for suffix in (".safetensors", ".pth"):
+        whole = (folder / f"whole{suffix}").read_bytes()
+        contents = {
+            "empty": b"",
+            "text": b"<html>404</html>" * 9,
+            "short": whole[:-200],
+            "head": whole[:20],
+            "shifted": b"x" + whole,
+        }
+        for kind, content in contents.items():
+            (folder / f"{kind}{suffix}").write_bytes(content)
+            made.append(folder / f"{kind}{suffix}")
+    (folder / "pickle.pth").write_bytes(pickle.dumps(Path, protocol=2))
+    torch.save([1, 2], folder / "list.pth")
+    with zipfile.ZipFile(folder / "archive.pth", "w") as archive:
+        archive.writestr("readme", "")
+    return [*made, *(folder / f"{kind}.pth" for kind in ("pickle", "list", "archive"))]
+
+
+def test_broken_weights_files_are_named(tmp_path: Path) -> None:
+    for file in corrupt_files(tmp_path):
+        with pytest.raises(InputError, match=f"{re.escape(file.name)}.*corrupt"):
+            load_weights(file)
+
+
+def test_a_pickle_is_not_run(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "sprung",)
+
+    torch.save({"conv1.weight": Trap()}, tmp_path / "trap.pth")
+    with pytest.raises(InputError, match="corrupt"):
+        load_weights(tmp_path / "trap.pth")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path, slim, vgg_file: Path) -> None:
+    state = slim.state_dict()
+    save_file({key: value for key, value in state.items() if key != "fc8.bias"}, tmp_path / "fewer.safetensors")
+    save_file({**state, "fc9.bias": torch.zeros(3)}, tmp_path / "more.safetensors")
+    save_file({**state, "fc8.bias": torch.zeros(3)}, tmp_path / "shapes.safetensors")
+    torch.save({"epoch": 3, "model": "slim"}, tmp_path / "checkpoint.pth")
+    for file in ("fewer.safetensors", "more.safetensors", "shapes.safetensors", "checkpoint.pth"):
+        with pytest.raises(InputError, match=f"{re.escape(file)}.*'slim'"):
+            load_backbone("slim", tmp_path / file)
+    with pytest.raises(InputError, match="vgg16_conv.*'slim'"):
+        load_backbone("slim", vgg_file)
+    save_file(state, tmp_path / "slim.safetensors")
+    with pytest.raises(InputError, match="slim.safetensors.*'vgg16'"):
+        load_backbone("vgg16", tmp_path / "slim.safetensors")
+
+
+def test_a_torchvision_file_is_read_too(tmp_path: Path, slim) -> None:
+    torch.save(slim.state_dict(), tmp_path / "slim.pth")
+    assert torch.equal(load_backbone("slim", tmp_path / "slim.pth").fc7.weight, slim.fc7.weight)
+
+
+def test_names_and_missing_weights() -> None:
+    with pytest.raises(InputError, match="alexnet"):
+        load_backbone("alexnet")
+    with pytest.raises(InputError, match="VGG-16 needs weights"):
+        load_backbone("vgg16")
+
+
+def test_torchvision_that_cannot_fetch_says_what_to_do(monkeypatch) -> None:
+    from torchvision.models import VGG16_Weights
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(VGG16_Weights.IMAGENET1K_V1.__class__, "get_state_dict", refuse)
+    with pytest.raises(InputError, match=r"https://.*vgg16.*--weights FILE"):
+        load_backbone("vgg16", "imagenet")
+
+
+def test_devices(monkeypatch) -> None:
+    assert resolve_device("cpu").type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto").type == "cpu"
+    for name in ("cuda", "cuda:1", "gpu", ""):
+        with pytest.raises(InputError, match=f"'{name}'"):
+            resolve_device(name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("auto").type == "cuda" and resolve_device("cuda:1").index == 1
+    with pytest.raises(InputError, match="cuda:2"):
+        resolve_device("cuda:2")
+
+
+def test_precisions() -> None:
+    cpu = torch.device("cpu")
+    assert resolve_precision("fp32", cpu) == torch.float32 and resolve_precision("bf16", cpu) == torch.bfloat16
+    assert resolve_precision("auto", cpu) in (torch.float32, torch.bfloat16)
+    with pytest.raises(InputError, match="fp16"):
+        resolve_precision("fp16", cpu)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("layer", "length"), [("conv4", 192 * 196), ("pool5", 6272), ("fc6", 256), ("fc8", 128)])
+def test_features_have_a_root_mean_square_of_one(slim, layer: str, length: int) -> None:
+    extractor = FeatureExtractor(slim, layer, "fp32")
+    assert extractor.length == length and extractor.input_size == 112
+    crops = noise(3, 3, 112, 112)
+    crops[2] *= 0.1
+    found = extractor(crops)
+    assert found.shape == (3, length) and found.dtype == torch.float32
+    assert found.square().mean(dim=1).sqrt() == pytest.approx([1, 1, 1], abs=1e-4)
+    raw = slim(crops, [layer])[layer].flatten(1)
+    assert torch.allclose(functional.cosine_similarity(found, raw), torch.ones(3), atol=1e-4)
+
+
+def test_features_of_nothing_are_zeros() -> None:
+    """A network that is dead gives zeros, not NaN."""
+    net = Slim().eval().requires_grad_(False)
+    for parameter in net.parameters():
+        parameter.zero_()
+    assert (FeatureExtractor(net, "fc7", "fp32")(noise(2, 3, 112, 112)) == 0).all()
+
+
+def test_bfloat16_is_close_and_comes_back_as_float32(slim) -> None:
+    crops = noise(2, 3, 112, 112)
+    exact, rough = (FeatureExtractor(slim, "fc6", precision)(crops) for precision in ("fp32", "bf16"))
+    assert rough.dtype == torch.float32 and not torch.equal(exact, rough)
+    assert functional.cosine_similarity(exact, rough).min() > 0.995
