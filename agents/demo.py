@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,16 +17,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
+from tqdm import TqdmExperimentalWarning
 
 import vae
 from occlusion_env import ENV_ID, Search, TargetSet
 from occlusion_env.env import OcclusionSearchEnv
+from occlusion_env.targets import visible_frames
 from tracker.backbones import Precision, resolve_device
 from tracker.errors import InputError
 from tracker.readers import open_sequence
 from tracker.recognition import keep_recognised
 from tracker.scorers import load_scorer
-from tracker.sequences import Sequence
+from tracker.sequences import Sequence, evenly_spaced
 from tracker.synthetic import synthetic_sequence
 
 from .dqn import SquaredErrorDQN, load_hyperparameters
@@ -128,7 +131,7 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
         OcclusionSearchEnv(TargetSet.from_sequence(sequence, training_frames), **env_kwargs)
 
     with clock("manifold"):
-        crop_frames = training_frames[_evenly(len(training_frames), effort.crops)]
+        crop_frames = training_frames[evenly_spaced(len(training_frames), effort.crops)]
         manifold = _learn_manifold(sequence, crop_frames, demo)
     with clock("manifold picture"):
         grid_codes = vae.codes_grid(manifold.mu, 12)
@@ -206,16 +209,16 @@ def split_frames(sequence: Sequence, held_out: int) -> tuple[NDArray[np.int64], 
         Indices of the training frames (without the first, which gives the exemplar) and the held-out ones.
 
     Raises:
-        InputError: If there are fewer than 6 frames with the target.
+        InputError: If the target is visible in fewer than 6 frames.
     """
-    present = sequence.present
+    present = visible_frames(sequence)
     if len(present) < 6:
         raise InputError(
-            f"The target of '{sequence.name}' is in {len(present)} frames; the demo needs at least 6."
+            f"The target of '{sequence.name}' is visible in {len(present)} frames; the demo needs at least 6."
         )
     edge = 1 + 2 * (len(present) - 1) // 3
     later = present[edge:]
-    return present[1:edge], later[_evenly(len(later), held_out)]
+    return present[1:edge], later[evenly_spaced(len(later), held_out)]
 
 
 def train_agent(env: gym.Env[Any, Any], steps: int, seed: int, device: str) -> SquaredErrorDQN:
@@ -234,7 +237,20 @@ def train_agent(env: gym.Env[Any, Any], steps: int, seed: int, device: str) -> S
     agent = SquaredErrorDQN(
         env=Monitor(env), seed=seed, device=str(resolve_device(device)), verbose=0, **parameters
     )
-    return agent.learn(steps, progress_bar=True)
+    with _one_thread(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmExperimentalWarning)
+        return agent.learn(steps, progress_bar=True)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch to one thread: on batches of one a second gains little, and waits long where a core is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _open(demo: Demo) -> Sequence:
@@ -246,10 +262,6 @@ def _open(demo: Demo) -> Sequence:
     if sequence.box_source != "tracked":
         return sequence
     return keep_recognised(sequence, load_scorer(demo.features, demo.weights, demo.device, demo.precision))
-
-
-def _evenly(available: int, wanted: int) -> NDArray[np.int64]:
-    return np.unique(np.linspace(0, available - 1, min(wanted, available)).astype(np.int64))
 
 
 @dataclass(frozen=True)

@@ -84,11 +84,11 @@ def evaluate(
     chance = search.scores(draws, limits.random(area[draws], rng)).reshape(-1, RANDOM_DRAWS)
     side = np.sqrt(area)
     centred = np.stack([0.5 - side / 2, 0.5 - side / 2, side, side], axis=1)
-    best, size = np.empty(len(slots)), 0
+    best, size = np.empty(len(slots)), np.empty(len(slots))
     for slot in tqdm(slots, desc="exhaustive search", unit="target", disable=not progress):
         grid = limits.grid(float(area[slot]))
-        size = len(grid)
-        best[slot] = search.scores(np.full(size, slot), grid).min()
+        size[slot] = len(grid)
+        best[slot] = search.scores(np.full(len(grid), slot), grid).min()
     steps = np.array([len(episode.actions) for episode in episodes])
     return Evaluation(
         clean=search.clean_score.copy(),
@@ -97,7 +97,7 @@ def evaluate(
         agent=np.array([episode.scores[-1] for episode in episodes]),
         exhaustive=best,
         area=area,
-        queries={"random": 1.0, "centre": 1.0, "agent": 1.0, "exhaustive": float(size)},
+        queries={"random": 1.0, "centre": 1.0, "agent": 1.0, "exhaustive": float(size.mean())},
         steps=steps,
         triggered=np.array([episode.triggered for episode in episodes]),
     )

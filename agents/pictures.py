@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from occlusion_env.rendering import draw_trail
 from tracker.images import resize
+from tracker.sequences import evenly_spaced
 
 from .evaluation import Evaluation
 from .generation import HardPositive
@@ -29,7 +30,7 @@ def _save(figure: Figure, path: Path) -> None:
 
 def draw_contact_sheet(path: Path, positives: Many[HardPositive], title: str, rows: int = 8) -> None:
     """One row a hard positive: exemplar, target, the trail of the search, the hard positive and its score."""
-    picked = [positives[i] for i in np.unique(np.linspace(0, len(positives) - 1, rows).astype(int))]
+    picked = [positives[i] for i in evenly_spaced(len(positives), rows)]
     figure = Figure(figsize=(8.4, 1.0 + 2.0 * len(picked)), layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(len(picked), 4, squeeze=False)

@@ -117,9 +117,16 @@ class RegionLimits:
         """Least and largest width-to-height ratio that a region of this area can have.
 
         Args:
-            area: Between the square of `min_side` and 1.
+            area: Between the square of `min_side` and `max_area`.
+
+        Raises:
+            InputError: If it is not.
         """
         area = np.asarray(area, dtype=np.float64)
+        if not ((area >= self.min_side**2 - 1e-9) & (area <= self.max_area + 1e-9)).all():
+            raise InputError(
+                f"The area of a region must lie between {self.min_side**2:g} and {self.max_area:g} (its limits)."
+            )
         widest = np.minimum.reduce([np.full_like(area, self.max_aspect), area / self.min_side**2, 1 / area])
         widest = np.maximum(widest, 1.0)
         return 1 / widest, widest
@@ -140,7 +147,7 @@ class RegionLimits:
         place = rng.uniform(size=(2, len(area)))
         return np.stack([place[0] * (1 - width), place[1] * (1 - height), width, height], axis=1)
 
-    def grid(self, area: float, places: int = 8, shapes: int = 5) -> Regions:
+    def grid(self, area: float, places: int = 8, shapes: int = 7) -> Regions:
         """Regions of one area on a regular grid: the candidates of exhaustive search.
 
         Args:
@@ -149,17 +156,18 @@ class RegionLimits:
             shapes: Aspects, evenly spaced in logarithm over what is allowed.
 
         Returns:
-            `[shapes * places * places, 4]`.
+            `[N, 4]`, N at most `shapes * places * places`: a shape as long as the target has one place along it.
 
         >>> RegionLimits().grid(0.25).shape
-        (320, 4)
+        (336, 4)
         """
         low, high = self.aspects(area)
         aspect = np.exp(np.linspace(np.log(low), np.log(high), shapes))
         width, height = np.sqrt(area * aspect), np.sqrt(area / aspect)
         place = np.linspace(0, 1, places)
         s, i, j = (index.ravel() for index in np.indices((shapes, places, places)))
-        return np.stack([place[i] * (1 - width[s]), place[j] * (1 - height[s]), width[s], height[s]], axis=1)
+        regions = np.stack([place[i] * (1 - width[s]), place[j] * (1 - height[s]), width[s], height[s]], axis=1)
+        return np.unique(regions.round(12), axis=0)
 
     def holds(self, region: Regions, slack: float = 1e-9) -> NDArray[np.bool_]:
         """Whether each region `[..., 4]` lies inside the target and within these limits."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -21,7 +22,7 @@ from .occluders import PATCH_SIZE, background_patch
 from .rendering import draw_search
 from .search import Search, SearchSettings
 from .targets import Source, Target, TargetSet, load_targets
-from .threshold import usual_drop
+from .threshold import shared_drop, usual_drop
 
 __all__ = ["OcclusionSearchEnv"]
 
@@ -76,7 +77,8 @@ class OcclusionSearchEnv(gym.Env[NDArray[np.float32], np.int64], EzPickle):
     score is at most phi).
 
     ## Arguments
-    Everything is plain data, so that specs serialise; `targets` and `scorer` also take objects.
+    Everything is plain data, so that specs serialise; `targets` and `scorer` also take objects. A copy or a pickle
+    is made anew from the arguments (EzPickle): reset it before its first step.
 
     ## Version history
     v0: first version.
@@ -143,6 +145,8 @@ class OcclusionSearchEnv(gym.Env[NDArray[np.float32], np.int64], EzPickle):
         for name, value in (("phi", phi), ("drop", drop)):
             if value is not None and not math.isfinite(value):
                 raise InputError(f"{name} is {value}; it must be finite, in units of the score.")
+        if drop is not None and drop < 0:
+            raise InputError(f"drop is {drop}; it must be 0 or more: how far the score must fall.")
         if not 0 < phi_quantile < 1:
             raise InputError(f"phi_quantile is {phi_quantile}; it must lie between 0 and 1.")
         self.render_mode = render_mode
@@ -153,6 +157,7 @@ class OcclusionSearchEnv(gym.Env[NDArray[np.float32], np.int64], EzPickle):
         backbone = shared_backbone(features, weights, device)
         layer = layer or ("fc7" if backbone.fully_connected else "pool5")
         extractor = FeatureExtractor(backbone, layer, precision)
+        named = isinstance(targets, str) and isinstance(scorer, str)
         if isinstance(scorer, str):
             if scorer != "sint":
                 raise InputError(f"'{scorer}' is no scorer; give sint, or an object with embed and compare.")
@@ -162,7 +167,11 @@ class OcclusionSearchEnv(gym.Env[NDArray[np.float32], np.int64], EzPickle):
         self.search = Search(1, scorer, extractor, settings)
         self.phi = phi
         self.drop = drop
-        self._phi_quantile = phi_quantile
+        self._measure_drop = (
+            partial(shared_drop, targets, features, layer, weights, device, precision, settings, phi_quantile)
+            if named
+            else partial(usual_drop, self.targets, scorer, extractor, settings, phi_quantile)
+        )
         self._index = {name: number for number, name in enumerate(self.targets.ids)}
         self._target: Target | None = None
         self._trail: list[NDArray[np.float64]] = []
@@ -190,9 +199,7 @@ class OcclusionSearchEnv(gym.Env[NDArray[np.float32], np.int64], EzPickle):
             raise InputError(f"'{min(map(str, unknown))}' is no reset option; choose {', '.join(_OPTIONS)}.")
         search = self.search
         if self.phi is None and self.drop is None:
-            self.drop = usual_drop(
-                self.targets, search.scorer, search.features, search.settings, self._phi_quantile
-            )
+            self.drop = self._measure_drop()
         target = self._own_target(options) if "image" in options else self._set_target(options)
         if (patch := options.get("patch")) is not None:
             patch = check_image(patch, "The option 'patch'")

@@ -5,6 +5,7 @@ The environment is this with N = 1; evaluation and generation run it with many.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ from torchvision.ops import roi_align
 
 from tracker.backbones import FeatureExtractor
 from tracker.errors import InputError
-from tracker.images import resize, to_images, to_tensor
+from tracker.images import check_image, resize, to_images, to_tensor
 from tracker.scorers import Scorer
 
 from .actions import ACTIONS, TRIGGER, RegionLimits
@@ -51,12 +52,12 @@ class SearchSettings:
         Raises:
             InputError: Naming the value.
         """
-        if self.history < 0:
-            raise InputError(f"history is {self.history}; it must be 0 or more actions.")
-        if self.max_steps < 1:
-            raise InputError(f"max_steps is {self.max_steps}; it must be at least 1.")
-        if not self.eta > 0:
-            raise InputError(f"eta is {self.eta}; it must be above 0.")
+        if not isinstance(self.history, int) or self.history < 0:
+            raise InputError(f"history is {self.history!r}; it must be a whole number of actions, 0 or more.")
+        if not isinstance(self.max_steps, int) or self.max_steps < 1:
+            raise InputError(f"max_steps is {self.max_steps!r}; it must be a whole number, at least 1.")
+        if not 0 < self.eta < math.inf:
+            raise InputError(f"eta is {self.eta}; it must be above 0 and finite.")
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,13 @@ class Search:
         self.steps = np.zeros(count, dtype=np.int64)
         self.queries = np.zeros(count, dtype=np.int64)
         self._history = np.zeros((count, settings.history, len(ACTIONS)), dtype=np.float32)
-        side, device = scorer.input_size, scorer.device
-        self._images = torch.zeros(count, 3, side, side, device=device)
+        device = scorer.device
+        self._images = torch.zeros(count, 3, scorer.input_size, scorer.input_size, device=device)
+        # What the states are cut from: no coarser than the features' input, whatever the scorer sees.
+        if features.input_size > scorer.input_size:
+            self._views = torch.zeros(count, 3, features.input_size, features.input_size, device=device)
+        else:
+            self._views = self._images
         self._patches = torch.zeros(count, 3, PATCH_SIZE, PATCH_SIZE, device=device)
         self._exemplars: Tensor | None = None
 
@@ -134,18 +140,28 @@ class Search:
             regions: `[M, 4]` first regions; p0 of the limits if `None`.
 
         Raises:
-            InputError: If a region breaks the limits.
+            InputError: If a region breaks the limits, or a patch has another size.
         """
         limits, side = self.settings.limits, self.scorer.input_size
         start = limits.start(len(slots)) if regions is None else np.asarray(regions, dtype=np.float64)
         if not limits.holds(start).all():
             bad = start[~limits.holds(start)][0].round(3).tolist()
             raise InputError(f"The region {bad} breaks the limits of the search ({limits}).")
+        for patch in patches:
+            if check_image(patch, "A patch").shape != (PATCH_SIZE, PATCH_SIZE, 3):
+                raise InputError(
+                    f"A patch has the shape {list(patch.shape)}; it must be {PATCH_SIZE} x {PATCH_SIZE}."
+                )
         device = self._images.device
         crops = np.stack([resize(target.crop, side, side) for target in targets])
         exemplars = np.stack([resize(target.exemplar, side, side) for target in targets])
         where = torch.from_numpy(np.asarray(slots)).to(device)
         self._images[where] = to_tensor(crops, device)
+        if self._views is not self._images:
+            fine = self._views.shape[-1]
+            self._views[where] = to_tensor(
+                np.stack([resize(target.crop, fine, fine) for target in targets]), device
+            )
         self._patches[where] = to_tensor(np.stack(list(patches)), device)
         embedded = self._embed(to_tensor(np.concatenate([exemplars, crops]), device))
         if self._exemplars is None:
@@ -201,10 +217,11 @@ class Search:
             )
         moved = self.settings.limits.move(self.region, actions)
         changed = np.flatnonzero(np.abs(moved - self.region).max(axis=1) > 1e-9)
-        self.previous_score = self.score.copy()
-        self.region[changed] = moved[changed]
+        score = self.score.copy()
         if len(changed):
-            self.score[changed] = self.scores(changed, moved[changed])
+            score[changed] = self.scores(changed, moved[changed])
+        self.region[changed] = moved[changed]
+        self.previous_score, self.score = self.score, score
         self.steps += 1
         if self.settings.history:
             self._history = np.roll(self._history, 1, axis=1)
@@ -225,12 +242,12 @@ class Search:
         """
         size, device = self.features.input_size, self._images.device
         corners = np.concatenate([self.region[:, :2], self.region[:, :2] + self.region[:, 2:]], axis=1)
-        boxes = corners * self._images.shape[-1]
+        boxes = corners * self._views.shape[-1]
         rows = np.concatenate([np.arange(len(self))[:, None], boxes], axis=1).astype(np.float32)
         parts = []
         for low in range(0, len(self), _CHUNK):
             crops = roi_align(
-                self._images, torch.from_numpy(rows[low : low + _CHUNK]).to(device), size, aligned=True
+                self._views, torch.from_numpy(rows[low : low + _CHUNK]).to(device), size, aligned=True
             )
             parts.append(self.features(crops).cpu().numpy())
         return np.concatenate([np.concatenate(parts), self._history.reshape(len(self), -1)], axis=1)
@@ -245,7 +262,13 @@ class Search:
         return self.score <= self.phi
 
     def _embed(self, images: Tensor) -> Tensor:
-        return torch.cat([self.scorer.embed(part) for part in images.split(_CHUNK)])
+        embedded = torch.cat([self.scorer.embed(part) for part in images.split(_CHUNK)])
+        if len(embedded) != len(images):
+            raise InputError(
+                f"The scorer {type(self.scorer).__name__} embedded {len(images)} crops as {len(embedded)} rows; it"
+                " must give one a crop."
+            )
+        return embedded
 
     def _compare(self, exemplars: Tensor, candidates: Tensor) -> NDArray[np.float64]:
         scores = self.scorer.compare(exemplars, candidates)

@@ -16,9 +16,11 @@ from tracker.readers import list_sequences, open_sequence
 from tracker.sequences import Sequence
 from tracker.synthetic import synthetic_sequence
 
-__all__ = ["Source", "Target", "TargetSet", "load_targets"]
+__all__ = ["Source", "Target", "TargetSet", "load_targets", "visible_frames"]
 
 Image = NDArray[np.uint8]
+
+MIN_VISIBILITY = 0.5
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,22 @@ class Target:
         return np.asarray(self.source.box, dtype=np.float64)
 
 
+def visible_frames(sequence: Sequence) -> NDArray[np.int64]:
+    """Frames whose target is at least half visible: one that is hidden already makes no positive to occlude."""
+    return np.flatnonzero(sequence.visibility >= MIN_VISIBILITY)
+
+
+def _check_frames(sequence: Sequence, frames: Iterable[int]) -> list[int]:
+    chosen = [int(t) for t in frames]
+    present = set(sequence.present.tolist())
+    for t in chosen:
+        if t not in present:
+            raise InputError(f"The sequence '{sequence.name}' has no target in frame {t} (of {len(sequence)}).")
+    if len(set(chosen)) != len(chosen):
+        raise InputError(f"A frame of '{sequence.name}' is asked for twice; give each once.")
+    return chosen
+
+
 @dataclass(frozen=True)
 class _Entry:
     sequence: Sequence
@@ -89,13 +107,13 @@ class TargetSet:
 
         Args:
             sequence: The video.
-            frames: Indices of the frames to take; all after the first where the target is present if `None`.
+            frames: Indices of the frames to take; `visible_frames` after the first if `None`.
 
         Raises:
-            InputError: If no frame is left.
+            InputError: If no frame is left, one comes twice, or the target is absent from one.
         """
-        chosen = [t for t in sequence.present.tolist() if t > 0] if frames is None else list(frames)
-        if not chosen:
+        chosen = visible_frames(sequence)[1:] if frames is None else _check_frames(sequence, frames)
+        if not len(chosen):
             raise InputError(
                 f"The sequence '{sequence.name}' has no target after its first frame; give a longer one."
             )
@@ -119,11 +137,17 @@ class TargetSet:
             frames: `N` indices of the frames whose box and background they take.
             first_number: Number of the first sample, in its id.
         """
-        rows = np.asarray(codes, dtype=np.float64)
+        rows, places = np.asarray(codes, dtype=np.float64), [int(t) for t in frames]
+        if rows.ndim != 2 or not len(images) == len(rows) == len(places):
+            raise InputError(
+                f"{len(images)} samples need as many codes [N, latent] and frames; there are {len(places)} frames"
+                f" and codes of the shape {list(rows.shape)}."
+            )
+        _check_frames(sequence, set(places))
         return cls(
             tuple(
                 _Entry(sequence, int(t), check_image(image, "A sample"), tuple(code.tolist()), number)
-                for number, (image, code, t) in enumerate(zip(images, rows, frames, strict=True), first_number)
+                for number, (image, code, t) in enumerate(zip(images, rows, places, strict=True), first_number)
             )
         )
 
@@ -132,7 +156,13 @@ class TargetSet:
         return len(self._entries)
 
     def __add__(self, other: TargetSet) -> TargetSet:
-        """Both sets, one after the other."""
+        """Both sets, one after the other.
+
+        Raises:
+            InputError: If an id is in both.
+        """
+        if common := set(self.ids) & set(other.ids):
+            raise InputError(f"Both sets have a target '{min(common)}'; number samples with first_number.")
         return TargetSet(self._entries + other._entries)
 
     def __iter__(self) -> Iterator[Target]:
@@ -182,7 +212,7 @@ def load_targets(spec: str) -> TargetSet:
         InputError: If it is none of these, or what it names cannot be read.
     """
     if spec == "synthetic" or spec.startswith("synthetic:"):
-        seed = spec.partition(":")[2] or "0"
+        seed = spec.partition(":")[2] if ":" in spec else "0"
         if not seed.isdecimal():
             raise InputError(f"'{spec}' has no seed after its colon; write synthetic:0.")
         return TargetSet.from_sequence(synthetic_sequence(int(seed)))

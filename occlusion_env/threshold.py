@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
-from tracker.backbones import FeatureExtractor
-from tracker.scorers import Scorer
+from tracker.backbones import FeatureExtractor, Precision
+from tracker.scorers import Scorer, load_scorer, shared_backbone
+from tracker.sequences import evenly_spaced
 
 from .occluders import background_patch
 from .search import Search, SearchSettings
-from .targets import TargetSet
+from .targets import TargetSet, load_targets
 
-__all__ = ["usual_drop"]
+__all__ = ["shared_drop", "usual_drop"]
 
 
 def usual_drop(
@@ -44,8 +47,7 @@ def usual_drop(
         The drop, in units of the score.
     """
     rng = np.random.default_rng(seed)
-    picked = np.unique(np.linspace(0, len(targets) - 1, min(at_most, len(targets))).astype(int))
-    chosen = list(targets.subset(picked))
+    chosen = list(targets.subset(evenly_spaced(len(targets), at_most)))
     share = settings.limits.max_area
     patches = [background_patch(target.frame, target.box, share, rng)[0] for target in chosen]
     search = Search(len(chosen), scorer, features, settings)
@@ -54,3 +56,20 @@ def usual_drop(
     rows = np.repeat(slots, regions_each)
     regions = settings.limits.random(np.full(len(rows), share), rng)
     return float(np.quantile(search.clean_score[rows] - search.scores(rows, regions), 1 - quantile))
+
+
+@lru_cache(maxsize=32)
+def shared_drop(
+    targets: str,
+    features: str,
+    layer: str,
+    weights: str | None,
+    device: str,
+    precision: Precision,
+    settings: SearchSettings,
+    quantile: float,
+) -> float:
+    """`usual_drop` of what is named by plain data; one process measures it once, for all its environments."""
+    extractor = FeatureExtractor(shared_backbone(features, weights, device), layer, precision)
+    scorer = load_scorer(features, weights, device, precision)
+    return usual_drop(load_targets(targets), scorer, extractor, settings, quantile)

@@ -244,7 +244,9 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise InputError(f"'{name}' is no device; choose auto, cpu or cuda.") from None
+        device = None
+    if device is None or device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index):
+        raise InputError(f"'{name}' is no device; choose auto, cpu or cuda.")
     if device.type == "cuda" and (
         not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()
     ):
@@ -297,7 +299,7 @@ def load_backbone(
         weights: For `slim` a safetensors file, `None` for the one that the package ships. For `vgg16` a
             safetensors or torchvision file with torchvision's keys, whole or the convolutions alone, or
             `imagenet`, which lets torchvision fetch its weights (528 MB) into its own cache.
-        device: Where it runs.
+        device: Where it runs; see `resolve_device`.
 
     Raises:
         InputError: If the name is unknown, or the weights are missing, corrupt or of another network.
@@ -325,7 +327,7 @@ def load_backbone(
     except (RuntimeError, AttributeError):
         raise InputError(f"The weights in '{source}' are not those of the net '{name}'.") from None
     backbone.eval().requires_grad_(False)
-    return backbone.to(device).to(memory_format=torch.channels_last)
+    return backbone.to(resolve_device(str(device))).to(memory_format=torch.channels_last)
 
 
 def _fetch_vgg16() -> dict[str, Tensor]:

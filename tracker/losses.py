@@ -6,6 +6,8 @@ from typing import Literal
 
 from torch import Tensor
 
+from .errors import InputError
+
 __all__ = ["contrastive_loss"]
 
 
@@ -31,7 +33,12 @@ def contrastive_loss(
 
     Returns:
         The scalar loss.
+
+    Raises:
+        InputError: If the form is unknown.
     """
+    if form not in ("distance", "squared"):
+        raise InputError(f"'{form}' is no form of the contrastive loss; choose distance or squared.")
     squared = (first - second).square().sum(dim=1)
     if form == "squared":
         push = (margin - squared).clamp(min=0.0)

@@ -66,6 +66,7 @@ def keep_recognised(sequence: Sequence, scorer: Scorer) -> Sequence:
     visibility[lost[lost > 0]] = 0.0
     if not visibility[1:].any():
         raise InputError(
-            f"The target of '{sequence.name}' is recognised in no frame after the first; give the boxes of all frames."
+            f"The target of '{sequence.name}' is recognised in no frame after the first; give the boxes of all"
+            " frames."
         )
     return replace(sequence, visibility=visibility)

@@ -108,7 +108,7 @@ def sint_embedding(backbone: Backbone, images: Tensor, boxes: Tensor | None = No
 def join_parts(parts: list[Tensor]) -> Tensor:
     """L2-normalise each `[N, D_i]`, concatenate, normalise again: `float32[N, sum of D_i]`."""
     unit = [functional.normalize(part.float()) for part in parts]
-    return torch.cat(unit, dim=1) / len(unit) ** 0.5
+    return functional.normalize(torch.cat(unit, dim=1))
 
 
 @lru_cache(maxsize=4)

@@ -156,7 +156,9 @@ def test_train_backbone_refuses_a_folder_without_sequences(run, tmp_path, vgg_fi
 
 
 def test_help_is_quick_and_imports_no_torch():
-    script = "import sys, agents.cli\nsys.argv = ['x', '--help']\ntry: agents.cli.main()\nexcept SystemExit: pass\n"
+    script = (
+        "import sys, agents.cli\nsys.argv = ['x', '--help']\ntry: agents.cli.main()\nexcept SystemExit: pass\n"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script + "print('torch' in sys.modules)"], capture_output=True, text=True
     )

@@ -10,7 +10,14 @@ from tracker.errors import InputError
 
 
 def make(algorithm=SquaredErrorDQN, **kwargs):
-    settings = {"learning_starts": 0, "batch_size": 8, "train_freq": 1, "gradient_steps": 1, "gamma": 0.5, "seed": 0}
+    settings = {
+        "learning_starts": 0,
+        "batch_size": 8,
+        "train_freq": 1,
+        "gradient_steps": 1,
+        "gamma": 0.5,
+        "seed": 0,
+    }
     return algorithm("MlpPolicy", gym.make("CartPole-v1"), **settings | kwargs)
 
 

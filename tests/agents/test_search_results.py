@@ -124,13 +124,11 @@ def test_the_agent_that_goes_to_the_corner_closes_the_gap(search):
     summary = judged.summary()
     assert summary["closure"] == 1.0
     assert summary["trigger_rate"] == 1.0
-    assert summary["queries"]["exhaustive"] == 320
+    assert summary["queries"]["exhaustive"] == 336
 
 
 def test_the_agent_that_goes_the_wrong_way_has_a_closure_below_zero(search):
-    judged = evaluate(
-        search, roll_out(Scripted(*["left", "up"] * 4), search), np.random.default_rng(1)
-    )
+    judged = evaluate(search, roll_out(Scripted(*["left", "up"] * 4), search), np.random.default_rng(1))
     assert judged.agent == pytest.approx(judged.clean, abs=1e-6)
     assert judged.closure == pytest.approx(1 - judged.clean.mean() / judged.random.mean(), abs=1e-6)
     assert judged.closure < -0.2

@@ -142,7 +142,7 @@ def test_the_teachers_pass_goes_on_by_frame(
     """Two of three frames done: only the third is cut and seen again."""
     work = tmp_path / "work"
     work.mkdir()
-    for name in ("settings.json", "train.crops", "train.maps"):
+    for name in ("run.json", "train.crops", "train.maps"):
         (work / name).write_bytes((whole[0] / "work" / name).read_bytes())
     (work / "train.done").write_text("2")
     with (work / "train.maps").open("r+b") as file:
@@ -202,3 +202,28 @@ def test_the_best_step_is_kept(whole, data: Path, vgg_file: Path, tmp_path: Path
     train_backbone(data, vgg_file, tmp_path, SETTINGS, progress=False)
     written = load_file(tmp_path / "slim.safetensors")["fc6.weight"]
     assert len(seen) == 2 and torch.equal(written, seen[0]) and not torch.equal(written, seen[1])
+
+
+def test_another_teacher_or_other_data_in_the_same_folder_is_refused(
+    whole, data: Path, vgg_file: Path, tmp_path: Path, make_video: Callable, write_otb: Callable
+) -> None:
+    from safetensors.torch import save_file
+
+    other = load_file(vgg_file)
+    other["features.0.bias"] = other["features.0.bias"] + 1
+    save_file(other, tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match="data or teacher"):
+        train_backbone(data, tmp_path / "other.safetensors", whole[0], SETTINGS, progress=False)
+    write_otb(tmp_path / "more" / "train", make_video(FRAMES + 1, seed=1))
+    write_otb(tmp_path / "more" / "held", make_video(2, seed=2))
+    with pytest.raises(InputError, match="data or teacher"):
+        train_backbone(tmp_path / "more", vgg_file, whole[0], SETTINGS, progress=False)
+
+
+def test_too_little_to_learn_from(data: Path, vgg_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="do not fill a batch"):
+        train_backbone(data, vgg_file, tmp_path / "a", replace(SETTINGS, batch_size=999), progress=False)
+    with pytest.raises(InputError, match="no validation sequence"):
+        train_backbone(data, vgg_file, tmp_path / "b", replace(SETTINGS, validation=()), progress=False)
+    with pytest.raises(InputError, match="two frames with"):
+        train_backbone(data, vgg_file, tmp_path / "c", replace(SETTINGS, boxes_per_frame=500), progress=False)

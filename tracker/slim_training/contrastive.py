@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..backbones import GRID, Backbone, Slim, resolve_precision, roi_pool
+from ..errors import InputError
 from ..images import crop, to_tensor
 from ..losses import contrastive_loss
 from ..pairs import labelled_boxes
 from ..scorers import join_parts
-from ..sequences import Sequence
+from ..sequences import Sequence, evenly_spaced
 from .settings import BackboneTraining
 
 __all__ = ["matching_figures", "train_fully_connected"]
@@ -60,6 +61,11 @@ def train_fully_connected(
         found = [_candidates(slim, sequence, int(t), settings.boxes_per_frame, rng) for t in sequence.present]
         table.append([frame for frame in found if frame is not None])
     table = [frames for frames in table if len(frames) > 1]
+    if not table:
+        raise InputError(
+            f"No training sequence has two frames with {settings.boxes_per_frame - 1} boxes around the target in"
+            " the frame; give other sequences."
+        )
     layers = [slim.fc6, slim.fc7, slim.fc8]
     for layer in layers:
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -138,13 +144,16 @@ def matching_figures(
     Returns:
         `pair_auc`: the chance that a positive candidate (IoU > 0.7) scores above a negative one (< 0.5)
         of the same frame; `top1`: share of frames whose best candidate is a positive. Means over sequences.
+
+    Raises:
+        InputError: If no frame has enough candidates.
     """
     areas, hits = [], []
     for sequence in sequences:
         exemplar = _candidates(backbone, sequence, 0, 1, np.random.default_rng(0))
         assert exemplar is not None
         later = [int(t) for t in sequence.present[1:]]
-        picked = [later[i] for i in np.unique(np.linspace(0, len(later) - 1, frames).astype(int))]
+        picked = [later[i] for i in evenly_spaced(len(later), frames)]
         area, hit = [], []
         for t in picked:
             found = _candidates(backbone, sequence, t, boxes, np.random.default_rng([1, t]))
@@ -159,6 +168,11 @@ def matching_figures(
         if area:
             areas.append(np.mean(area))
             hits.append(np.mean(hit))
+    if not areas:
+        names = ", ".join(sequence.name for sequence in sequences)
+        raise InputError(
+            f"No frame of {names} has {boxes - 1} boxes around the target inside the frame; validate on others."
+        )
     return {"pair_auc": round(float(np.mean(areas)), 4), "top1": round(float(np.mean(hits)), 4)}
 
 

@@ -5,6 +5,7 @@ The similarities between the crops of a batch are what SINT's cosine compares, s
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from ..backbones import GRID, Backbone, Slim, resolve_precision, roi_pool
 from ..boxes import visible_fraction
+from ..errors import InputError
 from ..files import replacing_file
 from ..images import crop, resize, to_tensor
 from ..sequences import Sequence
@@ -123,6 +125,8 @@ def distil(
     learner = nn.ModuleDict({"slim": slim, "heads": heads})
     parameters = [parameter for name, parameter in learner.named_parameters() if ".fc" not in name]
     steps = len(crops) // settings.batch_size
+    if not steps:
+        raise InputError(f"{len(crops)} crops do not fill a batch of {settings.batch_size}; give more frames.")
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=settings.epochs * steps, pct_start=0.1
@@ -137,8 +141,10 @@ def distil(
         first = int(state.pop("epoch"))
         _restore_moments(optimizer, {k[8:]: v for k, v in state.items() if k.startswith("moments.")})
         learner.load_state_dict({k[8:]: v for k, v in state.items() if k.startswith("learner.")})
-        for _ in range(first * steps):
-            schedule.step()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step()` before")
+            for _ in range(first * steps):
+                schedule.step()
     for epoch in range(first, settings.epochs):
         rng = np.random.default_rng([settings.seed, 1, epoch])
         order = rng.permutation(len(crops))[: steps * settings.batch_size].reshape(steps, -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from ..backbones import Slim, load_backbone
+from ..backbones import Backbone, Slim, load_backbone, resolve_device
 from ..errors import InputError
 from ..files import replacing_file
 from ..readers import list_sequences, open_sequence
@@ -43,14 +44,18 @@ def train_backbone(
         The card: what it was trained on, and its figures on the validation sequences beside the teacher's.
 
     Raises:
-        InputError: If there are no sequences, or a validation sequence is not among them.
+        InputError: If there are no sequences to train or to validate on, they are too few or too short, or `out`
+            holds a run with other settings, data or teacher.
     """
     settings = settings or BackboneTraining()
     names = [path.name for path in list_sequences(Path(data))]
+    if not settings.validation:
+        raise InputError("There is no validation sequence; name at least one that nothing is trained on.")
     if missing := set(settings.validation) - set(names):
         raise InputError(f"The validation sequence '{sorted(missing)[0]}' is not in '{data}'.")
     if not set(names) - set(settings.validation):
         raise InputError(f"'{data}' holds no sequence to train on beside those for validation.")
+    device = resolve_device(str(device))
     vgg = load_backbone("vgg16", teacher, device)
     sequences = [open_sequence(Path(data) / name) for name in names]
     train = [sequence for sequence in sequences if sequence.name not in settings.validation]
@@ -59,7 +64,13 @@ def train_backbone(
     out = Path(out)
     work = out / "work"
     work.mkdir(parents=True, exist_ok=True)
-    _same_settings(work / "settings.json", settings, names)
+    run: dict[str, object] = {
+        "settings": asdict(settings),
+        "frames": {sequence.name: len(sequence.present) for sequence in sequences},
+        "teacher": _fingerprint(vgg),
+    }
+    _same_run(work / "run.json", run)
+    reference = matching_figures(vgg, held_out, with_fc=False)
     crops, knowledge = teacher_maps(train, vgg, work / "train", settings, progress)
     slim = Slim().to(device).to(memory_format=torch.channels_last)
     distil(slim, crops, knowledge, work / "convolutions.safetensors", settings, progress)
@@ -68,8 +79,9 @@ def train_backbone(
     card: dict[str, object] = {
         "network": "slim: 5 convolutions, fc6, fc7, fc8; RGB in [0, 1], 112 x 112",
         "parameters": sum(parameter.numel() for parameter in slim.parameters()),
-        "convolutions": "distilled from VGG-16's conv4_3 and conv5_3 (ImageNet)",
-        "fully_connected": "SINT's contrastive loss, margin 1, convolutions fixed; the step with the best validation",
+        "convolutions": "distilled from VGG-16's conv4_3 and conv5_3",
+        "teacher": run["teacher"],
+        "fully_connected": "SINT's contrastive loss, margin 1, convolutions fixed; the best step on validation",
         "trained_on": [sequence.name for sequence in train],
         "frames": sum(len(sequence) for sequence in train),
         "validated_on": [sequence.name for sequence in held_out],
@@ -77,7 +89,7 @@ def train_backbone(
         "validation": {
             "slim": matching_figures(slim, held_out),
             "slim_convolutions_alone": matching_figures(slim, held_out, with_fc=False),
-            "vgg16_convolutions": matching_figures(vgg, held_out, with_fc=False),
+            "vgg16_convolutions": reference,
             "contrastive_curve": curve,
         },
     }
@@ -89,8 +101,19 @@ def train_backbone(
     return card
 
 
-def _same_settings(path: Path, settings: BackboneTraining, names: list[str]) -> None:
-    text = json.dumps({"settings": asdict(settings), "sequences": names}, indent=1)
+def _fingerprint(backbone: Backbone) -> str:
+    """SHA-256 of the weights, so that a run is not resumed with another teacher."""
+    digest = hashlib.sha256()
+    for name, value in sorted(backbone.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _same_run(path: Path, run: dict[str, object]) -> None:
+    text = json.dumps(run, indent=1)
     if path.exists() and path.read_text() != text:
-        raise InputError(f"'{path.parent}' holds a run with other settings; give another --out or delete it.")
+        raise InputError(
+            f"'{path.parent}' holds a run with other settings, data or teacher; give another --out or delete it."
+        )
     path.write_text(text)

@@ -1,0 +1,63 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from occlusion_env.actions import RegionLimits
+from occlusion_env.targets import TargetSet, load_targets, visible_frames
+from tracker.errors import InputError
+
+
+def test_targets_that_are_more_than_half_hidden_are_left_out(make_video):
+    sequence = replace(make_video(frames=5), visibility=np.array([1, 0.9, 0.5, 0.49, 0]))
+    assert visible_frames(sequence).tolist() == [0, 1, 2]
+    assert TargetSet.from_sequence(sequence).ids == ("noise-0/000001", "noise-0/000002")
+    assert len(TargetSet.from_sequence(sequence, [3])) == 1
+
+
+@pytest.mark.parametrize("frames", [[99], [-1], [4], [1, 1]])
+def test_frames_that_cannot_be_taken(make_video, frames):
+    sequence = replace(make_video(frames=5), visibility=np.array([1, 1, 1, 1, 0.0]))
+    with pytest.raises(InputError, match="noise-0"):
+        TargetSet.from_sequence(sequence, frames)
+
+
+def test_samples_need_a_code_and_a_frame_each(make_video):
+    sequence = make_video(frames=5)
+    images = np.zeros((2, 8, 8, 3), np.uint8)
+    for codes, frames in (([[0, 0]], [1, 2]), ([[0, 0]] * 2, [1]), ([0, 0], [1, 2])):
+        with pytest.raises(InputError, match="2 samples need"):
+            TargetSet.from_samples(sequence, images, codes, frames)
+    with pytest.raises(InputError, match="no target in frame 9"):
+        TargetSet.from_samples(sequence, images, [[0, 0]] * 2, [1, 9])
+
+
+def test_ids_are_unique(make_video):
+    sequence = make_video(frames=5)
+    images, codes = np.zeros((2, 8, 8, 3), np.uint8), [[0.0, 0.0]] * 2
+    first = TargetSet.from_samples(sequence, images, codes, [1, 1])
+    with pytest.raises(InputError, match="first_number"):
+        first + TargetSet.from_samples(sequence, images, codes, [2, 2])
+    both = first + TargetSet.from_samples(sequence, images, codes, [2, 2], first_number=2)
+    assert both.ids[-1] == "noise-0/sample/000003" and both[3].source.frame == 2
+
+
+@pytest.mark.parametrize("spec", ["synthetic:", "synthetic:x", "synthetic:-1"])
+def test_a_synthetic_video_without_a_seed(spec):
+    with pytest.raises(InputError, match="no seed"):
+        load_targets(spec)
+
+
+@pytest.mark.parametrize("area", [0.01, 0.04, 0.1, 0.25])
+def test_the_grid_holds_no_region_twice(area):
+    limits = RegionLimits()
+    grid = limits.grid(area)
+    assert len(np.unique(grid.round(9), axis=0)) == len(grid)
+    assert limits.holds(grid).all()
+    assert grid[:, 2] * grid[:, 3] == pytest.approx(area)
+
+
+@pytest.mark.parametrize("area", [0.005, 0.3, float("nan")])
+def test_areas_outside_the_limits(area):
+    with pytest.raises(InputError, match="area"):
+        RegionLimits().grid(area)
