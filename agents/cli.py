@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,6 +31,7 @@ def demo(
     weights: str | None = None,
     layer: str | None = None,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
+    steps: int | None = None,
     json: Path | None = None,
 ) -> None:
     """Run the main job: from a video and the box of its target to hard positives.
@@ -49,6 +51,7 @@ def demo(
         weights: A safetensors file with the network's weights; for vgg16 also `imagenet`, which fetches them.
         layer: The network's layer that is the state; fc7, or pool5 where the weights hold convolutions alone.
         precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
+        steps: Steps of deep Q-learning, at least 20; 12,000 by default, 1,000 with --quick.
         json: Write the report here too.
     """
     from .demo import FULL, QUICK, Demo, run_demo
@@ -56,6 +59,8 @@ def demo(
 
     check_json_path(json)
     effort = QUICK if quick else FULL
+    if steps is not None:
+        effort = replace(effort, steps=steps)
     report = run_demo(
         Demo(out, sequence, box, seed, device, features, weights, layer, precision, effort, _command())
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -65,8 +66,17 @@ class Effort:
     held_out: int
     unseen_samples: int
 
+    def __post_init__(self) -> None:
+        """Refuse a training too short to hold an episode.
 
-FULL = Effort(max_frames=120, crops=48, epochs=700, samples=32, steps=8000, held_out=24, unseen_samples=12)
+        Raises:
+            InputError: If there are fewer than 20 steps.
+        """
+        if self.steps < 20:
+            raise InputError(f"{self.steps} steps hold no episode; give --steps 20 or more.")
+
+
+FULL = Effort(max_frames=120, crops=48, epochs=700, samples=32, steps=12000, held_out=24, unseen_samples=12)
 QUICK = Effort(max_frames=48, crops=24, epochs=100, samples=8, steps=1000, held_out=8, unseen_samples=4)
 
 
@@ -315,13 +325,14 @@ def _draw(folder: Path, sequence: Sequence, positives: list[HardPositive], judge
 
 
 class _Clock:
-    """Seconds of each stage."""
+    """Says which stage has begun, and keeps the seconds of each."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
+        print(f"{stage} ...", file=sys.stderr)
         start = time.perf_counter()
         yield
         self.seconds[stage] = round(time.perf_counter() - start, 2)

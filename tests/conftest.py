@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import numpy as np
 import pytest
+import torch
 
 from tracker.images import write_png
 from tracker.sequences import ArrayFrames, Sequence
 
 hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("project")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Keep these small networks from waiting for one another's threads on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +68,6 @@ def write_otb() -> Callable[[Path, Sequence], Path]:
 @pytest.fixture(scope="session")
 def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with VGG-16's convolutions alone, random, float16."""
-    import torch
     from safetensors.torch import save_file
     from torch import nn
     from torchvision.models.vgg import cfgs, make_layers

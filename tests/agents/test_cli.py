@@ -94,6 +94,7 @@ def test_damaged_sequences(run, video, tmp_path, damage, words):
         (["--layer", "conv9"], "no layer 'conv9'"),
         (["--weights", "missing.safetensors"], "'missing.safetensors' does not exist"),
         (["--weights", "corrupt.safetensors"], "'corrupt.safetensors' is corrupt"),
+        (["--steps", "3"], "--steps 20 or more"),
         (["--features", "vgg16"], "VGG-16 needs weights"),
         (["--json", "missing/report.json"], "'missing/report.json' cannot be written"),
     ],

@@ -136,7 +136,7 @@ def test_vgg16_on_real_frames(tmp_path, data_root):
     weights = data_root.parent / "weights" / "vgg16_conv_imagenet_fp16.safetensors"
     if not weights.is_file():
         pytest.skip("no VGG-16 weights beside the data")
-    effort = Effort(max_frames=8, crops=4, epochs=2, samples=1, steps=12, held_out=1, unseen_samples=1)
+    effort = Effort(max_frames=8, crops=4, epochs=2, samples=1, steps=20, held_out=1, unseen_samples=1)
     demo = Demo(
         tmp_path / "out", data_root / "train" / "bag", features="vgg16", weights=str(weights), effort=effort
     )

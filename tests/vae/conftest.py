@@ -1,22 +1,10 @@
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
-import torch
 
 from vae import VAE, FitResult, TrainingConfig, VAEConfig, fit
 from vae.images import Images
 
 SHAPE = VAEConfig(image_size=16, hidden=64)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Keep these small networks from waiting for one another's threads on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
