@@ -18,8 +18,8 @@ def test_a_dict_and_back(config: VAEConfig | TrainingConfig) -> None:
 
 @pytest.mark.parametrize("kind", [VAEConfig, TrainingConfig])
 def test_an_unknown_name_is_refused_by_name(kind: type[VAEConfig] | type[TrainingConfig]) -> None:
-    with pytest.raises(VAEError, match=f"{kind.__name__} has no hiden"):
-        kind.from_dict({"hiden": 3})
+    with pytest.raises(VAEError, match=f"{kind.__name__} has no hidden_units"):
+        kind.from_dict({"hidden_units": 3})
 
 
 def test_what_is_not_a_mapping_is_refused() -> None:
