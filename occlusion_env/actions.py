@@ -82,9 +82,8 @@ class RegionLimits:
         [[0.35, 0.25, 0.5, 0.5], [0.25, 0.25, 0.5, 0.5], [0.2, 0.292, 0.6, 0.417]]
         """
         x, y, w, h = regions.T
-        centre = np.stack([x + w / 2, y + h / 2])
-        shift = self.step * (np.array([1, -1, 0, 0, 0, 0, 0, 0, 0])[actions] * w)
-        drop = self.step * (np.array([0, 0, -1, 1, 0, 0, 0, 0, 0])[actions] * h)
+        across = self.step * (np.array([1, -1, 0, 0, 0, 0, 0, 0, 0])[actions] * w)
+        down = self.step * (np.array([0, 0, -1, 1, 0, 0, 0, 0, 0])[actions] * h)
         grow = np.maximum(
             1,
             np.minimum.reduce([np.full_like(w, 1 + self.step), np.sqrt(self.max_area / (w * h)), 1 / w, 1 / h]),
@@ -94,14 +93,10 @@ class RegionLimits:
         )
         wide, flat = self._stretch(w, h)
         tall, thin = self._stretch(h, w)
-        kept = [w, w, w, w]
-        width = np.choose(actions, [*kept, w * grow, w * shrink, wide, thin, w])
+        width = np.choose(actions, [w, w, w, w, w * grow, w * shrink, wide, thin, w])
         height = np.choose(actions, [h, h, h, h, h * grow, h * shrink, flat, tall, h])
-        left = np.clip(centre[0] + shift - width / 2, 0, 1 - width)
-        top = np.clip(centre[1] + drop - height / 2, 0, 1 - height)
-        still = (width == w) & (height == h)
-        left = np.where(still, np.clip(x + shift, 0, 1 - w), left)
-        top = np.where(still, np.clip(y + drop, 0, 1 - h), top)
+        left = np.clip(x + across + (w - width) / 2, 0, 1 - width)
+        top = np.clip(y + down + (h - height) / 2, 0, 1 - height)
         return np.stack([left, top, width, height], axis=1)
 
     def _stretch(self, along: Regions, across: Regions) -> tuple[Regions, Regions]:
