@@ -223,8 +223,9 @@ def split_frames(sequence: Sequence, held_out: int) -> tuple[NDArray[np.int64], 
     """
     present = visible_frames(sequence)
     if len(present) < 6:
+        remedy = "give the boxes of all frames" if sequence.box_source == "tracked" else "give a longer video"
         raise InputError(
-            f"The target of '{sequence.name}' is visible in {len(present)} frames; the demo needs at least 6."
+            f"The target of '{sequence.name}' is visible in {len(present)} frames and the demo needs 6; {remedy}."
         )
     edge = 1 + 2 * (len(present) - 1) // 3
     later = present[edge:]

@@ -120,7 +120,7 @@ def test_split_is_by_time(make_video):
     training, held_out = split_frames(make_video(frames=31, width=128), held_out=4)
     assert training.tolist() == list(range(1, 21))
     assert held_out.tolist() == [21, 24, 27, 30]
-    with pytest.raises(InputError, match="at least 6"):
+    with pytest.raises(InputError, match="needs 6; give a longer video"):
         split_frames(make_video(frames=5), held_out=4)
 
 
