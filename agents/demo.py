@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,7 @@ def run_demo(demo: Demo) -> dict[str, Any]:
     Raises:
         InputError: If something given cannot be used; nothing is written then.
     """
-    resolve_device(demo.device)
+    demo = replace(demo, device=str(resolve_device(demo.device)))
     with replacing_folder(demo.out, mark=REPORT) as folder:
         report = _run(demo, folder)
         write_json(folder / REPORT, report)
@@ -201,7 +201,7 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
         "effort": asdict(effort),
         "seed": demo.seed,
         "versions": _versions(),
-        "device": str(resolve_device(demo.device)),
+        "device": demo.device,
         "command": demo.command,
     }
 
@@ -300,7 +300,7 @@ def _learn_manifold(sequence: Sequence, frames: NDArray[np.int64], demo: Demo) -
     size = vae.VAEConfig().image_size
     crops = np.stack([sequence.crop(int(t), size) for t in frames])
     training = vae.TrainingConfig(epochs=demo.effort.epochs, seed=demo.seed)
-    result = vae.fit(crops, training=training, device=str(resolve_device(demo.device)), progress=True)
+    result = vae.fit(crops, training=training, device=demo.device, progress=True)
     mu, sigma = result.model.posterior(crops)
     rebuilt = result.model.reconstruct(crops)
     error = (rebuilt.astype(np.float64) - crops) / 255

@@ -82,8 +82,6 @@ def evaluate(
     area = regions[:, 2] * regions[:, 3]
     draws = np.repeat(slots, RANDOM_DRAWS)
     chance = search.scores(draws, limits.random(area[draws], rng)).reshape(-1, RANDOM_DRAWS)
-    side = np.sqrt(area)
-    centred = np.stack([0.5 - side / 2, 0.5 - side / 2, side, side], axis=1)
     best, size = np.empty(len(slots)), np.empty(len(slots))
     for slot in tqdm(slots, desc="exhaustive search", unit="target", disable=not progress):
         grid = limits.grid(float(area[slot]))
@@ -93,7 +91,7 @@ def evaluate(
     return Evaluation(
         clean=search.clean_score.copy(),
         random=chance.mean(axis=1),
-        centre=search.scores(slots, centred),
+        centre=search.scores(slots, limits.centred(area)),
         agent=np.array([episode.scores[-1] for episode in episodes]),
         exhaustive=best,
         area=area,

@@ -122,13 +122,11 @@ def find_hard_positives(
             occlude_image(target.crop, patch, episode.region)
             for target, patch, episode in zip(chosen, patches, episodes, strict=True)
         ]
-        exemplars = [target.exemplar for target in chosen]
-        before = score_images(scorer, exemplars, (target.crop for target in chosen))
-        after = score_images(scorer, exemplars, images)
+        after = score_images(scorer, (target.exemplar for target in chosen), images)
         found += [
             HardPositive(image, target, episode, patch, place, float(clean), float(hard))
             for image, target, episode, patch, place, clean, hard in zip(
-                images, chosen, episodes, patches, places, before, after, strict=True
+                images, chosen, episodes, patches, places, search.clean_score, after, strict=True
             )
         ]
         bar.update(len(chosen))

@@ -60,8 +60,12 @@ class RegionLimits:
 
     def start(self, count: int = 1) -> Regions:
         """The first region p0: centred, square, at the largest area. `[count, 4]`."""
-        side = math.sqrt(self.max_area)
-        return np.tile([0.5 - side / 2, 0.5 - side / 2, side, side], (count, 1))
+        return self.centred(np.full(count, self.max_area))
+
+    def centred(self, area: NDArray[np.float64]) -> Regions:
+        """Centred squares with these areas: `[N]` to `[N, 4]`."""
+        side = np.sqrt(area)
+        return np.stack([0.5 - side / 2, 0.5 - side / 2, side, side], axis=1)
 
     def move(self, regions: Regions, actions: NDArray[np.integer]) -> Regions:
         """Move each region by its action.

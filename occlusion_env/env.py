@@ -176,7 +176,6 @@ class OcclusionSearchEnv(gym.Env[NDArray[np.float32], np.int64], EzPickle):
         self._target: Target | None = None
         self._trail: list[NDArray[np.float64]] = []
         self._scores: list[float] = []
-        self._patch: NDArray[np.uint8] | None = None
 
         bound = np.full(self.search.observation_length, extractor.length**0.5, dtype=np.float32)
         bound[extractor.length :] = 1.0
@@ -210,7 +209,7 @@ class OcclusionSearchEnv(gym.Env[NDArray[np.float32], np.int64], EzPickle):
         region = options.get("region")
         regions = None if region is None else _four_numbers(region, "region")[None]
         search.begin(np.array([0]), [target], [patch], self.phi, self.drop, regions)
-        self._target, self._patch = target, patch
+        self._target = target
         self._trail, self._scores = [search.region[0].copy()], [float(search.score[0])]
         return search.observe()[0], self._info("reset")
 
@@ -243,10 +242,10 @@ class OcclusionSearchEnv(gym.Env[NDArray[np.float32], np.int64], EzPickle):
         """
         if self.render_mode is None:
             return None
-        if self._target is None or self._patch is None:
+        if self._target is None:
             raise gym.error.ResetNeeded("Call reset() before render().")
         return draw_search(
-            self._target.crop, self._target.exemplar, self._patch, self._trail, self._scores,
+            self._target.crop, self._target.exemplar, self.search.patches()[0], self._trail, self._scores,
             float(self.search.clean_score[0]), float(self.search.phi[0]), self.search.settings.max_steps,
         )  # fmt: skip
 

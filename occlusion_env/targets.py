@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -161,9 +162,20 @@ class TargetSet:
         Raises:
             InputError: If an id is in both.
         """
-        if common := set(self.ids) & set(other.ids):
-            raise InputError(f"Both sets have a target '{min(common)}'; number samples with first_number.")
-        return TargetSet(self._entries + other._entries)
+        return TargetSet.join([self, other])
+
+    @classmethod
+    def join(cls, sets: Iterable[TargetSet]) -> TargetSet:
+        """All sets, one after the other.
+
+        Raises:
+            InputError: If an id is in two of them.
+        """
+        joined = cls(tuple(entry for targets in sets for entry in targets._entries))
+        for target_id, count in Counter(joined.ids).items():
+            if count > 1:
+                raise InputError(f"Two sets have a target '{target_id}'; number samples with first_number.")
+        return joined
 
     def __iter__(self) -> Iterator[Target]:
         """Each target in turn."""
@@ -220,7 +232,4 @@ def load_targets(spec: str) -> TargetSet:
     members = list_sequences(path) if path.is_dir() else []
     if not members:
         return TargetSet.from_sequence(open_sequence(path))
-    found = TargetSet()
-    for member in members:
-        found = found + TargetSet.from_sequence(open_sequence(member))
-    return found
+    return TargetSet.join(TargetSet.from_sequence(open_sequence(member)) for member in members)

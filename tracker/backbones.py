@@ -97,7 +97,21 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def stacked(self, pooled: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
-        """Fully connected layers on top of `pool5` of shape `[N, C, 7, 7]`."""
+        """Fully connected layers on top of `pool5` of shape `[N, C, 7, 7]`: their output before the ReLU."""
+        wanted = set(names)
+        found: dict[str, Tensor] = {}
+        x = pooled.flatten(1)
+        for name in self.fully_connected:
+            if len(found) == len(wanted):
+                break
+            x = self.linear(name)(x)
+            if name in wanted:
+                found[name] = x
+            x = functional.relu(x)
+        return found
+
+    def linear(self, name: str) -> nn.Module:
+        """The fully connected layer of that name."""
         raise NotImplementedError
 
     def forward(self, images: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
@@ -168,18 +182,8 @@ class Slim(Backbone):
                 x = functional.max_pool2d(x, 2)
         return found
 
-    def stacked(self, pooled: Tensor, names: Iterable[str]) -> dict[str, Tensor]:  # noqa: D102
-        wanted = set(names)
-        found: dict[str, Tensor] = {}
-        x = pooled.flatten(1)
-        for name in self.fully_connected:
-            if len(found) == len(wanted):
-                break
-            x = self.get_submodule(name)(x)
-            if name in wanted:
-                found[name] = x
-            x = functional.relu(x)
-        return found
+    def linear(self, name: str) -> nn.Module:  # noqa: D102
+        return self.get_submodule(name)
 
 
 class Vgg16(Backbone):
@@ -218,19 +222,8 @@ class Vgg16(Backbone):
                     break
         return found
 
-    def stacked(self, pooled: Tensor, names: Iterable[str]) -> dict[str, Tensor]:  # noqa: D102
-        wanted = set(names)
-        found: dict[str, Tensor] = {}
-        x = pooled.flatten(1)
-        for name, position in zip(self.fully_connected, (0, 3, 6), strict=False):
-            if len(found) == len(wanted):
-                break
-            assert self.classifier is not None
-            x = self.classifier[position](x)
-            if name in wanted:
-                found[name] = x
-            x = functional.relu(x)
-        return found
+    def linear(self, name: str) -> nn.Module:  # noqa: D102
+        return self.get_submodule(f"classifier.{3 * self.fully_connected.index(name)}")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -267,6 +260,11 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
     capability = torch.backends.cpu.get_cpu_capability()
     native = capability.startswith("AVX512") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if native else torch.float32
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Run a forward pass in `dtype`, which `resolve_precision` gave."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
@@ -377,7 +375,7 @@ class FeatureExtractor:
         Returns:
             `float32[N, length]`, each row with a root mean square of 1 (or all 0).
         """
-        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with autocast(self.device, self._dtype):
             found = self.backbone(crops.contiguous(memory_format=torch.channels_last), [self.layer])
         features = found[self.layer].flatten(1).float()
         return functional.normalize(features) * features.shape[1] ** 0.5

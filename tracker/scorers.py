@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .backbones import Backbone, Precision, load_backbone, resolve_device, resolve_precision, roi_pool
+from .backbones import Backbone, Precision, autocast, load_backbone, resolve_device, resolve_precision, roi_pool
 
 __all__ = ["Scorer", "SintScorer", "load_scorer"]
 
@@ -81,7 +81,7 @@ class SintScorer:
         Returns:
             `float32[N or R, D]`, unit vectors.
         """
-        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with autocast(self.device, self._dtype):
             return sint_embedding(self.backbone, crops.contiguous(memory_format=torch.channels_last), boxes)
 
     def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:

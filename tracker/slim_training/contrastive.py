@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..backbones import GRID, Backbone, Slim, resolve_precision, roi_pool
+from ..backbones import GRID, Backbone, Slim, autocast, resolve_precision, roi_pool
 from ..errors import InputError
 from ..images import crop, to_tensor
 from ..losses import contrastive_loss
@@ -41,7 +41,7 @@ def _candidates(
     device = next(backbone.parameters()).device
     dtype = resolve_precision("auto", device)
     crops = np.stack([crop(image, box, backbone.input_size) for box in all_boxes])
-    with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+    with torch.inference_mode(), autocast(device, dtype):
         maps = backbone.maps(
             to_tensor(crops, device).contiguous(memory_format=torch.channels_last), backbone.sint_layers
         )
@@ -100,6 +100,7 @@ def train_fully_connected(
     curve: list[dict[str, float]] = []
     best: tuple[float, dict[str, Tensor]] | None = None
     bar = tqdm(range(settings.fc_steps), desc="contrastive", unit="step", disable=not progress)
+    every = max(1, settings.fc_steps // 10)
     running = 0.0
     for step in bar:
         rows, columns = [], []
@@ -114,9 +115,8 @@ def train_fully_connected(
         optimizer.step()
         schedule.step()
         running += loss.item()
-        if (step + 1) % max(1, settings.fc_steps // 10) == 0:
+        if (step + 1) % every == 0:
             figures = matching_figures(slim, held_out)
-            every = max(1, settings.fc_steps // 10)
             curve.append({"step": step + 1, "training_loss": running / every, **figures})
             bar.set_postfix(loss=f"{running / every:.4f}", auc=f"{figures['pair_auc']:.4f}")
             running = 0.0

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from ..backbones import GRID, Backbone, Slim, resolve_precision, roi_pool
+from ..backbones import GRID, Backbone, Slim, autocast, resolve_precision, roi_pool
 from ..boxes import visible_fraction
 from ..errors import InputError
 from ..files import replacing_file
@@ -75,7 +75,7 @@ def teacher_maps(
     device = next(vgg.parameters()).device
     dtype = resolve_precision("auto", device)
     bar = tqdm(total=len(frames), initial=done, desc="teacher", unit="frame", disable=not progress)
-    with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+    with torch.inference_mode(), autocast(device, dtype):
         for position in range(done, len(frames)):
             sequence, t = frames[position]
             rng = np.random.default_rng([settings.seed, position])
@@ -156,7 +156,7 @@ def distil(
             target = torch.from_numpy(knowledge[rows]).to(device).float()
             if rng.random() < 0.5:
                 images, target = images.flip(3), target.flip(4)
-            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            with autocast(device, dtype):
                 found = slim.maps(images.contiguous(memory_format=torch.channels_last), slim.sint_layers)
                 pooled = [roi_pool(found[name]) for name in slim.sint_layers]
                 guesses = [head(part) for head, part in zip(heads, pooled, strict=True)]
