@@ -86,7 +86,7 @@ def draw_manifold(
     right.scatter(grid_codes[:, 0], grid_codes[:, 1], marker="+", c="0.7", s=18, label="grid", zorder=0)
     right.invert_yaxis()
     right.set(xlabel="$z_1$", ylabel="$z_2$", title="codes of the video's frames")
-    right.legend(loc="upper right")
+    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=2)
     figure.colorbar(dots, ax=right, label="frame, in order of time", shrink=0.8)
     _save(figure, path)
 
