@@ -1,0 +1,40 @@
+"""The command line `occlusion-search`: one module a command; heavy imports wait until a command runs."""
+
+from __future__ import annotations
+
+import sys
+
+import tyro
+
+from tracker.errors import InputError
+
+from .backbone import train_backbone
+from .demo import demo
+from .doctor import doctor
+
+__all__ = ["main"]
+
+app = tyro.extras.SubcommandApp()
+app.command(name="demo")(demo)
+app.command(name="train-backbone")(train_backbone)
+app.command(name="doctor")(doctor)
+
+
+def main() -> None:
+    """Run a command; what a person got wrong is one sentence and exit code 2."""
+    try:
+        app.cli(prog="occlusion-search", description="Hard positives for visual trackers (SINT++).")
+    except ValueError as error:
+        if not isinstance(error, _input_errors()):
+            raise
+        print(f"occlusion-search: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("occlusion-search: interrupted; nothing was written.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _input_errors() -> tuple[type[ValueError], ...]:
+    """What a person's input raises; `vae` stands alone and, if it raised anything, is imported by now."""
+    module = sys.modules.get("vae")
+    return (InputError,) if module is None else (InputError, module.VAEError)

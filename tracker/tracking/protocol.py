@@ -1,0 +1,43 @@
+"""What a tracker is: two methods, as the got10k toolkit has them."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Tracker"]
+
+
+@runtime_checkable
+class Tracker(Protocol):
+    """Sees its target once and follows it through the frames.
+
+    Attributes:
+        name: What result folders and tables call it.
+    """
+
+    name: str
+
+    def init(self, image: NDArray[np.uint8], box: ArrayLike) -> None:
+        """Take the target.
+
+        A second call starts anew; nothing of an earlier video may remain.
+
+        Args:
+            image: The first frame, `uint8[H, W, 3]`, RGB (the got10k toolkit passes a PIL image; take both).
+            box: `(x, y, w, h)`, 0-based pixels.
+        """
+        ...
+
+    def update(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Find the target in the next frame.
+
+        Args:
+            image: As in `init`; frames may not change their size.
+
+        Returns:
+            `float64[4]`: `(x, y, w, h)`, 0-based pixels, finite, with an area.
+        """
+        ...
