@@ -22,7 +22,7 @@ from .sequences import (
     check_boxes,
 )
 
-__all__ = ["FORMATS", "list_sequences", "open_sequence"]
+__all__ = ["FORMATS", "Table", "find_images", "list_sequences", "list_targets", "open_sequence", "read_table", "zero_based"]
 
 FORMATS = ("auto", "otb", "vot", "got10k", "images", "video")
 
@@ -43,7 +43,11 @@ OTB_FRAMES: dict[str, tuple[int, int | None]] = {
     "Freeman4": (1, 283),
     "Tiger1": (6, None),
 }
-"""First and last frame number that OTB annotates, where its folder holds more frames than that."""
+"""First and last frame number that OTB judges, where its folder holds more frames or numbers them otherwise."""
+
+OTB_HIDDEN_START = {"Tiger1": (5, 354)}
+"""How many frames at its start OTB leaves out because the target is hidden, though the folder annotates them,
+and how many frames the whole folder has."""
 
 OCCLUDED_VISIBILITY = 0.5
 """VOT tags a frame as occluded without saying how much; this stands for "partly"."""
@@ -66,7 +70,8 @@ def open_sequence(
 
     - `otb`: `img/` and `groundtruth_rect.txt` (or `groundtruth_rect.N.txt`, one for each target), 1-based.
       A row of zeros says that the target is absent. Where there are more frames than boxes, OTB's own frame
-      ranges are applied to the numbers in the file names.
+      ranges are applied to the numbers in the file names; `Tiger1` starts behind its five first frames, as
+      the benchmark does. A folder `Jogging-2` that holds the files of both targets means the second.
     - `vot`: `groundtruth.txt` with rectangles or four-cornered polygons, 0-based; a polygon becomes its
       min/max hull; a row of NaN says that the target is absent. The frames lie in the folder or in `color/`.
       A frame tagged in `occlusion.tag` or `occlusion.label` gets the visibility 0.5.
@@ -119,7 +124,7 @@ def open_sequence(
     elif box is None:
         raise InputError(f"'{path}' has no annotation; give the target's box in the first frame as x,y,w,h.")
     else:
-        frames = VideoFile(path) if format == "video" else ImageFiles(_find_images(path))
+        frames = VideoFile(path) if format == "video" else ImageFiles(find_images(path))
         source = _given(frames, path, box)
 
     if len(source.boxes) == 1 and len(source.frames) > 1:
@@ -155,6 +160,39 @@ def list_sequences(folder: str | Path) -> list[Path]:
     return sorted(child for child in folder.iterdir() if child.is_dir() and _annotation_format(child))
 
 
+def list_targets(folder: str | Path) -> dict[str, tuple[Path, int | None]]:
+    """Return every annotated target below a benchmark's folder, sorted by name.
+
+    Args:
+        folder: A benchmark's folder, or that of one annotated sequence.
+
+    Returns:
+        The name of the target, as `open_sequence` gives it (`Jogging-1` and `Jogging-2` for the folder
+        `Jogging`), and what `open_sequence` needs to open it: the folder and the number of the target.
+        Annotations without a single box are left out, as `Human4`'s first.
+
+    Raises:
+        InputError: If the folder does not exist or two of its folders hold the same target.
+    """
+    folder = Path(folder)
+    paths = [folder] if folder.is_dir() and _annotation_format(folder) else list_sequences(folder)
+    found: dict[str, tuple[Path, int | None]] = {}
+    for path in paths:
+        if _annotation_format(path) != "otb":
+            choices: list[tuple[str, int | None]] = [(path.resolve().name, None)]
+        else:
+            files = _rect_files(path)
+            wanted = _default_target(path, files)
+            split = _named_target(path) in files and len(files) > 1
+            numbers = [wanted] if split else [n for n, file in files.items() if not _is_empty(file)] or [wanted]
+            choices = [(_target_name(path, files, n), n) for n in numbers]
+        for name, number in choices:
+            if name in found:
+                raise InputError(f"'{found[name][0]}' and '{path}' both hold the target {name}; remove one.")
+            found[name] = (path, number)
+    return dict(sorted(found.items()))
+
+
 @dataclass(frozen=True)
 class _Source:
     """What a reader found, before the counts and the boxes are checked."""
@@ -176,20 +214,32 @@ class _Source:
 
 
 @dataclass(frozen=True)
-class _Table:
-    """The numbers of a text file, and the line that each row came from."""
+class Table:
+    """The numbers of a text file.
+
+    Attributes:
+        path: The file.
+        rows: The numbers of each line that is not empty.
+        lines: The number of the line that each row came from, from 1.
+    """
 
     path: Path
     rows: list[list[float]]
     lines: list[int]
 
     def boxes(self) -> Boxes:
+        """Return the rows as `float64[T, 4]`; a row of eight is a polygon and becomes its hull."""
         return np.array([row if len(row) == 4 else hull(row) for row in self.rows], dtype=np.float64).reshape(
             -1, 4
         )
 
     def describe(self, t: int) -> str:
+        """Say where row `t` stands."""
         return f"Line {self.lines[t]} of '{self.path}'"
+
+    def without_first(self, count: int) -> Table:
+        """Return the table without its first rows."""
+        return Table(self.path, self.rows[count:], self.lines[count:])
 
 
 def _detect(path: Path, annotated: bool) -> str:
@@ -229,22 +279,25 @@ def _read_otb(folder: Path, target: int | None) -> _Source:
     if not files:
         raise InputError(f"The folder '{folder}' has no groundtruth_rect.txt; add it, or give the box.")
     if target is None:
-        number = next((key for key, file in files.items() if file.read_bytes().strip()), min(files))
+        number = _default_target(folder, files)
     elif target in files:
         number = target
     else:
         raise InputError(f"'{folder}' has no target {target}; it has {', '.join(map(str, files))}.")
-    table = _read_table(files[number], (4,))
-    boxes = _zero_based(table.boxes())
+    table = _read_finite(files[number], (4,))
     paths = _images_in(folder / "img")
     if not paths:
         raise InputError(f"The folder '{folder / 'img'}' holds no images; put the frames there.")
-    if len(paths) > len(boxes) and folder.resolve().name in OTB_FRAMES:
-        first, last = OTB_FRAMES[folder.resolve().name]
-        paths = [file for file in paths if first <= _number(file) and (last is None or _number(file) <= last)]
     name = folder.resolve().name
+    hidden, whole = OTB_HIDDEN_START.get(name, (0, None))
+    if len(table.rows) == whole == len(paths):
+        table, paths = table.without_first(hidden), paths[hidden:]
+    boxes = zero_based(table.boxes())
+    if len(paths) > len(boxes) and name in OTB_FRAMES:
+        first, last = OTB_FRAMES[name]
+        paths = [file for file in paths if first <= _number(file) and (last is None or _number(file) <= last)]
     return _Source(
-        name=name if files[number].name == "groundtruth_rect.txt" else f"{name}-{number}",
+        name=_target_name(folder, files, number),
         frames=ImageFiles(paths),
         boxes=boxes,
         visibility=_seen(boxes),
@@ -255,7 +308,7 @@ def _read_otb(folder: Path, target: int | None) -> _Source:
 
 
 def _read_vot(folder: Path, target: int | None) -> _Source:
-    table = _read_table(_groundtruth(folder), (4, 8), nan_is_absent=True)
+    table = _read_finite(_groundtruth(folder), (4, 8), nan_is_absent=True)
     boxes = table.boxes()
     visibility = _seen(boxes)
     for name in ("occlusion.tag", "occlusion.label"):
@@ -267,8 +320,8 @@ def _read_vot(folder: Path, target: int | None) -> _Source:
 
 
 def _read_got10k(folder: Path, target: int | None) -> _Source:
-    table = _read_table(_groundtruth(folder), (4,))
-    boxes = _zero_based(table.boxes())
+    table = _read_finite(_groundtruth(folder), (4,))
+    boxes = zero_based(table.boxes())
     visibility = _seen(boxes)
     if (folder / "cover.label").is_file():
         visibility = visibility * _read_labels(folder / "cover.label", len(boxes), 8) / 8
@@ -284,10 +337,10 @@ _ANNOTATED: dict[str, Callable[[Path, int | None], _Source]] = {
 }
 
 
-def _in_folder(folder: Path, table: _Table, boxes: Boxes, visibility: NDArray[np.float64]) -> _Source:
+def _in_folder(folder: Path, table: Table, boxes: Boxes, visibility: NDArray[np.float64]) -> _Source:
     return _Source(
         name=folder.resolve().name,
-        frames=ImageFiles(_find_images(folder)),
+        frames=ImageFiles(find_images(folder)),
         boxes=boxes,
         visibility=visibility,
         describe=table.describe,
@@ -303,7 +356,7 @@ def _given(frames: Frames, path: Path, box: str | Path | ArrayLike) -> _Source:
     if isinstance(box, Path) or (isinstance(box, str) and Path(box).is_file()):
         if not Path(box).is_file():
             raise InputError(f"The file of boxes '{box}' does not exist.")
-        table = _read_table(Path(box), (4,))
+        table = _read_finite(Path(box), (4,))
         boxes, describe, what = table.boxes(), table.describe, f"'{box}'"
     elif isinstance(box, str):
         if "," not in box:
@@ -363,13 +416,28 @@ def _seen(boxes: Boxes) -> NDArray[np.float64]:
     return (boxes != 0).any(axis=1).astype(np.float64)
 
 
-def _zero_based(boxes: Boxes) -> Boxes:
-    """Convert 1-based boxes; rows of zeros stay what they are."""
+def zero_based(boxes: Boxes) -> Boxes:
+    """Convert annotated boxes from 1-based; rows of zeros (the target is absent) stay what they are.
+
+    >>> zero_based(np.array([[1.0, 1, 5, 5], [0, 0, 0, 0]])).tolist()
+    [[0.0, 0.0, 5.0, 5.0], [0.0, 0.0, 0.0, 0.0]]
+    """
     return boxes - _seen(boxes)[:, None] * [1.0, 1.0, 0.0, 0.0]
 
 
-def _read_table(path: Path, widths: tuple[int, ...], nan_is_absent: bool = False) -> _Table:
-    """Read rows of numbers parted by commas, semicolons, tabs or spaces; empty lines are passed over."""
+def read_table(path: Path, widths: tuple[int, ...]) -> Table:
+    """Read rows of numbers parted by commas, semicolons, tabs or spaces; empty lines are passed over.
+
+    Args:
+        path: A text file; a mark of the byte order at its start is ignored.
+        widths: How many numbers a row may have.
+
+    Returns:
+        The rows; they may hold NaN and infinities.
+
+    Raises:
+        InputError: Naming the file and the line, or if there is no row at all.
+    """
     rows, lines = [], []
     for number, line in enumerate(_read_text(path).splitlines(), start=1):
         parts = [part for part in re.split(r"[,;\s]+", line) if part]
@@ -383,15 +451,22 @@ def _read_table(path: Path, widths: tuple[int, ...], nan_is_absent: bool = False
         if len(row) not in widths:
             wanted = " or ".join(map(str, widths))
             raise InputError(f"{where} has {len(row)} numbers; it must have {wanted}.")
-        if nan_is_absent and np.isnan(row).all():
-            row = [0.0] * 4
-        if not np.isfinite(row).all():
-            raise InputError(f"{where} holds a number that is not finite: '{line.strip()[:60]}'; correct it.")
         rows.append(row)
         lines.append(number)
     if not rows:
         raise InputError(f"The file of boxes '{path}' is empty; write one box a line.")
-    return _Table(path, rows, lines)
+    return Table(path, rows, lines)
+
+
+def _read_finite(path: Path, widths: tuple[int, ...], nan_is_absent: bool = False) -> Table:
+    """Read an annotation, whose numbers are finite, but for rows of NaN where they mark an absent target."""
+    table = read_table(path, widths)
+    rows = [[0.0] * 4 if nan_is_absent and np.isnan(row).all() else row for row in table.rows]
+    for t, row in enumerate(rows):
+        if not np.isfinite(row).all():
+            text = ",".join(f"{value:g}" for value in row)
+            raise InputError(f"{table.describe(t)} holds a number that is not finite: '{text}'; correct it.")
+    return Table(path, rows, table.lines)
 
 
 def _read_labels(path: Path, count: int, highest: int) -> NDArray[np.float64]:
@@ -432,7 +507,37 @@ def _rect_files(folder: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def _find_images(folder: Path) -> list[Path]:
+def _default_target(folder: Path, files: dict[int, Path]) -> int:
+    """The target that the folder's name asks for (`Jogging-2`), or else the first that is annotated."""
+    named = _named_target(folder)
+    if named in files and len(files) > 1:
+        return named
+    return next((number for number, file in files.items() if not _is_empty(file)), min(files))
+
+
+def _named_target(folder: Path) -> int:
+    """The number at the end of names such as `Skating2-1`; 0 where there is none."""
+    match = re.fullmatch(r".+-(\d)", folder.resolve().name)
+    return int(match[1]) if match else 0
+
+
+def _target_name(folder: Path, files: dict[int, Path], number: int) -> str:
+    name = folder.resolve().name
+    if files[number].name == "groundtruth_rect.txt" or name.endswith(f"-{number}"):
+        return name
+    return f"{name}-{number}"
+
+
+def _is_empty(file: Path) -> bool:
+    return not file.read_bytes().strip()
+
+
+def find_images(folder: Path) -> list[Path]:
+    """The image files of a folder, or of its `color/` or `img/`, ordered by the numbers in their names.
+
+    Raises:
+        InputError: If there are none.
+    """
     place = _image_folder(folder)
     if place is None:
         raise InputError(f"The folder '{folder}' holds no images; put the frames there.")

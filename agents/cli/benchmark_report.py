@@ -1,0 +1,78 @@
+"""The command `benchmark report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from .shared import command_line
+
+__all__ = ["report"]
+
+
+def report(
+    results: Path,
+    annotations: Path,
+    out: Path,
+    attributes: Path | None = None,
+    frames: Path | None = None,
+    baseline: str | None = None,
+    list: Literal["otb2013", "tb50", "tb100", "vot2014"] | None = None,
+    protocol: Literal["ope", "tre", "sre"] | None = None,
+    invalid: Literal["otb", "strict"] = "otb",
+    zero_based: bool = False,
+    json: Path | None = None,
+) -> None:
+    """Compare trackers on the targets that they have in common, as one HTML page and its plots.
+
+    Writes report.html, which needs no other file, and its pictures beside it.
+
+    Args:
+        results: What `benchmark run` wrote (TRACKER/PROTOCOL/TARGET.txt), or one tracker's folder of result files.
+        annotations: JSON file of annotations, or a folder of annotated sequences.
+        out: Folder for the report; an earlier report in it is replaced.
+        attributes: JSON file to take the attributes of the sequences from.
+        frames: Folder of sequences, to show the frames on which the trackers fail; by default --annotations, if
+            that is a folder.
+        baseline: The tracker that the others are compared with; by default the one with the highest AUC.
+        list: Judge no targets but these.
+        protocol: One pass, twenty starts in time, or twelve shifted starts; by default ope.
+        invalid: Precision of frames whose annotation is invalid: a hit, as in OTB's toolkit and pysot (otb), or
+            a miss, as in pytracking (strict).
+        zero_based: The result files count pixels from 0, as pysot's, and not from 1.
+        json: Write all numbers here too.
+    """
+    from tracker.judging.annotations import read_annotations
+    from tracker.judging.comparison import compare
+    from tracker.judging.lists import LISTS
+    from tracker.judging.report import PAGE, write_report
+
+    from ..output import check_json_path, replacing_folder, write_json
+
+    check_json_path(json)
+    truth = read_annotations(annotations, attributes)
+    comparison = compare(
+        results,
+        truth,
+        protocol=protocol,
+        invalid=invalid,
+        list_name=list,
+        targets=None if list is None else LISTS[list],
+        baseline=baseline,
+        zero_based=zero_based,
+    )
+    if frames is None and annotations.is_dir():
+        frames = annotations
+    with replacing_folder(out, mark=PAGE) as folder:
+        write_report(folder, comparison, truth, frames=frames, zero_based=zero_based, command=command_line())
+    if json is not None:
+        write_json(json, {**comparison.to_json(), "command": command_line()})
+    for entry in comparison.entries:
+        fps = "" if entry.scores.fps is None else f", {entry.scores.fps:.1f} frames a second"
+        print(f"{entry.name}: AUC {entry.scores.auc:.4f}, precision {entry.scores.precision:.4f}{fps}")
+        if entry.missing:
+            print(f"  without a whole result for {', '.join(entry.missing)}")
+    for name, why in comparison.left_out.items():
+        print(f"{name} is left out: {why}")
+    count = len(comparison.targets)
+    print(f"{count} target{'' if count == 1 else 's'} in common; the report is {out / PAGE}")

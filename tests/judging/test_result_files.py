@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import builtins
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tracker.errors import InputError
+from tracker.judging.annotations import Annotation
+from tracker.judging.protocols import runs
+from tracker.judging.result_files import (
+    ResultFiles,
+    boxes_path,
+    choose_results,
+    find_results,
+    read_boxes,
+    read_mat,
+    read_times,
+    times_path,
+    write_boxes,
+    write_times,
+)
+
+BOXES = np.array([[0.0, 1.0, 20.5, 30.25], [2.1234, 3.0, 21.0, 29.9999], [-4.5, 0.0, 1.0, 1.0]])
+LINES = [["1", "2", "20.5", "30.25"], ["3.1234", "4", "21", "29.9999"], ["-3.5", "1", "1", "1"]]
+
+
+def annotation(name: str = "Jogging-1", frames: int = 3) -> Annotation:
+    return Annotation(name, np.tile([5.0, 5, 20, 20], (frames, 1)), np.ones(frames, bool))
+
+
+def read(files: ResultFiles, name: str = "Jogging-1", frames: int = 3) -> list[np.ndarray | None]:
+    return files.boxes(runs(files.protocol, annotation(name, frames)), frames)
+
+
+def write_mat(path: Path, runs: list[np.ndarray], kind: str = "rect") -> None:
+    """Write what the OTB authors' toolkit writes: a cell array of structures."""
+    from scipy.io import savemat
+
+    cell = np.empty((1, len(runs)), dtype=object)
+    for k, boxes in enumerate(runs):
+        cell[0, k] = {"res": boxes + [1, 1, 0, 0], "type": kind, "len": float(len(boxes)), "fps": 12.5}
+    savemat(path, {"results": cell})
+
+
+def test_what_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "Girl.txt"
+    write_boxes(path, BOXES)
+    assert path.read_text().splitlines()[1] == "3.1234,4.0000,21.0000,29.9999"
+    assert read_boxes(path) == pytest.approx(BOXES, abs=5e-5)
+    assert [file.name for file in path.parent.iterdir()] == ["Girl.txt"]
+    write_times(tmp_path / "times" / "Girl_time.txt", [0.5, 0.001, 2])
+    assert (tmp_path / "times" / "Girl_time.txt").read_text() == "0.500000\n0.001000\n2.000000\n"
+    assert read_times(tmp_path / "times" / "Girl_time.txt").tolist() == [0.5, 0.001, 2]
+
+
+def test_no_answer_is_kept(tmp_path: Path) -> None:
+    write_boxes(tmp_path / "a.txt", [[1, 2, 3, 4], [np.nan] * 4, [np.inf, 0, 0, 0]])
+    found = read_boxes(tmp_path / "a.txt")
+    assert len(found) == 3 and np.isnan(found[1]).all() and np.isinf(found[2, 0])
+
+
+@pytest.mark.parametrize("separator", [",", "\t", " ", ", ", "   "])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_separators(tmp_path: Path, separator: str, end: str) -> None:
+    (tmp_path / "a.txt").write_bytes((end.join(separator.join(row) for row in LINES) + end + end).encode())
+    assert read_boxes(tmp_path / "a.txt") == pytest.approx(BOXES)
+    assert read_boxes(tmp_path / "a.txt", origin=0) == pytest.approx(BOXES + [1, 1, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1,2,3,4\n1,2,3\n", "Line 2 of '.*a.txt' has 3 numbers; it must have 4"),
+        ("1,2,3,4\n1,2,x,4\n", "Line 2 of '.*a.txt' holds something that is not a number: '1,2,x,4'"),
+        ("1,2,3,4\n\n1,2,3,4\n", "Line 2 of '.*a.txt' is empty; write one box for each frame"),
+        ("", "a.txt' is empty"),
+    ],
+)
+def test_bad_boxes(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.txt").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_boxes(tmp_path / "a.txt")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_boxes(tmp_path / "none.txt")
+
+
+def test_bad_times(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("0.1\n-2\n")
+    with pytest.raises(InputError, match="Line 2 of '.*t.txt' is no time in seconds: -2"):
+        read_times(tmp_path / "t.txt")
+    (tmp_path / "t.txt").write_text("0.1\nnan\n")
+    with pytest.raises(InputError, match="Line 2"):
+        read_times(tmp_path / "t.txt")
+
+
+def test_our_own_layout(tmp_path: Path) -> None:
+    write_boxes(boxes_path(tmp_path, "Jogging-1"), BOXES)
+    write_times(times_path(tmp_path, "Jogging-1"), [1, 2, 3])
+    files = ResultFiles(tmp_path)
+    assert read(files)[0] == pytest.approx(BOXES, abs=5e-5)
+    assert files.times("Jogging-1", None).tolist() == [1, 2, 3]
+    assert read(files, "Girl") == [None] and files.times("Girl", None) is None
+    for key in ("left", "scale_12"):
+        write_boxes(boxes_path(tmp_path / "sre", "Jogging-1", key), BOXES)
+        write_times(times_path(tmp_path / "sre", "Jogging-1", key), [1, 2, 4])
+    files = ResultFiles(tmp_path / "sre", "sre")
+    there = [boxes is not None for boxes in read(files)]
+    assert there == [True, *[False] * 10, True]
+    assert files.times("Jogging-1", "left").tolist() == [1, 2, 4] and files.times("Jogging-1", "up") is None
+
+
+@pytest.mark.parametrize(
+    ("boxes", "times"),
+    [
+        ("Jogging-1.txt", "times/Jogging-1_time.txt"),
+        ("jogging-1.txt", "TIMES/jogging-1_time.txt"),
+        ("Jogging_1.txt", "times/Jogging_1_time.txt"),
+        ("Jogging.1.txt", "times/Jogging.1_time.txt"),
+        ("Jogging-1/Jogging-1_001.txt", "Jogging-1/Jogging-1_time.txt"),
+        ("Jogging-1.txt", "Jogging-1_time.txt"),
+    ],
+)
+def test_layouts_of_other_toolkits(tmp_path: Path, boxes: str, times: str) -> None:
+    for place in (boxes, times):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / boxes).write_text("".join("\t".join(row) + "\n" for row in LINES))
+    (tmp_path / times).write_text("1,7\n2,7\n3,7\n")
+    files = ResultFiles(tmp_path)
+    assert read(files)[0] == pytest.approx(BOXES)
+    assert files.times("Jogging-1", None).tolist() == [1, 2, 3]
+    assert read(files, "Jogging-2") == [None]
+
+
+def test_human4_of_got10k(tmp_path: Path) -> None:
+    write_boxes(tmp_path / "Human4.txt", BOXES)
+    assert read(ResultFiles(tmp_path), "Human4-2")[0] is not None
+    assert read(ResultFiles(tmp_path), "Skating2-2") == [None]
+
+
+def test_the_exact_name_wins(tmp_path: Path) -> None:
+    write_boxes(tmp_path / "girl.txt", BOXES[:1])
+    write_boxes(tmp_path / "Girl.txt", BOXES)
+    if len(list(tmp_path.iterdir())) == 2:  # not on a file system that ignores case
+        (found,) = read(ResultFiles(tmp_path), "Girl")
+        assert found is not None and len(found) == 3
+
+
+def test_mat(tmp_path: Path) -> None:
+    write_mat(tmp_path / "one.mat", [BOXES])
+    (found,) = read_mat(tmp_path / "one.mat")
+    assert found == pytest.approx(BOXES)
+    write_mat(tmp_path / "many.mat", [BOXES, BOXES[1:], BOXES[2:]])
+    assert [len(boxes) for boxes in read_mat(tmp_path / "many.mat")] == [3, 2, 1]
+    assert read_mat(tmp_path / "many.mat", origin=0)[2] == pytest.approx(BOXES[2:] + [1, 1, 0, 0])
+
+
+def test_mat_files_of_the_toolkit(tmp_path: Path) -> None:
+    write_mat(tmp_path / "jogging-1_CSK.mat", [BOXES])
+    assert read(ResultFiles(tmp_path))[0] == pytest.approx(BOXES)
+    write_mat(tmp_path / "jogging-1_TLD.mat", [BOXES + 1])
+    assert read(ResultFiles(tmp_path, tracker="TLD"))[0] == pytest.approx(BOXES + 1)
+    with pytest.raises(
+        InputError, match=r"several results for Jogging-1 \(jogging-1_CSK.mat, jogging-1_TLD.mat\)"
+    ):
+        read(ResultFiles(tmp_path))
+    write_mat(tmp_path / "human4_2_my_tracker.mat", [BOXES])
+    assert read(ResultFiles(tmp_path), "Human4-2")[0] is not None
+    assert read(ResultFiles(tmp_path), "Jogging-2") == [None]
+
+
+def test_mat_files_with_many_runs(tmp_path: Path) -> None:
+    whole = annotation("Girl", 60)
+    write_mat(tmp_path / "Girl_X.mat", [np.ones((60 - run.start, 4)) for run in runs("tre", whole)])
+    assert len(read(ResultFiles(tmp_path, "tre"), "Girl", 60)) == 20
+    with pytest.raises(InputError, match="holds 20 runs that are not the 1 of OPE on Girl"):
+        read(ResultFiles(tmp_path), "Girl", 60)
+    with pytest.raises(InputError, match="that are not the 20 of TRE"):
+        read(ResultFiles(tmp_path, "tre"), "Girl", 61)
+    write_mat(tmp_path / "Girl_X.mat", [np.ones((60, 4))] * 12)
+    assert len(read(ResultFiles(tmp_path, "sre"), "Girl", 60)) == 12
+
+
+def test_bad_mat_files(tmp_path: Path) -> None:
+    from scipy.io import savemat
+
+    write_mat(tmp_path / "a.mat", [BOXES], kind="ivtAff")
+    with pytest.raises(InputError, match="results of the type 'ivtAff'; only 'rect' is read"):
+        read_mat(tmp_path / "a.mat")
+    savemat(tmp_path / "a.mat", {"other": 1})
+    with pytest.raises(InputError, match="no variable 'results'"):
+        read_mat(tmp_path / "a.mat")
+    savemat(tmp_path / "a.mat", {"results": {"res": np.ones((3, 5)), "type": "rect"}})
+    with pytest.raises(InputError, match="no field 'res' with four numbers a frame"):
+        read_mat(tmp_path / "a.mat")
+    savemat(tmp_path / "a.mat", {"results": 3})
+    with pytest.raises(InputError, match="no field 'res'"):
+        read_mat(tmp_path / "a.mat")
+    (tmp_path / "a.mat").write_text("no MATLAB file at all, but long enough to be looked at as one, " * 5)
+    with pytest.raises(InputError, match="not a readable MATLAB file|version 7.3"):
+        read_mat(tmp_path / "a.mat")
+    with pytest.raises(InputError, match="not a readable MATLAB file"):
+        read_mat(tmp_path / "none.mat")
+
+
+def test_mat_without_scipy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mat(tmp_path / "a.mat", [BOXES])
+    real = builtins.__import__
+
+    def refuse(name, *arguments, **options):
+        if name.startswith("scipy"):
+            raise ImportError(name)
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(InputError, match=r"needs scipy; install it with: pip install 'occlusion-search\[mat\]'"):
+        read_mat(tmp_path / "a.mat")
+
+
+def test_finding_results(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for place in ("KCF/ope", "KCF/tre", "SINT/ope"):
+        write_boxes(out / place / "Girl.txt", BOXES)
+    (out / "SINT" / "sre").mkdir()  # empty: nothing was run
+    (out / "log.txt").write_text("")
+    assert find_results(out) == {
+        "KCF": {"ope": out / "KCF" / "ope", "tre": out / "KCF" / "tre"},
+        "SINT": {"ope": out / "SINT" / "ope"},
+    }
+    assert find_results(out / "KCF") == {"KCF": find_results(out)["KCF"]}
+    assert find_results(out / "KCF" / "ope") == {}
+    assert choose_results(out, tracker="SINT") == ("SINT", "ope", out / "SINT" / "ope")
+    assert choose_results(out, "tre") == ("KCF", "tre", out / "KCF" / "tre")
+    assert choose_results(out / "SINT") == ("SINT", "ope", out / "SINT" / "ope")
+    assert choose_results(out / "KCF" / "tre") == ("KCF", "tre", out / "KCF" / "tre")
+    with pytest.raises(InputError, match=r"holds the results of KCF \(ope, tre\), SINT \(ope\); choose one"):
+        choose_results(out)
+    with pytest.raises(InputError, match="KCF"):
+        choose_results(out, tracker="CSRT")
+    write_boxes(tmp_path / "theirs" / "Girl.txt", BOXES)
+    assert choose_results(tmp_path / "theirs") == ("theirs", "ope", tmp_path / "theirs")
+    assert choose_results(tmp_path / "theirs", "sre", "TLD") == ("TLD", "sre", tmp_path / "theirs")
+    with pytest.raises(InputError, match="does not exist"):
+        choose_results(tmp_path / "none")

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tracker.errors import InputError
+from tracker.judging.annotations import Annotation, read_annotations
+from tracker.judging.lists import LISTS
+from tracker.judging.protocols import runs
+from tracker.judging.result_files import boxes_path, times_path, write_boxes, write_times
+from tracker.judging.scoring import Scores, score_results
+
+
+def annotation(name: str, frames: int = 4, attributes: tuple[str, ...] | None = None) -> Annotation:
+    return Annotation(name, np.tile([10.0, 10, 20, 20], (frames, 1)), np.ones(frames, bool), attributes)
+
+
+def shifted(frames: int, *shifts: float) -> np.ndarray:
+    """The truth, moved to the right in the last frames."""
+    boxes = np.tile([10.0, 10, 20, 20], (frames, 1))
+    boxes[frames - len(shifts) :, 0] += shifts
+    return boxes
+
+
+@pytest.fixture
+def annotations() -> dict[str, Annotation]:
+    return {
+        "a": annotation("a", 4, ("OCC", "SV")),
+        "b": annotation("b", 2, ("MB",)),
+        "c": annotation("c", 3, None),
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_boxes(tmp_path / "mine" / "a.txt", shifted(4, 10, 20, 21))  # IoU 1, 1/3, 0, 0; errors 0, 10, 20, 21
+    write_boxes(tmp_path / "mine" / "b.txt", shifted(2))
+    return tmp_path / "mine"
+
+
+def test_one_pass_by_hand(folder: Path, annotations: Mapping[str, Annotation]) -> None:
+    scores = score_results(folder, annotations)
+    a, b = scores.targets
+    assert (scores.tracker, scores.protocol, scores.invalid, scores.missing) == ("mine", "ope", "otb", ("c",))
+    assert a.overlap == pytest.approx([1, 1 / 3, 0, 0])
+    assert a.auc == pytest.approx((7 * 2 + 13 * 1) / 4 / 21)  # 0 to 0.30 are below 1/3; 1 is above no threshold
+    assert a.precision == 3 / 4 and a.precision_curve[[0, 9, 10]].tolist() == [0.25, 0.25, 0.5]
+    assert (b.auc, b.precision, b.frames) == (pytest.approx(20 / 21), 1, 2)
+    assert scores.auc == pytest.approx((a.auc + b.auc) / 2)  # each target counts once, however long
+    assert scores.precision == 7 / 8
+    assert scores.success == pytest.approx((a.success + b.success) / 2) and scores.success.shape == (21,)
+    assert scores.precision_curve[20] == scores.precision and scores.fps is None
+
+
+def test_by_attribute(folder: Path, annotations: Mapping[str, Annotation]) -> None:
+    write_boxes(folder / "c.txt", shifted(3))
+    scores = score_results(folder, annotations)
+    a, b, _ = scores.targets
+    assert scores.by_attribute() == {
+        "SV": (a.auc, a.precision, 1),
+        "OCC": (a.auc, a.precision, 1),
+        "MB": (b.auc, b.precision, 1),
+        "not OCC": (b.auc, b.precision, 1),  # c's attributes are not known
+        "not MB": (a.auc, a.precision, 1),
+    }
+    assert scores.subset(["c"]).by_attribute() == {}
+
+
+def test_subset(folder: Path, annotations: Mapping[str, Annotation]) -> None:
+    scores = score_results(folder, annotations)
+    assert scores.subset(["b"]).auc == scores.targets[1].auc
+    with pytest.raises(InputError, match="mine was not judged on c, d"):
+        scores.subset(["a", "c", "d"])
+    with pytest.raises(InputError, match="No target"):
+        scores.subset([])
+
+
+def test_asked_for_targets_must_be_there(folder: Path, annotations: Mapping[str, Annotation]) -> None:
+    assert [t.name for t in score_results(folder, annotations, targets=["b"]).targets] == ["b"]
+    assert score_results(folder, annotations, targets=["b"]).missing == ()
+    with pytest.raises(InputError, match="has no results for c; run"):
+        score_results(folder, annotations, targets=["a", "c"])
+    with pytest.raises(InputError, match="no annotation of d, e"):
+        score_results(folder, annotations, targets=["a", "d", "e"])
+
+
+def test_nothing_to_judge(tmp_path: Path, folder: Path, annotations: Mapping[str, Annotation]) -> None:
+    with pytest.raises(InputError, match=r"no result file for any .*; give one of its folders \(mine\)"):
+        score_results(tmp_path, annotations)
+    with pytest.raises(InputError, match="does not exist"):
+        score_results(tmp_path / "none", annotations)
+    (folder / "empty").mkdir()
+    with pytest.raises(InputError, match="check the names of the files"):
+        score_results(folder / "empty", annotations)
+
+
+def test_short_and_long_files(folder: Path, annotations: Mapping[str, Annotation]) -> None:
+    write_boxes(folder / "b.txt", shifted(1))
+    b = score_results(folder, annotations).targets[1]
+    assert b.frames == 2 and b.precision == 0.5 and b.auc == pytest.approx(10 / 21)
+    write_boxes(folder / "b.txt", shifted(3))
+    with pytest.raises(InputError, match="b.txt' has 3 boxes, but b has 2 frames to judge"):
+        score_results(folder, annotations)
+
+
+def test_tiger1_with_its_hidden_first_frames(tmp_path: Path) -> None:
+    truth = {"Tiger1": annotation("Tiger1", 30)}
+    write_boxes(tmp_path / "Tiger1.txt", np.concatenate([np.zeros((5, 4)), shifted(30, 20, 20, 20)]))
+    assert score_results(tmp_path, truth).targets[0].overlap.tolist() == [1.0] * 27 + [0.0] * 3
+    write_boxes(tmp_path / "Tiger1.txt", shifted(34))
+    with pytest.raises(InputError, match="34 boxes"):
+        score_results(tmp_path, truth)
+
+
+def test_files_that_count_from_zero(folder: Path, annotations: Mapping[str, Annotation]) -> None:
+    text = "10,10,20,20\n" * 4
+    (folder / "a.txt").write_text(text)
+    assert score_results(folder, annotations, zero_based=True).targets[0].precision_curve[0] == 1
+    assert score_results(folder, annotations).targets[0].precision_curve[0] == 0.25
+
+
+def test_speed_is_that_of_the_updates(folder: Path, annotations: Mapping[str, Annotation]) -> None:
+    write_times(times_path(folder, "a"), [9.0, 0.1, 0.2, 0.1])
+    scores = score_results(folder, annotations)
+    assert scores.targets[0].fps == pytest.approx(3 / 0.4) and scores.targets[1].fps is None
+    assert scores.fps == pytest.approx(7.5)
+    write_times(times_path(folder, "b"), [9.0, 0.4])
+    assert score_results(folder, annotations).fps == pytest.approx((7.5 + 2.5) / 2)
+
+
+def test_tre_pools_the_frames_of_all_runs(tmp_path: Path) -> None:
+    truth = annotation("a", 57)
+    made = runs("tre", truth)
+    for run in made:
+        frames = 57 - run.start
+        boxes = shifted(frames)
+        boxes[1:, 0] += 30 if run.start >= 20 else 0  # late starts lose the target at once
+        write_boxes(boxes_path(tmp_path, "a", run.key), boxes)
+        write_times(times_path(tmp_path, "a", run.key), [5.0] + [0.5] * (frames - 1))
+    scores = score_results(tmp_path, {"a": truth}, protocol="tre")
+    lengths = np.array([57 - run.start for run in made])
+    late = np.array([run.start >= 20 for run in made])
+    (target,) = scores.targets
+    assert target.frames == lengths.sum() == len(target.overlap)
+    assert target.precision == pytest.approx((lengths[~late].sum() + late.sum()) / lengths.sum())
+    assert target.fps == pytest.approx(2)
+    boxes_path(tmp_path, "a", "07").unlink()
+    with pytest.raises(InputError, match=r"no whole result for any target, only a \(19 of 20 runs\)"):
+        score_results(tmp_path, {"a": truth}, protocol="tre")
+    with pytest.raises(InputError, match=r"no results for a \(19 of 20 runs\)"):
+        score_results(tmp_path, {"a": truth}, protocol="tre", targets=["a"])
+
+
+def test_sre_is_the_mean_of_its_twelve(tmp_path: Path) -> None:
+    truth = annotation("a", 5)
+    singles = []
+    for k, run in enumerate(runs("sre", truth)):
+        boxes = shifted(5, 2.0 * k)
+        write_boxes(boxes_path(tmp_path / "sre", "a", run.key), boxes)
+        write_boxes(tmp_path / str(k) / "a.txt", boxes)
+        singles.append(score_results(tmp_path / str(k), {"a": truth}))
+    scores = score_results(tmp_path / "sre", {"a": truth}, protocol="sre", tracker="X")
+    assert scores.tracker == "X" and scores.targets[0].frames == 60
+    assert scores.auc == pytest.approx(np.mean([single.auc for single in singles]))
+    assert scores.precision == pytest.approx(np.mean([single.precision for single in singles]))
+    assert len({single.auc for single in singles}) > 6  # the runs differ
+
+
+def test_json(folder: Path, annotations: Mapping[str, Annotation]) -> None:
+    scores = score_results(folder, annotations)
+    content = json.loads(json.dumps(scores.to_json()))
+    assert content["targets"] == 2 and content["frames"] == 6 and content["missing"] == ["c"]
+    assert content["auc"] == scores.auc and content["precision"] == scores.precision
+    assert content["per_target"]["a"] == {
+        "auc": scores.targets[0].auc,
+        "precision": 0.75,
+        "frames": 4,
+        "fps": None,
+    }
+    assert content["by_attribute"]["not OCC"]["targets"] == 1
+    assert np.mean(content["success"]) == pytest.approx(scores.auc)
+
+
+@pytest.fixture(scope="module")
+def golden(data_root: Path) -> tuple[Path, dict[str, Annotation]]:
+    folder = data_root / "golden"
+    return folder / "sint_plus_otb2013", read_annotations(folder / "otb100_annotations.json")
+
+
+@pytest.mark.data
+def test_published_result_of_sint_plus(golden: tuple[Path, dict[str, Annotation]]) -> None:
+    """The figures of the SINT+ paper's page: 0.655 and 0.882."""
+    scores = score_results(*golden, targets=LISTS["otb2013"])
+    assert (round(scores.auc, 4), round(scores.precision, 4), len(scores.targets)) == (0.6552, 0.8816, 51)
+    every = score_results(*golden)
+    assert (every.auc, len(every.missing)) == (pytest.approx(scores.auc), 49)
+    strict = score_results(*golden, invalid="strict")
+    assert strict.precision == every.precision  # OTB-2013 has no invalid annotation
+
+
+@pytest.mark.data
+def test_how_much_the_conventions_differ_on_otb100(
+    golden: tuple[Path, dict[str, Annotation]], tmp_path: Path
+) -> None:
+    """A made-up tracker that is always 15 pixels off: precision 1, but for the invalid frames of four targets."""
+    _, annotations = golden
+    for name, truth in annotations.items():
+        write_boxes(tmp_path / f"{name}.txt", truth.boxes + [9, 12, 0, 0])
+    both: dict[str, Scores] = {
+        "otb": score_results(tmp_path, annotations, invalid="otb"),
+        "strict": score_results(tmp_path, annotations, invalid="strict"),
+    }
+    assert both["otb"].precision == 1 and both["otb"].auc == both["strict"].auc
+    lost = (7 / 142 + 1 / 698 + 1 / 347 + 1 / 472) / 100
+    assert both["otb"].precision - both["strict"].precision == pytest.approx(lost)
+    assert round(lost, 5) == 0.00056

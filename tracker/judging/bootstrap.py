@@ -1,0 +1,105 @@
+"""How sure a mean over targets is: bootstrap intervals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from .scoring import Scores
+
+__all__ = ["Difference", "Interval", "interval", "paired_difference"]
+
+DRAWS = 10_000
+LEVEL = 0.95
+
+
+class Interval(NamedTuple):
+    """A mean and its bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Difference(NamedTuple):
+    """The mean difference of two trackers over the targets that both were judged on, and its interval."""
+
+    mean: float
+    low: float
+    high: float
+    targets: int
+
+
+def interval(values: ArrayLike, seed: int = 0, draws: int = DRAWS, level: float = LEVEL) -> Interval:
+    """Mean over targets, with the percentile interval of the bootstrap (Efron 1979).
+
+    As many targets as there are, are drawn with replacement; the interval holds the middle `level` of the means
+    of `draws` such draws. It says how far the mean would move with other videos of the same kind, not how far it
+    moves if the tracker is run again.
+
+    Args:
+        values: `[targets]`, one number a target.
+        seed: Of the draws.
+        draws: How many.
+        level: Share of the means inside, above 0 and below 1.
+
+    Raises:
+        InputError: If there is no value.
+
+    >>> interval([0.25, 0.25, 0.25])
+    Interval(mean=0.25, low=0.25, high=0.25)
+    """
+    given = np.asarray(values, dtype=np.float64)
+    if given.size == 0:
+        raise InputError("An interval needs at least one target; there is none.")
+    low, high = np.quantile(_means(given, seed, draws), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(given.mean()), float(low), float(high))
+
+
+def paired_difference(
+    a: Scores,
+    b: Scores,
+    measure: Literal["auc", "precision"] = "auc",
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+    level: float = LEVEL,
+) -> Difference:
+    """Mean of a tracker's score less another's, target by target, with its bootstrap interval.
+
+    Pairing takes out what makes a target hard for every tracker, so that the interval is much narrower than
+    those of the two means.
+
+    Args:
+        a: Scores of one tracker.
+        b: Scores of the other; targets that only one has are left out.
+        measure: `auc` or `precision`.
+        seed: Of the draws.
+        draws: How many.
+        level: Share of the means inside.
+
+    Raises:
+        InputError: If they have no target in common, or were judged by different protocols or conventions.
+    """
+    if (a.protocol, a.invalid) != (b.protocol, b.invalid):
+        raise InputError(
+            f"{a.tracker} was judged by {a.protocol} ({a.invalid}) and {b.tracker} by {b.protocol} ({b.invalid}); "
+            "judge both in the same way."
+        )
+    first = {target.name: float(getattr(target, measure)) for target in a.targets}
+    second = {target.name: float(getattr(target, measure)) for target in b.targets}
+    common = sorted(first.keys() & second.keys())
+    if not common:
+        raise InputError(f"{a.tracker} and {b.tracker} were judged on no target in common.")
+    apart = np.array([first[name] - second[name] for name in common])
+    return Difference(*interval(apart, seed, draws, level), len(common))
+
+
+def _means(values: NDArray[np.float64], seed: int, draws: int) -> NDArray[np.float64]:
+    rng = np.random.default_rng(seed)
+    return values[rng.integers(0, len(values), (draws, len(values)))].mean(axis=1)

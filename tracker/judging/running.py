@@ -1,0 +1,353 @@
+"""Running a tracker through a benchmark, so that a crash or a kill costs little."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
+
+from ..errors import InputError
+from ..files import replacing_file
+from ..readers import list_targets, open_sequence
+from ..sequences import Frames, Sequence
+from ..tracking.check import output_fault
+from ..tracking.protocol import Tracker
+from .annotations import Annotation
+from .protocols import PROTOCOLS, Protocol, Run, runs
+from .result_files import boxes_path, times_path, write_boxes, write_times
+
+__all__ = ["FAILURES", "SETTINGS", "RunReport", "run_benchmark", "run_tracker", "weights_digest"]
+
+FAILURES = "failures.json"
+SETTINGS = "settings.json"
+
+PACKAGES = (
+    "occlusion-search",
+    "numpy",
+    "opencv-python",
+    "opencv-contrib-python",
+    "pillow",
+    "torch",
+    "torchvision",
+)
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a benchmark run did.
+
+    Attributes:
+        tracker: The tracker's name.
+        protocol: `ope`, `tre` or `sre`.
+        folder: Where its results lie.
+        made: How many runs were made now.
+        kept: How many results were there already.
+        failures: One sentence for each target (OPE) or `target/key` (TRE, SRE) that has no result because
+            something went wrong; a target alone where it could not be opened.
+        annotations: The truth about each target that could be opened, for `score_results`.
+    """
+
+    tracker: str
+    protocol: Protocol
+    folder: Path
+    made: int = 0
+    kept: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, Annotation] = field(default_factory=dict)
+
+
+def run_tracker(
+    tracker: Tracker, frames: Frames, box: ArrayLike, start: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Run a tracker through a video once.
+
+    Reading the frames is not timed.
+
+    Args:
+        tracker: The tracker; its `init` is called once.
+        frames: The video.
+        box: `(x, y, w, h)` in frame `start`, 0-based.
+        start: The frame that the tracker is given.
+
+    Returns:
+        The boxes `float64[T - start, 4]`, the first one as it was given, and the seconds `float64[T - start]`
+        that `init` and each `update` took.
+
+    Raises:
+        InputError: If a frame cannot be read, or the tracker returns what is no box; naming the frame.
+        Exception: Whatever the tracker raises.
+    """
+    given = np.array(box, dtype=np.float64)
+    boxes, seconds = np.empty((len(frames) - start, 4)), np.empty(len(frames) - start)
+    boxes[0] = given
+    for row, t in enumerate(range(start, len(frames))):
+        frame = frames[t]
+        begin = time.perf_counter()
+        if row == 0:
+            tracker.init(frame, given.copy())
+        else:
+            found = tracker.update(frame)
+        seconds[row] = time.perf_counter() - begin
+        if row > 0:
+            if fault := output_fault(found):
+                raise InputError(f"The tracker '{tracker.name}' returned {fault}, in frame {t}.")
+            boxes[row] = np.asarray(found, dtype=np.float64)
+    return boxes, seconds
+
+
+def run_benchmark(
+    make_tracker: Callable[[], Tracker],
+    sequences: Iterable[Path | Sequence],
+    out: Path,
+    *,
+    protocol: Protocol = "ope",
+    targets: Iterable[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    command: str = "",
+    progress: bool = True,
+) -> RunReport:
+    """Run a tracker on sequences and write its boxes and times.
+
+    Writes `out/TRACKER/PROTOCOL/TARGET.txt` and `times/TARGET_time.txt` there (OPE), or `TARGET/KEY.txt` and
+    `TARGET/times/KEY_time.txt` (TRE, SRE), and `settings.json`. A run whose file of boxes is there is not made
+    again. What goes wrong with one target (a frame that cannot be read, an exception of the tracker, a box that is
+    no box) costs the run that it happens in, and is kept in `failures.json` until that run succeeds; the next run
+    gets a new tracker. An interrupt ends the benchmark, and starting it again goes on.
+
+    Args:
+        make_tracker: Makes the tracker.
+        sequences: The sequences; a path is an annotated sequence's folder, all of whose targets are taken, or a
+            benchmark's folder.
+        out: Where the results go.
+        protocol: `ope`, `tre` or `sre`.
+        targets: Run these targets only.
+        settings: What else decides the results, such as the weights' digest; kept in `settings.json`, and a
+            benchmark that was begun with other settings is not gone on with.
+        command: Kept in `settings.json`.
+        progress: Show progress bars on standard error.
+
+    Raises:
+        InputError: If the protocol is unknown, there is no target to run, two have the same name, the
+            tracker's name cannot name a folder, or `out` holds results made with other settings.
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError(f"'{protocol}' is no protocol; choose {', '.join(PROTOCOLS)}.")
+    plan = _plan(sequences, None if targets is None else frozenset(targets))
+    tracker = make_tracker()
+    if not tracker.name or Path(tracker.name).name != tracker.name or tracker.name.startswith("."):
+        raise InputError(f"The tracker's name '{tracker.name}' cannot name a folder; give it another.")
+    folder = Path(out) / tracker.name / protocol
+    _settle(folder, _record(tracker, protocol, settings or {}), command)
+    failures = _Failures(folder / FAILURES)
+    report = RunReport(tracker.name, protocol, folder)
+    made = kept = 0
+    bar = tqdm(plan.items(), desc=f"{tracker.name} {protocol}", unit="target", disable=not progress)
+    for name, opener in bar:
+        bar.set_postfix_str(name)
+        try:
+            sequence = opener()
+        except InputError as error:
+            report.failures[name] = failures.add(name, error)
+            continue
+        if protocol != "ope":  # There the sequence's name is the run's, too.
+            failures.remove(name)
+        annotation = Annotation.of_boxes(sequence.name, sequence.boxes)
+        report.annotations[name] = annotation
+        height, width = sequence.frames[0].shape[:2]
+        for run in runs(protocol, annotation, (width, height)):
+            label = name if run.key is None else f"{name}/{run.key}"
+            if boxes_path(folder, run.target, run.key).exists():
+                failures.remove(label)
+                kept += 1
+                continue
+            try:
+                boxes, seconds = run_tracker(tracker, _Shown(sequence.frames, run, progress), run.box, run.start)
+            except Exception as error:
+                report.failures[label] = failures.add(label, error)
+                tracker = make_tracker()
+                continue
+            # The file of boxes says that the run is done, so it comes last.
+            write_times(times_path(folder, run.target, run.key), seconds)
+            write_boxes(boxes_path(folder, run.target, run.key), boxes)
+            failures.remove(label)
+            made += 1
+    return RunReport(tracker.name, protocol, folder, made, kept, report.failures, report.annotations)
+
+
+def weights_digest(path: str | Path) -> str:
+    """SHA-256 of a file, or of the files in a folder, in the order of their names.
+
+    Raises:
+        InputError: If there is no such file or folder.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"The weights '{path}' do not exist.")
+    total = hashlib.sha256()
+    for file in sorted(child for child in path.iterdir() if child.is_file()) if path.is_dir() else [path]:
+        with file.open("rb") as stream:
+            while block := stream.read(2**20):
+                total.update(block)
+    return total.hexdigest()
+
+
+class _Shown:
+    """Frames whose reading moves a progress bar."""
+
+    def __init__(self, frames: Frames, run: Run, progress: bool) -> None:
+        self._frames = frames
+        what = run.target if run.key is None else f"{run.target}/{run.key}"
+        self._bar = tqdm(total=len(frames) - run.start, desc=what, unit="frame", leave=False, disable=not progress)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
+        self._bar.update()
+        return self._frames[index]
+
+    def name(self, index: int, /) -> str:
+        return self._frames.name(index)
+
+    def __del__(self) -> None:
+        self._bar.close()
+
+
+class _Failures:
+    """The file of what went wrong, there only while something is wrong."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            content = json.loads(path.read_text())
+        except (FileNotFoundError, ValueError):
+            content = {}
+        self._known: dict[str, Any] = content if isinstance(content, dict) else {}
+
+    def add(self, label: str, error: Exception) -> str:
+        """Keep a failure and return its sentence."""
+        text = " ".join(str(error).split())
+        own = isinstance(error, InputError)
+        sentence = text if own else f"{type(error).__name__}: {text}" if text else type(error).__name__
+        trace = None if own else "".join(traceback.format_exception(error))
+        self._known[label] = {"error": sentence} if trace is None else {"error": sentence, "traceback": trace}
+        self._write()
+        return sentence
+
+    def remove(self, label: str) -> None:
+        if self._known.pop(label, None) is not None:
+            self._write()
+
+    def _write(self) -> None:
+        if not self._known:
+            self._path.unlink(missing_ok=True)
+            return
+        with replacing_file(self._path) as temporary:
+            temporary.write_text(json.dumps(dict(sorted(self._known.items())), indent=2) + "\n")
+
+
+def _plan(
+    sequences: Iterable[Path | Sequence], targets: frozenset[str] | None
+) -> dict[str, Callable[[], Sequence]]:
+    """What opens each target, by its name."""
+    plan: dict[str, Callable[[], Sequence]] = {}
+    for name, opener in _openers(sequences):
+        if targets is not None and name not in targets:
+            continue
+        if name in plan:
+            raise InputError(f"There are two sequences with the target '{name}'; leave one out.")
+        plan[name] = opener
+    if not plan:
+        among = "" if targets is None else f" among the {len(targets)} that were asked for"
+        raise InputError(f"There is no annotated target to run{among}; give a benchmark's folder.")
+    return plan
+
+
+def _openers(sequences: Iterable[Path | Sequence]) -> Iterator[tuple[str, Callable[[], Sequence]]]:
+    for source in sequences:
+        if isinstance(source, Sequence):
+            yield source.name, _given(source)
+            continue
+        for name, (path, target) in list_targets(source).items():
+            yield name, _opening(path, target)
+
+
+def _given(sequence: Sequence) -> Callable[[], Sequence]:
+    return lambda: sequence
+
+
+def _opening(path: Path, target: int | None) -> Callable[[], Sequence]:
+    return lambda: open_sequence(path, target=target)
+
+
+def _record(tracker: Tracker, protocol: Protocol, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that the results and the times depend on."""
+    return {
+        "tracker": tracker.name,
+        "protocol": protocol,
+        **settings,
+        "device": str(getattr(tracker, "device", "cpu")),
+        "threads": {"opencv": cv2.getNumThreads(), "torch": _torch_threads()},
+        "processors": os.cpu_count(),
+        "machine": platform.machine(),
+        "versions": {"python": platform.python_version(), **_versions()},
+    }
+
+
+def _torch_threads() -> int | None:
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch.get_num_threads()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _settle(folder: Path, record: dict[str, Any], command: str) -> None:
+    """Write the settings, or check that they are those with which the folder's results were made."""
+    path = folder / SETTINGS
+    record = json.loads(json.dumps(record))
+    if path.exists():
+        try:
+            earlier = json.loads(path.read_text())
+        except ValueError:
+            raise InputError(f"'{path}' is not JSON; delete the folder or give another one.") from None
+        changed = [
+            f"{key} was {json.dumps(earlier.get(key))} and is {json.dumps(record.get(key))}"
+            for key in sorted((earlier.keys() | record.keys()) - {"command"})
+            if earlier.get(key) != record.get(key)
+        ]
+        if changed:
+            raise InputError(
+                f"The results in '{folder}' were made with other settings ({'; '.join(changed)}); delete that "
+                "folder or give another one for the results."
+            )
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"'{folder}' cannot be written ({error.strerror}); give another folder.") from None
+    with replacing_file(path) as temporary:
+        temporary.write_text(json.dumps({**record, "command": command}, indent=2) + "\n")
