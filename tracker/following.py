@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from .boxes import check_box, visible_fraction
+from .boxes import check_box
 from .errors import InputError
 from .sequences import Frames
+from .tracking.peers.opencv import MILTracker, starting_box
 
 __all__ = ["follow"]
 
-LEAST_SIDE = 5
-"""MIL draws its features until they fit the box, and in a box of 4 x 4 pixels it never ends."""
-
 
 def follow(frames: Frames, box: ArrayLike, progress: bool = True) -> NDArray[np.float64]:
-    """Follow a target with `cv2.TrackerMIL` from its box in the first frame.
-
-    MIL moves the box and keeps its size. It draws from OpenCV's random numbers and from the C library's
-    `rand`; both are seeded here, for the whole process, so that the same frames give the same boxes.
+    """Follow a target with `MILTracker` from its box in the first frame.
 
     Args:
         frames: The video.
@@ -38,42 +29,24 @@ def follow(frames: Frames, box: ArrayLike, progress: bool = True) -> NDArray[np.
         InputError: If the box has no area or lies outside frame 0, or MIL cannot start from it: the part
             inside the frame has a side under 5 pixels, or the box fills the frame.
     """
+    tracker = MILTracker()
     first = frames[0]
     height, width = first.shape[:2]
     given = check_box(box, width, height, "The box of the first frame")
-    low = np.clip(np.floor(given[:2] + 0.5), 0, [width - 1, height - 1]).astype(int)
-    high = np.clip(np.floor(given[:2] + given[2:] + 0.5), low + 1, [width, height]).astype(int)
-    start = tuple(int(value) for value in (*low, *(high - low)))
-    text = ",".join(f"{value:g}" for value in given)
-    if min(start[2:]) < LEAST_SIDE:
+    if min(starting_box(given, width, height)[2:]) < tracker.least_side:
+        text = ",".join(f"{value:g}" for value in given)
         raise InputError(
-            f"The box {text} is too small to be followed; give one with sides of at least {LEAST_SIDE} "
+            f"The box {text} is too small to be followed; give one with sides of at least {tracker.least_side} "
             "pixels inside the frame, or the boxes of all frames."
         )
-    _seed()
-    tracker = cv2.TrackerMIL.create()
+    try:
+        tracker.init(first, given)
+    except InputError as error:
+        raise InputError(f"{str(error).removesuffix('.')}, or the boxes of all frames.") from None
     boxes = np.zeros((len(frames), 4))
     boxes[0] = given
-    try:
-        tracker.init(_bgr(first), start)
-        for t in tqdm(range(1, len(frames)), desc="following the target", disable=not progress):
-            found, moved = tracker.update(_bgr(frames[t]))
-            now = np.concatenate([given[:2] + np.subtract(moved[:2], start[:2]), given[2:]])
-            if found and visible_fraction(now, width, height) > 0:
-                boxes[t] = now
-    except cv2.error:
-        raise InputError(
-            f"OpenCV's MIL cannot follow the box {text} in a frame of {width} x {height} pixels; "
-            "give a smaller one, or the boxes of all frames."
-        ) from None
+    for t in tqdm(range(1, len(frames)), desc="following the target", disable=not progress):
+        moved = tracker.update(frames[t])
+        if tracker.found:
+            boxes[t] = moved
     return boxes
-
-
-def _seed() -> None:
-    cv2.setRNGSeed(0)
-    library = ctypes.CDLL("ucrtbase" if os.name == "nt" else None)
-    library.srand(1)
-
-
-def _bgr(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(frame[..., ::-1])

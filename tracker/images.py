@@ -21,13 +21,13 @@ from .errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["check_image", "crop", "read_image", "resize", "to_images", "to_tensor", "write_png"]
+__all__ = ["as_rgb", "check_image", "crop", "read_image", "resize", "to_images", "to_tensor", "write_png"]
 
 Image = NDArray[np.uint8]
 
 
 def read_image(path: str | Path) -> Image:
-    """Read an image file as RGB.
+    """Read an image file as RGB, by the rule of `as_rgb`.
 
     Args:
         path: A file of any format that Pillow reads.
@@ -40,12 +40,74 @@ def read_image(path: str | Path) -> Image:
     """
     try:
         with PILImage.open(path) as image:
-            return np.array(image.convert("RGB"))
+            return as_rgb(image).copy()
     except FileNotFoundError:
         raise InputError(f"The image '{path}' does not exist.") from None
     except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise InputError(f"The image '{path}' cannot be read ({reason}); replace the file.") from None
+
+
+def as_rgb(image: object, what: str = "The image") -> Image:
+    """Take an image of any usual kind and return it as RGB; the one rule for what is not RGB already.
+
+    - Grey becomes three equal channels.
+    - Alpha is dropped: the colours stay as they are stored, because what lies behind is not known.
+    - 16 bits become 8 by their high byte, so that 0 to 65535 becomes 0 to 255 whatever the content (Pillow does
+      the same to 16-bit colour files, but clips 16-bit grey at 255).
+    - Palettes and other colour spaces are converted by Pillow.
+
+    Args:
+        image: A PIL image, or an array `uint8` or `uint16` of `[H, W]` or `[H, W, C]`, where C is 1 (grey),
+            2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha).
+        what: Whose image it is, for the error's sentence.
+
+    Returns:
+        `uint8[H, W, 3]`. An array that is so already is returned itself, not a copy: do not write into it.
+
+    Raises:
+        InputError: If it is no image, is empty, or holds floating-point values or whole numbers beyond 16 bits,
+            whose range nothing tells.
+
+    >>> as_rgb(np.array([[0, 256, 65535]], np.uint16))[0, :, 0].tolist()
+    [0, 1, 255]
+    >>> as_rgb(PILImage.new("RGBA", (2, 1), (10, 20, 30, 0)))[0, 0].tolist()
+    [10, 20, 30]
+    """
+    array = _pixels_of_pillow(image, what) if isinstance(image, PILImage.Image) else image
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "u" or array.dtype.itemsize > 2:
+        found = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
+        raise InputError(f"{what} is {found}; give a PIL image or an array of uint8 or uint16.")
+    channels = 1 if array.ndim == 2 else array.shape[-1]
+    if array.ndim not in (2, 3) or channels not in (1, 2, 3, 4):
+        raise InputError(
+            f"{what} is an array {list(array.shape)}; give [height, width] or [height, width, 1 to 4 channels]."
+        )
+    if array.dtype.itemsize == 2:
+        array = (array >> 8).astype(np.uint8)
+    if channels < 3:
+        grey = array if array.ndim == 2 else array[..., 0]
+        array = np.repeat(grey[..., None], 3, axis=2)
+    return check_image(array if channels < 4 else np.ascontiguousarray(array[..., :3]), what)
+
+
+def _pixels_of_pillow(image: PILImage.Image, what: str) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The pixels, 8 or 16 bits, of a PIL image."""
+    if image.mode.startswith("I;16"):
+        return np.asarray(image)
+    if image.mode == "I":
+        values = np.asarray(image)
+        if values.size and (values.min() < 0 or values.max() > 65535):
+            raise InputError(f"{what} holds whole numbers beyond 16 bits; convert it to 8 or 16 bits a channel.")
+        return values.astype(np.uint16)
+    if image.mode == "F":
+        raise InputError(f"{what} holds floating-point values; convert it to 8 or 16 bits a channel.")
+    try:
+        if "transparency" in image.info or image.mode in ("PA", "La", "RGBa"):
+            image = image.convert("LA" if image.mode == "La" else "RGBA")
+        return np.asarray(image.convert("RGB"))
+    except ValueError:
+        raise InputError(f"{what} has the colour mode {image.mode}; convert it to RGB.") from None
 
 
 def write_png(path: str | Path, image: Image) -> None:

@@ -1,0 +1,1 @@
+"""Other people's trackers behind this project's interface."""
