@@ -23,7 +23,6 @@ from tqdm import TqdmExperimentalWarning
 import vae
 from occlusion_env import ENV_ID, Search, TargetSet
 from occlusion_env.env import OcclusionSearchEnv
-from occlusion_env.targets import visible_frames
 from tracker.backbones import Precision, resolve_device
 from tracker.errors import InputError
 from tracker.readers import open_sequence
@@ -35,9 +34,11 @@ from tracker.synthetic import synthetic_sequence
 from .dqn import SquaredErrorDQN, load_hyperparameters
 from .evaluation import Evaluation, evaluate
 from .generation import HardPositive, find_hard_positives, write_hard_positives
+from .manifolds import target_crops
 from .output import replacing_folder, write_json
 from .pictures import draw_contact_sheet, draw_manifold, draw_scores
 from .rollout import begin_all, roll_out
+from .splits import split_frames
 
 __all__ = ["Demo", "Effort", "FULL", "QUICK", "run_demo"]
 
@@ -206,32 +207,6 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
     }
 
 
-def split_frames(sequence: Sequence, held_out: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Cut a video in time: the agent learns from the first two thirds and is judged on the rest.
-
-    Neighbouring frames are nearly the same picture; frames held out between training frames would be known.
-
-    Args:
-        sequence: The video.
-        held_out: How many of the last third's frames, evenly spaced, are kept at most.
-
-    Returns:
-        Indices of the training frames (without the first, which gives the exemplar) and the held-out ones.
-
-    Raises:
-        InputError: If the target is visible in fewer than 6 frames.
-    """
-    present = visible_frames(sequence)
-    if len(present) < 6:
-        remedy = "give the boxes of all frames" if sequence.box_source == "tracked" else "give a longer video"
-        raise InputError(
-            f"The target of '{sequence.name}' is visible in {len(present)} frames and the demo needs 6; {remedy}."
-        )
-    edge = 1 + 2 * (len(present) - 1) // 3
-    later = present[edge:]
-    return present[1:edge], later[evenly_spaced(len(later), held_out)]
-
-
 def train_agent(env: gym.Env[Any, Any], steps: int, seed: int, device: str) -> SquaredErrorDQN:
     """Train deep Q-learning (Algorithm 1) with the demo's hyper-parameters.
 
@@ -289,7 +264,7 @@ class _Manifold:
     def sample(self, count: int, rng: np.random.Generator, first: int = 0) -> TargetSet:
         """Draw from the aggregate posterior; each sample goes to the frame whose code is nearest."""
         codes = vae.sample_posterior(self.mu, self.sigma, count, rng)
-        nearest = np.linalg.norm(codes[:, None] - self.mu[None], axis=2).argmin(axis=1)
+        nearest = vae.nearest_codes(codes, self.mu)
         return TargetSet.from_samples(
             self.sequence, self.model.generate(codes), codes, self.frames[nearest], first_number=first
         )
@@ -297,8 +272,7 @@ class _Manifold:
 
 def _learn_manifold(sequence: Sequence, frames: NDArray[np.int64], demo: Demo) -> _Manifold:
     """Section 4.1: one VAE a video, on its target's crops of 64 x 64."""
-    size = vae.VAEConfig().image_size
-    crops = np.stack([sequence.crop(int(t), size) for t in frames])
+    crops = target_crops(sequence, frames)
     training = vae.TrainingConfig(epochs=demo.effort.epochs, seed=demo.seed)
     result = vae.fit(crops, training=training, device=demo.device, progress=True)
     mu, sigma = result.model.posterior(crops)

@@ -25,7 +25,7 @@ _COLOURS = {"clean": "0.6", "random": "C0", "centre": "C2", "agent": "C1", "exha
 
 def _save(figure: Figure, path: Path) -> None:
     FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, format="png")
 
 
 def draw_contact_sheet(path: Path, positives: Many[HardPositive], title: str, rows: int = 8) -> None:

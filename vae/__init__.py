@@ -4,6 +4,10 @@ A variational auto-encoder is trained on the 64 x 64 crops of one video's target
 its latent space gives target images the video did not show. The package stands alone: `uint8[N, H, W, 3]`
 RGB images in, images and codes out.
 
+`fit` makes one model, `fit_many` one for each of many videos, and `VAEBank` keeps them in a folder. A model has
+`reconstruct`, `embed`, `generate`, `sample`, `interpolate`, `traverse`, `save` and `load`; the functions of the
+same names give codes, which `generate` decodes. Pictures that move and captioned rows are in `vae.pictures`.
+
 >>> import numpy as np
 >>> crops = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
 >>> shape = VAEConfig(image_size=8, hidden=16)
@@ -12,36 +16,72 @@ RGB images in, images and codes out.
 >>> codes = sample_posterior(mu, sigma, n=10, rng=np.random.default_rng(1))
 >>> model.generate(codes).shape
 (10, 8, 8, 3)
+>>> model.sample(crops, 10, np.random.default_rng(1)).shape, model.interpolate(crops[:2], steps=6).shape
+((10, 8, 8, 3), (7, 8, 8, 3))
 >>> manifold_image(model, n=3).shape
 (24, 24, 3)
 """
 
-from .config import TrainingConfig, VAEConfig
-from .errors import VAEError
+from .bank import BankRecord, BankReport, VAEBank
+from .config import Plateau, TrainingConfig, VAEConfig
+from .errors import CheckpointError, VAEError
+from .images import images_digest
 from .manifold import codes_grid, manifold_image, prior_grid, tile_images
+from .many import fit_many
 from .model import VAE
 from .objective import LowerBound, evidence_lower_bound, kl_divergence, log_likelihood
-from .sampling import interpolate, sample_posterior, sample_prior
-from .training import FitResult, History, TrainingState, fit
+from .sampling import (
+    SAMPLERS,
+    Sampler,
+    draw_codes,
+    interpolate,
+    nearest_codes,
+    sample_around,
+    sample_neighbours,
+    sample_posterior,
+    sample_prior,
+    sample_prior_grid,
+    traverse,
+    traverse_axis,
+)
+from .state import Checkpoint, History, TrainingState
+from .training import FitResult, fit
 
 __all__ = [
+    "SAMPLERS",
     "VAE",
+    "BankRecord",
+    "BankReport",
+    "Checkpoint",
+    "CheckpointError",
     "FitResult",
     "History",
     "LowerBound",
+    "Plateau",
+    "Sampler",
     "TrainingConfig",
     "TrainingState",
+    "VAEBank",
     "VAEConfig",
     "VAEError",
     "codes_grid",
+    "draw_codes",
     "evidence_lower_bound",
     "fit",
+    "fit_many",
+    "images_digest",
     "interpolate",
     "kl_divergence",
     "log_likelihood",
     "manifold_image",
+    "nearest_codes",
     "prior_grid",
+    "sample_around",
+    "sample_neighbours",
     "sample_posterior",
     "sample_prior",
+    "sample_prior_grid",
     "tile_images",
+    "traverse",
+    "traverse_axis",
 ]

@@ -5,14 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from .errors import VAEError
+
+Architecture = Literal["mlp", "conv"]
+"""The paper's fully connected network, or the convolutional one that it calls a good choice."""
+
+Precision = Literal["auto", "fp32", "bf16"]
+"""What the large matrices are multiplied in; `auto` takes bf16 where the processor has units for it."""
 
 _CHANNELS = 3
 _LARGEST_SEED = 2**63 - 1
 
-T = TypeVar("T", bound="VAEConfig | TrainingConfig")
+T = TypeVar("T", bound="VAEConfig | TrainingConfig | Plateau")
 
 
 @dataclass(frozen=True)
@@ -21,11 +27,16 @@ class VAEConfig:
 
     Attributes:
         image_size: Height and width of an image, in pixels.
-        hidden: Units of each of the two ReLU layers.
+        hidden: Units of each of the two ReLU layers beside the code.
         latent: Dimension J of the code z.
+        architecture: What leads from the pixels to the first hidden layer, and from the second to the logits:
+            one matrix each (`mlp`, the paper's), or convolutions (`conv`).
+        channels: For `conv`, the channels of the encoder's convolutions, each of which halves the side, and of
+            the decoder's in reverse; `mlp` has none.
 
     Raises:
-        VAEError: If a value is not a whole number of at least 1.
+        VAEError: If a number is not whole and at least 1, there is no such architecture, or convolutions are
+            asked for that cannot halve the image.
 
     >>> VAEConfig().input_size
     12288
@@ -34,11 +45,24 @@ class VAEConfig:
     image_size: int = 64
     hidden: int = 512
     latent: int = 2
+    architecture: Architecture = "mlp"
+    channels: tuple[int, ...] = (32, 64, 128, 256)
 
     def __post_init__(self) -> None:
         """Check every value."""
-        for field in fields(self):
-            _check_whole(field.name, getattr(self, field.name), 1)
+        for name in ("image_size", "hidden", "latent"):
+            _check_whole(name, getattr(self, name), 1)
+        _check_choice("architecture", self.architecture, get_args(Architecture))
+        if not isinstance(self.channels, list | tuple) or not self.channels:
+            raise VAEError(f"channels must be a list of numbers, got {self.channels!r}.")
+        object.__setattr__(self, "channels", tuple(self.channels))
+        for count in self.channels:
+            _check_whole("channels", count, 1)
+        if self.architecture == "conv" and self.image_size % 2 ** len(self.channels):
+            raise VAEError(
+                f"image_size must be a multiple of {2 ** len(self.channels)} for {len(self.channels)} "
+                f"convolutions that halve it, got {self.image_size}; give another size or fewer channels."
+            )
 
     @property
     def input_size(self) -> int:
@@ -65,6 +89,41 @@ class VAEConfig:
 
 
 @dataclass(frozen=True)
+class Plateau:
+    """When a training has stopped getting better.
+
+    The loss (eq. 4, negated) is averaged over windows that follow one another, which smooths the noise of single
+    draws. At the end of a window the training stops if its average is not at least `tolerance` below that of the
+    window before.
+
+    Attributes:
+        window: Epochs in a window.
+        tolerance: The least fall from window to window, in nats an image, at least 0.
+
+    Raises:
+        VAEError: If a value is out of its range.
+    """
+
+    window: int = 500
+    tolerance: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check both values."""
+        _check_whole("window", self.window, 1)
+        if not (_is_number(self.tolerance) and self.tolerance >= 0):
+            raise VAEError(f"tolerance must be a number of at least 0, got {self.tolerance!r}.")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Plateau:
+        """Build a rule from its values by name; a value left out keeps its default.
+
+        Raises:
+            VAEError: If a name is unknown or a value is bad.
+        """
+        return _from_dict(cls, values)
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """The training of section 4.1.2: RMSprop over full batches.
 
@@ -75,6 +134,9 @@ class TrainingConfig:
             the value of RMSprop's author and of Keras, where PyTorch's own default is 0.99.
         samples: Draws L of the noise for an image and an update (eq. 4).
         seed: Fixes the initial weights and the noise, in [0, 2**63).
+        precision: What the products with the two large matrices are computed in. The weights, the averages of
+            squared gradients and the loss are fp32 in any case.
+        plateau: Ends the training before `epochs` when it has stopped getting better; never where left out.
 
     Raises:
         VAEError: If a value is out of its range.
@@ -85,6 +147,8 @@ class TrainingConfig:
     alpha: float = 0.9
     samples: int = 1
     seed: int = 0
+    precision: Precision = "auto"
+    plateau: Plateau | None = None
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -95,6 +159,11 @@ class TrainingConfig:
             raise VAEError(f"learning_rate must be a number above 0, got {self.learning_rate!r}.")
         if not (_is_number(self.alpha) and 0 <= self.alpha < 1):
             raise VAEError(f"alpha must be a number in [0, 1), got {self.alpha!r}.")
+        _check_choice("precision", self.precision, get_args(Precision))
+        if isinstance(self.plateau, Mapping):
+            object.__setattr__(self, "plateau", Plateau.from_dict(self.plateau))
+        if not isinstance(self.plateau, Plateau | None):
+            raise VAEError(f"plateau must be a Plateau or nothing, got {self.plateau!r}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values by name, ready for JSON or YAML."""
@@ -108,6 +177,22 @@ class TrainingConfig:
             VAEError: If a name is unknown or a value is bad.
         """
         return _from_dict(cls, values)
+
+
+def differences(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """Say what is not as asked, in words; mappings inside are gone through, and `images`, a digest, is only named.
+
+    >>> differences({"seed": 1, "model": {"latent": 2}}, {"seed": 1, "model": {"latent": 3}})
+    ['latent 2 (asked is 3)']
+    """
+    words = []
+    for name, value in asked.items():
+        was = found.get(name)
+        if isinstance(value, Mapping) and isinstance(was, Mapping):
+            words += differences(was, value)
+        elif was != value:
+            words.append("other images" if name == "images" else f"{name} {was} (asked is {value})")
+    return words
 
 
 def _from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
@@ -125,6 +210,11 @@ def _check_whole(name: str, value: object, least: int, most: int | None = None) 
         raise VAEError(f"{name} must be a whole number of at least {least}, got {value!r}.")
     if most is not None and value > most:
         raise VAEError(f"{name} must be at most {most}, got {value!r}.")
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise VAEError(f"{name} must be one of {', '.join(choices)}, got {value!r}.")
 
 
 def _is_number(value: object) -> bool:

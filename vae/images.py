@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -39,3 +40,10 @@ def to_images(vectors: torch.Tensor, shape: tuple[int, int, int]) -> Images:
     """Undo `to_vectors`: `float32[N, H*W*3]` in [0, 1] to `uint8[N, *shape]`, rounded."""
     levels = vectors.mul(255).round_().clamp_(0, 255).to(torch.uint8)
     return levels.cpu().numpy().reshape(-1, *shape)
+
+
+def images_digest(images: Images) -> str:
+    """SHA-256 of the shape and the pixels, in hexadecimal: two sets of images share it only if they are equal."""
+    digest = hashlib.sha256(repr(images.shape).encode())
+    digest.update(np.ascontiguousarray(images).data)
+    return digest.hexdigest()

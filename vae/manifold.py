@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from statistics import NormalDist
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .codes import Codes, check_codes
 from .errors import VAEError
 from .images import Images
-from .model import VAE, Codes, check_codes
+from .model import VAE
+from .sampling import prior_axis
 
 
 def prior_grid(n: int) -> Codes:
@@ -31,8 +31,7 @@ def prior_grid(n: int) -> Codes:
     [1.6448999643325806, -1.6448999643325806]
     """
     _check_side(n)
-    axis = [NormalDist().inv_cdf(q) for q in np.linspace(0.05, 0.95, n)]
-    return _grid(np.array(axis), np.array(axis))
+    return _grid(prior_axis(n), prior_axis(n))
 
 
 def codes_grid(codes: ArrayLike, n: int) -> Codes:

@@ -7,32 +7,38 @@ import os
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import nn
 
+from .codes import Codes, check_codes
 from .config import VAEConfig
 from .errors import VAEError
 from .images import Images, check_images, to_images, to_vectors
-from .storage import read_config, read_weights, write_model
+from .layers import build_layers, initialise, weight_shapes
+from .sampling import draw_codes, interpolate, traverse
+from .storage import CONFIG_NAME, read_config, read_weights, write_model
 
-Codes = NDArray[np.float32]
-"""`float32[N, latent]`."""
-
-_LOG_VARIANCE_RANGE = (-20.0, 10.0)
+LOG_VARIANCE_RANGE = (-20.0, 10.0)
+"""Where log sigma^2 is kept, so that no draw overflows and no variance is 0."""
 _CHUNK = 512
 
 
 class VAE(nn.Module):
-    """A fully connected encoder and decoder, 12288-512-2-512-12288 by default (section 4.1.2).
+    """An encoder and a decoder, 12288-512-2-512-12288 by default (section 4.1.2).
 
-    The hidden layers are ReLU, the two heads of the encoder and the decoder's logits are linear. The weights
-    start Glorot-uniform, the biases at 0.
+    Images go through `encoder` to a hidden layer, and through two linear heads to the code; codes go through
+    `decoder` to the other hidden layer and through `output` to the logits. The hidden layers are ReLU. In the
+    paper's network `encoder` and `output` are one matrix each, in the convolutional one they hold the
+    convolutions (`VAEConfig.architecture`). The weights start Glorot-uniform, the biases at 0.
 
     `encode` and `decode` are for tensors; the other methods take and return arrays and keep no gradients.
 
     Args:
         config: The shape of the network.
         generator: A CPU generator for the initial weights; one with seed 0 where it is left out.
+
+    Raises:
+        VAEError: If the sizes are beyond what a tensor can have.
 
     >>> model = VAE(VAEConfig(image_size=8, hidden=4))
     >>> model.generate([[0.0, 0.0], [1.0, -1.0]]).shape
@@ -42,19 +48,15 @@ class VAE(nn.Module):
     def __init__(self, config: VAEConfig | None = None, generator: torch.Generator | None = None) -> None:
         """Build the layers and draw their weights."""
         super().__init__()
-        config = config or VAEConfig()
-        generator = generator or torch.Generator().manual_seed(0)
-        self.config = config
-        self.encoder = _layer(config.input_size, config.hidden, generator)
-        self.mean = _layer(config.hidden, config.latent, generator)
-        self.log_variance = _layer(config.hidden, config.latent, generator)
-        self.decoder = _layer(config.latent, config.hidden, generator)
-        self.output = _layer(config.hidden, config.input_size, generator)
+        self.config = config or VAEConfig()
+        self.encoder, self.mean, self.log_variance, self.decoder, self.output = build_layers(self.config)
+        self.to_empty(device="cpu")
+        initialise(self, generator or torch.Generator().manual_seed(0))
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.output.weight.device
+        return next(self.parameters()).device
 
     def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the mean and the log-variance of q(z|x).
@@ -66,11 +68,12 @@ class VAE(nn.Module):
             mu and log sigma^2, each `[N, latent]`; the log-variance is kept in [-20, 10].
         """
         hidden = F.relu(self.encoder(x))
-        return self.mean(hidden), self.log_variance(hidden).clamp(*_LOG_VARIANCE_RANGE)
+        return self.mean(hidden), self.log_variance(hidden).clamp(*LOG_VARIANCE_RANGE)
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """Return the logits of p(x|z): codes `[..., latent]` to `[..., D]`."""
-        return self.output(F.relu(self.decoder(z)))
+        logits = self.output(F.relu(self.decoder(z.reshape(-1, z.shape[-1]))))
+        return logits.reshape(*z.shape[:-1], self.config.input_size)
 
     @torch.no_grad()
     def posterior(self, images: Images) -> tuple[Codes, Codes]:
@@ -138,6 +141,53 @@ class VAE(nn.Module):
         """
         return self.generate(self.embed(images))
 
+    def sample(self, images: Images, n: int, rng: np.random.Generator, sampler: str = "posterior") -> Images:
+        """Draw new images of the target that some images show.
+
+        Args:
+            images: `uint8[N, image_size, image_size, 3]`, N of at least 1, such as the model was trained on.
+            n: How many, at least 0.
+            rng: Where the randomness comes from.
+            sampler: One of `vae.SAMPLERS`; by default the images' aggregate posterior.
+
+        Returns:
+            `uint8[n, image_size, image_size, 3]`.
+
+        Raises:
+            VAEError: If the images have another shape or dtype, or there is no such sampler.
+        """
+        return self.generate(draw_codes(sampler, *self.posterior(images), n, rng))
+
+    def interpolate(self, images: Images, steps: int) -> Images:
+        """Decode straight lines between the codes of images: targets between video frames (section 4.1).
+
+        Args:
+            images: `uint8[N, image_size, image_size, 3]` in the order of the frames, N of at least 1.
+            steps: From one image to the next, at least 1.
+
+        Returns:
+            `uint8[(N - 1) * steps + 1, image_size, image_size, 3]`; every `steps`-th is a reconstruction.
+
+        Raises:
+            VAEError: If the images have another shape or dtype, or there are no steps.
+        """
+        return self.generate(interpolate(self.embed(images), steps))
+
+    def traverse(self, images: Images, n: int) -> Images:
+        """Decode a walk of constant speed along the codes of images.
+
+        Args:
+            images: `uint8[N, image_size, image_size, 3]` in the order of the walk, N of at least 1.
+            n: Images to return, at least 2; the first and the last are reconstructions.
+
+        Returns:
+            `uint8[n, image_size, image_size, 3]`.
+
+        Raises:
+            VAEError: If the images have another shape or dtype, or `n` is below 2.
+        """
+        return self.generate(traverse(self.embed(images), n))
+
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `model.safetensors` and `config.json` into `folder`, which is made where it is missing.
 
@@ -160,49 +210,11 @@ class VAE(nn.Module):
             VAEError: If a file is missing or damaged, or the two do not fit each other.
         """
         config = read_config(folder)
-        tensors = read_weights(folder, _shapes(config))
+        try:
+            shapes = weight_shapes(config)
+        except VAEError as error:
+            raise VAEError(f"What is in {folder} does not fit {CONFIG_NAME}: {error}") from error
+        tensors = read_weights(folder, shapes)
         model = cls(config)
         model.load_state_dict(tensors)
         return model.to(device).eval()
-
-
-def check_codes(codes: ArrayLike, latent: int | None = None) -> Codes:
-    """Return codes as `float32[N, latent]`.
-
-    Args:
-        codes: Numbers `[N, J]`.
-        latent: The J they must have; any of at least 1 where it is left out.
-
-    Raises:
-        VAEError: If they are not numbers, have another shape, or are not finite.
-    """
-    wanted = f"[N, {'J' if latent is None else latent}]"
-    try:
-        array = np.asarray(codes, dtype=np.float32)
-    except (TypeError, ValueError):
-        raise VAEError(f"Codes must be numbers {wanted}.") from None
-    if array.ndim != 2 or array.shape[1] < 1 or (latent is not None and array.shape[1] != latent):
-        raise VAEError(f"Codes must be {wanted}, got {list(array.shape)}.")
-    if not np.isfinite(array).all():
-        raise VAEError("Codes must be finite.")
-    return array
-
-
-def _layer(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
-    nn.init.xavier_uniform_(layer.weight, generator=generator)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-def _shapes(config: VAEConfig) -> dict[str, tuple[int, ...]]:
-    sizes = {
-        "encoder": (config.hidden, config.input_size),
-        "mean": (config.latent, config.hidden),
-        "log_variance": (config.latent, config.hidden),
-        "decoder": (config.hidden, config.latent),
-        "output": (config.input_size, config.hidden),
-    }
-    weights = {f"{name}.weight": size for name, size in sizes.items()}
-    biases = {f"{name}.bias": size[:1] for name, size in sizes.items()}
-    return {**weights, **biases}

@@ -87,6 +87,30 @@ def evidence_lower_bound(
     """
     mu, log_variance = model.encode(images)
     noise = torch.randn((samples, *mu.shape), generator=generator, device=mu.device, dtype=mu.dtype)
+    return _bound(model, images, mu, log_variance, noise)
+
+
+def lower_bound_at(model: EncoderDecoder, images: torch.Tensor, noise: torch.Tensor) -> LowerBound:
+    """Return eq. 4 for given draws of eps.
+
+    Args:
+        model: The encoder and the decoder.
+        images: Intensities in [0, 1], `[N, D]`.
+        noise: eps, `[L, N, J]`.
+
+    Returns:
+        Both terms for each image.
+    """
+    return _bound(model, images, *model.encode(images), noise)
+
+
+def _bound(
+    model: EncoderDecoder,
+    images: torch.Tensor,
+    mu: torch.Tensor,
+    log_variance: torch.Tensor,
+    noise: torch.Tensor,
+) -> LowerBound:
     z = mu + (0.5 * log_variance).exp() * noise
     likelihood = log_likelihood(model.decode(z), images).mean(0)
     return LowerBound(likelihood, kl_divergence(mu, log_variance))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from .config import VAEConfig
 from .errors import VAEError
+from .files import first_line, replacing_file
 
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"
@@ -28,8 +29,10 @@ def write_model(folder: str | os.PathLike[str], config: VAEConfig, tensors: Mapp
     folder.mkdir(parents=True, exist_ok=True)
     cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(config.to_dict(), indent=2) + "\n"
-    _replace(folder / WEIGHTS_NAME, lambda path: save_file(cpu, path))
-    _replace(folder / CONFIG_NAME, lambda path: path.write_text(text, encoding="utf-8"))
+    with replacing_file(folder / WEIGHTS_NAME) as temporary:
+        save_file(cpu, temporary)
+    with replacing_file(folder / CONFIG_NAME) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def read_config(folder: str | os.PathLike[str]) -> VAEConfig:
@@ -44,7 +47,7 @@ def read_config(folder: str | os.PathLike[str]) -> VAEConfig:
     except FileNotFoundError:
         raise VAEError(f"There is no model in {folder}: {CONFIG_NAME} is missing.") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise VAEError(f"{path} cannot be read as JSON: {_first_line(error)}.") from error
+        raise VAEError(f"{path} cannot be read as JSON: {first_line(error)}.") from error
     try:
         return VAEConfig.from_dict(values)
     except VAEError as error:
@@ -68,7 +71,7 @@ def read_weights(folder: str | os.PathLike[str], shapes: Mapping[str, tuple[int,
     except FileNotFoundError:
         raise VAEError(f"There is no model in {folder}: {WEIGHTS_NAME} is missing.") from None
     except (OSError, SafetensorError) as error:
-        raise VAEError(f"{path} is damaged: {_first_line(error)}.") from error
+        raise VAEError(f"{path} is damaged: {first_line(error)}.") from error
     differing = sorted(set(tensors) ^ set(shapes))
     if differing:
         raise VAEError(f"{path} is of another model: {', '.join(differing)} is missing or unexpected.")
@@ -80,17 +83,3 @@ def read_weights(folder: str | os.PathLike[str], shapes: Mapping[str, tuple[int,
         if not torch.isfinite(tensor).all():
             raise VAEError(f"{path} is damaged: {name} holds values that are not finite.")
     return tensors
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

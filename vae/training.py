@@ -2,63 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from .config import TrainingConfig, VAEConfig
 from .errors import VAEError
 from .images import Images, check_images, to_vectors
 from .model import VAE
-from .objective import evidence_lower_bound
+from .noise import Noise
+from .plateau import has_plateaued
+from .state import (
+    Checkpoint,
+    History,
+    TrainingState,
+    read_checkpoint,
+    start,
+    training_identity,
+    write_checkpoint,
+)
+from .updates import Updates, resolve_precision
 
 _LOOK_EVERY = 50
-
-
-@dataclass(frozen=True)
-class History:
-    """The two terms of the loss at each epoch, in nats, averaged over the images.
-
-    Attributes:
-        reconstruction: The cross-entropy, summed over the pixels, `float64[epochs]`.
-        kl: The divergence from the prior (eq. 3, negated), `float64[epochs]`.
-    """
-
-    reconstruction: NDArray[np.float64]
-    kl: NDArray[np.float64]
-
-    @property
-    def loss(self) -> NDArray[np.float64]:
-        """What is minimised, the negative of eq. 4, `float64[epochs]`."""
-        return self.reconstruction + self.kl
-
-
-@dataclass
-class TrainingState:
-    """All that changes while a model is fitted.
-
-    Attributes:
-        model: The model.
-        optimizer: Its RMSprop.
-        generator: Where the noise of eq. 4 comes from, on the model's device.
-        terms: The history so far, `float32[epochs, 2]` on the model's device: reconstruction and kl.
-        epoch: Epochs done.
-    """
-
-    model: VAE
-    optimizer: torch.optim.Optimizer
-    generator: torch.Generator
-    terms: torch.Tensor
-    epoch: int = 0
-
-    def history(self) -> History:
-        """Return the history of the epochs done; on a GPU this waits for them."""
-        done = self.terms[: self.epoch].cpu().numpy().astype(np.float64)
-        return History(done[:, 0].copy(), done[:, 1].copy())
 
 
 @dataclass(frozen=True)
@@ -77,10 +48,13 @@ def fit(
     device: str | torch.device = "cpu",
     progress: bool = False,
     should_stop: Callable[[TrainingState], bool] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> FitResult:
     """Fit a model to the images of one target, all of them in every update (section 4.1.2).
 
-    The same seed, images, device and number of threads give the same weights, byte for byte.
+    The same seed, images, device and number of threads give the same weights, byte for byte. One image, and
+    images that are all alike, are learnt as any others are: the model reconstructs them, while codes that are far
+    from theirs decode to nothing in particular.
 
     Args:
         images: `uint8[N, image_size, image_size, 3]`, RGB, N of at least 1.
@@ -89,67 +63,161 @@ def fit(
         device: Where to train; the model stays there.
         progress: Show a bar with both terms of the loss, in nats.
         should_stop: Called after every epoch; training ends early where it returns True.
+        checkpoint: A file that the training is kept in, and goes on from where it is there.
 
     Returns:
         The model and the history of the epochs done.
 
     Raises:
-        VAEError: If the images have another shape or dtype, or if the loss stops being finite.
+        VAEError: If the images have another shape or dtype, the loss stops being finite, or the checkpoint is
+            damaged or of another training.
+        OSError: If the disk refuses a checkpoint.
 
     >>> images = np.zeros((2, 8, 8, 3), np.uint8)
     >>> shape, recipe = VAEConfig(image_size=8, hidden=4), TrainingConfig(epochs=3)
     >>> fit(images, model_config=shape, training=recipe).history.kl.shape
     (3,)
     """
-    model_config = model_config or VAEConfig()
-    training = training or TrainingConfig()
-    vectors = to_vectors(check_images(images, model_config.image_shape), torch.device(device))
-    state = _start(model_config, training, vectors.device)
-    with tqdm(total=training.epochs, unit="epoch", disable=not progress) as bar:
-        while state.epoch < training.epochs:
-            _advance(state, vectors, training.samples)
-            bar.update()
-            if state.epoch % _LOOK_EVERY == 0 or state.epoch == training.epochs:
-                reconstruction, kl = _finite_terms(state)
-                bar.set_postfix(reconstruction=f"{reconstruction:.1f}", kl=f"{kl:.2f}", refresh=False)
-            if should_stop is not None and should_stop(state):
-                break
-    _finite_terms(state)
-    state.optimizer.zero_grad()
-    return FitResult(state.model.eval(), state.history())
+    model_config, training = model_config or VAEConfig(), training or TrainingConfig()
+    run = Run.prepare("", images, model_config, training, torch.device(device), checkpoint)
+    train([run], training, progress, should_stop)
+    return run.result()
 
 
-def _start(model_config: VAEConfig, training: TrainingConfig, device: torch.device) -> TrainingState:
-    """Draw the initial weights, and a seed for the noise, from one generator on the CPU."""
-    source = torch.Generator().manual_seed(training.seed)
-    model = VAE(model_config, source).to(device)
-    noise_seed = int(torch.randint(2**62, (), generator=source))
-    optimizer = torch.optim.RMSprop(
-        model.parameters(),
-        lr=training.learning_rate,
-        alpha=training.alpha,
-        # `foreach` saves launches on a GPU; on a CPU its temporaries cost more (38 against 49 ms an epoch).
-        foreach=device.type != "cpu",
-    )
-    generator = torch.Generator(device).manual_seed(noise_seed)
-    terms = torch.zeros((training.epochs, 2), device=device)
-    return TrainingState(model, optimizer, generator, terms)
+@dataclass(eq=False)
+class Run:
+    """The training of one video.
+
+    Attributes:
+        name: What an error and the bar call the video; may be empty.
+        images: Intensities in [0, 1], `float32[N, D]`.
+        state: Where it is.
+        noise: Its draws of eps.
+        identity: What its checkpoint says it is.
+        checkpoint: Where to keep it.
+    """
+
+    name: str
+    images: torch.Tensor
+    state: TrainingState
+    noise: Noise
+    identity: dict[str, Any]
+    checkpoint: Checkpoint | None
+
+    @classmethod
+    def prepare(
+        cls,
+        name: str,
+        images: Images,
+        model_config: VAEConfig,
+        training: TrainingConfig,
+        device: torch.device,
+        checkpoint: Checkpoint | None,
+    ) -> Run:
+        """Draw a training's start, or read where it was; errors as `fit` has them."""
+        checked = check_images(images, model_config.image_shape)
+        vectors = to_vectors(checked, device)
+        state = start(model_config, training, vectors.device)
+        dtype = resolve_precision(training.precision, vectors.device)
+        identity = training_identity(checked, model_config, training, dtype)
+        if checkpoint is not None:
+            read_checkpoint(Path(checkpoint.path), state, identity)
+        noise = Noise(training.seed, (training.samples, len(checked), model_config.latent), vectors.device)
+        return cls(name, vectors, state, noise, identity, checkpoint)
+
+    def has_ended(self, training: TrainingConfig) -> bool:
+        """Return whether the last epoch is done or the plateau rule says stop."""
+        done, rule = self.state.epoch, training.plateau
+        at_the_end_of_a_window = rule is not None and done > 0 and done % rule.window == 0
+        return done >= training.epochs or (
+            rule is not None and at_the_end_of_a_window and has_plateaued(self.state.history().loss, rule)
+        )
+
+    def terms(self) -> tuple[float, float]:
+        """Return the last epoch's terms, which on a GPU waits for it.
+
+        Raises:
+            VAEError: If they are not finite.
+        """
+        reconstruction, kl = self.state.terms[self.state.epoch - 1].tolist()
+        if not np.isfinite(reconstruction + kl):
+            raise VAEError(
+                f"{self.name}{': ' if self.name else ''}The loss was not finite at epoch {self.state.epoch}: "
+                "lower the learning rate."
+            )
+        return reconstruction, kl
+
+    def keep(self) -> None:
+        """Write the checkpoint, if one is asked for; a state whose loss is not finite is an error instead."""
+        self.terms()
+        if self.checkpoint is not None:
+            write_checkpoint(Path(self.checkpoint.path), self.state, self.identity)
+
+    def result(self) -> FitResult:
+        """Return the model, ready for use."""
+        return FitResult(self.state.model.eval(), self.state.history())
 
 
-def _advance(state: TrainingState, vectors: torch.Tensor, samples: int) -> None:
-    """Do one update: a step of RMSprop up the lower bound, averaged over the images (eq. 4)."""
-    bound = evidence_lower_bound(state.model, vectors, samples, state.generator)
-    reconstruction, kl = -bound.log_likelihood.mean(), bound.kl.mean()
-    state.optimizer.zero_grad()
-    (reconstruction + kl).backward()
-    state.optimizer.step()
-    state.terms[state.epoch] = torch.stack((reconstruction.detach(), kl.detach()))
-    state.epoch += 1
+def train(
+    runs: Sequence[Run],
+    training: TrainingConfig,
+    progress: bool,
+    should_stop: Callable[[TrainingState], bool] | None = None,
+) -> None:
+    """Train videos until each has ended, all of them together.
+
+    Args:
+        runs: The videos, all at one epoch.
+        training: The recipe.
+        progress: Show a bar with both terms of the loss, averaged over the videos.
+        should_stop: Called after every epoch with the first video's state; all end where it returns True.
+
+    Raises:
+        VAEError: If a loss stops being finite.
+        OSError: If the disk refuses a checkpoint.
+    """
+    active = [run for run in runs if not run.has_ended(training)]
+    name = runs[0].name + (f" and {len(runs) - 1} more" if len(runs) > 1 else "")
+    with tqdm(
+        total=training.epochs, initial=runs[0].state.epoch, desc=name or None, unit="epoch", disable=not progress
+    ) as bar:
+        while active:
+            updates = Updates(
+                [run.state for run in active],
+                [run.images for run in active],
+                [run.noise for run in active],
+                training,
+            )
+            ended = _train_until_one_ends(active, updates, training, bar, should_stop)
+            updates.part()
+            active = [run for run in active if run not in ended]
 
 
-def _finite_terms(state: TrainingState) -> tuple[float, float]:
-    """Return the last epoch's terms, which on a GPU waits for it."""
-    reconstruction, kl = state.terms[state.epoch - 1].tolist()
-    if not np.isfinite(reconstruction + kl):
-        raise VAEError(f"The loss was not finite at epoch {state.epoch}: lower the learning rate.")
-    return reconstruction, kl
+def _train_until_one_ends(
+    active: Sequence[Run],
+    updates: Updates,
+    training: TrainingConfig,
+    bar: tqdm[Any],
+    should_stop: Callable[[TrainingState], bool] | None,
+) -> Sequence[Run]:
+    """Return those that ended; their last states are kept."""
+    kept = {run: time.monotonic() for run in active}
+    ended: Sequence[Run] = []
+    while not ended:
+        updates.advance()
+        bar.update()
+        if active[0].state.epoch % _LOOK_EVERY == 0:
+            reconstruction, kl = np.mean([run.terms() for run in active], axis=0)
+            bar.set_postfix(reconstruction=f"{reconstruction:.1f}", kl=f"{kl:.2f}", refresh=False)
+        ended = [run for run in active if run.has_ended(training)]
+        if should_stop is not None and should_stop(active[0].state):
+            ended = active
+        for run in active:
+            if run not in ended and run.checkpoint and time.monotonic() - kept[run] >= run.checkpoint.seconds:
+                run.keep()
+                kept[run] = time.monotonic()
+    for run in ended:
+        reconstruction, kl = run.terms()
+        run.keep()
+    bar.set_postfix(reconstruction=f"{reconstruction:.1f}", kl=f"{kl:.2f}", refresh=True)
+    return ended

@@ -9,8 +9,14 @@ import tyro
 from tracker.errors import InputError
 
 from .backbone import train_backbone
+from .benchmark import benchmark
+from .check_tracker import check_tracker
 from .demo import demo
 from .doctor import doctor
+from .evaluate_vae import evaluate_vae
+from .track import track
+from .train_tracker import train_tracker
+from .train_vae import train_vae
 
 __all__ = ["main"]
 
@@ -18,6 +24,12 @@ app = tyro.extras.SubcommandApp()
 app.command(name="demo")(demo)
 app.command(name="train-backbone")(train_backbone)
 app.command(name="doctor")(doctor)
+app.command(name="train-vae")(train_vae)
+app.command(name="train-tracker")(train_tracker)
+app.command(name="evaluate-vae")(evaluate_vae)
+app.command(benchmark, name="benchmark")
+app.command(name="track")(track)
+app.command(name="check-tracker")(check_tracker)
 
 
 def main() -> None:

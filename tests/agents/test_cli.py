@@ -9,21 +9,17 @@ import pytest
 from agents.cli import main
 from tracker.images import write_png
 
-
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Run the command line in this process; returns the exit code and standard error's text."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["occlusion-search", *map(str, arguments)])
-        monkeypatch.chdir(tmp_path)
-        try:
-            main()
-        except SystemExit as end:
-            return end.code, capsys.readouterr().err
-        return 0, capsys.readouterr().err
-
-    return call
+COMMANDS = (
+    "demo",
+    "train-backbone",
+    "doctor",
+    "train-vae",
+    "evaluate-vae",
+    "train-tracker",
+    "track",
+    "check-tracker",
+    "benchmark",
+)
 
 
 @pytest.fixture
@@ -74,7 +70,7 @@ def damage_images(video):
 )
 def test_damaged_sequences(run, video, tmp_path, damage, words):
     damage(video)
-    code, error = run("demo", "--quick", "--sequence", video, "--out", tmp_path / "out")
+    code, _, error = run("demo", "--quick", "--sequence", video, "--out", tmp_path / "out")
     assert code == 2
     sentence = [line for line in error.splitlines() if line.startswith("occlusion-search: error: ")]
     assert len(sentence) == 1 and sentence[0].endswith(".")
@@ -101,7 +97,7 @@ def test_damaged_sequences(run, video, tmp_path, damage, words):
 )
 def test_bad_arguments(run, video, tmp_path, arguments, words):
     (tmp_path / "corrupt.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{broken}")
-    code, error = run("demo", "--quick", "--out", "out", *arguments)
+    code, _, error = run("demo", "--quick", "--out", "out", *arguments)
     assert code == 2 and words in error
     assert "Traceback" not in error
     assert {path.name for path in tmp_path.iterdir()} == {"in", "corrupt.safetensors"}
@@ -109,9 +105,9 @@ def test_bad_arguments(run, video, tmp_path, arguments, words):
 
 def test_unwritable_out(run, tmp_path):
     (tmp_path / "file").write_text("x")
-    code, error = run("demo", "--quick", "--out", "file/out")
+    code, _, error = run("demo", "--quick", "--out", "file/out")
     assert code == 2 and "cannot be written" in error
-    code, error = run("demo", "--quick", "--out", ".")
+    code, _, error = run("demo", "--quick", "--out", ".")
     assert code == 2 and "holds other files" in error
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -121,7 +117,7 @@ def test_no_cuda(run, tmp_path):
 
     if torch.cuda.is_available():
         pytest.skip("this machine has one")
-    code, error = run("demo", "--quick", "--device", "cuda", "--out", "out")
+    code, _, error = run("demo", "--quick", "--device", "cuda", "--out", "out")
     assert code == 2 and "no device 'cuda'" in error
 
 
@@ -137,7 +133,7 @@ def test_interrupt(run, monkeypatch, tmp_path):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(agents.demo, "synthetic_sequence", interrupted)
-    code, error = run("demo", "--quick", "--out", "out")
+    code, _, error = run("demo", "--quick", "--out", "out")
     assert code == 130 and "nothing was written" in error
     assert list(tmp_path.iterdir()) == []
 
@@ -145,14 +141,14 @@ def test_interrupt(run, monkeypatch, tmp_path):
 def test_doctor(run, tmp_path):
     import json
 
-    code, _ = run("doctor", "--json", "findings.json")
+    code, _, _ = run("doctor", "--json", "findings.json")
     findings = json.loads((tmp_path / "findings.json").read_text())["findings"]
     assert code == (1 if findings else 0)
 
 
 def test_train_backbone_refuses_a_folder_without_sequences(run, tmp_path, vgg_file):
     (tmp_path / "empty").mkdir()
-    code, error = run("train-backbone", "--data", "empty", "--teacher", vgg_file)
+    code, _, error = run("train-backbone", "--data", "empty", "--teacher", vgg_file)
     assert code == 2 and "Traceback" not in error
 
 
@@ -164,13 +160,25 @@ def test_help_is_quick_and_imports_no_torch():
         [sys.executable, "-c", script + "print('torch' in sys.modules)"], capture_output=True, text=True
     )
     assert done.stdout.strip().endswith("False")
-    for command in ("demo", "train-backbone", "doctor"):
+    for command in COMMANDS:
         assert command in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, *(f"benchmark {name}" for name in ("run", "score", "report", "vot"))]
+)
+def test_every_command_explains_itself(monkeypatch, capsys, command):
+    monkeypatch.setattr(sys, "argv", ["occlusion-search", *command.split(), "--help"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0 and f"usage: occlusion-search {command}" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_an_image_folder_with_one_box_of_a_moving_target_too_small_to_follow(run, tmp_path):
     (tmp_path / "in").mkdir()
     for t in range(3):
         write_png(tmp_path / "in" / f"{t}.png", np.full((30, 30, 3), t, np.uint8))
-    code, error = run("demo", "--quick", "--sequence", "in", "--box", "3,3,2,2", "--out", "out")
+    code, _, error = run("demo", "--quick", "--sequence", "in", "--box", "3,3,2,2", "--out", "out")
     assert code == 2 and "follow" in error

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.demo import Demo, Effort, run_demo, split_frames
+from agents.demo import Demo, Effort, run_demo
+from agents.splits import split_frames
 from tracker.errors import InputError
 from tracker.images import read_image
 from tracker.synthetic import synthetic_sequence

@@ -42,6 +42,8 @@ def test_what_is_not_a_mapping_is_refused() -> None:
         (TrainingConfig, {"samples": 0}),
         (TrainingConfig, {"seed": -1}),
         (TrainingConfig, {"seed": 2**63}),
+        (TrainingConfig, {"precision": "fp16"}),
+        (TrainingConfig, {"plateau": 3}),
     ],
 )
 def test_a_bad_value_is_refused_by_name(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vae import VAE, VAEConfig, VAEError
+from vae import VAE, VAEConfig, VAEError, interpolate, sample_posterior, sample_prior, traverse
 
 
 def some_images(n: int, size: int = 8) -> np.ndarray:
@@ -69,6 +69,22 @@ def test_the_codes_and_the_pixels_are_what_the_tensors_say(model: VAE) -> None:
     np.testing.assert_allclose(model.posterior(images)[1], (0.5 * log_variance).exp().detach(), atol=1e-6)
     pixels = torch.sigmoid(model.decode(mu)).detach().numpy().reshape(images.shape)
     assert np.abs(model.reconstruct(images) - pixels * 255).max() <= 0.51
+
+
+def test_new_images_come_from_the_codes_of_given_ones(model: VAE) -> None:
+    images = some_images(3)
+    codes = model.embed(images)
+    between = model.interpolate(images, 4)
+    np.testing.assert_array_equal(between, model.generate(interpolate(codes, 4)))
+    np.testing.assert_array_equal(between[::4], model.reconstruct(images))
+    np.testing.assert_array_equal(model.traverse(images, 7), model.generate(traverse(codes, 7)))
+    mixture = sample_posterior(*model.posterior(images), 5, np.random.default_rng(0))
+    np.testing.assert_array_equal(model.sample(images, 5, np.random.default_rng(0)), model.generate(mixture))
+    prior = sample_prior(5, 2, np.random.default_rng(0))
+    drawn = model.sample(images, 5, np.random.default_rng(0), "prior")
+    np.testing.assert_array_equal(drawn, model.generate(prior))
+    with pytest.raises(VAEError, match="no sampler 'mixture'"):
+        model.sample(images, 5, np.random.default_rng(0), "mixture")
 
 
 def test_the_log_variance_is_clamped(model: VAE) -> None:

@@ -24,6 +24,16 @@ def test_eq_3_against_torch() -> None:
     torch.testing.assert_close(kl_divergence(mu, log_variance), reference_kl(posterior, prior).sum(-1))
 
 
+def test_eq_3_against_a_monte_carlo_estimate() -> None:
+    """The divergence is the mean of log q(z) - log p(z) over draws of z from q."""
+    mu, log_variance = torch.tensor([[0.7, -1.5]]), torch.tensor([[-1.0, 0.6]])
+    posterior, prior = Normal(mu, (0.5 * log_variance).exp()), Normal(0.0, 1.0)
+    generator = torch.Generator().manual_seed(0)
+    z = mu + (0.5 * log_variance).exp() * torch.randn(400_000, 2, generator=generator)
+    logs = (posterior.log_prob(z) - prior.log_prob(z)).sum(-1)
+    assert logs.mean().item() == pytest.approx(kl_divergence(mu, log_variance).item(), abs=0.01)
+
+
 def test_the_likelihood_is_a_sum_over_the_pixels() -> None:
     images = torch.tensor([[1.0, 0.0, 0.5, 0.25]])
     logits = torch.tensor([[0.0, 0.0, 0.0, math.log(3.0)]])

@@ -1,0 +1,523 @@
+"""A folder of models, one a video (section 4.1.2: "we train one VAE model for each train video").
+
+    BANK/
+      <video>/model.safetensors, config.json   as `VAE.save` writes them
+              codes.safetensors                mu and sigma of the training images
+              training.json                    how it was made; written last, so a model without it is half-written
+              checkpoint.safetensors           only while it is trained
+      failures.json                            the videos whose training failed, and why
+
+A training that was cut off is taken up again by asking for it again: what is whole stays, what is not is redone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from tqdm import tqdm
+
+from .codes import Codes, check_codes
+from .config import TrainingConfig, VAEConfig, differences
+from .errors import CheckpointError, VAEError
+from .files import TEMPORARY_FILES, first_line, replacing_file
+from .images import Images, check_images, images_digest
+from .many import fit_many
+from .model import VAE
+from .sampling import draw_codes
+from .state import Checkpoint
+from .storage import CONFIG_NAME, WEIGHTS_NAME
+from .training import FitResult, fit
+
+RECORD_NAME = "training.json"
+CODES_NAME = "codes.safetensors"
+FAILURES_NAME = "failures.json"
+CHECKPOINT_NAME = "checkpoint.safetensors"
+CHECKPOINT_SECONDS = 300.0
+
+_BLOCK = 2**20
+_NAME = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
+
+
+@dataclass(frozen=True)
+class BankRecord:
+    """How a model of a bank was made.
+
+    Attributes:
+        images: How many it was trained on.
+        images_digest: SHA-256 of their shape and pixels.
+        model_config: The network's shape.
+        training: The recipe.
+        epochs: Updates done; fewer than the recipe's where a rule stopped it.
+        reconstruction: The cross-entropy of the last epoch, in nats, a mean over the images.
+        kl: The divergence of the last epoch, likewise.
+        seconds: The training took; of a resumed one the last part.
+        weights_digest: SHA-256 of `model.safetensors`.
+        notes: What the caller wanted to keep, as plain data.
+    """
+
+    images: int
+    images_digest: str
+    model_config: VAEConfig
+    training: TrainingConfig
+    epochs: int
+    reconstruction: float
+    kl: float
+    seconds: float
+    weights_digest: str
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values by name, ready for JSON."""
+        configs = {"model_config": self.model_config.to_dict(), "training": self.training.to_dict()}
+        return {**asdict(self), **configs}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> BankRecord:
+        """Undo `to_dict`.
+
+        Raises:
+            VAEError: If a name is missing or unknown, or a configuration is bad.
+        """
+        given = dict(values)
+        try:
+            given["model_config"] = VAEConfig.from_dict(given["model_config"])
+            given["training"] = TrainingConfig.from_dict(given["training"])
+            return cls(**given)
+        except (KeyError, TypeError) as error:
+            raise VAEError(f"A bank's record has a name too few or too many: {error}.") from None
+
+
+@dataclass(frozen=True)
+class BankReport:
+    """What became of each video of `VAEBank.train_all`, in the order of the videos.
+
+    Attributes:
+        trained: The videos whose models were trained now.
+        skipped: Those whose models were there.
+        failed: Those without a model, and why.
+    """
+
+    trained: tuple[str, ...]
+    skipped: tuple[str, ...]
+    failed: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    model_config: VAEConfig
+    training: TrainingConfig
+    checkpoint_seconds: float
+    replace: bool
+
+
+class VAEBank(Mapping[str, VAE]):
+    """The models in a folder, by the name of their video.
+
+    `bank[name]` reads a model; `in`, `len` and iteration see only models that are whole. Nothing is kept in
+    memory, so several programs may read one bank; only one should train it.
+
+    Args:
+        folder: Where the models are; it is made by the first training.
+        device: Where models go that are read or trained.
+
+    >>> import tempfile
+    >>> crops = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    >>> shape, recipe = VAEConfig(image_size=8, hidden=16), TrainingConfig(epochs=5)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     bank = VAEBank(folder)
+    ...     first = bank.train("ball", crops, model_config=shape, training=recipe)
+    ...     again = bank.train("ball", crops, model_config=shape, training=recipe)
+    ...     images, codes = bank.sample("ball", 10, np.random.default_rng(1))
+    ...     list(bank), first, again, images.shape
+    (['ball'], True, False, (10, 8, 8, 3))
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> None:
+        """See the class."""
+        self.folder = Path(folder)
+        self.device = device
+        if self.folder.exists() and not self.folder.is_dir():
+            raise VAEError(f"{self.folder} is a file; a bank is a folder.")
+
+    def __getitem__(self, name: str) -> VAE:
+        """Read a model.
+
+        Raises:
+            KeyError: If there is none of that name, or it is half-written.
+            VAEError: If its files are damaged.
+        """
+        if name not in self:
+            raise KeyError(name)
+        return VAE.load(self.path(name), self.device)
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is a model of that name, and it is whole."""
+        return isinstance(name, str) and _NAME.fullmatch(name) is not None and self._is_whole(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the models, sorted."""
+        if self.folder.is_dir():
+            yield from sorted(child.name for child in self.folder.iterdir() if child.name in self)
+
+    def __len__(self) -> int:
+        """How many models there are."""
+        return sum(1 for _ in self)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the models, sorted."""
+        return tuple(self)
+
+    def path(self, name: str) -> Path:
+        """The folder of a model, whether or not it is there.
+
+        Raises:
+            VAEError: If the name cannot be a folder's: it is empty, begins with a dot, or has a slash.
+        """
+        if not _NAME.fullmatch(name):
+            raise VAEError(f"{name!r} cannot name a model; a name has no slash and does not begin with a dot.")
+        return self.folder / name
+
+    def record(self, name: str) -> BankRecord:
+        """Return how a model was made.
+
+        Raises:
+            KeyError: If there is none of that name, or it is half-written.
+            VAEError: If the record is damaged.
+        """
+        if name not in self:
+            raise KeyError(name)
+        return self._read_record(name)
+
+    def codes(self, name: str) -> tuple[Codes, Codes]:
+        """Return mu and sigma of the images that a model was trained on, each `float32[N, latent]`.
+
+        Raises:
+            KeyError: If there is no model of that name, or it is half-written.
+            VAEError: If the file is damaged.
+        """
+        if name not in self:
+            raise KeyError(name)
+        path = self.path(name) / CODES_NAME
+        try:
+            tensors = load_file(path)
+            return check_codes(tensors["mu"]), check_codes(tensors["sigma"])
+        except (OSError, SafetensorError, KeyError, VAEError) as error:
+            raise VAEError(f"{path} is damaged ({first_line(error)}); train the model again.") from None
+
+    def sample(
+        self, name: str, n: int, rng: np.random.Generator, sampler: str = "posterior"
+    ) -> tuple[Images, Codes]:
+        """Draw images of a video's target.
+
+        Args:
+            name: Which video.
+            n: How many, at least 0.
+            rng: Where the randomness comes from.
+            sampler: One of `vae.SAMPLERS`.
+
+        Returns:
+            `uint8[n, image_size, image_size, 3]`, and the codes that they were decoded from.
+
+        Raises:
+            KeyError: If there is no such model.
+            VAEError: If there is no such sampler, or a file is damaged.
+        """
+        codes = draw_codes(sampler, *self.codes(name), n, rng)
+        return self[name].generate(codes), codes
+
+    def failures(self) -> dict[str, dict[str, Any]]:
+        """The videos whose last training failed: `error` in one sentence, and the `traceback`."""
+        return _read_json(self.folder / FAILURES_NAME) or {}
+
+    def discard(self, name: str) -> None:
+        """Delete a model, whole or not; nothing happens where there is none."""
+        folder = self.path(name)
+        (folder / RECORD_NAME).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def is_done(self, name: str, images: Images, model_config: VAEConfig, training: TrainingConfig) -> bool:
+        """Return whether the model is there, whole, and made from these images by this recipe.
+
+        Raises:
+            VAEError: If a whole model is there that was made otherwise; the sentence says what differs.
+        """
+        if name not in self:
+            return False
+        record = self._read_record(name)
+        if _file_digest(self.path(name) / WEIGHTS_NAME) != record.weights_digest:
+            return False
+        was = {"images": record.images_digest, **record.model_config.to_dict(), **record.training.to_dict()}
+        asked = {"images": images_digest(images), **model_config.to_dict(), **training.to_dict()}
+        if found := differences(was, asked):
+            raise VAEError(
+                f"The bank {self.folder} holds a model of {name!r} with {', '.join(found)}; "
+                "give another bank, or have the model replaced."
+            )
+        return True
+
+    def train(
+        self,
+        name: str,
+        images: Images,
+        *,
+        model_config: VAEConfig | None = None,
+        training: TrainingConfig | None = None,
+        progress: bool = False,
+        replace: bool = False,
+        notes: Mapping[str, Any] | None = None,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    ) -> bool:
+        """Train a video's model, unless it is there.
+
+        Args:
+            name: Of the video; it becomes the name of a folder.
+            images: `uint8[N, image_size, image_size, 3]`, N of at least 1.
+            model_config: The shape of the network; the paper's where it is left out.
+            training: The recipe; the paper's where it is left out.
+            progress: Show a bar with both terms of the loss.
+            replace: Train again where the bank holds a model, or a half-trained one, made from other images or by
+                another recipe.
+            notes: Plain data to keep in the record.
+            checkpoint_seconds: How often the training is kept, so that one that was cut off goes on from there.
+
+        Returns:
+            Whether it was trained now.
+
+        Raises:
+            VAEError: If the images are bad, or the bank holds another model, or a half-trained one, and `replace`
+                is not given.
+        """
+        recipe = _Recipe(model_config or VAEConfig(), training or TrainingConfig(), checkpoint_seconds, replace)
+        if not self._make_room(name, images, recipe):
+            return False
+        start = time.perf_counter()
+        result = self._fit(name, images, recipe, progress)
+        self._store(name, images, recipe, result, time.perf_counter() - start, notes)
+        return True
+
+    def train_all(
+        self,
+        videos: Mapping[str, Images | Callable[[], Images]],
+        *,
+        model_config: VAEConfig | None = None,
+        training: TrainingConfig | None = None,
+        progress: bool = False,
+        replace: bool = False,
+        notes: Mapping[str, Mapping[str, Any]] | None = None,
+        at_once: int = 1,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    ) -> BankReport:
+        """Train the model of each video; a video that fails does not stop the others.
+
+        Args:
+            videos: Images by the name of the video, or functions that load them when their turn comes.
+            model_config: As for `train`.
+            training: As for `train`.
+            progress: Show a bar for each video.
+            replace: As for `train`.
+            notes: Of each video, as for `train`; read when its model is done.
+            at_once: Train so many together (see `fit_many`), which pays on a GPU; if one of them fails, each is
+                tried alone.
+            checkpoint_seconds: As for `train`.
+
+        Returns:
+            What became of each. What failed is in `failures` too, until it succeeds.
+        """
+        if at_once < 1:
+            raise VAEError(f"at_once must be at least 1, got {at_once}.")
+        recipe = _Recipe(model_config or VAEConfig(), training or TrainingConfig(), checkpoint_seconds, replace)
+        trained: list[str] = []
+        skipped: list[str] = []
+        failed: dict[str, str] = {}
+
+        def fail(name: str, error: Exception) -> None:
+            failed[name] = _sentence(error)
+            trace = "".join(traceback.format_exception(error))
+            self._note_failure(name, {"error": failed[name], "traceback": trace})
+
+        names = list(videos)
+        for first in range(0, len(names), at_once):
+            ready: dict[str, Images] = {}
+            for name in names[first : first + at_once]:
+                try:
+                    source = videos[name]
+                    images = source() if callable(source) else source
+                    if self._make_room(name, images, recipe):
+                        ready[name] = images
+                    else:
+                        skipped.append(name)
+                        self._note_failure(name, None)
+                except Exception as error:
+                    fail(name, error)
+            if progress and ready:
+                crops = ", ".join(f"{name} ({len(images)} crops)" for name, images in ready.items())
+                tqdm.write(f"{first + 1} of {len(names)}: {crops}", file=sys.stderr)
+            start = time.perf_counter()
+            together = self._fit_together(ready, recipe, progress) if len(ready) > 1 else {}
+            share = (time.perf_counter() - start) / max(1, len(together))
+            for name, images in ready.items():
+                try:
+                    start = time.perf_counter()
+                    result = together.get(name) or self._fit(name, images, recipe, progress)
+                    seconds = share if name in together else time.perf_counter() - start
+                    self._store(name, images, recipe, result, seconds, (notes or {}).get(name))
+                    trained.append(name)
+                    self._note_failure(name, None)
+                except Exception as error:
+                    fail(name, error)
+        return BankReport(tuple(trained), tuple(skipped), failed)
+
+    def _make_room(self, name: str, images: Images, recipe: _Recipe) -> bool:
+        """Return whether a model is to be trained; if so what is there is no longer taken for whole."""
+        folder = self.path(name)
+        check_images(images, recipe.model_config.image_shape)
+        try:
+            if self.is_done(name, images, recipe.model_config, recipe.training):
+                return False
+        except VAEError:
+            if not recipe.replace:
+                raise
+        (folder / RECORD_NAME).unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        for left_by_a_kill in folder.glob(TEMPORARY_FILES):
+            left_by_a_kill.unlink()
+        return True
+
+    def _checkpoint(self, name: str, recipe: _Recipe) -> Checkpoint:
+        return Checkpoint(self.path(name) / CHECKPOINT_NAME, recipe.checkpoint_seconds)
+
+    def _fit(self, name: str, images: Images, recipe: _Recipe, progress: bool) -> FitResult:
+        checkpoint = self._checkpoint(name, recipe)
+
+        def train() -> FitResult:
+            return fit(
+                images,
+                model_config=recipe.model_config,
+                training=recipe.training,
+                device=self.device,
+                progress=progress,
+                checkpoint=checkpoint,
+            )
+
+        try:
+            return train()
+        except CheckpointError:
+            if not recipe.replace:
+                raise
+            checkpoint.discard()
+            return train()
+
+    def _fit_together(self, videos: Mapping[str, Images], recipe: _Recipe, progress: bool) -> dict[str, FitResult]:
+        """Fit several at once; none where one of them fails, and each is then tried alone from its checkpoint."""
+        try:
+            results = fit_many(
+                list(videos.values()),
+                model_config=recipe.model_config,
+                training=recipe.training,
+                device=self.device,
+                progress=progress,
+                checkpoints=[self._checkpoint(name, recipe) for name in videos],
+            )
+        except (VAEError, RuntimeError) as error:
+            tqdm.write(f"Together they failed ({first_line(error)}); now one by one.", file=sys.stderr)
+            return {}
+        return dict(zip(videos, results, strict=True))
+
+    def _store(
+        self,
+        name: str,
+        images: Images,
+        recipe: _Recipe,
+        result: FitResult,
+        seconds: float,
+        notes: Mapping[str, Any] | None,
+    ) -> None:
+        """Write a model, and its record last."""
+        folder = self.path(name)
+        result.model.save(folder)
+        mu, sigma = result.model.posterior(images)
+        with replacing_file(folder / CODES_NAME) as temporary:
+            save_file({"mu": mu, "sigma": sigma}, temporary)
+        record = BankRecord(
+            images=len(images),
+            images_digest=images_digest(images),
+            model_config=recipe.model_config,
+            training=recipe.training,
+            epochs=len(result.history.kl),
+            reconstruction=float(result.history.reconstruction[-1]),
+            kl=float(result.history.kl[-1]),
+            seconds=round(seconds, 2),
+            weights_digest=_file_digest(folder / WEIGHTS_NAME),
+            notes=dict(notes or {}),
+        )
+        _write_json(folder / RECORD_NAME, record.to_dict())
+        self._checkpoint(name, recipe).discard()
+
+    def _is_whole(self, name: str) -> bool:
+        folder = self.folder / name
+        files = (WEIGHTS_NAME, CONFIG_NAME, CODES_NAME)
+        return all((folder / file).is_file() for file in files) and _read_json(folder / RECORD_NAME) is not None
+
+    def _read_record(self, name: str) -> BankRecord:
+        path = self.path(name) / RECORD_NAME
+        try:
+            return BankRecord.from_dict(_read_json(path) or {})
+        except VAEError as error:
+            raise VAEError(f"{path}: {error}") from None
+
+    def _note_failure(self, name: str, failure: dict[str, Any] | None) -> None:
+        """Keep why a video failed, or forget that it did."""
+        known = self.failures()
+        if failure is None and name not in known:
+            return
+        known.pop(name, None)
+        if failure is not None:
+            known[name] = failure
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if known:
+            _write_json(self.folder / FAILURES_NAME, known)
+        else:
+            (self.folder / FAILURES_NAME).unlink(missing_ok=True)
+
+
+def _file_digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a file, or `None` where there is no such file or it holds something else."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with replacing_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _sentence(error: Exception) -> str:
+    """What to tell of an error: its text where a person caused it, else its type too."""
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {first_line(error)}"

@@ -1,0 +1,191 @@
+"""Pictures of a manifold that move, and images in captioned rows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image as PILImage
+
+from .codes import Codes, check_codes
+from .errors import VAEError
+from .files import replacing_file
+from .images import Images
+from .model import VAE
+
+_DOT, _HERE, _INK = (150, 150, 150), (230, 110, 20), (40, 40, 40)
+_STRIP = 22
+_ANIMATIONS = (".gif", ".mp4")
+_PALETTE_IMAGES = 8
+
+
+def traversal_pictures(model: VAE, path: ArrayLike, codes: ArrayLike | None = None, size: int = 192) -> Images:
+    """Decode a walk through the latent space; where it has 2 dimensions, with a map of where the walk is.
+
+    Args:
+        model: The model.
+        path: The walk, `[n, latent]`, such as `traverse` returns.
+        codes: Codes of the real images, `[N, latent]`, dots on the map; those of the path where left out.
+        size: Side of the decoded image and of the map in pixels, at least 64.
+
+    Returns:
+        `uint8[n, size + 22, size, 3]`, a caption above the decoded image; with the map `uint8[n, size + 22,
+        2 * size, 3]`: a dot an image, the place of the walk in orange and what it has walked behind it; the axes
+        are those of `manifold_image`.
+
+    Raises:
+        VAEError: If the codes have another dimension than the model's, there are none, or `size` is below 64.
+    """
+    walk = check_codes(path, model.config.latent)
+    dots = walk if codes is None else check_codes(codes, model.config.latent)
+    if not len(walk) or size < 64:
+        raise VAEError(f"A walk has at least 1 code, and its picture 64 pixels, got {len(walk)} and {size}.")
+    decoded = _captioned(np.stack([_enlarge(image, size) for image in model.generate(walk)]), "decoded")
+    if model.config.latent != 2:
+        return decoded
+    return np.concatenate([decoded, _captioned(_maps(walk, dots, size), "latent space: a dot a frame")], axis=2)
+
+
+def write_animation(path: str | os.PathLike[str], images: Images, fps: float = 12.0) -> None:
+    """Write images as a GIF that repeats, or as an MP4 (MPEG-4 part 2), whole or not at all.
+
+    Args:
+        path: Ends in `.gif` or `.mp4`.
+        images: `uint8[n, H, W, 3]`, n of at least 1; for an MP4 the last row or column is repeated where H or W
+            is odd.
+        fps: Images a second, above 0.
+
+    Raises:
+        VAEError: If there are no images, or the name ends otherwise.
+        OSError: If the disk refuses or OpenCV cannot write an MP4.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _ANIMATIONS:
+        raise VAEError(f"An animation is written as {' or '.join(_ANIMATIONS)}, not as {path.name}.")
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape or fps <= 0:
+        shape = f"{images.dtype}{list(images.shape)}"
+        raise VAEError(f"An animation is made of uint8[n, H, W, 3] at a rate above 0, got {shape} at {fps}.")
+    if path.suffix.lower() == ".gif":
+        first, *others = _with_one_palette(images)
+        with replacing_file(path) as temporary:
+            first.save(temporary, "GIF", save_all=True, append_images=others, duration=round(1000 / fps), loop=0)
+        return
+    # OpenCV tells the format by the end of the name, which a temporary name does not have.
+    with tempfile.TemporaryDirectory() as folder, replacing_file(path) as temporary:
+        video = Path(folder) / "video.mp4"
+        _write_mp4(video, images, fps)
+        shutil.copyfile(video, temporary)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of `draw_rows`.
+
+    Attributes:
+        caption: At its left.
+        images: `uint8[n, H, W, 3]`.
+        notes: A short text below each image, or none.
+    """
+
+    caption: str
+    images: Images
+    notes: Sequence[str] = ()
+
+
+def draw_rows(path: str | os.PathLike[str], title: str, rows: Sequence[Row]) -> None:
+    """Draw images in rows with captions, such as real crops, their reconstructions and the nearest real ones.
+
+    Args:
+        path: The PNG to write, whole or not at all.
+        title: Above all.
+        rows: From top to bottom, all with the same number of images, at least 1.
+
+    Raises:
+        VAEError: If there is nothing to draw, or the rows or their notes differ in length.
+    """
+    counts = {len(row.images) for row in rows} | {len(row.notes) for row in rows if row.notes}
+    if len(counts) != 1 or counts == {0}:
+        raise VAEError(f"Rows and their notes must have one length of at least 1, got {sorted(counts)}.")
+    (count,) = counts
+    figure = Figure(figsize=(1.9 + 1.15 * count, 0.5 + 1.4 * len(rows)), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    for axis, row in zip(figure.subplots(len(rows), squeeze=False)[:, 0], rows, strict=True):
+        height, width = row.images.shape[1:3]
+        gap = max(1, width // 12)
+        # One picture a row: a subplot for each image takes seconds to lay out.
+        framed = np.pad(row.images, ((0, 0), (0, 0), (0, gap), (0, 0)), constant_values=255)
+        axis.imshow(np.concatenate(list(framed), axis=1)[:, :-gap])
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+        axis.set_ylabel(row.caption, rotation=0, ha="right", va="center", fontsize=9, labelpad=8)
+        for position, note in enumerate(row.notes):
+            middle = position * (width + gap) + (width - 1) / 2
+            axis.text(middle, 1.06 * height, note, ha="center", va="top", fontsize=8)
+    FigureCanvasAgg(figure)
+    with replacing_file(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def _enlarge(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+
+
+def _captioned(images: Images, text: str) -> Images:
+    """Put a strip with a caption above images."""
+    strip = np.full((_STRIP, images.shape[2], 3), 255, np.uint8)
+    cv2.putText(strip, text, (6, _STRIP - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.36, _INK, 1, cv2.LINE_AA)
+    return np.concatenate([np.repeat(strip[None], len(images), axis=0), images], axis=1)
+
+
+def _maps(walk: Codes, dots: Codes, size: int) -> Images:
+    """The map of each step, `uint8[n, size, size, 3]`."""
+    every = np.concatenate([walk, dots])
+    low = every.min(axis=0)
+    # One scale for both axes, so that lengths on the map are lengths in the latent space.
+    span = max(float((every.max(axis=0) - low).max()), 1e-6)
+    margin = size // 12
+    offset = (span - (every.max(axis=0) - low)) / 2
+
+    def place(code: NDArray[np.float32]) -> tuple[int, int]:
+        x, y = margin + (code - low + offset) / span * (size - 1 - 2 * margin)
+        return round(float(x)), round(float(y))
+
+    radius = max(2, size // 80)
+    canvas = np.full((size, size, 3), 255, np.uint8)
+    for code in dots:
+        cv2.circle(canvas, place(code), radius, _DOT, -1, cv2.LINE_AA)
+    pictures = []
+    for before, here in zip(walk[[0, *range(len(walk) - 1)]], walk, strict=True):
+        cv2.line(canvas, place(before), place(here), _HERE, 1, cv2.LINE_AA)
+        picture = canvas.copy()
+        cv2.circle(picture, place(here), 2 * radius, _HERE, -1, cv2.LINE_AA)
+        pictures.append(picture)
+    return np.stack(pictures)
+
+
+def _with_one_palette(images: Images) -> list[PILImage.Image]:
+    """Reduce images to 256 colours, without dithering, whose noise a GIF cannot compress."""
+    some = images[np.linspace(0, len(images) - 1, min(len(images), _PALETTE_IMAGES)).round().astype(int)]
+    palette = PILImage.fromarray(np.concatenate(list(some))).quantize(dither=PILImage.Dither.NONE)
+    plain = PILImage.Dither.NONE
+    return [PILImage.fromarray(image).quantize(palette=palette, dither=plain) for image in images]
+
+
+def _write_mp4(path: Path, images: Images, fps: float) -> None:
+    even = np.pad(images, ((0, 0), (0, images.shape[1] % 2), (0, images.shape[2] % 2), (0, 0)), mode="edge")
+    size = (even.shape[2], even.shape[1])
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
+    if not writer.isOpened():
+        raise OSError("OpenCV cannot write MP4 here; write a GIF.")
+    for image in even:
+        writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    writer.release()

@@ -1,0 +1,185 @@
+"""What changes while a model is trained, and the file that keeps it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from .config import TrainingConfig, VAEConfig, differences
+from .errors import CheckpointError, VAEError
+from .files import first_line, replacing_file
+from .images import Images, images_digest
+from .model import VAE
+
+_FORMAT = 1
+_MAY_CHANGE = ("epochs", "plateau")
+
+
+@dataclass(frozen=True)
+class History:
+    """The two terms of the loss at each epoch, in nats, averaged over the images.
+
+    Attributes:
+        reconstruction: The cross-entropy, summed over the pixels, `float64[epochs]`.
+        kl: The divergence from the prior (eq. 3, negated), `float64[epochs]`.
+    """
+
+    reconstruction: NDArray[np.float64]
+    kl: NDArray[np.float64]
+
+    @property
+    def loss(self) -> NDArray[np.float64]:
+        """What is minimised, the negative of eq. 4, `float64[epochs]`."""
+        return self.reconstruction + self.kl
+
+
+@dataclass
+class TrainingState:
+    """All that changes while a model is fitted.
+
+    Attributes:
+        model: The model.
+        square_averages: RMSprop's average of the squared gradients of each weight, by the weight's name.
+        terms: The history so far, `float32[epochs, 2]` on the model's device: reconstruction and kl.
+        epoch: Epochs done.
+    """
+
+    model: VAE
+    square_averages: dict[str, torch.Tensor]
+    terms: torch.Tensor
+    epoch: int = 0
+
+    def history(self) -> History:
+        """Return the history of the epochs done; on a GPU this waits for them."""
+        done = self.terms[: self.epoch].cpu().numpy().astype(np.float64)
+        return History(done[:, 0].copy(), done[:, 1].copy())
+
+
+def start(model_config: VAEConfig, training: TrainingConfig, device: torch.device) -> TrainingState:
+    """Return the state before the first epoch: weights drawn by the seed, on the CPU whatever the device."""
+    model = VAE(model_config, torch.Generator().manual_seed(training.seed)).to(device)
+    averages = {name: torch.zeros_like(weight) for name, weight in _weights(model).items()}
+    return TrainingState(model, averages, torch.zeros((training.epochs, 2), device=device))
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file that keeps a training while it runs, so that the training survives the end of its process.
+
+    It is one safetensors file: the weights, RMSprop's averages and the history; as JSON in its header the epoch,
+    both configurations and the images' digest. It is written under another name and renamed. A training that is
+    given a file which is there goes on from it, and ends with the bytes that it would have had without the break
+    (on the same machine, with as many threads). When a training ends, its last state is written too, so that more
+    epochs can be asked for; `discard` deletes it.
+
+    Attributes:
+        path: The file; its folder is made where it is missing.
+        seconds: Between one writing and the next, above 0.
+
+    Raises:
+        VAEError: If `seconds` is not above 0.
+    """
+
+    path: str | os.PathLike[str]
+    seconds: float = 300.0
+
+    def __post_init__(self) -> None:
+        """Check the interval."""
+        if not self.seconds > 0:
+            raise VAEError(f"seconds between checkpoints must be above 0, got {self.seconds!r}.")
+
+    def discard(self) -> None:
+        """Delete the file, if it is there."""
+        Path(self.path).unlink(missing_ok=True)
+
+
+def write_checkpoint(path: Path, state: TrainingState, identity: Mapping[str, Any]) -> None:
+    """Write a state; the file appears whole or not at all.
+
+    Args:
+        path: The file.
+        state: What to keep.
+        identity: What `training_identity` returned.
+
+    Raises:
+        OSError: If the disk refuses.
+    """
+    tensors = {f"weight.{name}": weight for name, weight in _weights(state.model).items()}
+    tensors |= {f"average.{name}": average for name, average in state.square_averages.items()}
+    tensors["history"] = state.terms[: state.epoch]
+    content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {"training": json.dumps({"format": _FORMAT, "epoch": state.epoch, **identity})}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_file(path) as temporary:
+        save_file(content, temporary, metadata=header)
+
+
+def read_checkpoint(path: Path, state: TrainingState, identity: Mapping[str, Any]) -> bool:
+    """Set a state to what a file keeps.
+
+    Args:
+        path: The file.
+        state: The state before the first epoch; it is changed only if the file fits it.
+        identity: What `training_identity` returns for this training.
+
+    Returns:
+        Whether there was a file.
+
+    Raises:
+        CheckpointError: If the file is damaged, is of another training, or has more epochs than are asked for.
+    """
+    if not path.exists():
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            header = json.loads((file.metadata() or {})["training"])
+            epoch = header["epoch"]
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} is no checkpoint ({first_line(error)}); delete it to start again."
+        ) from error
+    if found := differences(header, {"format": _FORMAT, **identity}):
+        raise CheckpointError(f"{path} is of a training with {', '.join(found)}; delete it to start again.")
+    if epoch > len(state.terms):
+        raise CheckpointError(
+            f"{path} is {epoch} epochs on, more than the {len(state.terms)} asked for; ask for more."
+        )
+    targets = {f"weight.{name}": weight for name, weight in _weights(state.model).items()}
+    targets |= {f"average.{name}": average for name, average in state.square_averages.items()}
+    targets["history"] = state.terms[:epoch]
+    shapes = {name: (target.shape, target.dtype) for name, target in targets.items()}
+    if shapes != {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}:
+        raise CheckpointError(
+            f"{path} is damaged: its tensors are not those of this model; delete it to start again."
+        )
+    for name, target in targets.items():
+        target.copy_(tensors[name])
+    state.epoch = epoch
+    return True
+
+
+def training_identity(
+    images: Images, model_config: VAEConfig, training: TrainingConfig, dtype: torch.dtype
+) -> dict[str, Any]:
+    """Return what makes a training the one that it is, as plain data; when it ends is no part of that."""
+    recipe = {name: value for name, value in training.to_dict().items() if name not in _MAY_CHANGE}
+    return {
+        "images": images_digest(images),
+        "model_config": json.loads(json.dumps(model_config.to_dict())),
+        "training": {**recipe, "precision": str(dtype).removeprefix("torch.")},
+    }
+
+
+def _weights(model: VAE) -> dict[str, torch.Tensor]:
+    return {name: weight.detach() for name, weight in model.named_parameters()}
