@@ -1,4 +1,4 @@
-"""The README's first Python block does what it says."""
+"""The README's Python blocks that stand alone do what they say."""
 
 import re
 from pathlib import Path
@@ -6,12 +6,35 @@ from pathlib import Path
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 
-def test_the_first_block_runs():
-    block = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)[0]
+def block_with(word):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    return next(block for block in blocks if word in block)
+
+
+def test_the_block_on_the_environment_runs():
+    block = block_with("gym.make")
     names: dict = {}
     exec(block, names)
     assert names["observation"].shape == (346,)
     assert set(names["info"]) >= {"score", "previous_score", "region", "action", "target", "success"}
+
+
+def test_the_block_on_manifolds_runs(tmp_path, monkeypatch, make_video, write_otb):
+    block = block_with("VAEBank")
+    write_otb(tmp_path / "path" / "to" / "sequence", make_video(frames=4))
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(block.replace("epochs=2000", "epochs=2"), names)
+    assert names["between"].shape == (9, 64, 64, 3) and names["images"].shape == (100, 64, 64, 3)
+    assert len(names["video"]) == 101 and list(names["bank"]) == ["mine"]
+
+
+def test_the_block_on_tracking_runs(tmp_path, monkeypatch, make_video, write_otb):
+    write_otb(tmp_path / "path" / "to" / "sequence", make_video(frames=4))
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(block_with("SintTracker"), names)
+    assert len(names["boxes"]) == 3 and all(box.shape == (4,) for box in names["boxes"])
 
 
 def test_it_begins_with_the_two_commands():

@@ -7,22 +7,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from .boxes import iou
 
-__all__ = ["NEGATIVE_IOU", "POSITIVE_IOU", "labelled_boxes", "radius_boxes"]
+__all__ = ["NEGATIVE_IOU", "POSITIVE_IOU", "draw_boxes", "labelled_boxes", "radius_boxes"]
 
 POSITIVE_IOU = 0.7
 NEGATIVE_IOU = 0.5
 
 
-def radius_boxes(box: ArrayLike, radii: int = 10, angles: int = 16) -> NDArray[np.float64]:
-    """Shift a box over rings around it, its size kept (SINT's radius sampling).
+def radius_boxes(
+    box: ArrayLike, radii: int = 10, angles: int = 16, scales: tuple[float, ...] = (1.0,)
+) -> NDArray[np.float64]:
+    """Shift a box over rings around it (SINT's radius sampling, which keeps its size).
 
     Args:
         box: `(x, y, w, h)`.
         radii: How many rings; the widest has the radius `max(w, h)`.
         angles: How many boxes a ring.
+        scales: Sizes of the boxes relative to the box; each is centred where the shifted box is.
 
     Returns:
-        `[1 + radii * angles, 4]`, the unshifted box first.
+        `[len(scales) * (1 + radii * angles), 4]`, scale by scale, the unshifted box first in each.
 
     >>> radius_boxes([10, 10, 4, 4], radii=1, angles=4).round().tolist()[1:3]
     [[14.0, 10.0, 4.0, 4.0], [10.0, 14.0, 4.0, 4.0]]
@@ -32,10 +35,16 @@ def radius_boxes(box: ArrayLike, radii: int = 10, angles: int = 16) -> NDArray[n
     angle = 2 * np.pi * np.arange(angles)[None, :] / angles
     dx, dy = (radius * np.cos(angle)).ravel(), (radius * np.sin(angle)).ravel()
     shifted = np.stack([x + dx, y + dy, np.full_like(dx, w), np.full_like(dx, h)], axis=1)
-    return np.concatenate([[[x, y, w, h]], shifted])
+    rings = np.concatenate([[[x, y, w, h]], shifted])
+    size = np.array([w, h])
+    return np.concatenate(
+        [np.concatenate([rings[:, :2] + (1 - scale) / 2 * size, rings[:, 2:] * scale], axis=1) for scale in scales]
+    )
 
 
-def labelled_boxes(box: ArrayLike, width: int, height: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def labelled_boxes(
+    box: ArrayLike, width: int, height: int, scales: tuple[float, ...] = (1.0,)
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Candidates around a target that lie inside the image, with SINT's labels.
 
     A candidate is positive above an IoU of 0.7 with the target and negative below 0.5; the rest is dropped.
@@ -44,11 +53,13 @@ def labelled_boxes(box: ArrayLike, width: int, height: int) -> tuple[NDArray[np.
         box: The target, `(x, y, w, h)`.
         width: Width of the image in pixels.
         height: Height of the image in pixels.
+        scales: See `radius_boxes`.
 
     Returns:
         Boxes `[N, 4]` and labels `bool[N]`; the target itself is not among them.
     """
-    candidates = radius_boxes(box)[1:]
+    candidates = radius_boxes(box, scales=scales)
+    candidates = candidates[(candidates != np.asarray(box, dtype=np.float64)).any(1)]
     inside = (candidates[:, :2] >= 0).all(1) & (
         candidates[:, :2] + candidates[:, 2:] <= np.array([width, height])
     ).all(1)
@@ -56,3 +67,32 @@ def labelled_boxes(box: ArrayLike, width: int, height: int) -> tuple[NDArray[np.
     overlap = iou(candidates, box)
     kept = (overlap > POSITIVE_IOU) | (overlap < NEGATIVE_IOU)
     return candidates[kept], overlap[kept] > POSITIVE_IOU
+
+
+def draw_boxes(
+    box: ArrayLike,
+    width: int,
+    height: int,
+    count: int,
+    rng: np.random.Generator,
+    scales: tuple[float, ...] = (1.0,),
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
+    """The target and candidates around it, drawn at random without balancing, as SINT takes them from a frame.
+
+    Args:
+        box: The target, `(x, y, w, h)`.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+        count: How many boxes, the target among them.
+        rng: Draws them.
+        scales: See `radius_boxes`.
+
+    Returns:
+        Boxes `[count, 4]`, the target first, and labels `bool[count]`; `None` where the image holds too few.
+    """
+    boxes, same = labelled_boxes(box, width, height, scales)
+    if len(boxes) < count - 1:
+        return None
+    chosen = rng.permutation(len(boxes))[: count - 1]
+    target = np.asarray(box, dtype=np.float64)[None]
+    return np.concatenate([target, boxes[chosen]]), np.concatenate([[True], same[chosen]])

@@ -22,7 +22,16 @@ from .sequences import (
     check_boxes,
 )
 
-__all__ = ["FORMATS", "Table", "find_images", "list_sequences", "list_targets", "open_sequence", "read_table", "zero_based"]
+__all__ = [
+    "FORMATS",
+    "Table",
+    "find_images",
+    "list_sequences",
+    "list_targets",
+    "open_sequence",
+    "read_table",
+    "zero_based",
+]
 
 FORMATS = ("auto", "otb", "vot", "got10k", "images", "video")
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .backbones import Backbone, Precision, autocast, load_backbone, resolve_device, resolve_precision, roi_pool
+from .backbones import Backbone, Precision, autocast, load_backbone, resolve_device, resolve_precision
 
 __all__ = ["Scorer", "SintScorer", "load_scorer"]
 
@@ -96,9 +96,11 @@ class SintScorer:
 def sint_embedding(backbone: Backbone, images: Tensor, boxes: Tensor | None = None) -> Tensor:
     """SINT's descriptor f(x) of eq. 1, differentiable; see `SintScorer.embed` for the shapes."""
     maps = backbone.maps(images, backbone.sint_layers)
-    pooled = [
-        roi_pool(maps[name], boxes, scale=maps[name].shape[-1] / images.shape[-1]) for name in backbone.sint_layers
-    ]
+    return sint_descriptor(backbone, [backbone.pool(name, maps[name], boxes) for name in backbone.sint_layers])
+
+
+def sint_descriptor(backbone: Backbone, pooled: list[Tensor]) -> Tensor:
+    """SINT's descriptor of regions whose pooled maps `[R, C, grid, grid]` of `sint_layers` are there already."""
     parts = [part.flatten(1) for part in pooled]
     if backbone.fully_connected:
         parts.append(backbone.stacked(pooled[-1], ["fc6"])["fc6"])
@@ -130,7 +132,7 @@ def load_scorer(
     """The SINT scorer over a network that this process loads once.
 
     Args:
-        features: `slim` or `vgg16`.
+        features: The network's name, see `load_backbone`.
         weights: See `load_backbone`.
         device: `auto`, `cpu`, `cuda`, `cuda:N`.
         precision: `auto` takes bfloat16 where the hardware multiplies it natively.

@@ -25,6 +25,7 @@ def benchmark_run(
     data: Path,
     out: Path,
     weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE | NAME=FILE [NAME=FILE ...]")] = (),
+    base_weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE | NAME=FILE [NAME=FILE ...]")] = (),
     protocol: Literal["ope", "tre", "sre"] = "ope",
     targets: Annotated[Literal["otb2013", "tb50", "tb100", "vot2014"] | None, tyro.conf.arg(name="list")] = None,
     sequences: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = (),
@@ -38,10 +39,11 @@ def benchmark_run(
     sequence alone; it is named at the end, kept in failures.json, and makes the exit code 1.
 
     Args:
-        tracker: Names: sint-slim, sint-vgg16, csrt, kcf, mil, nano, siamfc, or module:function for your own.
+        tracker: sint-slim, sint-vgg16, sint-alexnet, csrt, kcf, mil, nano, siamfc; module:function for your own.
         data: Folder of annotated sequences (OTB, VOT or GOT-10k), or one of them.
         out: Receives the results; those that are there already are kept.
         weights: Weights of the trackers that need them: NAME=FILE each, or FILE alone for one tracker.
+        base_weights: For those whose weights train-tracker wrote: what it started from.
         protocol: One pass (ope), 20 starts in time (tre) or 12 shifted starts (sre).
         targets: Only the targets of this list.
         sequences: Only these; Jogging means both of its targets.
@@ -60,11 +62,11 @@ def benchmark_run(
         raise InputError("No tracker is named; give --tracker NAME.")
     if doubled := sorted({name for name in tracker if tracker.count(name) > 1}):
         raise InputError(f"The tracker '{doubled[0]}' is named twice; name it once.")
-    files = _weights_by_tracker(weights, tracker)
+    files, bases = _weights_by_tracker(weights, tracker), _weights_by_tracker(base_weights, tracker)
     chosen = _choose(list_targets(data), targets, sequences)
 
     def maker(name: str) -> Callable[[], Tracker]:
-        return lambda: load_tracker(name, files.get(name), device, precision)
+        return lambda: load_tracker(name, files.get(name), device, precision, bases.get(name))
 
     # What is wrong with any of them is said before the first one has run for an hour.
     names = [maker(name)().name for name in tracker]
@@ -79,7 +81,11 @@ def benchmark_run(
                 out,
                 protocol=protocol,
                 targets=chosen,
-                settings={"weights": _describe(files.get(name)), "precision": precision},
+                settings={
+                    "weights": _describe(files.get(name)),
+                    "base_weights": _describe(bases.get(name)),
+                    "precision": precision,
+                },
                 command=command_line(),
             )
             rows[report.tracker] = _scores(report)

@@ -21,6 +21,7 @@ def track(
     box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")] = None,
     tracker: str = "sint-slim",
     weights: str | None = None,
+    base_weights: str | None = None,
     boxes: Path | None = None,
     show: bool = False,
     frames: int | None = None,
@@ -37,8 +38,9 @@ def track(
         video: A video file, a folder of images, or the index of a camera.
         out: The MP4 file to write, as large and as fast as the video (odd sides get one pixel more).
         box: The target in the first frame, 0-based pixels; without it you draw it, where there is a display.
-        tracker: sint-slim, sint-vgg16, csrt, kcf, mil, nano, siamfc, or module:function for your own.
+        tracker: sint-slim, sint-vgg16, sint-alexnet, csrt, kcf, mil, nano, siamfc; module:function for your own.
         weights: Its weights, where it needs them.
+        base_weights: Where train-tracker wrote the weights: what it started from.
         boxes: Write the boxes here too: 0-based x,y,w,h a line.
         show: Show the frames in a window as they come; q ends.
         frames: End after this many frames.
@@ -62,7 +64,7 @@ def track(
     if fps is not None and not 0 < fps <= 1000:
         raise InputError(f"--fps {fps:g} is no rate; give frames a second, above 0 and at most 1000.")
     given = None if box is None else parse_box(box)
-    chosen = load_tracker(tracker, weights, device, precision)
+    chosen = load_tracker(tracker, weights, device, precision, base_weights)
     report = track_video(
         open_stream(video), chosen, given, out, boxes_file=boxes, fps=fps, most_frames=frames, show=show
     )

@@ -14,10 +14,14 @@ from torchvision.models.vgg import cfgs, make_layers
 
 import tracker
 from tracker.backbones import (
+    AlexNet,
     Backbone,
+    Cells,
+    Extracted,
     FeatureExtractor,
     Slim,
     Vgg16,
+    fingerprint,
     load_backbone,
     load_weights,
     resolve_device,
@@ -66,6 +70,26 @@ def test_pooling_keeps_the_precision_of_the_map() -> None:
     maps = noise(1, 3, 14, 14).bfloat16()
     boxes = torch.tensor([[0, 0.0, 0.0, 14.0, 14.0]])
     assert roi_pool(maps).dtype == roi_pool(maps, boxes).dtype == torch.bfloat16
+
+
+def test_the_gradients_way_to_pool_is_torchvisions() -> None:
+    """Boxes inside, at the border, beyond it, thinner than a cell and wider than the samples are apart."""
+    from torchvision.ops import roi_align
+
+    from tracker.backbones.pooling import separable_align
+
+    maps = noise(3, 4, 40, 60).requires_grad_()
+    corners = [
+        (8, 8, 64, 80), (-30, -20, 40, 30), (440, 280, 520, 340), (0, 0, 480, 320), (100, 100, 101, 220),
+        (900, 900, 950, 950),
+    ]  # fmt: skip
+    boxes = torch.tensor([(i % 2 * 2, *box) for i, box in enumerate(corners)]).float()
+    found, expected = separable_align(maps, boxes, 14, 1 / 8), roi_align(maps, boxes, 14, 1 / 8, aligned=True)
+    assert torch.allclose(found, expected, atol=1e-5) and (found[:5].flatten(1).std(dim=1) > 0).all()
+    push = noise(*found.shape, seed=1)
+    gradients = [torch.autograd.grad((value * push).sum(), maps)[0] for value in (found, expected)]
+    assert torch.allclose(*gradients, atol=1e-4)
+    assert torch.allclose(roi_pool(maps, boxes, 1 / 8), roi_pool(maps.detach(), boxes, 1 / 8), atol=1e-5)
 
 
 def test_the_shipped_file() -> None:
@@ -227,7 +251,9 @@ def test_a_torchvision_file_is_read_too(tmp_path: Path, slim) -> None:
 
 
 def test_names_and_missing_weights() -> None:
-    with pytest.raises(InputError, match="alexnet"):
+    with pytest.raises(InputError, match="'lenet' is no network.*alexnet"):
+        load_backbone("lenet")
+    with pytest.raises(InputError, match="AlexNet.*needs weights"):
         load_backbone("alexnet")
     with pytest.raises(InputError, match="VGG-16 needs weights"):
         load_backbone("vgg16")
@@ -292,3 +318,165 @@ def test_bfloat16_is_close_and_comes_back_as_float32(slim) -> None:
     exact, rough = (FeatureExtractor(slim, "fc6", precision)(crops) for precision in ("fp32", "bf16"))
     assert rough.dtype == torch.float32 and not torch.equal(exact, rough)
     assert functional.cosine_similarity(exact, rough).min() > 0.995
+
+
+def filled(net: nn.Module) -> nn.Module:
+    """Random weights for a net that was built without."""
+    generator = torch.Generator().manual_seed(0)
+    for parameter in net.parameters():
+        fan = parameter[0].numel() if parameter.dim() > 1 else 100
+        nn.init.normal_(parameter, std=(2 / fan) ** 0.5, generator=generator)
+    return net.eval().requires_grad_(False)
+
+
+def test_alexnet_is_torchvisions() -> None:
+    from torchvision.models import alexnet
+
+    net = filled(AlexNet(with_classifier=True))
+    reference = alexnet().eval()
+    reference.load_state_dict(net.state_dict())
+    images = noise(1, 3, 224, 224)
+    with torch.inference_mode():
+        x = (images - net.mean) / net.std
+        found = net(images, ["conv1", "conv4", "conv5", "pool5", "fc6", "fc8"])
+        assert torch.allclose(found["conv1"], reference.features[:2](x), atol=1e-5)
+        assert torch.allclose(found["conv4"], reference.features[:10](x), atol=1e-4)
+        pool5 = reference.features(x).flatten(1)
+        assert torch.allclose(found["pool5"], pool5, atol=1e-4) and pool5.shape == (1, 9216)
+        assert torch.allclose(found["fc6"], reference.classifier[1](pool5), rtol=1e-3, atol=1e-4)
+        assert torch.allclose(found["fc8"], reference(x), rtol=1e-3, atol=1e-4)
+    assert net.sint_layers == ("conv4", "conv5") and [net.layer_of(f"classifier.{i}.bias") for i in (1, 4, 6)] == [
+        "fc6", "fc7", "fc8",
+    ]  # fmt: skip
+    assert net.layer_of("features.8.weight") == "conv4" and net.channels("conv4") == 256
+
+
+def test_the_papers_variants_have_a_stride_of_four_and_the_same_weights(vgg_file: Path) -> None:
+    """SINT without the poolings after the second (VGG-16) or without any (AlexNet)."""
+    vgg, whole = load_backbone("vgg16", vgg_file, pools=2), load_backbone("vgg16", vgg_file)
+    alex = filled(AlexNet(with_classifier=False, pools=0))
+    images = noise(1, 3, 64, 64)
+    for net in (vgg, alex):
+        maps = net.maps(images, net.sint_layers)
+        assert all(maps[name].shape[-2:] == (16, 16) and net.cells(name).stride == 4 for name in net.sint_layers)
+    assert fingerprint(vgg) == fingerprint(whole) and whole.cells("conv5_3").stride == 16
+    early = ["conv1_1", "conv2_2", "conv3_3"]
+    for name, value in whole.maps(images, early).items():
+        assert torch.equal(vgg.maps(images, early)[name], value)
+    x = whole.maps(images, ["conv3_3"])["conv3_3"]
+    conv = whole.get_submodule("features.17")
+    assert torch.allclose(vgg.maps(images, ["conv4_1"])["conv4_1"], conv(x).clamp(min=0), atol=1e-4)
+    for count in (-1, 5):
+        with pytest.raises(InputError, match="4 max poolings"):
+            load_backbone("vgg16", vgg_file, pools=count)
+    with pytest.raises(InputError, match="poolings of 'slim'"):
+        load_backbone("slim", pools=2)
+
+
+def centre_of(net: Backbone, name: str, cell: int, side: int) -> float:
+    """The middle of the pixels that a cell depends on, by the gradient."""
+    image = torch.zeros(1, 3, side, side, requires_grad=True)
+    net.maps(image, [name])[name][0, :, cell, cell].sum().backward()
+    assert image.grad is not None
+    seen = torch.nonzero(image.grad[0].abs().sum(0).sum(0))[:, 0]
+    return (seen[0].item() + seen[-1].item() + 1) / 2
+
+
+@pytest.mark.filterwarnings("ignore:The net")
+@pytest.mark.parametrize(
+    ("name", "pools", "layer", "expected"),
+    [
+        ("slim", None, "conv5", Cells(8, -0.5)),
+        ("vgg16", None, "conv3_3", Cells(4, 0)),
+        ("vgg16", 2, "conv4_1", Cells(4, 0)),
+        ("alexnet", None, "conv3", Cells(16, 7.5)),
+        ("alexnet", 0, "conv3", Cells(4, -1.5)),
+        ("torchvision:resnet18", None, "layer2", Cells(8, -3.5)),
+    ],
+)
+def test_cells_lie_where_their_gradients_do(
+    name: str, pools: int | None, layer: str, expected: Cells, monkeypatch
+) -> None:
+    """With equal weights and means in place of maxima, so that a cell depends on all that it sees."""
+    net = load_backbone(name, "random", pools=pools)
+    found = net.cells(layer)
+    assert found == expected
+    net.requires_grad_(False)
+    for parameter in net.parameters():
+        parameter.fill_(1e-3)
+    net.mean.zero_()
+    if isinstance(net, Extracted):
+        net.body.maxpool = nn.AvgPool2d(3, 2, 1)
+    monkeypatch.setattr(functional, "max_pool2d", functional.avg_pool2d)
+    cell = int(127 / found.stride)
+    assert centre_of(net, layer, cell, 255) == found.stride * (cell + 0.5) + found.shift
+
+
+def test_a_shifted_map_is_pooled_where_its_cells_lie() -> None:
+    """A map whose cells hold their own positions is pooled to the positions of the box."""
+    net = AlexNet(with_classifier=False)
+    cells = net.cells("conv3")
+    centre = cells.stride * (torch.arange(20) + 0.5) + cells.shift
+    maps = centre.expand(1, 1, 20, 20)
+    boxes = torch.tensor([[0, 96.0, 96.0, 96 + 26 * 4, 96 + 26 * 4]])
+    found = net.pool("conv3", maps, boxes)[0, 0, 0]
+    # 13 bins of 8 pixels; windows of 3 bins, two apart: the maximum is the centre of the third bin.
+    assert found.tolist() == pytest.approx([96 + 8 * (2 * i + 2.5) for i in range(6)], abs=1e-3)
+
+
+def test_the_rest_of_a_chain_goes_on_from_a_map(slim) -> None:
+    images = noise(1, 3, 64, 64)
+    whole = slim.maps(images, slim.convolutions)
+    for name in slim.convolutions:
+        rest = slim.maps_from(name, whole[name], slim.convolutions[1:])
+        assert list(rest) == [n for n in slim.convolutions[1:] if n >= name]
+        assert all(torch.equal(rest[n], whole[n]) for n in rest)
+
+
+@pytest.mark.filterwarnings("ignore:The net")
+def test_any_torchvision_net_by_name(tmp_path: Path) -> None:
+    from torchvision.models import resnet18
+
+    net = load_backbone("torchvision:resnet18", "random")
+    assert isinstance(net, Extracted) and net.sint_layers == ("layer2", "layer3") and net.input_size == 224
+    images = noise(2, 3, 64, 64)
+    maps = net.maps(images, net.sint_layers)
+    assert maps["layer2"].shape == (2, 128, 8, 8) and maps["layer3"].shape == (2, 256, 4, 4)
+    assert net.channels("layer3") == 256 and net.cells("layer3").stride == 16
+    torch.manual_seed(3)
+    model = resnet18().eval()
+    torch.save(model.state_dict(), tmp_path / "resnet18.pth")
+    loaded = load_backbone("torchvision:resnet18:layer1,layer2", tmp_path / "resnet18.pth")
+    x = model.maxpool(model.relu(model.bn1(model.conv1((images - net.mean) / net.std))))
+    expected = model.layer1(x)
+    found = loaded.maps(images, loaded.sint_layers)
+    assert loaded.sint_layers == ("layer1", "layer2") and torch.allclose(found["layer1"], expected, atol=1e-4)
+    assert torch.allclose(found["layer2"], model.layer2(expected), atol=1e-4)
+    assert not loaded.train().training and not loaded.body.training
+    loaded.add_fc6(5, None, torch.Generator())
+    assert loaded(noise(1, 3, 224, 224), ["pool5", "fc6"])["fc6"].shape == (1, 5)
+
+
+def test_torchvision_names_that_cannot_be_read() -> None:
+    for name, match in (
+        ("torchvision:resnet", "no model 'resnet'"),
+        ("torchvision:resnet18:layer1", "names 1 nodes"),
+        ("torchvision:resnet18:layer1,layer9", "layer9"),
+        ("torchvision:resnet18:layer1,fc", "'fc'.*no feature map"),
+    ):
+        with pytest.raises(InputError, match=match):
+            Extracted(name)
+
+
+def test_random_weights_warn_and_are_the_same_each_time() -> None:
+    with pytest.warns(UserWarning, match="'slim' starts from random weights"):
+        first = load_backbone("slim", "random")
+    torch.manual_seed(8)
+    with pytest.warns(UserWarning, match="random"):
+        assert fingerprint(load_backbone("slim", "random")) == fingerprint(first)
+    assert fingerprint(first) != fingerprint(load_backbone())
+
+
+def test_fc6_is_not_put_where_one_is(slim) -> None:
+    with pytest.raises(ValueError, match="has an fc6"):
+        slim.add_fc6(4, None, torch.Generator())

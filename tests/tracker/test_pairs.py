@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tracker.boxes import iou
-from tracker.pairs import NEGATIVE_IOU, POSITIVE_IOU, labelled_boxes, radius_boxes
+from tracker.pairs import NEGATIVE_IOU, POSITIVE_IOU, draw_boxes, labelled_boxes, radius_boxes
 
 
 def test_rings_around_a_box() -> None:
@@ -49,3 +49,39 @@ def test_a_shift_of_a_tenth_is_the_target_and_one_of_its_width_is_not() -> None:
 def test_a_target_that_fills_the_image_has_no_candidates() -> None:
     boxes, same = labelled_boxes((0, 0, 30, 20), 30, 20)
     assert boxes.shape == (0, 4) and same.shape == (0,)
+
+
+def test_boxes_of_several_sizes_stay_centred() -> None:
+    box = np.array([50.0, 40, 20, 30])
+    boxes = radius_boxes(box, radii=1, angles=4, scales=(1.0, 0.5))
+    assert boxes.shape == (10, 4) and (boxes[:5] == radius_boxes(box, 1, 4)).all()
+    assert (boxes[5:, 2:] == [10, 15]).all()
+    assert boxes[5:, :2] + boxes[5:, 2:] / 2 == pytest.approx(boxes[:5, :2] + boxes[:5, 2:] / 2)
+    found, same = labelled_boxes(box, 200, 200, scales=(1.0, 0.5, 0.9))
+    overlap = iou(found, box)
+    assert (overlap[same] > POSITIVE_IOU).all() and (overlap[~same] < NEGATIVE_IOU).all()
+    assert not (found == box).all(axis=1).any()
+    centred = (found[:, :2] + found[:, 2:] / 2 == [60, 55]).all(axis=1)
+    assert {
+        tuple(size): bool(label) for size, label in zip(found[centred, 2:].tolist(), same[centred], strict=True)
+    } == {
+        (10, 15): False,
+        (18, 27): True,
+    }
+
+
+def test_drawn_boxes_are_the_target_and_candidates_of_both_kinds() -> None:
+    box = (60, 50, 20, 30)
+    rng = np.random.default_rng(0)
+    drawn = draw_boxes(box, 200, 160, 64, rng)
+    assert drawn is not None
+    boxes, same = drawn
+    assert boxes.shape == (64, 4) and (boxes[0] == box).all() and same[0] and same.sum() > 1 and (~same).any()
+    everything, labels = labelled_boxes(box, 200, 160)
+    known = {tuple(row): label for row, label in zip(everything.tolist(), labels, strict=True)}
+    assert all(known[tuple(row)] == label for row, label in zip(boxes[1:].tolist(), same[1:], strict=True))
+    assert len(np.unique(boxes, axis=0)) == 64
+    other = draw_boxes(box, 200, 160, 64, rng)
+    assert other is not None and (other[0] != boxes).any()
+    assert draw_boxes(box, 200, 160, len(everything) + 1, rng) is not None
+    assert draw_boxes(box, 200, 160, len(everything) + 2, rng) is None

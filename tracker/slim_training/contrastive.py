@@ -6,16 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from .. import matching
 from ..backbones import GRID, Backbone, Slim, autocast, resolve_precision, roi_pool
 from ..errors import InputError
 from ..images import crop, to_tensor
 from ..losses import contrastive_loss
-from ..pairs import labelled_boxes
+from ..pairs import draw_boxes
 from ..scorers import join_parts
-from ..sequences import Sequence, evenly_spaced
+from ..sequences import Sequence
 from .settings import BackboneTraining
 
 __all__ = ["matching_figures", "train_fully_connected"]
@@ -29,25 +31,26 @@ class _Candidates:
     same: Tensor
 
 
-def _candidates(
-    backbone: Backbone, sequence: Sequence, t: int, count: int, rng: np.random.Generator
-) -> _Candidates | None:
-    image = sequence.frames[t]
-    boxes, same = labelled_boxes(sequence.boxes[t], image.shape[1], image.shape[0])
-    if len(boxes) < count - 1:
-        return None
-    chosen = rng.permutation(len(boxes))[: count - 1]
-    all_boxes = np.concatenate([sequence.boxes[t][None], boxes[chosen]])
+def _pooled(backbone: Backbone, image: NDArray[np.uint8], boxes: NDArray[np.float64]) -> list[Tensor]:
     device = next(backbone.parameters()).device
     dtype = resolve_precision("auto", device)
-    crops = np.stack([crop(image, box, backbone.input_size) for box in all_boxes])
+    crops = np.stack([crop(image, box, backbone.input_size) for box in boxes])
     with torch.inference_mode(), autocast(device, dtype):
         maps = backbone.maps(
             to_tensor(crops, device).contiguous(memory_format=torch.channels_last), backbone.sint_layers
         )
-        parts = [roi_pool(maps[name]).flatten(1).half() for name in backbone.sint_layers]
-    labels = torch.from_numpy(np.concatenate([[True], same[chosen]])).to(device)
-    return _Candidates([part.clone() for part in parts], labels)
+        return [roi_pool(maps[name]).flatten(1).half() for name in backbone.sint_layers]
+
+
+def _candidates(
+    backbone: Backbone, sequence: Sequence, t: int, count: int, rng: np.random.Generator
+) -> _Candidates | None:
+    image = sequence.frames[t]
+    drawn = draw_boxes(sequence.boxes[t], image.shape[1], image.shape[0], count, rng)
+    if drawn is None:
+        return None
+    labels = torch.from_numpy(drawn[1]).to(next(backbone.parameters()).device)
+    return _Candidates([part.clone() for part in _pooled(backbone, image, drawn[0])], labels)
 
 
 def train_fully_connected(
@@ -128,52 +131,26 @@ def train_fully_connected(
     return curve
 
 
-@torch.inference_mode()
-def matching_figures(
-    backbone: Backbone, sequences: list[Sequence], with_fc: bool = True, frames: int = 20, boxes: int = 48
-) -> dict[str, float]:
-    """How well a network's SINT score tells a target from what lies around it, on annotated sequences.
+def matching_figures(backbone: Backbone, sequences: list[Sequence], with_fc: bool = True) -> dict[str, float]:
+    """How well a network's SINT score tells a target from what lies around it; every box is cut out.
 
     Args:
         backbone: The network.
         sequences: Annotated; the first frame's target is the exemplar.
         with_fc: Whether fc6 is part of the descriptor.
-        frames: Frames a sequence, evenly spaced.
-        boxes: Candidates a frame, the target's own among them.
 
     Returns:
-        `pair_auc`: the chance that a positive candidate (IoU > 0.7) scores above a negative one (< 0.5)
-        of the same frame; `top1`: share of frames whose best candidate is a positive. Means over sequences.
+        `pair_auc` and `top1` of `tracker.matching.MatchingFigures`.
 
     Raises:
         InputError: If no frame has enough candidates.
     """
-    areas, hits = [], []
-    for sequence in sequences:
-        exemplar = _candidates(backbone, sequence, 0, 1, np.random.default_rng(0))
-        assert exemplar is not None
-        later = [int(t) for t in sequence.present[1:]]
-        picked = [later[i] for i in evenly_spaced(len(later), frames)]
-        area, hit = [], []
-        for t in picked:
-            found = _candidates(backbone, sequence, t, boxes, np.random.default_rng([1, t]))
-            if found is None or bool(found.same.all()):
-                continue
-            scores = (
-                _descriptor(backbone, found.parts, with_fc) @ _descriptor(backbone, exemplar.parts, with_fc)[0]
-            )
-            positive, negative = scores[found.same], scores[~found.same]
-            area.append((positive[:, None] > negative[None, :]).float().mean().item())
-            hit.append(float(found.same[scores.argmax()]))
-        if area:
-            areas.append(np.mean(area))
-            hits.append(np.mean(hit))
-    if not areas:
-        names = ", ".join(sequence.name for sequence in sequences)
-        raise InputError(
-            f"No frame of {names} has {boxes - 1} boxes around the target inside the frame; validate on others."
-        )
-    return {"pair_auc": round(float(np.mean(areas)), 4), "top1": round(float(np.mean(hits)), 4)}
+
+    def describe(sequence: Sequence, t: int, boxes: NDArray[np.float64]) -> Tensor:
+        return _descriptor(backbone, _pooled(backbone, sequence.frames[t], boxes), with_fc)
+
+    found = matching.matching_figures(describe, sequences)
+    return {"pair_auc": found.pair_auc, "top1": found.top1}
 
 
 def _descriptor(backbone: Backbone, parts: list[Tensor], with_fc: bool) -> Tensor:

@@ -22,6 +22,7 @@ from ..boxes import visible_fraction
 from ..errors import InputError
 from ..files import replacing_file
 from ..images import crop, resize, to_tensor
+from ..optimizers import flat_moments, restore_moments
 from ..sequences import Sequence
 from .settings import BackboneTraining
 
@@ -139,7 +140,7 @@ def distil(
     if checkpoint.exists():
         state = load_file(checkpoint)
         first = int(state.pop("epoch"))
-        _restore_moments(optimizer, {k[8:]: v for k, v in state.items() if k.startswith("moments.")})
+        restore_moments(optimizer, {k[8:]: v for k, v in state.items() if k.startswith("moments.")})
         learner.load_state_dict({k[8:]: v for k, v in state.items() if k.startswith("learner.")})
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step()` before")
@@ -177,23 +178,7 @@ def distil(
             done = bar.n + 1
             bar.set_postfix(regression=f"{totals[0] / done:.4f}", similarity=f"{totals[1] / done:.5f}")
         state = {f"learner.{k}": v.contiguous() for k, v in learner.state_dict().items()}
-        state |= {f"moments.{k}": v for k, v in _moments(optimizer).items()}
+        state |= {f"moments.{k}": v for k, v in flat_moments(optimizer).items()}
         state["epoch"] = torch.tensor(epoch + 1)
         with replacing_file(checkpoint) as temporary:
             save_file(state, temporary)
-
-
-def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    return {
-        f"{index}.{key}": torch.as_tensor(value).contiguous()
-        for index, state in optimizer.state_dict()["state"].items()
-        for key, value in state.items()
-    }
-
-
-def _restore_moments(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in flat.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

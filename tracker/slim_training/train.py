@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from ..backbones import Backbone, Slim, load_backbone, resolve_device
+from ..backbones import Slim, fingerprint, load_backbone, resolve_device
 from ..errors import InputError
 from ..files import replacing_file
 from ..readers import list_sequences, open_sequence
@@ -67,7 +66,7 @@ def train_backbone(
     run: dict[str, object] = {
         "settings": asdict(settings),
         "frames": {sequence.name: len(sequence.present) for sequence in sequences},
-        "teacher": _fingerprint(vgg),
+        "teacher": fingerprint(vgg),
     }
     _same_run(work / "run.json", run)
     reference = matching_figures(vgg, held_out, with_fc=False)
@@ -99,15 +98,6 @@ def train_backbone(
     with replacing_file(out / "slim.json") as temporary:
         temporary.write_text(json.dumps(card, indent=1) + "\n")
     return card
-
-
-def _fingerprint(backbone: Backbone) -> str:
-    """SHA-256 of the weights, so that a run is not resumed with another teacher."""
-    digest = hashlib.sha256()
-    for name, value in sorted(backbone.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.cpu().contiguous().numpy().tobytes())
-    return f"sha256:{digest.hexdigest()}"
 
 
 def _same_run(path: Path, run: dict[str, object]) -> None:

@@ -17,25 +17,30 @@ if TYPE_CHECKING:
 
 __all__ = ["TRACKERS", "load_tracker"]
 
-TRACKERS = ("sint-slim", "sint-vgg16", "csrt", "kcf", "mil", "nano", "siamfc")
+TRACKERS = ("sint-slim", "sint-vgg16", "sint-alexnet", "csrt", "kcf", "mil", "nano", "siamfc")
 """The names that `load_tracker` knows, beside `module:function`."""
 
 Weights = str | Path | None
 
 
 def load_tracker(
-    name: str, weights: Weights = None, device: str = "auto", precision: Precision = "auto"
+    name: str,
+    weights: Weights = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    base_weights: Weights = None,
 ) -> Tracker:
     """Make a tracker, ready for `init`.
 
     Args:
         name: One of `TRACKERS`, or `module:function`: a callable without arguments that returns a tracker of
             your own, imported from where Python finds it or from the current folder.
-        weights: For `sint-slim` and `sint-vgg16` see `SintTracker.load`; for `nano` the folder with its two ONNX
+        weights: For `sint-*` see `SintTracker.load`; for `nano` the folder with its two ONNX
             files; for `siamfc` its safetensors file. The others have none.
         device: Where the networks of `sint-*` and `siamfc` run: `auto`, `cpu` or `cuda`. OpenCV's trackers run on
             the CPU; your own decides itself.
         precision: Arithmetic of those networks: `auto`, `fp32` or `bf16`.
+        base_weights: For `sint-*`, where `weights` is what `train-tracker` wrote: what it started from.
 
     Raises:
         InputError: If the name is unknown, weights are missing or given where there are none, or what they need is
@@ -51,7 +56,9 @@ def load_tracker(
         from .sint import SintTracker
 
         features = name.removeprefix("sint-")
-        return SintTracker.load(features=features, weights=weights, device=device, precision=precision)
+        return SintTracker.load(features, weights, device, precision, base_weights=base_weights)
+    if base_weights is not None:
+        raise InputError(f"The tracker '{name}' has no base weights; leave them out.")
     if name in ("csrt", "kcf", "mil"):
         from .peers import opencv
 

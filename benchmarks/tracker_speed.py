@@ -1,0 +1,130 @@
+"""How much one feature map a frame saves against one forward pass a candidate.
+
+Three programs score the same candidates of the same frames, in turn, on one machine:
+
+- naive: every candidate is cut out of the frame, resized to the network's input and run through the network;
+- rings: SINT's candidates, pooled from one feature map by RoI-align (`candidates="rings"`);
+- lattice: every shift by a bin, read off one resampled map (`candidates="lattice"`).
+
+The naive program is timed on some of the candidates (`--naive`), and its time is scaled to their number.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import tyro
+from numpy.typing import NDArray
+
+from tracker import InputError, crop, synthetic_sequence
+from tracker.files import replacing_file
+from tracker.images import to_tensor
+from tracker.scorers import SintScorer
+from tracker.sint import Sint, SintConfig
+from tracker.tracking.rings import ring_boxes
+from tracker.tracking.sint import SintTracker, TrackingSettings
+
+
+def naive_scores(
+    scorer: SintScorer, exemplar: torch.Tensor, frame: NDArray[np.uint8], boxes: NDArray[np.float64], batch: int
+) -> torch.Tensor:
+    """One crop and one place in a batch for every candidate."""
+    crops = np.stack([crop(frame, box, scorer.input_size) for box in boxes])
+    parts = [to_tensor(crops[low : low + batch], scorer.device) for low in range(0, len(crops), batch)]
+    return torch.cat([scorer.embed(part) @ exemplar[0] for part in parts])
+
+
+def main(
+    features: Literal["slim", "vgg16"] = "slim",
+    weights: str | None = None,
+    frames: int = 8,
+    rounds: int = 5,
+    naive: int = 128,
+    batch: int = 32,
+    threads: int | None = None,
+    json_file: Path | None = None,
+) -> None:
+    """Time the three programs.
+
+    Args:
+        features: The network.
+        weights: Its weights, see `tracker.load_backbone`.
+        frames: Frames a round.
+        rounds: Rounds; the median counts.
+        naive: Crops that the naive program is timed on, a frame.
+        batch: Crops in one forward pass of the naive program.
+        threads: Threads of PyTorch; as many as it takes itself by default.
+        json_file: Write the figures here.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    video = synthetic_sequence(0, frames + 1, 480, 360)
+    images = [video.frames[t] for t in range(len(video))]
+    config = SintConfig(features, fc_size=None if features == "vgg16" else 512)
+    sint = Sint.load(config, weights)
+    sint.eval().requires_grad_(False)
+    scorer = SintScorer(sint.backbone)
+    exemplar = scorer.embed(to_tensor(video.exemplar(scorer.input_size), scorer.device))
+    trackers = {kind: SintTracker(sint, TrackingSettings(candidates=kind)) for kind in ("rings", "lattice")}
+    first = video.boxes[0]
+    rings = ring_boxes(first[:2] + first[2:] / 2, first[2:], (480, 360))
+    some = rings[np.linspace(0, len(rings) - 1, min(naive, len(rings))).astype(int)]
+
+    def track(kind: Literal["rings", "lattice"]) -> Callable[[], None]:
+        def follow() -> None:
+            for image in images[1:]:
+                trackers[kind].update(image)
+
+        return follow
+
+    def cut() -> None:
+        for image in images[1:]:
+            naive_scores(scorer, exemplar, image, some, batch)
+
+    programs = {"naive": cut, "rings": track("rings"), "lattice": track("lattice")}
+    times: dict[str, list[float]] = {name: [] for name in programs}
+    for round_ in range(rounds + 1):
+        for name, program in programs.items():
+            if name != "naive":
+                trackers[name].init(images[0], first)  # type: ignore[index]
+            start = time.perf_counter()
+            program()
+            if round_:
+                times[name].append((time.perf_counter() - start) / frames)
+    frame_s = {name: statistics.median(found) for name, found in times.items()}
+    crop_s = frame_s["naive"] / len(some)
+    result = {
+        "features": features,
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+        "torch": torch.__version__,
+        "naive_ms_a_candidate": 1e3 * crop_s,
+        **{
+            kind: {
+                "candidates": count,
+                "ms_a_frame": 1e3 * frame_s[kind],
+                "naive_ms_a_frame": 1e3 * crop_s * count,
+                "ratio": crop_s * count / frame_s[kind],
+            }
+            for kind, count in ((kind, follower.looked_at) for kind, follower in trackers.items())
+        },
+    }
+    print(json.dumps(result, indent=2))
+    if json_file is not None:
+        with replacing_file(json_file) as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    try:
+        tyro.cli(main)
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -1,0 +1,162 @@
+"""SINT as a tracker: it follows, it is what it says, and it survives odd input."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tracker.boxes import iou
+from tracker.errors import InputError
+from tracker.sint import Sint, SintConfig
+from tracker.synthetic import synthetic_sequence
+from tracker.tracking.check import check_tracker
+from tracker.tracking.protocol import Tracker
+from tracker.tracking.sint import SintTracker, TrackingSettings
+
+
+@pytest.fixture(scope="module")
+def video():
+    return synthetic_sequence(0, 24, 240, 180)
+
+
+def follow(tracker, video):
+    tracker.init(video.frames[0], video.boxes[0])
+    return np.array([tracker.update(video.frames[t]) for t in range(1, len(video))])
+
+
+def small(**settings):
+    sint = Sint.load(SintConfig("slim", side=160)).eval()
+    return SintTracker(sint, TrackingSettings(**settings))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"motion": "flow"},
+        {"regression": "ridge"},
+        {"candidates": "rings", "scales": (0.8, 1.0, 1.25)},
+    ],
+    ids=["lattice", "flow", "regression", "rings"],
+)
+def test_it_follows_the_target(video, settings):
+    boxes = follow(small(**settings), video)
+    stays = iou(video.boxes[1:], video.boxes[0])
+    found = iou(video.boxes[1:], boxes)
+    assert found.mean() > 0.5
+    assert found.mean() > stays.mean() + 0.1
+    assert found.min() > 0.1
+
+
+def test_the_paper_configuration_runs(video):
+    """Whole frames warped to a square, no pooling after the second, fc6: on the slim net, which has few."""
+    config = SintConfig("slim", "frame", 256)
+    tracker = SintTracker(Sint.load(config).eval(), TrackingSettings.paper())
+    beginning = video.subset(range(4))
+    boxes = follow(tracker, beginning)
+    assert iou(beginning.boxes[1:], boxes).min() > 0.3
+
+
+def test_the_default_tracker_passes_the_check():
+    tracker = SintTracker.load()
+    assert isinstance(tracker, Tracker)
+    assert tracker.name == "sint-slim"
+    assert check_tracker(tracker) == []
+
+
+def test_it_starts_anew_at_every_init(video):
+    tracker = small(motion="flow", regression="ridge")
+    first = follow(tracker, video.limit(5))
+    follow(tracker, synthetic_sequence(1, 4, 240, 180))
+    assert (follow(tracker, video.limit(5)) == first).all()
+
+
+def test_the_score_falls_when_the_target_is_gone(video):
+    tracker = small()
+    tracker.init(video.frames[0], video.boxes[0])
+    tracker.update(video.frames[1])
+    seen = tracker.score
+    gone = np.full_like(video.frames[0], 90)
+    box = tracker.update(gone)
+    assert np.isfinite(box).all()
+    assert tracker.score < seen - 0.2
+
+
+def test_every_kind_of_image_is_taken(video):
+    expected = follow(small(), video.limit(3))
+    images = [Image.fromarray(video.frames[t]) for t in (0, 12, 23)]
+    tracker = small()
+    tracker.init(images[0], video.boxes[0])
+    assert np.array_equal([tracker.update(image) for image in images[1:]], expected)
+    alpha = [np.dstack([np.asarray(image), np.zeros(image.size[::-1], np.uint8)]) for image in images]
+    tracker.init(alpha[0], video.boxes[0])
+    assert np.array_equal([tracker.update(image) for image in alpha[1:]], expected)
+    grey = [np.asarray(image.convert("L")) for image in images]
+    deep = [image.astype(np.uint16) * 257 for image in grey]
+    found = []
+    for kind in (grey, deep):
+        tracker.init(kind[0], video.boxes[0])
+        found.append([tracker.update(image) for image in kind[1:]])
+    assert np.array_equal(*found)
+    assert iou(found[0][0], expected[0]) > 0.3
+
+
+@pytest.mark.parametrize("candidates", ["lattice", "rings"])
+@pytest.mark.parametrize(
+    "box",
+    [(50, 40, 1, 1), (0, 0, 96, 64), (-10, -10, 300, 200), (90, 60, 20, 20), (-8, 20, 9, 9), (10, 10, 80, 1)],
+    ids=["one pixel", "frame", "beyond", "corner", "nearly out", "sliver"],
+)
+def test_odd_boxes_give_finite_boxes(make_video, candidates, box):
+    video = make_video(4, 96, 64)
+    tracker = small(candidates=candidates, motion="flow")
+    tracker.init(video.frames[0], box)
+    for t in range(1, 4):
+        found = tracker.update(video.frames[t])
+        assert np.isfinite(found).all()
+        assert (found[2:] > 0).all()
+
+
+def test_without_candidates_the_last_box_is_repeated(make_video):
+    video = make_video(3, 96, 64)
+    tracker = small(candidates="rings")
+    tracker.init(video.frames[0], (-10, -10, 300, 200))
+    assert tracker.update(video.frames[1]).tolist() == [-10, -10, 300, 200]
+    assert tracker.looked_at == 0
+
+
+def test_the_centre_stays_in_the_frame_when_the_target_leaves(make_video):
+    rng = np.random.default_rng(0)
+    background = rng.integers(0, 90, (64, 96, 3), dtype=np.uint8)
+    target = rng.integers(130, 255, (16, 16, 3), dtype=np.uint8)
+    tracker = small()
+    for t in range(30):
+        image = background.copy()
+        x = 60 + 2 * t
+        if x < 96:
+            image[24:40, x : x + 16] = target[:, : 96 - x]
+        if t == 0:
+            tracker.init(image, (x, 24, 16, 16))
+        else:
+            box = tracker.update(image)
+            assert 0 <= box[0] + box[2] / 2 <= 96
+            assert 0 <= box[1] + box[3] / 2 <= 64
+
+
+def test_misuse_is_one_sentence(video):
+    tracker = small()
+    with pytest.raises(InputError, match="call init"):
+        tracker.update(video.frames[0])
+    with pytest.raises(InputError, match="outside"):
+        tracker.init(video.frames[0], (1000, 0, 5, 5))
+    tracker.init(video.frames[0], video.boxes[0])
+    with pytest.raises(InputError, match="may not change"):
+        tracker.update(video.frames[1][:-1])
+    for bad in (
+        {"candidates": "grid"},
+        {"motion": "kalman"},
+        {"regression": "lasso"},
+        {"scales": ()},
+        {"inertia": 1.0},
+    ):
+        with pytest.raises(InputError):
+            TrackingSettings(**bad)

@@ -1,0 +1,33 @@
+"""The networks whose features stand for a target: the slim net, VGG-16, AlexNet, torchvision's.
+
+All share one interface, `Backbone`: named convolutions are read as feature maps, regions of them are pooled, and
+fully connected layers stand on the pooled grid.
+"""
+
+from .base import Backbone, Cells, fingerprint
+from .extracted import Extracted
+from .features import FeatureExtractor
+from .hardware import Precision, autocast, resolve_device, resolve_precision
+from .loading import load_backbone, load_weights
+from .nets import AlexNet, Chain, Slim, Vgg16
+from .pooling import GRID, roi_pool
+
+__all__ = [
+    "GRID",
+    "AlexNet",
+    "Backbone",
+    "Cells",
+    "Chain",
+    "Extracted",
+    "FeatureExtractor",
+    "Precision",
+    "Slim",
+    "Vgg16",
+    "autocast",
+    "fingerprint",
+    "load_backbone",
+    "load_weights",
+    "resolve_device",
+    "resolve_precision",
+    "roi_pool",
+]

@@ -1,0 +1,46 @@
+"""The SINT networks that the package ships: the slim net, and an fc6 for VGG-16's ImageNet convolutions."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import torch
+
+from .backbones import load_backbone, load_weights
+from .backbones.base import fingerprint
+from .sint import Sint, SintConfig
+
+__all__ = ["shipped_sint"]
+
+
+def shipped_sint(
+    features: str = "slim", weights: str | Path | None = None, device: str | torch.device = "cpu"
+) -> Sint:
+    """SINT over a backbone, with all that the package knows for its weights, ready for inference.
+
+    The slim net is whole. VGG-16's weights often come as convolutions alone: where they are those that the shipped
+    fc6 was trained on, it is added. Other networks have the third part of the descriptor if their weights hold
+    an fc6, and the two convolutions if not.
+
+    Args:
+        features: The backbone's name.
+        weights: Its weights, see `load_backbone`.
+        device: Where it runs.
+
+    Raises:
+        InputError: See `load_backbone`.
+    """
+    backbone = load_backbone(features, weights, device)
+    folder = resources.files("tracker") / "weights"
+    card = folder / f"sint_{features}.json"
+    if backbone.fully_connected:
+        sint = Sint(SintConfig(features), backbone)
+    elif card.is_file() and (content := json.loads(card.read_text()))["base"]["weights"] == fingerprint(backbone):
+        sint = Sint(SintConfig.from_record(content["config"]), backbone)
+        with resources.as_file(folder / f"sint_{features}.safetensors") as file:
+            backbone.load_state_dict({**backbone.state_dict(), **load_weights(file)})
+    else:
+        sint = Sint(SintConfig(features, fc_size=None), backbone)
+    return sint.eval().requires_grad_(False)

@@ -1,0 +1,55 @@
+"""SINT's own candidates: rings around the last box (its radius sampling, as the released code does it)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["RADIUS", "RING_SCALES", "STEP", "ring_boxes"]
+
+RADIUS = 30 / 512
+"""Of the widest ring, in widths of the frame: SINT+'s."""
+STEP = 3 / 512
+"""From ring to ring, in widths of the frame."""
+RING_SCALES = (2**-0.5, 1.0, 2**0.5)
+
+
+def ring_boxes(
+    centre: ArrayLike,
+    size: ArrayLike,
+    frame: tuple[int, int],
+    scales: tuple[float, ...] = RING_SCALES,
+    radius: float = RADIUS,
+    step: float = STEP,
+    angles: int = 10,
+) -> NDArray[np.float64]:
+    """Boxes on rings around a point, in every size, as far as they lie inside the frame.
+
+    The released code moves the upper left corner, so that its larger and smaller boxes are off centre; here the
+    centres are on the rings, whatever the size.
+
+    Args:
+        centre: `(x, y)`.
+        size: `(w, h)` of the box of scale 1: SINT takes the first frame's, always.
+        frame: Width and height of the frame.
+        scales: Sizes relative to `size`.
+        radius: Of the widest ring, in widths of the frame.
+        step: From ring to ring, in widths of the frame.
+        angles: Boxes of a size on a ring.
+
+    Returns:
+        `float64[N, 4]`; empty where none lies inside the frame.
+
+    >>> ring_boxes((50, 50), (10, 20), (100, 100), scales=(1.0,), radius=0.06, step=0.03, angles=4).shape
+    (9, 4)
+    """
+    width, height = frame
+    radii = width * step * np.arange(1, int(radius / step + 1e-9) + 1)
+    angle = 2 * np.pi * np.arange(angles) / angles
+    shifts = np.stack([np.outer(radii, np.cos(angle)).ravel(), np.outer(radii, np.sin(angle)).ravel()], axis=1)
+    centres = np.asarray(centre, dtype=np.float64) + np.concatenate([[[0.0, 0.0]], shifts])
+    sizes = np.asarray(scales)[:, None] * np.asarray(size, dtype=np.float64)
+    low = centres[None] - sizes[:, None] / 2
+    boxes = np.concatenate([low, np.broadcast_to(sizes[:, None], low.shape)], axis=-1).reshape(-1, 4)
+    inside = (boxes[:, :2] >= 0).all(1) & (boxes[:, :2] + boxes[:, 2:] <= [width, height]).all(1)
+    return boxes[inside]

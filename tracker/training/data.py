@@ -1,0 +1,57 @@
+"""Which videos are trained on and which are held out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import InputError
+from ..readers import list_sequences, open_sequence
+from ..sequences import Sequence
+
+__all__ = ["held_out_names", "open_folder", "otb_names"]
+
+HELD_OUT = ("fernando", "hand2", "sunshade")
+"""The validation videos of the networks that the package ships, so that figures stay comparable."""
+
+
+def held_out_names(names: Iterable[str], validation: Iterable[str] = ()) -> list[str]:
+    """The videos that nothing is trained on.
+
+    Args:
+        names: All videos.
+        validation: Those to hold out; none takes `HELD_OUT` where all of them are there, else the last fifth
+            of the videos in alphabetical order.
+
+    Raises:
+        InputError: If one is not there, or nothing is left to train on.
+
+    >>> held_out_names(["c", "a", "b"])
+    ['c']
+    >>> held_out_names(["sunshade", "a", "hand2", "fernando"])
+    ['fernando', 'hand2', 'sunshade']
+    """
+    known, chosen = sorted(names), sorted(set(validation))
+    if missing := sorted(set(chosen) - set(known)):
+        raise InputError(f"The validation video '{missing[0]}' is not among the {len(known)} videos.")
+    if not chosen:
+        chosen = list(HELD_OUT) if set(HELD_OUT) < set(known) else known[-max(1, len(known) // 5) :]
+    if not set(known) - set(chosen):
+        raise InputError(f"Of {len(known)} videos none is left to train on; give more, or hold out fewer.")
+    return chosen
+
+
+def open_folder(data: str | Path, validation: Iterable[str] = ()) -> tuple[list[Sequence], list[Sequence]]:
+    """Open a folder of annotated videos: those to train on, and those held out (`held_out_names`)."""
+    paths = {path.name: path for path in list_sequences(Path(data))}
+    held_out = held_out_names(paths, validation)
+    train = [open_sequence(path) for name, path in paths.items() if name not in held_out]
+    return train, [open_sequence(paths[name]) for name in held_out]
+
+
+def otb_names(names: Iterable[str]) -> list[str]:
+    """Those names that are OTB's too, whatever their case: who trains on them cannot be judged on OTB."""
+    from ..judging.lists import LISTS
+
+    known = {name.partition("-")[0].casefold() for name in LISTS["tb100"]}
+    return [name for name in names if name.partition("-")[0].casefold() in known]

@@ -1,0 +1,131 @@
+"""Hard positives: images of a target that a matcher scores low, with where they come from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..images import Image, check_image, read_image, resize
+
+__all__ = ["HardPositive", "digest", "paste", "read_hard_positives", "take_hard_positives"]
+
+METADATA = "metadata.jsonl"
+
+
+@dataclass(frozen=True)
+class HardPositive:
+    """One image of a target, and the frame whose target it is.
+
+    Attributes:
+        image: The target's crop, `uint8[h, w, 3]`, or the file that holds it.
+        video: Name of its video.
+        frame: Index of its frame, 0-based.
+        box: `(x, y, w, h)` of the target in that frame, 0-based pixels.
+    """
+
+    image: Image | Path
+    video: str
+    frame: int
+    box: tuple[float, float, float, float]
+
+    def load(self) -> Image:
+        """The image."""
+        return read_image(self.image) if isinstance(self.image, Path) else self.image
+
+
+def read_hard_positives(folder: str | Path) -> list[HardPositive]:
+    """Read the folder that the demo and the generation of hard positives write (`imagefolder`).
+
+    Of each line of `metadata.jsonl` the keys `file_name` and `source` (`video`, `frame`, `box`) are read.
+
+    Raises:
+        InputError: If the folder has no such file, a line of it cannot be used, or an image is missing.
+    """
+    table = Path(folder) / METADATA
+    if not table.is_file():
+        raise InputError(f"'{folder}' holds no {METADATA}; give the folder hard_positives of a demo.")
+    found = []
+    for number, line in enumerate(table.read_text().splitlines(), 1):
+        try:
+            record = json.loads(line)
+            file = Path(folder) / record["file_name"]
+        except (json.JSONDecodeError, KeyError, TypeError):
+            raise InputError(
+                f"Line {number} of '{table}' is no record with a file_name; write it again."
+            ) from None
+        if not file.is_file():
+            raise InputError(f"Line {number} of '{table}' names '{file.name}', which does not exist.")
+        found.append(_positive(file, record, f"Line {number} of '{table}'"))
+    if not found:
+        raise InputError(f"'{table}' names no image; give another folder.")
+    return found
+
+
+def take_hard_positives(positives: Iterable[tuple[Image, Mapping[str, Any]]]) -> list[HardPositive]:
+    """Take images and their provenance, records with the keys of `metadata.jsonl`.
+
+    Raises:
+        InputError: If an image or a record cannot be used.
+    """
+    return [
+        _positive(check_image(image, f"Hard positive {number}"), record, f"Hard positive {number}")
+        for number, (image, record) in enumerate(positives)
+    ]
+
+
+def _positive(image: Image | Path, record: Mapping[str, Any], what: str) -> HardPositive:
+    try:
+        source = record["source"]
+        x, y, w, h = (float(value) for value in source["box"])
+        video, frame = str(source["video"]), int(source["frame"])
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{what} does not tell its source (video, frame, box); write it again.") from None
+    if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0 or frame < 0:
+        raise InputError(f"{what} has the box {x:g},{y:g},{w:g},{h:g} in frame {frame}, which cannot be.")
+    return HardPositive(image, video, frame, (x, y, w, h))
+
+
+def digest(positives: Iterable[HardPositive]) -> str:
+    """SHA-256 of the images and where they come from, by which a run knows what it learned from."""
+    whole = hashlib.sha256()
+    for positive in positives:
+        whole.update(f"{positive.video} {positive.frame} {positive.box}".encode())
+        if isinstance(positive.image, Path):
+            whole.update(positive.image.read_bytes())
+        else:
+            whole.update(positive.image.tobytes())
+    return f"sha256:{whole.hexdigest()}"
+
+
+def paste(frame: Image, image: Image, box: Iterable[float]) -> NDArray[np.uint8]:
+    """Put a target's crop back where it was cut out, so that its surroundings stay real.
+
+    Args:
+        frame: `uint8[H, W, 3]`.
+        image: The crop, `uint8[h, w, 3]`, resized to the box.
+        box: `(x, y, w, h)`; its edges are rounded as `tracker.images.crop` rounds them, and what lies beyond
+            the frame is lost.
+
+    Returns:
+        A new frame.
+    """
+    x, y, w, h = box
+    left, top = math.floor(x + 0.5), math.floor(y + 0.5)
+    right, bottom = max(left + 1, math.floor(x + w + 0.5)), max(top + 1, math.floor(y + h + 0.5))
+    fitted = (
+        image if image.shape[:2] == (bottom - top, right - left) else resize(image, right - left, bottom - top)
+    )
+    found = frame.copy()
+    rows, columns = slice(max(top, 0), max(bottom, 0)), slice(max(left, 0), max(right, 0))
+    part = found[rows, columns]
+    part[:] = fitted[rows.start - top :, columns.start - left :][: part.shape[0], : part.shape[1]]
+    return found

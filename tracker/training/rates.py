@@ -1,0 +1,102 @@
+"""Which layers move, and how fast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..backbones import Backbone
+from ..errors import InputError
+from .settings import SintTraining
+
+__all__ = ["frozen_convolution", "make_optimizer", "multipliers", "sint_multiplier"]
+
+BIAS_RATE = 2.0
+MOVING_CONVOLUTIONS = 0.01
+
+
+def sint_multiplier(backbone: Backbone, layer: str) -> float:
+    """SINT's multiplier of a layer's learning rate.
+
+    0 before the first of the two compared convolutions, 0.01 from it on, 1 for fc6; 0 for the fully connected
+    layers behind it, which are no part of the descriptor. Biases move twice as fast; weights of convolutions
+    decay 0.01 times as much, and biases do not.
+    """
+    if layer in backbone.fully_connected:
+        return float(layer == backbone.fully_connected[0])
+    if layer not in backbone.convolutions:
+        return 0.0
+    moves = backbone.convolutions.index(layer) >= backbone.convolutions.index(backbone.sint_layers[0])
+    return MOVING_CONVOLUTIONS if moves else 0.0
+
+
+def multipliers(backbone: Backbone, layer_rates: Iterable[tuple[str, float]] = ()) -> dict[str, float]:
+    """The multiplier of every layer that has parameters: the first pattern that fits, else SINT's.
+
+    Raises:
+        InputError: If a pattern fits no layer, or a multiplier is negative.
+    """
+    rates = list(layer_rates)
+    layers = list(dict.fromkeys(backbone.layer_of(name) for name, _ in backbone.named_parameters()))
+    for pattern, value in rates:
+        if not any(fnmatchcase(layer, pattern) for layer in layers):
+            raise InputError(f"No layer of '{backbone.name}' is called '{pattern}'; they are {', '.join(layers)}.")
+        if not value >= 0:
+            raise InputError(f"The rate of '{pattern}' is {value:g}; it must be at least 0.")
+    return {
+        layer: next(
+            (value for pattern, value in rates if fnmatchcase(layer, pattern)), sint_multiplier(backbone, layer)
+        )
+        for layer in layers
+    }
+
+
+def frozen_convolution(backbone: Backbone, rates: dict[str, float]) -> str | None:
+    """The last convolution up to which none moves, by its multiplier; `None` where the first one moves."""
+    moving = {layer for layer, rate in rates.items() if rate > 0}
+    if moving - {*backbone.convolutions, *backbone.fully_connected}:
+        return None
+    found = None
+    for name in backbone.convolutions:
+        if name in moving:
+            break
+        found = name
+    return found
+
+
+def make_optimizer(
+    backbone: Backbone, rates: dict[str, float], settings: SintTraining
+) -> tuple[torch.optim.Optimizer, list[float]]:
+    """An optimizer of the layers that move; all others stop taking gradients.
+
+    Returns:
+        The optimizer, and the factor of each of its groups to the learning rate.
+
+    Raises:
+        InputError: If no layer moves.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in backbone.named_parameters():
+        layer = backbone.layer_of(name)
+        rate = rates[layer]
+        parameter.requires_grad_(rate > 0)
+        if rate > 0:
+            fully_connected, bias = layer in backbone.fully_connected, name.endswith("bias")
+            decay = 0.0 if bias else 1.0 if fully_connected else MOVING_CONVOLUTIONS
+            groups.setdefault((rate * (BIAS_RATE if bias else 1.0), decay), []).append(parameter)
+    if not groups:
+        raise InputError("No layer moves; give a layer a rate above 0.")
+    options: list[dict[str, Any]] = [
+        {"params": parameters, "lr": settings.learning_rate * rate, "weight_decay": settings.weight_decay * decay}
+        for (rate, decay), parameters in groups.items()
+    ]
+    optimizer: torch.optim.Optimizer
+    if settings.optimizer == "sgd":
+        optimizer = torch.optim.SGD(options, lr=settings.learning_rate, momentum=settings.momentum)
+    else:
+        optimizer = torch.optim.AdamW(options, lr=settings.learning_rate)
+    return optimizer, [rate for rate, _ in groups]

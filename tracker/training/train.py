@@ -1,0 +1,318 @@
+"""SINT's training: from sequences to a network and its card."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from ..backbones import Precision, autocast, resolve_precision
+from ..errors import InputError
+from ..images import to_tensor
+from ..losses import contrastive_loss
+from ..matching import Describe, MatchingFigures, matching_figures
+from ..scorers import join_parts, sint_descriptor
+from ..sequences import Sequence
+from ..sint import Sint, SintConfig, save_sint, to_rois, view_of
+from .checkpoints import read_checkpoint, write_checkpoint
+from .frames import FrozenMaps, Views, shown
+from .hard_positives import HardPositive, digest
+from .rates import frozen_convolution, make_optimizer, multipliers
+from .sampling import ImagePair, PairSampler
+from .settings import SintTraining
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+__all__ = ["TrainingRun", "describe_views", "train_sint"]
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """How a training is run; nothing of it changes what is drawn.
+
+    Attributes:
+        precision: Arithmetic of the forward pass; see `resolve_precision`.
+        checkpoint_seconds: A checkpoint is written when the last one is this old.
+        cache_bytes: For views of frames in memory.
+        map_bytes: For feature maps in memory, where the first convolutions are fixed and nothing is augmented.
+        tensorboard: Folder for TensorBoard's event files.
+        progress: Whether to show a progress bar.
+    """
+
+    precision: Precision = "auto"
+    checkpoint_seconds: float = 60.0
+    cache_bytes: int = 2**30
+    map_bytes: int = 4 * 2**30
+    tensorboard: Path | None = None
+    progress: bool = True
+
+
+def describe_views(sint: Sint, precision: Precision = "auto") -> Describe:
+    """The network's description of boxes, each frame shown around the first of them as in training."""
+    device = sint.backbone.mean.device
+    dtype = resolve_precision(precision, device)
+
+    def describe(sequence: Sequence, t: int, boxes: NDArray[np.float64]) -> Tensor:
+        view = view_of(sint.config, sequence.frames[t], boxes[0])
+        image = to_tensor(view.image, device).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode(), autocast(device, dtype):
+            return sint(image, to_rois([view.corners(boxes)], device))
+
+    return describe
+
+
+def train_sint(
+    train: Iterable[Sequence],
+    held_out: Iterable[Sequence],
+    out: str | Path,
+    config: SintConfig | None = None,
+    settings: SintTraining | None = None,
+    weights: str | Path | None = None,
+    hard_positives: Iterable[HardPositive] = (),
+    device: str | torch.device = "cpu",
+    run: TrainingRun | None = None,
+) -> dict[str, Any]:
+    """Train SINT; a run that was cut off goes on, and ends with the same bytes as one that was not.
+
+    Args:
+        train: The videos to learn from.
+        held_out: The videos that decide which step is kept, by `pair_auc`, then by the loss.
+        out: Receives the weights and their card (`tracker.sint.save_sint`), and the folder `work/` that a
+            cut-off run resumes from.
+        config: The network; `SintConfig.fast()` by default.
+        settings: See `SintTraining`.
+        weights: Of the backbone, see `load_backbone`.
+        hard_positives: See `PairSampler`.
+        device: Where it runs.
+        run: See `TrainingRun`.
+
+    Returns:
+        The card: what it was trained on, and the figures on the held-out videos before and after.
+
+    Raises:
+        InputError: If there is nothing to train or to validate on, a setting cannot be used, or `out` holds a
+            run with other settings, data, weights or precision.
+    """
+    config, settings, run = config or SintConfig.fast(), settings or SintTraining(), run or TrainingRun()
+    train, held_out, positives = list(train), list(held_out), list(hard_positives)
+    if not held_out:
+        raise InputError("There is no validation video; hold out at least one that nothing is trained on.")
+    if both := {sequence.name for sequence in train} & {sequence.name for sequence in held_out}:
+        raise InputError(f"The video '{sorted(both)[0]}' is trained on and held out; it can be one of them.")
+    reach = 0.5 - 0.5 / config.context
+    if settings.shift > reach:
+        raise InputError(
+            f"A shift of {settings.shift:g} can lose the target; with this search region give at most {reach:.2f}."
+        )
+    writer = _summary_writer(run.tensorboard)
+    sampler = PairSampler(train, settings, positives)
+    if positives and not sampler.hard_positives:
+        raise InputError(f"None of the {len(positives)} hard positives is of a training video; give others.")
+    sint = Sint.load(config, weights, device, settings.seed)
+    trainer = _Trainer(sint, sampler, held_out, settings, run)
+
+    out = Path(out)
+    work = out / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    record: dict[str, Any] = {
+        "config": config.record(),
+        "settings": settings.record(),
+        "weights": sint.base,
+        "frames": {sequence.name: len(sequence.present) for sequence in train},
+        "held_out": {sequence.name: len(sequence.present) for sequence in held_out},
+        "hard_positives": digest(sampler.hard_positives) if positives else None,
+        "arithmetic": f"{trainer.dtype} on {trainer.device.type}",
+    }
+    _same_run(work / "run.json", record)
+    with ExitStack() as stack:
+        if writer is not None:
+            stack.callback(writer.close)
+        trainer.train(work / "checkpoint.safetensors", writer)
+    card = {
+        "network": f"SINT on {config.features}; RGB in [0, 1], {config.side} x {config.side}",
+        "parameters": sum(parameter.numel() for parameter in sint.backbone.parameters()),
+        "layer_rates": trainer.rates,
+        "trained_on": sorted(record["frames"]),
+        "frames": sum(record["frames"].values()),
+        "validated_on": sorted(record["held_out"]),
+        "hard_positives": {
+            "used": len(sampler.hard_positives),
+            "of_other_videos": sampler.unused,
+            "share": settings.hard_share,
+            "digest": record["hard_positives"],
+        }
+        if positives
+        else None,
+        "settings": settings.record(),
+        "arithmetic": record["arithmetic"],
+        "best_step": trainer.state["best_step"],
+        "validation": {
+            "before": trainer.state["curve"][0],
+            "after": trainer.best_figures,
+            "curve": trainer.state["curve"],
+        },
+    }
+    save_sint(out, sint, trainer.parameters, card)
+    return card
+
+
+class _Trainer:
+    """The loop; what it has done so far is its parameters, its moments and `state`."""
+
+    def __init__(
+        self, sint: Sint, sampler: PairSampler, held_out: list[Sequence], settings: SintTraining, run: TrainingRun
+    ) -> None:
+        self.sint, self.sampler, self.held_out, self.settings, self.run = sint, sampler, held_out, settings, run
+        backbone = sint.backbone
+        self.device = backbone.mean.device
+        self.dtype = resolve_precision(run.precision, self.device)
+        self.rates = multipliers(backbone, settings.layer_rates)
+        self.optimizer, self._factors = make_optimizer(backbone, self.rates, settings)
+        self.parameters = {name: value for name, value in backbone.named_parameters() if value.requires_grad}
+        self.best = {name: value.detach().clone() for name, value in self.parameters.items()}
+        self.state: dict[str, Any] = {"step": 0, "loss": 0.0, "curve": [], "best_step": 0}
+        self.views = Views(
+            sint.config, sampler.sequences, sampler.hard_positives, run.cache_bytes, settings.shift > 0
+        )
+        frozen = frozen_convolution(backbone, self.rates)
+        self.maps: FrozenMaps | None = None
+        if frozen is not None and not settings.augments and FrozenMaps.possible(backbone, frozen):
+            self.maps = FrozenMaps(backbone, frozen, self.views, self.dtype, run.map_bytes)
+
+    @property
+    def best_figures(self) -> dict[str, Any]:
+        return next(row for row in self.state["curve"] if row["step"] == self.state["best_step"])
+
+    def train(self, checkpoint: Path, writer: SummaryWriter | None) -> None:
+        """Go on to the last step, and put the best parameters in place."""
+        settings, state = self.settings, self.state
+        if checkpoint.exists():
+            self.best, found = read_checkpoint(checkpoint, self.parameters, self.optimizer)
+            state.update(found)
+        else:
+            self._validate(0, writer)
+        bar = tqdm(
+            range(state["step"], settings.steps),
+            desc="sint", unit="step", initial=state["step"], total=settings.steps, disable=not self.run.progress,
+        )  # fmt: skip
+        last = time.monotonic()
+        for step in bar:
+            loss = self._step(step)
+            if not math.isfinite(loss):
+                raise InputError(f"The loss is {loss} at step {step + 1}; give a lower learning rate.")
+            state["loss"] += loss
+            state["step"] = step + 1
+            if writer is not None:
+                writer.add_scalar("training/loss", loss, step + 1)
+                writer.add_scalar("training/learning_rate", settings.learning_rate * self._decay(step), step + 1)
+            if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
+                figures = self._validate(step + 1, writer)
+                bar.set_postfix(
+                    loss=f"{self.state['curve'][-1]['training_loss']:.4f}", auc=f"{figures.pair_auc:.4f}"
+                )
+            if time.monotonic() - last >= self.run.checkpoint_seconds or step + 1 == settings.steps:
+                write_checkpoint(checkpoint, self.parameters, self.optimizer, self.best, state)
+                last = time.monotonic()
+        with torch.no_grad():
+            for name, value in self.best.items():
+                self.parameters[name].copy_(value)
+
+    def _decay(self, step: int) -> float:
+        """The schedule's factor of a step, by its number."""
+        if self.settings.schedule == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * step / self.settings.steps))
+
+    def _step(self, step: int) -> float:
+        pairs = self.sampler.draw(step)
+        for group, factor in zip(self.optimizer.param_groups, self._factors, strict=True):
+            group["lr"] = self.settings.learning_rate * factor * self._decay(step)
+        with autocast(self.device, self.dtype):
+            parts = self._describe(pairs)
+        same = torch.from_numpy(
+            np.concatenate([np.concatenate([pair.second.same, pair.first.same]) for pair in pairs])
+        ).to(self.device)
+        loss = self._loss(parts[0], same)
+        for part in parts[1:]:
+            loss = loss + self.settings.auxiliary_weight * self._loss(part, same)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+    def _describe(self, pairs: list[ImagePair]) -> list[Tensor]:
+        """Unit vectors of all boxes: SINT's, then those of the fully connected layers alone where they count."""
+        backbone = self.sint.backbone
+        if self.maps is None:
+            images, corners = shown(self.views, pairs, self.device)
+            maps = backbone.maps(images, backbone.sint_layers)
+        else:
+            frames = [frame for pair in pairs for frame in (pair.first, pair.second)]
+            maps, corners = self.maps(frames), [self.views(frame).corners(frame.boxes) for frame in frames]
+        rois = to_rois(corners, self.device)
+        pooled = [backbone.pool(name, maps[name], rois) for name in backbone.sint_layers]
+        found = [sint_descriptor(backbone, pooled)]
+        if self.settings.auxiliary_weight:
+            stacked = backbone.stacked(pooled[-1], backbone.fully_connected)
+            found += [join_parts([part]) for part in stacked.values()]
+        return found
+
+    def _loss(self, vectors: Tensor, same: Tensor) -> Tensor:
+        """(Target of the first frame) x (boxes of the second), and the other way round, for every pair."""
+        grid = vectors.unflatten(0, (-1, 2, self.settings.boxes_per_frame))
+        targets = grid[:, :, :1].expand_as(grid)
+        return contrastive_loss(targets.flatten(0, 2), grid.flip(1).flatten(0, 2), same, form=self.settings.loss)
+
+    def _validate(self, step: int, writer: SummaryWriter | None) -> MatchingFigures:
+        settings = self.settings
+        figures = matching_figures(
+            describe_views(self.sint, self.run.precision), self.held_out, settings.validation_frames,
+            form=settings.loss,
+        )  # fmt: skip
+        steps = step - (self.state["curve"][-1]["step"] if self.state["curve"] else 0)
+        mean = round(self.state["loss"] / steps, 6) if steps else None
+        self.state["curve"].append({"step": step, "training_loss": mean, **asdict(figures)})
+        self.state["loss"] = 0.0
+        before = self.best_figures
+        if (figures.pair_auc, -figures.loss) > (before["pair_auc"], -before["loss"]):
+            self.best = {name: value.detach().clone() for name, value in self.parameters.items()}
+            self.state["best_step"] = step
+        if writer is not None:
+            for name, value in asdict(figures).items():
+                writer.add_scalar(f"validation/{name}", value, step)
+        return figures
+
+
+def _summary_writer(folder: Path | None) -> SummaryWriter | None:
+    if folder is None:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise InputError(
+            "TensorBoard is not installed; install occlusion-search[tensorboard], or leave --tensorboard out."
+        ) from None
+    make: Callable[[str], SummaryWriter] = SummaryWriter
+    return make(str(folder))
+
+
+def _same_run(path: Path, record: dict[str, Any]) -> None:
+    text = json.dumps(record, indent=1)
+    if path.exists() and path.read_text() != text:
+        raise InputError(
+            f"'{path.parent.parent}' holds a run with other settings, data, weights or precision; give another"
+            " --out or delete it."
+        )
+    path.write_text(text)
