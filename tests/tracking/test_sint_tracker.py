@@ -1,11 +1,14 @@
 """SINT as a tracker: it follows, it is what it says, and it survives odd input."""
 
+import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tracker.boxes import iou
 from tracker.errors import InputError
+from tracker.shipped import shipped_sint
 from tracker.sint import Sint, SintConfig
 from tracker.synthetic import synthetic_sequence
 from tracker.tracking.check import check_tracker
@@ -142,6 +145,43 @@ def test_the_centre_stays_in_the_frame_when_the_target_leaves(make_video):
             assert 0 <= box[1] + box[3] / 2 <= 64
 
 
+def test_a_small_target_may_go_as_far_as_sints_rings():
+    rng = np.random.default_rng(0)
+    background = cv2.GaussianBlur(rng.integers(0, 255, (120, 480, 3), dtype=np.uint8), (0, 0), 6.0)
+    target = rng.integers(0, 255, (12, 12, 3), dtype=np.uint8)
+
+    def frame(x):
+        image = background.copy()
+        image[50:62, x : x + 12] = target
+        return image
+
+    overlaps = []
+    for settings in ({}, {"least_reach": 0.0}):
+        tracker = small(**settings)
+        tracker.init(frame(200), (200, 50, 12, 12))
+        overlaps.append(iou(tracker.update(frame(224)), (224, 50, 12, 12)))
+    assert overlaps[0] > 0.6
+    assert overlaps[1] < 0.1
+
+
+def test_the_filter_goes_with_the_network(vgg_file):
+    assert SintTracker.load().settings.motion == "none"
+    tracker = SintTracker.load("vgg16", vgg_file)
+    assert tracker.settings.motion == "flow"
+    assert tracker.sint.backbone.fully_connected == ()
+
+
+@pytest.mark.data
+def test_the_shipped_fc6_goes_with_the_convolutions_it_was_trained_on(data_root):
+    weights = data_root.parent / "weights" / "vgg16_conv_imagenet_fp16.safetensors"
+    if not weights.is_file():
+        pytest.skip("VGG-16's weights are not there")
+    backbone = shipped_sint("vgg16", weights).backbone
+    assert backbone.fully_connected == ("fc6",)
+    pooled = torch.rand(2, 512, 7, 7, generator=torch.Generator().manual_seed(0))
+    assert backbone.stacked(pooled, ["fc6"])["fc6"].shape == (2, 512)
+
+
 def test_misuse_is_one_sentence(video):
     tracker = small()
     with pytest.raises(InputError, match="call init"):
@@ -151,6 +191,8 @@ def test_misuse_is_one_sentence(video):
     tracker.init(video.frames[0], video.boxes[0])
     with pytest.raises(InputError, match="may not change"):
         tracker.update(video.frames[1][:-1])
+    with pytest.raises(InputError, match="base weights"):
+        SintTracker.load("vgg16", base_weights="somewhere.safetensors")
     for bad in (
         {"candidates": "grid"},
         {"motion": "kalman"},

@@ -22,7 +22,7 @@ from ..sint import Sint, View, load_sint, to_rois, view_of
 from .flow import carried_share, moved_pixels
 from .lattice import Lattice, LatticeMatcher
 from .regression import BoxRegression, regression_boxes
-from .rings import RING_SCALES, ring_boxes
+from .rings import RADIUS, RING_SCALES, ring_boxes
 
 __all__ = ["SintTracker", "TrackingSettings"]
 
@@ -40,6 +40,8 @@ class TrackingSettings:
             `lattice`: every shift by a bin (1/14 of the box) up to `reach`, in sizes relative to the last box.
         scales: The candidates' sizes.
         reach: How far the target may go from frame to frame, in square roots of its area (`lattice`).
+        least_reach: How far a small target may go all the same, in widths of the frame (`lattice`): the radius
+            of SINT's rings.
         window: What the farthest candidate loses against the nearest, by a cosine window (`lattice`); in units of
             what tells the target from its surroundings in the first frame.
         rescaling: What a candidate of another size loses, in the same units (`lattice`).
@@ -56,6 +58,7 @@ class TrackingSettings:
     window: float = 0.1
     rescaling: float = 0.03
     inertia: float = 0.6
+    least_reach: float = RADIUS
     motion: Literal["none", "flow"] = "none"
     regression: Literal["none", "ridge"] = "none"
     keep: int = 64
@@ -75,8 +78,16 @@ class TrackingSettings:
                 raise InputError(f"'{value}' is no value of {what}; choose {' or '.join(known)}.")
         if not self.scales or min(self.scales) <= 0:
             raise InputError("The candidates' sizes must be above 0; give at least one.")
-        if not (self.reach > 0 and self.window >= 0 and 0 <= self.inertia < 1 and self.keep >= 1):
-            raise InputError("The search needs reach > 0, window >= 0, 0 <= inertia < 1 and keep >= 1.")
+        if not (
+            self.reach > 0
+            and self.least_reach >= 0
+            and self.window >= 0
+            and 0 <= self.inertia < 1
+            and self.keep >= 1
+        ):
+            raise InputError(
+                "The search needs reach > 0, least_reach >= 0, window >= 0, 0 <= inertia < 1 and keep >= 1."
+            )
 
     @classmethod
     def paper(cls) -> TrackingSettings:
@@ -141,7 +152,8 @@ class SintTracker:
             weights: The network's weights (`load_backbone`); with `base_weights`, what `train-tracker` wrote.
             device: `auto`, `cpu`, `cuda`, `cuda:N`.
             precision: Arithmetic of the network.
-            settings: How the target is looked for.
+            settings: How the target is looked for; by default the lattice, and with networks other than the slim
+                one, whose time it hardly adds to, SINT+'s flow filter.
             base_weights: The weights that `train-tracker` started from (`load_sint`).
 
         Raises:
@@ -154,7 +166,8 @@ class SintTracker:
             raise InputError("There are base weights but none that were trained from them; give those as weights.")
         else:
             sint = load_sint(weights, base_weights, where)
-        return cls(sint, settings, f"sint-{features}", precision)
+        default = TrackingSettings(motion="none" if features == "slim" else "flow")
+        return cls(sint, settings or default, f"sint-{features}", precision)
 
     @torch.inference_mode()
     def init(self, image: NDArray[np.uint8], box: ArrayLike) -> None:
@@ -167,7 +180,7 @@ class SintTracker:
         height, width = image.shape[:2]
         first = check_box(box, width, height, "The box of the first frame").copy()
         self._image, self._box, self._first, self.score = image, first, first, 1.0
-        view = view_of(self.sint.config, image, first)
+        view = view_of(self.sint.config, image, self._attention(width))
         maps = self._maps(view)
         self._matcher = self._regression = None
         if self.settings.candidates == "lattice":
@@ -198,7 +211,7 @@ class SintTracker:
                 f"The frame is {width} x {height} pixels and the first was {first_width} x {first_height};"
                 " frames may not change their size."
             )
-        view = view_of(self.sint.config, image, self._box)
+        view = view_of(self.sint.config, image, self._attention(image.shape[1]))
         maps = self._maps(view)
         boxes, ranking, scores = (self._on_lattice if self._matcher else self._on_rings)(maps, view)
         given = self._box
@@ -266,11 +279,22 @@ class SintTracker:
         scores = (self._describe(maps, view, boxes) @ self._exemplar).double().cpu().numpy()
         return boxes, scores, scores
 
+    def _attention(self, width: int) -> NDArray[np.float64]:
+        """The square to show the network: around the last box, and large enough for `least_reach`."""
+        longer = self._box[2:].max()
+        needed = (longer + 2 * self.settings.least_reach * width) / self.sint.config.context
+        side = max(longer, needed)
+        return np.concatenate([self._box[:2] + (self._box[2:] - side) / 2, [side, side]])
+
     def _lattice(self, view: View, scales: tuple[float, ...], reach: float) -> Lattice:
         corners = view.corners(self._box[None])[0]
         size = corners[2:] - corners[:2]
         centre = ((corners[0] + corners[2]) / 2, (corners[1] + corners[3]) / 2)
-        return Lattice.reaching(centre, size, scales, reach * float(np.sqrt(size.prod())), self._bins)
+        assert self._image is not None
+        pixels = reach * float(np.sqrt(size.prod()))
+        if reach:
+            pixels = max(pixels, self.settings.least_reach * self._image.shape[1] * view.scale[0])
+        return Lattice.reaching(centre, size, scales, pixels, self._bins)
 
     def _maps(self, view: View) -> dict[str, Tensor]:
         pixels = to_tensor(view.image, self.device).contiguous(memory_format=torch.channels_last)
