@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from torch.nn import functional
 from ..errors import InputError
 from .pooling import GRID, roi_pool
 
-__all__ = ["Backbone", "Cells", "fingerprint"]
+__all__ = ["Backbone", "Cells", "fingerprint", "in_precision"]
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,22 @@ class Backbone(nn.Module):
         if name not in known:
             hint = "" if self.fully_connected else " (its weights file holds the convolutions alone)"
             raise InputError(f"The net '{self.name}' has no layer '{name}'{hint}; choose {', '.join(known)}.")
+
+
+def in_precision(backbone: Backbone, dtype: torch.dtype) -> Backbone:
+    """A copy whose convolutions and fully connected layers lie in `dtype`: `autocast` then casts no weights.
+
+    Args:
+        backbone: The network; for float32 it is returned itself.
+        dtype: What `resolve_precision` gave.
+    """
+    if dtype == torch.float32:
+        return backbone
+    twin = copy.deepcopy(backbone)
+    for layer in twin.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            layer.to(dtype)
+    return twin
 
 
 def fingerprint(backbone: Backbone) -> str:

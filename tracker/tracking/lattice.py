@@ -169,9 +169,9 @@ class LatticeMatcher:
                 2 * cell + 1,
             ),
         )
-        energy = windows.float().square().sum(-1)[:, None]
-        norms = functional.conv2d(energy, energy.new_ones(1, 1, side, side), dilation=2)[:, 0]
-        return diagonal.sum((-1, -2)) / norms.clamp(min=1e-12).sqrt()
+        energy = windows.float().square().sum(-1)
+        own = energy.as_strided(diagonal.shape, (down * across, across, 1, 2 * across, 2))
+        return diagonal.sum((-1, -2)) / own.sum((-1, -2)).clamp(min=1e-12).sqrt()
 
     def _grids(self, windows: Tensor, which: Tensor, lattice: Lattice) -> Tensor:
         """The pooled grids of some candidates, `[N, C, grid, grid]`."""
@@ -185,7 +185,8 @@ class LatticeMatcher:
         return found.permute(0, 3, 1, 2).contiguous()
 
     def _describe(self, pooled: Tensor) -> Tensor:
-        return functional.normalize(self.backbone.stacked(pooled.float(), ["fc6"])["fc6"].float())
+        dtype = next(self.backbone.linear("fc6").parameters()).dtype
+        return functional.normalize(self.backbone.stacked(pooled.to(dtype), ["fc6"])["fc6"].float())
 
 
 def _bilinear(positions: NDArray[np.float64], size: int) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..backbones import Precision, autocast, resolve_device, resolve_precision
+from ..backbones.base import in_precision
 from ..boxes import check_box
 from ..errors import InputError
 from ..images import as_rgb, to_tensor
@@ -126,6 +127,7 @@ class SintTracker:
         self.score = float("nan")
         self.looked_at = 0
         self._dtype = resolve_precision(precision, self.device)
+        self._backbone = in_precision(sint.backbone, self._dtype)
         self._bins = 2 * (sint.backbone.grid - 1) + sint.backbone.pool_window
         self._image: NDArray[np.uint8] | None = None
         self._box = np.zeros(4)
@@ -185,7 +187,7 @@ class SintTracker:
         self._matcher = self._regression = None
         if self.settings.candidates == "lattice":
             alone = self._lattice(view, (1.0,), 0.0)
-            self._matcher = LatticeMatcher(self.sint.backbone, maps, alone, self.settings.keep)
+            self._matcher = LatticeMatcher(self._backbone, maps, alone, self.settings.keep)
             around = self._matcher.score(maps, self._lattice(view, (1.0,), self.settings.reach))
             known = around[torch.isfinite(around)]
             self._unit = max(1e-3, 1.0 - float(known.mean()))
@@ -299,11 +301,11 @@ class SintTracker:
     def _maps(self, view: View) -> dict[str, Tensor]:
         pixels = to_tensor(view.image, self.device).contiguous(memory_format=torch.channels_last)
         with autocast(self.device, self._dtype):
-            return self.sint.backbone.maps(pixels, self.sint.backbone.sint_layers)
+            return self._backbone.maps(pixels, self._backbone.sint_layers)
 
     def _describe(self, maps: dict[str, Tensor], view: View, boxes: NDArray[np.float64]) -> Tensor:
         """SINT's descriptors `[N, D]` of boxes of the frame."""
-        backbone = self.sint.backbone
+        backbone = self._backbone
         rois = to_rois([view.corners(boxes)], self.device)
         found = []
         with autocast(self.device, self._dtype):
@@ -314,9 +316,9 @@ class SintTracker:
 
     def _shallow(self, maps: dict[str, Tensor], view: View, boxes: NDArray[np.float64]) -> Tensor:
         """The L2-normalised pooled map of the first of SINT's layers, `[N, D]`: what box regression reads."""
-        name = self.sint.backbone.sint_layers[0]
+        name = self._backbone.sint_layers[0]
         rois = to_rois([view.corners(boxes)], self.device)
-        parts = [self.sint.backbone.pool(name, maps[name], part).flatten(1).float() for part in rois.split(_CHUNK)]
+        parts = [self._backbone.pool(name, maps[name], part).flatten(1).float() for part in rois.split(_CHUNK)]
         return functional.normalize(torch.cat(parts))
 
     def _inside(self, box: NDArray[np.float64]) -> NDArray[np.float64]:
