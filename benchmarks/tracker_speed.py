@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +104,7 @@ def main(
     frame_s = {name: statistics.median(found) for name, found in times.items()}
     crop_s = frame_s["naive"] / len(some)
     result = {
+        "command": shlex.join(["python", *sys.argv]),
         "features": features,
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
