@@ -83,3 +83,8 @@ def test_a_lattice_reaches_as_far_as_asked():
     np.testing.assert_allclose(ones[0, 0], [50 - 10 - 14, 60 - 10 - 7, 50 - 10 + 14, 60 - 10 + 7])
     np.testing.assert_allclose(ones[-1, -1], [50 + 10 - 14, 60 + 10 - 7, 50 + 10 + 14, 60 + 10 + 7])
     np.testing.assert_allclose(corners.reshape(*shape, 4)[0, 10, 5], [43, 56.5, 57, 63.5])
+
+
+def test_a_tiny_target_asks_for_no_more_than_four_boxes_each_way():
+    lattice = Lattice.reaching((50.0, 60.0), np.array([0.5, 60.0]), (1.0,), 112.0, 14)
+    assert (lattice.columns, lattice.rows) == (113, 55)

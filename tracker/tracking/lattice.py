@@ -17,7 +17,10 @@ from torch.nn import functional
 
 from ..backbones import Backbone, Cells
 
-__all__ = ["Lattice", "LatticeMatcher"]
+__all__ = ["FARTHEST", "Lattice", "LatticeMatcher"]
+
+FARTHEST = 4.0
+"""A lattice reaches no farther than so many boxes, so that a target of a pixel asks for no more than any other."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,11 @@ class Lattice:
         reach: float,
         bins: int,
     ) -> Lattice:
-        """The smallest lattice whose boxes of scale 1 reach `reach` pixels from the centre in every direction."""
-        columns, rows = (2 * np.ceil(reach * bins / size).astype(int) + 1).tolist()
+        """The smallest lattice whose boxes of scale 1 reach `reach` pixels from the centre in every direction.
+
+        In a direction in which that is more than `FARTHEST` boxes, it reaches so many.
+        """
+        columns, rows = (2 * np.ceil(np.minimum(reach / size, FARTHEST) * bins).astype(int) + 1).tolist()
         return cls(centre, np.asarray(scales)[:, None] * size, columns, rows, bins)
 
     def corners(
