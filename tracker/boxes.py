@@ -11,7 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
 
-__all__ = ["area", "check_box", "hull", "intersection", "iou", "parse_box", "visible_fraction"]
+__all__ = [
+    "area",
+    "check_box",
+    "hull",
+    "inside",
+    "intersection",
+    "iou",
+    "parse_box",
+    "shifted",
+    "visible_fraction",
+]
 
 Boxes = NDArray[np.float64]
 
@@ -128,3 +138,42 @@ def parse_box(text: str) -> Boxes:
     if len(values) != 4:
         raise InputError(f"'{text}' is not a box; give four numbers: x,y,w,h.")
     return np.asarray(values)
+
+
+def inside(boxes: ArrayLike, width: float, height: float) -> NDArray[np.bool_]:
+    """Which boxes `[N, 4]` lie wholly inside an image, `bool[N]`.
+
+    >>> inside([[0, 0, 4, 3], [1, 0, 4, 3]], 4, 3).tolist()
+    [True, False]
+    """
+    boxes = np.asarray(boxes, dtype=np.float64)
+    found: NDArray[np.bool_] = (boxes[:, :2] >= 0).all(1) & (
+        boxes[:, :2] + boxes[:, 2:] <= np.array([width, height])
+    ).all(1)
+    return found
+
+
+def shifted(
+    box: ArrayLike, radii: ArrayLike, angles: int, scales: tuple[float, ...] = (1.0,)
+) -> NDArray[np.float64]:
+    """Shift a box over rings around it, in several sizes (the radius sampling of SINT).
+
+    Args:
+        box: `(x, y, w, h)`.
+        radii: `[R]`, of the rings, in pixels.
+        angles: How many boxes a ring.
+        scales: Sizes relative to the box; each is centred where the shifted box is.
+
+    Returns:
+        `float64[len(scales) * (1 + R * angles), 4]`, scale by scale, the unshifted box first in each.
+    """
+    x, y, w, h = np.asarray(box, dtype=np.float64)
+    radius = np.asarray(radii, dtype=np.float64)[:, None]
+    angle = 2 * np.pi * np.arange(angles)[None, :] / angles
+    dx, dy = (radius * np.cos(angle)).ravel(), (radius * np.sin(angle)).ravel()
+    moved = np.stack([x + dx, y + dy, np.full_like(dx, w), np.full_like(dx, h)], axis=1)
+    rings = np.concatenate([[[x, y, w, h]], moved])
+    size = np.array([w, h])
+    return np.concatenate(
+        [np.concatenate([rings[:, :2] + (1 - scale) / 2 * size, rings[:, 2:] * scale], axis=1) for scale in scales]
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .boxes import iou
+from .boxes import inside, iou, shifted
 
 __all__ = ["NEGATIVE_IOU", "POSITIVE_IOU", "draw_boxes", "labelled_boxes", "radius_boxes"]
 
@@ -30,16 +30,8 @@ def radius_boxes(
     >>> radius_boxes([10, 10, 4, 4], radii=1, angles=4).round().tolist()[1:3]
     [[14.0, 10.0, 4.0, 4.0], [10.0, 14.0, 4.0, 4.0]]
     """
-    x, y, w, h = np.asarray(box, dtype=np.float64)
-    radius = max(w, h) * np.arange(1, radii + 1)[:, None] / radii
-    angle = 2 * np.pi * np.arange(angles)[None, :] / angles
-    dx, dy = (radius * np.cos(angle)).ravel(), (radius * np.sin(angle)).ravel()
-    shifted = np.stack([x + dx, y + dy, np.full_like(dx, w), np.full_like(dx, h)], axis=1)
-    rings = np.concatenate([[[x, y, w, h]], shifted])
-    size = np.array([w, h])
-    return np.concatenate(
-        [np.concatenate([rings[:, :2] + (1 - scale) / 2 * size, rings[:, 2:] * scale], axis=1) for scale in scales]
-    )
+    longer = np.asarray(box, dtype=np.float64)[2:].max()
+    return shifted(box, longer * np.arange(1, radii + 1) / radii, angles, scales)
 
 
 def labelled_boxes(
@@ -60,10 +52,7 @@ def labelled_boxes(
     """
     candidates = radius_boxes(box, scales=scales)
     candidates = candidates[(candidates != np.asarray(box, dtype=np.float64)).any(1)]
-    inside = (candidates[:, :2] >= 0).all(1) & (
-        candidates[:, :2] + candidates[:, 2:] <= np.array([width, height])
-    ).all(1)
-    candidates = candidates[inside]
+    candidates = candidates[inside(candidates, width, height)]
     overlap = iou(candidates, box)
     kept = (overlap > POSITIVE_IOU) | (overlap < NEGATIVE_IOU)
     return candidates[kept], overlap[kept] > POSITIVE_IOU

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..boxes import iou
+from ..boxes import inside, iou, shifted
 
 __all__ = ["BoxRegression", "regression_boxes"]
 
@@ -32,16 +32,9 @@ def regression_boxes(
     Returns:
         `float64[N, 4]` with N from 1 to `count`; the target itself first.
     """
-    x, y, w, h = target = np.asarray(box, dtype=np.float64)
-    radii = np.linspace(0.025, 0.5, 20) * np.sqrt(w * h)
-    angle = 2 * np.pi * np.arange(20) / 20
-    shifts = np.stack([np.outer(radii, np.cos(angle)).ravel(), np.outer(radii, np.sin(angle)).ravel()], axis=1)
-    centres = np.array([x + w / 2, y + h / 2]) + np.concatenate([[[0.0, 0.0]], shifts])
-    sizes = np.asarray(SCALES)[:, None] * [w, h]
-    low = centres[None] - sizes[:, None] / 2
-    boxes = np.concatenate([low, np.broadcast_to(sizes[:, None], low.shape)], axis=-1).reshape(-1, 4)
-    inside = (boxes[:, :2] >= 0).all(1) & (boxes[:, :2] + boxes[:, 2:] <= frame).all(1)
-    good = boxes[inside & (iou(boxes, target) > LEAST_IOU)]
+    _, _, w, h = target = np.asarray(box, dtype=np.float64)
+    boxes = shifted(target, np.linspace(0.025, 0.5, 20) * np.sqrt(w * h), 20, SCALES)
+    good = boxes[inside(boxes, *frame) & (iou(boxes, target) > LEAST_IOU)]
     chosen = good[rng.permutation(len(good))[: count - 1]]
     return np.concatenate([target[None], chosen])
 

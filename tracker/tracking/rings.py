@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..boxes import inside, shifted
+
 __all__ = ["RADIUS", "RING_SCALES", "STEP", "ring_boxes"]
 
 RADIUS = 30 / 512
@@ -45,11 +47,7 @@ def ring_boxes(
     """
     width, height = frame
     radii = width * step * np.arange(1, int(radius / step + 1e-9) + 1)
-    angle = 2 * np.pi * np.arange(angles) / angles
-    shifts = np.stack([np.outer(radii, np.cos(angle)).ravel(), np.outer(radii, np.sin(angle)).ravel()], axis=1)
-    centres = np.asarray(centre, dtype=np.float64) + np.concatenate([[[0.0, 0.0]], shifts])
-    sizes = np.asarray(scales)[:, None] * np.asarray(size, dtype=np.float64)
-    low = centres[None] - sizes[:, None] / 2
-    boxes = np.concatenate([low, np.broadcast_to(sizes[:, None], low.shape)], axis=-1).reshape(-1, 4)
-    inside = (boxes[:, :2] >= 0).all(1) & (boxes[:, :2] + boxes[:, 2:] <= [width, height]).all(1)
-    return boxes[inside]
+    size = np.asarray(size, dtype=np.float64)
+    box = np.concatenate([np.asarray(centre, dtype=np.float64) - size / 2, size])
+    boxes = shifted(box, radii, angles, scales)
+    return boxes[inside(boxes, width, height)]
