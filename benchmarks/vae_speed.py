@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import shlex
 import statistics
 import sys
 import tempfile
@@ -199,6 +200,7 @@ def main(
     peer = pythae_loop()
     print("pythae is " + ("here." if peer else "not installed: left out."))
     results: dict[str, Any] = {
+        "command": shlex.join(["python", *sys.argv]),
         "machine": machine(),
         "settings": {"crops": crops, "epochs": epochs, "rounds": rounds, "data": names},
         "one_video": one_video(filled[0], epochs, rounds, peer),
