@@ -1,7 +1,8 @@
 """The search for the occlusion that hurts a matcher most, as a Gymnasium environment (HPTN, section 4.2).
 
-Importing this package registers `OcclusionSearch-v0`; it imports no torch, so that listing ids costs nothing.
-What needs torch is imported on first use.
+Importing this package registers `OcclusionSearch-v0` (where to occlude), `BackgroundSearch-v0` (with what) and
+`OcclusionSearchOracle-v0` (where, with a known best answer). It imports no torch, so that listing ids is cheap;
+what needs torch is imported on first use.
 """
 
 from __future__ import annotations
@@ -13,17 +14,29 @@ from gymnasium.envs.registration import register, registry
 
 if TYPE_CHECKING:
     from .actions import ACTIONS, RegionLimits
+    from .arguments import SearchArguments
+    from .background import BackgroundSearch, BackgroundSearchEnv, BackgroundSearchVectorEnv
     from .env import OcclusionSearchEnv
     from .rewards import movement_reward, trigger_reward
-    from .search import Search, SearchSettings
+    from .search import Search
+    from .settings import SearchSettings
     from .targets import Target, TargetSet, load_targets
+    from .vector import OcclusionSearchVectorEnv
 
 __all__ = [
     "ACTIONS",
+    "BACKGROUND_ENV_ID",
+    "BackgroundSearch",
+    "BackgroundSearchEnv",
+    "BackgroundSearchVectorEnv",
     "ENV_ID",
+    "ENV_IDS",
+    "ORACLE_ENV_ID",
     "OcclusionSearchEnv",
+    "OcclusionSearchVectorEnv",
     "RegionLimits",
     "Search",
+    "SearchArguments",
     "SearchSettings",
     "Target",
     "TargetSet",
@@ -33,17 +46,41 @@ __all__ = [
 ]
 
 ENV_ID = "OcclusionSearch-v0"
+BACKGROUND_ENV_ID = "BackgroundSearch-v0"
+ORACLE_ENV_ID = "OcclusionSearchOracle-v0"
+
+_SEARCH = ("occlusion_env.env:OcclusionSearchEnv", "occlusion_env.vector:OcclusionSearchVectorEnv")
+_BACKGROUND = tuple(f"occlusion_env.background:BackgroundSearch{kind}" for kind in ("Env", "VectorEnv"))
+_ENTRY_POINTS = {ENV_ID: _SEARCH, BACKGROUND_ENV_ID: _BACKGROUND, ORACLE_ENV_ID: _SEARCH}
+_KEYWORDS = {
+    ORACLE_ENV_ID: {
+        "targets": "oracle",
+        "scorer": "occlusion_env.oracle:OracleScorer",
+        "features": "occlusion_env.oracle:OracleFeatures",
+        "drop": 0.95,
+        # With the paper's reward a loop pays, so that the best policy need not end at the best answer.
+        "reward": "potential",
+        "reward_scale": 3.0,
+    },
+}
+ENV_IDS = tuple(_ENTRY_POINTS)
+"""Every id that importing this package registers."""
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "actions": ["ACTIONS", "RegionLimits"],
+        "arguments": ["SearchArguments"],
+        "background": ["BackgroundSearch", "BackgroundSearchEnv", "BackgroundSearchVectorEnv"],
         "env": ["OcclusionSearchEnv"],
         "rewards": ["movement_reward", "trigger_reward"],
-        "search": ["Search", "SearchSettings"],
+        "search": ["Search"],
+        "settings": ["SearchSettings"],
         "targets": ["Target", "TargetSet", "load_targets"],
+        "vector": ["OcclusionSearchVectorEnv"],
     },
 )
 
-if ENV_ID not in registry:
-    register(id=ENV_ID, entry_point="occlusion_env.env:OcclusionSearchEnv")
+for _id, (_single, _vector) in _ENTRY_POINTS.items():
+    if _id not in registry:
+        register(id=_id, entry_point=_single, vector_entry_point=_vector, kwargs=_KEYWORDS.get(_id, {}))

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tracker.errors import InputError
 
@@ -67,7 +67,9 @@ class RegionLimits:
         side = np.sqrt(area)
         return np.stack([0.5 - side / 2, 0.5 - side / 2, side, side], axis=1)
 
-    def move(self, regions: Regions, actions: NDArray[np.integer]) -> Regions:
+    def move(
+        self, regions: Regions, actions: NDArray[np.integer], low: ArrayLike = 0.0, high: ArrayLike = 1.0
+    ) -> Regions:
         """Move each region by its action.
 
         `right`, `left`, `up`, `down` shift it by `step` of its own size. `bigger` and `smaller` scale it about
@@ -77,6 +79,8 @@ class RegionLimits:
         Args:
             regions: `[N, 4]`, within these limits.
             actions: `int[N]`, indices into `ACTIONS`.
+            low: Upper left corner of the rectangle that the region stays in, broadcast to `[N, 2]`.
+            high: Its lower right corner.
 
         Returns:
             `[N, 4]`, within these limits.
@@ -86,29 +90,31 @@ class RegionLimits:
         [[0.35, 0.25, 0.5, 0.5], [0.25, 0.25, 0.5, 0.5], [0.2, 0.292, 0.6, 0.417]]
         """
         x, y, w, h = regions.T
+        x0, y0 = np.broadcast_to(low, (len(regions), 2)).T
+        x1, y1 = np.broadcast_to(high, (len(regions), 2)).T
         across = self.step * (np.array([1, -1, 0, 0, 0, 0, 0, 0, 0])[actions] * w)
         down = self.step * (np.array([0, 0, -1, 1, 0, 0, 0, 0, 0])[actions] * h)
         grow = np.maximum(
             1,
-            np.minimum.reduce([np.full_like(w, 1 + self.step), np.sqrt(self.max_area / (w * h)), 1 / w, 1 / h]),
+            np.minimum.reduce(
+                [np.full_like(w, 1 + self.step), np.sqrt(self.max_area / (w * h)), (x1 - x0) / w, (y1 - y0) / h]
+            ),
         )
         shrink = np.minimum(
             1, np.maximum.reduce([np.full_like(w, 1 - self.step), self.min_side / w, self.min_side / h])
         )
-        wide, flat = self._stretch(w, h)
-        tall, thin = self._stretch(h, w)
+        wide, flat = self._stretch(w, h, x1 - x0)
+        tall, thin = self._stretch(h, w, y1 - y0)
         width = np.choose(actions, [w, w, w, w, w * grow, w * shrink, wide, thin, w])
         height = np.choose(actions, [h, h, h, h, h * grow, h * shrink, flat, tall, h])
-        left = np.clip(x + across + (w - width) / 2, 0, 1 - width)
-        top = np.clip(y + down + (h - height) / 2, 0, 1 - height)
+        left = np.clip(x + across + (w - width) / 2, x0, x1 - width)
+        top = np.clip(y + down + (h - height) / 2, y0, y1 - height)
         return np.stack([left, top, width, height], axis=1)
 
-    def _stretch(self, along: Regions, across: Regions) -> tuple[Regions, Regions]:
+    def _stretch(self, along: Regions, across: Regions, extent: Regions) -> tuple[Regions, Regions]:
         """Lengthen one side; the other shrinks where the area or the aspect asks for it."""
-        limit = np.minimum(
-            min(1.0, self.max_area / self.min_side, math.sqrt(self.max_aspect * self.max_area)),
-            self.max_aspect * across,
-        )
+        longest = min(self.max_area / self.min_side, math.sqrt(self.max_aspect * self.max_area))
+        limit = np.minimum(np.minimum(extent, longest), self.max_aspect * across)
         longer = np.maximum(along, np.minimum(along * (1 + self.step), limit))
         return longer, np.minimum(across, np.maximum(self.max_area / longer, self.min_side))
 

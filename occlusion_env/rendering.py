@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from tracker.images import resize
 
-from .occluders import occlude_image
-
 __all__ = ["draw_search", "draw_trail"]
 
 Image = NDArray[np.uint8]
@@ -47,22 +45,22 @@ def draw_trail(image: Image, trail: Many[NDArray[np.float64]], width: int = 2) -
 
 
 def draw_search(
-    target: Image,
+    view: Image,
     exemplar: Image,
-    patch: Image,
+    occluded: Image,
     trail: Many[NDArray[np.float64]],
     scores: Many[float],
     clean: float,
     phi: float,
     max_steps: int,
 ) -> Image:
-    """Exemplar, target with the trail, occluded target, and the score after each action.
+    """Exemplar, where the search has been, occluded target, and the score after each action.
 
     Args:
-        target: `uint8[h, w, 3]`.
+        view: `uint8[h, w, 3]`, what is searched: the target.
         exemplar: `uint8[h, w, 3]`.
-        patch: `uint8[h, w, 3]`, the occluder.
-        trail: Every region so far, relative to the target.
+        occluded: `uint8[h, w, 3]`, the target as it is occluded now.
+        trail: Every region so far, relative to the view.
         scores: The score under each of them.
         clean: The unoccluded target's score.
         phi: The trigger's threshold.
@@ -73,8 +71,8 @@ def draw_search(
     """
     panels = [
         ("exemplar", _enlarge(exemplar)),
-        ("target and search", draw_trail(_enlarge(target), trail)),
-        (f"occluded: {scores[-1]:+.3f}", _enlarge(occlude_image(target, patch, trail[-1]))),
+        ("search", draw_trail(_enlarge(view), trail)),
+        (f"occluded: {scores[-1]:+.3f}", _enlarge(occluded)),
     ]
     step = _PANEL + _MARGIN
     canvas = np.full((2 * step + _CAPTION, 3 * step + _MARGIN, 3), _PAPER, dtype=np.uint8)

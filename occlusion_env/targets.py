@@ -17,6 +17,8 @@ from tracker.readers import list_sequences, open_sequence
 from tracker.sequences import Sequence
 from tracker.synthetic import synthetic_sequence
 
+from .naming import is_import, made
+
 __all__ = ["Source", "Target", "TargetSet", "load_targets", "visible_frames"]
 
 Image = NDArray[np.uint8]
@@ -202,6 +204,11 @@ class TargetSet:
         """The targets' ids, in order."""
         return tuple(self._id(entry) for entry in self._entries)
 
+    @property
+    def videos(self) -> tuple[str, ...]:
+        """The name of each target's video, in order."""
+        return tuple(entry.sequence.name for entry in self._entries)
+
     def subset(self, indices: Iterable[int]) -> TargetSet:
         """Only these targets, in this order."""
         return TargetSet(tuple(self._entries[int(index)] for index in indices))
@@ -218,18 +225,30 @@ def load_targets(spec: str) -> TargetSet:
     """Turn the `targets` of an environment's keyword arguments into targets; once a process.
 
     Args:
-        spec: `synthetic` or `synthetic:SEED`, or the path of a sequence, or of a folder of sequences.
+        spec: `synthetic[:SEED]` or `oracle[:SEED]` (`occlusion_env.oracle`), or the path of a sequence, or of a
+            folder of sequences.
 
     Raises:
         InputError: If it is none of these, or what it names cannot be read.
     """
-    if spec == "synthetic" or spec.startswith("synthetic:"):
-        seed = spec.partition(":")[2] if ":" in spec else "0"
-        if not seed.isdecimal():
-            raise InputError(f"'{spec}' has no seed after its colon; write synthetic:0.")
-        return TargetSet.from_sequence(synthetic_sequence(int(seed)))
+    name, colon, seed = spec.partition(":")
+    if name in ("synthetic", "oracle"):
+        if colon and not seed.isdecimal():
+            raise InputError(f"'{spec}' has no seed after its colon; write {name}:0.")
+        return TargetSet.from_sequence(_made_sequence(name, int(seed or 0)))
     path = Path(spec)
+    if is_import(spec) and not path.exists():
+        found: TargetSet = made("targets", spec)
+        return found
     members = list_sequences(path) if path.is_dir() else []
     if not members:
         return TargetSet.from_sequence(open_sequence(path))
     return TargetSet.join(TargetSet.from_sequence(open_sequence(member)) for member in members)
+
+
+def _made_sequence(name: str, seed: int) -> Sequence:
+    if name == "synthetic":
+        return synthetic_sequence(seed)
+    from .oracle import oracle_sequence
+
+    return oracle_sequence(seed)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
-from tracker.backbones import FeatureExtractor, Precision
-from tracker.scorers import Scorer, load_scorer, shared_backbone
+from tracker.backbones import FeatureExtractor
+from tracker.scorers import Scorer
 from tracker.sequences import evenly_spaced
 
-from .occluders import background_patch
+from .occluders import draw_occluder
 from .search import Search, SearchSettings
-from .targets import TargetSet, load_targets
+from .targets import TargetSet
 
-__all__ = ["shared_drop", "usual_drop"]
+__all__ = ["usual_drop"]
 
 
 def usual_drop(
@@ -26,6 +24,7 @@ def usual_drop(
     at_most: int = 32,
     regions_each: int = 8,
     seed: int = 0,
+    occluder: str = "background",
 ) -> float:
     """How far the score falls under a lucky random occlusion.
 
@@ -42,6 +41,7 @@ def usual_drop(
         at_most: Bounds the cost.
         regions_each: Random regions a target.
         seed: Of the regions and the patches.
+        occluder: What covers them, one of `occluders.OCCLUDERS`.
 
     Returns:
         The drop, in units of the score.
@@ -49,27 +49,10 @@ def usual_drop(
     rng = np.random.default_rng(seed)
     chosen = list(targets.subset(evenly_spaced(len(targets), at_most)))
     share = settings.limits.max_area
-    patches = [background_patch(target.frame, target.box, share, rng)[0] for target in chosen]
+    patches = [draw_occluder(occluder, target, share, rng, targets)[0] for target in chosen]
     search = Search(len(chosen), scorer, features, settings)
     slots = np.arange(len(chosen))
     search.begin(slots, chosen, patches)
     rows = np.repeat(slots, regions_each)
     regions = settings.limits.random(np.full(len(rows), share), rng)
     return float(np.quantile(search.clean_score[rows] - search.scores(rows, regions), 1 - quantile))
-
-
-@lru_cache(maxsize=32)
-def shared_drop(
-    targets: str,
-    features: str,
-    layer: str,
-    weights: str | None,
-    device: str,
-    precision: Precision,
-    settings: SearchSettings,
-    quantile: float,
-) -> float:
-    """`usual_drop` of what is named by plain data; one process measures it once, for all its environments."""
-    extractor = FeatureExtractor(shared_backbone(features, weights, device), layer, precision)
-    scorer = load_scorer(features, weights, device, precision)
-    return usual_drop(load_targets(targets), scorer, extractor, settings, quantile)

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from .backbones import Backbone, Precision, autocast, load_backbone, resolve_device, resolve_precision
+from .backbones.base import in_precision
 
-__all__ = ["Scorer", "SintScorer", "load_scorer"]
+__all__ = ["Scorer", "SintScorer", "load_scorer", "shared_backbone"]
 
 
 @runtime_checkable
@@ -113,14 +114,26 @@ def join_parts(parts: list[Tensor]) -> Tensor:
     return functional.normalize(torch.cat(unit, dim=1))
 
 
-@lru_cache(maxsize=4)
-def _cached_backbone(name: str, weights: str | None, device: str) -> Backbone:
+@lru_cache(maxsize=8)
+def _cached_backbone(name: str, weights: str | None, device: str, dtype: torch.dtype) -> Backbone:
+    if dtype != torch.float32:
+        return in_precision(_cached_backbone(name, weights, device, torch.float32), dtype)
     return load_backbone(name, weights, device)
 
 
-def shared_backbone(name: str, weights: str | Path | None, device: str) -> Backbone:
-    """Like `load_backbone`, but one process loads each network once, so that environments share it."""
-    return _cached_backbone(name, None if weights is None else str(weights), str(resolve_device(device)))
+def shared_backbone(name: str, weights: str | Path | None, device: str, precision: Precision = "fp32") -> Backbone:
+    """Like `load_backbone`, but one process loads each network once, so that environments share it.
+
+    Args:
+        name: See `load_backbone`.
+        weights: See `load_backbone`.
+        device: See `load_backbone`.
+        precision: What the convolutions and fully connected layers are kept in, so that a forward pass in it
+            casts none of them.
+    """
+    where = resolve_device(device)
+    dtype = resolve_precision(precision, where)
+    return _cached_backbone(name, None if weights is None else str(weights), str(where), dtype)
 
 
 def load_scorer(
@@ -140,4 +153,4 @@ def load_scorer(
     Raises:
         InputError: If one of them is unknown, missing or corrupt.
     """
-    return SintScorer(shared_backbone(features, weights, device), precision)
+    return SintScorer(shared_backbone(features, weights, device, precision), precision)

@@ -37,6 +37,34 @@ class Pixels:
 
 
 @pytest.fixture
+def assert_close() -> Callable[..., None]:
+    """Data of environments, but for rounding: a batch of another size rounds otherwise."""
+
+    def check(first: object, second: object, place: str = "") -> None:
+        if isinstance(first, dict):
+            assert isinstance(second, dict) and first.keys() == second.keys(), place
+            for key in first:
+                check(first[key], second[key], f"{place}/{key}")
+        elif isinstance(first, np.ndarray) and first.dtype == object:
+            assert first.shape == second.shape, place
+            for a, b in zip(first, second, strict=True):
+                check(a, b, place)
+        elif isinstance(first, np.ndarray | float | np.floating):
+            assert np.asarray(first).dtype == np.asarray(second).dtype, place
+            assert np.shape(first) == np.shape(second), place
+            tolerance = 1.01 if np.asarray(first).dtype == np.uint8 else 2e-4
+            assert np.allclose(np.asarray(first, float), np.asarray(second, float), atol=tolerance), place
+        elif isinstance(first, list | tuple):
+            assert len(first) == len(second), place
+            for index, pair in enumerate(zip(first, second, strict=True)):
+                check(*pair, f"{place}/{index}")
+        else:
+            assert first == second and type(first) is type(second), place
+
+    return check
+
+
+@pytest.fixture
 def brightness() -> Brightness:
     return Brightness()
 

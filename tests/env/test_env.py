@@ -33,7 +33,9 @@ INFO = {
     "region": np.ndarray,
     "action": str,
     "target": str,
+    "target_index": int,
     "success": bool,
+    "queries": int,
 }
 
 
@@ -73,7 +75,7 @@ def roll_out(env: gym.Env, steps: int = 30) -> list[tuple]:
 
 
 def test_the_ids() -> None:
-    assert IDS == [ID]
+    assert set(IDS) == set(occlusion_env.ENV_IDS) and ID in IDS
 
 
 @pytest.mark.parametrize("name", IDS)
@@ -124,7 +126,8 @@ def test_a_copy_rolls_out_alike(name: str, duplicate: Callable[[gym.Env], gym.En
     twin = duplicate(env)
     assert data_equivalence(roll_out(env), roll_out(twin), exact=True)
     assert twin.unwrapped.search is not env.unwrapped.search
-    assert twin.unwrapped.search.scorer.backbone is env.unwrapped.search.scorer.backbone
+    scorers = [each.unwrapped.search.scorer for each in (env, twin)]
+    assert len({getattr(scorer, "backbone", scorer) for scorer in scorers}) == 1
 
 
 @pytest.mark.parametrize("name", IDS)
@@ -216,6 +219,14 @@ def test_max_steps_truncates(env) -> None:
     assert [env.step(1)[3] for _ in range(20)].index(True) == 19
 
 
+def test_an_episode_that_is_over_takes_no_action(env) -> None:
+    env.reset(seed=0)
+    env.step(TRIGGER)
+    with pytest.raises(gym.error.ResetNeeded, match="over"):
+        env.step(0)
+    assert env.reset()[1]["action"] == "reset" and env.step(0)[4]["action"] == "right"
+
+
 def test_gymnasiums_own_limit_still_works() -> None:
     limited = make(max_episode_steps=2)
     limited.reset(seed=0)
@@ -269,6 +280,28 @@ def test_a_picture_of_ones_own(env, frame) -> None:
         by_itself["clean_score"] == pytest.approx(1, abs=1e-3) and info["clean_score"] < by_itself["clean_score"]
     )
     assert by_itself["region"].tolist() == [0.25, 0.25, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("reward", ["paper", "margin"])
+@pytest.mark.parametrize(
+    ("shape", "box"),
+    [
+        ((8, 8), (0, 0, 8, 8)),
+        ((8, 8), (2, 2, 1, 1)),
+        ((8, 900), (700, -3, 300, 9)),
+        ((700, 9), (0.4, 650.5, 30, 80)),
+        ((2160, 3840), (1000, 500, 1700, 1200)),
+        ((2160, 3840), (3836, 2157, 4, 3)),
+    ],
+)
+def test_frames_and_targets_of_any_size(shape: tuple[int, int], box: tuple[float, ...], reward: str) -> None:
+    env = make(reward=reward, **({"drop": None} if reward == "margin" else {}))
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    observation, info = env.reset(seed=0, options={"image": image, "box": box})
+    for action in (0, 4, 7, 2, 5, TRIGGER):
+        assert env.observation_space.contains(observation) and np.isfinite(observation).all()
+        assert np.isfinite([info["score"], info["clean_score"], info["phi"]]).all()
+        observation, *_, info = env.step(action)
 
 
 IMAGE = np.zeros((40, 60, 3), np.uint8)
@@ -345,6 +378,24 @@ def test_a_bad_option_is_named(env, options: dict[str, Any], message: str) -> No
         ({"max_steps": 0}, "max_steps"),
         ({"eta": 0}, "eta"),
         ({"eta": float("nan")}, "eta"),
+        ({"histroy": 3}, "histroy.*history"),
+        ({"colour": "red"}, "colour"),
+        ({"observation": "smell"}, "smell"),
+        ({"observation": "no_such_module:Smell"}, "no_such_module"),
+        ({"observation": "math:Smell"}, "math.*Smell"),
+        ({"pixels": -1}, "pixels"),
+        ({"state": "whole"}, "whole"),
+        ({"context": 0.5}, "context"),
+        ({"reward": "money"}, "money"),
+        ({"reward": "margin", "phi": 0.1}, "margin.*phi"),
+        ({"gamma": 1.5}, "gamma"),
+        ({"reward_scale": 0}, "reward_scale"),
+        ({"occluder": "curtain"}, "curtain"),
+        ({"cache_mb": -1}, "cache_mb"),
+        ({"patches": -1}, "patches"),
+        ({"features": 3}, "features"),
+        ({"scorer": "math:pi"}, "math:pi"),
+        ({"targets": "math:sqrt_two"}, "sqrt_two"),
     ],
 )
 def test_a_bad_argument_is_named(kwargs: dict[str, Any], message: str) -> None:

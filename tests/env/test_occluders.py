@@ -1,14 +1,29 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from occlusion_env.occluders import PATCH_SIZE, background_box, background_patch, occlude, occlude_image
+from occlusion_env.occluders import (
+    OCCLUDERS,
+    PATCH_SIZE,
+    Occluder,
+    background_box,
+    background_patch,
+    choose_occluder,
+    draw_occluder,
+    occlude,
+    occlude_image,
+)
+from occlusion_env.targets import TargetSet
 from tracker.boxes import iou
 from tracker.errors import InputError
+from tracker.images import crop
+from tracker.sequences import ArrayFrames, Sequence
 
 
 def test_a_patch_of_the_regions_size_is_copied_pixel_by_pixel() -> None:
@@ -117,3 +132,72 @@ def test_it_gets_smaller_where_the_background_is_narrow() -> None:
 def test_a_box_outside_the_frame_is_refused() -> None:
     with pytest.raises(InputError, match="target's box"):
         background_patch(np.zeros((9, 9, 3), np.uint8), np.array([20.0, 0, 3, 3]), 0.5, np.random.default_rng(0))
+
+
+NAMES = ("background", "mean", "noise", "zero", "cutout")
+
+
+def videos() -> TargetSet:
+    """Three targets of two videos; each target is of one colour, on noise."""
+    sets = []
+    for name, colour in (("red", (200, 10, 20)), ("green", (10, 200, 20))):
+        frames = np.random.default_rng(len(name)).integers(0, 256, (3, 80, 100, 3), dtype=np.uint8)
+        frames[:, 10:40, 20:60] = colour
+        boxes = np.tile([20.0, 10.0, 40.0, 30.0], (3, 1))
+        sets.append(TargetSet.from_sequence(Sequence(name, ArrayFrames(frames), boxes, np.ones(3), "x", "exact")))
+    return TargetSet.join(sets)
+
+
+def test_every_occluder_is_what_its_name_says() -> None:
+    targets = videos()
+    assert OCCLUDERS == NAMES and targets.videos == ("red", "red", "green", "green")
+    found = {name: draw_occluder(name, targets[0], 0.25, np.random.default_rng(0), targets) for name in OCCLUDERS}
+    for patch, _ in found.values():
+        assert patch.shape == (PATCH_SIZE, PATCH_SIZE, 3) and patch.dtype == np.uint8
+    assert [name for name, (_, box) in found.items() if box is not None] == ["background"]
+    patch, box = found["background"]
+    assert (patch == crop(targets[0].frame, box, PATCH_SIZE)).all() and iou(box, targets[0].box) == 0
+    assert (found["mean"][0] == targets[0].frame.reshape(-1, 3).mean(axis=0).round()).all()
+    assert not found["zero"][0].any()
+    assert (found["cutout"][0] == (10, 200, 20)).all()
+    noise = found["noise"][0]
+    assert noise.std() > 65 and noise.min() < 3 and noise.max() > 252 and abs(noise.mean() - 127.5) < 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_draws_come_from_the_generator(name: str) -> None:
+    targets = videos()
+
+    def draw(seed: int) -> Occluder:
+        return choose_occluder(name, targets[2], 0.25, np.random.default_rng(seed), targets)
+
+    assert draw(3) == draw(3) and (draw(3).patch(targets[2], targets) == draw(3).patch(targets[2], targets)).all()
+    assert len({draw(seed) for seed in range(12)}) == {"mean": 1, "zero": 1, "cutout": 2}.get(name, 12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_occluder_is_made_again_from_its_record(name: str) -> None:
+    targets = videos()
+    chosen = choose_occluder(name, targets[1], 0.25, np.random.default_rng(8), targets)
+    again = Occluder.from_record(json.loads(json.dumps(chosen.record())))
+    assert again == chosen and (again.patch(targets[1], targets) == chosen.patch(targets[1], targets)).all()
+
+
+def test_a_target_that_fills_its_frame_gets_its_mean_colour() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (2, 40, 50, 3), dtype=np.uint8)
+    sequence = Sequence("full", ArrayFrames(frames), [[0, 0, 50, 40]] * 2, np.ones(2), "x", "exact")
+    target = TargetSet.from_sequence(sequence)[0]
+    assert choose_occluder("background", target, 0.25, np.random.default_rng(0)) == Occluder("mean")
+    patch, box = draw_occluder("background", target, 0.25, np.random.default_rng(0))
+    assert box is None and (patch == frames[1].reshape(-1, 3).mean(axis=0).round()).all()
+
+
+def test_what_cannot_be_drawn_is_told() -> None:
+    targets, rng = videos(), np.random.default_rng(0)
+    with pytest.raises(InputError, match="'smoke' is no occluder; choose background"):
+        draw_occluder("smoke", targets[0], 0.25, rng, targets)
+    for others in (None, targets.subset([0, 1])):
+        with pytest.raises(InputError, match="another video than 'red'"):
+            draw_occluder("cutout", targets[0], 0.25, rng, others)
+    with pytest.raises(InputError, match=r"green/000001"):
+        Occluder("cutout", target="green/000001").patch(targets[0], targets.subset([0, 1]))

@@ -3,9 +3,14 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from occlusion_env import ACTIONS, ENV_ID, movement_reward, trigger_reward
+from occlusion_env import ACTIONS, ENV_ID, SearchSettings, movement_reward, trigger_reward
+from occlusion_env.distractors import distractor_boxes, distractor_crops
 from occlusion_env.env import OcclusionSearchEnv
+from occlusion_env.rewards import REWARDS, Turn
+from tracker.boxes import inside, iou
 
 RIGHT, LEFT, UP, DOWN, BIGGER, SMALLER, FATTER, TALLER, TRIGGER = range(9)
 
@@ -122,3 +127,126 @@ def test_length_of_the_history(brightness, start, history: int) -> None:
     observation = env.step(TALLER)[0]
     assert observation.shape == env.observation_space.shape == (256 + 9 * history,)
     assert observation[256:].tolist() == [0, 0, 0, 0, 0, 0, 0, 1, 0][: 9 * history] + [0] * 9 * (history - 1)
+
+
+def turns(scores: list[float], triggered: bool, clean: float = 0.9, phi: float = 0.5) -> list[Turn]:
+    """The turns of one episode, the last of them perhaps a trigger."""
+
+    def turn(score: float, before: float, trigger: bool, least: float) -> Turn:
+        one = (np.array([value]) for value in (score, before, clean, phi))
+        return Turn(*one, np.array([trigger]), np.array([least]))
+
+    moves = [turn(s, scores[t], False, min(scores[: t + 1])) for t, s in enumerate(scores[1:])]
+    return moves + [turn(scores[-1], scores[-1], True, min(scores))] * triggered
+
+
+def test_the_rewards_by_name() -> None:
+    assert set(REWARDS) == {"paper", "difference", "potential", "margin", "record"}
+    paper, margin = (REWARDS[name](SearchSettings(eta=2)) for name in ("paper", "margin"))
+    for turn in turns([0.8, 0.7, 0.7, 0.4], True):
+        assert paper(turn) == margin(turn)
+    assert [float(paper(turn)[0]) for turn in turns([0.8, 0.7, 0.7, 0.4], True)] == [1, -1, 1, 2]
+    assert margin.needs_rivals and not paper.needs_rivals
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=12), st.booleans())
+def test_differences_add_up_to_the_whole_fall(scores: list[float], triggered: bool) -> None:
+    reward = REWARDS["difference"](SearchSettings(reward_scale=4))
+    total = sum(reward(turn)[0] for turn in turns(scores, triggered))
+    assert total == pytest.approx(4 * (scores[0] - scores[-1]), abs=1e-9)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=12), st.booleans())
+def test_records_add_up_to_the_fall_to_the_least(scores: list[float], triggered: bool) -> None:
+    reward = REWARDS["record"](SearchSettings(reward_scale=4))
+    earned = [reward(turn)[0] for turn in turns(scores, triggered)]
+    assert min(earned) >= 0
+    assert sum(earned) == pytest.approx(4 * (scores[0] - min(scores)), abs=1e-9)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=12), st.floats(0.1, 1), st.floats(-1, 1))
+def test_a_potential_changes_the_return_by_that_of_the_start_alone(
+    scores: list[float], gamma: float, phi: float
+) -> None:
+    """Ng 1999: whatever is done, an episode that ends earns what it would have earned, less Phi of its start."""
+    reward = REWARDS["potential"](SearchSettings(eta=3, gamma=gamma, reward_scale=5))
+    episode = turns(scores, True, clean=0.9, phi=phi)
+    total = sum(gamma**t * reward(turn)[0] for t, turn in enumerate(episode))
+    base = gamma ** (len(episode) - 1) * trigger_reward(scores[-1], phi, 3)
+    assert total == pytest.approx(base - 5 * (0.9 - scores[0]), abs=1e-9)
+
+
+def test_a_cut_episode_keeps_the_potential_of_its_last_state() -> None:
+    """A truncation ends nothing: gamma times the potential where it stands stays in the return."""
+    reward = REWARDS["potential"](SearchSettings(gamma=0.9, reward_scale=10))
+    found = [float(reward(turn)[0]) for turn in turns([0.8, 0.6], False)]
+    assert found == pytest.approx([0.9 * 10 * 0.3 - 10 * 0.1])
+
+
+def test_rewards_of_many_searches_are_those_of_each() -> None:
+    rng = np.random.default_rng(0)
+    *columns, best = rng.uniform(-1, 1, (5, 30))
+    triggered = rng.uniform(size=30) < 0.3
+    for name, make in REWARDS.items():
+        reward = make(SearchSettings())
+        together = reward(Turn(*columns, triggered, best))
+        alone = [
+            reward(Turn(*(c[i : i + 1] for c in columns), triggered[i : i + 1], best[i : i + 1]))[0]
+            for i in range(30)
+        ]
+        assert together.dtype == np.float64 and together.tolist() == alone, name
+
+
+def test_a_reward_of_ones_own(tmp_path, monkeypatch, start) -> None:
+    (tmp_path / "own_reward.py").write_text(
+        "class Area:\n"
+        "    needs_rivals = False\n"
+        "    def __init__(self, settings):\n"
+        "        self.eta = settings.eta\n"
+        "    def __call__(self, turn):\n"
+        "        return 0 * turn.score + self.eta\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    env = gym.make(ENV_ID, disable_env_checker=True, reward="own_reward:Area", phi=0.2, eta=1.25)
+    env.reset(options=start)
+    assert env.step(LEFT)[1] == 1.25
+
+
+@pytest.fixture
+def scene() -> np.ndarray:
+    """A black frame with a target half white at (40, 40), and a distractor a quarter white at (0, 40)."""
+    frame = np.zeros((120, 120, 3), np.uint8)
+    frame[40:80, 40:60] = 255
+    frame[40:80, :10] = 255
+    return frame
+
+
+def test_phi_of_the_margin_is_the_best_distractors_score(brightness, scene, black) -> None:
+    env = gym.make(ENV_ID, disable_env_checker=True, scorer=brightness, reward="margin", eta=2).unwrapped
+    _, info = env.reset(options={"image": scene, "box": (40, 40, 40, 40), "patch": black})
+    assert info["phi"] == pytest.approx(0.25, abs=1e-6)  # of the box at (0, 40)
+    for _ in range(3):
+        info = env.step(LEFT)[4]
+    assert info["score"] == pytest.approx(0.25, abs=1e-6)
+    # Covering all of the white that fits is a success just here.
+    assert env.step(TRIGGER)[1] == (2 if info["score"] <= info["phi"] else -2)
+
+
+def test_distractors_are_of_the_targets_size_and_share_nothing_with_it() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        width, height = rng.integers(20, 200, 2)
+        size = rng.uniform(3, [width, height])
+        target = np.array([*rng.uniform(0, [width, height] - size), *size])
+        boxes = distractor_boxes(width, height, target, at_most=9)
+        assert len(boxes) <= 9 and (boxes[:, 2:] == size).all()
+        assert (iou(boxes, target) == 0).all() and inside(boxes, width + 1e-6, height + 1e-6).all()
+        if (np.maximum(target[:2], [width, height] - target[:2] - size) >= size).any():
+            assert len(boxes), "there is room beside the target"
+
+
+def test_a_target_that_fills_its_frame_is_compared_with_its_mean_colour() -> None:
+    frame = np.zeros((30, 40, 3), np.uint8)
+    frame[:, :20] = 100
+    crops = distractor_crops(frame, np.array([1.0, 1, 38, 28]), 16)
+    assert crops.shape == (1, 16, 16, 3) and (crops == 50).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tracker.errors import InputError
-from tracker.judging.bootstrap import interval, paired_difference
+from tracker.judging.bootstrap import interval, paired_difference, ratio_interval
 from tracker.judging.scoring import Scores, TargetScore
 
 
@@ -73,3 +73,24 @@ def test_what_cannot_be_compared() -> None:
         paired_difference(a, scores("B", {"x": (1, 1)}, protocol="tre"))
     with pytest.raises(InputError, match="strict"):
         paired_difference(a, scores("B", {"x": (1, 1)}, invalid="strict"))
+
+
+def test_the_ratio_of_two_means() -> None:
+    """Numerator and denominator are drawn together: of (1, 2) and (3, 4) there are 1/2, 4/6 and 3/4."""
+    found = ratio_interval([1, 3], [2, 4])
+    assert found == (pytest.approx(4 / 6), pytest.approx(0.5), pytest.approx(0.75))
+    assert ratio_interval([1, 3], [2, 4], level=0.4)[1:] == (pytest.approx(4 / 6), pytest.approx(4 / 6))
+    denominators = np.random.default_rng(0).uniform(0.5, 2, 30)
+    same = ratio_interval(0.3 * denominators, denominators)
+    assert same == (pytest.approx(0.3), pytest.approx(0.3), pytest.approx(0.3))
+
+
+def test_a_target_with_a_small_denominator_weighs_little() -> None:
+    mean, low, high = ratio_interval([0.001, 0.5, 0.5], [1e-9, 1.0, 1.0], draws=2000)
+    assert mean == pytest.approx(0.5005, abs=1e-3) and low >= 0.5 - 1e-9
+
+
+@pytest.mark.parametrize(("above", "below"), [([], []), ([1], [1, 2]), ([1, 2], [1, 0])])
+def test_a_ratio_that_is_none(above: list, below: list) -> None:
+    with pytest.raises(InputError):
+        ratio_interval(above, below)

@@ -9,7 +9,12 @@ from torch.nn import functional
 from .base import Backbone
 from .hardware import Precision, autocast, resolve_precision
 
-__all__ = ["FeatureExtractor"]
+__all__ = ["FeatureExtractor", "unit_rms"]
+
+
+def unit_rms(features: Tensor) -> Tensor:
+    """Scale each row of `[N, D]` to a root mean square of 1 (a row of zeros stays): `float32[N, D]`."""
+    return functional.normalize(features.float()) * features.shape[1] ** 0.5
 
 
 class FeatureExtractor:
@@ -22,6 +27,10 @@ class FeatureExtractor:
         backbone: The network.
         layer: The layer to read.
         precision: Arithmetic of the forward pass; the result is float32.
+
+    Attributes:
+        dtype: That arithmetic.
+        length: Numbers a crop.
     """
 
     def __init__(self, backbone: Backbone, layer: str, precision: Precision = "auto") -> None:
@@ -30,7 +39,7 @@ class FeatureExtractor:
         self.backbone = backbone
         self.layer = layer
         self.device = next(backbone.parameters()).device
-        self._dtype = resolve_precision(precision, self.device)
+        self.dtype = resolve_precision(precision, self.device)
         side = backbone.input_size
         self.length = int(self(torch.zeros(1, 3, side, side, device=self.device)).shape[1])
 
@@ -49,7 +58,6 @@ class FeatureExtractor:
         Returns:
             `float32[N, length]`, each row with a root mean square of 1 (or all 0).
         """
-        with autocast(self.device, self._dtype):
+        with autocast(self.device, self.dtype):
             found = self.backbone(crops.contiguous(memory_format=torch.channels_last), [self.layer])
-        features = found[self.layer].flatten(1).float()
-        return functional.normalize(features) * features.shape[1] ** 0.5
+        return unit_rms(found[self.layer].flatten(1))

@@ -12,7 +12,7 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from .scoring import Scores
 
-__all__ = ["Difference", "Interval", "interval", "paired_difference"]
+__all__ = ["Difference", "Interval", "interval", "paired_difference", "ratio_interval"]
 
 DRAWS = 10_000
 LEVEL = 0.95
@@ -59,6 +59,41 @@ def interval(values: ArrayLike, seed: int = 0, draws: int = DRAWS, level: float 
         raise InputError("An interval needs at least one target; there is none.")
     low, high = np.quantile(_means(given, seed, draws), [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(given.mean()), float(low), float(high))
+
+
+def ratio_interval(
+    numerators: ArrayLike, denominators: ArrayLike, seed: int = 0, draws: int = DRAWS, level: float = LEVEL
+) -> Interval:
+    """Ratio of two means over the same targets, with its percentile interval.
+
+    Numerator and denominator of a target are drawn together. The ratio of means weighs each target by its
+    denominator, so that one whose denominator is next to nothing cannot outweigh the others, as it would in a mean
+    of ratios.
+
+    Args:
+        numerators: `[targets]`.
+        denominators: `[targets]`, above 0.
+        seed: Of the draws.
+        draws: How many.
+        level: Share of the ratios inside.
+
+    Raises:
+        InputError: If there is no target, or a denominator is not above 0.
+
+    >>> ratio_interval([1.0, 2.0], [2.0, 4.0])
+    Interval(mean=0.5, low=0.5, high=0.5)
+    """
+    above, below = np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)
+    if above.size == 0 or above.shape != below.shape:
+        raise InputError(
+            f"A ratio needs as many numerators as denominators; there are {above.size} and {below.size}."
+        )
+    if not (below > 0).all():
+        raise InputError("A ratio of means needs denominators above 0.")
+    # The same seed draws the same targets for both.
+    ratios = _means(above, seed, draws) / _means(below, seed, draws)
+    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(above.mean() / below.mean()), float(low), float(high))
 
 
 def paired_difference(

@@ -1,0 +1,480 @@
+"""N environments in one: `gym.make_vec("OcclusionSearch-v0", num_envs=N)`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Many
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import EzPickle, seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from tracker.errors import InputError
+from tracker.images import check_image, crop
+
+from .actions import ACTIONS
+from .arguments import SearchArguments
+from .building import assemble, measure_drop
+from .memory import image_key
+from .occluders import OCCLUDERS, PATCH_SIZE, draw_occluder, occlude_image
+from .rendering import draw_search
+from .search import Pending, Search, check_actions
+from .targets import Source, Target
+
+__all__ = ["OcclusionSearchVectorEnv"]
+
+Slots = NDArray[np.int64]
+_TargetsOf = tuple[NDArray[np.object_], NDArray[np.int64]]
+
+
+class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], EzPickle):
+    """N searches side by side, with one forward pass for all states and one for all scores a step.
+
+    The data are those of N single environments; see `OcclusionSearchEnv` for everything that concerns one of them.
+    Environment i has a generator of its own, seeded with the seed of `reset` plus i.
+
+    A copy or a pickle is made anew from the arguments (EzPickle): reset it before its first step.
+
+    Args:
+        num_envs: N.
+        max_episode_steps: Actions after which an episode is truncated, as `gym.make` gives it to its `TimeLimit`.
+        autoreset_mode: `NextStep`, `SameStep` or `Disabled`, or a `gymnasium.vector.AutoresetMode`.
+        render_mode: `None` or `rgb_array`.
+        arguments: See `SearchArguments`.
+
+    Attributes:
+        arguments: The `SearchArguments`.
+        search: The `Search`, N slots.
+        target_set: The `TargetSet` that targets are drawn from; `targets` is another name of it.
+        phi: As the argument.
+        drop: As the argument; where it is to be measured, `None` before the first reset.
+
+    Raises:
+        InputError: If an argument is unknown, out of range, or names what cannot be read.
+    """
+
+    metadata: dict[str, Any] = {
+        "render_modes": ["rgb_array"],
+        "render_fps": 4,
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
+    search_class: type[Search] = Search
+    """The search that runs in it; another environment is another one."""
+    reset_options: tuple[str, ...] = ("target", "image", "box", "exemplar", "patch", "region")
+    """The options of `reset`, `reset_mask` apart."""
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        max_episode_steps: int | None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        render_mode: str | None = None,
+        **arguments: Any,
+    ) -> None:
+        """See the class."""
+        EzPickle.__init__(
+            self, num_envs, max_episode_steps=max_episode_steps, autoreset_mode=autoreset_mode,
+            render_mode=render_mode, **arguments,
+        )  # fmt: skip
+        for name, value in (("num_envs", num_envs), ("max_episode_steps", max_episode_steps)):
+            if value is not None and (not isinstance(value, int | np.integer) or value < 1):
+                raise InputError(f"{name} is {value!r}; it must be a whole number, at least 1.")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise InputError(f"'{render_mode}' is no render mode; choose rgb_array or None.")
+        self.num_envs = int(num_envs)
+        self.render_mode = render_mode
+        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
+        self.arguments = SearchArguments.from_keywords(arguments)
+        if self.arguments.occluder not in OCCLUDERS:
+            raise InputError(f"'{self.arguments.occluder}' is no occluder; choose {', '.join(OCCLUDERS)}.")
+        self._parts = assemble(self.arguments)
+        self.targets = self._parts.targets
+        self.phi, self.drop = self.arguments.phi, self.arguments.drop
+        self.search = self.search_class(
+            self.num_envs, self._parts.scorer, self._parts.features, self.arguments.settings
+        )
+        if not self.search.takes_phi and (self.phi is not None or self.drop is not None):
+            raise InputError(
+                f"The reward '{self.arguments.reward}' takes phi from the target's frame; leave phi and drop out."
+            )
+        self._max_episode_steps = max_episode_steps
+        self._numbers = {name: number for number, name in enumerate(self.targets.ids)}
+        self._indices = np.full(self.num_envs, -1, dtype=np.int64)
+        self._begun = np.zeros(self.num_envs, dtype=bool)
+        self._done = np.zeros(self.num_envs, dtype=bool)
+        self._trails: list[list[NDArray[np.float64]]] = [[] for _ in range(self.num_envs)]
+        self._curves: list[list[float]] = [[] for _ in range(self.num_envs)]
+        self.generators: list[np.random.Generator | None] = [None] * self.num_envs
+        self._seeds: list[int] = [-1] * self.num_envs
+        self.single_observation_space = self.search.observation.space
+        self.single_action_space = spaces.Discrete(len(ACTIONS))
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+
+    @property
+    def feature_length(self) -> int:
+        """F, the numbers of an observation that are features."""
+        return self.search.feature_length
+
+    @property  # type: ignore[override]
+    def np_random(self) -> tuple[np.random.Generator, ...]:
+        """The generator of each environment."""
+        return tuple(self._generator(slot) for slot in range(self.num_envs))
+
+    @np_random.setter  # type: ignore[override]
+    def np_random(self, generators: Many[np.random.Generator]) -> None:
+        if len(generators) != self.num_envs:
+            raise InputError(f"There are {len(generators)} generators for {self.num_envs} environments.")
+        self.generators, self._seeds = list(generators), [-1] * self.num_envs
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
+        """The seed of each, -1 where it is not known."""
+        _ = self.np_random
+        return tuple(self._seeds)
+
+    def reset(
+        self,
+        *,
+        seed: int | Many[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start searches.
+
+        Args:
+            seed: Environment i gets `seed + i`, or the i-th of a list.
+            options: Those of `OcclusionSearchEnv`, for every environment that is reset; and `reset_mask`,
+                `bool[N]`: which are, all by default.
+
+        Returns:
+            The observations and the infos. Of the environments that are not reset the observation is the one that
+            they had, and the masks of the infos are false.
+
+        Raises:
+            InputError: If an option is unknown or cannot be used.
+        """
+        options = dict(options or {})
+        slots = self._slots_to_reset(options)
+        seeds = self._each_seed(seed)
+        if unknown := set(options) - set(self.reset_options):
+            known = ", ".join(self.reset_options)
+            raise InputError(f"'{min(map(str, unknown))}' is no reset option; choose {known}.")
+        if not self._begun.all() and len(slots) < self.num_envs and not self._begun[self._others(slots)].all():
+            raise gym.error.ResetNeeded("Call reset() of all environments before one of some.")
+        for slot in slots:
+            if seeds[slot] is not None:
+                self.generators[slot], self._seeds[slot] = seeding.np_random(seeds[slot])
+        self.search.finish(self._prepare_begin(slots, options))
+        self._has_begun(slots)
+        self._done[slots] = False
+        return self.search.observe(), self._info(slots, np.full(self.num_envs, "reset", dtype=object))
+
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Take an action in each environment; one that `NextStep` starts over ignores its own.
+
+        Args:
+            actions: `int[N]`.
+
+        Raises:
+            InputError: If an action is not an integer from 0 to 8.
+        """
+        if not self._begun.all():
+            raise gym.error.ResetNeeded("Call reset() before step().")
+        actions = check_actions(actions, self.num_envs).astype(np.int64)
+        ended = self._done
+        if self.autoreset_mode is AutoresetMode.DISABLED and ended.any():
+            over = np.flatnonzero(ended).tolist()
+            raise gym.error.ResetNeeded(f"The episodes {over} are over; reset them with options['reset_mask'].")
+        acting, starting = np.flatnonzero(~ended), np.flatnonzero(ended)
+        names = np.array(ACTIONS, dtype=object)[actions]
+        reward = np.zeros(self.num_envs)
+        terminated, truncated = np.zeros((2, self.num_envs), dtype=bool)
+        terminated[acting], truncated[acting] = self.search.ends(acting, actions[acting])
+        if self._max_episode_steps is not None:
+            truncated[acting] |= self.search.steps[acting] + 1 >= self._max_episode_steps
+        self._done = terminated | truncated
+
+        # Everything up to the forward pass, in the order in which it changes the searches; the pass; the rest.
+        moving = self.search.prepare_step(actions[acting], acting)
+        final: dict[str, Any] = {}
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._done.any():
+            starting, self._done = np.flatnonzero(self._done), np.zeros(self.num_envs, dtype=bool)
+            final = self._final_observations(starting)
+            last_targets = self._targets_of(starting)
+        beginning = self._prepare_begin(starting, {}) if len(starting) else None
+        embedded = self.search.embed_together([moving] if beginning is None else [moving, beginning])
+        reward[acting] = moving.finish(embedded[0]).reward
+        self._record(acting)
+        if final:
+            final |= self._final_infos(starting, names, last_targets)
+        if beginning is not None:
+            beginning.finish(embedded[1])
+            self._has_begun(starting)
+            names[starting] = "reset"
+        infos = final | self._info(np.arange(self.num_envs), names)
+        return self.search.observe(), reward, terminated, truncated, infos
+
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
+        """Draw each search: the target with the trail of regions, the occluded target, and the score's curve.
+
+        Returns:
+            N pictures `uint8[H, W, 3]`, or `None` without a render mode.
+        """
+        if self.render_mode is None:
+            return None
+        if not self._begun.all():
+            raise gym.error.ResetNeeded("Call reset() before render().")
+        patches = self.search.patches()
+        return tuple(self.draw(slot, patches[slot]) for slot in range(self.num_envs))
+
+    def draw(self, slot: int, patch: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The picture of one search.
+
+        Args:
+            slot: Which.
+            patch: Its occluder, `uint8[64, 64, 3]`.
+        """
+        target, search = self.search.targets[slot], self.search
+        assert target is not None
+        (view,), occluded = search.views([target]), occlude_image(target.crop, patch, self.covered(slot))
+        return draw_search(
+            view, target.exemplar, occluded, self._trails[slot], self._curves[slot],
+            float(search.clean_score[slot]), float(search.phi[slot]), search.settings.max_steps,
+        )  # fmt: skip
+
+    def covered(self, slot: int) -> NDArray[np.float64]:
+        """The region of the target that is covered now, `float64[4]`."""
+        return self.search.region[slot]
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which actions do something, `bool[N, 9]`: moves that change the region, and the trigger."""
+        return self.search.action_masks()
+
+    def features_of(self, targets: NDArray[np.int64], regions: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The features of any states, from the cache or computed anew.
+
+        Args:
+            targets: `int[M]`, indices into the target set.
+            regions: `[M, 4]`.
+
+        Returns:
+            `float32[M, F]`, as they stand at the front of an observation.
+
+        Raises:
+            InputError: If there is no such target.
+        """
+        indices, rows = np.unique(np.asarray(targets), return_inverse=True)
+        if len(indices) and not (0 <= indices[0] and indices[-1] < len(self.targets)):
+            raise InputError(f"There are targets 0 to {len(self.targets) - 1}; {indices[[0, -1]]} go beyond.")
+        return self.search.features_of([self.targets[int(index)] for index in indices], rows, regions)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Free the memory."""
+        self.search.cache.clear()
+
+    def _generator(self, slot: int) -> np.random.Generator:
+        generator = self.generators[slot]
+        if generator is None:
+            generator, self._seeds[slot] = seeding.np_random()
+            self.generators[slot] = generator
+        return generator
+
+    def _each_seed(self, seed: int | Many[int | None] | None) -> list[int | None]:
+        if seed is None:
+            return [None] * self.num_envs
+        if isinstance(seed, int | np.integer):
+            return [int(seed) + slot for slot in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise InputError(f"There are {len(seed)} seeds for {self.num_envs} environments; give one each.")
+        return [None if each is None else int(each) for each in seed]
+
+    def _slots_to_reset(self, options: dict[str, Any]) -> Slots:
+        mask = options.pop("reset_mask", None)
+        if mask is None:
+            return np.arange(self.num_envs)
+        known = isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == (self.num_envs,)
+        if not known or not mask.any():
+            raise InputError(
+                f"The option 'reset_mask' is {mask!r}; give an array bool[{self.num_envs}] with a True in it."
+            )
+        return np.flatnonzero(mask)
+
+    def _others(self, slots: Slots) -> Slots:
+        return np.setdiff1d(np.arange(self.num_envs), slots)
+
+    def _prepare_begin(self, slots: Slots, options: dict[str, Any]) -> Pending[None]:
+        """Draw for each slot a target and what else its search starts with; begin it up to the forward pass."""
+        if self.search.takes_phi and self.phi is None and self.drop is None:
+            self.drop = self.measure_drop()
+        region = options.get("region")
+        regions = None if region is None else np.tile(_four_numbers(region, "region"), (len(slots), 1))
+        chosen = [self.choose_target(options, self._generator(slot)) for slot in slots]
+        pending = self.prepare_start(slots, [target for _, target in chosen], regions, options)
+        self._indices[slots] = [index for index, _ in chosen]
+        return pending
+
+    def _has_begun(self, slots: Slots) -> None:
+        self._begun[slots] = True
+        for slot in slots:
+            self._trails[slot], self._curves[slot] = [], []
+        self._record(slots)
+
+    def measure_drop(self) -> float:
+        """How far phi lies below a clean score where neither is given."""
+        return measure_drop(self.arguments, self._parts)
+
+    def prepare_start(
+        self, slots: Slots, targets: Many[Target], regions: NDArray[np.float64] | None, options: dict[str, Any]
+    ) -> Pending[None]:
+        """Draw the occluders and start the searches, up to the forward pass.
+
+        Args:
+            slots: `int[M]`, in which environments; what is drawn comes from their generators.
+            targets: M targets.
+            regions: The option `region`, `[M, 4]`.
+            options: All options.
+        """
+        given = options.get("patch")
+        if given is not None:
+            given = check_image(given, "The option 'patch'")
+            given = crop(given, (0, 0, given.shape[1], given.shape[0]), PATCH_SIZE)
+            drawn = [(given, image_key(given))] * len(slots)
+        else:
+            drawn = [
+                self._draw_patch(target, self._generator(slot))
+                for slot, target in zip(slots, targets, strict=True)
+            ]
+        scenes = None
+        if self.arguments.patches:
+            keys = [(image_key(target.exemplar), image_key(target.crop)) for target in targets]
+            scenes = [b"".join([*pair, key]) for pair, (_, key) in zip(keys, drawn, strict=True)]
+        return self.search.prepare_begin(
+            slots, targets, [patch for patch, _ in drawn], self.phi, self.drop, regions, scenes
+        )
+
+    def _draw_patch(self, target: Target, rng: np.random.Generator) -> tuple[NDArray[np.uint8], bytes]:
+        """An occluder, a new one or one of the target's own `patches`, and its key."""
+        if self.arguments.patches:
+            number = int(rng.integers(self.arguments.patches))
+            rng = np.random.default_rng([number, *target.id.encode()])
+        share = self.search.settings.limits.max_area
+        patch, _ = draw_occluder(self.arguments.occluder, target, share, rng, self.targets)
+        return patch, image_key(patch)
+
+    def _record(self, slots: Slots) -> None:
+        """Keep the trail for the picture."""
+        if self.render_mode is not None:
+            for slot in slots:
+                self._trails[slot].append(self.search.region[slot].copy())
+                self._curves[slot].append(float(self.search.score[slot]))
+
+    def _final_observations(self, slots: Slots) -> dict[str, Any]:
+        """The last observation of episodes that are over, as `SyncVectorEnv` gives it."""
+        observations = self.search.observe(slots)
+        last = np.full(self.num_envs, None, dtype=object)
+        for row, slot in enumerate(slots):
+            last[slot] = _row(observations, row)
+        return {"final_obs": last, "_final_obs": self._mask(slots)}
+
+    def _final_infos(self, slots: Slots, names: NDArray[np.object_], targets: _TargetsOf) -> dict[str, Any]:
+        """Their last infos."""
+        return {"final_info": self._info(slots, names, targets), "_final_info": self._mask(slots)}
+
+    def _targets_of(self, slots: Slots) -> _TargetsOf:
+        """Ids and indices of the targets of some environments."""
+        ids = np.full(self.num_envs, None, dtype=object)
+        for slot in slots:
+            target = self.search.targets[slot]
+            assert target is not None
+            ids[slot] = target.id
+        return ids, self._indices.copy()
+
+    def _info(self, slots: Slots, names: NDArray[np.object_], targets: _TargetsOf | None = None) -> dict[str, Any]:
+        """Infos of some environments, with the masks that say of which.
+
+        Args:
+            slots: Which.
+            names: Of the N actions.
+            targets: Where other targets have taken their places already.
+        """
+        search, (ids, indices) = self.search, targets or self._targets_of(slots)
+        found = {
+            "score": search.score, "previous_score": search.previous_score, "clean_score": search.clean_score,
+            "phi": search.phi, "region": search.region, "action": names, "target": ids, "target_index": indices,
+            "success": search.success, "queries": search.queries,
+        }  # fmt: skip
+        infos: dict[str, Any] = {}
+        for key, values in found.items():
+            kept = np.zeros_like(values) if values.dtype != object else np.full_like(values, None)
+            kept[slots] = values[slots]
+            infos[key], infos[f"_{key}"] = kept, self._mask(slots)
+        return infos
+
+    def _mask(self, slots: Slots) -> NDArray[np.bool_]:
+        mask = np.zeros(self.num_envs, dtype=bool)
+        mask[slots] = True
+        return mask
+
+    def choose_target(self, options: dict[str, Any], rng: np.random.Generator) -> tuple[int, Target]:
+        """The target that the options ask for, or one drawn: its index in the set, -1 for an image, and itself."""
+        if "image" in options:
+            return -1, _own_target(options)
+        if stray := {"box", "exemplar"} & set(options):
+            raise InputError(f"The option '{sorted(stray)[0]}' needs the option 'image' beside it.")
+        wanted = options.get("target")
+        if wanted is None:
+            number = int(rng.integers(len(self.targets)))
+            return number, self.targets[number]
+        found = self._numbers.get(wanted) if isinstance(wanted, str) else wanted
+        if not isinstance(found, int | np.integer) or not 0 <= found < len(self.targets):
+            raise InputError(
+                f"There is no target {wanted!r}; give an id such as '{self.targets.ids[0]}' or an index from 0 to"
+                f" {len(self.targets) - 1}."
+            )
+        return int(found), self.targets[int(found)]
+
+
+def _own_target(options: dict[str, Any]) -> Target:
+    if "target" in options:
+        raise InputError("The options 'image' and 'target' exclude each other; give one of them.")
+    if "box" not in options:
+        raise InputError("The option 'image' needs the option 'box': x,y,w,h of the target in it.")
+    image = check_image(options["image"], "The option 'image'")
+    box = _four_numbers(options["box"], "box")
+    cut = crop(image, box)
+    exemplar = cut if options.get("exemplar") is None else check_image(options["exemplar"], "The exemplar")
+    place = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
+    return Target("image", cut, exemplar, image, Source("image", 0, "image", place))
+
+
+def _four_numbers(value: Any, option: str) -> NDArray[np.float64]:
+    try:
+        numbers = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape != (4,):
+        raise InputError(f"The option '{option}' is {value!r}; give four numbers: x,y,w,h.")
+    return numbers
+
+
+def _row(batch: Any, row: int) -> Any:
+    """One element of a batch of observations, its own memory."""
+    return (
+        {key: value[row].copy() for key, value in batch.items()} if isinstance(batch, dict) else batch[row].copy()
+    )
+
+
+def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
+    try:
+        return AutoresetMode(mode)
+    except ValueError:
+        modes = ", ".join(each.value for each in AutoresetMode)
+        raise InputError(f"'{mode}' is no autoreset mode; choose {modes}.") from None
