@@ -11,20 +11,30 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from .dqn import SquaredErrorDQN, load_hyperparameters
-    from .evaluation import Evaluation, evaluate
-    from .generation import HardPositive, find_hard_positives, write_hard_positives
+    from .evaluation import Agent, Comparison, Setup, compare
+    from .generation import (
+        HardPositive,
+        PatchPolicy,
+        find_hard_positives,
+        remake_hard_positive,
+        write_hard_positives,
+    )
     from .rollout import Policy, Rollout, begin_all, roll_out
 
 __all__ = [
-    "Evaluation",
+    "Agent",
+    "Comparison",
     "HardPositive",
+    "PatchPolicy",
     "Policy",
     "Rollout",
+    "Setup",
     "SquaredErrorDQN",
     "begin_all",
-    "evaluate",
+    "compare",
     "find_hard_positives",
     "load_hyperparameters",
+    "remake_hard_positive",
     "roll_out",
     "write_hard_positives",
 ]
@@ -33,8 +43,14 @@ __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "dqn": ["SquaredErrorDQN", "load_hyperparameters"],
-        "evaluation": ["Evaluation", "evaluate"],
-        "generation": ["HardPositive", "find_hard_positives", "write_hard_positives"],
+        "evaluation": ["Agent", "Comparison", "Setup", "compare"],
+        "generation": [
+            "HardPositive",
+            "PatchPolicy",
+            "find_hard_positives",
+            "remake_hard_positive",
+            "write_hard_positives",
+        ],
         "rollout": ["Policy", "Rollout", "begin_all", "roll_out"],
     },
 )

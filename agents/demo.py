@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
-from tqdm import TqdmExperimentalWarning
+from tqdm import TqdmExperimentalWarning, tqdm
 
 import vae
-from occlusion_env import ENV_ID, Search, TargetSet
+from occlusion_env import ENV_ID, TargetSet
 from occlusion_env.env import OcclusionSearchEnv
 from tracker.backbones import Precision, resolve_device
 from tracker.errors import InputError
@@ -31,14 +29,15 @@ from tracker.scorers import load_scorer
 from tracker.sequences import Sequence, evenly_spaced
 from tracker.synthetic import synthetic_sequence
 
+from .baselines import Attribution, Centre
 from .dqn import SquaredErrorDQN, load_hyperparameters
-from .evaluation import Evaluation, evaluate
+from .evaluation import Agent, Comparison, Setup, compare
 from .generation import HardPositive, find_hard_positives, write_hard_positives
 from .manifolds import target_crops
 from .output import replacing_folder, write_json
 from .pictures import draw_contact_sheet, draw_manifold, draw_scores
-from .rollout import begin_all, roll_out
 from .splits import split_frames
+from .versions import versions
 
 __all__ = ["Demo", "Effort", "FULL", "QUICK", "run_demo"]
 
@@ -165,10 +164,13 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
 
     held_out = TargetSet.from_sequence(sequence, held_out_frames)
     with clock("evaluation"):
-        search = Search(len(held_out), template.scorer, template.features, template.settings)
-        begin_all(search, list(held_out), np.random.default_rng([demo.seed, 2]), drop)
-        episodes = roll_out(agent, search)
-        judged = evaluate(search, episodes, np.random.default_rng([demo.seed, 3]), progress=True)
+        setup = Setup(template.scorer, template.features, template.settings)
+        targets = list(held_out)
+        with tqdm(total=len(targets), desc="exhaustive search", unit="target") as bar:
+            judged = compare(
+                setup, targets, [Agent("agent", lambda search: agent, answers=("best",))],
+                baselines={"centre": Centre(), "attribution": Attribution()}, seed=demo.seed, done=bar.update,
+            )  # fmt: skip
 
     unseen = held_out + manifold.sample(effort.unseen_samples, rng, first=effort.samples)
     with clock("hard positives"):
@@ -180,7 +182,7 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
         _draw(folder, sequence, positives, judged)
 
     return {
-        **judged.summary(),
+        **_summary(judged),
         "seconds": clock.seconds,
         "sequence": {
             "name": sequence.name,
@@ -201,7 +203,7 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
         "manifold": manifold.figures,
         "effort": asdict(effort),
         "seed": demo.seed,
-        "versions": _versions(),
+        "versions": versions(),
         "device": demo.device,
         "command": demo.command,
     }
@@ -289,7 +291,22 @@ def _learn_manifold(sequence: Sequence, frames: NDArray[np.int64], demo: Demo) -
     return _Manifold(sequence, frames, result.model, mu, sigma, figures)
 
 
-def _draw(folder: Path, sequence: Sequence, positives: list[HardPositive], judged: Evaluation) -> None:
+def _summary(judged: Comparison) -> dict[str, Any]:
+    """Means over the held-out targets; `agent` is the region of its search that hurts most."""
+    agent, episodes = judged.trials["agent"], judged.episodes["agent"]
+    means = {"clean": judged.clean, **{name: trial.scores for name, trial in judged.trials.items()}}
+    return {
+        **{name: round(float(scores.mean()), 5) for name, scores in means.items()},
+        "area": round(float(agent.area.mean()), 5),
+        "closure": None if agent.closure is None else round(agent.closure, 4),
+        "queries": {name: round(float(trial.queries.mean()), 2) for name, trial in judged.trials.items()},
+        "steps": round(float(np.mean([len(episode.actions) for episode in episodes])), 3),
+        "trigger_rate": round(float(np.mean([episode.triggered for episode in episodes])), 4),
+        "targets": len(judged.clean),
+    }
+
+
+def _draw(folder: Path, sequence: Sequence, positives: list[HardPositive], judged: Comparison) -> None:
     draw_contact_sheet(
         folder / "contact_sheet.png", positives, f"Hard positives of '{sequence.name}': SINT score below each"
     )
@@ -311,23 +328,3 @@ class _Clock:
         start = time.perf_counter()
         yield
         self.seconds[stage] = round(time.perf_counter() - start, 2)
-
-
-def _versions() -> dict[str, str]:
-    names = (
-        "occlusion-search",
-        "gymnasium",
-        "stable-baselines3",
-        "torch",
-        "torchvision",
-        "numpy",
-        "opencv-python",
-    )
-    found = {"python": platform.python_version(), "machine": platform.machine()}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except ModuleNotFoundError:
-            found[name] = "unknown"
-    found["cpu"] = torch.backends.cpu.get_cpu_capability()
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,34 +13,78 @@ import yaml
 from stable_baselines3 import DQN
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor
+from torch.nn import functional
 
+from occlusion_env.naming import named
 from tracker.errors import InputError
 
-__all__ = ["SquaredErrorDQN", "load_hyperparameters"]
+__all__ = [
+    "TARGETS",
+    "HuberDQN",
+    "SquaredErrorDQN",
+    "TemporalDifferenceDQN",
+    "double_target",
+    "load_hyperparameters",
+    "max_target",
+]
 
 
-class SquaredErrorDQN(DQN):
-    """DQN that minimises the squared error of line 23 of Algorithm 1.
+def max_target(agent: DQN, observations: Tensor) -> Tensor:
+    """`max_a Q(phi_{j+1}, a; theta^-)` of line 21 of Algorithm 1: `[B, ...]` to `[B, 1]`."""
+    return agent.q_net_target(observations).amax(dim=1, keepdim=True)
 
-    Stable-Baselines3 minimises the Huber loss, which agrees with half the squared error up to an error of 1 and
-    then grows more slowly; with rewards of eta = 3 most of the trigger's errors lie beyond. Everything else is
-    Stable-Baselines3's.
+
+def double_target(agent: DQN, observations: Tensor) -> Tensor:
+    """Double DQN (van Hasselt 2016, eq. 4): the network chooses the action, the target network values it."""
+    chosen = agent.q_net(observations).argmax(dim=1, keepdim=True)
+    return agent.q_net_target(observations).gather(1, chosen)
+
+
+TARGETS: dict[str, Callable[[DQN, Tensor], Tensor]] = {"max": max_target, "double": double_target}
+"""What the next state is worth, by name."""
+
+
+class TemporalDifferenceDQN(DQN):
+    """DQN with the value of the next state and the loss laid open; a subclass says the loss.
+
+    Returns over n steps are Stable-Baselines3's own (`n_steps`).
+
+    Args:
+        args: See `DQN`.
+        td_target: One of `TARGETS`.
+        kwargs: See `DQN`.
+
+    Raises:
+        InputError: If `td_target` is unknown.
     """
 
-    def temporal_difference(self, batch: ReplayBufferSamples) -> Tensor:
-        """`y_j - Q(phi_j, a_j; theta)` of lines 18 to 23, with the target network theta^-.
+    def __init__(self, *args: Any, td_target: str = "max", **kwargs: Any) -> None:
+        """See the class."""
+        named("td_target", td_target, TARGETS)
+        self.td_target = td_target
+        super().__init__(*args, **kwargs)
+
+    def loss(self, difference: Tensor) -> Tensor:
+        """Temporal differences `[B, 1]` to the loss, a number."""
+        raise NotImplementedError
+
+    def expected(self, batch: ReplayBufferSamples) -> Tensor:
+        """`y_j` of lines 18 to 22 of Algorithm 1.
 
         Args:
             batch: `B` transitions; a terminal one has `dones` 1 and `y_j = r_j`.
 
         Returns:
-            `[B, 1]`; the gradient flows through Q alone.
+            `[B, 1]`, without a gradient.
         """
         with torch.no_grad():
-            best = self.q_net_target(batch.next_observations).amax(dim=1, keepdim=True)
+            value = TARGETS[self.td_target](self, batch.next_observations)
             discounts = self.gamma if batch.discounts is None else batch.discounts
-            expected = batch.rewards + (1.0 - batch.dones) * discounts * best
-        return expected - self.q_net(batch.observations).gather(1, batch.actions.long())
+            return batch.rewards + (1.0 - batch.dones) * discounts * value
+
+    def temporal_difference(self, batch: ReplayBufferSamples) -> Tensor:
+        """`y_j - Q(phi_j, a_j; theta)`, `[B, 1]`; the gradient flows through Q alone."""
+        return self.expected(batch) - self.q_net(batch.observations).gather(1, batch.actions.long())
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Take gradient steps on mini-batches of the replay memory (lines 17 and 23)."""
@@ -49,7 +94,7 @@ class SquaredErrorDQN(DQN):
         losses = []
         for _ in range(gradient_steps):
             batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
-            loss = self.temporal_difference(batch).square().mean()
+            loss = self.loss(self.temporal_difference(batch))
             self.policy.optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
@@ -60,15 +105,36 @@ class SquaredErrorDQN(DQN):
         self.logger.record("train/loss", float(np.mean(losses)))
 
 
+class SquaredErrorDQN(TemporalDifferenceDQN):
+    """DQN that minimises the squared error of line 23 of Algorithm 1.
+
+    Stable-Baselines3 minimises the Huber loss, which agrees with half the squared error up to an error of 1 and
+    then grows more slowly; with rewards of eta = 3 most of the trigger's errors lie beyond. Everything else is
+    Stable-Baselines3's.
+    """
+
+    def loss(self, difference: Tensor) -> Tensor:
+        """The mean square."""
+        return difference.square().mean()
+
+
+class HuberDQN(TemporalDifferenceDQN):
+    """DQN with Stable-Baselines3's own loss, for the targets that it lacks."""
+
+    def loss(self, difference: Tensor) -> Tensor:
+        """Mnih et al.'s clipped error: half the square up to 1, then linear."""
+        return functional.smooth_l1_loss(difference, torch.zeros_like(difference))
+
+
 def load_hyperparameters(name: str, env_id: str = "OcclusionSearch-v0") -> dict[str, Any]:
     """Read a section of a hyper-parameter file in RL Zoo's format.
 
     Args:
-        name: `paper` or `demo`, which the package ships, or the path of a YAML file.
-        env_id: The section.
+        name: A file of `agents/hyperparams` that the package ships, without `.yml`, or the path of a YAML file.
+        env_id: The section; where it is missing, `default` stands in, as with RL Zoo.
 
     Returns:
-        Arguments of the algorithm, with `n_timesteps` and `policy` among them.
+        Arguments of the algorithm, with RL Zoo's `n_timesteps`, `policy`, `n_envs` and `env_kwargs` among them.
 
     Raises:
         InputError: If the file or the section is missing, or it is no YAML.
@@ -76,12 +142,15 @@ def load_hyperparameters(name: str, env_id: str = "OcclusionSearch-v0") -> dict[
     >>> load_hyperparameters("paper")["learning_rate"]
     1e-06
     """
-    shipped = resources.files("agents") / "hyperparams" / f"{name}.yml"
+    folder = resources.files("agents") / "hyperparams"
+    shipped = folder / f"{name}.yml"
     try:
         text = shipped.read_text() if shipped.is_file() else Path(name).read_text()
-        section = yaml.safe_load(text)[env_id]
+        sections = yaml.safe_load(text)
+        section = sections[env_id] if env_id in sections else sections["default"]
+        return dict(section)
     except OSError:
-        raise InputError(f"'{name}' is no hyper-parameter file; give paper, demo or a YAML file.") from None
-    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
+        known = sorted(file.name.removesuffix(".yml") for file in folder.iterdir() if file.name.endswith(".yml"))
+        raise InputError(f"'{name}' is no hyper-parameter file; give {', '.join(known)} or a YAML file.") from None
+    except (yaml.YAMLError, KeyError, TypeError, ValueError):
         raise InputError(f"The file '{name}' has no section '{env_id}' in RL Zoo's format.") from None
-    return dict(section)

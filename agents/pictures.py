@@ -14,16 +14,23 @@ from occlusion_env.rendering import draw_trail
 from tracker.images import resize
 from tracker.sequences import evenly_spaced
 
-from .evaluation import Evaluation
+from .evaluation import Comparison
 from .generation import HardPositive
 
-__all__ = ["draw_contact_sheet", "draw_manifold", "draw_scores"]
+__all__ = ["draw_contact_sheet", "draw_manifold", "draw_scores", "enlarged", "save"]
 
-_METHODS = ("clean", "random", "centre", "agent", "exhaustive")
-_COLOURS = {"clean": "0.6", "random": "C0", "centre": "C2", "agent": "C1", "exhaustive": "0.25"}
+_COLOURS = {
+    "clean": "0.6",
+    "random": "C0",
+    "centre": "C2",
+    "attribution": "C4",
+    "agent": "C1",
+    "exhaustive": "0.25",
+}
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG."""
     FigureCanvasAgg(figure)
     figure.savefig(path, dpi=110, format="png")
 
@@ -40,10 +47,10 @@ def draw_contact_sheet(path: Path, positives: Many[HardPositive], title: str, ro
     for row, positive in zip(axes, picked, strict=True):
         target = positive.target
         shown = [
-            _upscale(target.exemplar),
-            _upscale(target.crop),
-            draw_trail(_upscale(target.crop), list(positive.episode.trail)),
-            _upscale(positive.image),
+            enlarged(target.exemplar),
+            enlarged(target.crop),
+            draw_trail(enlarged(target.crop), list(positive.episode.trail)),
+            enlarged(positive.image),
         ]
         for axis, image in zip(row, shown, strict=True):
             axis.imshow(image)
@@ -54,7 +61,7 @@ def draw_contact_sheet(path: Path, positives: Many[HardPositive], title: str, ro
         row[2].set_xlabel(f"{len(positive.episode.actions)} actions, {ending}", fontsize=9)
         row[3].set_xlabel(f"{positive.score_after:+.3f}", fontsize=9, color="C1", weight="bold")
         row[0].set_ylabel(f"{target.source.video}\nframe {target.source.frame}", fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_manifold(
@@ -88,32 +95,34 @@ def draw_manifold(
     right.set(xlabel="$z_1$", ylabel="$z_2$", title="codes of the video's frames")
     right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=2)
     figure.colorbar(dots, ax=right, label="frame, in order of time", shrink=0.8)
-    _save(figure, path)
+    save(figure, path)
 
 
-def draw_scores(path: Path, evaluation: Evaluation, title: str) -> None:
+def draw_scores(path: Path, comparison: Comparison, title: str) -> None:
     """The score of every held-out target under each method, and the means."""
     figure = Figure(figsize=(8.4, 5.2), layout="constrained")
     axis = figure.subplots()
-    values = {name: np.asarray(getattr(evaluation, name)) for name in _METHODS}
-    for place, name in enumerate(_METHODS):
-        spread = np.linspace(-0.16, 0.16, len(values[name]))
-        axis.scatter(place + spread, values[name], s=14, color=_COLOURS[name], alpha=0.6, linewidths=0)
-        mean = float(values[name].mean())
+    known = {"clean": comparison.clean, **{name: trial.scores for name, trial in comparison.trials.items()}}
+    values = {name: known[name] for name in _COLOURS if name in known}
+    for place, (name, scores) in enumerate(values.items()):
+        spread = np.linspace(-0.16, 0.16, len(scores))
+        axis.scatter(place + spread, scores, s=14, color=_COLOURS[name], alpha=0.6, linewidths=0)
+        mean = float(scores.mean())
         axis.hlines(mean, place - 0.28, place + 0.28, color=_COLOURS[name], linewidth=3)
         axis.annotate(
             f"{mean:+.3f}", (place + 0.3, mean), fontsize=9, va="center", color="0.1", annotation_clip=False
         )
-    axis.set_xticks(range(len(_METHODS)), _METHODS)
-    axis.set_xlim(-0.5, len(_METHODS) - 0.3)
+    axis.set_xticks(range(len(values)), list(values))
+    axis.set_xlim(-0.5, len(values) - 0.3)
     axis.set_ylabel("SINT score against the exemplar (lower is harder)")
     axis.grid(axis="y", alpha=0.3)
-    closure = "undefined" if evaluation.closure is None else f"{evaluation.closure:.2f}"
+    found = comparison.trials["agent"].closure
+    closure = "undefined" if found is None else f"{found:.2f}"
     axis.set_title(f"{title}\nclosure of the agent between random (0) and exhaustive (1): {closure}", fontsize=11)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _upscale(image: NDArray[np.uint8], least: int = 160) -> NDArray[np.uint8]:
+def enlarged(image: NDArray[np.uint8], least: int = 160) -> NDArray[np.uint8]:
     """Enlarge small targets, so that lines drawn on them stay thin."""
     scale = max(1.0, least / max(image.shape[:2]))
     return resize(image, round(image.shape[1] * scale), round(image.shape[0] * scale))

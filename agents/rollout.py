@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from occlusion_env.actions import ACTIONS, TRIGGER
-from occlusion_env.occluders import background_patch
+from occlusion_env.occluders import draw_occluder
 from occlusion_env.search import Search
 from occlusion_env.targets import Target
 
-__all__ = ["Policy", "Rollout", "begin_all", "roll_out"]
+__all__ = ["Answer", "Observe", "Policy", "Rollout", "begin_all", "roll_out"]
+
+Observe = Callable[[Search], Any]
+"""What a policy is shown of N searches: its observations, as its `predict` takes them."""
+
+
+_PAIRS = (("right", "left"), ("up", "down"), ("bigger", "smaller"), ("fatter", "taller"))
+_OPPOSITE = {**dict(_PAIRS), **{second: first for first, second in _PAIRS}}
 
 
 class Policy(Protocol):
@@ -22,13 +30,27 @@ class Policy(Protocol):
 
     def predict(
         self,
-        observation: NDArray[np.float32],
+        observation: Any,
         state: tuple[NDArray[Any], ...] | None = None,
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
-        """Observations `float32[N, D]` to actions `int[N]`."""
+        """Observations of N searches to actions `int[N]`, and the state of a recurrent policy."""
         ...
+
+
+class Answer(NamedTuple):
+    """The region that a search is taken to have found.
+
+    Attributes:
+        region: `float64[4]`, relative to the target.
+        score: With it occluded.
+        queries: How often the scorer had to be asked to know that.
+    """
+
+    region: NDArray[np.float64]
+    score: float
+    queries: int
 
 
 @dataclass(frozen=True)
@@ -52,33 +74,54 @@ class Rollout:
         """Where the search ended."""
         return self.trail[-1]
 
+    @property
+    def last(self) -> Answer:
+        """Where the search ended; the scorer is asked once, to know what came of it."""
+        return Answer(self.trail[-1], float(self.scores[-1]), 1)
+
+    @property
+    def best(self) -> Answer:
+        """The region of the trail that hurts most: the scorer is asked about each region that was visited."""
+        lowest = int(self.scores.argmin())
+        visited = len(np.unique(self.trail.round(9), axis=0))
+        return Answer(self.trail[lowest], float(self.scores[lowest]), visited)
+
+    @property
+    def reversals(self) -> int:
+        """Moves that undo the move before."""
+        return sum(
+            _OPPOSITE.get(move) == before for before, move in zip(self.actions, self.actions[1:], strict=False)
+        )
+
 
 def begin_all(
-    search: Search, targets: Many[Target], rng: np.random.Generator, drop: float
+    search: Search, targets: Many[Target], rng: np.random.Generator, drop: float, occluder: str = "background"
 ) -> list[NDArray[np.float64] | None]:
-    """Start one search a target, each with a patch drawn from its own frame.
+    """Start one search a target, each with a patch of its own.
 
     Args:
         search: As many searches as there are targets.
         targets: The targets.
         rng: Where the patches are drawn from.
         drop: See `Search.begin`.
+        occluder: What the patches are, see `occlusion_env.occluders.OCCLUDERS`.
 
     Returns:
-        Each patch's box in its frame, `None` where the frame has no background.
+        Each patch's box in its frame, `None` where it was not cut out of it.
     """
     share = search.settings.limits.max_area
-    drawn = [background_patch(target.frame, target.box, share, rng) for target in targets]
+    drawn = [draw_occluder(occluder, target, share, rng) for target in targets]
     search.begin(np.arange(len(targets)), targets, [patch for patch, _ in drawn], drop=drop)
     return [box for _, box in drawn]
 
 
-def roll_out(policy: Policy, search: Search) -> list[Rollout]:
+def roll_out(policy: Policy, search: Search, observe: Observe = Search.observe) -> list[Rollout]:
     """Let a policy finish every search that has begun, greedily.
 
     Args:
         policy: Chooses the actions.
         search: N searches; a finished one waits at its last region.
+        observe: What the policy is shown.
 
     Returns:
         N episodes.
@@ -88,8 +131,10 @@ def roll_out(policy: Policy, search: Search) -> list[Rollout]:
     triggered = np.zeros(count, dtype=bool)
     actions: list[list[str]] = [[] for _ in range(count)]
     regions, scores = [search.region.copy()], [search.score.copy()]
+    state, starts = None, np.ones(count, dtype=bool)
     while running.any():
-        chosen, _ = policy.predict(search.observe(), deterministic=True)
+        chosen, state = policy.predict(observe(search), state=state, episode_start=starts, deterministic=True)
+        starts = np.zeros(count, dtype=bool)
         chosen = np.where(running, np.asarray(chosen).reshape(count), TRIGGER)
         for slot in np.flatnonzero(running):
             actions[slot].append(ACTIONS[chosen[slot]])

@@ -13,8 +13,12 @@ from .benchmark import benchmark
 from .check_tracker import check_tracker
 from .demo import demo
 from .doctor import doctor
+from .enjoy import enjoy
+from .evaluate import evaluate
 from .evaluate_vae import evaluate_vae
 from .track import track
+from .train import train
+from .train_foresight import train_foresight
 from .train_tracker import train_tracker
 from .train_vae import train_vae
 
@@ -23,10 +27,14 @@ __all__ = ["main"]
 app = tyro.extras.SubcommandApp()
 app.command(name="demo")(demo)
 app.command(name="train-backbone")(train_backbone)
+app.command(name="train-foresight")(train_foresight)
 app.command(name="doctor")(doctor)
 app.command(name="train-vae")(train_vae)
 app.command(name="train-tracker")(train_tracker)
 app.command(name="evaluate-vae")(evaluate_vae)
+app.command(name="train")(train)
+app.command(name="enjoy")(enjoy)
+app.command(name="evaluate")(evaluate)
 app.command(benchmark, name="benchmark")
 app.command(name="track")(track)
 app.command(name="check-tracker")(check_tracker)

@@ -5,7 +5,8 @@ import torch
 from stable_baselines3 import DQN
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
-from agents.dqn import SquaredErrorDQN, load_hyperparameters
+from agents.dqn import HuberDQN, SquaredErrorDQN, load_hyperparameters
+from occlusion_env.arguments import SearchArguments
 from tracker.errors import InputError
 
 
@@ -99,16 +100,40 @@ def test_training_moves_weights_and_saves(tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", ["paper", "demo"])
+@pytest.mark.parametrize("name", ["paper", "demo", "dqn"])
 def test_shipped_hyperparameters_make_an_agent(name):
     parameters = load_hyperparameters(name)
     assert parameters.pop("n_timesteps") > 0
+    for name in ("n_envs", "env_kwargs"):
+        parameters.pop(name, None)
     SquaredErrorDQN(env=gym.make("CartPole-v1"), **parameters | {"buffer_size": 100})
 
 
 def test_paper_has_the_papers_values():
     parameters = load_hyperparameters("paper")
     assert (parameters["batch_size"], parameters["learning_rate"]) == (100, 1e-6)
+    arguments = SearchArguments.from_keywords(parameters["env_kwargs"])
+    assert (arguments.features, arguments.eta, arguments.max_steps, arguments.history) == ("vgg16", 3.0, 20, 10)
+
+
+def test_double_target_is_the_target_networks_value_of_the_networks_choice():
+    agent, samples = make(td_target="double"), batch(make(), [0.0] * 40, [0] * 40)
+    with torch.no_grad():
+        for parameter in agent.q_net_target.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)))
+        chosen = agent.q_net(samples.next_observations).argmax(dim=1)
+        value = agent.q_net_target(samples.next_observations)
+    expected = 0.5 * value[torch.arange(40), chosen]
+    assert torch.allclose(agent.expected(samples)[:, 0], expected)
+    assert not torch.allclose(expected, 0.5 * value.max(dim=1).values)
+    with pytest.raises(InputError, match="td_target"):
+        make(td_target="triple")
+
+
+def test_huber_with_the_plain_target_is_stable_baselines_own():
+    samples = batch(make(), [3.0, -0.5, 0.2], [1, 0, 0])
+    ours, theirs = gradients(make(HuberDQN), samples), gradients(make(DQN), samples)
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-7) for name in ours)
 
 
 def test_bad_hyperparameter_files(tmp_path):

@@ -1,18 +1,13 @@
-"""Rollout, evaluation and generation, on a matcher whose best occlusion is known."""
-
-import json
+"""Rollout, on a matcher whose best occlusion is known."""
 
 import numpy as np
 import pytest
 import torch
 
-from agents.evaluation import evaluate
-from agents.generation import find_hard_positives, score_images, write_hard_positives
-from agents.rollout import begin_all, roll_out
+from agents.rollout import Rollout, begin_all, roll_out
 from occlusion_env.actions import ACTIONS, TRIGGER
 from occlusion_env.search import Search, SearchSettings
 from occlusion_env.targets import TargetSet
-from tracker.images import read_image
 from tracker.sequences import ArrayFrames, Sequence
 
 
@@ -112,73 +107,38 @@ def test_finished_searches_wait_for_the_others(search):
     assert len(episodes[1].actions) == 20
 
 
-def test_the_agent_that_goes_to_the_corner_closes_the_gap(search):
-    reaches_it = roll_out(Scripted(*["right", "down"] * 4), search)
-    judged = evaluate(search, reaches_it, np.random.default_rng(1))
-    assert judged.agent == pytest.approx(0.0, abs=1e-6)
-    assert judged.exhaustive == pytest.approx(0.0, abs=1e-6)
-    assert judged.clean == pytest.approx(200 / 255, abs=1e-6)
-    assert (judged.random > 0.2).all() and (judged.random < judged.clean).all()
-    assert judged.centre == pytest.approx(200 / 255 * 0.75, abs=1e-6)
-    assert judged.closure == pytest.approx(1.0)
-    summary = judged.summary()
-    assert summary["closure"] == 1.0
-    assert summary["trigger_rate"] == 1.0
-    assert summary["queries"]["exhaustive"] == 336
+def test_an_answer_is_the_last_region_or_the_best_one(search):
+    episodes = roll_out(Scripted("right", "down", "down", "left", "right", "up", "up"), search)
+    for episode in episodes:
+        assert episode.last.region == pytest.approx([0.35, 0.25, 0.5, 0.5])
+        assert episode.last.score == episode.scores[-1] and episode.last.queries == 1
+        assert episode.best.region == pytest.approx([0.35, 0.45, 0.5, 0.5])
+        assert episode.best.score == episode.scores.min() < episode.last.score
+        # Of the nine regions of the trail, four have been there before.
+        assert episode.best.queries == 5
+        assert episode.reversals == 1
 
 
-def test_the_agent_that_goes_the_wrong_way_has_a_closure_below_zero(search):
-    judged = evaluate(search, roll_out(Scripted(*["left", "up"] * 4), search), np.random.default_rng(1))
-    assert judged.agent == pytest.approx(judged.clean, abs=1e-6)
-    assert judged.closure == pytest.approx(1 - judged.clean.mean() / judged.random.mean(), abs=1e-6)
-    assert judged.closure < -0.2
+def test_moves_that_undo_the_last_one():
+    def reversals(*actions):
+        trail = np.zeros((len(actions) + 1, 4))
+        return Rollout(actions, trail, np.zeros(len(trail)), False).reversals
+
+    assert reversals("up", "down", "up") == 2 and reversals("bigger", "smaller", "trigger") == 1
+    assert reversals("up", "up") == reversals("up", "left", "down") == reversals("trigger") == 0
+    assert reversals("taller", "fatter", "right", "left") == 2
 
 
-def test_every_method_is_compared_at_the_agents_area(search):
-    episodes = roll_out(Scripted("smaller", "smaller", "right"), search)
-    judged = evaluate(search, episodes, np.random.default_rng(1))
-    assert judged.area == pytest.approx((0.5 * 0.8 * 0.8) ** 2)
-    side = 0.32
-    assert judged.centre.mean() == pytest.approx(200 / 255 * (1 - (side * 32 / 2) ** 2 / 256), abs=0.05)
+def test_a_policy_is_told_where_episodes_start_and_keeps_its_state(search):
+    class Recurrent:
+        seen = []
 
+        def predict(self, observation, state=None, episode_start=None, deterministic=False):
+            self.seen.append((observation, state, episode_start.tolist(), deterministic))
+            return np.full(4, TRIGGER if state == 1 else 0), 0 if state is None else state + 1
 
-def test_closure_without_a_gap_is_undefined(search):
-    judged = evaluate(search, roll_out(Scripted("right"), search), np.random.default_rng(1))
-    object.__setattr__(judged, "random", judged.exhaustive)
-    assert judged.closure is None and judged.summary()["closure"] is None
-
-
-def test_hard_positives_are_what_their_records_say(targets, tmp_path):
-    script = ["right", "down"] * 4
-    found = find_hard_positives(Scripted(*script), targets, Corner(), Place(), seed=5)
-    assert [hard.target.id for hard in found] == list(targets.ids)
-    count = write_hard_positives(tmp_path / "hard_positives", found, seed=5)
-    lines = (tmp_path / "hard_positives" / "metadata.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines]
-    assert count == len(records) == 4
-    for record, hard in zip(records, found, strict=True):
-        assert set(record) == {
-            "file_name", "target", "source", "region", "patch", "actions", "triggered",
-            "score_before", "score_after", "seed",
-        }  # fmt: skip
-        assert record["source"]["video"] == "square" and record["source"]["box"] == [20, 20, 40, 40]
-        assert record["actions"] == [*script, "trigger"] and record["seed"] == 5
-        image = read_image(tmp_path / "hard_positives" / record["file_name"])
-        assert image.shape == (40, 40, 3)
-        again = score_images(Corner(), [hard.target.exemplar], [image])
-        assert again[0] == pytest.approx(record["score_after"], abs=1e-5)
-        assert record["score_after"] < 0.05 < record["score_before"]
-        x, y, w, h = np.array(record["region"]) * 40
-        assert (image[round(y) : round(y + h), round(x) : round(x + w)] == 0).all()
-        assert (image[:19, :19] == (200, 100, 50)).all()
-
-
-def test_batches_do_not_change_the_policy_or_the_patches(targets):
-    class Still:
-        def predict(self, observation, **_):
-            return np.full(len(observation), TRIGGER), None
-
-    whole = find_hard_positives(Still(), targets, Corner(), Place(), seed=3)
-    parts = find_hard_positives(Still(), targets, Corner(), Place(), seed=3, batch=2)
-    for a, b in zip(whole, parts, strict=True):
-        assert np.array_equal(a.image, b.image) and np.array_equal(a.patch_box, b.patch_box)
+    policy = Recurrent()
+    roll_out(policy, search, observe=lambda search: "shown")
+    assert [state for _, state, _, _ in policy.seen] == [None, 0, 1]
+    assert [starts for _, _, starts, _ in policy.seen] == [[True] * 4, [False] * 4, [False] * 4]
+    assert all(shown == "shown" and greedy for shown, _, _, greedy in policy.seen)

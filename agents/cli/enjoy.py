@@ -1,0 +1,100 @@
+"""The command `enjoy`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from tracker.errors import InputError
+
+from .train import Algorithm, EnvId, Pairs, key_values, targets_argument
+
+__all__ = ["enjoy"]
+
+
+def enjoy(
+    algo: Algorithm = "dqn",
+    env: EnvId = "OcclusionSearch-v0",
+    folder: Annotated[Path, tyro.conf.arg(aliases=["-f"])] = Path("logs"),
+    exp_id: int = 0,
+    load_best: bool = False,
+    load_checkpoint: int | None = None,
+    model: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    targets: Annotated[str | None, tyro.conf.arg(metavar="DIR|synthetic[:SEED]")] = None,
+    env_kwargs: Pairs = (),
+    n_timesteps: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 200,
+    stochastic: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    gif: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+) -> None:
+    """Watch a trained agent: the score before and after each episode, and one episode as a GIF.
+
+    Takes the agent of a run that `train` wrote, in the environment that it was trained in; the flags are RL Zoo's.
+    Agents are pickled: load those alone whose origin you trust.
+
+    Args:
+        algo: The algorithm.
+        env: The environment.
+        folder: Where runs are.
+        exp_id: Number of the run; 0 for the last.
+        load_best: Take best_model.zip, not the agent when training ended.
+        load_checkpoint: Take the checkpoint of this many steps.
+        model: Take this file, and leave the runs alone.
+        targets: Videos to play on; by default those of the training.
+        env_kwargs: Arguments of the environment that differ from the training's.
+        n_timesteps: Actions in all; the last episode is played to its end.
+        stochastic: Draw from the policy, in place of its best action.
+        seed: Of the environment.
+        device: Where the agent runs.
+        gif: Write the first episode here.
+    """
+    import numpy as np
+    from stable_baselines3.common.utils import set_random_seed
+
+    from occlusion_env import ENV_IDS
+
+    from ..playing import play, write_gif
+    from ..runs import Checkpoint, RunFolder
+    from ..training import load_model
+
+    if env not in ENV_IDS:
+        raise InputError(f"'{env}' is no environment of this package; choose {', '.join(ENV_IDS)}.")
+    if n_timesteps < 1:
+        raise InputError(f"--n-timesteps is {n_timesteps}; it must be at least 1.")
+    if model is None:
+        run = RunFolder.find(folder, algo, env, exp_id)
+        model = run.best_model if load_best else run.model
+        if load_checkpoint is not None:
+            model = Checkpoint(run.path, load_checkpoint).model
+        given = dict(run.config().get("env_kwargs") or {})
+    else:
+        given = {}
+    given |= key_values("--env-kwargs", env_kwargs) | targets_argument(targets)
+    if device != "auto":
+        given.setdefault("device", device)
+    agent = load_model(algo, model, device)
+    set_random_seed(seed)
+    drops, lengths, triggers = [], [], []
+    for number, episode in enumerate(
+        play(agent, env, given, n_timesteps, seed, not stochastic, int(gif is not None))
+    ):
+        if gif is not None and number == 0:
+            write_gif(gif, episode.frames)
+        last = episode.last
+        triggers.append(last["action"] == "trigger")
+        drops.append(last["clean_score"] - last["score"])
+        lengths.append(episode.length)
+        ending = "trigger" if triggers[-1] else "out of steps"
+        print(
+            f"{last['target']}: clean {last['clean_score']:+.3f}, start {episode.first['score']:+.3f}, end"
+            f" {last['score']:+.3f}; {episode.length} actions, {ending}; return {episode.total:+.2f}"
+        )
+    print(
+        f"{len(drops)} episodes: score drop {np.mean(drops):.3f} +/- {np.std(drops):.3f}, {np.mean(lengths):.1f}"
+        f" actions, {np.mean(triggers):.0%} ended by the trigger"
+    )
+    if gif is not None:
+        print(f"The first episode is in {gif}")

@@ -1,0 +1,113 @@
+"""The command `evaluate`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+from .shared import Device, Precision, command_line
+from .train import Algorithm
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    targets: Path,
+    agent: tuple[str, ...] = (),
+    algo: Algorithm | None = None,
+    per_sequence: int = 20,
+    seeds: int = 3,
+    out: Path = Path("out/evaluation"),
+    features: Literal["slim", "vgg16"] | None = None,
+    weights: str | None = None,
+    layer: str | None = None,
+    precision: Precision = "auto",
+    device: Device = "auto",
+    json: Path | None = None,
+) -> None:
+    """What agents are worth beside what learns nothing: at equal area and with the same patch.
+
+    Random regions, the centre, the cells of a 3 x 3 grid, attribution, the best of its first 5 and 20, hill
+    climbing, each agent's best and last region, exhaustive search; and what should do worse than an agent:
+    the agent without its features, and each action alone. Closure is 0 for random regions and 1 for exhaustive
+    search at a method's own area. The same command goes on where an earlier one was cut off.
+
+    Writes evaluation.json, closure.png and, for each sequence, pictures/NAME.png to OUT.
+
+    Args:
+        targets: A folder of annotated sequences, or one; nothing may have been trained on them.
+        agent: Folders of training runs, zip files, or names of baselines, which then move as an agent does. The
+            first one's area is the baselines'; without one it is the largest.
+        algo: Their algorithm; by default what each run or path says.
+        per_sequence: Targets of a sequence, evenly spaced.
+        seeds: Of the patches and the random regions: 0 to this, all pooled.
+        out: Folder for the results.
+        features: The network of the scorer, and of the state where no run says another; by default that of the
+            first agent's run, or slim.
+        weights: A safetensors file with the network's weights; for vgg16 also `imagenet`, which fetches them.
+        layer: The network's layer that is the state; fc7, or pool5 where the weights hold convolutions alone.
+        precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
+        device: Where the networks run.
+        json: Write the figures here too.
+    """
+    from occlusion_env.arguments import SearchArguments
+    from tracker.backbones import resolve_device
+    from tracker.errors import InputError
+    from tracker.judging.running import weights_digest
+
+    from ..evaluation import Setup
+    from ..evaluation_pictures import draw_choices, draw_closures
+    from ..evaluation_run import EvaluationRun, evaluate_agents
+    from ..evaluation_table import print_evaluation
+    from ..leaks import constant_agents, without_features
+    from ..loading import load_agent, training_arguments
+    from ..output import check_json_path, write_json
+    from ..versions import versions
+
+    check_json_path(json)
+    place = str(resolve_device(device))
+    loaded = [load_agent(spec, algo, place) for spec in agent]
+    names = [one.name for one in loaded]
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"Two agents have the name '{doubled[0]}'; rename the file of one.")
+    trained = training_arguments(agent[0]) if agent else None
+    network: str = features or "slim"
+    if features is None and trained is not None:
+        network, weights = trained.features, weights or trained.weights
+    given = SearchArguments(features=network, weights=weights, layer=layer, device=place, precision=precision)
+    setup = Setup.load(given)
+    identity = {
+        "features": given.features,
+        "layer": layer,
+        "precision": precision,
+        "weights": weights_digest(weights) if weights is not None and Path(weights).exists() else weights,
+        "agent_files": [weights_digest(spec) if Path(spec).exists() else spec for spec in agent],
+    }
+    run = EvaluationRun(targets, out, per_sequence, tuple(range(seeds)), identity)
+    checks = [check for one in loaded for check in without_features(one)]
+    checks += constant_agents() if loaded else []
+    try:
+        content = evaluate_agents(
+            run, setup, loaded, checks,
+            lambda name, shown, found: draw_choices(
+                out / "pictures" / f"{name}.png", f"'{name}': what each method covers, and the score", shown, found
+            ),
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        print("occlusion-search: interrupted; the same command goes on where this one ended.", file=sys.stderr)
+        sys.exit(130)
+    content.update(
+        per_sequence=per_sequence, seeds=list(run.seeds), features=given.features, device=place,
+        versions=versions(), command=command_line(),
+    )  # fmt: skip
+    for path in (out / "evaluation.json", json):
+        if path is not None:
+            write_json(path, content)
+    draw_closures(out / "closure.png", content)
+    print_evaluation(content)
+    print(f"The figures of each sequence are in {out / 'evaluation.json'}, the pictures beside it.")
+    for name, reason in content["failed"].items():
+        print(f"- {name} failed: {reason}", file=sys.stderr)
+    if content["failed"]:
+        sys.exit(1)

@@ -1,0 +1,136 @@
+"""The command `train`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from tracker.errors import InputError
+
+from .shared import command_line
+
+__all__ = ["Algorithm", "Pairs", "EnvId", "key_values", "targets_argument", "train"]
+
+Algorithm = Literal["dqn", "ppo", "a2c", "qrdqn", "ppo_mask"]
+Pairs = Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY:VALUE ...")]
+EnvId = Annotated[str, tyro.conf.arg(metavar="ID")]
+
+
+def train(
+    algo: Algorithm = "dqn",
+    env: EnvId = "OcclusionSearch-v0",
+    n_timesteps: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None,
+    targets: Annotated[str | None, tyro.conf.arg(metavar="DIR|synthetic[:SEED]")] = None,
+    conf_file: Annotated[str | None, tyro.conf.arg(aliases=["-conf"], metavar="NAME|FILE")] = None,
+    env_kwargs: Pairs = (),
+    eval_env_kwargs: Pairs = (),
+    hyperparams: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-params"], metavar="KEY:VALUE ...")] = (),
+    exploration: Literal["uniform", "guided"] = "uniform",
+    seed: int = 0,
+    device: str = "auto",
+    n_envs: int | None = None,
+    eval_freq: int = 25_000,
+    eval_episodes: int = 5,
+    n_eval_envs: int = 1,
+    save_freq: int = 10_000,
+    save_replay_buffer: bool = False,
+    log_folder: Annotated[Path, tyro.conf.arg(aliases=["-f"])] = Path("logs"),
+    tensorboard_log: Annotated[Path | None, tyro.conf.arg(aliases=["-tb"])] = None,
+    trained_agent: Annotated[Path | None, tyro.conf.arg(aliases=["-i"], metavar="FILE")] = None,
+    resume: Annotated[Path | None, tyro.conf.arg(metavar="RUN_FOLDER")] = None,
+    progress: Annotated[bool, tyro.conf.arg(aliases=["-P"])] = False,
+) -> None:
+    """Train an agent; the flags and the run's folder are RL Zoo's.
+
+    Writes LOG_FOLDER/ALGO/ENV_<n>: ENV.zip (the agent), best_model.zip, evaluations.npz, 0.monitor.csv,
+    checkpoints, learning_curve.png, and in ENV/ what the run was started with. A run that was cut off goes on with
+    --resume. Agents are pickled: load those alone whose origin you trust.
+
+    Args:
+        algo: The algorithm; dqn is Algorithm 1.
+        env: The environment.
+        n_timesteps: Environment steps over all environments; the hyper-parameter file's by default.
+        targets: Videos to train on: short for --env-kwargs targets:DIR.
+        conf_file: Hyper-parameters: dqn, ppo, a2c, qrdqn, ppo_mask, paper, demo, or a YAML file in RL Zoo's
+            format; the algorithm's own by default.
+        env_kwargs: Arguments of the environment, such as reward:difference max_area:0.2; values are YAML.
+        eval_env_kwargs: What differs where the agent is looked at.
+        hyperparams: Override the file's, such as learning_rate:1e-4 td_target:double loss:huber n_steps:3.
+        exploration: guided explores among the actions that are rewarded (Caicedo and Lazebnik 2015), at the price
+            of up to eight scores a look.
+        seed: Of everything that is drawn.
+        device: auto, cpu, cuda or cuda:N.
+        n_envs: Environments side by side.
+        eval_freq: Steps between two looks at the agent; -1 for none.
+        eval_episodes: Episodes of a look.
+        n_eval_envs: Environments of a look.
+        save_freq: Steps between two checkpoints; -1 for none.
+        save_replay_buffer: Keep the replay memory when training ends.
+        log_folder: Where runs go.
+        tensorboard_log: Folder for TensorBoard.
+        trained_agent: An agent to go on from, as a new run.
+        resume: The folder of a run that was cut off; every other flag but --progress is that run's.
+        progress: Show a progress bar.
+    """
+    from ..training import TrainRequest
+    from ..training import resume as go_on
+    from ..training import train as train_agent
+
+    try:
+        if resume is not None:
+            run = go_on(resume, progress)
+        else:
+            request = TrainRequest(
+                algo=algo, env=env, n_timesteps=n_timesteps, conf_file=conf_file,
+                hyperparams=key_values("--hyperparams", hyperparams),
+                env_kwargs=key_values("--env-kwargs", env_kwargs) | targets_argument(targets),
+                eval_env_kwargs=key_values("--eval-env-kwargs", eval_env_kwargs),
+                n_envs=n_envs, exploration=exploration, seed=seed, device=device, eval_freq=eval_freq,
+                eval_episodes=eval_episodes, n_eval_envs=n_eval_envs, save_freq=save_freq,
+                save_replay_buffer=save_replay_buffer, log_folder=str(log_folder),
+                tensorboard_log=None if tensorboard_log is None else str(tensorboard_log),
+                trained_agent=None if trained_agent is None else str(trained_agent),
+            )  # fmt: skip
+            run = train_agent(request, command_line(), progress)
+    except KeyboardInterrupt:
+        print("occlusion-search: interrupted; go on with --resume and the run's folder.", file=sys.stderr)
+        sys.exit(130)
+    print(f"The agent, its learning curve and its checkpoints are in {run.path}")
+
+
+def key_values(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:
+    """`KEY:VALUE` arguments as a mapping; a value is YAML, so that nothing is run.
+
+    Raises:
+        InputError: If a pair has no key or its value is no YAML.
+
+    >>> key_values("--hyperparams", ("learning_rate:1e-4", "policy_kwargs:{net_arch: [64, 64]}", "loss:huber"))
+    {'learning_rate': 0.0001, 'policy_kwargs': {'net_arch': [64, 64]}, 'loss': 'huber'}
+    """
+    import yaml
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, colon, value = pair.partition(":")
+        try:
+            if not (key and colon):
+                raise ValueError
+            found[key] = yaml.safe_load(value)
+        except (ValueError, yaml.YAMLError):
+            raise InputError(f"'{pair}' is no KEY:VALUE; give {flag} pairs such as gamma:0.9.") from None
+        if isinstance(found[key], str):  # YAML takes 1e-4 for a word
+            try:
+                found[key] = float(value)
+            except ValueError:
+                pass
+    return found
+
+
+def targets_argument(targets: str | None) -> dict[str, Any]:
+    """`--targets` as an argument of the environment; a path is made absolute, for a resume from elsewhere."""
+    if targets is None:
+        return {}
+    return {"targets": str(Path(targets).absolute()) if Path(targets).exists() else targets}

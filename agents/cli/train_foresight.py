@@ -1,0 +1,90 @@
+"""The command `train-foresight`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from .shared import Device, Precision, command_line
+
+__all__ = ["train_foresight"]
+
+
+def train_foresight(
+    targets: Path,
+    out: Path = Path("out/foresight.safetensors"),
+    per_sequence: int = 40,
+    patches: int = 3,
+    regions: int = 40,
+    epochs: int = 30,
+    folds: int = 4,
+    seed: int = 0,
+    features: Literal["slim", "vgg16"] = "slim",
+    weights: str | None = None,
+    precision: Precision = "auto",
+    device: Device = "auto",
+) -> None:
+    """Learn from scored random occlusions how far a score falls: the network that an agent's foresight is.
+
+    Writes the weights and, beside them, a card with the correlation of foretold and true drops within a target, on
+    videos that were left out. A package of your own makes it an observation by a subclass of
+    `agents.foresight.Foresight`.
+
+    Args:
+        targets: A folder of annotated sequences, at least two.
+        out: NAME.safetensors.
+        per_sequence: Targets of a sequence, evenly spaced.
+        patches: Occluders a target.
+        regions: Scored regions an occluder.
+        epochs: Passes over the samples.
+        folds: The videos are left out in so many groups in turn, to judge; what is written has seen them all.
+        seed: Of everything that is drawn.
+        features: The scorer's network.
+        weights: A safetensors file with its weights; for vgg16 also `imagenet`, which fetches them.
+        precision: Its arithmetic; auto takes bfloat16 where the hardware has it.
+        device: Where it runs.
+    """
+    from occlusion_env.targets import TargetSet
+    from tracker.backbones import FeatureExtractor, fingerprint
+    from tracker.errors import InputError
+    from tracker.readers import list_targets, open_sequence
+    from tracker.scorers import load_scorer
+    from tracker.sequences import evenly_spaced
+
+    from ..foresight import fit_predictor, sample_drops, save_predictor
+
+    if out.suffix != ".safetensors" or not out.parent.is_dir():
+        raise InputError(f"'{out}' cannot be written; give NAME.safetensors in a folder that exists.")
+    for name, value in (("per-sequence", per_sequence), ("patches", patches), ("regions", regions)):
+        if value < 1:
+            raise InputError(f"--{name} is {value}; it must be at least 1.")
+    found = [
+        TargetSet.from_sequence(open_sequence(path, target=number))
+        for path, number in list_targets(targets).values()
+    ]
+    if not 2 <= folds <= len(found):
+        raise InputError(f"--folds is {folds}; with {len(found)} sequences give 2 to {len(found)}.")
+    chosen = TargetSet.join(each.subset(evenly_spaced(len(each), per_sequence)) for each in found)
+    scorer = load_scorer(features, weights, device, precision)
+    extractor = FeatureExtractor(scorer.backbone, scorer.backbone.convolutions[-1], precision)
+    samples = sample_drops(chosen, scorer, extractor, None, patches, regions, seed, progress=True)
+    videos = sorted(set(samples.videos))
+    judged = []
+    for fold in range(folds):
+        left_out = set(videos[fold::folds])
+        _, figures = fit_predictor(
+            samples.of(set(videos) - left_out), samples.of(left_out), epochs, seed=seed, progress=True
+        )
+        judged.append(figures["held_out_correlation"])
+        print(f"Without {', '.join(sorted(left_out))}: correlation {judged[-1]:.3f} on them.")
+    network, figures = fit_predictor(samples, None, epochs, seed=seed, progress=True)
+    card = {
+        **figures,
+        "held_out_correlation_of_folds": judged,
+        "scorer": {"features": features, "weights": fingerprint(scorer.backbone)},
+        "videos": videos,
+        "targets": len(chosen),
+        "command": command_line(),
+    }
+    save_predictor(out, network, card)
+    print(f"The network is in {out}, its card beside it.")

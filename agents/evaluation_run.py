@@ -1,0 +1,158 @@
+"""Agents and baselines over the sequences of a folder; a run that was cut off goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from collections.abc import Sequence as Many
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from occlusion_env.targets import Target, TargetSet
+from tracker.errors import InputError
+from tracker.readers import list_targets, open_sequence
+from tracker.sequences import evenly_spaced
+
+from .evaluation import Agent, Comparison, Setup, compare
+from .evaluation_summary import record, summarise
+from .output import write_json
+
+__all__ = ["SETTINGS", "EvaluationRun", "evaluate_agents"]
+
+SETTINGS = "settings.json"
+_SEQUENCES = "sequences"
+
+
+@dataclass(frozen=True)
+class EvaluationRun:
+    """What to evaluate, on what.
+
+    Attributes:
+        data: A folder of annotated sequences, or one.
+        out: Receives `settings.json` and what each sequence gave, in `sequences/`.
+        per_sequence: Targets of a sequence, evenly spaced over its frames after the first.
+        seeds: Of the patches and the random regions; all are pooled.
+        identity: What else decides the figures, as plain data: a folder with other results is refused.
+    """
+
+    data: Path
+    out: Path
+    per_sequence: int
+    seeds: tuple[int, ...]
+    identity: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        """Refuse a run of nothing.
+
+        Raises:
+            InputError: If a number is below 1 or a seed comes twice.
+        """
+        if self.per_sequence < 1:
+            raise InputError(f"{self.per_sequence} targets a sequence are too few; give --per-sequence 1 or more.")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise InputError("An evaluation needs one seed or more, each once; give --seeds 1 or more.")
+
+
+def evaluate_agents(
+    run: EvaluationRun,
+    setup: Setup,
+    agents: Many[Agent] = (),
+    checks: Many[Agent] = (),
+    look: Callable[[str, list[Target], Comparison], object] | None = None,
+) -> dict[str, Any]:
+    """Compare agents with baselines on every sequence.
+
+    Each sequence's results are written when it is done; a run into the same folder takes those that are there.
+
+    Args:
+        run: What to run on.
+        setup: The matcher, the features, the search.
+        agents: The policies to judge; the first one's area is the baselines'.
+        checks: Policies that must do worse, see `leaks`.
+        look: Called with each new sequence's name, its targets, and what the first seed gave.
+
+    Returns:
+        What `summarise` returns, and `failed`: why, by sequence; one that fails does not stop the others.
+
+    Raises:
+        InputError: If there is no sequence, all failed, or the folder holds results of something else.
+    """
+    there = list_targets(run.data)
+    if not there:
+        raise InputError(f"'{run.data}' holds no annotated sequence; give --targets a folder of some.")
+    _claim(run, setup, agents)
+    folder = run.out / _SEQUENCES
+    folder.mkdir(parents=True, exist_ok=True)
+    records: dict[str, Any] = {}
+    failed: dict[str, str] = {}
+    caps = {agent.name: (agent.settings or setup.settings).limits.max_area for agent in agents}
+    total = len(there) * run.per_sequence * len(run.seeds)
+    with tqdm(total=total, desc="evaluation", unit="target") as bar:
+        for name, (path, number) in there.items():
+            file = folder / f"{name}.json"
+            bar.set_postfix_str(name)
+            end = bar.n + run.per_sequence * len(run.seeds)
+            if file.is_file():
+                records[name] = json.loads(file.read_text())
+            else:
+                try:
+                    targets = _targets(path, number, run.per_sequence)
+                    found = {
+                        seed: compare(setup, targets, agents, checks, seed=seed, key=name, done=bar.update)
+                        for seed in run.seeds
+                    }
+                except InputError as error:
+                    failed[name] = str(error)
+                else:
+                    ids = tuple(target.id for target in targets)
+                    records[name] = record(found, ids, caps)
+                    if look is not None:
+                        look(name, targets, found[run.seeds[0]])
+                    write_json(file, records[name])
+            bar.update(end - bar.n)
+    if not records:
+        raise InputError(next(iter(failed.values())))
+    return {**summarise(records, [agent.name for agent in agents]), "failed": failed}
+
+
+def _targets(path: Path, number: int | None, at_most: int) -> list[Target]:
+    whole = TargetSet.from_sequence(open_sequence(path, target=number))
+    return list(whole.subset(evenly_spaced(len(whole), at_most)))
+
+
+def _claim(run: EvaluationRun, setup: Setup, agents: Many[Agent]) -> None:
+    """Note what the folder's results are made with; refuse a folder whose results are made with something else."""
+    wanted = json.loads(
+        json.dumps(
+            {
+                "data": os.path.abspath(run.data),
+                "per_sequence": run.per_sequence,
+                "seeds": run.seeds,
+                "search": asdict(setup.settings),
+                "agents": [[agent.name, agent.settings and asdict(agent.settings)] for agent in agents],
+                **run.identity,
+            }
+        )
+    )
+    file = run.out / SETTINGS
+    if file.is_file():
+        given = json.loads(file.read_text())
+        for key in sorted(wanted.keys() | given.keys()):
+            if given.get(key) != wanted.get(key):
+                raise InputError(
+                    f"'{run.out}' holds results of another evaluation ({key} differs); give another --out."
+                )
+        return
+    try:
+        run.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"'{run.out}' cannot be written ({error.strerror}); give another --out.") from None
+    if any(run.out.iterdir()):
+        raise InputError(
+            f"'{run.out}' holds other files (no {SETTINGS}); give an empty or a new folder for --out."
+        )
+    write_json(file, wanted)

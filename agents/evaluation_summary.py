@@ -1,0 +1,190 @@
+"""Figures over sequences, from what each of them gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.judging.bootstrap import ratio_interval
+
+from .evaluation import Comparison, Trial, closure
+from .rollout import Rollout
+
+__all__ = ["record", "summarise"]
+
+Record = dict[str, Any]
+
+_DIGITS = 6
+
+
+def record(
+    comparisons: Mapping[int, Comparison], targets: tuple[str, ...], max_area: Mapping[str, float]
+) -> Record:
+    """One sequence's results as plain data.
+
+    Args:
+        comparisons: By seed.
+        targets: The ids of its N targets.
+        max_area: The largest area that each agent's search allows, to tell which regions have it.
+
+    Returns:
+        `targets`, and by seed `clean`, `trials`, `checks` (name to lists over the targets) and `episodes`.
+    """
+    return {
+        "targets": list(targets),
+        "seeds": {
+            str(seed): {
+                "clean": _list(found.clean),
+                "trials": {name: _trial(trial) for name, trial in found.trials.items()},
+                "checks": {name: _trial(trial) for name, trial in found.checks.items()},
+                "episodes": {name: _episodes(ran, max_area[name]) for name, ran in found.episodes.items()},
+            }
+            for seed, found in comparisons.items()
+        },
+    }
+
+
+def _list(values: NDArray[Any]) -> list[Any]:
+    return np.asarray(values).round(_DIGITS).tolist()
+
+
+def _trial(trial: Trial) -> Record:
+    return {
+        "score": _list(trial.scores),
+        "random": _list(trial.random),
+        "exhaustive": _list(trial.exhaustive),
+        "area": _list(trial.area),
+        "queries": _list(trial.queries),
+        "regions": _list(trial.regions),
+        "seconds": round(trial.seconds, _DIGITS),
+    }
+
+
+def _episodes(episodes: list[Rollout], max_area: float) -> Record:
+    areas = [float(episode.best.region[2] * episode.best.region[3]) for episode in episodes]
+    return {
+        "steps": [len(episode.actions) for episode in episodes],
+        "triggered": [episode.triggered for episode in episodes],
+        "reversals": [episode.reversals for episode in episodes],
+        "at_cap": [area > max_area - 1e-6 for area in areas],
+    }
+
+
+def summarise(records: Mapping[str, Record], agents: list[str], seed: int = 0) -> Record:
+    """Means over sequences, each a mean over its targets and seeds.
+
+    Closures are ratios of means (`evaluation.closure`), with the 95 % bootstrap interval over sequences; both ends
+    of a method's closure have the area of its own regions.
+
+    Args:
+        records: What `record` gave, by sequence.
+        agents: Names of the agents; the first one's closure is the result's.
+        seed: Of the bootstrap.
+
+    Returns:
+        `closure` and `interval` (`None` without an agent), `targets` (how many), `methods`, `checks`, `agents` and
+        `sequences`.
+    """
+    methods = _tables(records, "trials")
+    checks = _tables(records, "checks")
+    clean = {name: _mean([run["clean"] for run in one["seeds"].values()]) for name, one in records.items()}
+    first = methods[agents[0]] if agents else None
+    rows = {"clean": {"score": _round(np.mean(list(clean.values()))), "area": 0.0, "queries": 1.0}}
+    summary = {name: _summary(table, seed) for name, table in methods.items()}
+    constant = [name for name in checks if name.startswith("always ")]
+    checked = {name: _summary(table, seed) for name, table in checks.items()}
+    known = [name for name in constant if checked[name]["closure"] is not None]
+    return {
+        "closure": None if first is None else summary[agents[0]]["closure"],
+        "interval": None if first is None else summary[agents[0]]["interval"],
+        "targets": sum(len(one["targets"]) for one in records.values()),
+        "methods": rows | summary,
+        "checks": checked,
+        "best_constant": max(known, key=lambda name: checked[name]["closure"]) if known else None,
+        "agents": {name: _behaviour(records, name) for name in agents},
+        "sequences": {
+            name: {
+                "targets": len(one["targets"]),
+                "clean": _round(clean[name]),
+                "methods": {
+                    method: {
+                        "score": _round(table["score"][row].mean()),
+                        "closure": _closure(table["random"][row], table["score"][row], table["exhaustive"][row]),
+                    }
+                    for method, table in methods.items()
+                },
+            }
+            for row, (name, one) in enumerate(records.items())
+        },
+    }
+
+
+def _tables(records: Mapping[str, Record], kind: str) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """For each method and figure the means over targets, `float64[sequences, seeds]`."""
+    runs = [list(one["seeds"].values()) for one in records.values()]
+    names = list(runs[0][0][kind])
+    figures = ("score", "random", "exhaustive", "area", "queries", "seconds")
+    return {
+        name: {
+            figure: np.array([[float(np.mean(run[kind][name][figure])) for run in one] for one in runs])
+            for figure in figures
+        }
+        for name in names
+    }
+
+
+def _summary(table: dict[str, NDArray[np.float64]], seed: int) -> Record:
+    random, score, exhaustive = (table[figure] for figure in ("random", "score", "exhaustive"))
+    gaps = (random - exhaustive).mean(axis=1)
+    whole = _closure(random, score, exhaustive)
+    interval = None
+    if whole is not None and len(gaps) > 1 and (gaps > 0).all():
+        found = ratio_interval((random - score).mean(axis=1), gaps, seed)
+        interval = [_round(found.low), _round(found.high)]
+    each = [_closure(random[:, i], score[:, i], exhaustive[:, i]) for i in range(random.shape[1])]
+    known = [value for value in each if value is not None]
+    return {
+        "score": _round(score.mean()),
+        "area": _round(table["area"].mean()),
+        "queries": _round(table["queries"].mean()),
+        "closure": whole,
+        "interval": interval,
+        "seeds": each,
+        "spread": _round(np.std(known, ddof=1)) if len(known) > 1 else None,
+        "random": _round(random.mean()),
+        "exhaustive": _round(exhaustive.mean()),
+        "seconds": _round(table["seconds"].mean()),
+    }
+
+
+def _closure(
+    random: NDArray[np.float64], score: NDArray[np.float64], exhaustive: NDArray[np.float64]
+) -> float | None:
+    found = closure(random, score, exhaustive)
+    return None if found is None else _round(found)
+
+
+def _behaviour(records: Mapping[str, Record], agent: str) -> Record:
+    """How an agent acts, over all its episodes."""
+    runs = [run["episodes"][agent] for one in records.values() for run in one["seeds"].values()]
+    steps, triggered, reversals, at_cap = (
+        np.concatenate([run[key] for run in runs]) for key in ("steps", "triggered", "reversals", "at_cap")
+    )
+    return {
+        "episodes": len(steps),
+        "steps": _round(steps.mean()),
+        "trigger_rate": _round(triggered.mean()),
+        "reversal_share": _round(reversals.sum() / steps.sum()),
+        "at_cap": _round(at_cap.mean()),
+    }
+
+
+def _mean(values: list[list[float]]) -> float:
+    return float(np.mean(values))
+
+
+def _round(value: float | np.floating[Any]) -> float:
+    return round(float(value), _DIGITS)

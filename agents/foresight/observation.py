@@ -1,0 +1,116 @@
+"""The state of a search as its agent's foresight has it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor
+
+from occlusion_env.actions import MOVES
+from occlusion_env.memory import image_key
+from occlusion_env.search import Search
+from occlusion_env.targets import Target
+from tracker.attribution import embedded_contributions
+from tracker.errors import InputError
+from tracker.scorers import SintScorer
+
+from .network import DropPredictor, shipped_predictor
+from .planning import LENGTH, Known, outlook
+
+__all__ = ["Foresight"]
+
+_BOUND = 20.0
+
+
+class Foresight:
+    """What each move promises (`planning.outlook`), by the predictor that the package ships.
+
+    It asks for no score: the exemplar and the target are embedded for the clean score anyhow, and what an
+    episode has scored it remembers. The environment takes it as `observation="agents.foresight:Foresight"`; a
+    subclass with another `predictor` sees by another network.
+
+    Args:
+        search: The searches; the scorer must be SINT's.
+
+    Raises:
+        InputError: If the scorer is another one.
+    """
+
+    def __init__(self, search: Search) -> None:
+        """See the class."""
+        if not isinstance(search.scorer, SintScorer):
+            raise InputError(
+                f"Foresight reads where SINT's score comes from; the scorer {type(search.scorer).__name__} is no"
+                " SintScorer. Take another observation."
+            )
+        self.search = search
+        self.network = self.predictor().to(search.scorer.device)
+        self.space = spaces.Box(-_BOUND, _BOUND, (LENGTH,), np.float32)
+        limits = search.settings.limits
+        self._grid = limits.grid(limits.max_area)
+        self._seen: list[tuple[Target, Tensor, NDArray[np.float64]] | None] = [None] * len(search.region)
+
+    def predictor(self) -> DropPredictor:
+        """The network that foretells the drops."""
+        return shipped_predictor()
+
+    @torch.inference_mode()
+    def __call__(self, slots: NDArray[np.int64]) -> NDArray[np.float32]:
+        """`float32[M, LENGTH]`."""
+        search, count = self.search, len(slots)
+        self._look(slots)
+        seen = [each for slot in slots if (each := self._seen[slot]) is not None]
+        cells, far = torch.stack([each[1] for each in seen]), np.stack([each[2] for each in seen])
+
+        now = search.region[slots]
+        moves = np.tile(np.arange(len(MOVES)), count)
+        beyond = search.move(np.repeat(slots, len(MOVES)), np.repeat(now, len(MOVES), axis=0), moves)
+        beyond = beyond.reshape(count, len(MOVES), 4)
+
+        visited = [search.visited(int(slot)) for slot in slots]
+        most = max(len(scores) for _, scores in visited)
+        regions, drops = np.tile(now[:, None], (1, most, 1)), np.zeros((count, most))
+        valid = np.zeros((count, most), dtype=bool)
+        for row, (places, scores) in enumerate(visited):
+            regions[row, : len(places)] = places
+            drops[row, : len(scores)] = search.clean_score[slots[row]] - scores
+            valid[row, : len(scores)] = True
+
+        asked = torch.from_numpy(np.concatenate([beyond, regions], axis=1)).to(cells)
+        foretold = self.network.drops(cells, asked).double().cpu().numpy()
+        near, predicted = foretold[:, : len(MOVES)], foretold[:, len(MOVES) :]
+        left = 1 - search.steps[slots] / search.settings.max_steps
+        known = Known(regions, drops, predicted, valid)
+        shown = outlook(search.settings.limits, now, beyond, self._grid, (near, far), known, left)
+        return np.clip(shown, -_BOUND, _BOUND)
+
+    def _look(self, slots: NDArray[np.int64]) -> None:
+        """Take in the targets that are new."""
+        search, new = self.search, []
+        for slot in slots:
+            target, seen = search.targets[slot], self._seen[slot]
+            assert target is not None
+            if seen is not None and seen[0] is target:
+                continue
+            key = ("foresight", image_key(target.exemplar), image_key(target.crop))
+            if (found := search.cache.get(key)) is None:
+                new.append((int(slot), target, key))
+            else:
+                self._seen[slot] = (target, *found)
+        if not new:
+            return
+        rows = np.array([slot for slot, _, _ in new])
+        scorer = search.scorer
+        assert isinstance(scorer, SintScorer)
+        maps = embedded_contributions(
+            scorer.backbone, search.exemplar_embeddings(rows), scorer.embed(search.target_images(rows))
+        )
+        cells = self.network.cells(maps)
+        grid = torch.from_numpy(self._grid).to(cells)
+        far = self.network.drops(cells, grid.expand(len(new), -1, -1)).double().cpu().numpy()
+        for row, (slot, target, key) in enumerate(new):
+            found = (cells[row].clone(), far[row])
+            search.cache.put(key, found, found[0].nbytes + found[1].nbytes)
+            self._seen[slot] = (target, *found)

@@ -1,0 +1,102 @@
+"""How training went, as a picture."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from tracker.files import replacing_file
+
+from .pictures import save
+
+__all__ = ["COLUMNS", "draw_learning_curves", "moving_average", "read_monitors"]
+
+COLUMNS = ("score", "clean_score", "action", "success", "queries")
+"""What a monitor's log holds of an episode's last info, beside its return `r`, length `l` and time `t`."""
+
+Curve = NDArray[np.float64]
+
+
+def read_monitors(files: Iterable[Path]) -> dict[str, Curve]:
+    """Read Stable-Baselines3's monitor logs, oldest first.
+
+    Args:
+        files: The logs.
+
+    Returns:
+        Arrays over all episodes: `steps` (environment steps when it ended, over all environments), `return`,
+        `length`, and where the log has them `drop` (clean score less the last score) and `triggered` (0 or 1).
+    """
+    rows: list[dict[str, str]] = []
+    for file in files:
+        with file.open(newline="") as lines:
+            json.loads(next(lines)[1:])
+            rows += [row for row in csv.DictReader(lines) if None not in row.values()]
+    length = np.array([float(row["l"]) for row in rows])
+    found = {"steps": np.cumsum(length), "return": np.array([float(row["r"]) for row in rows]), "length": length}
+    if rows and "clean_score" in rows[0]:
+        found["drop"] = np.array([float(row["clean_score"]) - float(row["score"]) for row in rows])
+        found["triggered"] = np.array([float(row["action"] == "trigger") for row in rows])
+    return found
+
+
+def moving_average(values: Curve, window: int) -> Curve:
+    """Means of up to `window` values that end at each place: `float64[N]`.
+
+    >>> moving_average(np.array([1.0, 2.0, 3.0, 4.0]), 2).tolist()
+    [1.0, 1.5, 2.5, 3.5]
+    """
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - window, 0)
+    return (sums[ends] - sums[starts]) / (ends - starts)
+
+
+def draw_learning_curves(
+    path: Path, episodes: dict[str, Curve], evaluations: Path | None = None, title: str = ""
+) -> None:
+    """Draw return, score drop, length and trigger rate of training episodes against steps.
+
+    Args:
+        path: A PNG.
+        episodes: From `read_monitors`.
+        evaluations: Stable-Baselines3's `evaluations.npz`, drawn as points where it exists.
+        title: Above all.
+    """
+    count = len(episodes["steps"])
+    window = max(1, min(100, count // 10))
+    panels = {
+        "return": ("return", "sum of an episode's rewards"),
+        "drop": ("final score drop", "clean score - last score (cosine)"),
+        "length": ("episode length", "actions"),
+        "triggered": ("trigger rate", "share of episodes"),
+    }
+    panels = {key: panel for key, panel in panels.items() if key in episodes}
+    figure = Figure(figsize=(9, 3.2 * ((len(panels) + 1) // 2)), layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplots((len(panels) + 1) // 2, 2, squeeze=False).ravel()
+    for axis, (key, (name, unit)) in zip(axes, panels.items(), strict=False):
+        if key != "triggered":
+            axis.plot(episodes["steps"], episodes[key], ".", color="C0", alpha=0.15, markersize=2)
+        label = f"training, mean of {window} episodes"
+        axis.plot(episodes["steps"], moving_average(episodes[key], window), color="C0", label=label)
+        axis.set(title=name, xlabel="environment steps (actions)", ylabel=unit)
+        axis.grid(alpha=0.3)
+        axis.locator_params(axis="x", nbins=5)
+    if evaluations is not None and evaluations.is_file():
+        with np.load(evaluations) as found:
+            steps, returns, lengths = found["timesteps"], found["results"], found["ep_lengths"]
+        for key, values in (("return", returns), ("length", lengths)):
+            axis = axes[list(panels).index(key)]
+            axis.plot(steps, values.mean(axis=1), "o-", color="C1", markersize=3, label="evaluation, greedy")
+    for axis in axes[len(panels) :]:
+        axis.remove()
+    axes[0].legend(fontsize=8)
+    with replacing_file(path) as temporary:
+        save(figure, temporary)

@@ -1,0 +1,186 @@
+"""Agents by file or name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlusion_env.arguments import SearchArguments
+from occlusion_env.building import assemble
+from occlusion_env.search import Search
+from tracker.errors import InputError
+
+from .baselines import BASELINES, Steering
+from .evaluation import Agent
+from .rollout import Policy
+from .runs import RunFolder
+
+if TYPE_CHECKING:
+    from sb3_contrib import MaskablePPO
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+__all__ = ["ALGORITHMS", "Masked", "algorithm_of", "load_agent", "training_arguments"]
+
+
+def _dqn() -> type[BaseAlgorithm]:
+    from .dqn import SquaredErrorDQN
+
+    return SquaredErrorDQN
+
+
+def _sb3(name: str) -> type[BaseAlgorithm]:
+    import stable_baselines3
+
+    return getattr(stable_baselines3, name)
+
+
+def _contrib(name: str) -> type[BaseAlgorithm]:
+    import sb3_contrib
+
+    return getattr(sb3_contrib, name)
+
+
+ALGORITHMS: dict[str, Callable[[], type[BaseAlgorithm]]] = {
+    "dqn": _dqn,
+    "ppo": partial(_sb3, "PPO"),
+    "a2c": partial(_sb3, "A2C"),
+    "qrdqn": partial(_contrib, "QRDQN"),
+    "ppo_mask": partial(_contrib, "MaskablePPO"),
+}
+"""The algorithms by RL Zoo's names; each class is imported when it is asked for."""
+
+
+class Masked:
+    """MaskablePPO in a search: it is told which moves would change the region, as it was in training.
+
+    Args:
+        model: The agent.
+        search: Where it acts.
+    """
+
+    def __init__(self, model: MaskablePPO, search: Search) -> None:
+        """See the class."""
+        self.model = model
+        self.search = search
+
+    def predict(
+        self,
+        observation: Any,
+        state: tuple[NDArray[Any], ...] | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
+        """Its action, among those that are not masked."""
+        masks = self.search.action_masks()
+        return self.model.predict(observation, state, episode_start, deterministic, action_masks=masks)
+
+
+def algorithm_of(path: Path) -> str | None:
+    """The algorithm that a path names: its file first, then its folders, nearest first.
+
+    >>> algorithm_of(Path("runs/ppo/OcclusionSearch-v0_1/best_model.zip"))
+    'ppo'
+    >>> algorithm_of(Path("ppo/qrdqn-small.zip"))
+    'qrdqn'
+    """
+    by_length = sorted(ALGORITHMS, key=len, reverse=True)
+    for part in (path.stem, *reversed(path.parts[:-1])):
+        for name in by_length:
+            rest = part.lower().removeprefix(name)
+            if len(rest) < len(part) and not rest[:1].isalnum():
+                return name
+    return None
+
+
+def load_agent(spec: str, algo: str | None = None, device: str = "auto") -> Agent:
+    """Load an agent to judge, or to work with.
+
+    Of a run of `occlusion-search train` it takes the best model, and the state and the search of its training. A
+    file of Stable-Baselines3 holds pickled objects: load those alone whose origin you trust.
+
+    Args:
+        spec: The folder of a run, a zip file that an algorithm of `ALGORITHMS` saved, or the name of one of the
+            `baselines.BASELINES`, which then goes to its choice one move at a time (`Steering`).
+        algo: The algorithm; what the run or the path says if `None`.
+        device: Where it runs.
+
+    Raises:
+        InputError: If there is no such file, it is none of Stable-Baselines3's, or its algorithm is unknown.
+    """
+    if spec in BASELINES:
+        return Agent(f"{spec}, steered", partial(_steered, spec))
+    path, run = Path(spec), _run_of(Path(spec))
+    if run is not None and path.is_dir():
+        path = run.best_model if run.best_model.is_file() else run.model
+    if not path.is_file():
+        raise InputError(
+            f"There is no agent '{spec}'; give the folder of a run, the zip file of an agent, or one of"
+            f" {', '.join(BASELINES)}."
+        )
+    name = algo or (run.algo if run is not None else algorithm_of(path))
+    if name is None:
+        raise InputError(f"The path '{spec}' names no algorithm; give --algo, one of {', '.join(ALGORITHMS)}.")
+    if name not in ALGORITHMS:
+        raise InputError(f"'{name}' is no algorithm; choose {', '.join(ALGORITHMS)}.")
+    kind = ALGORITHMS[name]()
+    try:
+        model = kind.load(path, device=device)
+    except Exception as error:  # a zip of another origin breaks in any way
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"'{spec}' cannot be loaded as an agent of {name} ({reason}).") from None
+    title = path.stem if run is None else f"{name}/{run.path.name}/{path.stem}"
+    arguments = training_arguments(spec)
+    if arguments is None:
+        return Agent(title, partial(_policy, model, name, spec))
+    features = assemble(replace(arguments, device=device)).features
+    return Agent(title, partial(_policy, model, name, spec), arguments.settings, features)
+
+
+def training_arguments(spec: str) -> SearchArguments | None:
+    """What an agent's environment was made with, less its targets; `None` where no run tells.
+
+    Args:
+        spec: See `load_agent`.
+
+    Raises:
+        InputError: If the run's record has an argument that is unknown or out of range.
+    """
+    run = _run_of(Path(spec))
+    if run is None:
+        return None
+    given = dict(run.config().get("env_kwargs") or {})
+    given.pop("targets", None)
+    return SearchArguments.from_keywords(given)
+
+
+def _run_of(path: Path) -> RunFolder | None:
+    """The run that a folder is, or that a file lies in; `None` where it lies in none."""
+    if path.is_dir():
+        return RunFolder.open(path)
+    return RunFolder.open(path.parent) if any(path.parent.glob("*/args.yml")) else None
+
+
+def _steered(name: str, search: Search) -> Policy:
+    """A baseline as a policy; what it draws is the same in each search."""
+    return Steering(BASELINES[name](), search, np.random.default_rng(0))
+
+
+def _policy(model: Any, algo: str, spec: str, search: Search) -> Policy:
+    """The policy of a loaded model in a search; its observations must be those that it was trained on."""
+    wanted, given = model.observation_space, search.observation.space
+    if wanted.shape != given.shape or type(wanted) is not type(given):
+        raise InputError(
+            f"The agent '{spec}' observes {_describe(wanted)} and this search shows {_describe(given)}; give the"
+            " features, weights and settings that it was trained with."
+        )
+    return Masked(model, search) if algo == "ppo_mask" else model
+
+
+def _describe(space: Any) -> str:
+    return f"{type(space).__name__}{list(space.shape or ())}"

@@ -1,0 +1,118 @@
+"""Letting a trained agent play, and one of its episodes as a GIF."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from collections.abc import Sequence as Many
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tracker.errors import InputError
+from tracker.files import replacing_file
+
+from .training import check_env_id
+
+__all__ = ["Episode", "play", "write_gif"]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """An episode that was played.
+
+    Attributes:
+        total: The sum of its rewards.
+        length: Actions.
+        first: The info of its reset.
+        last: The info after its last action.
+        frames: Its pictures `uint8[H, W, 3]`, the first before any action; none where nothing was drawn.
+    """
+
+    total: float
+    length: int
+    first: dict[str, Any]
+    last: dict[str, Any]
+    frames: tuple[NDArray[np.uint8], ...]
+
+
+def play(
+    model: Any,
+    env_id: str,
+    env_kwargs: dict[str, Any],
+    steps: int,
+    seed: int = 0,
+    deterministic: bool = True,
+    pictures: int = 0,
+) -> Iterator[Episode]:
+    """Play in one environment.
+
+    Args:
+        model: An agent of any algorithm of Stable-Baselines3 or sb3-contrib.
+        env_id: The environment.
+        env_kwargs: Its arguments.
+        steps: Actions in all; the last episode is played to its end.
+        seed: Of the environment.
+        deterministic: Whether the agent takes its best action.
+        pictures: How many of the first episodes are drawn.
+
+    Yields:
+        The episodes, one after the other.
+
+    Raises:
+        InputError: If there is no such environment, or the agent was trained on other observations.
+    """
+    check_env_id(env_id)
+    given = env_kwargs | ({"render_mode": "rgb_array"} if pictures else {})
+    env: gym.Env[Any, Any] = gym.make(env_id, **given)
+    try:
+        if env.observation_space.shape != model.observation_space.shape:
+            raise InputError(
+                f"The agent observes {model.observation_space.shape} and {env_id} shows"
+                f" {env.observation_space.shape}; give the --env-kwargs that it was trained with."
+            )
+        masked = "action_masks" in inspect.signature(model.predict).parameters
+        taken = episodes = 0
+        while taken < steps:
+            observation, first = env.reset(seed=None if episodes else seed)
+            draws = episodes < pictures
+            frames = [env.render()] if draws else []
+            over, total, length, state, last = False, 0.0, 0, None, first
+            while not over:
+                masks = {"action_masks": env.get_wrapper_attr("action_masks")()} if masked else {}
+                start = np.array([length == 0])
+                action, state = model.predict(observation, state, start, deterministic, **masks)
+                observation, reward, terminated, truncated, last = env.step(action)
+                over, total, length = terminated or truncated, total + float(reward), length + 1
+                if draws:
+                    frames.append(env.render())
+            taken, episodes = taken + length, episodes + 1
+            yield Episode(total, length, first, last, tuple(frames))  # type: ignore[arg-type]
+    finally:
+        env.close()
+
+
+def write_gif(path: Path, frames: Many[NDArray[np.uint8]], seconds: float = 0.4, pause: float = 1.5) -> None:
+    """Write pictures as a GIF that repeats.
+
+    Args:
+        path: The file.
+        frames: `uint8[H, W, 3]` each.
+        seconds: How long each is shown.
+        pause: How long the last one is.
+
+    Raises:
+        InputError: If the file cannot be written.
+    """
+    first, *rest = [Image.fromarray(frame) for frame in frames]
+    shown = [int(seconds * 1000)] * len(rest) + [int(pause * 1000)]
+    try:
+        with replacing_file(path) as temporary:
+            first.save(temporary, format="GIF", save_all=True, append_images=rest, duration=shown, loop=0)
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be written ({error.strerror}); give another --gif.") from None

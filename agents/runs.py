@@ -1,0 +1,206 @@
+"""The folder of a training run, laid out as RL Zoo lays it out, so that its tools read ours.
+
+logs/<algo>/<env>_<n>/
+    <env>.zip                          the agent when training ended
+    best_model.zip                     the one that did best when it was looked at
+    evaluations.npz                    what these looks found
+    0.monitor.csv                      every training episode; 1.monitor.csv after a resume, and so on
+    rl_model_<steps>_steps.zip         a checkpoint
+    rl_model_replay_buffer_<steps>_steps.pkl
+    <env>/config.yml, args.yml, command.txt
+    learning_curve.png
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tracker.errors import InputError
+from tracker.files import replacing_file
+
+__all__ = ["Checkpoint", "RunFolder"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint of a run; its model is written last, so that where there is one the rest is there too.
+
+    Attributes:
+        folder: The run's.
+        steps: Environment steps taken.
+    """
+
+    folder: Path
+    steps: int
+
+    @property
+    def model(self) -> Path:
+        """The agent."""
+        return self.folder / f"rl_model_{self.steps}_steps.zip"
+
+    @property
+    def replay_buffer(self) -> Path:
+        """The replay memory of an off-policy algorithm."""
+        return self.folder / f"rl_model_replay_buffer_{self.steps}_steps.pkl"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder.
+
+    Attributes:
+        path: `logs/<algo>/<env>_<n>`.
+        algo: RL Zoo's name of the algorithm.
+        env_id: The environment.
+    """
+
+    path: Path
+    algo: str
+    env_id: str
+
+    @classmethod
+    def create(cls, log_folder: Path, algo: str, env_id: str) -> RunFolder:
+        """Make the folder of a new run, numbered after the last.
+
+        Raises:
+            InputError: If it cannot be written.
+        """
+        parent = Path(log_folder) / algo
+        number = max(_numbers(parent, env_id), default=0)
+        try:
+            while True:
+                number += 1
+                run = cls(parent / f"{env_id}_{number}", algo, env_id)
+                try:
+                    run.path.mkdir(parents=True)
+                except FileExistsError:  # another run was quicker
+                    continue
+                run.parameters.mkdir()
+                return run
+        except OSError as error:
+            raise InputError(
+                f"'{log_folder}' cannot be written ({error.strerror}); give another --log-folder."
+            ) from None
+
+    @classmethod
+    def find(cls, log_folder: Path, algo: str, env_id: str, exp_id: int = 0) -> RunFolder:
+        """The folder of a run.
+
+        Args:
+            log_folder: See `create`.
+            algo: See the class.
+            env_id: See the class.
+            exp_id: Its number; 0 for the last.
+
+        Raises:
+            InputError: If there is none.
+        """
+        parent = Path(log_folder) / algo
+        number = exp_id or max(_numbers(parent, env_id), default=0)
+        path = parent / f"{env_id}_{number}"
+        if not path.is_dir():
+            which = f"run {exp_id}" if exp_id else "run"
+            raise InputError(f"There is no {which} of {algo} in '{env_id}' under '{log_folder}'; train one first.")
+        return cls(path, algo, env_id)
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """A run by its path.
+
+        Raises:
+            InputError: If it is none.
+        """
+        path = Path(path)
+        try:
+            parameters = next(file.parent for file in sorted(path.glob("*/args.yml")))
+            arguments = _read(parameters / "args.yml")
+            return cls(path, str(arguments["algo"]), str(arguments["env"]))
+        except (StopIteration, KeyError, InputError):
+            raise InputError(
+                f"'{path}' is no folder of a run; give one such as logs/dqn/OcclusionSearch-v0_1."
+            ) from None
+
+    @property
+    def parameters(self) -> Path:
+        """The folder of what the run was started with."""
+        return self.path / self.env_id
+
+    @property
+    def model(self) -> Path:
+        """The agent when training ended."""
+        return self.path / f"{self.env_id}.zip"
+
+    @property
+    def best_model(self) -> Path:
+        """The agent that did best."""
+        return self.path / "best_model.zip"
+
+    @property
+    def evaluations(self) -> Path:
+        """What the looks at it found."""
+        return self.path / "evaluations.npz"
+
+    @property
+    def replay_buffer(self) -> Path:
+        """The replay memory when training ended."""
+        return self.path / "replay_buffer.pkl"
+
+    @property
+    def learning_curve(self) -> Path:
+        """The picture."""
+        return self.path / "learning_curve.png"
+
+    @property
+    def monitors(self) -> list[Path]:
+        """The logs of training episodes, oldest first."""
+        found = self.path.glob("*.monitor.csv")
+        return sorted(found, key=lambda file: int(file.name.split(".")[0]))
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Every checkpoint that is complete, by steps."""
+        names = (re.fullmatch(r"rl_model_(\d+)_steps\.zip", file.name) for file in self.path.iterdir())
+        return [Checkpoint(self.path, steps) for steps in sorted(int(name[1]) for name in names if name)]
+
+    def write_parameters(self, config: dict[str, Any], arguments: dict[str, Any], command: str) -> None:
+        """Write what the run is started with.
+
+        Args:
+            config: The hyper-parameters, plain data.
+            arguments: Of the command, plain data.
+            command: The command line.
+        """
+        for name, content in (("config.yml", config), ("args.yml", arguments)):
+            with replacing_file(self.parameters / name) as temporary:
+                temporary.write_text(yaml.safe_dump(content))
+        (self.parameters / "command.txt").write_text(command)
+
+    def config(self) -> dict[str, Any]:
+        """The hyper-parameters, `env_kwargs` among them."""
+        return _read(self.parameters / "config.yml")
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the command."""
+        return _read(self.parameters / "args.yml")
+
+
+def _numbers(parent: Path, env_id: str) -> list[int]:
+    pattern = re.compile(re.escape(env_id) + r"_(\d+)")
+    found = (pattern.fullmatch(folder.name) for folder in parent.glob(f"{env_id}_*"))
+    return [int(match[1]) for match in found if match]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text())
+    except OSError:
+        raise InputError(f"'{file}' does not exist; the folder above it holds no run.") from None
+    except yaml.YAMLError:
+        content = None
+    if not isinstance(content, dict):
+        raise InputError(f"'{file}' is no YAML of plain values, as `occlusion-search train` writes it.")
+    return content

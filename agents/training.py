@@ -1,0 +1,519 @@
+"""Training an agent with any algorithm, into a run folder that a killed run goes on from.
+
+A model file, a checkpoint and a replay memory are Stable-Baselines3's own and hold pickled objects, for which it
+has no safe setting: loading one runs what is in it. Load those alone whose origin you trust.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.utils import LinearSchedule
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+
+from occlusion_env import ENV_ID, ENV_IDS
+from occlusion_env.naming import named
+from tracker.errors import InputError
+from tracker.files import replacing_file
+
+from .bridge import VectorEnvBridge
+from .dqn import TARGETS, HuberDQN, SquaredErrorDQN, load_hyperparameters
+from .exploration import guided
+from .learning_curves import COLUMNS, draw_learning_curves, read_monitors
+from .loading import ALGORITHMS
+from .replay import LookupNStepReplayBuffer, LookupReplayBuffer, PreviousRegions, states_of
+from .runs import Checkpoint, RunFolder
+
+__all__ = [
+    "EXPLORATIONS",
+    "LOSSES",
+    "TrainRequest",
+    "check_env_id",
+    "load_model",
+    "make_env",
+    "make_vector_env",
+    "resume",
+    "train",
+]
+
+LOSSES: dict[str, type[OffPolicyAlgorithm]] = {"squared": SquaredErrorDQN, "huber": HuberDQN}
+"""The classes of the algorithm `dqn` by the hyper-parameter `loss`."""
+
+EXPLORATIONS: dict[str, Callable[[type[OffPolicyAlgorithm]], type[OffPolicyAlgorithm]]] = {
+    "uniform": lambda kind: kind,
+    "guided": guided,
+}
+"""How an off-policy algorithm explores, by name."""
+
+_SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")
+_ZOO_ONLY = ("normalize", "env_wrapper", "vec_env_wrapper", "frame_stack", "callback", "monitor_kwargs")
+_OURS = ("policy", "n_timesteps", "n_envs", "env_kwargs", "loss")
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What a run is started with; plain data, written to the run's `args.yml` under RL Zoo's names.
+
+    Attributes:
+        algo: One of `loading.ALGORITHMS`.
+        env: The environment's id.
+        n_timesteps: Environment steps over all environments; the file's if `None`.
+        conf_file: A shipped hyper-parameter file by name, or a YAML file in RL Zoo's format; the algorithm's
+            shipped one if `None`.
+        hyperparams: Override the file's.
+        env_kwargs: Override the file's `env_kwargs`, key by key.
+        eval_env_kwargs: Override those in turn where the agent is looked at.
+        n_envs: Environments side by side; the file's, or 1, if `None`.
+        exploration: One of `EXPLORATIONS`, for DQN and QR-DQN.
+        seed: Of everything that is drawn.
+        device: Of the policy's network, and of the environment's unless `env_kwargs` has one.
+        eval_freq: Steps between two looks at the agent, which acts greedily; none where it is below 1.
+        eval_episodes: Episodes of a look.
+        n_eval_envs: Environments of a look.
+        save_freq: Steps between two checkpoints; none where it is below 1.
+        save_replay_buffer: Whether the replay memory is kept when training ends.
+        log_folder: Where the run's folder is made.
+        tensorboard_log: Folder for TensorBoard.
+        trained_agent: A model file to go on from, with new hyper-parameters and a new count of steps.
+    """
+
+    algo: str = "dqn"
+    env: str = ENV_ID
+    n_timesteps: int | None = None
+    conf_file: str | None = None
+    hyperparams: dict[str, Any] = field(default_factory=dict)
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    eval_env_kwargs: dict[str, Any] = field(default_factory=dict)
+    n_envs: int | None = None
+    exploration: str = "uniform"
+    seed: int = 0
+    device: str = "auto"
+    eval_freq: int = 25_000
+    eval_episodes: int = 5
+    n_eval_envs: int = 1
+    save_freq: int = -1
+    save_replay_buffer: bool = False
+    log_folder: str = "logs"
+    tensorboard_log: str | None = None
+    trained_agent: str | None = None
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A request with its hyper-parameter file read.
+
+    Attributes:
+        request: As given.
+        steps: Environment steps in all.
+        n_envs: Environments.
+        env_kwargs: Of the training environments.
+        kind: The algorithm's class.
+        policy: Its policy.
+        parameters: The rest of its arguments.
+        config: The file's section with all that overrides it, as it is written down.
+    """
+
+    request: TrainRequest
+    steps: int
+    n_envs: int
+    env_kwargs: dict[str, Any]
+    kind: type[BaseAlgorithm]
+    policy: str
+    parameters: dict[str, Any]
+    config: dict[str, Any]
+
+
+def train(request: TrainRequest, command: str = "", progress: bool = False) -> RunFolder:
+    """Train an agent.
+
+    Args:
+        request: What to train.
+        command: The command line, for the record.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The run's folder, with the agent, what the looks at it found, and the learning curve.
+
+    Raises:
+        InputError: If the request cannot be met.
+    """
+    plan = _plan(request)
+    trained = request.trained_agent
+    if trained is not None and not Path(trained).is_file():
+        raise InputError(f"There is no agent '{trained}'; give --trained-agent the zip file of one.")
+    env, evaluation = _environments(plan)
+    run = RunFolder.create(Path(request.log_folder), request.algo, request.env)
+    run.write_parameters(plan.config, asdict(request), command)
+    env = _monitored(env, run.path / "0.monitor.csv")
+    if trained is None:
+        model = plan.kind(plan.policy, env, **_arguments(plan, env))
+    else:
+        model = _load(plan.kind, Path(trained), env, **_arguments(plan, env))
+        model.num_timesteps = 0
+    _connect(model, env)
+    return _learn(plan, run, model, evaluation, progress)
+
+
+def resume(path: Path, progress: bool = False) -> RunFolder:
+    """Go on with a run that was cut off, from its last complete checkpoint.
+
+    Weights, optimizer, steps, schedules and replay memory are those of the checkpoint; the episodes that were
+    under way begin anew, and what is drawn is seeded with the seed plus the steps.
+
+    Args:
+        path: The run's folder.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        InputError: If it is no run's folder, has no checkpoint, or has nothing left to do.
+    """
+    run = RunFolder.open(path)
+    try:
+        request = TrainRequest(**run.arguments())
+    except TypeError:
+        raise InputError(f"'{run.parameters / 'args.yml'}' is not of `occlusion-search train`.") from None
+    plan = _plan(request)
+    checkpoints = run.checkpoints()
+    if not checkpoints:
+        raise InputError(f"'{path}' has no checkpoint; train with --save-freq, so that a run can go on.")
+    last = checkpoints[-1]
+    if run.model.is_file():
+        raise InputError(f"The run '{path}' is complete; go on from its agent with --trained-agent '{run.model}'.")
+    env, evaluation = _environments(plan)
+    episodes = _cut_monitors(run, last.steps)
+    env = _monitored(env, run.path / f"{episodes}.monitor.csv")
+    model = _load(plan.kind, last.model, env, request.device, seed=request.seed + last.steps)
+    if isinstance(model, OffPolicyAlgorithm):
+        model.load_replay_buffer(last.replay_buffer, truncate_last_traj=False)
+    _connect(model, env)
+    return _learn(plan, run, model, evaluation, progress)
+
+
+def make_vector_env(env_id: str, n_envs: int, env_kwargs: dict[str, Any]) -> VectorEnv[Any, Any, Any]:
+    """Environments side by side that reset as Stable-Baselines3 expects it; this package's in their vector form.
+
+    Raises:
+        InputError: If there is no such environment, or an argument of it is wrong.
+    """
+    check_env_id(env_id)
+    mode = AutoresetMode.SAME_STEP
+    if env_id in ENV_IDS:
+        return gym.make_vec(env_id, n_envs, "vector_entry_point", autoreset_mode=mode, **env_kwargs)
+    return gym.make_vec(env_id, n_envs, "sync", vector_kwargs={"autoreset_mode": mode}, **env_kwargs)
+
+
+def check_env_id(env_id: str) -> None:
+    """Refuse an id that no environment is registered under.
+
+    Raises:
+        InputError: Naming it.
+    """
+    try:
+        gym.spec(env_id)
+    except gym.error.Error:
+        raise InputError(f"'{env_id}' is no environment; choose {', '.join(ENV_IDS)}.") from None
+
+
+def make_env(env_id: str, n_envs: int, env_kwargs: dict[str, Any]) -> VecEnv:
+    """The same for Stable-Baselines3, with a monitor that writes no file."""
+    return _monitored(_bridged(env_id, n_envs, env_kwargs), None)
+
+
+def _plan(request: TrainRequest) -> _Plan:
+    kind = _algorithm(request.algo)
+    config = load_hyperparameters(request.conf_file or request.algo, request.env) | request.hyperparams
+    config["env_kwargs"] = (config.get("env_kwargs") or {}) | request.env_kwargs
+    if request.n_timesteps is not None:
+        config["n_timesteps"] = request.n_timesteps
+    if request.n_envs is not None:
+        config["n_envs"] = request.n_envs
+    for name in ("n_timesteps", "n_envs"):
+        value = config.setdefault(name, 1)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise InputError(f"{name} is {value!r}; it must be a whole number, at least 1.")
+    env_kwargs = dict(config["env_kwargs"])
+    if request.env in ENV_IDS and request.device != "auto":
+        env_kwargs.setdefault("device", request.device)
+    kind = _variant(kind, request, config.get("loss", "squared"))
+    # Copies, because policies write what they default to into their policy_kwargs.
+    parameters = {name: _value(name, deepcopy(value)) for name, value in config.items() if name not in _OURS}
+    _check_parameters(kind, request.algo, parameters)
+    policy = config.get("policy", "MlpPolicy")
+    if policy not in kind.policy_aliases:
+        raise InputError(f"{policy!r} is no policy of {request.algo}; choose {', '.join(kind.policy_aliases)}.")
+    return _Plan(request, config["n_timesteps"], config["n_envs"], env_kwargs, kind, policy, parameters, config)
+
+
+def _algorithm(algo: str) -> type[BaseAlgorithm]:
+    if algo not in ALGORITHMS:
+        raise InputError(f"'{algo}' is no algorithm; choose {', '.join(ALGORITHMS)}.")
+    try:
+        return ALGORITHMS[algo]()
+    except ModuleNotFoundError:
+        raise InputError(
+            f"The algorithm '{algo}' needs sb3-contrib; install 'occlusion-search[algorithms]'."
+        ) from None
+
+
+def _variant(kind: type[BaseAlgorithm], request: TrainRequest, loss: str) -> type[BaseAlgorithm]:
+    """The algorithm's class with the loss and the exploration that were asked for."""
+    if request.algo == "dqn":
+        if loss not in LOSSES:
+            raise InputError(f"{loss!r} is no loss; choose {', '.join(LOSSES)}.")
+        kind = LOSSES[loss]
+    if request.exploration not in EXPLORATIONS:
+        raise InputError(f"'{request.exploration}' is no exploration; choose {', '.join(EXPLORATIONS)}.")
+    if request.exploration == "uniform":
+        return kind
+    if not issubclass(kind, OffPolicyAlgorithm) or request.env not in ENV_IDS:
+        raise InputError(f"--exploration {request.exploration} is for dqn and qrdqn in {', '.join(ENV_IDS)}.")
+    return EXPLORATIONS[request.exploration](kind)
+
+
+def _value(name: str, value: Any) -> Any:
+    """A hyper-parameter of RL Zoo's format as Stable-Baselines3 takes it."""
+    if name in _SCHEDULED and isinstance(value, str):
+        try:
+            start = float(value.removeprefix("lin_"))
+        except ValueError:
+            raise InputError(f"{name} is '{value}'; give a number, or lin_NUMBER, which falls to 0.") from None
+        return LinearSchedule(start, 0.0, 1.0) if value.startswith("lin_") else start
+    if name == "train_freq" and isinstance(value, list):
+        return tuple(value)
+    if name.endswith("_kwargs") and not isinstance(value, dict | None):
+        raise InputError(f"{name} is {value!r}; write it as a YAML mapping, code is not run.")
+    return value
+
+
+def _check_parameters(kind: type[BaseAlgorithm], algo: str, parameters: dict[str, Any]) -> None:
+    known = {
+        name
+        for base in kind.__mro__
+        if issubclass(base, BaseAlgorithm) and base is not BaseAlgorithm and "__init__" in vars(base)
+        for name in inspect.signature(base.__init__).parameters
+    } - {"self", "args", "kwargs", "env", "policy"}
+    known &= {*inspect.signature(_first_full(kind)).parameters, "td_target"}
+    if "td_target" in parameters and "td_target" in known:
+        named("td_target", parameters["td_target"], TARGETS)
+    for name in parameters:
+        if name in _ZOO_ONLY:
+            raise InputError(
+                f"The hyper-parameter '{name}' is RL Zoo's alone; train with `python -m rl_zoo3.train`."
+            )
+        if name not in known or name in ("seed", "device", "tensorboard_log"):
+            near = difflib.get_close_matches(name, known, n=1)
+            remedy = f"did you mean '{near[0]}'?" if near else f"choose {', '.join(sorted(known))}."
+            raise InputError(f"'{name}' is no hyper-parameter of {algo}; {remedy}")
+
+
+def _first_full(kind: type[BaseAlgorithm]) -> Callable[..., None]:
+    """The first constructor that names its arguments."""
+    for base in kind.__mro__:
+        own = vars(base).get("__init__")
+        if own is not None and "learning_rate" in inspect.signature(own).parameters:
+            return own
+    raise TypeError(f"{kind.__name__} names no arguments.")
+
+
+def _environments(plan: _Plan) -> tuple[VecEnv, VecEnv | None]:
+    """The training environments, and those that the agent is looked at in."""
+    request = plan.request
+    env = _bridged(request.env, plan.n_envs, plan.env_kwargs)
+    if request.eval_freq < 1:
+        return env, None
+    evaluation = make_env(request.env, request.n_eval_envs, plan.env_kwargs | request.eval_env_kwargs)
+    evaluation.seed(request.seed + plan.n_envs)
+    return env, evaluation
+
+
+def _bridged(env_id: str, n_envs: int, env_kwargs: dict[str, Any]) -> VecEnv:
+    bridge = VectorEnvBridge(make_vector_env(env_id, n_envs, env_kwargs))
+    return PreviousRegions(bridge) if env_id in ENV_IDS else bridge
+
+
+def _monitored(env: VecEnv, file: Path | None) -> VecEnv:
+    ours = isinstance(env, PreviousRegions)
+    return VecMonitor(env, None if file is None else str(file), COLUMNS if ours else ())
+
+
+def _arguments(plan: _Plan, env: VecEnv) -> dict[str, Any]:
+    """All but the policy and the environment."""
+    request, given = plan.request, dict(plan.parameters)
+    if _looks_up(plan, env):
+        steps = int(given.pop("n_steps", 1))  # the buffer does it
+        given["replay_buffer_class"] = LookupReplayBuffer if steps == 1 else LookupNStepReplayBuffer
+        given["replay_buffer_kwargs"] = {"feature_length": states_of(env).feature_length}
+        if steps > 1:
+            gamma = given.get("gamma", inspect.signature(_first_full(plan.kind)).parameters["gamma"].default)
+            given["replay_buffer_kwargs"] |= {"n_steps": steps, "gamma": gamma}
+    if issubclass(plan.kind, OffPolicyAlgorithm):
+        given["buffer_size"] = min(int(given.get("buffer_size", 1_000_000)), max(plan.steps, plan.n_envs))
+    board = None if request.tensorboard_log is None else str(Path(request.tensorboard_log) / request.env)
+    return given | {"seed": request.seed, "device": request.device, "tensorboard_log": board}
+
+
+def _looks_up(plan: _Plan, env: VecEnv) -> bool:
+    """Whether the replay memory can look features up: they are in the observation, and in no buffer asked for."""
+    if not issubclass(plan.kind, OffPolicyAlgorithm) or "replay_buffer_class" in plan.parameters:
+        return False
+    return plan.request.env in ENV_IDS and states_of(env).arguments.observation in ("features", "features+region")
+
+
+def _connect(model: BaseAlgorithm, env: VecEnv) -> None:
+    """Tell a lookup buffer where features come from."""
+    buffer = getattr(model, "replay_buffer", None)
+    if isinstance(buffer, LookupReplayBuffer | LookupNStepReplayBuffer):
+        buffer.set_env(env)
+
+
+def load_model(algo: str, path: Path, device: str = "auto") -> BaseAlgorithm:
+    """Load an agent to play with; it has no replay memory.
+
+    Args:
+        algo: One of `loading.ALGORITHMS`.
+        path: Its zip file; it holds pickled objects, so load none whose origin you do not trust.
+        device: Where it runs.
+
+    Raises:
+        InputError: If there is no such file, or it is no agent of this algorithm.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no agent '{path}'; give the zip file of one that was trained.")
+    kind = _algorithm(algo)
+    return _load(kind, path, None, device, **({"buffer_size": 1} if issubclass(kind, OffPolicyAlgorithm) else {}))
+
+
+def _load(kind: type[BaseAlgorithm], path: Path, env: VecEnv | None, device: str, **changed: Any) -> BaseAlgorithm:
+    changed.pop("policy_kwargs", None)
+    try:
+        return kind.load(path, env=env, device=device, **changed)
+    except Exception as error:  # a zip of another origin breaks in any way
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"'{path}' cannot be loaded as an agent of {kind.__name__} ({reason}).") from None
+
+
+class _Checkpoints(BaseCallback):
+    """Writes a checkpoint every so many steps, and only then removes the replay memory of the one before."""
+
+    def __init__(self, run: RunFolder, every: int) -> None:
+        super().__init__()
+        self.run = run
+        self.every = every
+        self._next = 0
+
+    def _on_training_start(self) -> None:
+        self._next = (self.num_timesteps // self.every + 1) * self.every
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps >= self._next:
+            self._next = (self.num_timesteps // self.every + 1) * self.every
+            self.write()
+        return True
+
+    def write(self) -> None:
+        """Write one, the model last."""
+        checkpoint = Checkpoint(self.run.path, self.num_timesteps)
+        if isinstance(self.model, OffPolicyAlgorithm):
+            _save(self.model.save_replay_buffer, checkpoint.replay_buffer)
+        _save(self.model.save, checkpoint.model)
+        for older in self.run.checkpoints():
+            if older.steps != checkpoint.steps:
+                older.replay_buffer.unlink(missing_ok=True)
+
+
+def _save(write: Callable[[Any], None], path: Path) -> None:
+    with replacing_file(path) as temporary, temporary.open("wb") as file:
+        write(file)
+
+
+def _learn(
+    plan: _Plan, run: RunFolder, model: BaseAlgorithm, evaluation: VecEnv | None, progress: bool
+) -> RunFolder:
+    request = plan.request
+    started = model.num_timesteps
+    callbacks: list[BaseCallback] = []
+    if evaluation is not None:
+        callbacks.append(_evaluations(plan, run, evaluation, started))
+    if request.save_freq > 0:
+        callbacks.append(_Checkpoints(run, request.save_freq))
+    try:
+        model.learn(
+            max(plan.steps - started, 0), callbacks, reset_num_timesteps=started == 0, tb_log_name=run.path.name,
+            progress_bar=progress,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        for callback in callbacks:
+            if isinstance(callback, _Checkpoints):
+                callback.write()
+        raise
+    finally:
+        assert model.env is not None
+        model.env.close()
+        if evaluation is not None:
+            evaluation.close()
+        _draw(plan, run)
+    _save(model.save, run.model)
+    if request.save_replay_buffer and isinstance(model, OffPolicyAlgorithm):
+        _save(model.save_replay_buffer, run.replay_buffer)
+    return run
+
+
+def _evaluations(plan: _Plan, run: RunFolder, env: VecEnv, steps: int) -> EvalCallback:
+    """The looks at the agent; those of a run's first part are kept."""
+    kind: Callable[..., EvalCallback] = EvalCallback
+    if plan.request.algo == "ppo_mask":
+        from sb3_contrib.common.maskable.callbacks import MaskableEvalCallback
+
+        kind = partial(MaskableEvalCallback)
+    callback = kind(
+        env, best_model_save_path=str(run.path), log_path=str(run.path), verbose=0,
+        eval_freq=max(plan.request.eval_freq // plan.n_envs, 1), n_eval_episodes=plan.request.eval_episodes,
+    )  # fmt: skip
+    if steps and run.evaluations.is_file():
+        with np.load(run.evaluations) as found:
+            kept = found["timesteps"] <= steps
+            callback.evaluations_timesteps = found["timesteps"][kept].tolist()
+            callback.evaluations_results = found["results"][kept].tolist()
+            callback.evaluations_length = found["ep_lengths"][kept].tolist()
+        if kept.any():
+            callback.best_mean_reward = float(np.mean(callback.evaluations_results, axis=1).max())
+    return callback
+
+
+def _cut_monitors(run: RunFolder, steps: int) -> int:
+    """Drop the episodes that ended after a checkpoint; returns the number of the next log."""
+    ended = 0
+    monitors = run.monitors
+    for file in monitors:
+        head, names, *rows = file.read_text().splitlines()
+        column = names.split(",").index("l")
+        kept = []
+        for row in rows:
+            cells = row.split(",")
+            if len(cells) != names.count(",") + 1 or ended + int(cells[column]) > steps:
+                break
+            ended += int(cells[column])
+            kept.append(row)
+        with replacing_file(file) as temporary:
+            temporary.write_text("\n".join([head, names, *kept]) + "\n")
+    return len(monitors)
+
+
+def _draw(plan: _Plan, run: RunFolder) -> None:
+    episodes = read_monitors(run.monitors)
+    if len(episodes["steps"]):
+        title = f"{plan.request.algo} in {plan.request.env}, seed {plan.request.seed}"
+        draw_learning_curves(run.learning_curve, episodes, run.evaluations, title)

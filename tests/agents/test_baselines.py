@@ -1,0 +1,362 @@
+"""What an agent has to beat, on matchers whose answer is known."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+import occlusion_env
+from agents.baselines import (
+    Attribution,
+    BestOf,
+    Cell,
+    Centre,
+    Choice,
+    Exhaustive,
+    HillClimbing,
+    RandomCell,
+    RandomRegion,
+    Steering,
+    baselines_for,
+    box_sums,
+    by_area,
+    similarity,
+    spread_out,
+)
+from agents.baselines.attribution import propose
+from agents.baselines.places import cells
+from agents.rollout import begin_all, roll_out
+from occlusion_env.actions import ACTIONS, RegionLimits
+from occlusion_env.search import Search
+from occlusion_env.settings import SearchSettings
+from occlusion_env.targets import TargetSet
+from tracker.boxes import iou
+from tracker.errors import InputError
+from tracker.scorers import load_scorer
+from tracker.sequences import ArrayFrames, Sequence
+
+SIDE = 32
+
+
+class Spots:
+    """Scores a target by the red that is left in it, counts what it is asked, and embeds nothing."""
+
+    input_size = SIDE
+    device = torch.device("cpu")
+
+    def __init__(self):
+        self.asked = 0
+
+    def embed(self, crops):
+        self.asked += len(crops)
+        return crops
+
+    def compare(self, exemplars, candidates):
+        return candidates[:, 0].mean(dim=(1, 2))
+
+    def __call__(self, exemplars, candidates):
+        return self.compare(self.embed(exemplars), self.embed(candidates))
+
+
+class Blind:
+    """Features that tell nothing."""
+
+    input_size = 8
+    length = 4
+
+    def __call__(self, crops):
+        return torch.zeros(len(crops), self.length)
+
+
+def video(crops):
+    """A video whose frames show these targets, 40 x 40, in the middle of black; the first one is the exemplar."""
+    frames = []
+    for crop in crops:
+        frame = np.zeros((120, 120, 3), np.uint8)
+        frame[40:80, 40:80] = crop
+        frames.append(frame)
+    boxes = np.tile([40.0, 40.0, 40.0, 40.0], (len(frames), 1))
+    return Sequence("spots", ArrayFrames(frames), boxes, np.ones(len(frames)), "test", "exact")
+
+
+def spot(column, row, width=8, height=8):
+    crop = np.full((40, 40, 3), 40, np.uint8)
+    crop[row : row + height, column : column + width, 0] = 255
+    return crop
+
+
+@pytest.fixture
+def search():
+    """Three searches: a red spot at the upper left, one at the lower right, a tall one at the right."""
+    crops = [spot(0, 0), spot(2, 2), spot(30, 30), spot(32, 6, 6, 30)]
+    return begun(Search(3, Spots(), Blind(), SearchSettings()), crops)
+
+
+def begun(search, crops):
+    begin_all(search, list(TargetSet.from_sequence(video(crops))), np.random.default_rng(0), drop=0.1)
+    return search
+
+
+def choose(chooser, search, area=0.25, slots=None, seed=0):
+    slots = np.arange(len(search)) if slots is None else slots
+    return chooser.choose(search, slots, np.full(len(slots), area), np.random.default_rng(seed))
+
+
+@pytest.fixture(scope="module")
+def sint():
+    """A search with the slim net: what its two targets share with the exemplar is their left, their upper half."""
+    rng = np.random.default_rng(3)
+    blocks = [np.kron(rng.integers(0, 255, (10, 10, 3)), np.ones((4, 4, 1))).astype(np.uint8) for _ in range(3)]
+    left, top = blocks[1].copy(), blocks[2].copy()
+    left[:, :18], top[:18] = blocks[0][:, :18], blocks[0][:18]
+    search = Search(2, load_scorer(device="cpu", precision="fp32"), Blind(), SearchSettings())
+    return begun(search, [blocks[0], left, top])
+
+
+@pytest.mark.parametrize("name", list(baselines_for(Spots())))
+@pytest.mark.parametrize("area", [0.25, 0.12])
+def test_what_every_baseline_keeps_to(search, name, area):
+    chooser = baselines_for(search.scorer)[name]
+    before = search.region.copy(), search.score.copy(), search.steps.copy()
+    asked = search.scorer.asked
+    found = choose(chooser, search, area)
+    assert found.regions.shape == (3, 4) and found.scores.shape == found.queries.shape == (3,)
+    assert found.regions[:, 2] * found.regions[:, 3] == pytest.approx(area)
+    assert search.settings.limits.holds(found.regions).all()
+    assert found.queries.sum() == search.scorer.asked - asked
+    assert found.scores == pytest.approx(search.scores(np.arange(3), found.regions), abs=1e-7)
+    again = choose(baselines_for(search.scorer)[name], search, area)
+    assert np.array_equal(found.regions, again.regions)
+    for state, was in zip((search.region, search.score, search.steps), before, strict=True):
+        assert np.array_equal(state, was)
+
+
+def test_slots_are_whose_regions_are_chosen(search):
+    there = choose(Exhaustive(), search)
+    back = choose(Exhaustive(), search, slots=np.array([2, 0, 2]))
+    assert np.array_equal(back.regions, there.regions[[2, 0, 2]])
+
+
+def test_random_regions_differ_and_follow_the_generator(search):
+    slots = np.repeat(np.arange(3), 50)
+    first, other = choose(RandomRegion(), search, slots=slots), choose(RandomRegion(), search, slots=slots, seed=1)
+    assert not np.array_equal(first.regions, other.regions)
+    centres = first.regions[:, :2] + first.regions[:, 2:] / 2
+    assert np.ptp(centres, axis=0).min() > 0.5
+    assert (first.queries == 1).all() and len(np.unique(first.regions.round(6), axis=0)) == 150
+
+
+def test_the_centre():
+    search = begun(Search(1, Spots(), Blind(), SearchSettings()), [spot(0, 0), spot(16, 16)])
+    found = choose(Centre(), search, 0.16)
+    assert found.regions[0] == pytest.approx([0.3, 0.3, 0.4, 0.4])
+    assert found.scores[0] == pytest.approx(choose(Exhaustive(), search, 0.16).scores[0], abs=0.01)
+    assert search.clean_score[0] - found.scores[0] > 0.05
+
+
+def test_the_nine_cells():
+    ninth = cells(np.array([1 / 9]))[0]
+    assert ninth[:, 2:] == pytest.approx(1 / 3)
+    assert ninth[:, :2] * 3 == pytest.approx(np.array([[c, r] for r in range(3) for c in range(3)], float))
+    quarter = cells(np.array([0.25]))[0]
+    assert sorted(set(quarter[:, 0].round(9))) == [0, 0.25, 0.5]
+    small = cells(np.array([0.01]))[0]
+    assert small[0, :2] + small[0, 2:] / 2 == pytest.approx([1 / 6, 1 / 6])
+
+
+def test_the_best_cell_is_where_the_spot_is(search):
+    found = choose(Cell(), search)
+    assert found.regions[0, :2] == pytest.approx([0, 0]) and found.regions[1, :2] == pytest.approx([0.5, 0.5])
+    assert found.regions[2, 0] == pytest.approx(0.5)
+    assert found.queries.tolist() == [9, 9, 9]
+
+
+def test_a_random_cell_is_any_of_the_nine(search):
+    found = choose(RandomCell(), search, slots=np.repeat(np.arange(3), 60))
+    grid = cells(np.array([0.25]))[0]
+    which = np.abs(found.regions[:, None] - grid).max(axis=2).argmin(axis=1)
+    assert np.abs(found.regions - grid[which]).max() < 1e-12 and set(which) == set(range(9))
+    assert (found.queries == 1).all()
+
+
+def test_exhaustive_search_is_the_least_of_the_grid(search):
+    area = np.array([0.25, 0.1, 0.25])
+    found = Exhaustive().choose(search, np.arange(3), area, np.random.default_rng(0))
+    for slot in range(3):
+        grid = search.settings.limits.grid(area[slot])
+        scores = search.scores(np.full(len(grid), slot), grid)
+        assert found.scores[slot] == scores.min()
+        assert found.queries[slot] == len(grid)
+        assert np.array_equal(found.regions[slot], grid[scores.argmin()])
+
+
+def test_hill_climbing_climbs_and_asks_about_each_region_once(search, monkeypatch):
+    asked = []
+    scores = search.scores
+    monkeypatch.setattr(search, "scores", lambda s, r: asked.append((s.copy(), r.copy())) or scores(s, r))
+    found = choose(HillClimbing(), search)
+    slots = np.concatenate([slots for slots, _ in asked])
+    regions = np.concatenate([regions.reshape(-1, 4) for _, regions in asked]).round(9)
+    for slot in range(3):
+        own = regions[slots == slot]
+        assert found.queries[slot] == len(own) == len(np.unique(own, axis=0)) > 13
+    centre = choose(Centre(), search).scores
+    assert (found.scores < centre).all() and found.scores[2] < 0.6 * centre[2]
+
+
+def test_hill_climbing_ends_where_no_neighbour_is_better(search):
+    found = choose(HillClimbing(), search)
+    moves = [ACTIONS.index(name) for name in ("right", "left", "up", "down", "fatter", "taller")]
+    for move in moves:
+        near = search.settings.limits.move(found.regions, np.full(3, move))
+        assert (search.scores(np.arange(3), near) >= found.scores - 1e-9).all()
+
+
+def test_hill_climbing_stops_after_the_last_step():
+    search = Search(1, Spots(), Blind(), SearchSettings(max_steps=1))
+    begun(search, [spot(0, 0), spot(30, 30)])
+    found = choose(HillClimbing(), search)
+    assert found.queries[0] == 7
+    start = search.settings.limits.start()[0]
+    assert np.abs(found.regions[0] - start).max() == pytest.approx(0.1)
+
+
+def test_box_sums_are_areas_of_a_fine_picture():
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(2, 7, 7))
+    regions = RegionLimits().random(np.full(20, 0.2), rng)
+    points = (np.arange(700) + 0.5) / 700
+    fine = np.repeat(np.repeat(maps, 100, axis=1), 100, axis=2) / 1e4
+    for k, (x, y, w, h) in enumerate(regions):
+        rows, columns = (points >= y) & (points < y + h), (points >= x) & (points < x + w)
+        inside = fine[:, rows][:, :, columns].sum(axis=(1, 2))
+        assert box_sums(maps, regions[k : k + 1])[:, 0] == pytest.approx(inside, abs=0.05)
+    assert box_sums(maps, np.array([[0.0, 0.0, 1.0, 1.0]]))[:, 0] == pytest.approx(maps.sum(axis=(1, 2)))
+    one = np.zeros((1, 7, 7))
+    one[0, 1, 5] = 1
+    cell = np.array([[5 / 7, 1 / 7, 1 / 7, 1 / 7], [1 / 7, 5 / 7, 1 / 7, 1 / 7]])
+    assert box_sums(one, cell)[0] == pytest.approx([1, 0])
+
+
+def test_suppression_is_greedy():
+    rng = np.random.default_rng(1)
+    regions = RegionLimits().random(np.full(40, 0.25), rng)
+    values = rng.normal(size=(3, 40))
+    found = spread_out(values, regions, 6, 0.3)
+    for row in range(3):
+        order, kept = np.argsort(-values[row]), []
+        for index in order:
+            if all(iou(regions[index], regions[other]) <= 0.3 for other in kept):
+                kept.append(int(index))
+        late = [int(index) for index in order if index not in kept]
+        assert found[row].tolist() == (kept + late)[:6]
+    assert spread_out(values, regions, 5, 1.0).tolist() == np.argsort(-values)[:, :5].tolist()
+    assert len(set(spread_out(values, regions, 40, 0.05)[0])) == 40
+
+
+def test_attribution_covers_what_is_shared(sint):
+    maps = similarity(sint, np.array([0, 1, 0]))
+    assert maps.shape == (3, 7, 7) and np.array_equal(maps[0], maps[2])
+    assert maps[0][:, :3].sum() > 1.5 * maps[0][:, 4:].sum() and maps[1][:3].sum() > 1.5 * maps[1][4:].sum()
+    found = choose(Attribution(), sint)
+    middle = found.regions[:, :2] + found.regions[:, 2:] / 2
+    assert middle[0, 0] < 0.4 and middle[1, 1] < 0.4
+    grid = sint.settings.limits.grid(0.25)
+    assert box_sums(maps[:2], found.regions).diagonal() == pytest.approx(box_sums(maps[:2], grid).max(axis=1))
+
+
+def test_attribution_asks_the_scorer_once_about_an_occluded_target(sint, monkeypatch):
+    asked = []
+    scores = sint.scores
+    monkeypatch.setattr(sint, "scores", lambda slots, regions: asked.append(len(slots)) or scores(slots, regions))
+    assert choose(Attribution(), sint).queries.tolist() == [1, 1] and asked == [2]
+
+
+def test_attribution_needs_a_score_that_comes_apart(search):
+    with pytest.raises(InputError, match="Spots is no SintScorer"):
+        choose(Attribution(), search)
+    assert "attribution" not in baselines_for(search.scorer) and "hill climbing" in baselines_for(search.scorer)
+
+
+def test_the_best_of_more_is_never_worse(sint):
+    scores = np.stack([choose(BestOf(count), sint).scores for count in (1, 3, 5, 20)])
+    assert (np.diff(scores, axis=0) <= 0).all() and (scores[-1] < scores[0]).any()
+    assert scores[0] == pytest.approx(choose(Attribution(), sint).scores)
+    assert choose(BestOf(5), sint).queries.tolist() == [5, 5]
+
+
+def test_the_first_few_are_spread_out(sint):
+    five = propose(sint, np.arange(2), np.array([0.25, 0.1]), 5, 0.4)
+    assert five[..., 2] * five[..., 3] == pytest.approx(np.tile([[0.25], [0.1]], (1, 5)))
+    for regions in five:
+        overlaps = iou(regions[:, None], regions[None])
+        assert overlaps[~np.eye(5, dtype=bool)].max() <= 0.4
+    near = propose(sint, np.arange(2), np.array([0.25, 0.25]), 5, 1.0)
+    assert iou(near[0, 0], near[0, 1]) > 0.4
+
+
+def test_by_area_gives_every_row_once():
+    area = np.array([0.25, 0.1 + 1e-13, 0.1, 0.04])
+    groups = dict(by_area(area))
+    assert list(groups) == [0.04, 0.1, 0.25]
+    assert sorted(np.concatenate(list(groups.values())).tolist()) == [0, 1, 2, 3]
+
+
+class Fixed:
+    """Chooses what it was told to, and counts how often it is asked."""
+
+    draws = 1
+
+    def __init__(self, *regions):
+        self.regions, self.asked = np.array(regions), []
+
+    def choose(self, search, slots, area, rng):
+        self.asked.append(slots.tolist())
+        return Choice(self.regions[slots], np.zeros(len(slots)), np.ones(len(slots), np.int64))
+
+
+def test_steering_goes_there_and_stops(search):
+    goals = np.array([[0.0, 0.0, 0.5, 0.5], [0.6, 0.0, 0.4, 0.625], [0.25, 0.25, 0.5, 0.5]])
+    chooser = Fixed(*goals)
+    episodes = roll_out(Steering(chooser, search, np.random.default_rng(0)), search)
+    assert all(episode.triggered for episode in episodes)
+    assert episodes[2].actions == ("trigger",)
+    for episode, goal in zip(episodes, goals, strict=True):
+        assert iou(episode.region, goal) > 0.7
+        overlaps = iou(episode.trail, goal)
+        assert overlaps[-1] == overlaps.max()
+    assert chooser.asked == [[0, 1, 2]]
+
+
+def test_steering_nearly_gives_what_the_chooser_gave(search):
+    chosen = choose(Exhaustive(), search)
+    episodes = roll_out(Steering(Exhaustive(), search, np.random.default_rng(0)), search)
+    gap = choose(Centre(), search).scores - chosen.scores
+    assert (np.array([episode.best.score for episode in episodes]) <= chosen.scores + 0.35 * gap).all()
+
+
+def test_steering_runs_in_the_environment_and_chooses_anew_in_each_episode():
+    env = gym.make(occlusion_env.ENV_ID, targets=TargetSet.from_sequence(video([spot(0, 0), spot(2, 2)] * 3)))
+    chooser = Fixed([0.5, 0.5, 0.5, 0.5])
+    policy = Steering(chooser, env.unwrapped.search, np.random.default_rng(0))
+    for episode in range(3):
+        observation, _ = env.reset(seed=episode)
+        done, count = False, 0
+        while not done:
+            action, _ = policy.predict(observation[None])
+            observation, _, terminated, truncated, info = env.step(action[0])
+            done, count = terminated or truncated, count + 1
+        assert terminated and 2 < count < 20
+        assert info["region"] == pytest.approx([0.5, 0.5, 0.5, 0.5], abs=0.06)
+    assert chooser.asked == [[0]] * 3
+
+
+def test_steering_begins_where_it_is_told_that_an_episode_begins(search):
+    chooser = Fixed(*[[0.0, 0.0, 0.5, 0.5]] * 3)
+    policy = Steering(chooser, search, np.random.default_rng(0))
+    policy.predict(None)
+    search.step(np.zeros(3, dtype=np.int64))
+    policy.predict(None, episode_start=np.array([False, True, False]))
+    search.targets[2] = search.targets[0]
+    policy.predict(None)
+    assert chooser.asked == [[0, 1, 2], [1], [2]]

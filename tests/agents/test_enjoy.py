@@ -1,0 +1,49 @@
+import pytest
+from PIL import Image
+
+from agents.training import TrainRequest, train
+
+ORACLE = "OcclusionSearchOracle-v0"
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("logs")
+    small = {"learning_starts": 20, "policy_kwargs": {"net_arch": [8]}}
+    train(TrainRequest(env=ORACLE, n_timesteps=120, hyperparams=small, log_folder=str(folder), eval_freq=60,
+                       env_kwargs={"max_steps": 5, "observation": "features+region"}, save_freq=50))  # fmt: skip
+    return folder
+
+
+def test_an_agent_plays_and_leaves_a_gif(run, logs, tmp_path):
+    code, out, err = run("enjoy", "--env", ORACLE, "-f", logs, "-n", 30, "--gif", "episode.gif", "--load-best")
+    assert code == 0, err
+    *episodes, summary, where = out.splitlines()
+    assert len(episodes) >= 6 and all("clean +1.000" in line for line in episodes)
+    assert summary.startswith(f"{len(episodes)} episodes: score drop") and "episode.gif" in where
+    with Image.open(tmp_path / "episode.gif") as gif:
+        length = int(episodes[0].split("; ")[1].split()[0])
+        assert gif.n_frames <= length + 1 and gif.size[0] > 100
+
+
+def test_a_file_and_its_own_arguments(run, logs):
+    model = logs / "dqn" / f"{ORACLE}_1" / f"{ORACLE}.zip"
+    arguments = ("enjoy", "--env", ORACLE, "--model", model, "-n", 5, "--stochastic")
+    code, _, err = run(*arguments)
+    assert code == 2 and "give the --env-kwargs that it was trained with" in err
+    code, out, _ = run(*arguments, "--env-kwargs", "observation:features+region", "--targets", "oracle:3")
+    assert code == 0 and "oracle-3/" in out
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    (("--exp-id", 7), "There is no run 7 of dqn"),
+    (("--algo", "ppo"), "There is no run of ppo"),
+    (("--model", "no.zip"), "There is no agent 'no.zip'"),
+    (("--load-checkpoint", 77), "rl_model_77_steps.zip"),
+    (("-n", 0), "--n-timesteps is 0"),
+    (("--env-kwargs", "reward"), "'reward' is no KEY:VALUE"),
+    (("--gif", "nowhere/e.gif"), "another --gif"),
+])  # fmt: skip
+def test_what_is_wrong_is_one_sentence(run, logs, given, message):
+    code, _, err = run("enjoy", "--env", ORACLE, "-f", logs, *given)
+    assert code == 2 and message in err and "Traceback" not in err

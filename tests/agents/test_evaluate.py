@@ -1,0 +1,584 @@
+"""Agents beside baselines: on a matcher whose best occlusion is known, and the command for real."""
+
+import json
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+import occlusion_env
+from agents import evaluation_run
+from agents.baselines import Centre
+from agents.evaluation import Agent, Setup, compare, generator
+from agents.evaluation_run import EvaluationRun, evaluate_agents
+from agents.evaluation_summary import record, summarise
+from agents.leaks import Constant, constant_agents, without_features
+from agents.loading import Masked, algorithm_of, load_agent, training_arguments
+from agents.runs import RunFolder
+from occlusion_env.actions import ACTIONS, TRIGGER, RegionLimits
+from occlusion_env.settings import SearchSettings
+from occlusion_env.targets import TargetSet
+from tracker.errors import InputError
+from tracker.images import read_image
+from tracker.sequences import ArrayFrames, Sequence
+
+
+class Corner:
+    """Scores a target by what is left of the red in its lower right quarter; embeds nothing."""
+
+    input_size = 32
+    device = torch.device("cpu")
+
+    def embed(self, crops):
+        return crops
+
+    def compare(self, exemplars, candidates):
+        return candidates[:, 0, 16:, 16:].mean(dim=(1, 2))
+
+    def __call__(self, exemplars, candidates):
+        return self.compare(self.embed(exemplars), self.embed(candidates))
+
+
+class Corners:
+    """Features: the mean colours of a crop, and a number that is never 0."""
+
+    input_size = 8
+    length = 4
+
+    def __call__(self, crops):
+        return torch.cat([crops.mean(dim=(2, 3)), torch.ones(len(crops), 1)], dim=1)
+
+
+class Scripted:
+    """Plays a fixed list of action names, then the trigger."""
+
+    def __init__(self, *names):
+        self.names, self.time, self.seen = names, 0, []
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        self.seen.append(observation)
+        action = ACTIONS.index(self.names[self.time]) if self.time < len(self.names) else TRIGGER
+        self.time += 1
+        return np.full(len(observation), action), None
+
+
+def agent(name, *script, **kwargs):
+    return Agent(name, lambda search: Scripted(*script), **kwargs)
+
+
+TO_THE_CORNER = ["right", "down"] * 4
+
+
+def square_video(frames=5, seed=0):
+    """A target of 40 x 40 in a frame of coloured noise, so that patches differ."""
+    rng = np.random.default_rng(seed)
+    images = []
+    for _ in range(frames):
+        frame = np.kron(rng.integers(0, 90, (10, 10, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+        frame[20:60, 20:60] = (200, 100 + seed, 50)
+        images.append(frame)
+    return Sequence(
+        f"square-{seed}", ArrayFrames(images), np.tile([20.0, 20.0, 40.0, 40.0], (frames, 1)), np.ones(frames),
+        "test", "exact",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def targets():
+    return list(TargetSet.from_sequence(square_video()))
+
+
+@pytest.fixture
+def setup():
+    return Setup(Corner(), Corners())
+
+
+def test_the_agent_that_goes_to_the_corner_closes_the_gap(setup, targets):
+    found = compare(setup, targets, [agent("good", *TO_THE_CORNER), agent("bad", "left", "up", answers=("last",))])
+    assert list(found.trials) == [
+        "random", "centre", "random cell", "cell", "hill climbing", "exhaustive", "good", "good (last)", "bad",
+    ]  # fmt: skip
+    good, bad = found.trials["good"], found.trials["bad"]
+    assert found.clean == pytest.approx(200 / 255, abs=1e-6)
+    assert good.scores == pytest.approx(found.trials["exhaustive"].scores, abs=0.02)
+    assert good.closure == pytest.approx(1, abs=0.05) and good.area == pytest.approx(0.25)
+    assert good.queries == pytest.approx(7) and found.trials["good (last)"].queries == pytest.approx(1)
+    assert bad.closure < 0 and bad.scores == pytest.approx(200 / 255 * 0.84, abs=0.1)
+    assert found.trials["exhaustive"].closure == 1 and found.trials["random"].closure == 0
+    assert found.trials["exhaustive"].queries == pytest.approx(336)
+    assert [episode.actions for episode in found.episodes["good"]] == [(*TO_THE_CORNER, "trigger")] * 4
+
+
+def test_both_ends_of_a_closure_have_the_area_of_the_method(setup, targets):
+    script = ["right", "down", "smaller", "smaller", "left"]
+    found = compare(setup, targets, [agent("agent", *script)], seed=4, key="k")
+    best, last = found.trials["agent"], found.trials["agent (last)"]
+    assert best.area == pytest.approx(0.25) and last.area == pytest.approx((0.5 * 0.64) ** 2)
+    search = setup.search(4)
+    search.begin(np.arange(4), targets, list(found.patches), drop=0.0)
+    for trial in (best, last):
+        for slot in range(4):
+            grid = RegionLimits().grid(float(trial.area[slot]))
+            assert trial.exhaustive[slot] == search.scores(np.full(len(grid), slot), grid).min()
+        chance = RegionLimits().random(np.repeat(trial.area, 400), np.random.default_rng(1))
+        scores = search.scores(np.repeat(np.arange(4), 400), chance).reshape(4, 400)
+        assert trial.random == pytest.approx(scores.mean(axis=1), abs=4 * scores.std() / 4)
+    assert last.exhaustive.mean() > best.exhaustive.mean() + 0.1
+    assert last.random.mean() > best.random.mean()
+
+
+def test_the_baselines_have_the_area_of_the_first_agent(setup, targets):
+    small = agent("small", "smaller", "right", answers=("last",))
+    found = compare(setup, targets, [small, agent("large", "right")])
+    for name in ("random", "centre", "cell", "hill climbing", "exhaustive", "small"):
+        assert found.trials[name].area == pytest.approx(0.16), name
+        assert np.array_equal(found.trials[name].random, found.trials["small"].random)
+    assert found.trials["large"].area == pytest.approx(0.25)
+    alone = compare(setup, targets)
+    assert alone.trials["centre"].area == pytest.approx(0.25)
+
+
+def test_every_method_has_the_same_patch(setup, targets):
+    found = compare(setup, targets, [agent("agent", "right", "up")], seed=2)
+    assert found.patches.std() > 5
+    search = setup.search(4)
+    search.begin(np.arange(4), targets, list(found.patches), drop=0.0)
+    for name in ("centre", "cell", "hill climbing", "exhaustive", "agent", "agent (last)"):
+        trial = found.trials[name]
+        assert trial.scores == pytest.approx(search.scores(np.arange(4), trial.regions), abs=1e-6), name
+
+
+def test_what_is_drawn_depends_on_seed_and_sequence_alone(setup, targets):
+    def drawn(agents=(), seed=0, key=""):
+        found = compare(setup, targets, agents, seed=seed, key=key)
+        return found.trials["random"].scores, found.patches
+
+    scores, patches = drawn()
+    for other in (drawn(), drawn([agent("a", "up"), agent("b", "smaller", answers=("last", "best"))])):
+        assert np.array_equal(scores, other[0]) and np.array_equal(patches, other[1])
+    for other in (drawn(seed=1), drawn(key="x")):
+        assert not np.array_equal(scores, other[0]) and not np.array_equal(patches, other[1])
+    assert generator(0, "a").random() != generator(0, "b").random() != generator(1, "b").random()
+
+
+def test_an_agent_searches_with_the_settings_of_its_training(setup, targets):
+    own = agent("own", *["right"] * 9, settings=SearchSettings(history=2, max_steps=3))
+    seen = []
+    found = compare(
+        setup, targets, [Agent("own", lambda search: seen.append(search) or Scripted("up"), own.settings)]
+    )
+    assert seen[0].settings.history == 2 and len(found.episodes["own"][0].actions) == 2
+    limited = compare(setup, targets, [own])
+    assert [len(episode.actions) for episode in limited.episodes["own"]] == [3] * 4
+    assert not any(episode.triggered for episode in limited.episodes["own"])
+
+
+def test_only_the_baselines_that_are_asked_for(setup, targets):
+    done = []
+    found = compare(setup, targets, baselines={"centre": Centre()}, done=done.append)
+    assert list(found.trials) == ["random", "centre", "exhaustive"] and sum(done) == 4
+
+
+# ---------------------------------------------------------------------- leaks
+
+
+def test_features_are_hidden_and_nothing_else(setup, targets):
+    search = setup.search(4)
+    search.begin(np.arange(4), targets, [np.zeros((64, 64, 3), np.uint8)] * 4, drop=0.0)
+    search.step(np.array([0, 1, 2, 3]))
+    whole = search.observe()
+    hidden, swapped = (one.observe(search) for one in without_features(agent("a")))
+    assert (whole[:, :4] != 0).any() and (hidden[:, :4] == 0).all()
+    assert np.array_equal(hidden[:, 4:], whole[:, 4:]) and np.array_equal(swapped[:, 4:], whole[:, 4:])
+    assert np.array_equal(swapped[:, :4], whole[[3, 0, 1, 2], :4])
+
+
+@pytest.mark.parametrize("observation", ["features+region", "dict", "pixels"])
+def test_features_are_hidden_in_every_observation(setup, targets, observation):
+    settings = SearchSettings(observation=observation)
+    search = setup.search(4, agent("a", settings=settings))
+    search.begin(np.arange(4), targets, [np.zeros((64, 64, 3), np.uint8)] * 4, drop=0.0)
+    whole = search.observe()
+    hidden = without_features(agent("a", settings=settings))[0].observe(search)
+    if observation == "dict":
+        assert (hidden["features"] == 0).all() and np.array_equal(hidden["region"], whole["region"])
+    elif observation == "pixels":
+        assert (hidden == 0).all() and hidden.shape == whole.shape and hidden.dtype == np.uint8
+    else:
+        assert (hidden[:, :4] == 0).all() and np.array_equal(hidden[:, 4:], whole[:, 4:])
+        assert hidden[:, -4:] == pytest.approx(np.tile([0.25, 0.25, 0.5, 0.5], (4, 1)))
+
+
+def test_an_agent_that_looks_is_worse_without_its_features(setup):
+    """Targets that are red on the left or on the right alone; the agent goes where the red is."""
+
+    class Looks:
+        def predict(self, observation, **_):
+            return np.where(observation[:, 0] > 0.4, TRIGGER, 0), None
+
+    crops = []
+    for _ in range(6):
+        frame = np.zeros((80, 80, 3), np.uint8)
+        frame[40:60, 40:60] = (250, 0, 0)
+        crops.append(frame)
+    boxes = np.tile([20.0, 20.0, 40.0, 40.0], (6, 1))
+    found = TargetSet.from_sequence(Sequence("c", ArrayFrames(crops), boxes, np.ones(6), "test", "exact"))
+    looking = Agent("looks", lambda search: Looks(), answers=("last",))
+    comparison = compare(setup, list(found), [looking], [*without_features(looking), *constant_agents()])
+    assert list(comparison.checks)[:2] == ["looks, no features", "looks, features of another target"]
+    assert list(comparison.checks)[2:] == [f"always {action}" for action in ACTIONS]
+    assert comparison.trials["looks"].area == pytest.approx(0.25)
+    trigger = comparison.checks["always trigger"]
+    assert trigger.scores == pytest.approx(comparison.trials["centre"].scores)
+    assert (comparison.checks["always right"].regions[:, 0] >= 0.25).all()
+    assert comparison.checks["always smaller"].area == pytest.approx(0.25)  # its best is its first
+
+
+def test_a_constant_policy_is_constant():
+    actions, state = Constant("taller", 3).predict(None, state="kept")
+    assert actions.tolist() == [ACTIONS.index("taller")] * 3 and state == "kept"
+
+
+# -------------------------------------------------------------------- summary
+
+
+def trial(score, random, exhaustive, area=0.25, queries=1.0):
+    count = len(score)
+    return {
+        "score": score, "random": random, "exhaustive": exhaustive, "area": [area] * count,
+        "queries": [queries] * count, "regions": [[0, 0, 0.5, 0.5]] * count, "seconds": 0.5,
+    }  # fmt: skip
+
+
+def made_up(scores):
+    """Two sequences, two seeds, two targets; the agent's score, between random 0.8 and exhaustive 0.4 or 0.6."""
+    episodes = {"steps": [4, 6], "triggered": [True, False], "reversals": [1, 0], "at_cap": [True, True]}
+    records = {}
+    for (name, exhaustive), rows in zip((("a", 0.4), ("b", 0.6)), scores, strict=True):
+        seeds = {
+            str(seed): {
+                "clean": [0.9, 0.9],
+                "trials": {"agent": trial([row, row], [0.8, 0.8], [exhaustive] * 2)},
+                "checks": {
+                    "always up": trial([0.8, 0.7], [0.8, 0.8], [exhaustive] * 2),
+                    "always down": trial([0.8, 0.8], [0.8, 0.8], [exhaustive] * 2),
+                },
+                "episodes": {"agent": episodes},
+            }
+            for seed, row in enumerate(rows)
+        }
+        records[name] = {"targets": [f"{name}/1", f"{name}/2"], "seeds": seeds}
+    return records
+
+
+def test_closure_is_a_ratio_of_means_over_sequences():
+    content = summarise(made_up([[0.5, 0.6], [0.6, 0.6]]), ["agent"])
+    row = content["methods"]["agent"]
+    # The gaps are 0.4 and 0.2; closed are 0.25 (mean of 0.3 and 0.2) and 0.2.
+    assert content["closure"] == row["closure"] == pytest.approx(0.45 / 0.6)
+    assert row["interval"] == content["interval"] == pytest.approx([0.25 / 0.4, 1.0])
+    assert row["seeds"] == pytest.approx([0.5 / 0.6, 0.4 / 0.6])
+    assert row["spread"] == pytest.approx(np.std([0.5 / 0.6, 0.4 / 0.6], ddof=1), abs=1e-6)
+    assert row["score"] == pytest.approx(0.575) and row["random"] == 0.8 and row["exhaustive"] == 0.5
+    assert row["area"] == 0.25 and row["queries"] == 1 and row["seconds"] == 0.5
+    assert content["targets"] == 4 and content["methods"]["clean"]["score"] == 0.9
+    assert content["sequences"]["a"]["methods"]["agent"] == {"score": 0.55, "closure": 0.625}
+    assert content["best_constant"] == "always up"
+    assert content["agents"]["agent"] == {
+        "episodes": 8, "steps": 5.0, "trigger_rate": 0.5, "reversal_share": 0.1, "at_cap": 1.0,
+    }  # fmt: skip
+
+
+def test_without_an_agent_there_is_no_closure():
+    content = summarise(made_up([[0.5, 0.6], [0.6, 0.6]]), [])
+    assert content["closure"] is content["interval"] is None and content["agents"] == {}
+    assert content["methods"]["agent"]["closure"] is not None
+
+
+def test_one_sequence_has_no_interval_and_a_closed_gap_no_closure():
+    records = made_up([[0.5, 0.6], [0.6, 0.6]])
+    alone = summarise({"a": records["a"]}, ["agent"])
+    assert alone["closure"] == pytest.approx(0.625) and alone["interval"] is None
+    for run in records["a"]["seeds"].values():
+        run["trials"]["agent"]["exhaustive"] = [0.8, 0.8]
+    assert summarise({"a": records["a"]}, ["agent"])["closure"] is None
+    both = summarise(records, ["agent"])
+    assert both["closure"] is not None and both["interval"] is None
+
+
+# ------------------------------------------------------------------------ run
+
+
+@pytest.fixture
+def folder(tmp_path, write_otb):
+    for seed in (1, 2):
+        write_otb(tmp_path / "data" / f"square-{seed}", square_video(6, seed))
+    return tmp_path
+
+
+def run_of(folder, **changes):
+    given = {"per_sequence": 2, "seeds": (0, 1), "identity": {"features": "test"}, "out": folder / "out"} | changes
+    return EvaluationRun(folder / "data", **given)
+
+
+def without_times(content):
+    text = json.loads(json.dumps(content))
+    for group in ("methods", "checks"):
+        for row in text[group].values():
+            row.pop("seconds", None)
+    return text
+
+
+def test_a_run_goes_on_where_it_was_cut_off(folder, setup, monkeypatch):
+    agents = [agent("agent", *TO_THE_CORNER)]
+    seen = []
+    first = evaluate_agents(
+        run_of(folder), setup, agents, constant_agents(),
+        lambda name, targets, found: seen.append((name, len(targets), list(found.trials))),
+    )  # fmt: skip
+    assert [name for name, _, _ in seen] == ["square-1", "square-2"] and seen[0][1] == 2
+    assert first["closure"] > 0.9 and set(first["sequences"]) == {"square-1", "square-2"}
+    assert first["methods"]["agent"]["interval"][0] <= first["closure"] <= first["methods"]["agent"]["interval"][1]
+    assert len(first["methods"]["agent"]["seeds"]) == 2
+
+    made = []
+    original = evaluation_run.compare
+    monkeypatch.setattr(evaluation_run, "compare", lambda *a, **k: made.append(k["key"]) or original(*a, **k))
+    (folder / "out" / "sequences" / "square-2.json").unlink()
+    second = evaluate_agents(run_of(folder), setup, agents, constant_agents())
+    assert made == ["square-2"] * 2
+    assert without_times(second) == without_times(first)
+
+
+def test_a_sequence_does_not_depend_on_the_others(folder, setup):
+    both = evaluate_agents(run_of(folder), setup)
+    (folder / "data" / "square-1").rename(folder / "square-1")
+    alone = evaluate_agents(run_of(folder, out=folder / "alone"), setup)
+    assert alone["sequences"]["square-2"] == both["sequences"]["square-2"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"seeds": (0,)}, "seeds"),
+        ({"per_sequence": 3}, "per_sequence"),
+        ({"identity": {"features": "x"}}, "features"),
+    ],
+)
+def test_results_of_another_evaluation_are_refused(folder, setup, changes, key):
+    evaluate_agents(run_of(folder), setup, [agent("agent", "up")])
+    with pytest.raises(InputError, match=rf"another evaluation \({key} differs\)"):
+        evaluate_agents(run_of(folder, **changes), setup, [agent("agent", "up")])
+    with pytest.raises(InputError, match="agents differs"):
+        evaluate_agents(run_of(folder), setup)
+
+
+def test_a_folder_with_other_files_is_refused(folder, setup):
+    (folder / "out").mkdir()
+    (folder / "out" / "thesis.tex").write_text("x")
+    with pytest.raises(InputError, match="other files"):
+        evaluate_agents(run_of(folder), setup)
+    assert [path.name for path in (folder / "out").iterdir()] == ["thesis.tex"]
+
+
+def test_a_sequence_that_fails_does_not_stop_the_others(folder, setup):
+    (folder / "data" / "square-1" / "img" / "0003.png").write_bytes(b"no picture")
+    found = evaluate_agents(run_of(folder, per_sequence=20), setup)
+    assert list(found["sequences"]) == ["square-2"] and "0003.png" in found["failed"]["square-1"]
+    assert not (folder / "out" / "sequences" / "square-1.json").exists()
+    (folder / "data" / "square-2" / "img" / "0003.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match="0003.png"):
+        evaluate_agents(run_of(folder, per_sequence=20, out=folder / "other"), setup)
+
+
+def test_a_run_of_nothing_is_refused(folder, setup):
+    for changes in ({"per_sequence": 0}, {"seeds": ()}, {"seeds": (1, 1)}):
+        with pytest.raises(InputError, match="--(per-sequence|seeds) 1 or more"):
+            run_of(folder, **changes)
+    (folder / "empty").mkdir()
+    with pytest.raises(InputError, match="no annotated sequence"):
+        evaluate_agents(EvaluationRun(folder / "empty", folder / "out", 1, (0,), {}), setup)
+
+
+# -------------------------------------------------------------------- loading
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Agents with untrained weights for the slim net's state."""
+    from sb3_contrib import MaskablePPO
+    from stable_baselines3 import PPO
+
+    from agents.dqn import SquaredErrorDQN
+
+    env = gym.make(occlusion_env.ENV_ID, targets="synthetic")
+    folder = tmp_path_factory.mktemp("agents")
+    for name, kind in (("dqn", SquaredErrorDQN), ("ppo", PPO), ("ppo_mask", MaskablePPO)):
+        size = {"buffer_size": 10} if name == "dqn" else {"n_steps": 2, "batch_size": 2}
+        kind("MlpPolicy", env, seed=0, policy_kwargs={"net_arch": [8]}, **size).save(folder / f"{name}-tiny.zip")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def slim():
+    from occlusion_env.arguments import SearchArguments
+
+    return Setup.load(SearchArguments(device="cpu", precision="fp32"))
+
+
+@pytest.mark.parametrize(
+    ("path", "algo"),
+    [
+        ("dqn.zip", "dqn"), ("qrdqn_3.zip", "qrdqn"), ("PPO-mask.zip", "ppo"), ("ppo_mask.zip", "ppo_mask"),
+        ("logs/a2c/Env-v0_1/best_model.zip", "a2c"), ("ppo/dqn-x.zip", "dqn"), ("model.zip", None),
+        ("dqnx/model.zip", None),
+    ],
+)  # fmt: skip
+def test_the_path_says_the_algorithm(path, algo):
+    assert algorithm_of(Path(path)) == algo
+
+
+@pytest.mark.parametrize("name", ["dqn", "ppo", "ppo_mask"])
+def test_a_loaded_agent_acts_as_its_algorithm(trained, slim, targets, name):
+    loaded = load_agent(str(trained / f"{name}-tiny.zip"), device="cpu")
+    assert loaded.name == f"{name}-tiny"
+    search = slim.search(4)
+    search.begin(np.arange(4), targets, [np.zeros((64, 64, 3), np.uint8)] * 4, drop=0.0)
+    policy = loaded.policy(search)
+    assert isinstance(policy, Masked) == (name == "ppo_mask")
+    actions, _ = policy.predict(loaded.observe(search), deterministic=True)
+    assert actions.shape == (4,) and actions.dtype.kind == "i"
+
+
+def test_a_masked_action_is_never_taken(trained, slim, targets):
+    search = slim.search(4)
+    search.begin(np.arange(4), targets, [np.zeros((64, 64, 3), np.uint8)] * 4, drop=0.0)
+    policy = load_agent(str(trained / "ppo_mask-tiny.zip"), device="cpu").policy(search)
+    for _ in range(40):
+        masks = search.action_masks()
+        actions, _ = policy.predict(search.observe())
+        assert masks[np.arange(4), actions].all()
+        search.step(np.where(actions == TRIGGER, 0, actions))
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """A run whose agent was shown pool5 and three actions, and may cover a tenth."""
+    from stable_baselines3 import PPO
+
+    run = RunFolder.create(tmp_path_factory.mktemp("logs"), "ppo", "OcclusionSearch-v0")
+    kwargs = {"targets": "synthetic:1", "layer": "conv1", "history": 3, "max_area": 0.1, "state": "roi"}
+    env = gym.make(occlusion_env.ENV_ID, **kwargs)
+    PPO("MlpPolicy", env, seed=0, n_steps=2, batch_size=2, policy_kwargs={"net_arch": [4]}).save(run.model)
+    run.write_parameters({"env_kwargs": kwargs}, {"algo": "ppo", "env": "OcclusionSearch-v0"}, "")
+    return run
+
+
+def test_an_agent_of_a_run_is_judged_as_it_was_trained(run_folder, slim, targets):
+    for spec in (run_folder.path, run_folder.model):
+        loaded = load_agent(str(spec), device="cpu")
+        assert loaded.name == "ppo/OcclusionSearch-v0_1/OcclusionSearch-v0"
+        assert loaded.settings.history == 3 and loaded.settings.limits.max_area == 0.1
+        assert loaded.settings.state == "roi" and loaded.features.layer == "conv1"
+    found = compare(slim, targets[:2], [loaded], without_features(loaded), baselines={})
+    assert found.trials["random"].area == pytest.approx(found.trials[loaded.name].area) and len(found.checks) == 2
+    assert (found.trials[loaded.name].area <= 0.1 + 1e-9).all()
+    episodes = record({0: found}, ("a", "b"), {loaded.name: 0.1})["seeds"]["0"]["episodes"][loaded.name]
+    areas = [float(np.prod(episode.best.region[2:])) for episode in found.episodes[loaded.name]]
+    assert episodes["at_cap"] == [area > 0.0999 for area in areas]
+    assert training_arguments(str(run_folder.path)).targets == "synthetic"
+    run_folder.best_model.write_bytes(b"not yet")
+    with pytest.raises(InputError, match="cannot be loaded as an agent of ppo"):
+        load_agent(str(run_folder.path))
+    run_folder.best_model.unlink()
+
+
+def test_a_baseline_by_name_moves_as_an_agent_does(setup, targets):
+    loaded = load_agent("exhaustive")
+    found = compare(setup, targets, [loaded], baselines={"centre": Centre()})
+    steered = found.trials["exhaustive, steered"]
+    assert steered.closure > 0.8 and steered.queries.max() <= 21
+    assert all(len(episode.actions) > 2 for episode in found.episodes["exhaustive, steered"])
+
+
+def test_what_is_no_agent(trained, tmp_path):
+    (tmp_path / "dqn.zip").write_bytes(b"no zip")
+    (tmp_path / "model.zip").write_bytes((trained / "dqn-tiny.zip").read_bytes())
+    for spec, algo, message in (
+        ("nowhere.zip", None, "no agent 'nowhere.zip'"), (str(tmp_path / "dqn.zip"), None, "cannot be loaded"),
+        (str(tmp_path / "model.zip"), None, "names no algorithm"), (str(tmp_path / "model.zip"), "x", "'x' is no"),
+        (str(trained / "dqn-tiny.zip"), "ppo", "cannot be loaded as an agent of ppo"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            load_agent(spec, algo)
+
+
+def test_an_agent_of_another_state_is_told_apart(trained, setup, targets):
+    loaded = load_agent(str(trained / "dqn-tiny.zip"), device="cpu")
+    with pytest.raises(InputError, match=r"observes Box\[346\] and this search shows Box\[94\]"):
+        loaded.policy(setup.search(4))
+
+
+# -------------------------------------------------------------------- command
+
+
+def test_the_command_without_an_agent(folder, run):
+    code, out, err = run(
+        "evaluate", "--targets", folder / "data", "--per-sequence", 1, "--seeds", 1, "--device", "cpu",
+        "--json", folder / "copy.json",
+    )  # fmt: skip
+    assert code == 0, err
+    content = json.loads((folder / "copy.json").read_text())
+    assert content == json.loads((folder / "out" / "evaluation" / "evaluation.json").read_text())
+    assert content["closure"] is None and content["interval"] is None and content["targets"] == 2
+    wanted = {"clean", "random", "centre", "random cell", "cell", "attribution", "best of 5", "best of 20"}
+    assert set(content["methods"]) == wanted | {"hill climbing", "exhaustive"}
+    for name, row in content["methods"].items():
+        assert {"score", "area", "queries"} <= set(row), name
+    scores = {name: row["score"] for name, row in content["methods"].items()}
+    assert scores["exhaustive"] <= min(scores["best of 5"], scores["best of 20"], scores["cell"]) + 1e-3
+    assert scores["best of 20"] <= scores["best of 5"] <= scores["attribution"]
+    assert content["command"].startswith("occlusion-search evaluate --targets") and "torch" in content["versions"]
+    assert "hill climbing" in out and "closure" in out and "evaluation" in err
+    for picture in ("closure.png", "pictures/square-1.png", "pictures/square-2.png"):
+        assert read_image(folder / "out" / "evaluation" / picture).std() > 10
+
+
+def test_the_command_with_agents(folder, run, trained):
+    given = [
+        "evaluate", "--targets", folder / "data" / "square-1", "--per-sequence", 1, "--seeds", 1,
+        "--device", "cpu", "--out", folder / "o", "--agent", trained / "dqn-tiny.zip",
+    ]  # fmt: skip
+    code, out, err = run(*given, trained / "ppo-tiny.zip", "--json", folder / "a.json")
+    assert code == 0, err
+    content = json.loads((folder / "a.json").read_text())
+    assert content["closure"] == content["methods"]["dqn-tiny"]["closure"] is not None
+    assert {"dqn-tiny", "dqn-tiny (last)", "ppo-tiny", "ppo-tiny (last)"} <= set(content["methods"])
+    assert set(content["agents"]) == {"dqn-tiny", "ppo-tiny"}
+    assert {"dqn-tiny, no features", "always trigger"} <= set(content["checks"])
+    assert content["best_constant"].startswith("always ") and "trigger pulled" in out
+    assert content["methods"]["dqn-tiny"]["queries"] >= 1
+    code, _, err = run(*given)
+    assert code == 2 and "another evaluation (agent" in err
+    code, _, err = run(*given, trained / "dqn-tiny.zip")
+    assert code == 2 and "Two agents have the name 'dqn-tiny'" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--targets", "nowhere"], "nowhere"),
+        (["--targets", "data", "--agent", "nobody.zip"], "no agent 'nobody.zip'"),
+        (["--targets", "data", "--seeds", "0"], "--seeds 1 or more"),
+        (["--targets", "data", "--per-sequence", "0"], "--per-sequence 1 or more"),
+        (["--targets", "data", "--weights", "no.safetensors"], "no.safetensors"),
+        (["--targets", "data", "--json", "no/where.json"], "cannot be written"),
+        (["--targets", "data", "--layer", "fc9"], "fc9"),
+    ],
+)
+def test_what_a_person_gets_wrong_is_one_sentence(folder, run, arguments, message):
+    code, _, err = run("evaluate", *arguments, "--device", "cpu")
+    assert code == 2 and err.count("\n") <= 2 and message in err
+    assert not (folder / "out" / "evaluation" / "sequences").exists()

@@ -1,0 +1,41 @@
+"""RL Zoo's own command line trains with our files, and plays an agent of our run folder."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agents.training import TrainRequest, train
+
+HYPERPARAMS = Path(__file__).resolve().parents[2] / "agents" / "hyperparams"
+ORACLE = "OcclusionSearchOracle-v0"
+
+pytest.importorskip("rl_zoo3")
+
+
+def zoo(command, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", f"rl_zoo3.{command}", "--gym-packages", "occlusion_env", *map(str, arguments)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("algo", ["dqn", "ppo"])
+def test_zoo_trains_with_our_files(tmp_path, algo):
+    zoo("train", "--algo", algo, "--env", ORACLE, "-conf", HYPERPARAMS / f"{algo}.yml", "-n", 64, "-f", tmp_path,
+        "--eval-freq", -1, "--device", "cpu", "--seed", 1)  # fmt: skip
+    assert (tmp_path / algo / f"{ORACLE}_1" / f"{ORACLE}.zip").is_file()
+
+
+def test_zoo_plays_an_agent_of_ours(tmp_path):
+    pytest.importorskip("requests", reason="rl_zoo3.enjoy imports it and does not ask for it")
+    small = {"learning_starts": 20, "policy_kwargs": {"net_arch": [8]}}
+    train(TrainRequest(env=ORACLE, n_timesteps=64, hyperparams=small, log_folder=str(tmp_path), eval_freq=-1,
+                       env_kwargs={"max_steps": 5}))  # fmt: skip
+    out = zoo(
+        "enjoy", "--algo", "dqn", "--env", ORACLE, "-f", tmp_path, "-n", 20, "--no-render", "--device", "cpu"
+    )
+    assert "Mean episode length" in out
