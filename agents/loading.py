@@ -18,6 +18,8 @@ from tracker.errors import InputError
 
 from .baselines import BASELINES, Steering
 from .evaluation import Agent
+from .foresight import GreedyForesight
+from .pretrained import PRETRAINED, load_pretrained
 from .rollout import Policy
 from .runs import RunFolder
 
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
 
 __all__ = ["ALGORITHMS", "Masked", "algorithm_of", "load_agent", "training_arguments"]
+
+
+GREEDY = "foresight"
+"""The name of the policy that acts on foresight without having learned to."""
 
 
 def _dqn() -> type[BaseAlgorithm]:
@@ -105,14 +111,21 @@ def load_agent(spec: str, algo: str | None = None, device: str = "auto") -> Agen
     file of Stable-Baselines3 holds pickled objects: load those alone whose origin you trust.
 
     Args:
-        spec: The folder of a run, a zip file that an algorithm of `ALGORITHMS` saved, or the name of one of the
-            `baselines.BASELINES`, which then goes to its choice one move at a time (`Steering`).
+        spec: `pretrained` (what the package ships), a file of `save_pretrained`, the folder of a run, a zip file
+            that an algorithm of `ALGORITHMS` saved, `foresight` (`GreedyForesight`, in the pretrained agent's
+            search), or the name of one of the `baselines.BASELINES`, which then goes to its choice one move at a
+            time (`Steering`).
         algo: The algorithm; what the run or the path says if `None`.
         device: Where it runs.
 
     Raises:
         InputError: If there is no such file, it is none of Stable-Baselines3's, or its algorithm is unknown.
     """
+    if spec == PRETRAINED or spec.endswith(".safetensors"):
+        found = load_pretrained(spec, device)
+        return Agent(Path(spec).stem, partial(_policy, found.policy, "dqn", spec), found.arguments.settings)
+    if spec == GREEDY:
+        return Agent("foresight, greedy", lambda _: GreedyForesight(), load_pretrained().arguments.settings)
     if spec in BASELINES:
         return Agent(f"{spec}, steered", partial(_steered, spec))
     path, run = Path(spec), _run_of(Path(spec))
@@ -120,8 +133,8 @@ def load_agent(spec: str, algo: str | None = None, device: str = "auto") -> Agen
         path = run.best_model if run.best_model.is_file() else run.model
     if not path.is_file():
         raise InputError(
-            f"There is no agent '{spec}'; give the folder of a run, the zip file of an agent, or one of"
-            f" {', '.join(BASELINES)}."
+            f"There is no agent '{spec}'; give the folder of a run, the file of an agent, or one of"
+            f" {', '.join((PRETRAINED, GREEDY, *BASELINES))}."
         )
     name = algo or (run.algo if run is not None else algorithm_of(path))
     if name is None:

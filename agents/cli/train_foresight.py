@@ -45,7 +45,7 @@ def train_foresight(
         device: Where it runs.
     """
     from occlusion_env.targets import TargetSet
-    from tracker.backbones import FeatureExtractor, fingerprint
+    from tracker.backbones import FeatureExtractor, fingerprint, load_backbone
     from tracker.errors import InputError
     from tracker.readers import list_targets, open_sequence
     from tracker.scorers import load_scorer
@@ -65,6 +65,7 @@ def train_foresight(
     if not 2 <= folds <= len(found):
         raise InputError(f"--folds is {folds}; with {len(found)} sequences give 2 to {len(found)}.")
     chosen = TargetSet.join(each.subset(evenly_spaced(len(each), per_sequence)) for each in found)
+    network_weights = fingerprint(load_backbone(features, weights))
     scorer = load_scorer(features, weights, device, precision)
     extractor = FeatureExtractor(scorer.backbone, scorer.backbone.convolutions[-1], precision)
     samples = sample_drops(chosen, scorer, extractor, None, patches, regions, seed, progress=True)
@@ -81,7 +82,7 @@ def train_foresight(
     card = {
         **figures,
         "held_out_correlation_of_folds": judged,
-        "scorer": {"features": features, "weights": fingerprint(scorer.backbone)},
+        "scorer": {"features": features, "weights": network_weights},
         "videos": videos,
         "targets": len(chosen),
         "command": command_line(),

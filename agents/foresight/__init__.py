@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from .greedy import GreedyForesight
     from .learning import Samples, fit_predictor, sample_drops
     from .network import DropPredictor, load_predictor, save_predictor
     from .observation import Foresight
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DropPredictor",
     "Foresight",
+    "GreedyForesight",
     "Samples",
     "fit_predictor",
     "load_predictor",
@@ -32,6 +34,7 @@ __all__ = [
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "greedy": ["GreedyForesight"],
         "learning": ["Samples", "fit_predictor", "sample_drops"],
         "network": ["DropPredictor", "load_predictor", "save_predictor"],
         "observation": ["Foresight"],

@@ -51,7 +51,7 @@ def planted(count: int, seed: int) -> Samples:
 
 def test_the_network_learns_what_regions_hide() -> None:
     samples, unseen = planted(120, 0), planted(30, 1)
-    network, figures = fit_predictor(samples, unseen, epochs=25)
+    network, figures = fit_predictor(samples, unseen, epochs=150)
     fresh = correlation(DropPredictor(), unseen)
     assert figures["held_out_correlation"] > 0.9 > abs(fresh)
     assert figures["samples"] == 120 * 30

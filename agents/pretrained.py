@@ -1,0 +1,111 @@
+"""Agents as safetensors: the one that the package ships, and how to make another of a training run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from safetensors.torch import save_file
+from stable_baselines3 import DQN
+from stable_baselines3.dqn.policies import DQNPolicy
+
+from occlusion_env.arguments import SearchArguments
+from tracker.backbones import load_weights, resolve_device
+from tracker.errors import InputError
+from tracker.files import replacing_file
+
+__all__ = ["PRETRAINED", "Pretrained", "load_pretrained", "save_pretrained"]
+
+PRETRAINED = "pretrained"
+"""The name of the agent that the package ships."""
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A Q-network that acts, and what it was trained in.
+
+    Attributes:
+        policy: Chooses the actions (`predict`).
+        arguments: Of the environment; its targets are whatever they are by default.
+        card: What else its file says: who made it, how, of what.
+    """
+
+    policy: DQNPolicy
+    arguments: SearchArguments
+    card: dict[str, Any]
+
+
+def save_pretrained(file: Path, model: DQN, env_kwargs: dict[str, Any], card: dict[str, Any]) -> None:
+    """Write an agent's Q-network as safetensors, and its card beside it as JSON.
+
+    Args:
+        file: `NAME.safetensors`.
+        model: The agent; its observations and its policy's layers must be flat.
+        env_kwargs: Of the environment that it was trained in; its targets are left out.
+        card: What else is worth knowing, as plain data.
+
+    Raises:
+        InputError: If the agent has other observations, or a network that a card cannot describe.
+    """
+    space, actions, policy = model.observation_space, model.action_space, model.policy
+    if not isinstance(space, spaces.Box) or len(space.shape) != 1 or not isinstance(actions, spaces.Discrete):
+        raise InputError(
+            "Only an agent with a flat observation can be written as safetensors; this one has another."
+        )
+    if not isinstance(policy, DQNPolicy):
+        raise InputError("Only an agent of dqn can be written as safetensors; keep the zip file of another.")
+    record = {
+        "env_kwargs": {name: value for name, value in env_kwargs.items() if name != "targets"},
+        "observation": {"low": space.low.tolist(), "high": space.high.tolist()},
+        "net_arch": list(policy.net_arch),
+        "actions": int(actions.n),
+        **card,
+    }
+    state = {name: value.cpu().contiguous() for name, value in policy.q_net.state_dict().items()}
+    with replacing_file(file) as temporary:
+        save_file(state, temporary)
+    with replacing_file(file.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def load_pretrained(file: str | Path = PRETRAINED, device: str = "auto") -> Pretrained:
+    """Load an agent that `save_pretrained` wrote.
+
+    Args:
+        file: `NAME.safetensors`, with its card beside it; or `pretrained`, the one that the package ships.
+        device: Where it runs.
+
+    Raises:
+        InputError: If a file is missing, or is no agent's.
+    """
+    if str(file) == PRETRAINED:
+        with resources.as_file(resources.files("agents") / "weights") as folder:
+            return load_pretrained(folder / "agent.safetensors", device)
+    file = Path(file)
+    try:
+        card = json.loads(file.with_suffix(".json").read_text())
+        shown = card["observation"]
+        space = spaces.Box(
+            np.array(shown["low"], dtype=np.float32), np.array(shown["high"], dtype=np.float32), dtype=np.float32
+        )
+        count, arch, env_kwargs = int(card["actions"]), list(card["net_arch"]), dict(card["env_kwargs"])
+    except FileNotFoundError:
+        raise InputError(
+            f"There is no '{file.with_suffix('.json')}' beside the agent; it tells what it is."
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+        raise InputError(f"'{file.with_suffix('.json')}' is no card of an agent; export it again.") from None
+    policy = DQNPolicy(space, spaces.Discrete(count), lambda _: 0.0, net_arch=arch)
+    state = load_weights(file)
+    own = policy.q_net.state_dict()
+    if state.keys() != own.keys() or any(state[name].shape != own[name].shape for name in own):
+        raise InputError(f"The weights in '{file}' are not those of the agent in its card; export it again.")
+    policy.q_net.load_state_dict(state)
+    policy.to(resolve_device(device))
+    policy.set_training_mode(False)
+    return Pretrained(policy, SearchArguments.from_keywords(env_kwargs), card)

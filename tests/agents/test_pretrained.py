@@ -1,0 +1,94 @@
+"""Agents as safetensors: what is written comes back, and the one that ships works."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from stable_baselines3 import DQN, PPO
+
+import occlusion_env  # noqa: F401
+from agents.evaluation import Setup, compare
+from agents.foresight import GreedyForesight
+from agents.foresight.planning import LENGTH, PER_MOVE
+from agents.loading import load_agent
+from agents.pretrained import load_pretrained, save_pretrained
+from occlusion_env.actions import MOVES
+from occlusion_env.arguments import SearchArguments
+from occlusion_env.targets import load_targets
+from tracker.errors import InputError
+
+KEYWORDS = {"targets": "synthetic", "max_steps": 3, "history": 2}
+
+
+@pytest.fixture(scope="module")
+def model() -> DQN:
+    env = gym.make("OcclusionSearch-v0", **KEYWORDS)
+    return DQN("MlpPolicy", env, policy_kwargs={"net_arch": [8, 5]}, buffer_size=10, seed=3)
+
+
+@pytest.fixture
+def file(model: DQN, tmp_path: Path) -> Path:
+    save_pretrained(tmp_path / "mine.safetensors", model, KEYWORDS, {"note": "a trial"})
+    return tmp_path / "mine.safetensors"
+
+
+def test_an_agent_comes_back_as_it_was(model: DQN, file: Path) -> None:
+    again = load_pretrained(file)
+    assert again.arguments == SearchArguments(max_steps=3, history=2)
+    assert again.card["note"] == "a trial" and "targets" not in again.card["env_kwargs"]
+    seen = np.random.default_rng(0).normal(size=(50, *model.observation_space.shape)).astype(np.float32)
+    assert np.array_equal(
+        again.policy.predict(seen, deterministic=True)[0], model.predict(seen, deterministic=True)[0]
+    )
+    assert len(set(model.predict(seen, deterministic=True)[0])) > 1
+
+
+def test_files_that_do_not_fit_are_named(file: Path) -> None:
+    card = json.loads(file.with_suffix(".json").read_text())
+    for change, sentence in (
+        ({"net_arch": [9, 5]}, "not those of the agent"),
+        ({"env_kwargs": {"steps": 3}}, "'steps' is no argument"),
+        ({"observation": {}}, "no card of an agent"),
+    ):
+        file.with_suffix(".json").write_text(json.dumps(card | change))
+        with pytest.raises(InputError, match=sentence):
+            load_pretrained(file)
+    file.with_suffix(".json").unlink()
+    with pytest.raises(InputError, match="beside the agent"):
+        load_agent(str(file))
+
+
+def test_only_a_flat_dqn_can_be_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Only an agent of dqn"):
+        save_pretrained(tmp_path / "a.safetensors", PPO("MlpPolicy", "CartPole-v1"), {}, {})
+    env = gym.make("OcclusionSearch-v0", observation="dict")
+    with pytest.raises(InputError, match="flat observation"):
+        save_pretrained(tmp_path / "a.safetensors", DQN("MultiInputPolicy", env, buffer_size=10), {}, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_pretrained_agent_beats_chance_and_its_own_blind_self() -> None:
+    """On a synthetic video, which it was not trained on."""
+    agents = [replace(load_agent(name), answers=("best",)) for name in ("pretrained", "foresight")]
+    assert agents[0].settings is not None and agents[0].settings.max_steps + 2 <= 20
+    setup = Setup.load(SearchArguments(precision="fp32"))
+    targets = list(load_targets("synthetic").subset(range(8, 40, 16)))
+    found = compare(setup, targets, agents, baselines={}).trials
+    closures = {name: trial.closure for name, trial in found.items()}
+    assert closures["pretrained"] > 0.6
+    assert found["pretrained"].queries.max() <= 19
+    assert closures["foresight, greedy"] > 0.3
+
+
+def test_greed_takes_the_most_promising_plan() -> None:
+    seen = np.zeros((2, LENGTH), dtype=np.float32)
+    moves = seen[:, : len(MOVES) * PER_MOVE].reshape(2, len(MOVES), PER_MOVE)
+    moves[0, 3, 2] = moves[1, 6, 2] = 1.0
+    moves[:, 1, 3:] = 5.0
+    chosen, state = GreedyForesight().predict(seen, state=None)
+    assert chosen.tolist() == [3, 6] and state is None
