@@ -133,7 +133,9 @@ def _claim(run: EvaluationRun, setup: Setup, agents: Many[Agent]) -> None:
                 "per_sequence": run.per_sequence,
                 "seeds": run.seeds,
                 "search": asdict(setup.settings),
-                "agents": [[agent.name, agent.settings and asdict(agent.settings)] for agent in agents],
+                "agents": [
+                    [agent.name, agent.answers, agent.settings and asdict(agent.settings)] for agent in agents
+                ],
                 **run.identity,
             }
         )

@@ -72,10 +72,10 @@ def draw_learning_curves(
     count = len(episodes["steps"])
     window = max(1, min(100, count // 10))
     panels = {
-        "return": ("return", "sum of an episode's rewards"),
-        "drop": ("final score drop", "clean score - last score (cosine)"),
-        "length": ("episode length", "actions"),
-        "triggered": ("trigger rate", "share of episodes"),
+        "return": ("return: the sum of an episode's rewards", "return"),
+        "drop": ("score drop at the end of an episode", "unoccluded score - last score"),
+        "length": ("length of an episode", "actions"),
+        "triggered": ("episodes that the agent ended itself (trigger)", "share of episodes"),
     }
     panels = {key: panel for key, panel in panels.items() if key in episodes}
     figure = Figure(figsize=(9, 3.2 * ((len(panels) + 1) // 2)), layout="constrained")
@@ -83,8 +83,16 @@ def draw_learning_curves(
     axes = figure.subplots((len(panels) + 1) // 2, 2, squeeze=False).ravel()
     for axis, (key, (name, unit)) in zip(axes, panels.items(), strict=False):
         if key != "triggered":
-            axis.plot(episodes["steps"], episodes[key], ".", color="C0", alpha=0.15, markersize=2)
-        label = f"training, mean of {window} episodes"
+            axis.plot(
+                episodes["steps"],
+                episodes[key],
+                ".",
+                color="C0",
+                alpha=0.3,
+                markersize=2.5,
+                label="training episode",
+            )
+        label = f"mean of the last {window}"
         axis.plot(episodes["steps"], moving_average(episodes[key], window), color="C0", label=label)
         axis.set(title=name, xlabel="environment steps (actions)", ylabel=unit)
         axis.grid(alpha=0.3)
@@ -94,9 +102,10 @@ def draw_learning_curves(
             steps, returns, lengths = found["timesteps"], found["results"], found["ep_lengths"]
         for key, values in (("return", returns), ("length", lengths)):
             axis = axes[list(panels).index(key)]
-            axis.plot(steps, values.mean(axis=1), "o-", color="C1", markersize=3, label="evaluation, greedy")
+            label = f"evaluation without exploration, mean of {values.shape[1]}"
+            axis.plot(steps, values.mean(axis=1), "o-", color="C1", markersize=3, label=label)
     for axis in axes[len(panels) :]:
         axis.remove()
-    axes[0].legend(fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
     with replacing_file(path) as temporary:
         save(figure, temporary)

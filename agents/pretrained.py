@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from safetensors.torch import save_file
-from stable_baselines3 import DQN
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.dqn.policies import DQNPolicy
 
 from occlusion_env.arguments import SearchArguments
@@ -40,7 +40,7 @@ class Pretrained:
     card: dict[str, Any]
 
 
-def save_pretrained(file: Path, model: DQN, env_kwargs: dict[str, Any], card: dict[str, Any]) -> None:
+def save_pretrained(file: Path, model: BaseAlgorithm, env_kwargs: dict[str, Any], card: dict[str, Any]) -> None:
     """Write an agent's Q-network as safetensors, and its card beside it as JSON.
 
     Args:
@@ -61,7 +61,7 @@ def save_pretrained(file: Path, model: DQN, env_kwargs: dict[str, Any], card: di
         raise InputError("Only an agent of dqn can be written as safetensors; keep the zip file of another.")
     record = {
         "env_kwargs": {name: value for name, value in env_kwargs.items() if name != "targets"},
-        "observation": {"low": space.low.tolist(), "high": space.high.tolist()},
+        "observation_length": space.shape[0],
         "net_arch": list(policy.net_arch),
         "actions": int(actions.n),
         **card,
@@ -89,10 +89,7 @@ def load_pretrained(file: str | Path = PRETRAINED, device: str = "auto") -> Pret
     file = Path(file)
     try:
         card = json.loads(file.with_suffix(".json").read_text())
-        shown = card["observation"]
-        space = spaces.Box(
-            np.array(shown["low"], dtype=np.float32), np.array(shown["high"], dtype=np.float32), dtype=np.float32
-        )
+        space = spaces.Box(-np.inf, np.inf, (int(card["observation_length"]),), np.float32)
         count, arch, env_kwargs = int(card["actions"]), list(card["net_arch"]), dict(card["env_kwargs"])
     except FileNotFoundError:
         raise InputError(

@@ -192,12 +192,6 @@ class _Lookup(ReplayBuffer):
         after.regions[self.pos] = [info["region"] for info in infos]
         super().add(obs, next_obs, action, reward, done, infos)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Unpickle; the two states of a transition share the targets."""
-        self.__dict__.update(state)
-        for observations in self._kept:
-            observations.targets = self.targets
-
     @property
     def _kept(self) -> tuple[_LookedUp, _LookedUp]:
         return self.observations, self.next_observations  # type: ignore[return-value]

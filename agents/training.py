@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import shutil
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
@@ -60,6 +61,7 @@ EXPLORATIONS: dict[str, Callable[[type[OffPolicyAlgorithm]], type[OffPolicyAlgor
 
 _SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")
 _ZOO_ONLY = ("normalize", "env_wrapper", "vec_env_wrapper", "frame_stack", "callback", "monitor_kwargs")
+_COUNTS = ("batch_size", "buffer_size", "n_steps", "n_epochs", "target_update_interval")
 _OURS = ("policy", "n_timesteps", "n_envs", "env_kwargs", "loss")
 
 
@@ -158,11 +160,16 @@ def train(request: TrainRequest, command: str = "", progress: bool = False) -> R
     run = RunFolder.create(Path(request.log_folder), request.algo, request.env)
     run.write_parameters(plan.config, asdict(request), command)
     env = _monitored(env, run.path / "0.monitor.csv")
-    if trained is None:
-        model = plan.kind(plan.policy, env, **_arguments(plan, env))
-    else:
-        model = _load(plan.kind, Path(trained), env, **_arguments(plan, env))
-        model.num_timesteps = 0
+    try:
+        if trained is None:
+            model = _make(plan, env)
+        else:
+            model = _load(plan.kind, Path(trained), env, **_arguments(plan, env))
+            model.num_timesteps = 0
+    except InputError:
+        env.close()
+        shutil.rmtree(run.path)  # there is nothing in it but what was asked for
+        raise
     _connect(model, env)
     return _learn(plan, run, model, evaluation, progress)
 
@@ -197,7 +204,7 @@ def resume(path: Path, progress: bool = False) -> RunFolder:
     env = _monitored(env, run.path / f"{episodes}.monitor.csv")
     model = _load(plan.kind, last.model, env, request.device, seed=request.seed + last.steps)
     if isinstance(model, OffPolicyAlgorithm):
-        model.load_replay_buffer(last.replay_buffer, truncate_last_traj=False)
+        model.load_replay_buffer(last.replay_buffer)
     _connect(model, env)
     return _learn(plan, run, model, evaluation, progress)
 
@@ -305,10 +312,11 @@ def _check_parameters(kind: type[BaseAlgorithm], algo: str, parameters: dict[str
         if issubclass(base, BaseAlgorithm) and base is not BaseAlgorithm and "__init__" in vars(base)
         for name in inspect.signature(base.__init__).parameters
     } - {"self", "args", "kwargs", "env", "policy"}
-    known &= {*inspect.signature(_first_full(kind)).parameters, "td_target"}
+    declared = inspect.signature(_first_full(kind)).parameters
+    known &= {*declared, "td_target"}
     if "td_target" in parameters and "td_target" in known:
         named("td_target", parameters["td_target"], TARGETS)
-    for name in parameters:
+    for name, value in parameters.items():
         if name in _ZOO_ONLY:
             raise InputError(
                 f"The hyper-parameter '{name}' is RL Zoo's alone; train with `python -m rl_zoo3.train`."
@@ -317,6 +325,11 @@ def _check_parameters(kind: type[BaseAlgorithm], algo: str, parameters: dict[str
             near = difflib.get_close_matches(name, known, n=1)
             remedy = f"did you mean '{near[0]}'?" if near else f"choose {', '.join(sorted(known))}."
             raise InputError(f"'{name}' is no hyper-parameter of {algo}; {remedy}")
+        if name in _COUNTS and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise InputError(f"{name} is {value!r}; it must be a whole number, at least 1.")
+        if isinstance(value, str) and name in declared and isinstance(declared[name].default, int | float):
+            kinds = "true or false" if isinstance(declared[name].default, bool) else "a number"
+            raise InputError(f"{name} is {value!r}; it must be {kinds}.")
 
 
 def _first_full(kind: type[BaseAlgorithm]) -> Callable[..., None]:
@@ -365,6 +378,16 @@ def _arguments(plan: _Plan, env: VecEnv) -> dict[str, Any]:
     return given | {"seed": request.seed, "device": request.device, "tensorboard_log": board}
 
 
+def _make(plan: _Plan, env: VecEnv) -> BaseAlgorithm:
+    arguments = _arguments(plan, env)
+    try:
+        return plan.kind(plan.policy, env, **arguments)
+    except (AssertionError, TypeError, ValueError) as error:  # how Stable-Baselines3 and torch refuse a value
+        raise InputError(
+            f"{plan.request.algo} cannot be made with these hyper-parameters ({_reason(error)})."
+        ) from error
+
+
 def _looks_up(plan: _Plan, env: VecEnv) -> bool:
     """Whether the replay memory can look features up: they are in the observation, and in no buffer asked for."""
     if not issubclass(plan.kind, OffPolicyAlgorithm) or "replay_buffer_class" in plan.parameters:
@@ -401,8 +424,11 @@ def _load(kind: type[BaseAlgorithm], path: Path, env: VecEnv | None, device: str
     try:
         return kind.load(path, env=env, device=device, **changed)
     except Exception as error:  # a zip of another origin breaks in any way
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"'{path}' cannot be loaded as an agent of {kind.__name__} ({reason}).") from None
+        raise InputError(f"'{path}' cannot be loaded as an agent of {kind.__name__} ({_reason(error)}).") from None
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
 
 
 class _Checkpoints(BaseCallback):

@@ -1,27 +1,94 @@
-"""Train another algorithm in the environment: here PPO, for a minute.
+"""Train other algorithms in the same environment: eight searches side by side, as Stable-Baselines3 drives them.
 
-Usage: python examples/other_algorithms.py [STEPS]
+PPO and A2C are Stable-Baselines3's; QR-DQN and MaskablePPO, which is told which moves would change the region, are
+those of sb3-contrib (`pip install 'occlusion-search[algorithms]'`).
+
+Usage: python examples/other_algorithms.py [--steps 4096] [--algorithms PPO A2C QRDQN MaskablePPO]
 """
 
-import sys
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from typing import Any
 
 import gymnasium as gym
-from stable_baselines3 import PPO
-from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.monitor import Monitor
+import numpy as np
+import stable_baselines3
+import tyro
+from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecMonitor
 
 import occlusion_env  # noqa: F401  (registers OcclusionSearch-v0)
+from agents.bridge import VectorEnvBridge
+from agents.playing import play
+
+ON_POLICY: dict[str, Any] = {"gamma": 0.9, "n_steps": 32, "learning_rate": 5e-4}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "PPO": ON_POLICY | {"batch_size": 128},
+    "A2C": ON_POLICY | {"n_steps": 16},
+    "QRDQN": {"gamma": 0.9, "learning_starts": 200, "train_freq": 1, "gradient_steps": 4, "buffer_size": 10_000},
+    "MaskablePPO": ON_POLICY | {"batch_size": 128},
+}
 
 
-def main(steps: int) -> None:
-    """Train and report the mean return before and after."""
-    env = Monitor(gym.make("OcclusionSearch-v0"))
-    model = PPO("MlpPolicy", env, n_steps=min(256, steps), batch_size=64, gamma=0.9, seed=0)
-    before, _ = evaluate_policy(model, env, n_eval_episodes=10)
-    model.learn(steps)
-    after, _ = evaluate_policy(model, env, n_eval_episodes=10)
-    print(f"mean return before {before:+.2f}, after {after:+.2f}")
+@dataclass
+class Settings:
+    """What to train.
+
+    Attributes:
+        steps: Environment steps of each algorithm, over all environments.
+        algorithms: Which, one after the other; all that are installed by default.
+        env: The environment.
+        reward: See the environment's documentation.
+        n_envs: Environments side by side.
+        seed: Of everything that is drawn.
+    """
+
+    steps: int = 4096
+    algorithms: tuple[str, ...] = ()
+    env: str = "OcclusionSearch-v0"
+    reward: str = "difference"
+    n_envs: int = 8
+    seed: int = 0
+
+
+def installed() -> dict[str, type[BaseAlgorithm]]:
+    """The algorithms' classes by name."""
+    modules = [stable_baselines3]
+    if importlib.util.find_spec("sb3_contrib") is not None:
+        modules.append(importlib.import_module("sb3_contrib"))
+    return {name: getattr(module, name) for name in ARGUMENTS for module in modules if hasattr(module, name)}
+
+
+def drop(model: BaseAlgorithm, settings: Settings) -> float:
+    """By how much the score falls from the start of an episode to its end, in the mean over 200 actions."""
+    episodes = play(model, settings.env, {"reward": settings.reward}, 200, seed=1000)
+    return float(np.mean([episode.first["score"] - episode.last["score"] for episode in episodes]))
+
+
+def make(kind: type[BaseAlgorithm], settings: Settings) -> BaseAlgorithm:
+    """An agent of any algorithm with discrete actions, in environments of its own."""
+    envs = gym.make_vec(
+        settings.env, num_envs=settings.n_envs, autoreset_mode=AutoresetMode.SAME_STEP, reward=settings.reward
+    )
+    env = VecMonitor(VectorEnvBridge(envs))
+    return kind("MlpPolicy", env, seed=settings.seed, **ARGUMENTS[kind.__name__])  # type: ignore[call-arg]
+
+
+def main(settings: Settings) -> None:
+    """Train each, and say what it takes off the score before and after."""
+    kinds = installed()
+    if unknown := set(settings.algorithms) - set(kinds):
+        raise SystemExit(f"'{min(unknown)}' is unknown or not installed; choose {', '.join(kinds)}.")
+    for name in settings.algorithms or kinds:
+        model = make(kinds[name], settings)
+        before = drop(model, settings)
+        model.learn(settings.steps)
+        print(f"{name}: score drop {before:+.3f} before training, {drop(model, settings):+.3f} after", flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 4096)
+    main(tyro.cli(Settings))

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tracker.errors import InputError
 
 from .actions import RegionLimits
@@ -102,6 +104,12 @@ class SearchArguments:
         Raises:
             InputError: Naming the argument.
         """
+        for each in fields(self):
+            value = getattr(self, each.name)
+            optional = each.name in ("phi", "drop") and value is None
+            if (isinstance(each.default, float) or each.name in ("phi", "drop")) and not optional:
+                if not isinstance(value, int | float | np.number) or isinstance(value, bool):
+                    raise InputError(f"{each.name} is {value!r}; it must be a number.")
         if self.phi is not None and self.drop is not None:
             raise InputError("phi and drop are two ways to say one thing; give one of them.")
         for name, value in (("phi", self.phi), ("drop", self.drop)):

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ByteCache", "image_key", "keyed_regions", "region_keys"]
+__all__ = ["ENTRY_BYTES", "ByteCache", "image_key", "keyed_regions", "region_keys"]
+
+ENTRY_BYTES = 448
+"""What an entry of a `ByteCache` takes beside its value's data: its key, the value's and the dictionary's objects.
+
+Measured as resident memory with CPython 3.11, keys of the search and 10^5 entries: 310 to 330 bytes where the
+value is a number, 430 to 470 where it is a NumPy array.
+"""
 
 
 def image_key(image: NDArray[np.uint8]) -> bytes:
@@ -42,10 +49,10 @@ class ByteCache:
     """Values by key, up to a number of bytes; the least recently used go first.
 
     Args:
-        limit: Bytes that the values may take together; with 0 nothing is kept.
+        limit: Bytes that all entries may take together; with 0 nothing is kept.
 
     Attributes:
-        bytes: What the values take now.
+        bytes: What they take now, `ENTRY_BYTES` beside each value.
         hits: How often `get` found something.
         misses: How often it did not.
     """
@@ -78,8 +85,9 @@ class ByteCache:
         Args:
             key: A key that is there keeps its old value.
             value: What to keep; not `None`.
-            size: Its bytes.
+            size: Bytes of its data.
         """
+        size += ENTRY_BYTES
         if size > self.limit or key in self._kept:
             return
         self._kept[key] = (value, size)

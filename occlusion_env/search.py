@@ -257,7 +257,7 @@ class Search:
             self._exemplars[where] = stacked
             for index, score in zip(unscored, self._compare(stacked[unscored], alone), strict=True):
                 clean[pairs[index]] = float(score)
-                self.cache.put(pairs[index], float(score), 128)
+                self.cache.put(pairs[index], float(score), 8)
             self.clean_score[slots] = [clean[pair] for pair in pairs]
             first[ask] = self._compare(stacked[ask], covered)
             self.score[slots] = self.previous_score[slots] = self.best_score[slots] = first
@@ -382,26 +382,36 @@ class Search:
 
         return self._states.features([self._keys[slot] for slot in slots], self.region[slots], sources)
 
-    def features_of(self, targets: Many[Target], rows: NDArray[np.int64], regions: Regions) -> NDArray[np.float32]:
+    def view_keys(self, targets: Many[Target]) -> list[bytes]:
+        """What stands for the views of targets in the cache."""
+        return [image_key(image) for image in self.views(targets)]
+
+    def slot_view_key(self, slot: int) -> bytes:
+        """The same of the target that is being searched."""
+        return self._keys[slot]
+
+    def features_of(
+        self, keys: Many[bytes], regions: Regions, target: Callable[[int], Target]
+    ) -> NDArray[np.float32]:
         """Features of any states, from the cache or computed anew.
 
         Args:
-            targets: T targets.
-            rows: `int[M]`, whose states.
+            keys: M `view_keys`, whose states.
             regions: `[M, 4]`.
+            target: Takes an index into the M and gives the target; called once for each target of which a feature
+                has to be computed.
 
         Returns:
             `float32[M, F]`.
         """
-        images = self.views(targets)
-        keys = [image_key(image) for image in images]
 
         def sources(indices: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int64]]:
-            needed, inverse = np.unique(rows[indices], return_inverse=True)
-            views = self._to_views([images[index] for index in needed])
-            return self._states.prepare(views, [keys[index] for index in needed]), inverse
+            first = {keys[index]: int(index) for index in reversed(indices)}
+            rows = {key: row for row, key in enumerate(first)}
+            views = self._to_views(self.views([target(index) for index in first.values()]))
+            return self._states.prepare(views, list(first)), np.array([rows[keys[index]] for index in indices])
 
-        return self._states.features([keys[row] for row in rows], np.asarray(regions, np.float64), sources)
+        return self._states.features(keys, np.asarray(regions, np.float64), sources)
 
     def slot_pixels(self, slots: Slots, size: int) -> Tensor:
         """The views under the regions where searches stand: `[M, 3, size, size]` in [0, 1]."""
@@ -453,7 +463,7 @@ class Search:
     def _remember(self, slot: int, place: bytes, score: float) -> None:
         self._visited[slot][place] = score
         if (scene := self._scenes[slot]) is not None:
-            self.cache.put(("score", scene, place), score, 128)
+            self.cache.put(("score", scene, place), score, 8)
 
     def _begin_states(self, slots: Slots, where: Tensor, targets: Many[Target]) -> None:
         images = self.views(targets)
@@ -485,7 +495,7 @@ class Search:
                 crops = distractor_crops(target.frame, target.box, self.scorer.input_size)
                 embedded = self._embed(to_tensor(crops, self._device))
                 score = float(self._compare(self._rows_of_exemplars(np.repeat(slot, len(crops))), embedded).max())
-                self.cache.put(place, score, 256)
+                self.cache.put(place, score, 8)
             found.append(score)
         return np.array(found, dtype=np.float64)
 

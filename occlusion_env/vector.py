@@ -49,7 +49,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
     Attributes:
         arguments: The `SearchArguments`.
         search: The `Search`, N slots.
-        target_set: The `TargetSet` that targets are drawn from; `targets` is another name of it.
+        targets: The `TargetSet` that targets are drawn from.
         phi: As the argument.
         drop: As the argument; where it is to be measured, `None` before the first reset.
 
@@ -106,6 +106,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         self._max_episode_steps = max_episode_steps
         self._numbers = {name: number for number, name in enumerate(self.targets.ids)}
         self._indices = np.full(self.num_envs, -1, dtype=np.int64)
+        self._view_keys: list[bytes | None] = [None] * len(self.targets)
         self._begun = np.zeros(self.num_envs, dtype=bool)
         self._done = np.zeros(self.num_envs, dtype=bool)
         self._trails: list[list[NDArray[np.float64]]] = [[] for _ in range(self.num_envs)]
@@ -274,11 +275,22 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         indices, rows = np.unique(np.asarray(targets), return_inverse=True)
         if len(indices) and not (0 <= indices[0] and indices[-1] < len(self.targets)):
             raise InputError(f"There are targets 0 to {len(self.targets) - 1}; {indices[[0, -1]]} go beyond.")
-        return self.search.features_of([self.targets[int(index)] for index in indices], rows, regions)
+        keys = [self._view_key(int(index)) for index in indices]
+        return self.search.features_of(
+            [keys[row] for row in rows], regions, lambda state: self.targets[int(indices[rows[state]])]
+        )
 
     def close_extras(self, **kwargs: Any) -> None:
         """Free the memory."""
         self.search.cache.clear()
+
+    def _view_key(self, index: int) -> bytes:
+        """What stands for a target in the cache; a target is decoded for it once at most."""
+        key = self._view_keys[index]
+        if key is None:
+            (key,) = self.search.view_keys([self.targets[index]])
+            self._view_keys[index] = key
+        return key
 
     def _generator(self, slot: int) -> np.random.Generator:
         generator = self.generators[slot]
@@ -325,6 +337,8 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         self._begun[slots] = True
         for slot in slots:
             self._trails[slot], self._curves[slot] = [], []
+            if (index := self._indices[slot]) >= 0:
+                self._view_keys[index] = self.search.slot_view_key(slot)
         self._record(slots)
 
     def measure_drop(self) -> float:

@@ -19,6 +19,12 @@ def test_the_block_on_the_environment_runs():
     assert set(names["info"]) >= {"score", "previous_score", "region", "action", "target", "success"}
 
 
+def test_the_block_on_agents_runs():
+    names: dict = {}
+    exec(block_with("VectorEnvBridge"), names)
+    assert names["agent"].num_timesteps == 512
+
+
 def test_the_block_on_manifolds_runs(tmp_path, monkeypatch, make_video, write_otb):
     block = block_with("VAEBank")
     write_otb(tmp_path / "path" / "to" / "sequence", make_video(frames=4))

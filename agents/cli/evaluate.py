@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,7 @@ def evaluate(
     algo: Algorithm | None = None,
     per_sequence: int = 20,
     seeds: int = 3,
+    last: Literal["all", "first", "none"] = "all",
     out: Path = Path("out/evaluation"),
     features: Literal["slim", "vgg16"] | None = None,
     weights: str | None = None,
@@ -29,8 +31,8 @@ def evaluate(
     """What agents are worth beside what learns nothing: at equal area and with the same patch.
 
     Random regions, the centre, the cells of a 3 x 3 grid, attribution, the best of its first 5 and 20, hill
-    climbing, each agent's best and last region, exhaustive search; and what should do worse than an agent:
-    the agent without its features, and each action alone. Closure is 0 for random regions and 1 for exhaustive
+    climbing, each agent's best and last region, exhaustive search; and what should do worse than an agent: the
+    first agent without its features, and each action alone. Closure is 0 for random regions and 1 for exhaustive
     search at a method's own area. The same command goes on where an earlier one was cut off.
 
     Writes evaluation.json, closure.png and, for each sequence, pictures/NAME.png to OUT.
@@ -42,6 +44,8 @@ def evaluate(
         algo: Their algorithm; by default what each run or path says.
         per_sequence: Targets of a sequence, evenly spaced.
         seeds: Of the patches and the random regions: 0 to this, all pooled.
+        last: For which agents the region where they stopped is judged too, beside the best of their trail; each
+            other area costs an exhaustive search of its own.
         out: Folder for the results.
         features: The network of the scorer, and of the state where no run says another; by default that of the
             first agent's run, or slim.
@@ -68,6 +72,8 @@ def evaluate(
     check_json_path(json)
     place = str(resolve_device(device))
     loaded = [load_agent(spec, algo, place) for spec in agent]
+    judged_last = {"all": len(loaded), "first": 1, "none": 0}[last]
+    loaded = [replace(one, answers=one.answers[: 1 + (n < judged_last)]) for n, one in enumerate(loaded)]
     names = [one.name for one in loaded]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"Two agents have the name '{doubled[0]}'; rename the file of one.")
@@ -85,7 +91,7 @@ def evaluate(
         "agent_files": [weights_digest(spec) if Path(spec).exists() else spec for spec in agent],
     }
     run = EvaluationRun(targets, out, per_sequence, tuple(range(seeds)), identity)
-    checks = [check for one in loaded for check in without_features(one)]
+    checks = [check for one in loaded[:1] for check in without_features(one)]
     checks += constant_agents() if loaded else []
     try:
         content = evaluate_agents(

@@ -23,7 +23,8 @@ class Walk(gym.Env):
 
     def info(self):
         nested = {"at": float(self.x[0])}
-        return {"n": self.n, "x": self.x.astype(np.float64), "name": f"step {self.n}", "nested": nested}
+        odd = {"odd": self.n} if self.n % 2 else {}
+        return {"n": self.n, "x": self.x.astype(np.float64), "name": f"step {self.n}", "nested": nested, **odd}
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -110,9 +111,11 @@ def test_other_reset_modes_are_refused(mode):
 def test_an_observation_does_not_change_later():
     env = VectorEnvBridge(SyncVectorEnv([walk] * 2, copy=False, autoreset_mode=AutoresetMode.SAME_STEP))
     first = env.reset()
-    before = first["x"].copy()
+    second = env.step(np.array([2, 2]))[0]
+    before = first["x"].copy(), second["x"].copy()
     env.step(np.array([2, 2]))
-    assert np.array_equal(first["x"], before)
+    assert np.array_equal(first["x"], before[0]) and np.array_equal(second["x"], before[1])
+    assert not np.array_equal(*before)
 
 
 def test_seeds_and_options_count_once():
@@ -122,7 +125,7 @@ def test_seeds_and_options_count_once():
     first, second = env.reset()["x"], env.reset()["x"]
     env.seed(5)
     again = env.reset()["x"]
-    assert np.allclose(again + 3, first) and not np.allclose(first, second)
+    assert np.allclose(again + 3, first) and not np.allclose(again, second)
     env.set_options([{"shift": 1}, {}])
     with pytest.raises(InputError, match="same options"):
         env.reset()

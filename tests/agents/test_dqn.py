@@ -51,6 +51,12 @@ def test_target_is_line_19_and_21_of_algorithm_1():
     assert torch.allclose(found[:, 0], torch.stack(expected))
 
 
+def test_returns_over_n_steps_are_discounted_by_their_own_length():
+    agent, discounts = make(), torch.tensor([[0.5], [0.25], [0.125]])
+    plain, samples = batch(agent, [0.0] * 3, [0] * 3), batch(agent, [0.0] * 3, [0] * 3, discounts)
+    assert torch.allclose(agent.expected(samples) * 0.5, agent.expected(plain) * discounts)
+
+
 def test_no_gradient_reaches_the_target_network():
     agent = make()
     agent.temporal_difference(batch(agent, [1.0], [0])).square().mean().backward()
@@ -68,8 +74,7 @@ def gradients(agent, samples):
     agent.replay_buffer.sample = lambda *_, **__: samples
     agent.policy.optimizer.step = step
     agent.max_grad_norm = float("inf")
-    agent.set_logger(__import__("stable_baselines3").common.logger.configure(format_strings=[]))
-    agent.train(1, 3)
+    silent(agent).train(1, 3)
     return caught
 
 
@@ -130,6 +135,32 @@ def test_double_target_is_the_target_networks_value_of_the_networks_choice():
         make(td_target="triple")
 
 
+def silent(agent):
+    agent.set_logger(__import__("stable_baselines3").common.logger.configure(format_strings=[]))
+    return agent
+
+
+def test_gradients_are_clipped():
+    agent = silent(make(max_grad_norm=0.01))
+    agent.replay_buffer.sample = lambda *_, **__: batch(agent, [50.0] * 3, [1] * 3)
+    caught = []
+    agent.policy.optimizer.step = lambda: caught.extend(p.grad.clone() for p in agent.q_net.parameters())
+    agent.train(1, 3)
+    assert float(torch.stack([each.norm() for each in caught]).norm()) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_call_takes_the_steps_it_is_asked_for_at_the_scheduled_rate():
+    agent = silent(make(learning_rate=lambda remaining: 0.1 * remaining))
+    agent.replay_buffer.sample = lambda *_, **__: batch(agent, [1.0] * 3, [1] * 3)
+    rates, step = [], agent.policy.optimizer.step
+    agent.policy.optimizer.step = lambda: rates.append(agent.policy.optimizer.param_groups[0]["lr"]) or step()
+    for remaining, count in ((1.0, 3), (0.5, 2)):
+        agent._current_progress_remaining = remaining
+        agent.train(count, 3)
+    assert rates == pytest.approx([0.1] * 3 + [0.05] * 2)
+    assert agent._n_updates == 5 == agent.logger.name_to_value["train/n_updates"]
+
+
 def test_huber_with_the_plain_target_is_stable_baselines_own():
     samples = batch(make(), [3.0, -0.5, 0.2], [1, 0, 0])
     ours, theirs = gradients(make(HuberDQN), samples), gradients(make(DQN), samples)
@@ -143,6 +174,9 @@ def test_bad_hyperparameter_files(tmp_path):
     file.write_text("CartPole-v1:\n  policy: MlpPolicy\n")
     with pytest.raises(InputError, match="no section 'OcclusionSearch-v0'"):
         load_hyperparameters(str(file))
+    file.write_text("OcclusionSearch-v0:\n  gamma: 0.5\ndefault:\n  gamma: 0.7\n")
+    assert load_hyperparameters(str(file)) == {"gamma": 0.5}
+    assert load_hyperparameters(str(file), "BackgroundSearch-v0") == {"gamma": 0.7}, "RL Zoo's default section"
     file.write_text("a: [1\n")
     with pytest.raises(InputError, match="no section"):
         load_hyperparameters(str(file))

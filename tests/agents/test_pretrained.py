@@ -53,7 +53,7 @@ def test_files_that_do_not_fit_are_named(file: Path) -> None:
     for change, sentence in (
         ({"net_arch": [9, 5]}, "not those of the agent"),
         ({"env_kwargs": {"steps": 3}}, "'steps' is no argument"),
-        ({"observation": {}}, "no card of an agent"),
+        ({"observation_length": None}, "no card of an agent"),
     ):
         file.with_suffix(".json").write_text(json.dumps(card | change))
         with pytest.raises(InputError, match=sentence):
@@ -72,15 +72,15 @@ def test_only_a_flat_dqn_can_be_written(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_pretrained_agent_beats_chance_and_its_own_blind_self() -> None:
-    """On a synthetic video, which it was not trained on."""
+def test_the_pretrained_agent_beats_chance() -> None:
+    """On synthetic videos, which it was not trained on."""
     agents = [replace(load_agent(name), answers=("best",)) for name in ("pretrained", "foresight")]
     assert agents[0].settings is not None and agents[0].settings.max_steps + 2 <= 20
     setup = Setup.load(SearchArguments(precision="fp32"))
-    targets = list(load_targets("synthetic").subset(range(8, 40, 16)))
+    targets = [load_targets(f"synthetic:{seed}")[20] for seed in range(6)]
     found = compare(setup, targets, agents, baselines={}).trials
     closures = {name: trial.closure for name, trial in found.items()}
-    assert closures["pretrained"] > 0.6
+    assert closures["pretrained"] > 0.5
     assert found["pretrained"].queries.max() <= 19
     assert closures["foresight, greedy"] > 0.3
 

@@ -19,6 +19,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import occlusion_env
 from occlusion_env import ACTIONS, TargetSet
+from occlusion_env.arguments import SearchArguments
 from tracker.backbones import Slim
 from tracker.errors import InputError
 
@@ -463,3 +464,9 @@ def test_vgg_16s_convolutions_as_the_state(data_root: Path) -> None:
     assert env.unwrapped.search.features.layer == "pool5"
     assert observation.shape == (25088 + 90,) and env.observation_space.contains(observation)
     assert (observation[:-90] >= 0).all() and info["score"] < info["clean_score"] <= 1.001
+
+
+@pytest.mark.parametrize(("name", "value"), [("max_area", "big"), ("phi", "x"), ("step", True), ("gamma", None)])
+def test_what_is_no_number_is_refused(name: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"{name} is .*; it must be a number"):
+        SearchArguments.from_keywords({name: value})

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from stable_baselines3 import DQN
 
 from occlusion_env import ORACLE_ENV_ID, OcclusionSearchEnv
 from occlusion_env.actions import TRIGGER, RegionLimits
@@ -164,31 +162,3 @@ def test_a_step_costs_little() -> None:
         if any(env.step(step % 8)[2:4]):
             env.reset()
     assert time.process_time() - start < 300 * 0.006
-
-
-def play(env: gym.Env, policy: Callable[[np.ndarray], int], episodes: int = 50) -> tuple[float, float]:
-    """Mean score at the end and share of episodes that end at the optimum, by the trigger."""
-    scores, solved = [], []
-    for seed in range(episodes):
-        observation, _ = env.reset(seed=seed)
-        over = False
-        while not over:
-            observation, _, terminated, truncated, info = env.step(policy(observation))
-            over = terminated or truncated
-        scores.append(info["score"])
-        solved.append(terminated and info["success"])
-    return float(np.mean(scores)), float(np.mean(solved))
-
-
-def test_deep_q_learning_finds_it() -> None:
-    """Stable-Baselines3's own DQN, as it is, in well under a minute on one thread; on targets never seen."""
-    unseen, rng = make(targets="oracle:1"), np.random.default_rng(0)
-    random_score, random_solved = play(unseen, lambda observation: int(rng.integers(9)))
-    agent = DQN(
-        "MlpPolicy", make(), gamma=0.9, learning_rate=1e-3, buffer_size=6000, learning_starts=500, batch_size=64,
-        train_freq=2, target_update_interval=250, exploration_fraction=0.5, policy_kwargs={"net_arch": [128, 128]},
-        seed=0,
-    ).learn(6000)  # fmt: skip
-    score, solved = play(unseen, lambda observation: int(agent.predict(observation, deterministic=True)[0]))
-    assert random_score > 0.4 and random_solved < 0.3
-    assert score < optimum(RegionLimits()) + 0.15 and solved > 0.7

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import gymnasium as gym
@@ -9,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from occlusion_env import ENV_ID, Search, SearchSettings
-from occlusion_env.memory import ByteCache, image_key, region_keys
+from occlusion_env.memory import ENTRY_BYTES, ByteCache, image_key, region_keys
 from occlusion_env.states import CropState, RoiState, States, Window
 from tracker.backbones import FeatureExtractor, Slim
 from tracker.errors import InputError
@@ -174,19 +175,36 @@ def test_features_of_the_wrong_kind_are_refused(wrong) -> None:
 
 
 def test_the_least_recently_used_goes_first() -> None:
-    cache = ByteCache(100)
+    full = 100 + 3 * ENTRY_BYTES
+    cache = ByteCache(full)
     for key in "abc":
         cache.put(key, key.upper(), 30)
-    assert cache.get("a") == "A" and (len(cache), cache.bytes) == (3, 90)
+    assert cache.get("a") == "A" and (len(cache), cache.bytes) == (3, 90 + 3 * ENTRY_BYTES)
     cache.put("d", "D", 40)
-    assert [cache.get(key) for key in "abcd"] == ["A", None, "C", "D"] and cache.bytes == 100
+    assert [cache.get(key) for key in "abcd"] == ["A", None, "C", "D"] and cache.bytes == full
     assert (cache.hits, cache.misses) == (4, 1)
-    cache.put("e", "E", 101)
-    assert cache.get("e") is None and cache.bytes == 100, "what is larger than the memory is not kept"
+    cache.put("e", "E", full - ENTRY_BYTES + 1)
+    assert cache.get("e") is None and cache.bytes == full, "what is larger than the memory is not kept"
     cache.put("a", "other", 1)
-    assert cache.get("a") == "A" and cache.bytes == 100
+    assert cache.get("a") == "A" and cache.bytes == full
     cache.clear()
     assert (len(cache), cache.bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("numbers", [0, 1, 48, 1000])
+def test_the_memory_takes_what_it_says(numbers: int) -> None:
+    """Keys and objects are counted too: where values are small they are most of it."""
+    limit, rng = 4_000_000, np.random.default_rng(0)
+    images = [rng.bytes(48) for _ in range(16)]
+    tracemalloc.start()
+    cache = ByteCache(limit)
+    for index in range(2 * limit // ENTRY_BYTES):
+        value = np.ones(numbers, np.float32) if numbers else float(index)
+        cache.put(("feature", images[index % 16], rng.bytes(16)), value, 4 * numbers or 8)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert limit - 4 * numbers - ENTRY_BYTES <= cache.bytes <= limit
+    assert 0.6 * limit < taken < 1.05 * limit
 
 
 def test_what_stands_for_images_and_regions() -> None:

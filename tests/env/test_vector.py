@@ -15,7 +15,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from occlusion_env import ACTIONS, ENV_ID, OcclusionSearchVectorEnv
+from occlusion_env.memory import ENTRY_BYTES
 from occlusion_env.search import Search
+from occlusion_env.targets import TargetSet
 from tracker.errors import InputError
 
 TRIGGER = ACTIONS.index("trigger")
@@ -192,6 +194,7 @@ def test_the_memory_is_bounded(state: str, limit: int) -> None:
     cache = envs.search.cache
     sizes = [size for _, size in cache._kept.values()]
     assert cache.bytes == sum(sizes) and cache.limit == limit
+    assert min(sizes) > ENTRY_BYTES, "an entry is counted with its key"
     assert 0.4 * limit < cache.bytes <= limit, "it is in use, and full"
 
 
@@ -213,10 +216,39 @@ def test_features_of_any_state() -> None:
 
 
 def test_looking_features_up_computes_nothing(monkeypatch) -> None:
+    """Neither a feature, nor a frame for its target."""
     envs = make_vec(2)
     _, infos = envs.reset(seed=0)
     monkeypatch.setattr(envs.search._states.reader, "read", None)
+    monkeypatch.setattr(TargetSet, "__getitem__", None)
     envs.features_of(np.repeat(infos["target_index"], 3), np.repeat(infos["region"], 3, axis=0))
+
+
+def test_an_image_of_ones_own_is_no_target_of_the_set() -> None:
+    envs, last = make_vec(1), np.array([len(make_vec(1).targets) - 1])
+    infos = envs.reset(options={"image": np.zeros((40, 60, 3), np.uint8), "box": (1, 1, 20, 20)})[1]
+    expected = make_vec(1).features_of(last, infos["region"])
+    assert np.allclose(envs.features_of(last, infos["region"]), expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("cache_mb", [256, 0])
+def test_a_target_is_decoded_once_to_look_features_up_and_once_to_compute_them(
+    monkeypatch, cache_mb: float
+) -> None:
+    decoded: list[int] = []
+    take = TargetSet.__getitem__
+    monkeypatch.setattr(TargetSet, "__getitem__", lambda self, index: decoded.append(index) or take(self, index))
+    envs = make_vec(1, cache_mb=cache_mb)
+    targets, rng = np.array([7, 3, 7, 7, 3]), np.random.default_rng(0)
+    regions = np.column_stack([rng.uniform(0, 0.5, (5, 2)), np.full((5, 2), 0.4)])
+    found = envs.features_of(targets, regions)
+    assert sorted(decoded) == [3, 3, 7, 7]
+    decoded.clear()
+    assert np.array_equal(envs.features_of(targets[::-1], regions[::-1])[::-1], found)
+    assert sorted(decoded) == ([] if cache_mb else [3, 7])
+    decoded.clear()
+    other = envs.features_of(targets[1:2], regions[:1])
+    assert decoded == [3] and not np.allclose(other, found[0]), "the same region of another target"
 
 
 def test_masks_hide_what_would_change_nothing() -> None:

@@ -1,0 +1,40 @@
+"""The command `export-agent`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tyro
+
+from .shared import command_line
+
+__all__ = ["export_agent"]
+
+
+def export_agent(
+    run: tyro.conf.Positional[Path],
+    out: Path = Path("agent.safetensors"),
+) -> None:
+    """Write a trained dqn as safetensors with a card, for those who would not load a stranger's pickle.
+
+    `occlusion-search evaluate --agent FILE.safetensors` and `agents.pretrained.load_pretrained` read it.
+
+    Args:
+        run: Folder of a run of `train`; the agent is the one when training ended.
+        out: NAME.safetensors.
+    """
+    from tracker.errors import InputError
+
+    from ..pretrained import save_pretrained
+    from ..runs import RunFolder
+    from ..training import load_model
+
+    if out.suffix != ".safetensors" or not out.parent.is_dir():
+        raise InputError(f"'{out}' cannot be written; give NAME.safetensors in a folder that exists.")
+    found = RunFolder.open(run)
+    config = found.config()
+    model = load_model(found.algo, found.model, "cpu")
+    recipe = {name: value for name, value in config.items() if name not in ("env_kwargs", "policy_kwargs")}
+    card = {"algo": found.algo, "steps": model.num_timesteps, "recipe": recipe, "command": command_line()}
+    save_pretrained(out, model, dict(config.get("env_kwargs") or {}), card)
+    print(f"The agent is in {out}, its card beside it.")
