@@ -12,19 +12,16 @@ import lazy_loader
 if TYPE_CHECKING:
     from .dqn import SquaredErrorDQN, load_hyperparameters
     from .evaluation import Agent, Comparison, Setup, compare
-    from .generation import (
-        HardPositive,
-        PatchPolicy,
-        find_hard_positives,
-        remake_hard_positive,
-        write_hard_positives,
-    )
+    from .generation import HardPositiveGenerator, PatchPolicy, find_hard_positives
+    from .hard_positives import HardPositive, HardPositives, remake_hard_positive, write_hard_positives
     from .rollout import Policy, Rollout, begin_all, roll_out
 
 __all__ = [
     "Agent",
     "Comparison",
     "HardPositive",
+    "HardPositiveGenerator",
+    "HardPositives",
     "PatchPolicy",
     "Policy",
     "Rollout",
@@ -44,10 +41,10 @@ __getattr__, __dir__, _ = lazy_loader.attach(
     submod_attrs={
         "dqn": ["SquaredErrorDQN", "load_hyperparameters"],
         "evaluation": ["Agent", "Comparison", "Setup", "compare"],
-        "generation": [
+        "generation": ["HardPositiveGenerator", "PatchPolicy", "find_hard_positives"],
+        "hard_positives": [
             "HardPositive",
-            "PatchPolicy",
-            "find_hard_positives",
+            "HardPositives",
             "remake_hard_positive",
             "write_hard_positives",
         ],

@@ -32,7 +32,8 @@ from tracker.synthetic import synthetic_sequence
 from .baselines import Attribution, Centre
 from .dqn import SquaredErrorDQN, load_hyperparameters
 from .evaluation import Agent, Comparison, Setup, compare
-from .generation import HardPositive, find_hard_positives, write_hard_positives
+from .generation import find_hard_positives
+from .hard_positives import HardPositive, write_hard_positives
 from .manifolds import target_crops
 from .output import replacing_folder, write_json
 from .pictures import draw_contact_sheet, draw_manifold, draw_scores
@@ -177,7 +178,7 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
         positives = find_hard_positives(
             agent, unseen, template.scorer, template.features, template.settings, demo.seed, progress=True
         )
-        write_hard_positives(folder / "hard_positives", positives, demo.seed)
+        write_hard_positives(folder / "hard_positives", positives)
     with clock("pictures"):
         _draw(folder, sequence, positives, judged)
 

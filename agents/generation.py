@@ -1,38 +1,38 @@
-"""Hard positives: targets with a patch where it hurts the matcher most, and the record of how they were made."""
+"""Making hard positives: N targets at once, by any policy, against any matcher (section 4.2)."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Many
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
+import vae
+from occlusion_env.arguments import SearchArguments
 from occlusion_env.background import BackgroundSearch, has_background
-from occlusion_env.occluders import Occluder, choose_occluder, occlude_image
+from occlusion_env.building import assemble
+from occlusion_env.occluders import OCCLUDERS, Occluder, choose_occluder, occlude_image
 from occlusion_env.scorer_checks import blaming, check_scores
 from occlusion_env.search import Search, SearchSettings
 from occlusion_env.targets import Target, TargetSet
 from tracker.backbones import FeatureExtractor
 from tracker.errors import InputError
-from tracker.images import resize, to_tensor, write_png
+from tracker.images import resize, to_tensor
 from tracker.scorers import Scorer
 
+from .baselines import Chooser
+from .evaluation import Agent, generator
+from .hard_positives import HardPositive, HardPositives, PatchEpisode
+from .image_targets import image_targets
+from .methods import Method, NoFeatures, as_method
 from .rollout import Answer, Policy, Rollout, roll_out
+from .target_samples import Manifolds
 
-__all__ = [
-    "HardPositive",
-    "PatchPolicy",
-    "find_hard_positives",
-    "remake_hard_positive",
-    "score_images",
-    "write_hard_positives",
-]
+__all__ = ["HardPositiveGenerator", "PatchPolicy", "find_hard_positives", "score_images"]
 
 Image = NDArray[np.uint8]
 WhichAnswer = Literal["best", "last"]
@@ -53,73 +53,190 @@ class PatchPolicy:
     settings: SearchSettings | None = None
 
 
-@dataclass(frozen=True)
-class PatchEpisode:
-    """The search for a patch.
+class HardPositiveGenerator:
+    """Makes hard positives of images and boxes, of targets, or of what a manifold makes of them.
 
-    Attributes:
-        boxes: Every box that the search has been to, in pixels of the target's frame, `float64[steps + 1, 4]`.
-        episode: The search; its regions are these boxes, relative to the frame.
+    Args:
+        policy: Finds the region: any algorithm of Stable-Baselines3 or what has its `predict`, an `Agent`
+            (`agents.loading.load_agent`), a `Chooser` of `agents.baselines`, or a name of
+            `agents.methods.METHODS`, such as `best of 20 random`.
+        scorer: The matcher.
+        occluder: What covers the target in the first search, one of `occlusion_env.occluders.OCCLUDERS`.
+        vae_bank: Models by the names of the videos. With it, each hard positive is made of a new sample of its
+            target, drawn from q(z|x) of the target and decoded (section 4.1), in the target's place.
+        features: The state's features that the policy was trained with; those of its run, or the package's own
+            where none is known. What does not look at the state needs none.
+        settings: Of the search that the policy was trained in; those of its run, or the defaults.
+        patch_policy: Finds the patch; `None` keeps the one of the first search, as does a target whose frame
+            leaves no room for a search.
+        answer: What of a search is taken: the region that hurt most of those it has been to (a patch of the second
+            search only if it hurts more than that of the first), or the one where it ended, as printed.
+        batch: Searches side by side.
+
+    Raises:
+        InputError: If `answer`, `occluder` or the policy's name is unknown, or `batch` is below 1.
     """
 
-    boxes: NDArray[np.float64]
-    episode: Rollout
+    def __init__(
+        self,
+        policy: Policy | Agent | Chooser | Method | str,
+        scorer: Scorer,
+        occluder: str = "background",
+        vae_bank: vae.VAEBank | None = None,
+        *,
+        features: FeatureExtractor | None = None,
+        settings: SearchSettings | None = None,
+        patch_policy: PatchPolicy | None = None,
+        answer: WhichAnswer = "best",
+        batch: int = 32,
+    ) -> None:
+        """See the class."""
+        if answer not in ("best", "last"):
+            raise InputError(f"'{answer}' is no answer of a search; choose best or last.")
+        if occluder not in OCCLUDERS:
+            raise InputError(f"'{occluder}' is no occluder; choose {', '.join(OCCLUDERS)}.")
+        if batch < 1:
+            raise InputError(f"A batch of {batch} searches cannot be; give 1 or more.")
+        self.method = as_method(policy)
+        self.scorer = scorer
+        self.occluder = occluder
+        self.manifolds = None if vae_bank is None else Manifolds(vae_bank)
+        self.settings = settings or self.method.settings or SearchSettings()
+        self.patch_policy = patch_policy
+        self.answer: WhichAnswer = answer
+        self.batch = batch
+        looks = self.method.looks or patch_policy is not None
+        self.features: FeatureExtractor = (
+            features
+            or self.method.features
+            or (assemble(SearchArguments(device=str(scorer.device))).features if looks else NoFeatures())  # type: ignore[assignment]
+        )
+
+    def __call__(
+        self,
+        images: Iterable[Image],
+        boxes: ArrayLike,
+        exemplars: Iterable[Image] | None = None,
+        names: Iterable[str] | None = None,
+        draws: int = 1,
+        seed: int = 0,
+    ) -> HardPositives:
+        """Make hard positives of the targets in images.
+
+        Args:
+            images: N images `uint8[H, W, 3]`, of any sizes.
+            boxes: `[N, 4]`, `(x, y, w, h)` in pixels, 0-based.
+            exemplars: N images of the targets, which the matcher compares with; the targets themselves if `None`.
+            names: What the records call them, and the videos of the bank; `image-000000` and so on if `None`.
+            draws: Hard positives of each.
+            seed: Of what is drawn.
+
+        Returns:
+            N times `draws`, all of the first image first.
+
+        Raises:
+            InputError: If the numbers of images and boxes differ, one cannot be used, or the scorer fails.
+        """
+        targets = image_targets(images, boxes, exemplars, names)
+        return HardPositives(tuple(self.of_targets(targets, draws, seed)))
+
+    def of_targets(
+        self, targets: TargetSet, draws: int = 1, seed: int = 0, others: TargetSet | None = None
+    ) -> Iterator[HardPositive]:
+        """Make hard positives of targets, one batch in memory at a time.
+
+        Args:
+            targets: What to occlude.
+            draws: Hard positives of each; they differ in what covers the target, and in what the policy draws.
+            seed: Of what is drawn; each hard positive has a generator of its own, of the seed, its target's id and
+                its number among the target's.
+            others: Where the occluder `cutout` takes another video's target; `targets` if `None`.
+
+        Yields:
+            All of the first target first.
+
+        Raises:
+            InputError: If the scorer fails, there is no model of a video, or `draws` is below 1.
+        """
+        if draws < 1:
+            raise InputError(f"{draws} hard positives a target are too few; give 1 or more.")
+        others = targets if others is None else others
+        pairs = [(number, draw) for number in range(len(targets)) for draw in range(draws)]
+        search: Search | None = None
+        for low in range(0, len(pairs), self.batch):
+            part = pairs[low : low + self.batch]
+            if search is None or len(search) != len(part):
+                search = Search(len(part), self.scorer, self.features, self.settings)
+            cut = {number: targets[number] for number, _ in part}
+            chosen = [cut[number] for number, _ in part]
+            yield from self._together(search, chosen, [draw for _, draw in part], seed, others)
+
+    def _together(
+        self, search: Search, targets: list[Target], draws: list[int], seed: int, others: TargetSet
+    ) -> Iterator[HardPositive]:
+        generators = [generator(seed, t.id, str(draw)) for t, draw in zip(targets, draws, strict=True)]
+        if (manifolds := self.manifolds) is not None:
+            targets = [manifolds.drawn(t, rng) for t, rng in zip(targets, generators, strict=True)]
+        share = self.settings.limits.max_area
+        first = [
+            choose_occluder(self.occluder, target, share, rng, others)
+            for target, rng in zip(targets, generators, strict=True)
+        ]
+        slots = np.arange(len(targets))
+        search.begin(slots, targets, [o.patch(t, others) for o, t in zip(first, targets, strict=True)])
+        before = search.clean_score.copy()
+        episodes = self.method.find(search, generators)
+        where = [_answer(episode, self.answer) for episode in episodes]
+        with_what = _search_patches(
+            self.patch_policy, targets, generators, where, self.scorer, self.features, self.settings
+        )
+        occluders = [
+            _better(mine, region, theirs, self.answer)
+            for mine, region, theirs in zip(first, where, with_what, strict=True)
+        ]
+        patches = [o.patch(target, others) for o, target in zip(occluders, targets, strict=True)]
+        images = [
+            occlude_image(target.crop, patch, region.region)
+            for target, patch, region in zip(targets, patches, where, strict=True)
+        ]
+        side = self.scorer.input_size
+        with blaming(self.scorer):
+            stacked = np.stack([resize(image, side, side) for image in images])
+            embedded = self.scorer.embed(to_tensor(stacked, self.scorer.device))
+            scores = self.scorer.compare(search.exemplar_embeddings(slots), embedded)
+        after = check_scores(self.scorer, scores, len(images))
+        for i, target in enumerate(targets):
+            yield HardPositive(
+                images[i], target, where[i].region, occluders[i], patches[i], episodes[i], first[i], with_what[i],
+                float(before[i]), float(after[i]), seed, draws[i],
+            )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class HardPositive:
-    """One hard positive.
+def find_hard_positives(
+    policy: Policy | Agent | Chooser | Method | str,
+    targets: TargetSet,
+    scorer: Scorer,
+    features: FeatureExtractor | None = None,
+    settings: SearchSettings | None = None,
+    seed: int = 0,
+    batch: int = 32,
+    progress: bool = False,
+    *,
+    patch_policy: PatchPolicy | None = None,
+    occluder: str = "background",
+    answer: WhichAnswer = "best",
+) -> list[HardPositive]:
+    """One hard positive a target, in their order; see `HardPositiveGenerator`.
 
-    Attributes:
-        image: The occluded target at its own size, `uint8[h, w, 3]`.
-        target: The target as it was, with its source.
-        region: What is covered, `float64[4]`, relative to the target.
-        occluder: What covers it.
-        patch: The same as an image, `uint8[64, 64, 3]`; it is resized to the region when pasted.
-        episode: The search for the region.
-        searched_with: What covered the target in that search.
-        background: The search for the patch; `None` where there was none.
-        score_before: The matcher's score of the target as it was.
-        score_after: Of `image`.
+    Raises:
+        InputError: If the scorer fails, or `answer` or `occluder` is unknown.
     """
-
-    image: Image
-    target: Target
-    region: NDArray[np.float64]
-    occluder: Occluder
-    patch: Image
-    episode: Rollout
-    searched_with: Occluder
-    background: PatchEpisode | None
-    score_before: float
-    score_after: float
-
-    def record(self, seed: int) -> dict[str, Any]:
-        """Everything but the pixels, as plain data with the same keys for every hard positive."""
-        source, second = self.target.source, self.background
-        return {
-            "target": self.target.id,
-            "source": {
-                **asdict(source),
-                "box": list(source.box),
-                "code": None if source.code is None else list(source.code),
-            },
-            "region": self.region.tolist(),
-            "occluder": self.occluder.record(),
-            "actions": list(self.episode.actions),
-            "triggered": self.episode.triggered,
-            "searched_with": self.searched_with.record(),
-            "background": None
-            if second is None
-            else {
-                "start": second.boxes[0].tolist(),
-                "actions": list(second.episode.actions),
-                "triggered": second.episode.triggered,
-            },
-            "score_before": round(self.score_before, 6),
-            "score_after": round(self.score_after, 6),
-            "seed": seed,
-        }
+    making = HardPositiveGenerator(
+        policy, scorer, occluder, features=features, settings=settings, patch_policy=patch_policy, answer=answer,
+        batch=batch,
+    )  # fmt: skip
+    found = making.of_targets(targets, seed=seed)
+    return list(tqdm(found, total=len(targets), desc="hard positives", unit="target", disable=not progress))
 
 
 def score_images(scorer: Scorer, exemplars: Iterable[Image], candidates: Iterable[Image]) -> NDArray[np.float64]:
@@ -141,134 +258,6 @@ def score_images(scorer: Scorer, exemplars: Iterable[Image], candidates: Iterabl
     with blaming(scorer):
         scores = scorer(*(to_tensor(images, scorer.device) for images in pairs))
     return check_scores(scorer, scores, len(pairs[0]))
-
-
-def find_hard_positives(
-    policy: Policy,
-    targets: TargetSet,
-    scorer: Scorer,
-    features: FeatureExtractor,
-    settings: SearchSettings | None = None,
-    seed: int = 0,
-    batch: int = 32,
-    progress: bool = False,
-    *,
-    patch_policy: PatchPolicy | None = None,
-    occluder: str = "background",
-    answer: WhichAnswer = "best",
-) -> list[HardPositive]:
-    """Search every target for the region to cover, then its frame for what to cover it with (section 4.2).
-
-    Args:
-        policy: Finds the region: any algorithm of Stable-Baselines3, or what has its `predict`.
-        targets: What to occlude.
-        scorer: The matcher.
-        features: The state's features that the policy was trained with.
-        settings: Of the search; must be those that the policy was trained with.
-        seed: Of what is drawn; target i has a generator of its own, of the seed and i.
-        batch: Searches side by side.
-        progress: Whether to show a progress bar.
-        patch_policy: Finds the patch; `None` keeps the one of the first search, as does a target whose frame
-            leaves no room for a search.
-        occluder: What covers the target in the first search, one of `occlusion_env.occluders.OCCLUDERS`.
-        answer: What of a search is taken: the region that hurt most of those it has been to (a patch of the second
-            search only if it hurts more than that of the first), or the one where it ended, as printed.
-
-    Returns:
-        One a target, in their order.
-
-    Raises:
-        InputError: If the scorer fails, or `answer` or `occluder` is unknown.
-    """
-    if answer not in ("best", "last"):
-        raise InputError(f"'{answer}' is no answer of a search; choose best or last.")
-    settings = settings or SearchSettings()
-    found: list[HardPositive] = []
-    bar = tqdm(total=len(targets), desc="hard positives", unit="target", disable=not progress)
-    for low in range(0, len(targets), batch):
-        numbers = range(low, min(low + batch, len(targets)))
-        chosen = [targets[number] for number in numbers]
-        generators = [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(n,))) for n in numbers]
-        share = settings.limits.max_area
-        first = [
-            choose_occluder(occluder, target, share, rng, targets)
-            for target, rng in zip(chosen, generators, strict=True)
-        ]
-        search = Search(len(chosen), scorer, features, settings)
-        search.begin(
-            np.arange(len(chosen)), chosen, [o.patch(t, targets) for o, t in zip(first, chosen, strict=True)]
-        )
-        episodes = roll_out(policy, search)
-        where = [_answer(episode, answer) for episode in episodes]
-        with_what = _search_patches(patch_policy, chosen, generators, where, scorer, features, settings)
-        occluders = [
-            _better(mine, region, theirs, answer)
-            for mine, region, theirs in zip(first, where, with_what, strict=True)
-        ]
-        patches = [o.patch(target, targets) for o, target in zip(occluders, chosen, strict=True)]
-        images = [
-            occlude_image(target.crop, patch, region.region)
-            for target, patch, region in zip(chosen, patches, where, strict=True)
-        ]
-        after = score_images(scorer, (target.exemplar for target in chosen), images)
-        found += [
-            HardPositive(
-                images[i], target, where[i].region, occluders[i], patches[i], episodes[i], first[i], with_what[i],
-                float(search.clean_score[i]), float(after[i]),
-            )
-            for i, target in enumerate(chosen)
-        ]  # fmt: skip
-        bar.update(len(chosen))
-    bar.close()
-    return found
-
-
-def remake_hard_positive(record: Mapping[str, Any], targets: TargetSet) -> Image:
-    """Make a hard positive again from its record.
-
-    Args:
-        record: What `HardPositive.record` gave, or a line of `metadata.jsonl`.
-        targets: Where its target is found by its id, and that of a cutout; `TargetSet.from_sequence` of its video
-            (with the frame, where that was more than half hidden), or the samples of its manifold.
-
-    Returns:
-        The image, pixel by pixel, `uint8[h, w, 3]`.
-
-    Raises:
-        InputError: If the record cannot be used or the target is not there.
-    """
-    try:
-        name, region = str(record["target"]), np.array(record["region"], dtype=np.float64)
-        occluder = Occluder.from_record(record["occluder"])
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"The record lacks or garbles {error}; give a line of metadata.jsonl.") from None
-    if name not in (ids := targets.ids):
-        raise InputError(f"There is no target '{name}' to make the hard positive of; give its video.")
-    target = targets[ids.index(name)]
-    return occlude_image(target.crop, occluder.patch(target, targets), region)
-
-
-def write_hard_positives(folder: Path, positives: Iterable[HardPositive], seed: int) -> int:
-    """Write images and `metadata.jsonl`, which `datasets.load_dataset("imagefolder")` reads.
-
-    Args:
-        folder: Is made.
-        positives: The hard positives.
-        seed: The seed they were made with, for the record.
-
-    Returns:
-        How many there were.
-    """
-    folder.mkdir(parents=True)
-    count = 0
-    with (folder / "metadata.jsonl").open("w") as lines:
-        for count, positive in enumerate(positives, 1):  # noqa: B007
-            name = f"{count:06d}.png"
-            write_png(folder / name, positive.image)
-            lines.write(json.dumps({"file_name": name, **positive.record(seed)}) + "\n")
-    return count
 
 
 def _search_patches(

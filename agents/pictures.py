@@ -15,7 +15,7 @@ from tracker.images import resize
 from tracker.sequences import evenly_spaced
 
 from .evaluation import Comparison
-from .generation import HardPositive
+from .hard_positives import HardPositive
 
 __all__ = ["draw_contact_sheet", "draw_manifold", "draw_scores", "enlarged", "save"]
 

@@ -44,7 +44,7 @@ def main(out: str, sequences: str = "synthetic", steps: int | str = 2000) -> Non
     found = find_hard_positives(
         agent, inner.targets.subset(range(8)), inner.search.scorer, inner.search.features, inner.search.settings
     )
-    write_hard_positives(Path(out), found, seed=0)
+    write_hard_positives(Path(out), found)
     for hard in found:
         print(f"{hard.target.id}: {hard.score_before:+.3f} -> {hard.score_after:+.3f}")
 

@@ -16,6 +16,8 @@ from .doctor import doctor
 from .enjoy import enjoy
 from .evaluate import evaluate
 from .evaluate_vae import evaluate_vae
+from .export_agent import export_agent
+from .generate import generate
 from .track import track
 from .train import train
 from .train_foresight import train_foresight
@@ -27,6 +29,7 @@ __all__ = ["main"]
 app = tyro.extras.SubcommandApp()
 app.command(name="demo")(demo)
 app.command(name="train-backbone")(train_backbone)
+app.command(name="export-agent")(export_agent)
 app.command(name="train-foresight")(train_foresight)
 app.command(name="doctor")(doctor)
 app.command(name="train-vae")(train_vae)
@@ -35,6 +38,7 @@ app.command(name="evaluate-vae")(evaluate_vae)
 app.command(name="train")(train)
 app.command(name="enjoy")(enjoy)
 app.command(name="evaluate")(evaluate)
+app.command(name="generate")(generate)
 app.command(benchmark, name="benchmark")
 app.command(name="track")(track)
 app.command(name="check-tracker")(check_tracker)

@@ -27,10 +27,6 @@ def test_your_own_image(tmp_path):
     assert read_image(tmp_path / "out.png").shape == (430, 624, 3)
 
 
-def test_other_algorithms():
-    assert "mean return before" in run("other_algorithms.py", 64)
-
-
 def test_your_own_tracker(tmp_path, make_video, write_otb):
     video = write_otb(tmp_path / "clip", make_video(frames=9))
     run("your_own_tracker.py", tmp_path / "out", video, 150)

@@ -9,14 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.generation import (
-    HardPositive,
-    PatchPolicy,
-    find_hard_positives,
-    remake_hard_positive,
-    score_images,
-    write_hard_positives,
-)
+from agents.generation import PatchPolicy, find_hard_positives, score_images
+from agents.hard_positives import HardPositive, remake_hard_positive, write_hard_positives
 from occlusion_env.actions import ACTIONS, TRIGGER
 from occlusion_env.occluders import OCCLUDERS
 from occlusion_env.search import SearchSettings
@@ -98,7 +92,7 @@ def find(targets: TargetSet, *names: str, second: tuple[str, ...] | None = None,
 
 KEYS = {
     "file_name", "target", "source", "region", "occluder", "actions", "triggered", "searched_with", "background",
-    "score_before", "score_after", "seed",
+    "score_before", "score_after", "seed", "draw",
 }  # fmt: skip
 
 
@@ -106,7 +100,7 @@ def test_hard_positives_are_what_their_records_say(targets: TargetSet, tmp_path)
     script = ["right", "down"] * 4
     found = find(targets, *script, answer="last")
     assert [hard.target.id for hard in found] == list(targets.ids)
-    count = write_hard_positives(tmp_path / "hard_positives", found, seed=5)
+    count = write_hard_positives(tmp_path / "hard_positives", found)
     lines = (tmp_path / "hard_positives" / "metadata.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     assert count == len(records) == 4
@@ -130,7 +124,7 @@ def test_batches_do_not_change_the_result(targets: TargetSet) -> None:
     whole = find(targets, second=("right", "smaller"))
     parts = find(targets, second=("right", "smaller"), batch=3)
     for a, b in zip(whole, parts, strict=True):
-        assert np.array_equal(a.image, b.image) and a.record(0) == b.record(0)
+        assert np.array_equal(a.image, b.image) and a.record() == b.record()
     boxes = {hard.searched_with.box for hard in whole}
     assert len(boxes) == 4
     assert boxes != {
@@ -188,7 +182,7 @@ def test_a_hard_positive_is_made_again_from_its_record_and_the_video(
 
     script = ("fatter", "up", "left")
     found = find(videos(), *script, second=second, occluder=occluder)
-    write_hard_positives(tmp_path / "out", found, seed=5)
+    write_hard_positives(tmp_path / "out", found)
     lines = (tmp_path / "out" / "metadata.jsonl").read_text().splitlines()
     assert len(lines) == 8
     for line in lines:
@@ -206,7 +200,7 @@ def test_both_searches_can_be_gone_through_again(targets: TargetSet) -> None:
     """The records hold the actions and where the second search started: that leads to the same boxes."""
     script, second = ("right", "taller"), ("up", "right", "smaller")
     for hard in find(targets, *script, second=second):
-        record = hard.record(5)
+        record = hard.record()
         assert record["actions"] == [*script, "trigger"]
         assert record["background"]["actions"] == [*second, "trigger"] and record["background"]["triggered"]
         assert record["background"]["start"] == hard.background.boxes[0].tolist()
@@ -225,7 +219,7 @@ def test_a_synthetic_video_with_networks(tmp_path) -> None:
     )  # fmt: skip
     again = TargetSet.from_sequence(synthetic_sequence(3, frames=6))
     for hard in found:
-        assert (remake_hard_positive(json.loads(json.dumps(hard.record(0))), again) == hard.image).all()
+        assert (remake_hard_positive(json.loads(json.dumps(hard.record())), again) == hard.image).all()
         assert hard.score_after < hard.score_before
 
 
@@ -234,7 +228,7 @@ def test_a_target_without_background_keeps_the_first_patch() -> None:
     found = find(targets + TargetSet.from_sequence(video("ramp", 0)), second=("right",))
     assert [hard.background is None for hard in found] == [True] * 4 + [False] * 4
     assert found[0].occluder.kind == "mean" == found[0].searched_with.kind
-    assert (remake_hard_positive(found[0].record(0), targets) == found[0].image).all()
+    assert (remake_hard_positive(found[0].record(), targets) == found[0].image).all()
 
 
 @pytest.mark.parametrize(
@@ -251,7 +245,7 @@ def test_a_target_without_background_keeps_the_first_patch() -> None:
     ],
 )
 def test_a_record_that_cannot_be_used_is_told(targets: TargetSet, change: Callable, message: str) -> None:
-    record = json.loads(json.dumps(find(targets)[0].record(0)))
+    record = json.loads(json.dumps(find(targets)[0].record()))
     change(record)
     with pytest.raises(InputError, match=message):
         remake_hard_positive(record, targets)
@@ -259,7 +253,7 @@ def test_a_record_that_cannot_be_used_is_told(targets: TargetSet, change: Callab
 
 def test_a_scorer_that_fails_is_named(targets: TargetSet) -> None:
     class Broken(Brightness):
-        def __call__(self, exemplars, candidates):
+        def embed(self, crops):
             raise RuntimeError("no memory")
 
     with pytest.raises(InputError, match=r"Broken failed \(RuntimeError: no memory\)"):

@@ -20,7 +20,7 @@ from ...boxes import check_box
 from ...errors import InputError
 from ...images import as_rgb
 
-__all__ = ["SiamFCNet", "SiamFCTracker"]
+__all__ = ["SiamFCNet", "SiamFCTracker", "load_net"]
 
 EXEMPLAR = 127
 """Side of the exemplar's input in pixels."""
@@ -62,6 +62,20 @@ class SiamFCNet(nn.Module):
         return self.conv5(functional.relu(self.conv4(functional.relu(self.conv3(x)))))
 
 
+def load_net(weights: str | Path) -> SiamFCNet:
+    """Load the network, on the CPU, to be used and not trained.
+
+    Raises:
+        InputError: If the weights are missing or are not those of SiamFC.
+    """
+    net = SiamFCNet()
+    try:
+        net.load_state_dict({key: value.float() for key, value in load_weights(weights).items()})
+    except (RuntimeError, AttributeError):
+        raise InputError(f"The weights in '{weights}' are not those of SiamFC's five convolutions.") from None
+    return net.eval().requires_grad_(False)
+
+
 class SiamFCTracker:
     """SiamFC-3s behind the interface.
 
@@ -91,14 +105,10 @@ class SiamFCTracker:
         self, weights: str | Path, device: str | torch.device = "auto", precision: Precision = "auto"
     ) -> None:
         """Load the weights."""
-        net = SiamFCNet()
-        try:
-            net.load_state_dict({key: value.float() for key, value in load_weights(weights).items()})
-        except (RuntimeError, AttributeError):
-            raise InputError(f"The weights in '{weights}' are not those of SiamFC's five convolutions.") from None
+        net = load_net(weights)
         self.device = resolve_device(str(device))
         self._dtype = resolve_precision(precision, self.device)
-        self._net = net.eval().requires_grad_(False).to(self.device).to(memory_format=torch.channels_last)
+        self._net = net.to(self.device).to(memory_format=torch.channels_last)
         side = UPSAMPLING * _response_side()
         window = np.outer(np.hanning(side), np.hanning(side))
         self._window = torch.from_numpy(window / window.sum()).float().to(self.device)

@@ -1,0 +1,103 @@
+"""The command `generate`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from .shared import Device, Precision
+
+__all__ = ["generate"]
+
+
+def generate(
+    data: Path,
+    out: Path = Path("out/hard_positives"),
+    per_target: int = 1,
+    workers: int = 1,
+    agent: str = "best-of-20-random",
+    bank: Path | None = None,
+    per_sequence: int | None = None,
+    scorer: str | None = None,
+    occluder: Literal["background", "mean", "noise", "zero", "cutout"] | None = None,
+    max_area: float | None = None,
+    answer: Literal["best", "last"] = "best",
+    format: Literal["png", "jpeg"] = "png",
+    features: Literal["slim", "vgg16"] | None = None,
+    weights: str | None = None,
+    precision: Precision = "auto",
+    device: Device = "auto",
+    batch: int = 32,
+    seed: int = 0,
+) -> None:
+    """Make hard positives of annotated videos: images, and a record of how each was made.
+
+    Writes OUT/VIDEO/FRAME-DRAW.png and OUT/metadata.jsonl, which `train-tracker --hard-positives` and
+    `datasets.load_dataset("imagefolder", data_dir=OUT)` read. The same command goes on where an earlier one was
+    cut off.
+
+    Args:
+        data: A folder of annotated sequences, or one.
+        out: Folder for the images.
+        per_target: Hard positives of each target; they differ in what covers it.
+        workers: Processes that work side by side.
+        agent: What finds the region: random, best-of-K-random, centre, cell, attribution, hill-climbing or
+            exhaustive; or `pretrained`, the folder of a training run, or an agent's file.
+        bank: A folder of manifolds by train-vae; each hard positive is then made of a new sample of its target.
+        per_sequence: Targets of a sequence at most, evenly spaced; all by default.
+        scorer: The matcher: sint, or module:function, a function that returns a scorer of your own (imported from
+            where Python finds it or from the current folder); that of the agent's training by default.
+        occluder: What covers the target; that of the agent's training by default, or background.
+        max_area: Largest area of a region as a share of the target; 0.25 by default. An agent has its own.
+        answer: The best of the regions that an agent went to, or its last.
+        format: png keeps every pixel; jpeg is smaller.
+        features: The network of the scorer, and of the state where no run says another; by default that of the
+            agent's run, or slim.
+        weights: A safetensors file with the network's weights; for vgg16 also `imagenet`, which fetches them.
+        precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
+        device: Where the networks run.
+        batch: Searches side by side in each process.
+        seed: Of what is drawn.
+    """
+    from dataclasses import replace
+
+    from occlusion_env.arguments import SearchArguments
+    from tracker.backbones import resolve_device
+    from tracker.errors import InputError
+
+    from ..generation_run import GenerationRun, generate_hard_positives, method_of
+    from ..loading import training_arguments
+    from ..methods import Acting, as_method
+
+    place = str(resolve_device(device))
+    method = as_method(method_of(agent, place))
+    acting = isinstance(method, Acting)
+    arguments = (training_arguments(agent) if acting else None) or SearchArguments()
+    if acting and max_area is not None:
+        raise InputError("An agent keeps to the largest area that it was trained with; leave --max-area out.")
+    given: dict[str, Any] = {
+        "features": features, "weights": weights, "scorer": scorer, "occluder": occluder, "max_area": max_area,
+    }  # fmt: skip
+    given = {name: value for name, value in given.items() if value is not None}
+    arguments = replace(arguments, device=place, precision=precision, targets="synthetic", **given)
+    if scorer is not None and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    run = GenerationRun(
+        data, out, agent, arguments, bank, per_target, per_sequence, answer, seed, format, workers, batch
+    )
+    try:
+        report = generate_hard_positives(run)
+    except KeyboardInterrupt:
+        print("occlusion-search: interrupted; the same command goes on where this one ended.", file=sys.stderr)
+        sys.exit(130)
+    speed = f", {report.made / report.seconds:.1f} a second" if report.made else ""
+    print(
+        f"{report.images} hard positives ({report.made} of them new{speed}) in {out}; mean score"
+        f" {report.before:.3f} -> {report.after:.3f}"
+    )
+    for name, reason in report.failed.items():
+        print(f"- {name} failed: {reason}", file=sys.stderr)
+    if report.failed:
+        sys.exit(1)

@@ -1,0 +1,20 @@
+"""Hard positives in a person's own training code: a torchvision transform, and a module for whole batches.
+
+Importing this package imports no torch; its names are loaded on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from .batch import HardPositiveBatch, Occlusions
+    from .single import HardPositive
+
+__all__ = ["HardPositive", "HardPositiveBatch", "Occlusions"]
+
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__, submod_attrs={"batch": ["HardPositiveBatch", "Occlusions"], "single": ["HardPositive"]}
+)

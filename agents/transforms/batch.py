@@ -1,0 +1,310 @@
+"""Hard positives of a batch of tensors, between the sampler and the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import roi_align
+
+from occlusion_env.actions import RegionLimits
+from occlusion_env.arguments import SearchArguments
+from occlusion_env.building import assemble
+from occlusion_env.occluders import PATCH_SIZE, background_box, occlude
+from occlusion_env.search import Search, SearchSettings
+from tracker.errors import InputError
+from tracker.images import to_images
+from tracker.scorers import Scorer
+
+from ..baselines import Chooser, Exhaustive
+from ..evaluation import Agent
+from ..image_targets import image_targets
+from ..methods import Choosing, Method, NoFeatures, RandomRegions, as_method
+from ..rollout import Policy
+
+__all__ = ["HardPositiveBatch", "Occlusions"]
+
+_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Occlusions:
+    """What is to be pasted into which images of a batch.
+
+    Attributes:
+        rows: `int64[M]`, the images.
+        boxes: `float32[M, 4]`, what is covered, `(x, y, w, h)` in the image's pixels.
+        patches: `float32[M, 3, 64, 64]` in [0, 1], what covers it.
+        regions: `float64[M, 4]`, what is covered, relative to the targets.
+    """
+
+    rows: Tensor
+    boxes: Tensor
+    patches: Tensor
+    regions: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """M."""
+        return len(self.rows)
+
+
+class HardPositiveBatch(nn.Module):
+    """Covers targets with a piece of the background of their own images, where a method says.
+
+    Everything stays on the images' device; what is drawn (which images, where, which background) is drawn on the
+    CPU from torch's generator, so that the same seed does the same on any device. Random regions need no matcher;
+    the best of random ones and exhaustive search ask it about all images at once. All other methods work in the
+    searches of `occlusion_env`, whose targets are arrays, so that their images go through the CPU's memory.
+
+    It has no parameters, and does the same in training and in evaluation mode. A matcher that learns is asked as
+    it is at that moment (`tracker.foreign_scorers.EmbeddingScorer`).
+
+    Args:
+        method: Says where: a name of `agents.methods.METHODS`, or what `agents.methods.as_method` takes.
+        scorer: The matcher: `sint` (the package's slim network on the CPU), `module:function`, or a `Scorer` on
+            the images' device. `random` and `centre` need none.
+        p: How often an image is changed.
+        limits: Largest area, least side and aspect of a region.
+
+    Raises:
+        InputError: If `p` is no probability, the method is unknown, or it needs a scorer.
+    """
+
+    def __init__(
+        self,
+        method: Policy | Agent | Chooser | Method | str = "random",
+        scorer: Scorer | str | None = None,
+        p: float = 1.0,
+        limits: RegionLimits | None = None,
+    ) -> None:
+        """See the class."""
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise InputError(f"p is {p}; it must lie between 0 and 1.")
+        self.p = p
+        self.method = as_method(method)
+        self.scorer = scorer
+        settings = self.method.settings or SearchSettings()
+        if limits is not None:
+            if self.method.settings is not None:
+                raise InputError("An agent keeps to the limits that it was trained with; leave limits out.")
+            settings = SearchSettings(limits)
+        self.settings = settings
+        self._needs_scorer = self.method != RandomRegions(1) and method != "centre"
+        if self._needs_scorer and scorer is None:
+            raise InputError(f"The method {method!r} asks a matcher where it hurts; give a scorer, such as sint.")
+
+    def extra_repr(self) -> str:
+        """What `print` shows."""
+        return f"method={self.method}, p={self.p}, max_area={self.settings.limits.max_area}"
+
+    def forward(
+        self,
+        images: Tensor,
+        boxes: Tensor,
+        exemplars: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Occlude a batch.
+
+        Args:
+            images: `[N, 3, H, W]`, floating-point in [0, 1], or uint8.
+            boxes: `[N, 4]`, the targets, `(x, y, w, h)` in pixels. An image whose box has no area, or lies
+                outside, stays as it is.
+            exemplars: `[N, 3, h, w]`, the targets that the matcher compares with; the images' own if `None`.
+            generator: Where the draws come from, on the CPU; torch's own if `None`.
+
+        Returns:
+            A new tensor of the images' shape and dtype; the boxes still hold.
+
+        Raises:
+            InputError: If the shapes do not go together, or the scorer fails.
+        """
+        return self.apply_to(images, self.plan(images, boxes, exemplars, generator))
+
+    @torch.no_grad()
+    def plan(
+        self,
+        images: Tensor,
+        boxes: Tensor,
+        exemplars: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Occlusions:
+        """Choose what to cover and with what; see `forward`."""
+        check_batch(images, boxes, exemplars)
+        rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        height, width = images.shape[-2:]
+        given = boxes.detach().cpu().double().numpy()
+        chosen = np.flatnonzero((rng.random(len(given)) < self.p) & _usable(given, width, height))
+        rows = torch.from_numpy(chosen).to(images.device)
+        taken = _floating(images[rows])
+        known = None if exemplars is None else _floating(exemplars[rows.to(exemplars.device)]).to(images.device)
+        patches = _patches(taken, given[chosen], self.settings.limits.max_area, rng)
+        regions = self._regions(taken, given[chosen], patches, known, rng)
+        covered = given[chosen].copy()
+        covered[:, :2] += regions[:, :2] * covered[:, 2:]
+        covered[:, 2:] *= regions[:, 2:]
+        return Occlusions(rows, torch.from_numpy(covered).float().to(images.device), patches, regions)
+
+    def apply_to(self, images: Tensor, occlusions: Occlusions) -> Tensor:
+        """Paste what `plan` chose; a pixel is covered where its centre lies in the box."""
+        found = images.clone()
+        if not len(occlusions):
+            return found
+        height, width = images.shape[-2:]
+        if len(images) == 1:
+            # One large image: only the part around the box is looked at.
+            (x, y, w, h), rows = occlusions.boxes[0].tolist(), occlusions.rows
+            top, bottom = max(0, int(y)), min(height, int(y + h) + 1)
+            left, right = max(0, int(x)), min(width, int(x + w) + 1)
+            if top < bottom and left < right:
+                inside = Occlusions(
+                    rows, occlusions.boxes - occlusions.boxes.new_tensor([left, top, 0, 0]), occlusions.patches,
+                    occlusions.regions,
+                )  # fmt: skip
+                found[..., top:bottom, left:right] = _paste(found[..., top:bottom, left:right], inside)
+            return found
+        return _paste(found, occlusions)
+
+    def _regions(
+        self,
+        images: Tensor,
+        boxes: NDArray[np.float64],
+        patches: Tensor,
+        exemplars: Tensor | None,
+        rng: np.random.Generator,
+    ) -> NDArray[np.float64]:
+        limits, count = self.settings.limits, len(boxes)
+        area = np.full(count, limits.max_area)
+        if not count:
+            return np.empty((0, 4))
+        if isinstance(self.method, RandomRegions):
+            drawn = limits.random(np.repeat(area, self.method.count), rng).reshape(count, -1, 4)
+            return drawn[:, 0] if self.method.count == 1 else self._worst(images, boxes, patches, exemplars, drawn)
+        if not self._needs_scorer:
+            return limits.centred(area)
+        if isinstance(self.method, Choosing) and isinstance(self.method.chooser, Exhaustive):
+            grid = limits.grid(limits.max_area)
+            candidates = np.broadcast_to(grid, (count, *grid.shape))
+            return self._worst(images, boxes, patches, exemplars, candidates)
+        return self._searched(images, boxes, patches, exemplars, rng)
+
+    def _worst(
+        self,
+        images: Tensor,
+        boxes: NDArray[np.float64],
+        patches: Tensor,
+        exemplars: Tensor | None,
+        candidates: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """The candidate `[M, K, 4]` of each image under which the matcher's score is lowest."""
+        scorer, (count, each) = self._matcher(images.device), candidates.shape[:2]
+        crops = _crops(images, boxes, scorer.input_size)
+        known = crops if exemplars is None else functional.interpolate(
+            exemplars, (scorer.input_size, scorer.input_size), mode="bilinear", antialias=True
+        )  # fmt: skip
+        embedded = scorer.embed(known)
+        where = torch.from_numpy(candidates.reshape(-1, 4)).float().to(images.device)
+        owner = torch.arange(count, device=images.device).repeat_interleave(each)
+        scores = [
+            scorer.compare(embedded[own], scorer.embed(occlude(crops[own], patches[own], part)))
+            for own, part in zip(owner.split(_CHUNK), where.split(_CHUNK), strict=True)
+        ]
+        best = torch.cat(scores).reshape(count, each).argmin(dim=1).cpu().numpy()
+        return candidates[np.arange(count), best]
+
+    def _searched(
+        self,
+        images: Tensor,
+        boxes: NDArray[np.float64],
+        patches: Tensor,
+        exemplars: Tensor | None,
+        rng: np.random.Generator,
+    ) -> NDArray[np.float64]:
+        """What the method finds in the searches of the environment."""
+        scorer = self._matcher(images.device)
+        known = None if exemplars is None else to_images(exemplars)
+        targets = image_targets(to_images(images), boxes, known)
+        features: Any = self.method.features or NoFeatures()
+        if self.method.looks and self.method.features is None:
+            features = assemble(SearchArguments(device=str(scorer.device))).features
+        search = Search(len(targets), scorer, features, self.settings)
+        search.begin(np.arange(len(targets)), list(targets), list(to_images(patches)))
+        return np.stack([found.best.region for found in self.method.find(search, rng.spawn(len(targets)))])
+
+    def _matcher(self, device: torch.device) -> Scorer:
+        """The scorer; one by name is loaded once a process."""
+        scorer = self.scorer
+        if isinstance(scorer, str):
+            scorer = assemble(SearchArguments(scorer=scorer, device="cpu")).scorer
+        assert scorer is not None
+        if scorer.device.type != device.type:
+            raise InputError(
+                f"The scorer is on {scorer.device} and the images on {device}; put them on the same device."
+            )
+        return scorer
+
+
+def check_batch(images: Tensor, boxes: Tensor, exemplars: Tensor | None) -> None:
+    """Refuse what is no batch of images and boxes.
+
+    Raises:
+        InputError: Naming the shape.
+    """
+    if images.ndim != 4 or images.shape[1] != 3 or not (images.is_floating_point() or images.dtype == torch.uint8):
+        raise InputError(
+            f"The images are {images.dtype}{list(images.shape)}; give floating-point or uint8 [N, 3, H, W]."
+        )
+    if boxes.shape != (len(images), 4):
+        raise InputError(f"The boxes are {list(boxes.shape)} for {len(images)} images; give [{len(images)}, 4].")
+    if exemplars is not None and (exemplars.ndim != 4 or exemplars.shape[:2] != images.shape[:2]):
+        raise InputError(f"The exemplars are {list(exemplars.shape)}; give one [3, h, w] for each image.")
+
+
+def _usable(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:
+    """Boxes that are finite, have an area, and overlap the image."""
+    x, y, w, h = boxes.T
+    with np.errstate(invalid="ignore"):
+        over = (w > 0) & (h > 0) & (x < width) & (y < height) & (x + w > 0) & (y + h > 0)
+    return over & np.isfinite(boxes).all(axis=1)
+
+
+def _floating(images: Tensor) -> Tensor:
+    return images.float() if images.is_floating_point() else images.float() / 255
+
+
+def _crops(images: Tensor, boxes: NDArray[np.float64], side: int) -> Tensor:
+    """One box `(x, y, w, h)` of each image, resized by averaging: `[M, 3, side, side]`."""
+    corners = np.concatenate([np.arange(len(boxes))[:, None], boxes], axis=1)
+    corners[:, 3:] += corners[:, 1:3]
+    return roi_align(images, torch.from_numpy(corners).float().to(images.device), side, aligned=True)
+
+
+def _patches(images: Tensor, boxes: NDArray[np.float64], share: float, rng: np.random.Generator) -> Tensor:
+    """A piece of each image's background; its mean colour where the target fills it."""
+    height, width = images.shape[-2:]
+    drawn = [background_box(width, height, box, share, rng) for box in boxes]
+    cut = np.array([[0, 0, 1, 1] if box is None else box for box in drawn], dtype=np.float64).reshape(-1, 4)
+    patches = _crops(images, cut, PATCH_SIZE)
+    full = torch.tensor([box is None for box in drawn], dtype=torch.bool, device=images.device)
+    mean = images.mean(dim=(2, 3))[..., None, None].expand_as(patches)
+    return torch.where(full[:, None, None, None], mean, patches)
+
+
+def _paste(images: Tensor, occlusions: Occlusions) -> Tensor:
+    """Paste into the rows of a batch; what is not covered keeps its bits."""
+    height, width = images.shape[-2:]
+    relative = occlusions.boxes / occlusions.boxes.new_tensor([width, height, width, height])
+    if len(occlusions) == 0:
+        return images
+    found = images.clone()
+    pasted = occlude(_floating(images[occlusions.rows]), occlusions.patches, relative)
+    if not images.is_floating_point():
+        pasted = (pasted * 255).round()
+    found[occlusions.rows] = pasted.to(images.dtype)
+    return found

@@ -1,0 +1,197 @@
+"""How many hard positives a second, against the naive way.
+
+Programs, in turn on one machine, with the same targets and the same draws:
+
+- naive: one image at a time, in fp32; every state, every exemplar and every occluded target goes through the
+  network by itself, and nothing is remembered, as Algorithm 1 reads;
+- batched: `HardPositiveGenerator` in this process;
+- workers: `occlusion-search generate` with a process a core, decoding and writing the images included. The start
+  of the processes is not part of it: the time is that of a long run less that of a short one.
+
+Methods: a policy on the state's features, as deep Q-learning learns one (20 steps), and what learns nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from numpy.typing import NDArray
+
+from agents import HardPositiveGenerator
+from agents.evaluation import generator
+from agents.generation import score_images
+from agents.generation_run import GenerationRun, generate_hard_positives
+from agents.methods import Method, NoFeatures, as_method
+from occlusion_env import Search, SearchArguments, SearchSettings, TargetSet, load_targets
+from occlusion_env.building import Parts, assemble
+from occlusion_env.occluders import choose_occluder, occlude_image
+from tracker import InputError
+from tracker.files import replacing_file
+from tracker.sequences import evenly_spaced
+
+
+class OneByOne(Search):
+    """A search that sends images through the network one at a time, each with its exemplar."""
+
+    def _embed(self, images: torch.Tensor) -> torch.Tensor:
+        if len(images):
+            first = images[:1]
+            for _ in range(len(images)):
+                self.scorer.embed(first)
+        return torch.cat([super(OneByOne, self)._embed(part) for part in images.split(1)])
+
+
+class LinearPolicy:
+    """Greedy by a fixed random linear Q that never ends an episode early, so that each takes all its steps."""
+
+    def __init__(self, length: int) -> None:
+        """Draw it."""
+        self.weights = np.random.default_rng(0).normal(size=(length, 8)).astype(np.float32)
+
+    def predict(
+        self,
+        observation: NDArray[np.float32],
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: Any = None,
+    ) -> tuple[NDArray[np.int64], Any]:
+        """See `agents.rollout.Policy`."""
+        return (observation @ self.weights).argmax(axis=1), state
+
+
+def naive(method: Method, parts: Parts, targets: TargetSet, draws: int) -> list[NDArray[np.float64]]:
+    """The regions that the naive program finds."""
+    settings = SearchSettings(cache_mb=0)
+    regions = []
+    for target in targets:
+        for draw in range(draws):
+            rng = generator(0, target.id, str(draw))
+            occluder = choose_occluder("background", target, settings.limits.max_area, rng)
+            search = OneByOne(1, parts.scorer, parts.features if method.looks else NoFeatures(), settings)  # type: ignore[arg-type]
+            search.begin(np.arange(1), [target], [occluder.patch(target)])
+            best = method.find(search, [rng])[0].best
+            image = occlude_image(target.crop, occluder.patch(target), best.region)
+            score_images(parts.scorer, [target.exemplar], [image])
+            regions.append(best.region)
+    return regions
+
+
+def batched(method: Method, parts: Parts, targets: TargetSet, draws: int) -> list[NDArray[np.float64]]:
+    """The same by the package."""
+    features = parts.features if method.looks else None
+    make = HardPositiveGenerator(method, parts.scorer, features=features)
+    return [found.region for found in make.of_targets(targets, draws)]
+
+
+def workers_rate(data: Path, agent: str, count: int, per_target: int, short: int, long: int) -> float:
+    """Images a second of the command, its start left out."""
+    spent, made = [], []
+    for per_sequence in (short, long):
+        with tempfile.TemporaryDirectory() as folder:
+            run = GenerationRun(
+                data, Path(folder) / "out", agent, SearchArguments(device="cpu"), None, per_target, per_sequence,
+                workers=count,
+            )  # fmt: skip
+            report = generate_hard_positives(run)
+            spent.append(report.seconds)
+            made.append(report.made)
+    return (made[1] - made[0]) / max(1e-9, spent[1] - spent[0])
+
+
+def main(
+    data: str = "synthetic",
+    methods: tuple[str, ...] = ("policy", "random", "best of 20 random"),
+    targets: int = 32,
+    per_target: int = 1,
+    rounds: int = 3,
+    workers: int = 0,
+    workers_targets: tuple[int, int] = (2, 12),
+    threads: int | None = None,
+    json_file: Path | None = None,
+) -> None:
+    """Time the programs.
+
+    Args:
+        data: What to occlude: synthetic, or a folder of sequences.
+        methods: `policy`, or names of `agents.methods.METHODS`.
+        targets: How many, evenly spaced.
+        per_target: Hard positives of each.
+        rounds: Rounds; the median of the ratios counts.
+        workers: Processes of the command; 0 leaves it out. It needs a folder.
+        workers_targets: Targets of a sequence of its short and of its long run.
+        threads: Threads of PyTorch; as many as it takes itself by default.
+        json_file: Write the figures here.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if workers and not Path(data).is_dir():
+        raise InputError(f"The command needs a folder of sequences, not '{data}'; leave --workers out.")
+    every = load_targets(data)
+    chosen = every.subset(evenly_spaced(len(every), targets))
+    exact = assemble(SearchArguments(targets=data, precision="fp32"))
+    usual = assemble(SearchArguments(targets=data))
+    length = Search(1, exact.scorer, exact.features, SearchSettings()).observation_length
+    figures: dict[str, dict[str, float]] = {}
+    for name in methods:
+        method = as_method(LinearPolicy(length) if name == "policy" else name)
+        programs: dict[str, Callable[[TargetSet], list[NDArray[np.float64]]]] = {
+            "naive": lambda few, method=method: naive(method, exact, few, per_target),
+            "batched": lambda few, method=method: batched(method, usual, few, per_target),
+        }
+        spent: dict[str, list[float]] = {program: [] for program in programs}
+        found: dict[str, list[NDArray[np.float64]]] = {}
+        for number in range(rounds + 1):
+            for program, call in programs.items():
+                start = time.perf_counter()
+                found[program] = call(chosen if number else chosen.subset(range(1)))
+                if number:
+                    spent[program].append(time.perf_counter() - start)
+        count = len(chosen) * per_target
+        same = np.isclose(found["naive"], found["batched"]).all(axis=1).mean()
+        figures[name] = {
+            **{f"{program}_a_second": count / statistics.median(times) for program, times in spent.items()},
+            "ratio": statistics.median(a / b for a, b in zip(spent["naive"], spent["batched"], strict=True)),
+            "same_regions": float(same),
+        }
+        if workers and name != "policy":
+            rate = workers_rate(Path(data), name, workers, per_target, *workers_targets)
+            figures[name] |= {
+                "workers_a_second": rate, "workers_ratio": rate / figures[name]["naive_a_second"],
+            }  # fmt: skip
+        print(
+            f"{name}: " + ", ".join(f"{key} {value:.2f}" for key, value in figures[name].items()), file=sys.stderr
+        )
+    result = {
+        "command": shlex.join(["python", *sys.argv]),
+        "precision": str(usual.features.dtype),
+        "threads": torch.get_num_threads(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "machine": platform.machine(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
+        "methods": figures,
+    }
+    print(json.dumps(result, indent=2))
+    if json_file is not None:
+        with replacing_file(json_file) as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    try:
+        tyro.cli(main)
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -1,0 +1,65 @@
+"""How far the scores of different trackers fall when their targets are occluded: at random, and where it hurts.
+
+SINT is the package's own; SiamFC and OpenCV's Nano take part where their weights are given. Each is checked first.
+All cover a quarter of the target with a piece of the background.
+
+Usage: python examples/hard_positives_for_any_tracker.py SEQUENCES [TARGETS] [--siamfc FILE] [--nano FOLDER]
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from agents import HardPositiveGenerator
+from occlusion_env import load_targets
+from tracker import Scorer, load_scorer
+from tracker.foreign_scorers import ConfidenceScorer, SiamFCScorer
+from tracker.scorer_check import check_scorer
+from tracker.sequences import evenly_spaced
+from tracker.tracking.peers.opencv import NanoTracker
+
+
+@dataclass
+class Arguments:
+    """What to show.
+
+    Attributes:
+        sequences: A folder of annotated sequences, or one; `synthetic` for a rendered one.
+        targets: How many.
+        siamfc: SiamFC's safetensors file.
+        nano: The folder with Nano's two ONNX files.
+        methods: Names of `agents.methods.METHODS`.
+    """
+
+    sequences: tyro.conf.Positional[str] = "synthetic"
+    targets: tyro.conf.Positional[int] = 12
+    siamfc: Path | None = None
+    nano: Path | None = None
+    methods: tuple[str, ...] = ("random", "best of 20 random", "exhaustive")
+
+
+def main(given: Arguments) -> None:
+    """Print a row for each tracker."""
+    scorers: dict[str, Scorer] = {"SINT": load_scorer()}
+    if given.siamfc is not None:
+        scorers["SiamFC"] = SiamFCScorer.load(given.siamfc)
+    if given.nano is not None:
+        scorers["Nano"] = ConfidenceScorer(NanoTracker(given.nano))
+    every = load_targets(given.sequences)
+    targets = every.subset(evenly_spaced(len(every), given.targets))
+    for name, scorer in scorers.items():
+        for finding in check_scorer(scorer):
+            print(f"{name}: {finding}")
+        parts = []
+        for method in given.methods:
+            found = list(HardPositiveGenerator(method, scorer).of_targets(targets))
+            drops = np.array([hard.score_before - hard.score_after for hard in found])
+            parts.append(f"{method} -{drops.mean():.3f}")
+        clean = np.mean([hard.score_before for hard in found])
+        print(f"{name}: score of {len(targets)} targets {clean:.3f}; " + ", ".join(parts))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))

@@ -1,0 +1,239 @@
+"""The command `generate`: a folder of images and records, that may be killed and goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import vae
+from agents import remake_hard_positive
+from agents.generation_run import GenerationRun, _make_block, generate_hard_positives
+from agents.manifolds import train_bank
+from agents.target_samples import Manifolds
+from occlusion_env.arguments import SearchArguments
+from occlusion_env.targets import TargetSet
+from tracker.errors import InputError
+from tracker.images import read_image
+from tracker.readers import open_sequence
+from tracker.training.hard_positives import read_hard_positives
+
+SCORER = """
+import torch
+
+class Dark:
+    input_size = 16
+    device = torch.device("cpu")
+
+    def embed(self, crops):
+        return crops.mean(dim=(1, 2, 3))[:, None]
+
+    def compare(self, exemplars, candidates):
+        return candidates[:, 0]
+
+    def __call__(self, exemplars, candidates):
+        return self.compare(self.embed(exemplars), self.embed(candidates))
+"""
+
+
+@pytest.fixture
+def data(tmp_path, make_video, write_otb, monkeypatch):
+    """Two videos, of 5 and of 4 targets, and a module with a scorer, in the current folder."""
+    write_otb(tmp_path / "data" / "a", make_video(frames=6))
+    write_otb(tmp_path / "data" / "b", make_video(frames=5, seed=1))
+    (tmp_path / "dark_scorer.py").write_text(SCORER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path / "data"
+
+
+def run_of(data, out, **changes) -> GenerationRun:
+    arguments = SearchArguments(scorer="dark_scorer:Dark", device="cpu")
+    return GenerationRun(data, out, **{"agent": "best of 4 random", "arguments": arguments, "batch": 4, **changes})
+
+
+def records(out) -> list[dict]:
+    return [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
+
+
+def contents(out) -> dict[str, bytes]:
+    return {str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+
+
+def test_the_command(run, data, tmp_path) -> None:
+    out = tmp_path / "out"
+    command = ["generate", "--data", data, "--out", out, "--per-target", 2, "--scorer", "dark_scorer:Dark"]
+    code, printed, errors = run(*command, "--device", "cpu", "--agent", "best-of-4-random")
+    assert code == 0, errors
+    assert (
+        "18 hard positives (18 of them new, " in printed
+        and "a second)" in printed
+        and "hard positives: 100%" in errors
+    )
+    found = records(out)
+    assert [record["file_name"] for record in found[:3]] == ["a/000001-0.png", "a/000001-1.png", "a/000002-0.png"]
+    assert {record["target"] for record in found} == {f"a/{t:06d}" for t in range(1, 6)} | {
+        f"b/{t:06d}" for t in range(1, 5)
+    }
+    videos = TargetSet.join(TargetSet.from_sequence(open_sequence(data / name)) for name in "ab")
+    for record in found:
+        image = read_image(out / record["file_name"])
+        assert (image == remake_hard_positive(record, videos)).all()
+        assert record["score_after"] < record["score_before"]
+    assert len(read_hard_positives(out)) == 18
+    # A second run has nothing to do.
+    before = contents(out)
+    code, printed, _ = run(*command, "--device", "cpu", "--agent", "best-of-4-random")
+    assert code == 0 and "18 hard positives (0 of them new)" in printed and contents(out) == before
+
+
+def test_datasets_reads_the_folder(data, tmp_path) -> None:
+    datasets = pytest.importorskip("datasets")
+    generate_hard_positives(run_of(data, tmp_path / "out"))
+    loaded = datasets.load_dataset(
+        "imagefolder", data_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"), split="train"
+    )
+    assert len(loaded) == 9
+    assert {row["source"]["video"] for row in loaded} == {"a", "b"} and "label" not in loaded.features
+    assert loaded[0]["image"].size == (16, 12)
+
+
+def test_processes_make_what_one_makes(data, tmp_path) -> None:
+    one = generate_hard_positives(run_of(data, tmp_path / "one", per_target=2))
+    two = generate_hard_positives(run_of(data, tmp_path / "two", per_target=2, workers=2))
+    assert one.images == two.images == 18 and one.after == two.after < one.before
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_a_run_goes_on_where_it_was_cut_off(data, tmp_path, monkeypatch) -> None:
+    """After any block, and with an image half-written, the whole folder is that of a run in one go."""
+    whole = tmp_path / "whole"
+    generate_hard_positives(run_of(data, whole))
+    wanted, out = contents(whole), tmp_path / "out"
+    made = []
+
+    def some(run, block):
+        if len(made) == 1:
+            raise KeyboardInterrupt
+        made.append(block)
+        return _make_block(run, block)
+
+    monkeypatch.setattr("agents.generation_run._make_block", some)
+    with pytest.raises(KeyboardInterrupt):
+        generate_hard_positives(run_of(data, out))
+    assert not (out / "metadata.jsonl").exists() and len(list((out / ".parts").iterdir())) == 1
+    (out / "a" / "000005-0.png").write_bytes(b"half an image")
+    monkeypatch.undo()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    report = generate_hard_positives(run_of(data, out))
+    assert report.images == 9 and report.made == 9 - (made[0].high - made[0].low)
+    assert contents(out) == wanted
+
+
+def test_a_killed_command_goes_on(data, tmp_path) -> None:
+    out = tmp_path / "out"
+    command = [
+        sys.executable, "-m", "agents.cli", "generate", "--data", str(data), "--out", str(out),
+        "--per-target", "60", "--agent", "best-of-200-random", "--scorer", "dark_scorer:Dark", "--device", "cpu",
+        "--batch", "8",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    end = time.time() + 60
+    while time.time() < end and not list(out.glob(".parts/*.jsonl")):
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list(out.glob(".parts/*.jsonl")) and not (out / "metadata.jsonl").exists()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(records(out)) == 9 * 60 and "540 hard positives" in done.stdout
+    assert not [path for path in out.rglob("*.tmp")]
+    assert all(read_image(out / record["file_name"]).size for record in records(out))
+
+
+def test_a_sequence_that_fails_does_not_stop_the_others(run, data, tmp_path) -> None:
+    (data / "a" / "img" / "0004.png").write_bytes(b"no image")
+    command = ["generate", "--data", data, "--out", tmp_path / "out", "--scorer", "dark_scorer:Dark", "--batch", 2]
+    code, printed, errors = run(*command, "--device", "cpu")
+    assert code == 1 and "- a failed: " in errors and "0004.png" in errors
+    names = {record["target"] for record in records(tmp_path / "out")}
+    assert {f"b/{t:06d}" for t in range(1, 5)} <= names and "a/000003" not in names
+    assert all((tmp_path / "out" / record["file_name"]).is_file() for record in records(tmp_path / "out"))
+
+
+def test_a_bank_an_area_a_number_and_jpeg(run, data, tmp_path) -> None:
+    bank = vae.VAEBank(tmp_path / "bank")
+    config, training = vae.VAEConfig(image_size=16, hidden=8, latent=2), vae.TrainingConfig(epochs=2)
+    train_bank(bank, {"a": data / "a", "b": data / "b"}, model_config=config, training=training, progress=False)
+    code, printed, errors = run(
+        "generate", "--data", data / "a", "--out", tmp_path / "out", "--bank", tmp_path / "bank",
+        "--device", "cpu", "--scorer", "dark_scorer:Dark", "--max-area", 0.1,
+        "--per-sequence", 2, "--format", "jpeg", "--occluder", "mean",
+    )  # fmt: skip
+    assert code == 0, errors
+    found = records(tmp_path / "out")
+    assert [record["file_name"] for record in found] == ["a/000001-0.jpeg", "a/000005-0.jpeg"]
+    real = TargetSet.from_sequence(open_sequence(data / "a"))
+    for record in found:
+        assert len(record["source"]["code"]) == 2 and record["occluder"]["kind"] == "mean"
+        assert record["region"][2] * record["region"][3] == pytest.approx(0.1)
+        again = remake_hard_positive(record, real, Manifolds(bank))
+        image = read_image(tmp_path / "out" / record["file_name"])
+        assert np.abs(image.astype(int) - again).mean() < 6
+
+
+def test_cutouts_come_from_the_other_video(data, tmp_path) -> None:
+    arguments = SearchArguments(scorer="dark_scorer:Dark", device="cpu", occluder="cutout")
+    generate_hard_positives(run_of(data, tmp_path / "out", arguments=arguments))
+    for record in records(tmp_path / "out"):
+        assert record["occluder"]["target"][0] == {"a": "b", "b": "a"}[record["source"]["video"]]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--agent", "nobody"], "There is no agent 'nobody'"),
+        (["--agent", "attribution"], "Dark is no SintScorer"),
+        (["--per-target", 0], "--per-target is 0"),
+        (["--workers", 0], "--workers is 0"),
+        (["--seed", -1], "--seed is -1"),
+        (["--scorer", "nowhere:Scorer"], "The scorer 'nowhere:Scorer' cannot be imported"),
+        (["--bank", "nowhere"], "There is no bank 'nowhere'"),
+        (["--data", "nowhere"], "'nowhere' does not exist"),
+    ],
+)
+def test_what_a_person_got_wrong(run, data, tmp_path, more, message) -> None:
+    base = [
+        "generate",
+        "--data",
+        data,
+        "--out",
+        tmp_path / "out",
+        "--scorer",
+        "dark_scorer:Dark",
+        "--device",
+        "cpu",
+    ]
+    code, _, errors = run(*base, *more)
+    assert code == 2 and message in errors.replace("\n", " ")
+    assert not (tmp_path / "out" / "metadata.jsonl").exists()
+
+
+def test_a_folder_with_something_else_is_refused(data, tmp_path) -> None:
+    generate_hard_positives(run_of(data, tmp_path / "out"))
+    before = contents(tmp_path / "out")
+    for change in ({"seed": 1}, {"agent": "random"}, {"per_target": 2}, {"batch": 5}, {"image_format": "jpeg"}):
+        with pytest.raises(InputError, match=f"another run \\({next(iter(change))} differs\\)"):
+            generate_hard_positives(run_of(data, tmp_path / "out", **change))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(InputError, match="other files"):
+        generate_hard_positives(run_of(data, tmp_path / "mine"))
+    assert contents(tmp_path / "out") == before and [p.name for p in (tmp_path / "mine").iterdir()] == [
+        "letter.txt"
+    ]
