@@ -19,7 +19,7 @@ from tracker.sequences import evenly_spaced
 
 from .evaluation import Agent, Comparison, Setup, compare
 from .evaluation_summary import record, summarise
-from .output import write_json
+from .output import claim_folder, write_json
 
 __all__ = ["SETTINGS", "EvaluationRun", "evaluate_agents"]
 
@@ -126,35 +126,12 @@ def _targets(path: Path, number: int | None, at_most: int) -> list[Target]:
 
 def _claim(run: EvaluationRun, setup: Setup, agents: Many[Agent]) -> None:
     """Note what the folder's results are made with; refuse a folder whose results are made with something else."""
-    wanted = json.loads(
-        json.dumps(
-            {
-                "data": os.path.abspath(run.data),
-                "per_sequence": run.per_sequence,
-                "seeds": run.seeds,
-                "search": asdict(setup.settings),
-                "agents": [
-                    [agent.name, agent.answers, agent.settings and asdict(agent.settings)] for agent in agents
-                ],
-                **run.identity,
-            }
-        )
-    )
-    file = run.out / SETTINGS
-    if file.is_file():
-        given = json.loads(file.read_text())
-        for key in sorted(wanted.keys() | given.keys()):
-            if given.get(key) != wanted.get(key):
-                raise InputError(
-                    f"'{run.out}' holds results of another evaluation ({key} differs); give another --out."
-                )
-        return
-    try:
-        run.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"'{run.out}' cannot be written ({error.strerror}); give another --out.") from None
-    if any(run.out.iterdir()):
-        raise InputError(
-            f"'{run.out}' holds other files (no {SETTINGS}); give an empty or a new folder for --out."
-        )
-    write_json(file, wanted)
+    made_with = {
+        "data": os.path.abspath(run.data),
+        "per_sequence": run.per_sequence,
+        "seeds": run.seeds,
+        "search": asdict(setup.settings),
+        "agents": [[agent.name, agent.answers, agent.settings and asdict(agent.settings)] for agent in agents],
+        **run.identity,
+    }
+    claim_folder(run.out, SETTINGS, made_with, "results of another evaluation")

@@ -44,7 +44,7 @@ from .generation import HardPositiveGenerator, WhichAnswer
 from .hard_positives import HardPositive
 from .loading import load_agent
 from .methods import METHODS, Method, as_method, random_count
-from .output import write_json
+from .output import claim_folder
 
 __all__ = ["GenerationReport", "GenerationRun", "generate_hard_positives", "method_of"]
 
@@ -316,41 +316,18 @@ def _claim(run: GenerationRun) -> None:
     if run.bank is not None:
         bank = vae.VAEBank(run.bank)
         models = {name: bank.record(name) for name in bank}
-    wanted = json.loads(
-        json.dumps(
-            {
-                "data": os.path.abspath(run.data),
-                "agent": run.agent,
-                "bank": {name: model.weights_digest for name, model in models.items()},
-                "per_target": run.per_target,
-                "per_sequence": run.per_sequence,
-                "answer": run.answer,
-                "seed": run.seed,
-                "image_format": run.image_format,
-                "batch": run.batch,
-                **arguments,
-                "digests": {
-                    name: weights_digest(spec) for name, spec in files.items() if spec and Path(spec).exists()
-                },
-            }
-        )
-    )
-    file = run.out / SETTINGS
-    if file.is_file():
-        given = json.loads(file.read_text())
-        for key in sorted(wanted.keys() | given.keys()):
-            if given.get(key) != wanted.get(key):
-                raise InputError(
-                    f"'{run.out}' holds hard positives of another run ({key} differs); give another --out."
-                )
-        return
-    try:
-        run.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"'{run.out}' cannot be written ({error.strerror}); give another --out.") from None
-    if any(run.out.iterdir()):
-        raise InputError(
-            f"'{run.out}' holds other files (no {SETTINGS}); give an empty or a new folder for --out."
-        )
-    (run.out / _PARTS).mkdir()
-    write_json(file, wanted)
+    made_with = {
+        "data": os.path.abspath(run.data),
+        "agent": run.agent,
+        "bank": {name: model.weights_digest for name, model in models.items()},
+        "per_target": run.per_target,
+        "per_sequence": run.per_sequence,
+        "answer": run.answer,
+        "seed": run.seed,
+        "image_format": run.image_format,
+        "batch": run.batch,
+        **arguments,
+        "digests": {name: weights_digest(spec) for name, spec in files.items() if spec and Path(spec).exists()},
+    }
+    claim_folder(run.out, SETTINGS, made_with, "hard positives of another run")
+    (run.out / _PARTS).mkdir(exist_ok=True)

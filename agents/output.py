@@ -14,7 +14,7 @@ from typing import Any
 from tracker.errors import InputError
 from tracker.files import replacing_file
 
-__all__ = ["check_json_path", "replacing_folder", "write_json"]
+__all__ = ["check_json_path", "claim_folder", "replacing_folder", "write_json"]
 
 
 @contextmanager
@@ -66,3 +66,32 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write JSON, whole or not at all."""
     with replacing_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def claim_folder(out: Path, file: str, made_with: dict[str, Any], what: str) -> None:
+    """Note in a folder what its results are made with, so that the same command can go on there and no other.
+
+    Args:
+        out: The folder; it is made where it does not exist.
+        file: Name of the note.
+        made_with: Plain data.
+        what: What the results are, for the error's sentence.
+
+    Raises:
+        InputError: If the folder holds results that were made with something else, or other files, or cannot be
+            written.
+    """
+    wanted, note = json.loads(json.dumps(made_with)), out / file
+    if note.is_file():
+        given = json.loads(note.read_text())
+        for key in sorted(wanted.keys() | given.keys()):
+            if given.get(key) != wanted.get(key):
+                raise InputError(f"'{out}' holds {what} ({key} differs); give another --out.")
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"'{out}' cannot be written ({error.strerror}); give another --out.") from None
+    if any(out.iterdir()):
+        raise InputError(f"'{out}' holds other files (no {file}); give an empty or a new folder for --out.")
+    write_json(note, wanted)
