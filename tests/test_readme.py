@@ -25,6 +25,12 @@ def test_the_block_on_agents_runs():
     assert names["agent"].num_timesteps == 512
 
 
+def test_the_block_on_hard_positives_runs():
+    names: dict = {}
+    exec(block_with("HardPositive("), names)
+    assert names["occluded"].shape == (3, 240, 320) and names["box"].shape == (1, 4)
+
+
 def test_the_block_on_manifolds_runs(tmp_path, monkeypatch, make_video, write_otb):
     block = block_with("VAEBank")
     write_otb(tmp_path / "path" / "to" / "sequence", make_video(frames=4))
