@@ -16,7 +16,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/codespell -L tre README.md CHANGELOG.md docs agents occlusion_env tracker vae tests examples
+	$(BIN)/codespell -L tre,inpt,histroy,hsitory README.md CHANGELOG.md docs agents occlusion_env tracker vae tests examples
 
 format: $(READY)
 	$(BIN)/ruff format .
