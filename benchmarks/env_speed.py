@@ -35,10 +35,10 @@ import tyro
 from numpy.typing import NDArray
 
 import occlusion_env
+from agents.output import write_json
 from occlusion_env import ENV_ID, OcclusionSearchEnv, OcclusionSearchVectorEnv, Search, TargetSet
 from occlusion_env.search import Pending, Step
 from tracker import InputError
-from tracker.files import replacing_file
 
 Policy = Callable[[NDArray[np.float32], int], NDArray[np.int64]]
 """Observations `[N, D]` and the number of the step to actions `[N]`."""
@@ -249,8 +249,7 @@ def main(
     }
     print(json.dumps(result, indent=2))
     if json_file is not None:
-        with replacing_file(json_file) as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n")
+        write_json(json_file, result)
 
 
 if __name__ == "__main__":

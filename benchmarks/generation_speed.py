@@ -35,11 +35,11 @@ from agents.evaluation import generator
 from agents.generation import score_images
 from agents.generation_run import GenerationRun, generate_hard_positives
 from agents.methods import Method, NoFeatures, as_method
+from agents.output import write_json
 from occlusion_env import Search, SearchArguments, SearchSettings, TargetSet, load_targets
 from occlusion_env.building import Parts, assemble
 from occlusion_env.occluders import choose_occluder, occlude_image
 from tracker import InputError
-from tracker.files import replacing_file
 from tracker.sequences import evenly_spaced
 
 
@@ -186,8 +186,7 @@ def main(
     }
     print(json.dumps(result, indent=2))
     if json_file is not None:
-        with replacing_file(json_file) as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n")
+        write_json(json_file, result)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ import torch
 import tyro
 from numpy.typing import NDArray
 
+from agents.output import write_json
 from tracker import InputError, crop, synthetic_sequence
-from tracker.files import replacing_file
 from tracker.images import to_tensor
 from tracker.scorers import SintScorer
 from tracker.sint import Sint, SintConfig
@@ -122,8 +122,7 @@ def main(
     }
     print(json.dumps(result, indent=2))
     if json_file is not None:
-        with replacing_file(json_file) as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n")
+        write_json(json_file, result)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,8 @@ class Foresight:
         near, predicted = foretold[:, : len(MOVES)], foretold[:, len(MOVES) :]
         left = 1 - search.steps[slots] / search.settings.max_steps
         known = Known(regions, drops, predicted, valid)
-        shown = outlook(search.settings.limits, now, beyond, self._grid, (near, far), known, left)
+        here = search.clean_score[slots] - search.score[slots]
+        shown = outlook(search.settings.limits, here, beyond, self._grid, (near, far), known, left)
         return np.clip(shown, -_BOUND, _BOUND)
 
     def _look(self, slots: NDArray[np.int64]) -> None:

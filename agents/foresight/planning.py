@@ -85,7 +85,7 @@ def distance(limits: RegionLimits, start: Values, goal: Values) -> Values:
 
 def outlook(
     limits: RegionLimits,
-    now: Values,
+    here: Values,
     beyond: Values,
     grid: Values,
     promised: tuple[Values, Values],
@@ -103,7 +103,7 @@ def outlook(
 
     Args:
         limits: Of the search.
-        now: `[M, 4]`, where the searches are; known.
+        here: `[M]`, the drops where the searches are.
         beyond: `[M, 8, 4]`, where the moves lead.
         grid: `[R, 4]`, where else it may be worth going.
         promised: Predicted drops of `beyond`, `[M, 8]`, and of the grid, `[M, R]`.
@@ -113,13 +113,12 @@ def outlook(
     Returns:
         `float32[M, LENGTH]`; drops are in tenths of the score.
     """
-    both = np.concatenate([beyond, np.broadcast_to(grid, (len(now), *grid.shape))], axis=1)
+    both = np.concatenate([beyond, np.broadcast_to(grid, (len(here), *grid.shape))], axis=1)
     overlap = np.where(known.valid[:, None], iou(both[:, :, None], known.regions[:, None]), 0.0)
     revised_drops, mean = revised(np.concatenate(promised, axis=1), overlap, known)
     moves = beyond.shape[1]
     near, there = overlap.max(axis=2), revised_drops[:, :moves]
     best = np.where(known.valid, known.drops, -np.inf).max(axis=1)
-    here = known.drops[np.arange(len(now)), _latest(now, known)]
     gain = revised_drops[:, moves:] - best[:, None] - _FAR_BELOW * (near[:, moves:] > _TRIED)
     way = distance(limits, beyond[:, :, None], grid[None, None])
     plans = [(gain[:, None] - cost * way).max(axis=2) for cost in PATIENCE]
@@ -127,10 +126,4 @@ def outlook(
     columns = [10 * each for each in drops] + [(near[:, :moves] > _SAME).astype(float), near[:, :moves]]
     most = revised_drops[:, moves:].max(axis=1) - best
     overall = np.stack([10 * best, 10 * here, left, 10 * most, 10 * (here - best), 10 * mean], axis=1)
-    return np.concatenate([np.stack(columns, axis=2).reshape(len(now), -1), overall], axis=1).astype(np.float32)
-
-
-def _latest(now: Values, known: Known) -> NDArray[np.int64]:
-    """Which of the known regions each search is at."""
-    apart = np.abs(known.regions - now[:, None]).max(axis=2)
-    return np.where(known.valid, apart, np.inf).argmin(axis=1)
+    return np.concatenate([np.stack(columns, axis=2).reshape(len(here), -1), overall], axis=1).astype(np.float32)

@@ -138,7 +138,7 @@ def test_filled_up_rows_count_nothing() -> None:
     grid = LIMITS.grid(0.25)
     beyond = LIMITS.move(np.repeat(regions[1:2], 8, axis=0), np.arange(8))[None]
     promised = (rng.uniform(0, 0.2, (1, 8)), rng.uniform(0, 0.2, (1, len(grid))))
-    found = [outlook(LIMITS, regions[1:2], beyond, grid, promised, one, np.ones(1)) for one in (short, filled)]
+    found = [outlook(LIMITS, np.array([0.3]), beyond, grid, promised, one, np.ones(1)) for one in (short, filled)]
     assert np.array_equal(*found)
 
 
@@ -150,7 +150,7 @@ def test_the_outlook_points_to_where_the_promise_is() -> None:
     square = np.abs(grid[:, 2] - grid[:, 3]) < 1e-9
     far = np.where(square & (np.abs(grid[:, 1] - 0.25) < 0.05), grid[:, 0], 0.0)[None]
     seen = known([0.05], [0.05], now)
-    shown = outlook(LIMITS, now, beyond, grid, (np.full((1, 8), 0.05), far), seen, np.array([0.5]))
+    shown = outlook(LIMITS, np.array([0.05]), beyond, grid, (np.full((1, 8), 0.05), far), seen, np.array([0.5]))
     per_move = shown[0, : 8 * PER_MOVE].reshape(8, PER_MOVE)
     assert shown.shape == (1, LENGTH)
     assert (per_move[:, 2:5].argmax(axis=0) == MOVES.index("right")).all()
