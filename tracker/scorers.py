@@ -13,7 +13,7 @@ from torch.nn import functional
 from .backbones import Backbone, Precision, autocast, load_backbone, resolve_device, resolve_precision
 from .backbones.base import in_precision
 
-__all__ = ["Scorer", "SintScorer", "load_scorer", "shared_backbone"]
+__all__ = ["Scorer", "SintScorer", "load_scorer", "shared_backbone", "unit_of"]
 
 
 @runtime_checkable
@@ -47,6 +47,17 @@ class Scorer(Protocol):
         ...
 
 
+def unit_of(scorer: Scorer) -> float | None:
+    """How far a matcher's scores spread: the attribute `unit` that a scorer may have, `None` where it has none.
+
+    The unit is 2.3 times the standard deviation, within a target, of what random occlusions take off the score,
+    which makes SINT's 0.1. What was learned on one matcher can so be told another one's scores.
+    `occlusion-search train-foresight --scorer module:function` measures it.
+    """
+    unit = getattr(scorer, "unit", None)
+    return None if unit is None else float(unit)
+
+
 class SintScorer:
     """SINT's matching function: the cosine of RoI-pooled convolutions and fc6.
 
@@ -58,6 +69,9 @@ class SintScorer:
         backbone: The network; its `sint_layers` are compared.
         precision: Arithmetic of the forward pass; embeddings and scores are float32.
     """
+
+    unit = 0.1
+    """See `unit_of`."""
 
     def __init__(self, backbone: Backbone, precision: Precision = "auto") -> None:
         """Hold the network."""

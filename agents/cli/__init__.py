@@ -21,6 +21,7 @@ from .generate import generate
 from .track import track
 from .train import train
 from .train_foresight import train_foresight
+from .train_siamfc import train_siamfc
 from .train_tracker import train_tracker
 from .train_vae import train_vae
 
@@ -34,6 +35,7 @@ app.command(name="train-foresight")(train_foresight)
 app.command(name="doctor")(doctor)
 app.command(name="train-vae")(train_vae)
 app.command(name="train-tracker")(train_tracker)
+app.command(name="train-siamfc")(train_siamfc)
 app.command(name="evaluate-vae")(evaluate_vae)
 app.command(name="train")(train)
 app.command(name="enjoy")(enjoy)

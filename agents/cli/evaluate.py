@@ -20,7 +20,9 @@ def evaluate(
     per_sequence: int = 20,
     seeds: int = 3,
     last: Literal["all", "first", "none"] = "all",
+    checks: Literal["all", "none"] = "all",
     out: Path = Path("out/evaluation"),
+    scorer: str | None = None,
     features: Literal["slim", "vgg16"] | None = None,
     weights: str | None = None,
     layer: str | None = None,
@@ -46,8 +48,11 @@ def evaluate(
         seeds: Of the patches and the random regions: 0 to this, all pooled.
         last: For which agents the region where they stopped is judged too, beside the best of their trail; each
             other area costs an exhaustive search of its own.
+        checks: What should do worse than an agent; none where a slow scorer's queries count.
         out: Folder for the results.
-        features: The network of the scorer, and of the state where no run says another; by default that of the
+        scorer: The matcher that all are judged by, and the agents are told the scores of: sint, or module:function
+            for your own; by default that of the first agent's run, or sint.
+        features: The network of SINT, and of the state where no run says another; by default that of the
             first agent's run, or slim.
         weights: A safetensors file with the network's weights; for vgg16 also `imagenet`, which fetches them.
         layer: The network's layer that is the state; fc7, or pool5 where the weights hold convolutions alone.
@@ -81,9 +86,14 @@ def evaluate(
     network: str = features or "slim"
     if features is None and trained is not None:
         network, weights = trained.features, weights or trained.weights
-    given = SearchArguments(features=network, weights=weights, layer=layer, device=place, precision=precision)
+    if scorer is None:
+        scorer = "sint" if trained is None or not isinstance(trained.scorer, str) else trained.scorer
+    given = SearchArguments(
+        scorer=scorer, features=network, weights=weights, layer=layer, device=place, precision=precision
+    )
     setup = Setup.load(given)
     identity = {
+        "scorer": scorer,
         "features": given.features,
         "layer": layer,
         "precision": precision,
@@ -91,11 +101,11 @@ def evaluate(
         "agent_files": [weights_digest(spec) if Path(spec).exists() else spec for spec in agent],
     }
     run = EvaluationRun(targets, out, per_sequence, tuple(range(seeds)), identity)
-    checks = [check for one in loaded[:1] for check in without_features(one)]
-    checks += constant_agents() if loaded else []
+    worse = [check for one in loaded[:1] for check in without_features(one)]
+    worse += constant_agents() if loaded else []
     try:
         content = evaluate_agents(
-            run, setup, loaded, checks,
+            run, setup, loaded, worse if checks == "all" else [],
             lambda name, shown, found: draw_choices(
                 out / "pictures" / f"{name}.png", f"'{name}': what each method covers, and the score", shown, found
             ),
@@ -104,7 +114,7 @@ def evaluate(
         print("occlusion-search: interrupted; the same command goes on where this one ended.", file=sys.stderr)
         sys.exit(130)
     content.update(
-        per_sequence=per_sequence, seeds=list(run.seeds), features=given.features, device=place,
+        per_sequence=per_sequence, seeds=list(run.seeds), scorer=scorer, features=given.features, device=place,
         versions=versions(), command=command_line(),
     )  # fmt: skip
     for path in (out / "evaluation.json", json):

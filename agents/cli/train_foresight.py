@@ -19,6 +19,7 @@ def train_foresight(
     epochs: int = 30,
     folds: int = 4,
     seed: int = 0,
+    scorer: str = "sint",
     features: Literal["slim", "vgg16"] = "slim",
     weights: str | None = None,
     precision: Precision = "auto",
@@ -28,7 +29,8 @@ def train_foresight(
 
     Writes the weights and, beside them, a card with the correlation of foretold and true drops within a target, on
     videos that were left out. A package of your own makes it an observation by a subclass of
-    `agents.foresight.Foresight`.
+    `agents.foresight.Foresight`. It also says how far the scorer's scores spread: what a scorer of your own should
+    have as its attribute `unit`, for an agent that was trained on another.
 
     Args:
         targets: A folder of annotated sequences, at least two.
@@ -39,16 +41,19 @@ def train_foresight(
         epochs: Passes over the samples.
         folds: The videos are left out in so many groups in turn, to judge; what is written has seen them all.
         seed: Of everything that is drawn.
-        features: The scorer's network.
+        scorer: The matcher: sint, or module:function for your own.
+        features: SINT's network.
         weights: A safetensors file with its weights; for vgg16 also `imagenet`, which fetches them.
-        precision: Its arithmetic; auto takes bfloat16 where the hardware has it.
-        device: Where it runs.
+        precision: SINT's arithmetic; auto takes bfloat16 where the hardware has it.
+        device: Where SINT runs.
     """
+    from occlusion_env.arguments import SearchArguments
+    from occlusion_env.building import assemble
     from occlusion_env.targets import TargetSet
-    from tracker.backbones import FeatureExtractor, fingerprint, load_backbone
+    from tracker.backbones import fingerprint, load_backbone, resolve_device
     from tracker.errors import InputError
     from tracker.readers import list_targets, open_sequence
-    from tracker.scorers import load_scorer
+    from tracker.scorers import unit_of
     from tracker.sequences import evenly_spaced
 
     from ..foresight import fit_predictor, sample_drops, save_predictor
@@ -65,27 +70,40 @@ def train_foresight(
     if not 2 <= folds <= len(found):
         raise InputError(f"--folds is {folds}; with {len(found)} sequences give 2 to {len(found)}.")
     chosen = TargetSet.join(each.subset(evenly_spaced(len(each), per_sequence)) for each in found)
-    network_weights = fingerprint(load_backbone(features, weights))
-    scorer = load_scorer(features, weights, device, precision)
-    extractor = FeatureExtractor(scorer.backbone, scorer.backbone.convolutions[-1], precision)
-    samples = sample_drops(chosen, scorer, extractor, None, patches, regions, seed, progress=True)
+    own = scorer == "sint"
+    network_weights = fingerprint(load_backbone(features, weights)) if own else None
+    parts = assemble(
+        SearchArguments(
+            chosen,
+            features,
+            weights=weights,
+            scorer=scorer,
+            precision=precision,
+            device=str(resolve_device(device)),
+        )
+    )
+    matcher = parts.scorer
+    samples = sample_drops(chosen, matcher, parts.features, None, patches, regions, seed, progress=True)
+    unit = unit_of(matcher) or samples.unit
     videos = sorted(set(samples.videos))
     judged = []
     for fold in range(folds):
         left_out = set(videos[fold::folds])
         _, figures = fit_predictor(
-            samples.of(set(videos) - left_out), samples.of(left_out), epochs, seed=seed, progress=True
+            samples.of(set(videos) - left_out), samples.of(left_out), epochs, seed=seed, unit=unit, progress=True
         )
         judged.append(figures["held_out_correlation"])
         print(f"Without {', '.join(sorted(left_out))}: correlation {judged[-1]:.3f} on them.")
-    network, figures = fit_predictor(samples, None, epochs, seed=seed, progress=True)
+    network, figures = fit_predictor(samples, None, epochs, seed=seed, unit=unit, progress=True)
     card = {
         **figures,
         "held_out_correlation_of_folds": judged,
-        "scorer": {"features": features, "weights": network_weights},
+        "scorer": {"features": features, "weights": network_weights} if own else scorer,
+        "measured_unit": round(samples.unit, 6),
         "videos": videos,
         "targets": len(chosen),
         "command": command_line(),
     }
     save_predictor(out, network, card)
+    print(f"The scores' unit is {samples.unit:.4g}; reward_scale:{1 / unit:.4g} makes it a reward of 1.")
     print(f"The network is in {out}, its card beside it.")

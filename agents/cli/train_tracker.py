@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from .shared import Device, Precision, command_line
+from .shared import Device, Precision, command_line, warn_of_otb
 
 __all__ = ["train_tracker"]
 
@@ -88,7 +87,6 @@ def train_tracker(
         SintTraining,
         TrainingRun,
         open_folder,
-        otb_names,
         read_hard_positives,
         train_sint,
     )
@@ -110,12 +108,7 @@ def train_tracker(
     )  # fmt: skip
     positives = read_hard_positives(hard_positives) if hard_positives is not None else []
     train, held_out = open_folder(data, validation)
-    if shared := otb_names(sequence.name for sequence in train):
-        print(
-            f"occlusion-search: warning: {', '.join(shared)} are names of OTB's targets; a tracker trained on them"
-            " cannot be judged on OTB.",
-            file=sys.stderr,
-        )
+    warn_of_otb(train)
     card = train_sint(
         train, held_out, out, network, settings, weights, positives, resolve_device(device),
         TrainingRun(precision, checkpoint_seconds, tensorboard=tensorboard),

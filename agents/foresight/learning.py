@@ -14,13 +14,13 @@ from tqdm import tqdm, trange
 
 from occlusion_env.search import Search, SearchSettings
 from occlusion_env.targets import TargetSet
-from tracker.attribution import embedded_contributions
 from tracker.backbones import FeatureExtractor
 from tracker.errors import InputError
-from tracker.scorers import SintScorer
+from tracker.scorers import Scorer
 
 from ..rollout import begin_all
-from .network import UNIT, DropPredictor
+from .network import DropPredictor
+from .sight import contributions
 
 __all__ = ["Samples", "fit_predictor", "sample_drops"]
 
@@ -28,6 +28,7 @@ _BLOCK = 32
 _BATCH = 64
 _AT_CAP = 0.8
 _LEVEL = 0.2
+_SPREAD = 2.3
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,18 @@ class Samples:
     drops: Tensor
     videos: tuple[str, ...]
 
+    @property
+    def unit(self) -> float:
+        """2.3 standard deviations of the drops within a target, see `tracker.scorers.unit_of`.
+
+        Raises:
+            InputError: If the score is the same whatever is covered.
+        """
+        unit = _SPREAD * float((self.drops - self.drops.mean(dim=1, keepdim=True)).square().mean().sqrt())
+        if not unit > 0:
+            raise InputError("The score is the same wherever the target is covered; there is nothing to foresee.")
+        return unit
+
     def of(self, videos: Iterable[str]) -> Samples:
         """Those of some videos."""
         wanted = set(videos)
@@ -57,7 +70,7 @@ class Samples:
 
 def sample_drops(
     targets: TargetSet,
-    scorer: SintScorer,
+    scorer: Scorer,
     features: FeatureExtractor,
     settings: SearchSettings | None = None,
     patches: int = 3,
@@ -96,10 +109,7 @@ def sample_drops(
                 )
                 where = limits.random(area, rng)
                 fall = search.clean_score[rows] - search.scores(rows, where)
-                shares = embedded_contributions(
-                    scorer.backbone, search.exemplar_embeddings(slots), scorer.embed(search.target_images(slots))
-                )
-                maps.append(shares.cpu())
+                maps.append(contributions(search, slots).cpu())
                 places.append(torch.from_numpy(where.reshape(len(block), regions, 4)).float())
                 drops.append(torch.from_numpy(fall.reshape(len(block), regions)).float())
                 videos += [target.source.video for target in block]
@@ -114,6 +124,7 @@ def fit_predictor(
     learning_rate: float = 1e-3,
     weight_decay: float = 1e-2,
     seed: int = 0,
+    unit: float | None = None,
     progress: bool = False,
 ) -> tuple[DropPredictor, dict[str, Any]]:
     """Train a predictor by the squared error; most of it is of what differs within a target, as a search needs it.
@@ -127,6 +138,7 @@ def fit_predictor(
         learning_rate: At the start.
         weight_decay: AdamW's.
         seed: Of the weights and the order.
+        unit: Of the scores, see `tracker.scorers.unit_of`; that of the samples if `None`.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -140,7 +152,7 @@ def fit_predictor(
         raise InputError("There are no scored occlusions to learn from; give targets.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = DropPredictor(samples.maps.shape[1])
+        network = DropPredictor(samples.maps.shape[1], unit=samples.unit if unit is None else unit)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
@@ -149,7 +161,7 @@ def fit_predictor(
             maps, regions = samples.maps[rows], samples.regions[rows]
             if torch.rand((), generator=generator) < 0.5:
                 maps, regions = _mirrored(maps, regions)
-            error = (network(maps, regions) - samples.drops[rows]) / UNIT
+            error = (network(maps, regions) - samples.drops[rows]) / network.unit
             within = error - error.mean(dim=1, keepdim=True)
             loss = within.square().mean() + _LEVEL * error.square().mean()
             optimizer.zero_grad()

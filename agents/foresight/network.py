@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -15,11 +16,9 @@ from torch import Tensor, nn
 from tracker.backbones import load_weights
 from tracker.errors import InputError
 from tracker.files import replacing_file
+from tracker.scorers import SintScorer
 
 __all__ = ["DropPredictor", "load_predictor", "save_predictor", "shipped_predictor"]
-
-UNIT = 0.1
-"""What the network's output 1 means, in units of the score: about two standard deviations of what it foretells."""
 
 _AROUND = 1.6
 
@@ -35,12 +34,13 @@ class DropPredictor(nn.Module):
         parts: P, how many maps a target has.
         width: Channels of the convolutions.
         hidden: Numbers in the layers behind.
+        unit: What the network's output 1 means, in units of the score, see `tracker.scorers.unit_of`.
     """
 
-    def __init__(self, parts: int = 2, width: int = 32, hidden: int = 96) -> None:
+    def __init__(self, parts: int = 2, width: int = 32, hidden: int = 96, unit: float = SintScorer.unit) -> None:
         """See the class."""
         super().__init__()
-        self.parts, self.width, self.hidden = parts, width, hidden
+        self.parts, self.width, self.hidden, self.unit = parts, width, hidden, unit
         self.look = nn.Sequential(
             nn.Conv2d(parts, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.ReLU()
         )
@@ -75,7 +75,13 @@ class DropPredictor(nn.Module):
         whole = cells.mean(dim=(2, 3))[:, None].expand(-1, regions.shape[1], -1)
         area = regions[..., 2:3] * regions[..., 3:4] * 4
         described = [_sums(cells, regions, 1.0), _sums(cells, regions, _AROUND), whole, regions, area]
-        return self.judge(torch.cat(described, dim=2))[..., 0] * UNIT
+        return self.judge(torch.cat(described, dim=2))[..., 0] * self.unit
+
+    def in_unit(self, unit: float) -> DropPredictor:
+        """The same network for a matcher whose scores spread otherwise; the weights are shared."""
+        other = copy(self)
+        other.unit = unit
+        return other
 
     def forward(self, maps: Tensor, regions: Tensor) -> Tensor:
         """`drops` of `cells`."""
@@ -107,7 +113,7 @@ def save_predictor(file: Path, predictor: DropPredictor, card: dict[str, Any]) -
         predictor: The network.
         card: What else is worth knowing, as plain data.
     """
-    sizes = {"parts": predictor.parts, "width": predictor.width, "hidden": predictor.hidden}
+    sizes = {name: getattr(predictor, name) for name in ("parts", "width", "hidden", "unit")}
     with replacing_file(file) as temporary:
         save_file({name: value.cpu().contiguous() for name, value in predictor.state_dict().items()}, temporary)
     with replacing_file(file.with_suffix(".json")) as temporary:

@@ -12,12 +12,12 @@ from occlusion_env.actions import MOVES
 from occlusion_env.memory import image_key
 from occlusion_env.search import Search
 from occlusion_env.targets import Target
-from tracker.attribution import embedded_contributions
 from tracker.errors import InputError
-from tracker.scorers import SintScorer
+from tracker.scorers import SintScorer, unit_of
 
 from .network import DropPredictor, shipped_predictor
 from .planning import LENGTH, Known, outlook
+from .sight import contributions
 
 __all__ = ["Foresight"]
 
@@ -31,30 +31,40 @@ class Foresight:
     episode has scored it remembers. The environment takes it as `observation="agents.foresight:Foresight"`; a
     subclass with another `predictor` sees by another network.
 
+    Drops are shown in SINT's scale, so that an agent that learned on one matcher can act on another: those of a
+    matcher whose unit is u (`tracker.scorers.unit_of`) are multiplied by 0.1 / u. What is looked at is SINT's
+    similarity in any case (`sight`).
+
     Args:
-        search: The searches; the scorer must be SINT's.
+        search: The searches.
 
     Raises:
-        InputError: If the scorer is another one.
+        InputError: If the scorer's unit is needed and unknown.
     """
 
     def __init__(self, search: Search) -> None:
         """See the class."""
-        if not isinstance(search.scorer, SintScorer):
-            raise InputError(
-                f"Foresight reads where SINT's score comes from; the scorer {type(search.scorer).__name__} is no"
-                " SintScorer. Take another observation."
-            )
         self.search = search
         self.network = self.predictor().to(search.scorer.device)
+        self._scale = SintScorer.unit / self.network.unit
         self.space = spaces.Box(-_BOUND, _BOUND, (LENGTH,), np.float32)
         limits = search.settings.limits
         self._grid = limits.grid(limits.max_area)
         self._seen: list[tuple[Target, Tensor, NDArray[np.float64]] | None] = [None] * len(search.region)
 
     def predictor(self) -> DropPredictor:
-        """The network that foretells the drops."""
-        return shipped_predictor()
+        """The network that foretells the drops: the shipped one, in the scorer's unit.
+
+        Raises:
+            InputError: If the scorer has none.
+        """
+        unit = unit_of(self.search.scorer)
+        if unit is None:
+            raise InputError(
+                f"The scorer {type(self.search.scorer).__name__} has no attribute unit, how far its scores spread;"
+                " `occlusion-search train-foresight --scorer module:function` measures it."
+            )
+        return shipped_predictor().in_unit(unit)
 
     @torch.inference_mode()
     def __call__(self, slots: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -79,11 +89,11 @@ class Foresight:
             valid[row, : len(scores)] = True
 
         asked = torch.from_numpy(np.concatenate([beyond, regions], axis=1)).to(cells)
-        foretold = self.network.drops(cells, asked).double().cpu().numpy()
+        foretold = self._scale * self.network.drops(cells, asked).double().cpu().numpy()
         near, predicted = foretold[:, : len(MOVES)], foretold[:, len(MOVES) :]
         left = 1 - search.steps[slots] / search.settings.max_steps
-        known = Known(regions, drops, predicted, valid)
-        here = search.clean_score[slots] - search.score[slots]
+        known = Known(regions, self._scale * drops, predicted, valid)
+        here = self._scale * (search.clean_score[slots] - search.score[slots])
         shown = outlook(search.settings.limits, here, beyond, self._grid, (near, far), known, left)
         return np.clip(shown, -_BOUND, _BOUND)
 
@@ -103,14 +113,10 @@ class Foresight:
         if not new:
             return
         rows = np.array([slot for slot, _, _ in new])
-        scorer = search.scorer
-        assert isinstance(scorer, SintScorer)
-        maps = embedded_contributions(
-            scorer.backbone, search.exemplar_embeddings(rows), scorer.embed(search.target_images(rows))
-        )
+        maps = contributions(search, rows)
         cells = self.network.cells(maps)
         grid = torch.from_numpy(self._grid).to(cells)
-        far = self.network.drops(cells, grid.expand(len(new), -1, -1)).double().cpu().numpy()
+        far = self._scale * self.network.drops(cells, grid.expand(len(new), -1, -1)).double().cpu().numpy()
         for row, (slot, target, key) in enumerate(new):
             found = (cells[row].clone(), far[row])
             search.cache.put(key, found, found[0].nbytes + found[1].nbytes)

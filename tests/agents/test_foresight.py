@@ -225,7 +225,7 @@ def test_another_scorer_is_named() -> None:
         def __call__(self, exemplars: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
             return self.compare(self.embed(exemplars), self.embed(candidates))
 
-    with pytest.raises(InputError, match="Brightness is no SintScorer"):
+    with pytest.raises(InputError, match="Brightness has no attribute unit"):
         gym.make("OcclusionSearch-v0", scorer=Brightness(), observation="agents.foresight:Foresight")
 
 

@@ -68,7 +68,7 @@ def test_shapes_are_those_of_the_paper() -> None:
     with torch.inference_mode():
         exemplar, search = net(torch.zeros(1, 3, 127, 127)), net(torch.zeros(1, 3, 255, 255))
     assert tuple(exemplar.shape) == (1, 256, 6, 6) and tuple(search.shape) == (1, 256, 22, 22)
-    assert siamfc._response_side() == 17
+    assert siamfc.response_side() == 17
 
 
 def test_a_peak_in_the_middle_moves_nothing(tracker: SiamFCTracker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,15 +131,15 @@ def test_the_centre_stays_in_the_frame(tracker: SiamFCTracker, monkeypatch: pyte
 
 
 def test_cutting_out_is_exact() -> None:
-    cut = siamfc._cut(FRAME, np.array([80.0, 60.0]), 40, 40, np.zeros(3))
+    cut = siamfc.cut_square(FRAME, np.array([80.0, 60.0]), 40, 40, np.zeros(3))
     assert (cut == FRAME[40:80, 60:100]).all()
-    corner = siamfc._cut(FRAME, np.array([0.0, 0.0]), 20, 20, np.array([10.0, 20.0, 30.0]))
+    corner = siamfc.cut_square(FRAME, np.array([0.0, 0.0]), 20, 20, np.array([10.0, 20.0, 30.0]))
     assert (corner[10:, 10:] == FRAME[:10, :10]).all() and (corner[:9, :9] == [10, 20, 30]).all()
     ramp = np.repeat(np.arange(0, 240, 2, dtype=np.uint8)[:, None, None], 160, axis=1).repeat(3, axis=2)
-    doubled = siamfc._cut(ramp, np.array([80.0, 60.0]), 20, 40, np.zeros(3)).astype(int)
+    doubled = siamfc.cut_square(ramp, np.array([80.0, 60.0]), 20, 40, np.zeros(3)).astype(int)
     # Rows a quarter pixel away from the middles of the original rows, whose values differ by 2.
     assert np.abs(doubled[:, 20, 0] - (100 + np.arange(40) - 0.5)).max() <= 0.5
-    halved = siamfc._cut(ramp, np.array([80.0, 60.0]), 40, 20, np.zeros(3)).astype(int)
+    halved = siamfc.cut_square(ramp, np.array([80.0, 60.0]), 40, 20, np.zeros(3)).astype(int)
     assert (halved[:, 10, 0] == 81 + 4 * np.arange(20)).all()
 
 

@@ -216,10 +216,10 @@ def in_precision(backbone: Backbone, dtype: torch.dtype) -> Backbone:
     return twin
 
 
-def fingerprint(backbone: Backbone) -> str:
+def fingerprint(network: nn.Module) -> str:
     """SHA-256 of the weights, by which a run and a result know the network that they started from."""
     digest = hashlib.sha256()
-    for name, value in sorted(backbone.state_dict().items()):
+    for name, value in sorted(network.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.cpu().contiguous().numpy().tobytes())
     return f"sha256:{digest.hexdigest()}"

@@ -1,16 +1,20 @@
-"""SINT's training on annotated videos: pairs of boxes, the margin contrastive loss, hard positives mixed in."""
+"""Training on annotated videos: SINT by pairs of boxes and the contrastive loss, SiamFC by its response."""
 
 from .data import held_out_names, open_folder, otb_names
 from .hard_positives import HardPositive, read_hard_positives, take_hard_positives
+from .runs import TrainingRun
 from .sampling import ImagePair, LabelledFrame, PairSampler
 from .settings import SintTraining
-from .train import TrainingRun, train_sint
+from .siamfc import train_siamfc
+from .siamfc_pairs import SiamFCTraining
+from .train import train_sint
 
 __all__ = [
     "HardPositive",
     "ImagePair",
     "LabelledFrame",
     "PairSampler",
+    "SiamFCTraining",
     "SintTraining",
     "TrainingRun",
     "held_out_names",
@@ -18,5 +22,6 @@ __all__ = [
     "otb_names",
     "read_hard_positives",
     "take_hard_positives",
+    "train_siamfc",
     "train_sint",
 ]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,34 +28,14 @@ from .checkpoints import read_checkpoint, write_checkpoint
 from .frames import FrozenMaps, Views, shown
 from .hard_positives import HardPositive, digest
 from .rates import frozen_convolution, make_optimizer, multipliers
+from .runs import TrainingRun, same_run
 from .sampling import ImagePair, PairSampler
 from .settings import SintTraining
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-__all__ = ["TrainingRun", "describe_views", "train_sint"]
-
-
-@dataclass(frozen=True)
-class TrainingRun:
-    """How a training is run; nothing of it changes what is drawn.
-
-    Attributes:
-        precision: Arithmetic of the forward pass; see `resolve_precision`.
-        checkpoint_seconds: A checkpoint is written when the last one is this old.
-        cache_bytes: For views of frames in memory.
-        map_bytes: For feature maps in memory, where the first convolutions are fixed and nothing is augmented.
-        tensorboard: Folder for TensorBoard's event files.
-        progress: Whether to show a progress bar.
-    """
-
-    precision: Precision = "auto"
-    checkpoint_seconds: float = 60.0
-    cache_bytes: int = 2**30
-    map_bytes: int = 4 * 2**30
-    tensorboard: Path | None = None
-    progress: bool = True
+__all__ = ["describe_views", "train_sint"]
 
 
 def describe_views(sint: Sint, precision: Precision = "auto") -> Describe:
@@ -135,7 +114,7 @@ def train_sint(
         "hard_positives": digest(sampler.hard_positives) if positives else None,
         "arithmetic": f"{trainer.dtype} on {trainer.device.type}",
     }
-    _same_run(work / "run.json", record)
+    same_run(work / "run.json", record)
     with ExitStack() as stack:
         if writer is not None:
             stack.callback(writer.close)
@@ -306,13 +285,3 @@ def _summary_writer(folder: Path | None) -> SummaryWriter | None:
         ) from None
     make: Callable[[str], SummaryWriter] = SummaryWriter
     return make(str(folder))
-
-
-def _same_run(path: Path, record: dict[str, Any]) -> None:
-    text = json.dumps(record, indent=1)
-    if path.exists() and path.read_text() != text:
-        raise InputError(
-            f"'{path.parent.parent}' holds a run with other settings, data, weights or precision; give another"
-            " --out or delete it."
-        )
-    path.write_text(text)

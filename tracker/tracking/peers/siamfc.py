@@ -20,7 +20,7 @@ from ...boxes import check_box
 from ...errors import InputError
 from ...images import as_rgb
 
-__all__ = ["SiamFCNet", "SiamFCTracker", "load_net"]
+__all__ = ["SiamFCNet", "SiamFCTracker", "cut_square", "exemplar_side", "load_net", "respond", "response_side"]
 
 EXEMPLAR = 127
 """Side of the exemplar's input in pixels."""
@@ -109,7 +109,7 @@ class SiamFCTracker:
         self.device = resolve_device(str(device))
         self._dtype = resolve_precision(precision, self.device)
         self._net = net.to(self.device).to(memory_format=torch.channels_last)
-        side = UPSAMPLING * _response_side()
+        side = UPSAMPLING * response_side()
         window = np.outer(np.hanning(side), np.hanning(side))
         self._window = torch.from_numpy(window / window.sum()).float().to(self.device)
         self.score = 0.0
@@ -126,18 +126,20 @@ class SiamFCTracker:
         self._centre = np.array([x + w / 2, y + h / 2])
         self._first_size = np.array([w, h])
         self._scale = 1.0
-        self._exemplar_side = float(np.sqrt(np.prod(self._first_size + CONTEXT * (w + h))))
+        self._exemplar_side = exemplar_side(w, h)
         self._fill = frame.mean(axis=(0, 1))
-        self._exemplar = self._features([_cut(frame, self._centre, self._exemplar_side, EXEMPLAR, self._fill)])
+        self._exemplar = self._features(
+            [cut_square(frame, self._centre, self._exemplar_side, EXEMPLAR, self._fill)]
+        )
         self.score = 0.0
 
     def update(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Find the target in the next frame; see `Tracker`."""
         frame = as_rgb(image, "The frame")
         side = self._scale * self._exemplar_side * SEARCH / EXEMPLAR
-        regions = [_cut(frame, self._centre, side * scale, SEARCH, self._fill) for scale in SCALES]
+        regions = [cut_square(frame, self._centre, side * scale, SEARCH, self._fill) for scale in SCALES]
         best, row, column, self.score = self._peak(self._features(regions))
-        middle = (UPSAMPLING * _response_side() - 1) / 2
+        middle = (UPSAMPLING * response_side() - 1) / 2
         moved = np.array([column - middle, row - middle]) * STRIDE / UPSAMPLING
         self._centre = self._centre + moved * side * SCALES[best] / SEARCH
         self._centre = np.clip(self._centre, 0, [frame.shape[1], frame.shape[0]])
@@ -166,12 +168,28 @@ class SiamFCTracker:
         return best, row, column, float(chosen[row, column])
 
 
-def _response_side() -> int:
+def exemplar_side(width: float, height: float) -> float:
+    """Side of the square around a target that is the exemplar, in pixels of the frame.
+
+    >>> exemplar_side(20, 20)
+    40.0
+    """
+    margin = CONTEXT * (width + height)
+    return float(np.sqrt((width + margin) * (height + margin)))
+
+
+def respond(exemplars: Tensor, searched: Tensor) -> Tensor:
+    """The responses of pairs of features `[N, 256, 6, 6]` and `[N, 256, 22, 22]`: `[N, 17, 17]`."""
+    maps = functional.conv2d(searched.flatten(0, 1)[None], exemplars, groups=len(exemplars))
+    return maps[0]
+
+
+def response_side() -> int:
     """Cells of the response along a side: 17."""
     return (SEARCH - EXEMPLAR) // STRIDE + 1
 
 
-def _cut(
+def cut_square(
     frame: NDArray[np.uint8], centre: NDArray[np.float64], side: float, size: int, fill: NDArray[np.float64]
 ) -> NDArray[np.uint8]:
     """Cut a square out at its exact place and resize it to `size` pixels; `fill` stands beyond the border."""

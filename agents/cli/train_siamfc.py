@@ -1,0 +1,100 @@
+"""The command `train-siamfc`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from .shared import Device, Precision, command_line, warn_of_otb
+
+__all__ = ["train_siamfc"]
+
+
+def train_siamfc(
+    data: Path,
+    weights: Path,
+    out: Path,
+    hard_positives: Annotated[str | None, tyro.conf.arg(metavar="METHOD")] = None,
+    hard_share: float = 0.5,
+    max_area: float = 0.25,
+    validation: tuple[str, ...] = (),
+    steps: int = 300,
+    pairs: int = 8,
+    learning_rate: float = 1e-5,
+    frozen: int = 0,
+    gap: int = 100,
+    shift: float = 32.0,
+    scale: float = 0.05,
+    seed: int = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    checkpoint_seconds: float = 60.0,
+    json: Path | None = None,
+) -> None:
+    """Train the tracker SiamFC on, with or without hard positives; a run that was cut off goes on.
+
+    `occlusion-search benchmark run --tracker siamfc --weights OUT/siamfc.safetensors` judges what comes out.
+
+    Args:
+        data: Folder of annotated videos.
+        weights: SiamFC's safetensors file to go on from.
+        out: Receives siamfc.safetensors, its card, and what a cut-off run resumes from.
+        hard_positives: How the targets of search regions are occluded: a method of `agents.methods.METHODS`, such
+            as random or best-of-8-random, which asks the network as it is at that step; none by default.
+        hard_share: Share of the pairs whose search region is occluded.
+        max_area: Share of the target that is covered.
+        validation: Videos of `data` that nothing is trained on, by which the loss is told; by default fernando
+            hand2 sunshade where they are there, else the last fifth of the videos.
+        steps: Steps.
+        pairs: Pairs of frames a step.
+        learning_rate: At the start; it falls to 0.
+        frozen: How many of the five convolutions, counted from the first, stay as they are.
+        gap: Largest number of frames between the two of a pair.
+        shift: Largest shift of the search region off its target, in its pixels.
+        scale: Largest relative change of the regions' sides.
+        seed: Of everything that is drawn.
+        device: Where it runs.
+        precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
+        checkpoint_seconds: How often a checkpoint is written.
+        json: Write the card here too.
+    """
+    from occlusion_env.actions import RegionLimits
+    from tracker.backbones import resolve_device
+    from tracker.foreign_scorers import SiamFCScorer
+    from tracker.tracking.peers.siamfc import load_net
+    from tracker.training import SiamFCTraining, TrainingRun, open_folder
+    from tracker.training import train_siamfc as train_net
+
+    from ..output import check_json_path, write_json
+    from ..transforms import HardPositiveBatch
+
+    check_json_path(json)
+    settings = SiamFCTraining(
+        steps=steps,
+        pairs=pairs,
+        learning_rate=learning_rate,
+        frozen=frozen,
+        gap=gap,
+        shift=shift,
+        scale=scale,
+        seed=seed,
+    )
+    net = load_net(weights).to(resolve_device(device))
+    transform = None
+    if hard_positives is not None:
+        transform = HardPositiveBatch(
+            hard_positives, SiamFCScorer(net, device, precision), hard_share, RegionLimits(max_area=max_area)
+        )
+    train, held_out = open_folder(data, validation)
+    warn_of_otb(train)
+    card = train_net(net, train, held_out, out, settings, transform, TrainingRun(precision, checkpoint_seconds))
+    if json is not None:
+        write_json(json, {**card, "command": command_line()})
+    loss = card["validation_loss"]
+    print(
+        f"The loss on {', '.join(card['validated_on'])}: {loss['before']:.4f} before, {loss['after']:.4f} after"
+        f" {steps} steps."
+    )
+    print(f"The weights and their card are in {out}")

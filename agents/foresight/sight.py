@@ -1,0 +1,40 @@
+"""What foresight looks at: where SINT's similarity of a target is, whatever the matcher that is to be hurt."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from occlusion_env.search import Search
+from tracker.attribution import cell_contributions, embedded_contributions
+from tracker.images import resize, to_tensor
+from tracker.scorers import SintScorer, load_scorer
+
+__all__ = ["contributions"]
+
+
+def contributions(search: Search, slots: NDArray[np.int64]) -> Tensor:
+    """What each cell of unoccluded targets adds to SINT's score.
+
+    A search whose scorer is SINT's has embedded all that it takes. For another one the targets are shown to SINT
+    over the slim net: two more forward passes of it a target, and none of the scorer.
+
+    Args:
+        search: The searches, begun.
+        slots: `int64[M]`, which of them.
+
+    Returns:
+        `float32[M, P, G, G]`, see `tracker.attribution`.
+    """
+    scorer = search.scorer
+    if isinstance(scorer, SintScorer):
+        embedded = scorer.embed(search.target_images(slots))
+        return embedded_contributions(scorer.backbone, search.exemplar_embeddings(slots), embedded)
+    eyes = load_scorer(device=str(scorer.device))
+    targets = [target for slot in slots if (target := search.targets[slot]) is not None]
+    exemplars, crops = (
+        to_tensor(np.stack([resize(image, eyes.input_size, eyes.input_size) for image in images]), eyes.device)
+        for images in ([each.exemplar for each in targets], [each.crop for each in targets])
+    )
+    return cell_contributions(eyes, exemplars, crops)

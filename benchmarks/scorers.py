@@ -1,0 +1,185 @@
+"""Agents that hurt other people's matchers: trained on each, and transferred from SINT.
+
+For SiamFC and Nano: what covering a region does to the score is learned from random occlusions of the training
+videos (`train-foresight`), an agent is trained on that scorer (`train`), and it is judged on other videos beside
+the agent that the package ships, which was trained on SINT and is told the other matcher's scores in SINT's scale,
+random regions and exhaustive search (`evaluate`). For SINT the agent that ships is both. All are the commands that
+a person uses for a tracker of their own; what was done is not done again.
+
+Usage: python benchmarks/scorers.py --train DIR --judge DIR --weights DIR --json benchmarks/results/scorers.json
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from agents.output import write_json
+from tracker import InputError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is spent on a matcher.
+
+    Attributes:
+        scorer: Its name for the commands.
+        observation: What an agent trained on it sees; `None` where the one that ships is that agent.
+        unit: Of its scores.
+        foresight: Options of `train-foresight`.
+        steps: Of the agent's training.
+        judged: Targets a sequence, unless `--judged` says otherwise.
+    """
+
+    scorer: str
+    observation: str | None = None
+    unit: float = 0.1
+    foresight: tuple[str, ...] = ()
+    steps: int = 0
+    judged: int = 4
+
+
+PLANS = {
+    "sint": Plan("sint"),
+    "siamfc": Plan(
+        "matchers:siamfc", "matchers:SiamFCForesight", 0.13,
+        ("--per-sequence", "12", "--patches", "1", "--regions", "30"), 15_000, 2,
+    ),
+    "nano": Plan(
+        "matchers:nano", "matchers:NanoForesight", 0.053,
+        ("--per-sequence", "8", "--patches", "1", "--regions", "20"), 8_000, 1,
+    ),
+}  # fmt: skip
+
+
+@dataclass
+class Arguments:
+    """What to run.
+
+    Attributes:
+        train: Videos to train on.
+        judge: Sequences to judge on; nothing may have been trained on them.
+        weights: Folder of SiamFC's and Nano's weights.
+        out: Folder for predictors, agents and evaluations.
+        only: Which matchers.
+        judged: Targets a sequence.
+        json: Receives the figures of all matchers that are judged.
+    """
+
+    train: Path
+    judge: Path
+    weights: Path
+    out: Path = Path("out/scorers")
+    only: tuple[str, ...] = tuple(PLANS)
+    judged: int | None = None
+    json: Path | None = None
+
+
+def main(given: Arguments) -> None:
+    """Train what is not trained yet, judge, and write the figures down."""
+    if unknown := set(given.only) - set(PLANS):
+        raise InputError(f"'{min(unknown)}' is no matcher; choose {', '.join(PLANS)}.")
+    given.out.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {}
+    for name in given.only:
+        plan, commands = PLANS[name], []
+        agents = ["pretrained"]
+        if plan.observation is not None:
+            commands.append(foresight(given, name, plan))
+            agents.append(str(given.out / name / "logs/dqn/OcclusionSearch-v0_1"))
+            commands.append(agent(given, name, plan))
+        words = [
+            "evaluate", "--targets", str(given.judge), "--scorer", plan.scorer, "--agent", *agents, "foresight",
+            "--per-sequence", str(given.judged or plan.judged), "--seeds", "1", "--last", "none", "--checks", "none",
+            "--out", str(given.out / name / "evaluation"),
+        ]  # fmt: skip
+        commands.append(command(given, *words))
+        found = json.loads((given.out / name / "evaluation/evaluation.json").read_text())
+        results[name] = summary(given, name, plan, found) | {"commands": commands}
+    write_json(given.json or given.out / "scorers.json", {"matchers": results, "command": shlex.join(sys.argv)})
+
+
+def foresight(given: Arguments, name: str, plan: Plan) -> str:
+    """Learn what covering a region takes off."""
+    file = given.out / f"{name}.safetensors"
+    words = ["train-foresight", "--targets", str(given.train), "--scorer", plan.scorer, *plan.foresight]
+    return command(given, *words, "--folds", "3", "--out", str(file), done=file.is_file())
+
+
+def agent(given: Arguments, name: str, plan: Plan) -> str:
+    """Train an agent on it."""
+    logs = given.out / name / "logs"
+    run = logs / "dqn/OcclusionSearch-v0_1"
+    if (run / "OcclusionSearch-v0").is_dir() and any(run.glob("rl_model_*_steps.zip")):
+        finished = (run / "OcclusionSearch-v0.zip").is_file()
+        command(given, "train", "--resume", str(run), done=finished)
+        return (run / "OcclusionSearch-v0/command.txt").read_text()
+    return command(
+        given, "train", "--algo", "dqn", "--conf-file", "tuned", "--n-timesteps", str(plan.steps), "--targets",
+        "matchers:training_targets", "--env-kwargs", f"scorer:{plan.scorer}", f"observation:{plan.observation}",
+        f"reward_scale:{1 / plan.unit:.4g}", "patches:1", "--hyperparams", "gradient_steps:32",
+        "learning_starts:1000", "--eval-freq", "-1", "--save-freq", "2000", "--log-folder", str(logs),
+    )  # fmt: skip
+
+
+def command(given: Arguments, *words: str, done: bool = False) -> str:
+    """Run a command of the package, unless it is done; returns how it reads."""
+    if not done:
+        here = Path(__file__).resolve().parent
+        paths = [str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "OCCLUSION_SEARCH_WEIGHTS": str(given.weights),
+            "OCCLUSION_SEARCH_FORESIGHT": str(given.out),
+            "OCCLUSION_SEARCH_TRAIN": str(given.train),
+        }
+        subprocess.run([sys.executable, "-m", "agents.cli", *words], check=True, env=environment)
+    return shlex.join(["occlusion-search", *words])
+
+
+def summary(given: Arguments, name: str, plan: Plan, found: dict[str, Any]) -> dict[str, Any]:
+    """The rows that count, by what they are, and how far each makes the score fall."""
+    methods = dict(found["methods"])
+    clean = methods.pop("clean")["score"]
+    trained = next((row for row in methods if row.startswith("dqn/")), "pretrained")
+    titles = {trained: "trained on it", "foresight, greedy": "SINT's foresight, greedy"}
+    if trained != "pretrained":
+        titles["pretrained"] = "transferred from SINT"
+    keys = ("score", "queries", "area", "closure", "interval", "random", "exhaustive")
+    card = given.out / f"{name}.json"
+    return {
+        "clean": clean,
+        "targets": found["targets"],
+        "per_sequence": found["per_sequence"],
+        "methods": {
+            titles.get(row, row): {"drop": round(clean - figures["score"], 6)}
+            | {key: figures[key] for key in keys}
+            for row, figures in methods.items()
+        },
+        "unit": plan.unit,
+        "training_steps": plan.steps or None,
+        "foresight": json.loads(card.read_text()) if card.is_file() else None,
+        "sequences": {
+            sequence: {
+                "clean": row["clean"],
+                "scores": {titles.get(method, method): each["score"] for method, each in row["methods"].items()},
+            }
+            for sequence, row in found["sequences"].items()
+        },
+    }
+
+
+if __name__ == "__main__":
+    given = tyro.cli(Arguments)
+    try:
+        main(given)
+    except InputError as error:
+        sys.exit(f"scorers.py: error: {error}")
