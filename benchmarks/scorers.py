@@ -98,8 +98,8 @@ def main(given: Arguments) -> None:
             commands.append(agent(given, name, plan))
         words = [
             "evaluate", "--targets", str(given.judge), "--scorer", plan.scorer, "--agent", *agents, "foresight",
-            "--per-sequence", str(given.judged or plan.judged), "--seeds", "1", "--last", "none", "--checks", "none",
-            "--out", str(given.out / name / "evaluation"),
+            "--per-sequence", str(given.judged or plan.judged), "--seeds", "1", "--last", "none",
+            "--checks", "none", "--out", str(given.out / name / "evaluation"),
         ]  # fmt: skip
         commands.append(command(given, *words))
         found = json.loads((given.out / name / "evaluation/evaluation.json").read_text())

@@ -233,3 +233,64 @@ def test_the_shipped_predictor() -> None:
     network = shipped_predictor()
     assert network.parts == 2 and not network.training
     assert issubclass(Foresight, object) and shipped_predictor() is network
+
+
+class Scaled:
+    """SINT's matching, its scores in other units: what a matcher of one's own is to foresight."""
+
+    def __init__(self, factor: float, unit: float | None) -> None:
+        self.sint, self.factor, self.unit = load_scorer("slim", precision="fp32"), factor, unit
+        self.input_size, self.device = self.sint.input_size, self.sint.device
+
+    def embed(self, crops: torch.Tensor) -> torch.Tensor:
+        return self.sint.embed(crops)
+
+    def compare(self, exemplars: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+        return 5 + self.factor * self.sint.compare(exemplars, candidates)
+
+    def __call__(self, exemplars: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+        return self.compare(self.embed(exemplars), self.embed(candidates))
+
+
+def test_another_matchers_scores_are_shown_in_sints_scale() -> None:
+    """An agent that learned on SINT cannot tell a matcher that is SINT in disguise from SINT."""
+    target, patch = load_targets("synthetic")[3], np.zeros((64, 64, 3), np.uint8)
+    shown = []
+    for scorer in (load_scorer("slim", precision="fp32"), Scaled(0.3, 0.03)):
+        search = Search(
+            1, scorer, tiny(1).features, occlusion_env.SearchSettings(observation="agents.foresight:Foresight")
+        )
+        search.begin(np.array([0]), [target], [patch], drop=0.0)
+        seen = [search.observe()]
+        for action in (0, 7, 2):
+            search.step(np.array([action]))
+            seen.append(search.observe())
+        shown.append(np.concatenate(seen))
+    np.testing.assert_allclose(*shown, atol=2e-3)
+    assert np.abs(shown[0]).max() > 0.3
+
+
+def test_the_unit_is_measured_and_kept(tmp_path: Path) -> None:
+    targets = load_targets("synthetic").subset(range(4))
+    features = tiny(1).features
+    own, scaled = (
+        sample_drops(targets, scorer, features, patches=1, regions=8, seed=1)
+        for scorer in (load_scorer("slim", precision="fp32"), Scaled(0.25, None))
+    )
+    assert scaled.unit == pytest.approx(0.25 * own.unit, rel=1e-3)
+    torch.testing.assert_close(scaled.maps, own.maps, atol=1e-4, rtol=1e-2)
+    network, _ = fit_predictor(scaled, epochs=1)
+    assert network.unit == scaled.unit and fit_predictor(scaled, epochs=1, unit=7.0)[0].unit == 7
+    save_predictor(tmp_path / "mine.safetensors", network, {})
+    assert load_predictor(tmp_path / "mine.safetensors").unit == scaled.unit
+    still = Samples(own.maps, own.regions, torch.ones_like(own.drops), own.videos)
+    with pytest.raises(InputError, match="the same wherever"):
+        fit_predictor(still)
+
+
+def test_a_predictor_in_another_unit() -> None:
+    network = shipped_predictor()
+    maps, regions = torch.rand(2, 2, 7, 7) / 49, torch.from_numpy(LIMITS.grid(0.25)).float().expand(2, -1, -1)
+    other = network.in_unit(3 * network.unit)
+    torch.testing.assert_close(other(maps, regions), 3 * network(maps, regions))
+    assert network.unit == 0.1 and not other.training

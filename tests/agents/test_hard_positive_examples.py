@@ -1,5 +1,6 @@
 """The examples of hard positives in a person's own code run."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -32,3 +33,18 @@ def test_for_any_tracker(tmp_path, make_video, write_otb):
     video = write_otb(tmp_path / "clip", make_video(frames=4))
     printed = run("hard_positives_for_any_tracker.py", video, 2, "--methods", "random", "best of 4 random")
     assert printed.startswith("SINT: score of 2 targets") and "best of 4 random -" in printed
+
+
+def test_an_agent_for_your_own_tracker(tmp_path, make_video, write_otb):
+    for seed in range(2):
+        write_otb(tmp_path / f"videos/clip{seed}", make_video(frames=4, seed=seed))
+    printed = run(
+        "agent_for_your_own_tracker.py", tmp_path / "videos", tmp_path / "videos/clip0", "--out", tmp_path / "out",
+        "--samples", 4, "--steps", 64, "--per-sequence", 1,
+    )  # fmt: skip
+    assert "The scores' unit is" in printed
+    found = json.loads((tmp_path / "out/evaluation/evaluation.json").read_text())
+    assert found["scorer"] == "agent_for_your_own_tracker:scorer" and found["checks"] == {}
+    rows = found["methods"]
+    assert "attribution" not in rows and rows["exhaustive"]["closure"] == 1
+    assert rows["pretrained"]["queries"] > 1 and "dqn/OcclusionSearch-v0_1/OcclusionSearch-v0" in rows

@@ -31,7 +31,7 @@ from .siamfc_pairs import SearchPairs, SiamFCPairs, SiamFCTraining, response_lab
 
 __all__ = ["BatchTransform", "balanced_logistic", "train_siamfc"]
 
-_CALIBRATION = 32
+_CALIBRATION = 16
 _SLOPE = 4.0
 
 
@@ -84,7 +84,8 @@ def train_siamfc(
 
     The response has no scale of its own, so it is brought to logits by a slope and an offset that are taken once,
     from what the given network answers on training pairs: 0 lies halfway between the mean response at targets and
-    that elsewhere, which are 4 apart. They are no part of the network; a tracker needs none.
+    that elsewhere, which are 4 apart (less where a network tells them apart by less than its responses vary). They
+    are no part of the network; a tracker needs none.
 
     Args:
         net: The network, where it runs; it is changed.
@@ -221,7 +222,7 @@ class _Trainer:
         labels = response_labels(shown.boxes.to(self.device), self.settings.radius)
         at, off = float(responses[labels].mean()), float(responses[~labels].mean())
         self.state["offset"] = (at + off) / 2
-        self.state["slope"] = _SLOPE / max(at - off, 1e-6)
+        self.state["slope"] = _SLOPE / max(at - off, float(responses.std()), 1e-12)
 
     @torch.no_grad()
     def _validate(self) -> float:

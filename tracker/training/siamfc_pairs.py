@@ -16,7 +16,7 @@ from ..images import Image, to_tensor
 from ..sequences import ImageFiles, Sequence
 from ..tracking.peers.siamfc import EXEMPLAR, SEARCH, STRIDE, cut_square, exemplar_side, response_side
 
-__all__ = ["SearchPairs", "SiamFCPairs", "SiamFCTraining", "response_labels"]
+__all__ = ["SearchPairs", "SiamFCPairs", "SiamFCTraining", "region_around", "response_labels"]
 
 TARGET = 64
 """Side of the crops of exemplars' targets, without surroundings, that a transform is given."""
@@ -156,15 +156,26 @@ class SiamFCPairs:
         second = int(rng.choice(near))
         zoom = 1 + rng.uniform(-settings.scale, settings.scale, 2)
         shift = rng.uniform(-settings.shift, settings.shift, 2)
-        exemplar, _ = _region(sequence, first, EXEMPLAR, zoom[0], np.zeros(2))
-        searched, box = _region(sequence, second, SEARCH, zoom[1], shift)
+        exemplar, _ = region_around(sequence, first, EXEMPLAR, zoom[0], np.zeros(2))
+        searched, box = region_around(sequence, second, SEARCH, zoom[1], shift)
         return exemplar, sequence.crop(first, TARGET), searched, box
 
 
-def _region(
+def region_around(
     sequence: Sequence, t: int, size: int, zoom: float, shift: NDArray[np.float64]
 ) -> tuple[Image, NDArray[np.float64]]:
-    """The region around a target, `shift` of its pixels off it, and the target's box in it."""
+    """The square around a target that SiamFC is shown.
+
+    Args:
+        sequence: The video.
+        t: The frame.
+        size: Side of the square in pixels: `EXEMPLAR` or `SEARCH`, which show 1 and 255 / 127 exemplar sides.
+        zoom: Factor of what it shows.
+        shift: Where the target stands off the middle, `(x, y)` in its pixels.
+
+    Returns:
+        `uint8[size, size, 3]`, and the target's box in it, `(x, y, w, h)`.
+    """
     frame, (x, y, w, h) = sequence.frames[t], sequence.boxes[t]
     side = exemplar_side(w, h) * size / EXEMPLAR * zoom
     step = side / size

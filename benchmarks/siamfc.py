@@ -1,0 +1,251 @@
+"""SiamFC fine-tuned with and without hard positives: what the trackers are worth when the target is covered.
+
+Arms: the released network; fine-tuned on the training videos; fine-tuned with half of the search regions' targets
+covered by a random region; the same with the one of 8 random regions that hurts the network most at that step.
+Every arm but the first is trained with each seed, by `occlusion-search train-siamfc`. All are judged by:
+
+- a sweep: in some frames of each sequence a part of the target is covered by a piece of the background at a random
+  place, and the first frame's target is looked for once, in a search region around the true target that is shifted
+  a little at random. Frames, shifts and covers are the same for all. The figure is the IoU of the box of the true
+  size at the peak of the response with the true box; no window, and no scale but the true one.
+- with `--ope`, one pass over whole sequences, by `occlusion-search benchmark run`, the first seed of each arm.
+
+What was done is not done again.
+
+Usage: python benchmarks/siamfc.py --train DIR --judge DIR --weights FILE --json benchmarks/results/siamfc.json
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from numpy.typing import NDArray
+from torch.nn import functional
+from tqdm import tqdm
+
+from agents.output import write_json
+from agents.transforms import HardPositiveBatch
+from occlusion_env.actions import RegionLimits
+from tracker import InputError, open_sequence
+from tracker.backbones import autocast, resolve_precision
+from tracker.boxes import iou
+from tracker.images import to_tensor
+from tracker.judging.bootstrap import interval
+from tracker.readers import list_targets
+from tracker.sequences import Sequence, evenly_spaced
+from tracker.tracking.peers import siamfc
+from tracker.training.siamfc_pairs import region_around
+
+ARMS = {
+    "fine-tuned": (),
+    "random occlusion": ("--hard-positives", "random"),
+    "hardest of 8": ("--hard-positives", "best-of-8-random"),
+}
+COVERED = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+SHIFT = 32.0
+
+
+@dataclass
+class Arguments:
+    """What to run.
+
+    Attributes:
+        train: Videos to train on.
+        judge: Sequences to judge on; nothing may have been trained on them.
+        weights: SiamFC's released weights.
+        out: Folder for networks and what they find.
+        seeds: Seeds of each arm.
+        steps: Steps of each training.
+        learning_rate: Of each training.
+        frozen: Convolutions that stay as they are.
+        frames: Frames of a sequence in the sweep, evenly spaced after the first.
+        ope: Names of sequences for one pass; none by default.
+        json: Receives the figures.
+    """
+
+    train: Path
+    judge: Path
+    weights: Path
+    out: Path = Path("out/siamfc")
+    seeds: int = 3
+    steps: int = 300
+    learning_rate: float = 1e-4
+    frozen: int = 2
+    frames: int = 10
+    ope: tuple[str, ...] = ()
+    json: Path | None = None
+
+
+def main(given: Arguments) -> None:
+    """Train what is not trained yet, judge, and write the figures down."""
+    commands = [train(given, arm, seed) for arm in ARMS for seed in range(given.seeds)]
+    networks = {"released": given.weights} | {
+        f"{arm}, seed {seed}": folder(given, arm, seed) / "siamfc.safetensors"
+        for arm in ARMS
+        for seed in range(given.seeds)
+    }
+    sequences = [open_sequence(path, target=number) for path, number in list_targets(given.judge).values()]
+    found = {name: swept(given, name, file, sequences) for name, file in networks.items()}
+    content: dict[str, Any] = {
+        "sweep": sweep_figures(found, given.seeds),
+        "covered": COVERED,
+        "frames_per_sequence": given.frames,
+        "sequences": [each.name for each in sequences],
+        "training": {
+            f"{arm}, seed {seed}": loss(folder(given, arm, seed)) for arm in ARMS for seed in range(given.seeds)
+        },
+        "commands": commands,
+        "command": shlex.join(sys.argv),
+    }
+    if given.ope:
+        content["ope"] = passes(given, networks)
+    write_json(given.json or given.out / "siamfc.json", content)
+    for name, rows in content["sweep"]["arms"].items():
+        print(f"{name}: IoU " + " ".join(f"{row:.3f}" for row in rows["iou"]))
+
+
+def folder(given: Arguments, arm: str, seed: int) -> Path:
+    """Where a training goes."""
+    return given.out / f"{arm.replace(' ', '-')}-{seed}"
+
+
+def train(given: Arguments, arm: str, seed: int) -> str:
+    """Fine-tune, unless it is done; returns how the command reads."""
+    words = [
+        "train-siamfc", "--data", str(given.train), "--weights", str(given.weights), "--out",
+        str(folder(given, arm, seed)), "--steps", str(given.steps), "--learning-rate", f"{given.learning_rate:g}",
+        "--frozen", str(given.frozen), "--seed", str(seed), *ARMS[arm],
+    ]  # fmt: skip
+    if not (folder(given, arm, seed) / "siamfc.json").is_file():
+        subprocess.run([sys.executable, "-m", "agents.cli", *words], check=True)
+    return shlex.join(["occlusion-search", *words])
+
+
+def loss(trained: Path) -> dict[str, float]:
+    """The loss on the held-out training videos, before and after."""
+    return json.loads((trained / "siamfc.json").read_text())["validation_loss"]
+
+
+def swept(given: Arguments, name: str, weights: Path, sequences: list[Sequence]) -> dict[str, list[list[float]]]:
+    """The IoU of what a network finds, by sequence: `[levels, frames]`; kept in a file."""
+    file = given.out / "sweep" / f"{name.replace(' ', '-').replace(',', '')}.json"
+    if file.is_file():
+        return json.loads(file.read_text())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    net, found = siamfc.load_net(weights).to(memory_format=torch.channels_last), {}
+    for number, sequence in enumerate(tqdm(sequences, desc=name, unit="sequence")):
+        found[sequence.name] = localised(net, sequence, given.frames, number).round(4).tolist()
+    write_json(file, found)
+    return found
+
+
+@torch.inference_mode()
+def localised(net: siamfc.SiamFCNet, sequence: Sequence, frames: int, number: int) -> NDArray[np.float64]:
+    """Look for the first frame's target in some frames, covered more and more: IoU `[levels, frames]`."""
+    rng = np.random.default_rng([number, 0])
+    present = sequence.present[1:]
+    exemplar, _ = region_around(sequence, int(sequence.present[0]), siamfc.EXEMPLAR, 1.0, np.zeros(2))
+    images, boxes = [], []
+    for t in present[evenly_spaced(len(present), frames)]:
+        image, box = region_around(sequence, int(t), siamfc.SEARCH, 1.0, rng.uniform(-SHIFT, SHIFT, 2))
+        images.append(image)
+        boxes.append(box)
+    clean, true = to_tensor(np.stack(images)), torch.from_numpy(np.stack(boxes)).float()
+    dtype = resolve_precision("auto", torch.device("cpu"))
+    known = features(net, to_tensor(exemplar), dtype).expand(len(clean), -1, -1, -1)
+    found = np.empty((len(COVERED), len(clean)))
+    for level, share in enumerate(COVERED):
+        shown = clean
+        if share:
+            cover = HardPositiveBatch("random", limits=RegionLimits(max_area=share))
+            shown = cover(clean, true, generator=torch.Generator().manual_seed(1000 * number + level))
+        response = siamfc.respond(known, features(net, shown, dtype))[:, None]
+        enlarged = functional.interpolate(response, scale_factor=siamfc.UPSAMPLING, mode="bicubic")[:, 0]
+        peaks = enlarged.flatten(1).argmax(dim=1).numpy()
+        side = enlarged.shape[-1]
+        places = np.stack([peaks % side, peaks // side], axis=1) - (side - 1) / 2
+        centre = siamfc.SEARCH / 2 + places * siamfc.STRIDE / siamfc.UPSAMPLING
+        size = true[:, 2:].numpy()
+        found[level] = iou(np.concatenate([centre - size / 2, size], axis=1), true.numpy())
+    return found
+
+
+def features(net: siamfc.SiamFCNet, images: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Features of images `[N, 3, S, S]` in [0, 1]."""
+    with autocast(torch.device("cpu"), dtype):
+        return net((255 * images).contiguous(memory_format=torch.channels_last)).float()
+
+
+def sweep_figures(found: dict[str, dict[str, list[list[float]]]], seeds: int) -> dict[str, Any]:
+    """Mean IoU of each arm at each level, and paired differences with bootstrap intervals over the sequences."""
+    means = {
+        name: np.array([np.mean(levels, axis=1) for levels in by_sequence.values()])
+        for name, by_sequence in found.items()
+    }
+    arms = {"released": means["released"]} | {
+        arm: np.mean([means[f"{arm}, seed {seed}"] for seed in range(seeds)], axis=0) for arm in ARMS
+    }
+    pairs = [(arm, "released") for arm in ARMS] + [(arm, "fine-tuned") for arm in list(ARMS)[1:]]
+    pairs.append(("hardest of 8", "random occlusion"))
+    levels = [*(f"{share:.0%}" for share in COVERED), "all covered"]
+    return {
+        "arms": {
+            arm: {
+                "iou": figures.mean(axis=0).round(4).tolist(),
+                "seeds": [means[f"{arm}, seed {seed}"].mean(axis=0).round(4).tolist() for seed in range(seeds)]
+                if arm in ARMS
+                else None,
+            }
+            for arm, figures in arms.items()
+        },
+        "differences": {
+            f"{first} less {second}": {
+                level: [round(value, 4) for value in interval(apart)]
+                for level, apart in zip(
+                    levels, [*(arms[first] - arms[second]).T, (arms[first] - arms[second])[:, 1:].mean(axis=1)],
+                    strict=True,
+                )
+            }
+            for first, second in pairs
+        },
+        "by_sequence": {arm: dict(zip(found["released"], figures.round(4).tolist(), strict=True))
+                        for arm, figures in arms.items()},
+    }  # fmt: skip
+
+
+def passes(given: Arguments, networks: dict[str, Path]) -> dict[str, Any]:
+    """One pass over sequences with the first seed of each arm."""
+    found: dict[str, Any] = {}
+    for arm in ["released", *ARMS]:
+        weights = networks[arm if arm == "released" else f"{arm}, seed 0"]
+        results = given.out / "ope" / arm.replace(" ", "-")
+        words = [
+            "--tracker",
+            "siamfc",
+            "--weights",
+            str(weights),
+            "--data",
+            str(given.judge),
+            "--out",
+            str(results),
+        ]
+        words += ["--sequences", *given.ope, "--json", str(results) + ".json"]
+        subprocess.run([sys.executable, "-m", "agents.cli", "benchmark", "run", *words], check=True)
+        found[arm] = json.loads(Path(f"{results}.json").read_text())
+    return found
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(Arguments))
+    except InputError as error:
+        sys.exit(f"siamfc.py: error: {error}")
