@@ -55,7 +55,7 @@ PLANS = {
     ),
     "nano": Plan(
         "matchers:nano", "matchers:NanoForesight", 0.053,
-        ("--per-sequence", "8", "--patches", "1", "--regions", "20"), 8_000, 1,
+        ("--per-sequence", "6", "--patches", "1", "--regions", "16"), 6_000, 1,
     ),
 }  # fmt: skip
 

@@ -77,7 +77,7 @@ class Arguments:
     weights: Path
     out: Path = Path("out/siamfc")
     seeds: int = 3
-    steps: int = 300
+    steps: int = 200
     learning_rate: float = 1e-4
     frozen: int = 2
     frames: int = 10
@@ -87,7 +87,7 @@ class Arguments:
 
 def main(given: Arguments) -> None:
     """Train what is not trained yet, judge, and write the figures down."""
-    commands = [train(given, arm, seed) for arm in ARMS for seed in range(given.seeds)]
+    commands = [train(given, arm, seed) for seed in range(given.seeds) for arm in ARMS]
     networks = {"released": given.weights} | {
         f"{arm}, seed {seed}": folder(given, arm, seed) / "siamfc.safetensors"
         for arm in ARMS

@@ -1,6 +1,6 @@
 """An agent for a tracker of your own: what hurts it is learned, an agent is trained on it, and both are judged.
 
-Put your matcher where `scorer` is; here it is the correlation of two grey images. Then
+Put your matcher in the place of `Matcher`; here it is the correlation of two grey images. Then
 
 1. `train-foresight` covers targets at random and learns what that does to your matcher's score;
 2. `train` trains an agent that sees what that network foretells (`Foresight` below);
@@ -22,38 +22,23 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 import tyro
+from your_own_tracker import GreyCorrelation
 
 import agents.foresight
 from agents.foresight import DropPredictor, load_predictor
 
 
-class GreyCorrelation:
-    """Normalised cross-correlation of 32 x 32 grey images; these members make it a `tracker.Scorer`."""
+class Matcher(GreyCorrelation):
+    """Your matcher: the members of `tracker.Scorer`, and the unit."""
 
-    input_size = 32
-    device = torch.device("cpu")
-    unit = 0.25
-    """How far its scores spread, as `train-foresight` measures it."""
-
-    def embed(self, crops):
-        """`[N, 3, 32, 32]` to unit vectors `[N, 1024]`."""
-        grey = crops.mean(dim=1).flatten(1)
-        return torch.nn.functional.normalize(grey - grey.mean(dim=1, keepdim=True))
-
-    def compare(self, exemplars, candidates):
-        """`[N, 1024]` and `[N, 1024]` to `[N]`."""
-        return (exemplars * candidates).sum(dim=1)
-
-    def __call__(self, exemplars, candidates):
-        """Crops to scores."""
-        return self.compare(self.embed(exemplars), self.embed(candidates))
+    unit = 0.29
+    """How far its scores spread, as `train-foresight` has measured it."""
 
 
-def scorer() -> GreyCorrelation:
-    """Your matcher: load its network here."""
-    return GreyCorrelation()
+def scorer() -> Matcher:
+    """Load its network here."""
+    return Matcher()
 
 
 class Foresight(agents.foresight.Foresight):
@@ -98,7 +83,7 @@ def main(given: Arguments) -> None:
     learned = ["--per-sequence", given.per_sequence, "--patches", 1, "--regions", given.samples, "--folds", 2]
     matcher = ["--scorer", f"{name}:scorer"]
     command("train-foresight", "--targets", given.train, *matcher, *learned, "--out", predictor)
-    seen = [f"scorer:{name}:scorer", f"observation:{name}:Foresight", f"reward_scale:{1 / GreyCorrelation.unit}"]
+    seen = [f"scorer:{name}:scorer", f"observation:{name}:Foresight", f"reward_scale:{1 / Matcher.unit}"]
     length = ["--n-timesteps", given.steps, "--eval-freq", -1, "--log-folder", given.out / "logs"]
     command("train", "--conf-file", "tuned", "--targets", given.train, *length, "--env-kwargs", *seen)
     judged = ["--per-sequence", given.per_sequence, "--seeds", 1, "--last", "none", "--checks", "none"]

@@ -266,7 +266,7 @@ def test_another_matchers_scores_are_shown_in_sints_scale() -> None:
             search.step(np.array([action]))
             seen.append(search.observe())
         shown.append(np.concatenate(seen))
-    np.testing.assert_allclose(*shown, atol=2e-3)
+    np.testing.assert_allclose(*shown, atol=1e-2)  # one of them looks in half precision
     assert np.abs(shown[0]).max() > 0.3
 
 
