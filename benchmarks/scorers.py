@@ -44,7 +44,7 @@ class Plan:
     unit: float = 0.1
     foresight: tuple[str, ...] = ()
     steps: int = 0
-    judged: int = 4
+    judged: int = 2
 
 
 PLANS = {

@@ -16,6 +16,7 @@ COMMANDS = (
     "train-vae",
     "evaluate-vae",
     "train-tracker",
+    "train-siamfc",
     "track",
     "check-tracker",
     "benchmark",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from agents.transforms import HardPositiveBatch
@@ -199,3 +200,28 @@ def test_a_video_is_one_of_the_two(clips, tmp_path: Path) -> None:
         train_siamfc(network(), clips[0], clips[0], tmp_path, SHORT, run=QUIET)
     with pytest.raises(InputError, match="lower learning rate"):
         train_siamfc(network(), *clips, tmp_path, replace(SHORT, learning_rate=1e9, steps=9), run=QUIET)
+
+
+def test_the_command(tmp_path: Path, make_video, write_otb, capsys, monkeypatch) -> None:
+    from agents.cli import main
+
+    monkeypatch.setattr("tracker.tracking.peers.siamfc.SiamFCNet", Tiny)
+    save_file(network().state_dict(), tmp_path / "tiny.safetensors")
+    for name, seed in (("Deer", 1), ("zebra", 2)):
+        write_otb(tmp_path / "data" / name, make_video(3, 96, 72, seed))
+    command = [
+        "occlusion-search", "train-siamfc", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"),
+        "--weights", str(tmp_path / "tiny.safetensors"), "--steps", "2", "--pairs", "2", "--learning-rate", "1e-6",
+        "--device", "cpu", "--json", str(tmp_path / "card.json"), "--hard-positives",
+    ]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", [*command, "best-of-2-random"])
+    main()
+    printed = capsys.readouterr()
+    assert "warning: Deer are names of OTB" in printed.err and "The loss on zebra" in printed.out
+    card = json.loads((tmp_path / "card.json").read_text())
+    assert card["settings"]["steps"] == 2 and "count=2" in card["transform"] and "train-siamfc" in card["command"]
+    assert load_net(tmp_path / "out/siamfc.safetensors").conv5.out_channels == 6
+    monkeypatch.setattr(sys, "argv", [*command, "worst"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2 and "'worst' is no method" in capsys.readouterr().err
