@@ -23,7 +23,9 @@ from typing import Any
 import tyro
 
 from agents.output import write_json
+from occlusion_env.naming import made
 from tracker import InputError
+from tracker.scorers import SintScorer, unit_of
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,6 @@ class Plan:
     Attributes:
         scorer: Its name for the commands.
         observation: What an agent trained on it sees; `None` where the one that ships is that agent.
-        unit: Of its scores.
         foresight: Options of `train-foresight`.
         steps: Of the agent's training.
         judged: Targets a sequence, unless `--judged` says otherwise.
@@ -41,7 +42,6 @@ class Plan:
 
     scorer: str
     observation: str | None = None
-    unit: float = 0.1
     foresight: tuple[str, ...] = ()
     steps: int = 0
     judged: int = 2
@@ -50,11 +50,11 @@ class Plan:
 PLANS = {
     "sint": Plan("sint"),
     "siamfc": Plan(
-        "matchers:siamfc", "matchers:SiamFCForesight", 0.13,
+        "matchers:siamfc", "matchers:SiamFCForesight",
         ("--per-sequence", "12", "--patches", "1", "--regions", "30"), 15_000, 2,
     ),
     "nano": Plan(
-        "matchers:nano", "matchers:NanoForesight", 0.053,
+        "matchers:nano", "matchers:NanoForesight",
         ("--per-sequence", "6", "--patches", "1", "--regions", "16"), 6_000, 1,
     ),
 }  # fmt: skip
@@ -88,6 +88,8 @@ def main(given: Arguments) -> None:
     if unknown := set(given.only) - set(PLANS):
         raise InputError(f"'{min(unknown)}' is no matcher; choose {', '.join(PLANS)}.")
     given.out.mkdir(parents=True, exist_ok=True)
+    for variable, folder in (("WEIGHTS", given.weights), ("FORESIGHT", given.out), ("TRAIN", given.train)):
+        os.environ[f"OCCLUSION_SEARCH_{variable}"] = str(folder)
     results: dict[str, Any] = {}
     for name in given.only:
         plan, commands = PLANS[name], []
@@ -96,13 +98,15 @@ def main(given: Arguments) -> None:
             commands.append(foresight(given, name, plan))
             agents.append(str(given.out / name / "logs/dqn/OcclusionSearch-v0_1"))
             commands.append(agent(given, name, plan))
+        judged = given.judged or plan.judged
+        evaluation = given.out / name / f"evaluation-{judged}"
         words = [
             "evaluate", "--targets", str(given.judge), "--scorer", plan.scorer, "--agent", *agents, "foresight",
-            "--per-sequence", str(given.judged or plan.judged), "--seeds", "1", "--last", "none",
-            "--checks", "none", "--out", str(given.out / name / "evaluation"),
+            "--per-sequence", str(judged), "--seeds", "1", "--last", "none",
+            "--checks", "none", "--out", str(evaluation),
         ]  # fmt: skip
-        commands.append(command(given, *words))
-        found = json.loads((given.out / name / "evaluation/evaluation.json").read_text())
+        commands.append(command(*words))
+        found = json.loads((evaluation / "evaluation.json").read_text())
         results[name] = summary(given, name, plan, found) | {"commands": commands}
     write_json(given.json or given.out / "scorers.json", {"matchers": results, "command": shlex.join(sys.argv)})
 
@@ -111,7 +115,7 @@ def foresight(given: Arguments, name: str, plan: Plan) -> str:
     """Learn what covering a region takes off."""
     file = given.out / f"{name}.safetensors"
     words = ["train-foresight", "--targets", str(given.train), "--scorer", plan.scorer, *plan.foresight]
-    return command(given, *words, "--folds", "3", "--out", str(file), done=file.is_file())
+    return command(*words, "--folds", "3", "--out", str(file), done=file.is_file())
 
 
 def agent(given: Arguments, name: str, plan: Plan) -> str:
@@ -120,27 +124,27 @@ def agent(given: Arguments, name: str, plan: Plan) -> str:
     run = logs / "dqn/OcclusionSearch-v0_1"
     if (run / "OcclusionSearch-v0").is_dir() and any(run.glob("rl_model_*_steps.zip")):
         finished = (run / "OcclusionSearch-v0.zip").is_file()
-        command(given, "train", "--resume", str(run), done=finished)
+        command("train", "--resume", str(run), done=finished)
         return (run / "OcclusionSearch-v0/command.txt").read_text()
     return command(
-        given, "train", "--algo", "dqn", "--conf-file", "tuned", "--n-timesteps", str(plan.steps), "--targets",
+        "train", "--algo", "dqn", "--conf-file", "tuned", "--n-timesteps", str(plan.steps), "--targets",
         "matchers:training_targets", "--env-kwargs", f"scorer:{plan.scorer}", f"observation:{plan.observation}",
-        f"reward_scale:{1 / plan.unit:.4g}", "patches:1", "--hyperparams", "gradient_steps:32",
+        f"reward_scale:{1 / unit(plan):.4g}", "patches:1", "--hyperparams", "gradient_steps:32",
         "learning_starts:1000", "--eval-freq", "-1", "--save-freq", "2000", "--log-folder", str(logs),
     )  # fmt: skip
 
 
-def command(given: Arguments, *words: str, done: bool = False) -> str:
+def unit(plan: Plan) -> float | None:
+    """How far a matcher's scores spread."""
+    return SintScorer.unit if plan.scorer == "sint" else unit_of(made("scorer", plan.scorer))
+
+
+def command(*words: str, done: bool = False) -> str:
     """Run a command of the package, unless it is done; returns how it reads."""
     if not done:
         here = Path(__file__).resolve().parent
         paths = [str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-            "OCCLUSION_SEARCH_WEIGHTS": str(given.weights),
-            "OCCLUSION_SEARCH_FORESIGHT": str(given.out),
-            "OCCLUSION_SEARCH_TRAIN": str(given.train),
-        }
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
         subprocess.run([sys.executable, "-m", "agents.cli", *words], check=True, env=environment)
     return shlex.join(["occlusion-search", *words])
 
@@ -164,7 +168,7 @@ def summary(given: Arguments, name: str, plan: Plan, found: dict[str, Any]) -> d
             | {key: figures[key] for key in keys}
             for row, figures in methods.items()
         },
-        "unit": plan.unit,
+        "unit": unit(plan),
         "training_steps": plan.steps or None,
         "foresight": json.loads(card.read_text()) if card.is_file() else None,
         "sequences": {
