@@ -25,6 +25,7 @@ from ..baselines import Chooser, Exhaustive
 from ..evaluation import Agent
 from ..image_targets import image_targets
 from ..methods import Choosing, Method, NoFeatures, RandomRegions, as_method
+from ..randomness import numpy_generator
 from ..rollout import Policy
 
 __all__ = ["HardPositiveBatch", "Occlusions"]
@@ -70,9 +71,12 @@ class HardPositiveBatch(nn.Module):
             the images' device. `random` and `centre` need none.
         p: How often an image is changed.
         limits: Largest area, least side and aspect of a region.
+        least_area: The area of an image's regions is drawn between this and the largest; `None` always covers the
+            largest. For random regions (the best of several have the same area) and the centre.
 
     Raises:
-        InputError: If `p` is no probability, the method is unknown, or it needs a scorer.
+        InputError: If `p` is no probability, the method is unknown, it needs a scorer, or the least area cannot
+            be.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class HardPositiveBatch(nn.Module):
         scorer: Scorer | str | None = None,
         p: float = 1.0,
         limits: RegionLimits | None = None,
+        least_area: float | None = None,
     ) -> None:
         """See the class."""
         super().__init__()
@@ -96,12 +101,21 @@ class HardPositiveBatch(nn.Module):
             settings = SearchSettings(limits)
         self.settings = settings
         self._needs_scorer = self.method != RandomRegions(1) and method != "centre"
+        largest = settings.limits.max_area
+        self.least_area = largest if least_area is None else least_area
+        if not settings.limits.min_side**2 <= self.least_area <= largest:
+            raise InputError(
+                f"least_area is {least_area}; it must lie between {settings.limits.min_side**2:g} and {largest:g}."
+            )
+        if self.least_area < largest and not (isinstance(self.method, RandomRegions) or method == "centre"):
+            raise InputError(f"The method {method!r} covers the largest area; leave least_area out.")
         if self._needs_scorer and scorer is None:
             raise InputError(f"The method {method!r} asks a matcher where it hurts; give a scorer, such as sint.")
 
     def extra_repr(self) -> str:
         """What `print` shows."""
-        return f"method={self.method}, p={self.p}, max_area={self.settings.limits.max_area}"
+        limits = self.settings.limits
+        return f"method={self.method}, p={self.p}, area={self.least_area:g} to {limits.max_area:g}"
 
     def forward(
         self,
@@ -137,7 +151,7 @@ class HardPositiveBatch(nn.Module):
     ) -> Occlusions:
         """Choose what to cover and with what; see `forward`."""
         check_batch(images, boxes, exemplars)
-        rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        rng = numpy_generator(generator)
         height, width = images.shape[-2:]
         given = boxes.detach().cpu().double().numpy()
         chosen = np.flatnonzero((rng.random(len(given)) < self.p) & _usable(given, width, height))
@@ -180,7 +194,7 @@ class HardPositiveBatch(nn.Module):
         rng: np.random.Generator,
     ) -> NDArray[np.float64]:
         limits, count = self.settings.limits, len(boxes)
-        area = np.full(count, limits.max_area)
+        area = rng.uniform(self.least_area, limits.max_area, count)
         if not count:
             return np.empty((0, 4))
         if isinstance(self.method, RandomRegions):
