@@ -5,21 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from occlusion_env.actions import RegionLimits
 from tracker.errors import InputError
 from tracker.scorers import SintScorer
 from tracker.sint import Sint
-from tracker.training import FramesHardened, Hardening
+from tracker.training import FramesHardened, FrameTransform, Hardening
 
-from ..transforms import HardPositiveBatch
+from ..transforms import Cutouts, HardPositiveBatch, Lookalikes, MarginLeft, ScoreLeft
 from .adversary import RotateAndOcclude, load_adversary
 from .peers import Erasing, MotionBlur, RoiHoles
 
 __all__ = ["ARMS", "Arm", "Tools", "choose_arms"]
 
 AREA = 0.25
-"""Largest area that is covered, as in the environment."""
+"""What is covered, as in the environment."""
+
+WIDE = (0.05, 0.6)
+"""What is covered where the area is drawn for each frame."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +36,12 @@ class Tools:
     Attributes:
         share: How often the second frame of a pair is a generated one.
         adversary: The file of the rotation adversary.
+        cutouts: Makes targets of the training videos, `uint8[N, 64, 64, 3]`.
     """
 
     share: float
     adversary: Path
+    cutouts: Callable[[], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -53,20 +62,41 @@ class Arm:
     harden: Callable[[Sint, Tools], Hardening] | None = None
 
 
-def _frames(make: Callable[[Sint, Tools], object]) -> Callable[[Sint, Tools], Hardening]:
-    return lambda sint, tools: FramesHardened(make(sint, tools))  # type: ignore[arg-type]
+def _frames(make: Callable[[Sint, Tools], FrameTransform]) -> Callable[[Sint, Tools], Hardening]:
+    return lambda sint, tools: FramesHardened(make(sint, tools))
 
 
-def _occlusion(
-    method: str, max_area: float = AREA, least_area: float | None = None, p: float | None = None
-) -> Callable[[Sint, Tools], Hardening]:
-    """Occlusion of the frames by a method; one that asks a matcher asks the network as it is at that step."""
-    return _frames(
-        lambda sint, tools: HardPositiveBatch(
-            method, None if method == "random" else SintScorer(sint.backbone), tools.share if p is None else p,
-            RegionLimits(max_area=max_area), least_area,
-        )
-    )  # fmt: skip
+def _wide(p: float, **options: Any) -> HardPositiveBatch:
+    """Occlusion of 5 to 60 % of the target; the area is drawn for each frame."""
+    return HardPositiveBatch(p=p, limits=RegionLimits(max_area=WIDE[1]), least_area=WIDE[0], **options)
+
+
+def _hardest(sint: Sint, p: float, largest: float = WIDE[1]) -> HardPositiveBatch:
+    """Of eight random regions, each with a patch of its own, the one that the network now knows least."""
+    limits = RegionLimits(max_area=largest)
+    hurt = ScoreLeft(SintScorer(sint.backbone))
+    return HardPositiveBatch("best of 8 random", None, p, limits, WIDE[0], patches=8, hurt=hurt)
+
+
+class Curriculum(Hardening):
+    """The hardest of eight, whose largest area grows from 10 to 60 % of the target in the course of the training.
+
+    Args:
+        sint: The network that learns.
+        p: How often a frame is changed.
+    """
+
+    def __init__(self, sint: Sint, p: float) -> None:
+        """See the class."""
+        self.sint, self.p = sint, p
+
+    def record(self) -> str:
+        """What tells it from others."""
+        return f"Curriculum({_hardest(self.sint, self.p)!r})"
+
+    def at(self, progress: float) -> Hardening:
+        """The hardest of eight with the area of this moment."""
+        return FramesHardened(_hardest(self.sint, self.p, 0.1 + progress * (WIDE[1] - 0.1)))
 
 
 _ARMS = (
@@ -87,7 +117,40 @@ _ARMS = (
     Arm("roi-holes", "holes in the RoI features (A-Fast-RCNN)", harden=lambda sint, tools: RoiHoles(tools.share)),
     Arm("erasing", "random erasing", harden=_frames(lambda sint, tools: Erasing(tools.share))),
     Arm("blur", "motion blur", harden=_frames(lambda sint, tools: MotionBlur(tools.share))),
-    Arm("random", "random occlusion of a quarter", harden=_occlusion("random")),
+    Arm(
+        "random", "random occlusion of a quarter",
+        harden=_frames(
+            lambda sint, tools: HardPositiveBatch("random", None, tools.share, RegionLimits(max_area=AREA))
+        ),
+    ),
+    Arm("wide", "random occlusion of 5 to 60 %", harden=_frames(lambda sint, tools: _wide(tools.share))),
+    Arm("always", "the same, every frame", harden=_frames(lambda sint, tools: _wide(1.0))),
+    Arm(
+        "cutouts", "the same, by other targets",
+        harden=_frames(lambda sint, tools: _wide(tools.share, source=Cutouts(tools.cutouts()))),
+    ),
+    Arm(
+        "lookalikes", "the same, by what looks like the target",
+        harden=_frames(
+            lambda sint, tools: _wide(tools.share, source=Lookalikes(SintScorer(sint.backbone)))
+        ),
+    ),
+    Arm(
+        "hardest", "the hardest of 8 regions and patches for the network as it learns",
+        harden=_frames(lambda sint, tools: _hardest(sint, tools.share)),
+    ),
+    Arm(
+        "curriculum", "the same, growing from 10 to 60 %",
+        harden=lambda sint, tools: Curriculum(sint, tools.share),
+    ),
+    Arm(
+        "margin", "of 4 that with the least margin over a distractor, as it learns",
+        harden=_frames(
+            lambda sint, tools: _wide(
+                tools.share, method="best of 4 random", patches=4, hurt=MarginLeft(SintScorer(sint.backbone))
+            )
+        ),
+    ),
 )  # fmt: skip
 
 ARMS = {arm.name: arm for arm in _ARMS}

@@ -7,12 +7,16 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 import vae
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.building import assemble
+from occlusion_env.occluders import PATCH_SIZE
 from occlusion_env.targets import Target, TargetSet
 from tracker.errors import InputError
-from tracker.images import write_png
+from tracker.images import resize, write_png
 from tracker.readers import list_sequences
 from tracker.sequences import Sequence, evenly_spaced
 from tracker.shipped import shipped_sint
@@ -31,7 +35,7 @@ from .adversary import save_adversary, train_adversary
 from .arms import Arm
 from .settings import LadderRun
 
-__all__ = ["ladder_targets", "make_adversary", "make_bank", "make_positives"]
+__all__ = ["cutouts", "ladder_targets", "make_adversary", "make_bank", "make_positives"]
 
 _MARK = "metadata.jsonl"
 
@@ -40,6 +44,11 @@ def ladder_targets(run: LadderRun) -> TargetSet:
     """The targets that hard positives are made of: some of each training video."""
     train, _ = open_folder(run.train)
     return TargetSet.join(_some(sequence, run.per_video) for sequence in train)
+
+
+def cutouts(run: LadderRun) -> NDArray[np.uint8]:
+    """The targets of the training videos, to cover others with: `uint8[N, 64, 64, 3]`."""
+    return np.stack([resize(target.crop, PATCH_SIZE, PATCH_SIZE) for target in ladder_targets(run)])
 
 
 def make_bank(run: LadderRun) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -41,10 +42,10 @@ from tracker.training import TrainingRun, open_folder, read_hard_positives, trai
 from ..occlusion_sweep import occlusion_sweep
 from ..output import claim_folder, write_json
 from .arms import Arm, Tools, choose_arms
-from .making import make_adversary, make_bank, make_positives, start_network
+from .making import cutouts, make_adversary, make_bank, make_positives, start_network
 from .settings import LadderRun
 
-__all__ = ["START", "run_ladder"]
+__all__ = ["START", "judging_videos", "run_ladder", "tools_of"]
 
 START = "start"
 """What the table calls the network that all arms start from, judged as it is."""
@@ -134,7 +135,7 @@ def _train_and_judge(run: LadderRun, name: str, seed: int) -> None:
     train, held_out = open_folder(run.train)
     folder = run.network_folder(name, seed)
     positives = [] if arm.samples is None else read_hard_positives(run.positives_folder(name))
-    tools = Tools(run.share, run.adversary_file)
+    tools = tools_of(run)
     harden = arm.harden
     card = train_sint(
         train, held_out, folder, run.network, run.training(seed), run.weights, positives, run.device,
@@ -144,7 +145,7 @@ def _train_and_judge(run: LadderRun, name: str, seed: int) -> None:
     trained = time.perf_counter()
     sint = load_sint(folder, run.weights, run.device)
     figures = _judge(run, sint, f"{name}-{seed}")
-    write_json(
+    _write(
         run.result_file(name, seed),
         {
             **figures,
@@ -159,8 +160,13 @@ def _train_and_judge(run: LadderRun, name: str, seed: int) -> None:
     )
 
 
+def tools_of(run: LadderRun, share: float | None = None) -> Tools:
+    """What a run's arms are made with; `share` in place of the run's."""
+    return Tools(run.share if share is None else share, run.adversary_file, partial(cutouts, run))
+
+
 def _judge_start(run: LadderRun) -> None:
-    write_json(run.result_file(START, 0), _judge(run, start_network(run), f"{START}-0"))
+    _write(run.result_file(START, 0), _judge(run, start_network(run), f"{START}-0"))
 
 
 def _judge(run: LadderRun, sint: Sint, name: str) -> dict[str, Any]:
@@ -169,6 +175,8 @@ def _judge(run: LadderRun, sint: Sint, name: str) -> dict[str, Any]:
     def tracker() -> SintTracker:
         return SintTracker(sint, None, name, run.precision)
 
+    # Half of a pass may have been made with another number of threads; a whole one takes minutes.
+    shutil.rmtree(run.out / "boxes" / name, ignore_errors=True)
     report = run_benchmark(tracker, [run.judge], run.out / "boxes", progress=False)
     for target, reason in report.failures.items():
         raise InputError(f"'{name}' could not be judged on '{target}': {reason}")
@@ -205,6 +213,11 @@ def _is_file(run: LadderRun, arm: Arm) -> bool:
 def _read(run: LadderRun, name: str, seed: int) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(run.result_file(name, seed).read_text())
     return found
+
+
+def _write(file: Path, figures: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, figures)
 
 
 def _check(run: LadderRun) -> None:

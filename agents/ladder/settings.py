@@ -49,8 +49,8 @@ class LadderRun:
     out: Path
     arms: tuple[str, ...] = ()
     seeds: int = 3
-    steps: int = 600
-    learning_rate: float = 1e-3
+    steps: int = 500
+    learning_rate: float = 4e-3
     share: float = 0.5
     boxes_per_frame: int = 32
     features: str = "slim"

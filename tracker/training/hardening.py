@@ -32,6 +32,10 @@ class Hardening:
         """What tells it from others, for the run's record."""
         return type(self).__name__
 
+    def at(self, progress: float) -> Hardening:
+        """The hardening of a step, for what grows harder: `progress` goes from 0 at the first step towards 1."""
+        return self
+
     def on_frames(self, images: Tensor, boxes: Tensor, exemplars: Tensor, generator: torch.Generator) -> Tensor:
         """Change the frames.
 

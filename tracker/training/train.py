@@ -276,29 +276,34 @@ class _Trainer:
     def _describe(self, pairs: list[ImagePair], same: Tensor, step: int) -> list[Tensor]:
         """Unit vectors of all boxes: SINT's, then those of the fully connected layers alone where they count."""
         generator = step_generator(self.settings.seed, step)
+        hardening = None if self.hardening is None else self.hardening.at(step / self.settings.steps)
         if self.maps is None:
             images, corners = shown(self.views, pairs, self.device)
             rois = to_rois(corners, self.device)
-            if self.hardening is not None:
+            if hardening is not None:
                 # Outside of autocast: it would keep the weights that the hardening casts without gradients.
-                images = harden_frames(self.hardening, images, rois, self.sint.backbone.input_size, generator)
+                images = harden_frames(hardening, images, rois, self.sint.backbone.input_size, generator)
             with autocast(self.device, self.dtype):
-                return self._parts(
-                    self.sint.backbone.maps(images, self.sint.backbone.sint_layers), rois, same, generator
-                )
+                maps = self.sint.backbone.maps(images, self.sint.backbone.sint_layers)
+                return self._parts(maps, rois, same, hardening, generator)
         frames = [frame for pair in pairs for frame in (pair.first, pair.second)]
         rois = to_rois([self.views(frame).corners(frame.boxes) for frame in frames], self.device)
         with autocast(self.device, self.dtype):
-            return self._parts(self.maps(frames), rois, same, generator)
+            return self._parts(self.maps(frames), rois, same, hardening, generator)
 
     def _parts(
-        self, maps: dict[str, Tensor], rois: Tensor, same: Tensor, generator: torch.Generator
+        self,
+        maps: dict[str, Tensor],
+        rois: Tensor,
+        same: Tensor,
+        hardening: Hardening | None,
+        generator: torch.Generator,
     ) -> list[Tensor]:
         backbone = self.sint.backbone
         pooled = [backbone.pool(name, maps[name], rois) for name in backbone.sint_layers]
-        if self.hardening is not None:
+        if hardening is not None:
             views = [part.unflatten(0, (len(same), 2, -1)) for part in pooled]
-            second = self.hardening.on_features(
+            second = hardening.on_features(
                 [view[:, 1] for view in views], same, [view[:, 0, 0] for view in views], generator
             )
             both = zip(views, second, strict=True)
