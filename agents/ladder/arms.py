@@ -106,7 +106,7 @@ _ARMS = (
     Arm("vae-hptn", "SINT + VAE + HPTN (SINT++)", samples="agent"),
     Arm("vae-exhaustive", "SINT + VAE + exhaustive occlusion", samples="exhaustive"),
     Arm(
-        "adv-net", "Adv-Net: rotation adversary + random occlusion",
+        "adv-net", "Adv-Net: turned, then random, a quarter",
         harden=_frames(
             lambda sint, tools: RotateAndOcclude(
                 load_adversary(tools.adversary, sint.backbone.mean.device),
@@ -118,33 +118,33 @@ _ARMS = (
     Arm("erasing", "random erasing", harden=_frames(lambda sint, tools: Erasing(tools.share))),
     Arm("blur", "motion blur", harden=_frames(lambda sint, tools: MotionBlur(tools.share))),
     Arm(
-        "random", "random occlusion of a quarter",
+        "random", "random, a quarter",
         harden=_frames(
             lambda sint, tools: HardPositiveBatch("random", None, tools.share, RegionLimits(max_area=AREA))
         ),
     ),
-    Arm("wide", "random occlusion of 5 to 60 %", harden=_frames(lambda sint, tools: _wide(tools.share))),
-    Arm("always", "the same, every frame", harden=_frames(lambda sint, tools: _wide(1.0))),
+    Arm("wide", "random, 5 to 60 %", harden=_frames(lambda sint, tools: _wide(tools.share))),
+    Arm("always", "random, 5 to 60 %, every frame", harden=_frames(lambda sint, tools: _wide(1.0))),
     Arm(
-        "cutouts", "the same, by other targets",
+        "cutouts", "random, 5 to 60 %, by other targets",
         harden=_frames(lambda sint, tools: _wide(tools.share, source=Cutouts(tools.cutouts()))),
     ),
     Arm(
-        "lookalikes", "the same, by what looks like the target",
+        "lookalikes", "random, 5 to 60 %, by lookalikes",
         harden=_frames(
             lambda sint, tools: _wide(tools.share, source=Lookalikes(SintScorer(sint.backbone)))
         ),
     ),
     Arm(
-        "hardest", "the hardest of 8 regions and patches for the network as it learns",
+        "hardest", "hardest of 8, 5 to 60 %, as it learns",
         harden=_frames(lambda sint, tools: _hardest(sint, tools.share)),
     ),
     Arm(
-        "curriculum", "the same, growing from 10 to 60 %",
+        "curriculum", "hardest of 8, up to 10, then 60 %, as it learns",
         harden=lambda sint, tools: Curriculum(sint, tools.share),
     ),
     Arm(
-        "margin", "of 4 that with the least margin over a distractor, as it learns",
+        "margin", "least margin of 4, 5 to 60 %, as it learns",
         harden=_frames(
             lambda sint, tools: _wide(
                 tools.share, method="best of 4 random", patches=4, hurt=MarginLeft(SintScorer(sint.backbone))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from tracker.files import replacing_file
@@ -53,8 +54,8 @@ def draw_sweep(path: Path, content: Mapping[str, Any]) -> None:
         whole.plot(levels, values, marker=marker, markersize=4, **style)
         less = values - [base[measure] for measure in names]
         zoomed.plot(levels, less, marker=marker, markersize=4, label=arm["title"], **style)
-    whole.set(ylabel="mean overlap of the box found with the true one", title="How well the target is found")
-    zoomed.set(ylabel="less SINT trained without generated positives", title="The same, less plain SINT's")
+    whole.set(ylabel="mean overlap with the true box", title="How well the target is found")
+    zoomed.set(ylabel="overlap less plain SINT's", title="The same, less plain SINT's")
     for axis in (whole, zoomed):
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         axis.set_xlabel("share of the target that is covered")
@@ -88,6 +89,7 @@ def draw_differences(path: Path, content: Mapping[str, Any], baseline: str = "si
         axis.set_title({"sweep": "sweep, 10 to 50 %"}.get(measure, measure.replace("auc", "AUC")), fontsize=10)
         axis.grid(alpha=0.25, axis="x")
         axis.tick_params(axis="x", labelsize=8)
+        axis.xaxis.set_major_locator(MaxNLocator(4))
     axes[0].set_yticks(rows, [arm["title"] for arm in arms.values()], fontsize=9)
     title = content["arms"][baseline]["title"]
     figure.suptitle(f"Less '{title}': mean over sequences and its 95 % interval (blue: without 0)", fontsize=11)
@@ -151,7 +153,9 @@ def _examples(run: LadderRun, arm: Arm, count: int) -> list[Image]:
         images, corners = shown(views, pairs, torch.device(run.device))
         rois = to_rois(corners, run.device)
         if hardening is not None:
-            images = harden_frames(hardening, images, rois, sint.backbone.input_size, step_generator(0, step))
+            images = harden_frames(
+                hardening.at(0.5), images, rois, sint.backbone.input_size, step_generator(0, step)
+            )
         left, top, right, bottom = corners[1][0].round().astype(int)
         view = to_images(images[1:2])[0]
         found.append(resize(view[max(0, top) : bottom, max(0, left) : right], _SIDE, _SIDE))
