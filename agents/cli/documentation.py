@@ -66,7 +66,7 @@ def _commands(group: tyro.extras.SubcommandApp, prefix: str) -> Iterator[tuple[s
 
 
 def _summary(function: Callable[..., None]) -> str:
-    return inspect.cleandoc(function.__doc__ or "").partition("\n")[0].replace("|", "\\|")
+    return inspect.cleandoc(function.__doc__ or "").partition("\n")[0]
 
 
 def _section(name: str, function: Callable[..., None]) -> str:
@@ -90,9 +90,8 @@ def _row(parameter: inspect.Parameter, kind: Any, text: str) -> str:
         written = [f"`{name.upper()}`"]
     elif kind is bool:
         written += [f"`--no-{name}`"]
-    value = f"`{told.metavar}`" if told.metavar else _value(kind)
-    cells = (" ".join(written), value, _default(parameter.default), text)
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    value = " or ".join(f"`{one.strip()}`" for one in told.metavar.split("|")) if told.metavar else _value(kind)
+    return f"| {' '.join(written)} | {value} | {_default(parameter.default)} | {text} |"
 
 
 def _value(kind: Any) -> str:
