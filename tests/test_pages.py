@@ -137,6 +137,15 @@ def test_its_links_lead_somewhere(page):
         assert target.startswith("https://") or (base / target).exists(), target
 
 
+@pytest.mark.parametrize("page", [README, *DOCS], ids=lambda page: page.stem)
+def test_tables_have_as_many_cells_as_headings(page):
+    width = 0
+    for line in page.read_text().splitlines():
+        cells = line.replace("\\|", "").count("|")
+        width = (width or cells) if line.startswith("|") else 0
+        assert cells == width or not line.startswith("|"), line
+
+
 class Fetched(html.parser.HTMLParser):
     """What a browser would fetch of a page that comes from elsewhere."""
 

@@ -39,11 +39,3 @@ def test_a_command_has_the_flags_of_its_help(name: str, capsys: pytest.CaptureFi
     rows = [line for line in section(name).splitlines() if line.startswith("| `-")]
     written = {flag for row in rows for flag in FLAG.findall(row.split(" | ")[0])}
     assert {"-h", "--help"} <= told and written == told - {"-h", "--help"}
-
-
-def test_tables_have_as_many_cells_as_headings() -> None:
-    width = 0
-    for line in command_line_page().splitlines():
-        cells = line.replace("\\|", "").count("|")
-        width = (width or cells) if line.startswith("|") else 0
-        assert cells == width or not line.startswith("|"), line
