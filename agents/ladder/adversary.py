@@ -167,5 +167,5 @@ class RotateAndOcclude:
         index = torch.arange(len(images), device=images.device)[:, None].to(corners)
         crops = roi_align(images, torch.cat([index, corners], dim=1), _SIDE, aligned=True)
         turned = torch.rand(len(images), generator=generator).lt(self.p).to(images.device)
-        angles = torch.where(turned, self.adversary(crops), 0.0)
-        return self.occlude(rotated(images, boxes, angles), boxes, exemplars, generator)
+        found = torch.where(turned[:, None, None, None], rotated(images, boxes, self.adversary(crops)), images)
+        return self.occlude(found, boxes, exemplars, generator)

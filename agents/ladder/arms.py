@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,13 @@ from occlusion_env.actions import RegionLimits
 from tracker.errors import InputError
 from tracker.scorers import SintScorer
 from tracker.sint import Sint
-from tracker.training import FramesHardened, FrameTransform, Hardening
+from tracker.training import FramesHardened, FrameTransform, Hardening, MakeHardening
 
 from ..transforms import Cutouts, HardPositiveBatch, Lookalikes, MarginLeft, ScoreLeft
 from .adversary import RotateAndOcclude, load_adversary
 from .peers import Erasing, MotionBlur, RoiHoles
 
-__all__ = ["ARMS", "Arm", "Tools", "choose_arms"]
+__all__ = ["ARMS", "Arm", "Tools", "choose_arms", "hardening_of"]
 
 AREA = 0.25
 """What is covered, as in the environment."""
@@ -54,12 +54,14 @@ class Arm:
         samples: Where its training shows samples of the targets' manifolds (PSGN), what occludes them: a method of
             `agents.methods.METHODS`, `agent` (HPTN, the search by the agent), or `nothing`; `None` shows none.
         harden: What changes the frames or the features of a step, made of the network that learns.
+        needs: What has to be made for that: the `adversary`, or `cutouts`.
     """
 
     name: str
     title: str
     samples: str | None = None
     harden: Callable[[Sint, Tools], Hardening] | None = None
+    needs: Literal["", "adversary", "cutouts"] = ""
 
 
 def _frames(make: Callable[[Sint, Tools], FrameTransform]) -> Callable[[Sint, Tools], Hardening]:
@@ -106,7 +108,7 @@ _ARMS = (
     Arm("vae-hptn", "SINT + VAE + HPTN (SINT++)", samples="agent"),
     Arm("vae-exhaustive", "SINT + VAE + exhaustive occlusion", samples="exhaustive"),
     Arm(
-        "adv-net", "Adv-Net: turned, then random, a quarter",
+        "adv-net", "Adv-Net: turned, then random, a quarter", needs="adversary",
         harden=_frames(
             lambda sint, tools: RotateAndOcclude(
                 load_adversary(tools.adversary, sint.backbone.mean.device),
@@ -126,7 +128,7 @@ _ARMS = (
     Arm("wide", "random, 5 to 60 %", harden=_frames(lambda sint, tools: _wide(tools.share))),
     Arm("always", "random, 5 to 60 %, every frame", harden=_frames(lambda sint, tools: _wide(1.0))),
     Arm(
-        "cutouts", "random, 5 to 60 %, by other targets",
+        "cutouts", "random, 5 to 60 %, by other targets", needs="cutouts",
         harden=_frames(lambda sint, tools: _wide(tools.share, source=Cutouts(tools.cutouts()))),
     ),
     Arm(
@@ -155,6 +157,25 @@ _ARMS = (
 
 ARMS = {arm.name: arm for arm in _ARMS}
 """The arms by name, in the order of the table."""
+
+
+def hardening_of(name: str, share: float) -> MakeHardening:
+    """The hardening of an arm that needs nothing but the network, for `tracker.training.train_sint`.
+
+    Args:
+        name: Of the arm.
+        share: How often it changes a frame.
+
+    Raises:
+        InputError: If there is no such arm.
+    """
+    possible = {arm.name: arm.harden for arm in ARMS.values() if arm.harden is not None and not arm.needs}
+    if name not in possible:
+        raise InputError(f"There is no hardening '{name}'; choose {', '.join(possible)}.")
+    harden = possible[name]
+    assert harden is not None
+    tools = Tools(share, Path(), lambda: np.empty((0, 64, 64, 3), np.uint8))
+    return lambda sint: harden(sint, tools)
 
 
 def choose_arms(names: tuple[str, ...]) -> list[Arm]:

@@ -50,8 +50,6 @@ __all__ = ["START", "judging_videos", "run_ladder", "tools_of"]
 START = "start"
 """What the table calls the network that all arms start from, judged as it is."""
 
-_PREPARING = {"adv-net": make_adversary}
-
 
 def run_ladder(run: LadderRun) -> dict[str, dict[int, dict[str, Any]]]:
     """Train and judge what is not there yet.
@@ -74,8 +72,8 @@ def run_ladder(run: LadderRun) -> dict[str, dict[int, dict[str, Any]]]:
     for arm in arms:
         if arm.samples is not None and not _is_file(run, arm):
             jobs[f"positives of {arm.name}"] = partial(make_positives, run, arm)
-        if arm.name in _PREPARING:
-            jobs[f"preparing {arm.name}"] = partial(_PREPARING[arm.name], run)
+        if arm.needs == "adversary":
+            jobs[f"adversary of {arm.name}"] = partial(make_adversary, run)
     _work(run, jobs, "preparing")
     jobs = {}
     if not run.result_file(START, 0).is_file():

@@ -49,7 +49,7 @@ class LadderRun:
     out: Path
     arms: tuple[str, ...] = ()
     seeds: int = 3
-    steps: int = 500
+    steps: int = 300
     learning_rate: float = 4e-3
     share: float = 0.5
     boxes_per_frame: int = 32

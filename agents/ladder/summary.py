@@ -15,7 +15,7 @@ from .settings import LadderRun
 
 __all__ = ["BASELINES", "GROUPS", "summarise_ladder"]
 
-BASELINES = ("sint", "random", "vae-random")
+BASELINES = ("sint", "random", "wide", "vae-random")
 """What the arms are compared with, where it was trained."""
 
 GROUPS = ("all", "OCC", "not OCC", "MB", "not MB")

@@ -19,10 +19,13 @@ from agents.ladder.adversary import (
     save_adversary,
     train_adversary,
 )
-from agents.ladder.arms import Tools, choose_arms
+from agents.ladder.arms import Tools, choose_arms, hardening_of
 from agents.ladder.peers import Erasing, MotionBlur, RoiHoles
+from agents.transforms import HardPositiveBatch, MarginLeft, ScoreLeft
+from agents.transforms.hurting import Hurt
 from occlusion_env.targets import TargetSet
 from tracker.errors import InputError
+from tracker.scorers import SintScorer
 from tracker.shipped import shipped_sint
 
 BOX = torch.tensor([[60.0, 80.0, 70.0, 50.0]])
@@ -89,6 +92,14 @@ def test_arms_by_name() -> None:
         choose_arms(("sint+",))
 
 
+def test_hardenings_by_name(sint, view) -> None:
+    hardening = hardening_of("wide", 1.0)(sint)
+    assert not torch.equal(hardening.on_frames(view, BOX, view, seeded()), view)
+    for name in ("adv-net", "cutouts", "sint", "nothing"):
+        with pytest.raises(InputError, match=f"no hardening '{name}'; choose roi-holes"):
+            hardening_of(name, 1.0)
+
+
 def test_the_curriculum_grows(sint, view, tools) -> None:
     curriculum = ARMS["curriculum"].harden(sint, tools(1.0))
 
@@ -102,25 +113,22 @@ def test_the_curriculum_grows(sint, view, tools) -> None:
     assert area(0.0) < 0.12 < area(1.0)
 
 
-def test_the_hardest_hurts_more_than_a_random_one(sint, view, tools) -> None:
-    from tracker.scorers import SintScorer
-
+def test_the_hardest_hurts_more_than_a_random_one(sint, view) -> None:
+    """Of the same area, drawn with the same seeds; and by the margin as by the score."""
     scorer = SintScorer(sint.backbone, "fp32")
+    exemplars = view[..., 80:130, 60:130]
+    place, region = BOX.double().numpy(), np.array([[[0.0, 0.0, 1e-3, 1e-3]]])
 
-    def left(name: str) -> float:
-        hardening = ARMS[name].harden(sint, tools(1.0))
-        crops = [
-            hardening.on_frames(view, BOX, view[..., 80:130, 60:130], seeded(seed))[..., 80:130, 60:130]
-            for seed in range(6)
-        ]
-        size = (scorer.input_size, scorer.input_size)
-        known, seen = (
-            scorer.embed(torch.nn.functional.interpolate(each, size, mode="bilinear", antialias=True))
-            for each in (view[..., 80:130, 60:130], torch.cat(crops))
+    def left(hurt: Hurt, batch: HardPositiveBatch) -> float:
+        found = torch.cat([batch(view, BOX, exemplars, seeded(seed)) for seed in range(6)])
+        nothing = torch.zeros(6, 1, 3, 64, 64)
+        return float(
+            hurt(found, place.repeat(6, 0), exemplars.expand(6, -1, -1, -1), nothing, region.repeat(6, 0)).mean()
         )
-        return float((seen @ known[0]).mean())
 
-    assert left("hardest") < left("wide") - 0.02
+    for hurt in (ScoreLeft(scorer), MarginLeft(scorer)):
+        hardest = HardPositiveBatch("best of 8 random", p=1.0, patches=8, hurt=hurt)
+        assert left(hurt, hardest) < left(hurt, HardPositiveBatch("random", p=1.0)) - 0.02
 
 
 def test_erasing_keeps_to_its_share_of_the_target(view) -> None:
