@@ -19,6 +19,7 @@ from tracker.errors import InputError
 from .baselines import BASELINES, Steering
 from .evaluation import Agent
 from .foresight import GreedyForesight
+from .learning_curves import read_monitors
 from .pretrained import PRETRAINED, load_pretrained
 from .rollout import Policy
 from .runs import RunFolder
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from sb3_contrib import MaskablePPO
     from stable_baselines3.common.base_class import BaseAlgorithm
 
-__all__ = ["ALGORITHMS", "Masked", "algorithm_of", "load_agent", "training_arguments"]
+__all__ = ["ALGORITHMS", "Masked", "algorithm_of", "load_agent", "training_arguments", "training_speed"]
 
 
 GREEDY = "foresight"
@@ -170,6 +171,20 @@ def training_arguments(spec: str) -> SearchArguments | None:
     given = dict(run.config().get("env_kwargs") or {})
     given.pop("targets", None)
     return SearchArguments.from_keywords(given)
+
+
+def training_speed(spec: str) -> dict[str, float] | None:
+    """How many steps the episodes of an agent's training took, and how many a second; `None` where no run tells.
+
+    Args:
+        spec: See `load_agent`.
+    """
+    run = _run_of(Path(spec))
+    episodes = {} if run is None else read_monitors(run.monitors)
+    if not len(episodes.get("steps", ())):
+        return None
+    steps, seconds = episodes["steps"][-1], episodes["seconds"][-1]
+    return {"steps": int(steps), "seconds": round(float(seconds), 1), "steps_a_second": round(steps / seconds, 1)}
 
 
 def _run_of(path: Path) -> RunFolder | None:

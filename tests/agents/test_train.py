@@ -267,6 +267,10 @@ def test_monitors_are_read_as_curves(tmp_path):
         and found["return"].tolist() == [1.5, -2]
     )
     assert found["drop"].tolist() == [0.75, 0.5] and found["triggered"].tolist() == [1, 0]
+    (tmp_path / "1.monitor.csv").write_text(head + "0,5,4,0.5,1.0,up,False,9\n")
+    resumed = read_monitors([tmp_path / f"{number}.monitor.csv" for number in range(2)])
+    assert resumed["seconds"].tolist() == [1, 2, 6], "each log begins anew"
+    assert resumed["steps"].tolist() == [3, 23, 28]
     assert moving_average(np.array([2.0, 4.0, 6.0]), 5).tolist() == [2, 3, 4]
 
 
