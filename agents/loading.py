@@ -20,7 +20,7 @@ from .baselines import BASELINES, Steering
 from .evaluation import Agent
 from .foresight import GreedyForesight
 from .learning_curves import read_monitors
-from .pretrained import PRETRAINED, load_pretrained
+from .pretrained import PRETRAINED, is_exported, load_pretrained
 from .rollout import Policy
 from .runs import RunFolder
 
@@ -122,7 +122,7 @@ def load_agent(spec: str, algo: str | None = None, device: str = "auto") -> Agen
     Raises:
         InputError: If there is no such file, it is none of Stable-Baselines3's, or its algorithm is unknown.
     """
-    if spec == PRETRAINED or spec.endswith(".safetensors"):
+    if is_exported(spec):
         found = load_pretrained(spec, device)
         return Agent(Path(spec).stem, partial(_policy, found.policy, "dqn", spec), found.arguments.settings)
     if spec == GREEDY:

@@ -48,6 +48,11 @@ def test_a_synthetic_video_without_a_seed(spec):
         load_targets(spec)
 
 
+def test_a_drawn_video_by_name():
+    targets = load_targets("drawn:1")
+    assert len(targets) > 10 and targets.videos[0] == "drawn-1" and targets[0].frame.shape == (480, 640, 3)
+
+
 @pytest.mark.parametrize("area", [0.01, 0.04, 0.1, 0.25])
 def test_the_grid_holds_no_region_twice(area):
     limits = RegionLimits()
