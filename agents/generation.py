@@ -14,7 +14,7 @@ from tqdm import tqdm
 import vae
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.background import BackgroundSearch, has_background
-from occlusion_env.building import assemble
+from occlusion_env.building import load_networks
 from occlusion_env.occluders import OCCLUDERS, Occluder, choose_occluder, occlude_image
 from occlusion_env.scorer_checks import blaming, check_scores
 from occlusion_env.search import Search, SearchSettings
@@ -109,7 +109,7 @@ class HardPositiveGenerator:
         self.features: FeatureExtractor = (
             features
             or self.method.features
-            or (assemble(SearchArguments(device=str(scorer.device))).features if looks else NoFeatures())  # type: ignore[assignment]
+            or (load_networks(SearchArguments(device=str(scorer.device))).features if looks else NoFeatures())  # type: ignore[assignment]
         )
 
     def __call__(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlusion_env.arguments import SearchArguments
-from occlusion_env.building import assemble
+from occlusion_env.building import load_networks
 from occlusion_env.search import Search
 from tracker.errors import InputError
 
@@ -152,7 +152,7 @@ def load_agent(spec: str, algo: str | None = None, device: str = "auto") -> Agen
     arguments = training_arguments(spec)
     if arguments is None:
         return Agent(title, partial(_policy, model, name, spec))
-    features = assemble(replace(arguments, device=device)).features
+    features = load_networks(replace(arguments, device=device)).features
     return Agent(title, partial(_policy, model, name, spec), arguments.settings, features)
 
 

@@ -14,9 +14,6 @@ Methods: a policy on the state's features, as deep Q-learning learns one (20 ste
 from __future__ import annotations
 
 import json
-import os
-import platform
-import shlex
 import statistics
 import sys
 import tempfile
@@ -36,8 +33,9 @@ from agents.generation import score_images
 from agents.generation_run import GenerationRun, generate_hard_positives
 from agents.methods import Method, NoFeatures, as_method
 from agents.output import write_json
+from agents.versions import measured_with
 from occlusion_env import Search, SearchArguments, SearchSettings, TargetSet, load_targets
-from occlusion_env.building import Parts, assemble
+from occlusion_env.building import Networks, load_networks
 from occlusion_env.occluders import choose_occluder, occlude_image
 from tracker import InputError
 from tracker.sequences import evenly_spaced
@@ -72,7 +70,7 @@ class LinearPolicy:
         return (observation @ self.weights).argmax(axis=1), state
 
 
-def naive(method: Method, parts: Parts, targets: TargetSet, draws: int) -> list[NDArray[np.float64]]:
+def naive(method: Method, networks: Networks, targets: TargetSet, draws: int) -> list[NDArray[np.float64]]:
     """The regions that the naive program finds."""
     settings = SearchSettings(cache_mb=0)
     regions = []
@@ -80,19 +78,19 @@ def naive(method: Method, parts: Parts, targets: TargetSet, draws: int) -> list[
         for draw in range(draws):
             rng = generator(0, target.id, str(draw))
             occluder = choose_occluder("background", target, settings.limits.max_area, rng)
-            search = OneByOne(1, parts.scorer, parts.features if method.looks else NoFeatures(), settings)  # type: ignore[arg-type]
+            search = OneByOne(1, networks.scorer, networks.features if method.looks else NoFeatures(), settings)  # type: ignore[arg-type]
             search.begin(np.arange(1), [target], [occluder.patch(target)])
             best = method.find(search, [rng])[0].best
             image = occlude_image(target.crop, occluder.patch(target), best.region)
-            score_images(parts.scorer, [target.exemplar], [image])
+            score_images(networks.scorer, [target.exemplar], [image])
             regions.append(best.region)
     return regions
 
 
-def batched(method: Method, parts: Parts, targets: TargetSet, draws: int) -> list[NDArray[np.float64]]:
+def batched(method: Method, networks: Networks, targets: TargetSet, draws: int) -> list[NDArray[np.float64]]:
     """The same by the package."""
-    features = parts.features if method.looks else None
-    make = HardPositiveGenerator(method, parts.scorer, features=features)
+    features = networks.features if method.looks else None
+    make = HardPositiveGenerator(method, networks.scorer, features=features)
     return [found.region for found in make.of_targets(targets, draws)]
 
 
@@ -141,8 +139,8 @@ def main(
         raise InputError(f"The command needs a folder of sequences, not '{data}'; leave --workers out.")
     every = load_targets(data)
     chosen = every.subset(evenly_spaced(len(every), targets))
-    exact = assemble(SearchArguments(targets=data, precision="fp32"))
-    usual = assemble(SearchArguments(targets=data))
+    exact = load_networks(SearchArguments(precision="fp32"))
+    usual = load_networks(SearchArguments())
     length = Search(1, exact.scorer, exact.features, SearchSettings()).observation_length
     figures: dict[str, dict[str, float]] = {}
     for name in methods:
@@ -175,13 +173,8 @@ def main(
             f"{name}: " + ", ".join(f"{key} {value:.2f}" for key, value in figures[name].items()), file=sys.stderr
         )
     result = {
-        "command": shlex.join(["python", *sys.argv]),
+        **measured_with(),
         "precision": str(usual.features.dtype),
-        "threads": torch.get_num_threads(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "machine": platform.machine(),
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-        "torch": torch.__version__,
         "methods": figures,
     }
     print(json.dumps(result, indent=2))

@@ -236,6 +236,13 @@ def test_an_interrupted_run_leaves_a_checkpoint_to_go_on_from(tmp_path, monkeypa
     assert load_model("dqn", resume(run.path).model).num_timesteps == 100
 
 
+def test_nothing_is_left_among_temporary_files(tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    train(request(tmp_path, save_freq=-1, eval_freq=-1, n_timesteps=40))
+    assert not list((tmp_path / "temporary").iterdir())
+
+
 def test_episodes_after_the_checkpoint_and_half_written_ones_are_cut(tmp_path):
     run = RunFolder.create(tmp_path, "dqn", ORACLE)
     head = '#{"t_start": 0, "env_id": "x"}\nr,l,t\n'
