@@ -183,7 +183,8 @@ class HardPositiveGenerator:
             for target, rng in zip(targets, generators, strict=True)
         ]
         slots = np.arange(len(targets))
-        search.begin(slots, targets, [o.patch(t, others) for o, t in zip(first, targets, strict=True)])
+        covers = [o.patch(t, others) for o, t in zip(first, targets, strict=True)]
+        search.begin(slots, targets, covers)
         before = search.clean_score.copy()
         episodes = self.method.find(search, generators)
         where = [_answer(episode, self.answer) for episode in episodes]
@@ -194,7 +195,10 @@ class HardPositiveGenerator:
             _better(mine, region, theirs, self.answer)
             for mine, region, theirs in zip(first, where, with_what, strict=True)
         ]
-        patches = [o.patch(target, others) for o, target in zip(occluders, targets, strict=True)]
+        patches = [
+            cover if occluder is mine else occluder.patch(target, others)
+            for cover, mine, occluder, target in zip(covers, first, occluders, targets, strict=True)
+        ]
         images = [
             occlude_image(target.crop, patch, region.region)
             for target, patch, region in zip(targets, patches, where, strict=True)

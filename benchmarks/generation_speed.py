@@ -4,9 +4,12 @@ Programs, in turn on one machine, with the same targets and the same draws:
 
 - naive: one image at a time, in fp32; every state, every exemplar and every occluded target goes through the
   network by itself, and nothing is remembered, as Algorithm 1 reads;
+- separate: the same, but the exemplar is embedded once a hard positive;
 - batched: `HardPositiveGenerator` in this process;
 - workers: `occlusion-search generate` with a process a core, decoding and writing the images included. The start
   of the processes is not part of it: the time is that of a long run less that of a short one.
+
+The ratios are to the naive program and, `over_separate`, to the second one.
 
 Methods: a policy on the state's features, as deep Q-learning learns one (20 steps), and what learns nothing.
 """
@@ -25,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
+from env_speed import ForgetfulSearch
 from numpy.typing import NDArray
 
 from agents import HardPositiveGenerator
@@ -41,15 +45,20 @@ from tracker import InputError
 from tracker.sequences import evenly_spaced
 
 
-class OneByOne(Search):
-    """A search that sends images through the network one at a time, each with its exemplar."""
+class OneByOne(ForgetfulSearch):
+    """A search that sends images through the network one at a time."""
 
     def _embed(self, images: torch.Tensor) -> torch.Tensor:
-        if len(images):
-            first = images[:1]
-            for _ in range(len(images)):
-                self.scorer.embed(first)
         return torch.cat([super(OneByOne, self)._embed(part) for part in images.split(1)])
+
+
+class WithExemplar(OneByOne):
+    """The same, each with its exemplar."""
+
+    def _embed(self, images: torch.Tensor) -> torch.Tensor:
+        for _ in range(len(images)):
+            self.scorer.embed(images[:1])
+        return super()._embed(images)
 
 
 class LinearPolicy:
@@ -70,15 +79,17 @@ class LinearPolicy:
         return (observation @ self.weights).argmax(axis=1), state
 
 
-def naive(method: Method, networks: Networks, targets: TargetSet, draws: int) -> list[NDArray[np.float64]]:
-    """The regions that the naive program finds."""
+def one_by_one(
+    kind: type[Search], method: Method, networks: Networks, targets: TargetSet, draws: int
+) -> list[NDArray[np.float64]]:
+    """The regions that the program with this kind of search finds."""
     settings = SearchSettings(cache_mb=0)
     regions = []
     for target in targets:
         for draw in range(draws):
             rng = generator(0, target.id, str(draw))
             occluder = choose_occluder("background", target, settings.limits.max_area, rng)
-            search = OneByOne(1, networks.scorer, networks.features if method.looks else NoFeatures(), settings)  # type: ignore[arg-type]
+            search = kind(1, networks.scorer, networks.features if method.looks else NoFeatures(), settings)  # type: ignore[arg-type]
             search.begin(np.arange(1), [target], [occluder.patch(target)])
             best = method.find(search, [rng])[0].best
             image = occlude_image(target.crop, occluder.patch(target), best.region)
@@ -92,6 +103,11 @@ def batched(method: Method, networks: Networks, targets: TargetSet, draws: int) 
     features = networks.features if method.looks else None
     make = HardPositiveGenerator(method, networks.scorer, features=features)
     return [found.region for found in make.of_targets(targets, draws)]
+
+
+def ratio(slow: list[float], fast: list[float]) -> float:
+    """The median over the rounds."""
+    return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
 
 
 def workers_rate(data: Path, agent: str, count: int, per_target: int, short: int, long: int) -> float:
@@ -146,7 +162,8 @@ def main(
     for name in methods:
         method = as_method(LinearPolicy(length) if name == "policy" else name)
         programs: dict[str, Callable[[TargetSet], list[NDArray[np.float64]]]] = {
-            "naive": lambda few, method=method: naive(method, exact, few, per_target),
+            "naive": lambda few, method=method: one_by_one(WithExemplar, method, exact, few, per_target),
+            "separate": lambda few, method=method: one_by_one(OneByOne, method, exact, few, per_target),
             "batched": lambda few, method=method: batched(method, usual, few, per_target),
         }
         spent: dict[str, list[float]] = {program: [] for program in programs}
@@ -161,7 +178,8 @@ def main(
         same = np.isclose(found["naive"], found["batched"]).all(axis=1).mean()
         figures[name] = {
             **{f"{program}_a_second": count / statistics.median(times) for program, times in spent.items()},
-            "ratio": statistics.median(a / b for a, b in zip(spent["naive"], spent["batched"], strict=True)),
+            "ratio": ratio(spent["naive"], spent["batched"]),
+            "over_separate": ratio(spent["separate"], spent["batched"]),
             "same_regions": float(same),
         }
         if workers and name != "policy":
