@@ -52,7 +52,7 @@ def _owl() -> Image:
     image = _canvas(380, 380, (134, 96, 62))
     rng = np.random.default_rng(2)
     for x, y in rng.integers(0, 380, (900, 2)).tolist():
-        shade = tuple(int(value) for value in np.array([134, 96, 62]) * rng.uniform(0.55, 1.35))
+        shade = _shade(rng, (134, 96, 62), 0.55, 1.35)
         cv2.ellipse(image, (x, y), (4, 11), 0, 0, 360, shade, -1, cv2.LINE_AA)
     for side in (-1, 1):
         x = 190 + 78 * side
@@ -100,8 +100,7 @@ def _street() -> Image:
     for x in range(10, 900, 130):
         _box(image, (x, 592), (x + 74, 604), (240, 236, 220))
     for x in range(70, 900, 210):
-        _box(image, (x - 9, 360), (x + 9, 490), (92, 66, 44))
-        _leaves(image, (x, 330), 62, rng)
+        _tree(image, (x, 340), rng)
     return _grain(image, 3)
 
 
@@ -118,15 +117,14 @@ def _meadow() -> Image:
         hill = np.concatenate([np.stack([across, edge], axis=1), [(900, 680), (0, 680)]])
         cv2.fillPoly(image, [hill.astype(np.int32)], shade, cv2.LINE_AA)
     for x, y in rng.integers((0, 430), (900, 680), (1800, 2)).tolist():
-        blade = tuple(int(value) for value in np.array([84, 134, 52]) * rng.uniform(0.6, 1.4))
+        blade = _shade(rng, (84, 134, 52), 0.6, 1.4)
         cv2.line(image, (x, y), (x + int(rng.integers(-6, 7)), y - 18), blade, 2, cv2.LINE_AA)
     petals = ((236, 70, 84), (250, 214, 60), (238, 238, 246), (164, 92, 206))
     for x, y in rng.integers((0, 440), (900, 680), (150, 2)).tolist():
         cv2.circle(image, (x, y), 8, petals[int(rng.integers(len(petals)))], -1, cv2.LINE_AA)
         cv2.circle(image, (x, y), 3, (120, 84, 20), -1, cv2.LINE_AA)
     for x in range(60, 900, 190):
-        _box(image, (x - 8, 300), (x + 8, 420), (96, 70, 46))
-        _leaves(image, (x, 280), 58, rng)
+        _tree(image, (x, 280), rng)
     return _grain(image, 4)
 
 
@@ -136,7 +134,7 @@ def _wall() -> Image:
     rng = np.random.default_rng(5)
     for row, top in enumerate(range(0, 420, 30)):
         for left in range(-30 * (row % 2), 420, 60):
-            brick = tuple(int(value) for value in np.array([164, 82, 60]) * rng.uniform(0.7, 1.2))
+            brick = _shade(rng, (164, 82, 60), 0.7, 1.2)
             _box(image, (left + 2, top + 2), (left + 58, top + 28), brick)
     return _grain(image, 5)
 
@@ -146,7 +144,7 @@ def _foliage() -> Image:
     image = _canvas(420, 420, (44, 82, 36))
     rng = np.random.default_rng(6)
     for x, y in rng.integers(0, 420, (26, 2)).tolist():
-        _leaves(image, (x, y), 60, rng)
+        _leaves(image, (x, y), rng)
     return _grain(image, 6)
 
 
@@ -164,10 +162,21 @@ def _box(image: Image, start: tuple[int, int], end: tuple[int, int], colour: tup
     cv2.rectangle(image, start, (end[0] - 1, end[1] - 1), colour, -1)
 
 
-def _leaves(image: Image, middle: tuple[int, int], reach: int, rng: np.random.Generator) -> None:
-    for x, y in rng.normal(middle, reach / 2, (90, 2)).tolist():
-        leaf = tuple(int(value) for value in np.array([74, 138, 52]) * rng.uniform(0.6, 1.5))
+def _tree(image: Image, crown: tuple[int, int], rng: np.random.Generator) -> None:
+    x, y = crown
+    _box(image, (x - 9, y + 20), (x + 9, y + 145), (94, 68, 45))
+    _leaves(image, crown, rng)
+
+
+def _leaves(image: Image, middle: tuple[int, int], rng: np.random.Generator) -> None:
+    for x, y in rng.normal(middle, 30, (90, 2)).tolist():
+        leaf = _shade(rng, (74, 138, 52), 0.6, 1.5)
         cv2.ellipse(image, (int(x), int(y)), (13, 7), float(rng.uniform(0, 180)), 0, 360, leaf, -1, cv2.LINE_AA)
+
+
+def _shade(rng: np.random.Generator, colour: Colour, low: float, high: float) -> tuple[int, ...]:
+    """A colour that is darker or brighter by chance."""
+    return tuple(int(value) for value in np.array(colour) * rng.uniform(low, high))
 
 
 def _whole(point: NDArray[np.float64]) -> tuple[int, int]:
