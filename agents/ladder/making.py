@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import vae
 from occlusion_env.arguments import SearchArguments
-from occlusion_env.building import assemble
+from occlusion_env.building import load_networks
 from occlusion_env.occluders import PATCH_SIZE
 from occlusion_env.targets import Target, TargetSet
 from tracker.errors import InputError
@@ -90,7 +90,7 @@ def make_positives(run: LadderRun, arm: Arm) -> None:
         arguments = SearchArguments(
             features=run.features, weights=run.weights, device=run.device, precision=run.precision
         )
-        parts = assemble(arguments)
+        parts = load_networks(arguments)
         maker = HardPositiveGenerator(
             method, parts.scorer, vae_bank=bank, features=method.features or parts.features
         )

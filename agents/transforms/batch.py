@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from occlusion_env.actions import RegionLimits
 from occlusion_env.arguments import SearchArguments
-from occlusion_env.building import assemble
+from occlusion_env.building import load_networks
 from occlusion_env.occluders import occlude
 from occlusion_env.search import Search, SearchSettings
 from tracker.errors import InputError
@@ -267,7 +267,7 @@ class HardPositiveBatch(nn.Module):
         targets = image_targets(to_images(images), boxes, known)
         features: Any = self.method.features or NoFeatures()
         if self.method.looks and self.method.features is None:
-            features = assemble(SearchArguments(device=str(scorer.device))).features
+            features = load_networks(SearchArguments(device=str(scorer.device))).features
         search = Search(len(targets), scorer, features, self.settings)
         search.begin(np.arange(len(targets)), list(targets), list(to_images(patches)))
         return np.stack([found.best.region for found in self.method.find(search, rng.spawn(len(targets)))])
@@ -276,7 +276,7 @@ class HardPositiveBatch(nn.Module):
         """The scorer; one by name is loaded once a process."""
         scorer = self.scorer
         if isinstance(scorer, str):
-            scorer = assemble(SearchArguments(scorer=scorer, device="cpu")).scorer
+            scorer = load_networks(SearchArguments(scorer=scorer, device="cpu")).scorer
         assert scorer is not None
         if scorer.device.type != device.type:
             raise InputError(
