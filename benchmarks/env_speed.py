@@ -24,7 +24,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,13 +54,13 @@ class ForgetfulSearch(Search):
 
 
 class NaiveSearch(ForgetfulSearch):
-    """One search whose scores take the exemplar through the network again, and each image by itself."""
+    """One search whose scores take the exemplar through the network again, and each image whole and by itself."""
 
-    def _embed(self, images: torch.Tensor) -> torch.Tensor:
+    def _embed(self, images: torch.Tensor, keys: Sequence[bytes | None]) -> torch.Tensor:
         if len(images):
             # The exemplar of this score; where a search begins, the first of the images is that of the other one.
             self.scorer.embed(images[:1])
-        return torch.cat([super(NaiveSearch, self)._embed(part) for part in images.split(1)])
+        return torch.cat([super(NaiveSearch, self)._embed(part, [None]) for part in images.split(1)])
 
 
 class SeparateVectorEnv(OcclusionSearchVectorEnv):

@@ -21,7 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +44,14 @@ from tracker.sequences import evenly_spaced
 
 
 class OneByOne(Search):
-    """A search that sends images through the network one at a time, each with its exemplar."""
+    """A search that sends whole images through the network one at a time, each with its exemplar."""
 
-    def _embed(self, images: torch.Tensor) -> torch.Tensor:
+    def _embed(self, images: torch.Tensor, keys: Sequence[bytes | None]) -> torch.Tensor:
         if len(images):
             first = images[:1]
             for _ in range(len(images)):
                 self.scorer.embed(first)
-        return torch.cat([super(OneByOne, self)._embed(part) for part in images.split(1)])
+        return torch.cat([super(OneByOne, self)._embed(part, [None]) for part in images.split(1)])
 
 
 class LinearPolicy:
