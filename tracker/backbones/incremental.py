@@ -13,12 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .nets import Chain, Layer
+from .nets import COARSE, Chain, Layer
 
 __all__ = ["IncrementalMaps", "KnownMaps", "Span", "Stage"]
-
-_COARSE = 4
-"""Pixels from one cell of a coarse map to the next, at least."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,7 @@ class IncrementalMaps:
         for index, layer in enumerate(layers[: last + 1]):
             part.append(layer)
             before_pooling = index < last and layers[index + 1].name is None
-            coarse = layer.name is None or chain.cells(layer.name).stride >= _COARSE
+            coarse = layer.name is None or chain.cells(layer.name).stride >= COARSE
             if index == last or (coarse and not before_pooling):
                 self.stages.append(Stage(tuple(part)))
                 part = []

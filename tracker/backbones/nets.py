@@ -7,8 +7,10 @@ SINT takes fc6).
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +22,12 @@ from .base import Backbone, Cells
 from .pooling import GRID
 
 __all__ = ["AlexNet", "Chain", "Layer", "Slim", "Vgg16"]
+
+COARSE = 4
+"""Pixels from one cell of a coarse map to the next, at least."""
+
+PART_PIXELS = 224 * 224
+"""Of the images that go through the layers on fine maps together on a CPU, a thread."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,14 @@ class Chain(Backbone):
         return (images - self.mean) / self.std
 
     def maps(self, images: Tensor, names: Iterable[str]) -> dict[str, Tensor]:  # noqa: D102
-        return self._run(self.normalised(images), self.layers(), names)
+        wanted, layers, x = set(names), self.layers(), self.normalised(images)
+        fine = layers[: _first_coarse(layers)]
+        if x.device.type == "cpu" and not torch.is_grad_enabled() and not wanted & {each.name for each in fine}:
+            # The fine maps of few images stay in the processor's cache.
+            few = max(1, PART_PIXELS * torch.get_num_threads() // x[0, 0].numel())
+            x = torch.cat([self._through(fine, part) for part in x.split(few)])
+            layers = layers[len(fine) :]
+        return self._run(x, layers, wanted)
 
     def maps_from(self, name: str, x: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
         """Feature maps of the convolutions behind `name`, whose map is `x`: as `maps`, the first part done."""
@@ -99,6 +114,11 @@ class Chain(Backbone):
         rest = layers[[layer.name for layer in layers].index(name) + 1 :]
         found = {name: x} if name in wanted else {}
         return found | self._run(x, rest, wanted - {name})
+
+    def _through(self, layers: Iterable[Layer], x: Tensor) -> Tensor:
+        for layer in layers:
+            x = self.apply_layer(layer, x)
+        return x
 
     def _run(self, x: Tensor, layers: Iterable[Layer], names: Iterable[str]) -> dict[str, Tensor]:
         wanted = set(names)
@@ -224,3 +244,10 @@ class AlexNet(Chain):
         paths = {"conv1": 0, "conv2": 3, "conv3": 6, "conv4": 8, "conv5": 10}
         classifier = {"fc6": 1, "fc7": 4, "fc8": 6}
         return f"features.{paths[name]}" if name in paths else f"classifier.{classifier[name]}"
+
+
+def _first_coarse(layers: list[Layer]) -> int:
+    """The place of the first convolution with at least `COARSE` pixels from cell to cell."""
+    strides = accumulate((layer.stride for layer in layers), operator.mul)
+    coarse = (i for i, stride in enumerate(strides) if layers[i].name and stride >= COARSE)
+    return next(coarse, len(layers))
