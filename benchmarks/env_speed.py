@@ -3,8 +3,9 @@
 Six programs, in turn on one machine:
 
 - naive: N separate environments, fp32; every state, every exemplar and every occluded target goes through the
-  network by itself, and nothing is remembered, as Algorithm 1 reads;
-- separate: the same, but the exemplar is embedded once an episode: N single environments of this package;
+  network whole and by itself, and nothing is remembered, as Algorithm 1 reads;
+- separate: N single environments of this package, fp32, nothing remembered: the exemplar is embedded once an
+  episode, and VGG-16 on a CPU scores an occluded target by the part that the occlusion changes;
 - batched: one vector environment, one pass for all states and one for all scores, nothing remembered;
 - roi: the same, with states read off one feature map a target (`state="roi"`);
 - training: the vector environment as a training uses it, with its memory, on a few targets that come again and

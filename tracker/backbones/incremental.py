@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .nets import COARSE, Chain, Layer
+from .nets import Chain, Layer, first_coarse
 
 __all__ = ["IncrementalMaps", "KnownMaps", "Span", "Stage"]
 
@@ -113,14 +113,13 @@ class IncrementalMaps:
         """Cut the network into stages."""
         self.chain = chain
         layers = chain.layers()
-        last = [layer.name for layer in layers].index(name)
+        last, coarse = [layer.name for layer in layers].index(name), first_coarse(layers)
         self.stages: list[Stage] = []
         part: list[Layer] = []
         for index, layer in enumerate(layers[: last + 1]):
             part.append(layer)
             before_pooling = index < last and layers[index + 1].name is None
-            coarse = layer.name is None or chain.cells(layer.name).stride >= COARSE
-            if index == last or (coarse and not before_pooling):
+            if index == last or layer.name is None or (index >= coarse and not before_pooling):
                 self.stages.append(Stage(tuple(part)))
                 part = []
 

@@ -21,7 +21,7 @@ from ..errors import InputError
 from .base import Backbone, Cells
 from .pooling import GRID
 
-__all__ = ["AlexNet", "Chain", "Layer", "Slim", "Vgg16"]
+__all__ = ["AlexNet", "Chain", "Layer", "Slim", "Vgg16", "first_coarse"]
 
 COARSE = 4
 """Pixels from one cell of a coarse map to the next, at least."""
@@ -100,7 +100,7 @@ class Chain(Backbone):
 
     def maps(self, images: Tensor, names: Iterable[str]) -> dict[str, Tensor]:  # noqa: D102
         wanted, layers, x = set(names), self.layers(), self.normalised(images)
-        fine = layers[: _first_coarse(layers)]
+        fine = layers[: first_coarse(layers)]
         if x.device.type == "cpu" and not torch.is_grad_enabled() and not wanted & {each.name for each in fine}:
             # The fine maps of few images stay in the processor's cache.
             few = max(1, PART_PIXELS * torch.get_num_threads() // x[0, 0].numel())
@@ -246,7 +246,7 @@ class AlexNet(Chain):
         return f"features.{paths[name]}" if name in paths else f"classifier.{classifier[name]}"
 
 
-def _first_coarse(layers: list[Layer]) -> int:
+def first_coarse(layers: list[Layer]) -> int:
     """The place of the first convolution with at least `COARSE` pixels from cell to cell."""
     strides = accumulate((layer.stride for layer in layers), operator.mul)
     coarse = (i for i, stride in enumerate(strides) if layers[i].name and stride >= COARSE)
