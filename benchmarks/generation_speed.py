@@ -21,7 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +46,19 @@ from tracker.sequences import evenly_spaced
 
 
 class OneByOne(ForgetfulSearch):
-    """A search that sends images through the network one at a time."""
+    """A search that sends whole images through the network one at a time."""
 
-    def _embed(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.cat([super(OneByOne, self)._embed(part) for part in images.split(1)])
+    def _embed(self, images: torch.Tensor, keys: Sequence[bytes | None]) -> torch.Tensor:
+        return torch.cat([super(OneByOne, self)._embed(part, [None]) for part in images.split(1)])
 
 
 class WithExemplar(OneByOne):
     """The same, each with its exemplar."""
 
-    def _embed(self, images: torch.Tensor) -> torch.Tensor:
+    def _embed(self, images: torch.Tensor, keys: Sequence[bytes | None]) -> torch.Tensor:
         for _ in range(len(images)):
             self.scorer.embed(images[:1])
-        return super()._embed(images)
+        return super()._embed(images, keys)
 
 
 class LinearPolicy:
