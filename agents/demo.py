@@ -30,7 +30,7 @@ from tracker.sequences import Sequence, evenly_spaced
 from tracker.synthetic import synthetic_sequence
 
 from .baselines import Attribution, Centre
-from .dqn import SquaredErrorDQN, load_hyperparameters
+from .dqn import SquaredErrorDQN, load_hyperparameters, no_log
 from .evaluation import Agent, Comparison, Setup, compare
 from .generation import find_hard_positives
 from .hard_positives import HardPositive, write_hard_positives
@@ -226,6 +226,7 @@ def train_agent(env: gym.Env[Any, Any], steps: int, seed: int, device: str) -> S
     agent = SquaredErrorDQN(
         env=Monitor(env), seed=seed, device=str(resolve_device(device)), verbose=0, **parameters
     )
+    agent.set_logger(no_log())
     with _one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", TqdmExperimentalWarning)
         return agent.learn(steps, progress_bar=True)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import yaml
 from stable_baselines3 import DQN
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor
 from torch.nn import functional
@@ -26,7 +27,13 @@ __all__ = [
     "double_target",
     "load_hyperparameters",
     "max_target",
+    "no_log",
 ]
+
+
+def no_log() -> Logger:
+    """For an algorithm's `set_logger`: its own, with nothing to write, leaves a folder among temporary files."""
+    return Logger(None, [])
 
 
 def max_target(agent: DQN, observations: Tensor) -> Tensor:

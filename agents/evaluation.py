@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlusion_env.arguments import SearchArguments
-from occlusion_env.building import assemble
+from occlusion_env.building import load_networks
 from occlusion_env.search import Search
 from occlusion_env.settings import SearchSettings
 from occlusion_env.targets import Target
@@ -51,8 +51,8 @@ class Setup:
         Raises:
             InputError: If a network is unknown or cannot be loaded.
         """
-        parts = assemble(arguments)
-        return cls(parts.scorer, parts.features, arguments.settings, arguments.occluder)
+        networks = load_networks(arguments)
+        return cls(networks.scorer, networks.features, arguments.settings, arguments.occluder)
 
     def search(self, count: int, agent: Agent | None = None) -> Search:
         """N searches, for an agent as it was trained; all are judged by the same matcher."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Many
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,6 +63,7 @@ def evaluate_agents(
     agents: Many[Agent] = (),
     checks: Many[Agent] = (),
     look: Callable[[str, list[Target], Comparison], object] | None = None,
+    arms: Mapping[str, Many[str]] | None = None,
 ) -> dict[str, Any]:
     """Compare agents with baselines on every sequence.
 
@@ -74,6 +75,7 @@ def evaluate_agents(
         agents: The policies to judge; the first one's area is the baselines'.
         checks: Policies that must do worse, see `leaks`.
         look: Called with each new sequence's name, its targets, and what the first seed gave.
+        arms: See `summarise`.
 
     Returns:
         What `summarise` returns, and `failed`: why, by sequence; one that fails does not stop the others.
@@ -116,7 +118,7 @@ def evaluate_agents(
             bar.update(end - bar.n)
     if not records:
         raise InputError(next(iter(failed.values())))
-    return {**summarise(records, [agent.name for agent in agents]), "failed": failed}
+    return {**summarise(records, [agent.name for agent in agents], arms=arms), "failed": failed}
 
 
 def _targets(path: Path, number: int | None, at_most: int) -> list[Target]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Sequence as Many
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.judging.bootstrap import ratio_interval
+from tracker.judging.bootstrap import ratio_difference, ratio_interval
 
 from .evaluation import Comparison, Trial, closure
 from .rollout import Rollout
@@ -16,6 +18,8 @@ from .rollout import Rollout
 __all__ = ["record", "summarise"]
 
 Record = dict[str, Any]
+Table = dict[str, NDArray[np.float64]]
+"""A method's figures, each `[sequences, seeds]`."""
 
 _DIGITS = 6
 
@@ -73,7 +77,9 @@ def _episodes(episodes: list[Rollout], max_area: float) -> Record:
     }
 
 
-def summarise(records: Mapping[str, Record], agents: list[str], seed: int = 0) -> Record:
+def summarise(
+    records: Mapping[str, Record], agents: list[str], seed: int = 0, arms: Mapping[str, Many[str]] | None = None
+) -> Record:
     """Means over sequences, each a mean over its targets and seeds.
 
     Closures are ratios of means (`evaluation.closure`), with the 95 % bootstrap interval over sequences; both ends
@@ -83,10 +89,12 @@ def summarise(records: Mapping[str, Record], agents: list[str], seed: int = 0) -
         records: What `record` gave, by sequence.
         agents: Names of the agents; the first one's closure is the result's.
         seed: Of the bootstrap.
+        arms: Names of agents that differ in their training's seed alone, by the name of the arm.
 
     Returns:
         `closure` and `interval` (`None` without an agent), `targets` (how many), `methods`, `checks`, `agents` and
-        `sequences`.
+        `sequences`. With arms also `arms`, whose rows are as those of `methods` but have the trainings as `seeds`,
+        and `differences` of their closures, paired over sequences.
     """
     methods = _tables(records, "trials")
     checks = _tables(records, "checks")
@@ -119,10 +127,11 @@ def summarise(records: Mapping[str, Record], agents: list[str], seed: int = 0) -
             }
             for row, (name, one) in enumerate(records.items())
         },
+        **({} if arms is None else _compare_arms(methods, arms, seed)),
     }
 
 
-def _tables(records: Mapping[str, Record], kind: str) -> dict[str, dict[str, NDArray[np.float64]]]:
+def _tables(records: Mapping[str, Record], kind: str) -> dict[str, Table]:
     """For each method and figure the means over targets, `float64[sequences, seeds]`."""
     runs = [list(one["seeds"].values()) for one in records.values()]
     names = list(runs[0][0][kind])
@@ -136,13 +145,13 @@ def _tables(records: Mapping[str, Record], kind: str) -> dict[str, dict[str, NDA
     }
 
 
-def _summary(table: dict[str, NDArray[np.float64]], seed: int) -> Record:
+def _summary(table: Table, seed: int) -> Record:
     random, score, exhaustive = (table[figure] for figure in ("random", "score", "exhaustive"))
-    gaps = (random - exhaustive).mean(axis=1)
+    closed, gaps = _closed(table)
     whole = _closure(random, score, exhaustive)
     interval = None
     if whole is not None and len(gaps) > 1 and (gaps > 0).all():
-        found = ratio_interval((random - score).mean(axis=1), gaps, seed)
+        found = ratio_interval(closed, gaps, seed)
         interval = [_round(found.low), _round(found.high)]
     each = [_closure(random[:, i], score[:, i], exhaustive[:, i]) for i in range(random.shape[1])]
     known = [value for value in each if value is not None]
@@ -158,6 +167,32 @@ def _summary(table: dict[str, NDArray[np.float64]], seed: int) -> Record:
         "exhaustive": _round(exhaustive.mean()),
         "seconds": _round(table["seconds"].mean()),
     }
+
+
+def _compare_arms(methods: Mapping[str, Table], arms: Mapping[str, Many[str]], seed: int) -> Record:
+    """Each arm as one method whose seeds are its trainings, and each pair of arms over the same sequences."""
+    tables: dict[str, Table] = {
+        arm: {
+            figure: np.stack([methods[agent][figure].mean(axis=1) for agent in agents], axis=1)
+            for figure in methods[agents[0]]
+        }
+        for arm, agents in arms.items()
+    }
+    rows = {arm: {"agents": list(arms[arm]), **_summary(table, seed)} for arm, table in tables.items()}
+    differences = []
+    for one, other in combinations(arms, 2):
+        if rows[one]["interval"] is None or rows[other]["interval"] is None:
+            continue
+        found = ratio_difference(_closed(tables[one]), _closed(tables[other]), seed)
+        interval = [_round(found.low), _round(found.high)]
+        differences.append({"of": one, "less": other, "closure": _round(found.mean), "interval": interval})
+    return {"arms": rows, "differences": differences}
+
+
+def _closed(table: Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What is closed of the gap, and the gap, of each sequence."""
+    random, score, exhaustive = (table[figure].mean(axis=1) for figure in ("random", "score", "exhaustive"))
+    return random - score, random - exhaustive
 
 
 def _closure(

@@ -16,6 +16,13 @@ def print_evaluation(content: dict[str, Any]) -> None:
     count = len(content["sequences"])
     title = f"{content['targets']} targets of {count} sequence{'s' * (count != 1)}, equal area, same patch"
     console.print(_methods(content["methods"], title))
+    if content.get("arms"):
+        console.print(_methods(content["arms"], "Arms; between seeds: between trainings"))
+    for row in content.get("differences", ()):
+        low, high = row["interval"]
+        console.print(
+            f"closure of {row['of']} less that of {row['less']}: {row['closure']:+.3f} ({low:+.3f} to {high:+.3f})"
+        )
     if content["checks"]:
         console.print(_methods(content["checks"], "What should do worse than an agent"))
     if content["agents"]:

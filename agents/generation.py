@@ -14,7 +14,7 @@ from tqdm import tqdm
 import vae
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.background import BackgroundSearch, has_background
-from occlusion_env.building import assemble
+from occlusion_env.building import load_networks
 from occlusion_env.occluders import OCCLUDERS, Occluder, choose_occluder, occlude_image
 from occlusion_env.scorer_checks import blaming, check_scores
 from occlusion_env.search import Search, SearchSettings
@@ -109,7 +109,7 @@ class HardPositiveGenerator:
         self.features: FeatureExtractor = (
             features
             or self.method.features
-            or (assemble(SearchArguments(device=str(scorer.device))).features if looks else NoFeatures())  # type: ignore[assignment]
+            or (load_networks(SearchArguments(device=str(scorer.device))).features if looks else NoFeatures())  # type: ignore[assignment]
         )
 
     def __call__(
@@ -183,7 +183,8 @@ class HardPositiveGenerator:
             for target, rng in zip(targets, generators, strict=True)
         ]
         slots = np.arange(len(targets))
-        search.begin(slots, targets, [o.patch(t, others) for o, t in zip(first, targets, strict=True)])
+        covers = [o.patch(t, others) for o, t in zip(first, targets, strict=True)]
+        search.begin(slots, targets, covers)
         before = search.clean_score.copy()
         episodes = self.method.find(search, generators)
         where = [_answer(episode, self.answer) for episode in episodes]
@@ -194,7 +195,10 @@ class HardPositiveGenerator:
             _better(mine, region, theirs, self.answer)
             for mine, region, theirs in zip(first, where, with_what, strict=True)
         ]
-        patches = [o.patch(target, others) for o, target in zip(occluders, targets, strict=True)]
+        patches = [
+            cover if occluder is mine else occluder.patch(target, others)
+            for cover, mine, occluder, target in zip(covers, first, occluders, targets, strict=True)
+        ]
         images = [
             occlude_image(target.crop, patch, region.region)
             for target, patch, region in zip(targets, patches, where, strict=True)

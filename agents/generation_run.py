@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 import vae
 from occlusion_env.arguments import SearchArguments
-from occlusion_env.building import assemble
+from occlusion_env.building import load_networks
 from occlusion_env.targets import TargetSet
 from tracker.errors import InputError
 from tracker.files import replacing_file
@@ -252,15 +252,15 @@ def _worker(run: GenerationRun) -> HardPositiveGenerator:
     """What a process makes hard positives with."""
     arguments, device = run.arguments, run.arguments.device
     method = as_method(method_of(run.agent, device))
-    parts = assemble(arguments)
+    networks = load_networks(arguments)
     bank = None
     if run.bank is not None:
         if not run.bank.is_dir():
             raise InputError(f"There is no bank '{run.bank}'; give the folder that train-vae wrote.")
         bank = vae.VAEBank(run.bank)
     return HardPositiveGenerator(
-        method, parts.scorer, arguments.occluder, bank,
-        features=method.features or (parts.features if method.looks else None),
+        method, networks.scorer, arguments.occluder, bank,
+        features=method.features or (networks.features if method.looks else None),
         settings=method.settings or arguments.settings, answer=run.answer, batch=run.batch,
     )  # fmt: skip
 

@@ -30,16 +30,23 @@ def read_monitors(files: Iterable[Path]) -> dict[str, Curve]:
         files: The logs.
 
     Returns:
-        Arrays over all episodes: `steps` (environment steps when it ended, over all environments), `return`,
-        `length`, and where the log has them `drop` (clean score less the last score) and `triggered` (0 or 1).
+        Arrays over all episodes: `steps` (environment steps when it ended, over all environments), `seconds` (of
+        training until then), `return`, `length`, and where the log has them `drop` (clean score less the last
+        score) and `triggered` (0 or 1).
     """
     rows: list[dict[str, str]] = []
+    seconds: list[float] = []
     for file in files:
         with file.open(newline="") as lines:
             json.loads(next(lines)[1:])
             rows += [row for row in csv.DictReader(lines) if None not in row.values()]
+        before = seconds[-1] if seconds else 0.0
+        seconds += [before + float(row["t"]) for row in rows[len(seconds) :]]
     length = np.array([float(row["l"]) for row in rows])
-    found = {"steps": np.cumsum(length), "return": np.array([float(row["r"]) for row in rows]), "length": length}
+    found = {
+        "steps": np.cumsum(length), "seconds": np.array(seconds),
+        "return": np.array([float(row["r"]) for row in rows]), "length": length,
+    }  # fmt: skip
     if rows and "clean_score" in rows[0]:
         found["drop"] = np.array([float(row["clean_score"]) - float(row["score"]) for row in rows])
         found["triggered"] = np.array([float(row["action"] == "trigger") for row in rows])

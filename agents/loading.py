@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlusion_env.arguments import SearchArguments
-from occlusion_env.building import assemble
+from occlusion_env.building import load_networks
 from occlusion_env.search import Search
 from tracker.errors import InputError
 
 from .baselines import BASELINES, Steering
 from .evaluation import Agent
 from .foresight import GreedyForesight
-from .pretrained import PRETRAINED, load_pretrained
+from .learning_curves import read_monitors
+from .pretrained import PRETRAINED, is_exported, load_pretrained
 from .rollout import Policy
 from .runs import RunFolder
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from sb3_contrib import MaskablePPO
     from stable_baselines3.common.base_class import BaseAlgorithm
 
-__all__ = ["ALGORITHMS", "Masked", "algorithm_of", "load_agent", "training_arguments"]
+__all__ = ["ALGORITHMS", "Masked", "algorithm_of", "load_agent", "training_arguments", "training_speed"]
 
 
 GREEDY = "foresight"
@@ -121,7 +122,7 @@ def load_agent(spec: str, algo: str | None = None, device: str = "auto") -> Agen
     Raises:
         InputError: If there is no such file, it is none of Stable-Baselines3's, or its algorithm is unknown.
     """
-    if spec == PRETRAINED or spec.endswith(".safetensors"):
+    if is_exported(spec):
         found = load_pretrained(spec, device)
         return Agent(Path(spec).stem, partial(_policy, found.policy, "dqn", spec), found.arguments.settings)
     if spec == GREEDY:
@@ -151,7 +152,7 @@ def load_agent(spec: str, algo: str | None = None, device: str = "auto") -> Agen
     arguments = training_arguments(spec)
     if arguments is None:
         return Agent(title, partial(_policy, model, name, spec))
-    features = assemble(replace(arguments, device=device)).features
+    features = load_networks(replace(arguments, device=device)).features
     return Agent(title, partial(_policy, model, name, spec), arguments.settings, features)
 
 
@@ -170,6 +171,20 @@ def training_arguments(spec: str) -> SearchArguments | None:
     given = dict(run.config().get("env_kwargs") or {})
     given.pop("targets", None)
     return SearchArguments.from_keywords(given)
+
+
+def training_speed(spec: str) -> dict[str, float] | None:
+    """How many steps the episodes of an agent's training took, and how many a second; `None` where no run tells.
+
+    Args:
+        spec: See `load_agent`.
+    """
+    run = _run_of(Path(spec))
+    episodes = {} if run is None else read_monitors(run.monitors)
+    if not len(episodes.get("steps", ())):
+        return None
+    steps, seconds = episodes["steps"][-1], episodes["seconds"][-1]
+    return {"steps": int(steps), "seconds": round(float(seconds), 1), "steps_a_second": round(steps / seconds, 1)}
 
 
 def _run_of(path: Path) -> RunFolder | None:

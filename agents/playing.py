@@ -98,7 +98,7 @@ def play(
 
 
 def write_gif(path: Path, frames: Many[NDArray[np.uint8]], seconds: float = 0.4, pause: float = 1.5) -> None:
-    """Write pictures as a GIF that repeats.
+    """Write pictures as a GIF that repeats, in 128 colours without dither, which keeps it small.
 
     Args:
         path: The file.
@@ -109,7 +109,7 @@ def write_gif(path: Path, frames: Many[NDArray[np.uint8]], seconds: float = 0.4,
     Raises:
         InputError: If the file cannot be written.
     """
-    first, *rest = [Image.fromarray(frame) for frame in frames]
+    first, *rest = [Image.fromarray(frame).quantize(128, dither=Image.Dither.NONE) for frame in frames]
     shown = [int(seconds * 1000)] * len(rest) + [int(pause * 1000)]
     try:
         with replacing_file(path) as temporary:

@@ -19,7 +19,7 @@ from tracker.backbones import load_weights, resolve_device
 from tracker.errors import InputError
 from tracker.files import replacing_file
 
-__all__ = ["PRETRAINED", "Pretrained", "load_pretrained", "save_pretrained"]
+__all__ = ["PRETRAINED", "Pretrained", "is_exported", "load_pretrained", "save_pretrained"]
 
 PRETRAINED = "pretrained"
 """The name of the agent that the package ships."""
@@ -71,6 +71,15 @@ def save_pretrained(file: Path, model: BaseAlgorithm, env_kwargs: dict[str, Any]
         save_file(state, temporary)
     with replacing_file(file.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def is_exported(spec: str) -> bool:
+    """Whether `load_pretrained` is what reads it.
+
+    >>> is_exported("pretrained"), is_exported("my.safetensors"), is_exported("my.zip")
+    (True, True, False)
+    """
+    return spec == PRETRAINED or spec.endswith(".safetensors")
 
 
 def load_pretrained(file: str | Path = PRETRAINED, device: str = "auto") -> Pretrained:

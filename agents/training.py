@@ -31,7 +31,7 @@ from tracker.errors import InputError
 from tracker.files import replacing_file
 
 from .bridge import VectorEnvBridge
-from .dqn import TARGETS, HuberDQN, SquaredErrorDQN, load_hyperparameters
+from .dqn import TARGETS, HuberDQN, SquaredErrorDQN, load_hyperparameters, no_log
 from .exploration import guided
 from .learning_curves import COLUMNS, draw_learning_curves, read_monitors
 from .loading import ALGORITHMS
@@ -470,6 +470,8 @@ def _learn(
 ) -> RunFolder:
     request = plan.request
     started = model.num_timesteps
+    if request.tensorboard_log is None:
+        model.set_logger(no_log())
     callbacks: list[BaseCallback] = []
     if evaluation is not None:
         callbacks.append(_evaluations(plan, run, evaluation, started))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import shlex
+import sys
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import torch
 
-__all__ = ["versions"]
+from tracker.backbones import resolve_precision
+
+__all__ = ["measured_with", "versions"]
 
 _DISTRIBUTIONS = (
     "occlusion-search",
@@ -30,3 +36,17 @@ def versions() -> dict[str, str]:
             found[name] = "unknown"
     found["cpu"] = torch.backends.cpu.get_cpu_capability()
     return found
+
+
+def measured_with() -> dict[str, Any]:
+    """What a benchmark's figures depend on: its `command`, and of the `machine` what timings hang on."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "command": shlex.join(["python", *sys.argv]),
+        "machine": {
+            **versions(),
+            "cores": allowed,
+            "threads": torch.get_num_threads(),
+            "bf16_units": resolve_precision("auto", torch.device("cpu")) == torch.bfloat16,
+        },
+    }

@@ -3,8 +3,9 @@
 Six programs, in turn on one machine:
 
 - naive: N separate environments, fp32; every state, every exemplar and every occluded target goes through the
-  network by itself, and nothing is remembered, as Algorithm 1 reads;
-- separate: the same, but the exemplar is embedded once an episode: N single environments of this package;
+  network whole and by itself, and nothing is remembered, as Algorithm 1 reads;
+- separate: N single environments of this package, fp32, nothing remembered: the exemplar is embedded once an
+  episode, and VGG-16 on a CPU scores an occluded target by the part that the occlusion changes;
 - batched: one vector environment, one pass for all states and one for all scores, nothing remembered;
 - roi: the same, with states read off one feature map a target (`state="roi"`);
 - training: the vector environment as a training uses it, with its memory, on a few targets that come again and
@@ -24,7 +25,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,13 +55,13 @@ class ForgetfulSearch(Search):
 
 
 class NaiveSearch(ForgetfulSearch):
-    """One search whose scores take the exemplar through the network again, and each image by itself."""
+    """One search whose scores take the exemplar through the network again, and each image whole and by itself."""
 
-    def _embed(self, images: torch.Tensor) -> torch.Tensor:
+    def _embed(self, images: torch.Tensor, keys: Sequence[bytes | None]) -> torch.Tensor:
         if len(images):
             # The exemplar of this score; where a search begins, the first of the images is that of the other one.
             self.scorer.embed(images[:1])
-        return torch.cat([super(NaiveSearch, self)._embed(part) for part in images.split(1)])
+        return torch.cat([super(NaiveSearch, self)._embed(part, [None]) for part in images.split(1)])
 
 
 class SeparateVectorEnv(OcclusionSearchVectorEnv):

@@ -4,9 +4,12 @@ Programs, in turn on one machine, with the same targets and the same draws:
 
 - naive: one image at a time, in fp32; every state, every exemplar and every occluded target goes through the
   network by itself, and nothing is remembered, as Algorithm 1 reads;
+- separate: the same, but the exemplar is embedded once a hard positive;
 - batched: `HardPositiveGenerator` in this process;
 - workers: `occlusion-search generate` with a process a core, decoding and writing the images included. The start
   of the processes is not part of it: the time is that of a long run less that of a short one.
+
+The ratios are to the naive program and, `over_separate`, to the second one.
 
 Methods: a policy on the state's features, as deep Q-learning learns one (20 steps), and what learns nothing.
 """
@@ -14,20 +17,18 @@ Methods: a policy on the state's features, as deep Q-learning learns one (20 ste
 from __future__ import annotations
 
 import json
-import os
-import platform
-import shlex
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import tyro
+from env_speed import ForgetfulSearch
 from numpy.typing import NDArray
 
 from agents import HardPositiveGenerator
@@ -36,22 +37,28 @@ from agents.generation import score_images
 from agents.generation_run import GenerationRun, generate_hard_positives
 from agents.methods import Method, NoFeatures, as_method
 from agents.output import write_json
+from agents.versions import measured_with
 from occlusion_env import Search, SearchArguments, SearchSettings, TargetSet, load_targets
-from occlusion_env.building import Parts, assemble
+from occlusion_env.building import Networks, load_networks
 from occlusion_env.occluders import choose_occluder, occlude_image
 from tracker import InputError
 from tracker.sequences import evenly_spaced
 
 
-class OneByOne(Search):
-    """A search that sends images through the network one at a time, each with its exemplar."""
+class OneByOne(ForgetfulSearch):
+    """A search that sends whole images through the network one at a time."""
 
-    def _embed(self, images: torch.Tensor) -> torch.Tensor:
-        if len(images):
-            first = images[:1]
-            for _ in range(len(images)):
-                self.scorer.embed(first)
-        return torch.cat([super(OneByOne, self)._embed(part) for part in images.split(1)])
+    def _embed(self, images: torch.Tensor, keys: Sequence[bytes | None]) -> torch.Tensor:
+        return torch.cat([super(OneByOne, self)._embed(part, [None]) for part in images.split(1)])
+
+
+class WithExemplar(OneByOne):
+    """The same, each with its exemplar."""
+
+    def _embed(self, images: torch.Tensor, keys: Sequence[bytes | None]) -> torch.Tensor:
+        for _ in range(len(images)):
+            self.scorer.embed(images[:1])
+        return super()._embed(images, keys)
 
 
 class LinearPolicy:
@@ -72,28 +79,35 @@ class LinearPolicy:
         return (observation @ self.weights).argmax(axis=1), state
 
 
-def naive(method: Method, parts: Parts, targets: TargetSet, draws: int) -> list[NDArray[np.float64]]:
-    """The regions that the naive program finds."""
+def one_by_one(
+    kind: type[Search], method: Method, networks: Networks, targets: TargetSet, draws: int
+) -> list[NDArray[np.float64]]:
+    """The regions that the program with this kind of search finds."""
     settings = SearchSettings(cache_mb=0)
     regions = []
     for target in targets:
         for draw in range(draws):
             rng = generator(0, target.id, str(draw))
             occluder = choose_occluder("background", target, settings.limits.max_area, rng)
-            search = OneByOne(1, parts.scorer, parts.features if method.looks else NoFeatures(), settings)  # type: ignore[arg-type]
+            search = kind(1, networks.scorer, networks.features if method.looks else NoFeatures(), settings)  # type: ignore[arg-type]
             search.begin(np.arange(1), [target], [occluder.patch(target)])
             best = method.find(search, [rng])[0].best
             image = occlude_image(target.crop, occluder.patch(target), best.region)
-            score_images(parts.scorer, [target.exemplar], [image])
+            score_images(networks.scorer, [target.exemplar], [image])
             regions.append(best.region)
     return regions
 
 
-def batched(method: Method, parts: Parts, targets: TargetSet, draws: int) -> list[NDArray[np.float64]]:
+def batched(method: Method, networks: Networks, targets: TargetSet, draws: int) -> list[NDArray[np.float64]]:
     """The same by the package."""
-    features = parts.features if method.looks else None
-    make = HardPositiveGenerator(method, parts.scorer, features=features)
+    features = networks.features if method.looks else None
+    make = HardPositiveGenerator(method, networks.scorer, features=features)
     return [found.region for found in make.of_targets(targets, draws)]
+
+
+def ratio(slow: list[float], fast: list[float]) -> float:
+    """The median over the rounds."""
+    return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
 
 
 def workers_rate(data: Path, agent: str, count: int, per_target: int, short: int, long: int) -> float:
@@ -141,14 +155,15 @@ def main(
         raise InputError(f"The command needs a folder of sequences, not '{data}'; leave --workers out.")
     every = load_targets(data)
     chosen = every.subset(evenly_spaced(len(every), targets))
-    exact = assemble(SearchArguments(targets=data, precision="fp32"))
-    usual = assemble(SearchArguments(targets=data))
+    exact = load_networks(SearchArguments(precision="fp32"))
+    usual = load_networks(SearchArguments())
     length = Search(1, exact.scorer, exact.features, SearchSettings()).observation_length
     figures: dict[str, dict[str, float]] = {}
     for name in methods:
         method = as_method(LinearPolicy(length) if name == "policy" else name)
         programs: dict[str, Callable[[TargetSet], list[NDArray[np.float64]]]] = {
-            "naive": lambda few, method=method: naive(method, exact, few, per_target),
+            "naive": lambda few, method=method: one_by_one(WithExemplar, method, exact, few, per_target),
+            "separate": lambda few, method=method: one_by_one(OneByOne, method, exact, few, per_target),
             "batched": lambda few, method=method: batched(method, usual, few, per_target),
         }
         spent: dict[str, list[float]] = {program: [] for program in programs}
@@ -163,7 +178,8 @@ def main(
         same = np.isclose(found["naive"], found["batched"]).all(axis=1).mean()
         figures[name] = {
             **{f"{program}_a_second": count / statistics.median(times) for program, times in spent.items()},
-            "ratio": statistics.median(a / b for a, b in zip(spent["naive"], spent["batched"], strict=True)),
+            "ratio": ratio(spent["naive"], spent["batched"]),
+            "over_separate": ratio(spent["separate"], spent["batched"]),
             "same_regions": float(same),
         }
         if workers and name != "policy":
@@ -175,13 +191,8 @@ def main(
             f"{name}: " + ", ".join(f"{key} {value:.2f}" for key, value in figures[name].items()), file=sys.stderr
         )
     result = {
-        "command": shlex.join(["python", *sys.argv]),
+        **measured_with(),
         "precision": str(usual.features.dtype),
-        "threads": torch.get_num_threads(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "machine": platform.machine(),
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-        "torch": torch.__version__,
         "methods": figures,
     }
     print(json.dumps(result, indent=2))

@@ -26,8 +26,9 @@ import torch
 import tyro
 from tqdm import tqdm
 
+from agents.output import write_json
+from agents.versions import measured_with
 from occlusion_env import BACKGROUND_ENV_ID, ENV_ID
-from tracker.files import replacing_file
 
 NETWORK = {"features": "slim", "precision": "fp32"}
 CHEAP = {"features": "occlusion_env.oracle:OracleFeatures"}
@@ -142,11 +143,10 @@ def run(name: str, settings: Settings) -> dict[str, object]:
 def main(settings: Settings) -> int:
     """Run both searches, print the figures, and tell by the exit code whether all is well."""
     results = {name: run(name, settings) for name in (ENV_ID, BACKGROUND_ENV_ID)}
-    report = {"settings": {**asdict(settings), "json": None}, "searches": results}
+    report = {**measured_with(), "settings": {**asdict(settings), "json": None}, "searches": results}
     print(json.dumps(report, indent=2))
     if settings.json is not None:
-        with replacing_file(settings.json) as file:
-            file.write_text(json.dumps(report, indent=2) + "\n")
+        write_json(settings.json, report)
     return 0 if all(result["ok"] for result in results.values()) else 1
 
 

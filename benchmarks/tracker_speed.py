@@ -12,10 +12,7 @@ The naive program is timed on some of the candidates (`--naive`), and its time i
 from __future__ import annotations
 
 import json
-import platform
-import shlex
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +24,7 @@ import tyro
 from numpy.typing import NDArray
 
 from agents.output import write_json
+from agents.versions import measured_with
 from tracker import InputError, crop, synthetic_sequence
 from tracker.images import to_tensor
 from tracker.scorers import SintScorer
@@ -104,11 +102,8 @@ def main(
     frame_s = {name: statistics.median(found) for name, found in times.items()}
     crop_s = frame_s["naive"] / len(some)
     result = {
-        "command": shlex.join(["python", *sys.argv]),
+        **measured_with(),
         "features": features,
-        "threads": torch.get_num_threads(),
-        "machine": platform.machine(),
-        "torch": torch.__version__,
         "naive_ms_a_candidate": 1e3 * crop_s,
         **{
             kind: {

@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import shlex
 import statistics
 import sys
 import tempfile
@@ -35,10 +34,10 @@ import tyro
 from torch import nn
 
 from agents.output import check_json_path, write_json
+from agents.versions import measured_with
 from tracker import InputError, open_sequence
 from vae import TrainingConfig, VAEConfig, VAEError, evidence_lower_bound, fit, fit_many
 from vae.images import Images, to_vectors
-from vae.updates import resolve_precision
 
 CPU = torch.device("cpu")
 LAST = 100
@@ -200,11 +199,13 @@ def main(
     peer = pythae_loop()
     print("pythae is " + ("here." if peer else "not installed: left out."))
     results: dict[str, Any] = {
-        "command": shlex.join(["python", *sys.argv]),
-        "machine": machine(),
-        "settings": {"crops": crops, "epochs": epochs, "rounds": rounds, "data": names},
+        **measured_with(),
+        "settings": {
+            "crops": crops, "epochs": epochs, "rounds": rounds, "data": names, "network": VAEConfig().to_dict(),
+            "weights": sum(p.numel() for p in PlainVAE().parameters()),
+        },
         "one_video": one_video(filled[0], epochs, rounds, peer),
-    }
+    }  # fmt: skip
     if videos:
         results["many_videos"] = many_videos(filled, epochs, rounds, group)
     if quality_epochs:
@@ -342,18 +343,6 @@ def load_crops(data: Path | None, videos: int) -> dict[str, Images]:
         sequence = open_sequence(folder, progress=False)
         found[sequence.name] = np.stack([sequence.crop(t, 64) for t in range(len(sequence))])
     return found
-
-
-def machine() -> dict[str, Any]:
-    """What the ratios depend on."""
-    return {
-        "torch": torch.__version__,
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "bf16_units": resolve_precision("auto", CPU) == torch.bfloat16,
-        "threads": torch.get_num_threads(),
-        "weights": sum(p.numel() for p in PlainVAE().parameters()),
-        "network": VAEConfig().to_dict(),
-    }
 
 
 def _job(program: Program, images: Images, epochs: int) -> Callable[[], object]:

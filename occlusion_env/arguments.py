@@ -34,8 +34,8 @@ class SearchArguments:
     `targets` and `scorer` also take objects, for use in one process.
 
     Attributes:
-        targets: `synthetic[:SEED]`, the path of a sequence or of a folder of sequences, a `TargetSet`, or
-            `module:function`, a function that returns one.
+        targets: `synthetic[:SEED]`, `drawn[:SEED]` (the same without a photograph in it), the path of a sequence
+            or of a folder of sequences, a `TargetSet`, or `module:function`, a function that returns one.
         features: The network of the state, and of the scorer: `slim` or `vgg16`.
         layer: Its layer that is the state; by default `fc7`, or `pool5` where only convolutions were loaded.
         weights: The network's weights, see `tracker.backbones.load_backbone`; `None` for those of the package.

@@ -16,22 +16,40 @@ from .settings import SearchSettings
 from .targets import TargetSet, load_targets
 from .threshold import usual_drop
 
-__all__ = ["Parts", "assemble", "measure_drop"]
+__all__ = ["Networks", "Parts", "assemble", "load_networks", "measure_drop"]
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What a search is built of.
+class Networks:
+    """What a search looks with.
 
     Attributes:
-        targets: What to occlude.
         scorer: The matcher.
         features: The state's features.
     """
 
-    targets: TargetSet
     scorer: Scorer
     features: FeatureExtractor
+
+
+@dataclass(frozen=True)
+class Parts(Networks):
+    """What an environment is built of.
+
+    Attributes:
+        targets: What to occlude.
+    """
+
+    targets: TargetSet
+
+
+def load_networks(arguments: SearchArguments) -> Networks:
+    """Load the networks that the arguments name, and leave the targets alone.
+
+    Raises:
+        InputError: If one of them is unknown or cannot be loaded.
+    """
+    return Networks(_scorer(arguments), _features(arguments))
 
 
 def assemble(arguments: SearchArguments) -> Parts:
@@ -40,7 +58,9 @@ def assemble(arguments: SearchArguments) -> Parts:
     Raises:
         InputError: If one of them is unknown or cannot be loaded.
     """
-    return Parts(_targets(arguments.targets), _scorer(arguments), _features(arguments))
+    targets = _targets(arguments.targets)
+    networks = load_networks(arguments)
+    return Parts(networks.scorer, networks.features, targets)
 
 
 def measure_drop(arguments: SearchArguments, parts: Parts, usual: Callable[..., float] = usual_drop) -> float:

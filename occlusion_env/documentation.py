@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tracker.files import replacing_file
 from . import ENV_IDS, ORACLE_ENV_ID
 from .arguments import SearchArguments
 
-__all__ = ["described_attributes", "environments_page", "write_environments_page"]
+__all__ = ["described", "environments_page", "write_environments_page"]
 
 PAGE = Path("docs") / "environments.md"
 
@@ -53,9 +54,10 @@ _VECTOR = """\
 """
 
 
-def described_attributes(cls: type) -> dict[str, str]:
-    """The descriptions in the section `Attributes` of a class's docstring (Google's style), by name."""
-    text = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")[2]
+def described(thing: type | Callable[..., object], section: str) -> dict[str, str]:
+    """The descriptions in a section of a docstring (Google's style), such as `Attributes` or `Args`, by name."""
+    text = inspect.cleandoc(thing.__doc__ or "").partition(f"{section}:\n")[2]
+    text = re.split(r"^\S", text, maxsplit=1, flags=re.MULTILINE)[0]
     found: dict[str, str] = {}
     name = ""
     for line in text.splitlines():
@@ -108,9 +110,9 @@ def _variant(spec: EnvSpec, original: str) -> str:
 
 
 def _table(keywords: dict[str, Any]) -> str:
-    described = described_attributes(SearchArguments)
+    texts = described(SearchArguments, "Attributes")
     rows = [
-        f"| `{each.name}` | {_code(keywords.get(each.name, each.default))} | {_cell(described[each.name])} |"
+        f"| `{each.name}` | {_code(keywords.get(each.name, each.default))} | {_cell(texts[each.name])} |"
         for each in fields(SearchArguments)
     ]
     return "\n".join(["| argument | default | is |", "|---|---|---|", *rows]) + "\n"

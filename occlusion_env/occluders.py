@@ -225,7 +225,7 @@ def occlude(images: Tensor, patches: Tensor, regions: Tensor) -> Tensor:
     down = (torch.arange(height, device=images.device) + 0.5) / height
     u = (across[None, :] - x[:, None]) / w[:, None]
     v = (down[None, :] - y[:, None]) / h[:, None]
-    grid = torch.stack(torch.broadcast_tensors(u[:, None, :], v[:, :, None]), dim=3) * 2 - 1
+    grid = torch.stack(torch.broadcast_tensors(u[:, None, :] * 2 - 1, v[:, :, None] * 2 - 1), dim=3)
     pasted = functional.grid_sample(patches.to(images), grid, padding_mode="border", align_corners=False)
     covered = ((u >= 0) & (u < 1))[:, None, None, :] & ((v >= 0) & (v < 1))[:, None, :, None]
     return torch.where(covered, pasted, images)

@@ -23,6 +23,7 @@ from tracker.scorers import Scorer
 
 from .actions import ACTIONS, TRIGGER
 from .distractors import distractor_crops
+from .embedding import TargetEmbedding
 from .memory import ByteCache, image_key, keyed_regions, region_keys
 from .naming import named
 from .observations import OBSERVATIONS
@@ -64,10 +65,12 @@ class Pending(Generic[T]):
 
     Attributes:
         images: `[M, 3, S, S]`, what has to be embedded.
+        keys: M; what stands for the target that each of them shows, `None` for any image; see `TargetEmbedding`.
         finish: Takes the embeddings and does the rest.
     """
 
     images: Tensor
+    keys: list[bytes | None]
     finish: Callable[[Tensor], T]
 
 
@@ -121,6 +124,7 @@ class Search:
         self._views: Tensor | None = None
         self._sources: Tensor | None = None
         self._exemplars: Tensor | None = None
+        self._embedding = TargetEmbedding(scorer, count)
         self._reward = named("reward", settings.reward, REWARDS)(settings)
         self.observation = named("observation", settings.observation, OBSERVATIONS)(self)
 
@@ -237,7 +241,9 @@ class Search:
         exemplars = [image_key(target.exemplar) for target in targets]
         known = {key: self.cache.get(("exemplar", key)) for key in exemplars}
         unknown = {key: t.exemplar for key, t in zip(exemplars, targets, strict=True) if known[key] is None}
-        pairs = [("clean", key, image_key(t.crop)) for key, t in zip(exemplars, targets, strict=True)]
+        crops = [image_key(target.crop) for target in targets]
+        self._embedding.begin(slots, crops)
+        pairs = [("clean", *pair) for pair in zip(exemplars, crops, strict=True)]
         clean = {pair: self.cache.get(pair) for pair in pairs}
         unscored = [pairs.index(pair) for pair, score in clean.items() if score is None]
         new = [to_tensor(_resized(list(unknown.values()), side), self._device)] if unknown else []
@@ -245,6 +251,7 @@ class Search:
         first = np.array([self._remembered(*each) for each in zip(slots, places, strict=True)])
         ask = np.flatnonzero(np.isnan(first))
         images = torch.cat([*new, self._images[where[unscored]], self.occluded(slots[ask], start[ask])])
+        shown = [None] * len(unknown) + self._embedding.keys(np.concatenate([slots[unscored], slots[ask]]))
 
         def finish(embedded: Tensor) -> None:
             fresh, alone, covered = embedded.split([len(unknown), len(unscored), len(ask)])
@@ -276,7 +283,7 @@ class Search:
             else:
                 self.phi[slots] = self.clean_score[slots] - (drop if drop is not None else 0.0)
 
-        return Pending(images, finish)
+        return Pending(images, shown, finish)
 
     def scores(self, slots: Slots, regions: Regions) -> NDArray[np.float64]:
         """Score targets with regions occluded; the state stays as it is.
@@ -293,7 +300,7 @@ class Search:
         for low in range(0, len(slots), _CHUNK):
             part = slots[low : low + _CHUNK]
             exemplars = self._rows_of_exemplars(part)
-            embedded = self._embed(self.occluded(part, regions[low : low + _CHUNK]))
+            embedded = self._embed(self.occluded(part, regions[low : low + _CHUNK]), self._embedding.keys(part))
             found[low : low + _CHUNK] = self._compare(exemplars, embedded)
         np.add.at(self.queries, slots, 1)
         return found
@@ -346,7 +353,7 @@ class Search:
             self.best_score[slots] = np.minimum(self.best_score[slots], score)
             return Step(self._reward(turn), terminated, truncated)
 
-        return Pending(images, finish)
+        return Pending(images, self._embedding.keys(slots[ask]), finish)
 
     def finish(self, pending: Pending[T]) -> T:
         """Embed what something waits for, and do the rest of it."""
@@ -355,7 +362,8 @@ class Search:
     def embed_together(self, pending: Many[Pending[Any]]) -> list[Tensor]:
         """Embed what several things wait for, in one forward pass."""
         counts = [len(each.images) for each in pending]
-        return list(self._embed(torch.cat([each.images for each in pending])).split(counts))
+        images = torch.cat([each.images for each in pending])
+        return list(self._embed(images, [key for each in pending for key in each.keys]).split(counts))
 
     def ends(self, slots: Slots, actions: NDArray[np.integer]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Whether actions `int[M]`, not taken yet, will terminate or truncate the episodes: two `bool[M]`."""
@@ -493,7 +501,7 @@ class Search:
             score = self.cache.get(place)
             if score is None:
                 crops = distractor_crops(target.frame, target.box, self.scorer.input_size)
-                embedded = self._embed(to_tensor(crops, self._device))
+                embedded = self._embed(to_tensor(crops, self._device), [None] * len(crops))
                 score = float(self._compare(self._rows_of_exemplars(np.repeat(slot, len(crops))), embedded).max())
                 self.cache.put(place, score, 8)
             found.append(score)
@@ -504,11 +512,11 @@ class Search:
             raise RuntimeError("begin() comes before scores() and step().")
         return self._exemplars[torch.from_numpy(slots).to(self._device)]
 
-    def _embed(self, images: Tensor) -> Tensor:
+    def _embed(self, images: Tensor, keys: Many[bytes | None]) -> Tensor:
         if not len(images) and self._exemplars is not None:
             return self._exemplars[:0]
         with blaming(self.scorer):
-            embedded = torch.cat([self.scorer.embed(part) for part in images.split(_CHUNK)])
+            embedded = self._embedding.embed(images, keys, self.target_images)
         return check_embedded(self.scorer, embedded, len(images))
 
     def _compare(self, exemplars: Tensor, candidates: Tensor) -> NDArray[np.float64]:

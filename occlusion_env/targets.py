@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -225,17 +225,17 @@ def load_targets(spec: str) -> TargetSet:
     """Turn the `targets` of an environment's keyword arguments into targets; once a process.
 
     Args:
-        spec: `synthetic[:SEED]` or `oracle[:SEED]` (`occlusion_env.oracle`), or the path of a sequence, or of a
-            folder of sequences.
+        spec: `synthetic[:SEED]`, `drawn[:SEED]` (the same without a photograph in it) or `oracle[:SEED]`
+            (`occlusion_env.oracle`), or the path of a sequence, or of a folder of sequences.
 
     Raises:
         InputError: If it is none of these, or what it names cannot be read.
     """
     name, colon, seed = spec.partition(":")
-    if name in ("synthetic", "oracle"):
+    if name in _MADE:
         if colon and not seed.isdecimal():
             raise InputError(f"'{spec}' has no seed after its colon; write {name}:0.")
-        return TargetSet.from_sequence(_made_sequence(name, int(seed or 0)))
+        return TargetSet.from_sequence(_MADE[name](int(seed or 0)))
     path = Path(spec)
     if is_import(spec) and not path.exists():
         found: TargetSet = made("targets", spec)
@@ -246,9 +246,15 @@ def load_targets(spec: str) -> TargetSet:
     return TargetSet.join(TargetSet.from_sequence(open_sequence(member)) for member in members)
 
 
-def _made_sequence(name: str, seed: int) -> Sequence:
-    if name == "synthetic":
-        return synthetic_sequence(seed)
+def _oracle(seed: int) -> Sequence:
     from .oracle import oracle_sequence
 
     return oracle_sequence(seed)
+
+
+_MADE: dict[str, Callable[[int], Sequence]] = {
+    "synthetic": synthetic_sequence,
+    "drawn": partial(synthetic_sequence, frames=30, width=640, height=480, material="drawings"),
+    "oracle": _oracle,
+}
+"""Videos that are made of a seed, by name."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -10,10 +12,30 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .backbones import Backbone, Precision, autocast, load_backbone, resolve_device, resolve_precision
+from .backbones import (
+    Backbone,
+    Chain,
+    IncrementalMaps,
+    KnownMaps,
+    Precision,
+    Vgg16,
+    autocast,
+    load_backbone,
+    resolve_device,
+    resolve_precision,
+)
 from .backbones.base import in_precision
 
-__all__ = ["Scorer", "SintScorer", "load_scorer", "shared_backbone", "unit_of"]
+__all__ = [
+    "IncrementalScorer",
+    "IncrementalSintScorer",
+    "KnownImage",
+    "Scorer",
+    "SintScorer",
+    "load_scorer",
+    "shared_backbone",
+    "unit_of",
+]
 
 
 @runtime_checkable
@@ -56,6 +78,40 @@ def unit_of(scorer: Scorer) -> float | None:
     """
     unit = getattr(scorer, "unit", None)
     return None if unit is None else float(unit)
+
+
+@dataclass(frozen=True)
+class KnownImage:
+    """What an `IncrementalScorer` keeps of an image.
+
+    Attributes:
+        embedding: `[...]`, its row of `embed`.
+        maps: What the embedding was computed from.
+    """
+
+    embedding: Tensor
+    maps: KnownMaps
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all of it."""
+        return self.embedding.nbytes + self.maps.nbytes
+
+
+@runtime_checkable
+class IncrementalScorer(Scorer, Protocol):
+    """A scorer to which an image costs less where only a part of it differs from one that it knows.
+
+    No scorer needs to be one; whoever scores occluded images asks, and calls `embed` otherwise.
+    """
+
+    def know(self, crops: Tensor) -> list[KnownImage]:
+        """Embed N images and keep what serves others: `[N, 3, input_size, input_size]` in [0, 1]."""
+        ...
+
+    def embed_changed(self, crops: Tensor, known: Sequence[KnownImage]) -> Tensor:
+        """`embed` of images `[N, 3, input_size, input_size]` that differ in any part from N known ones."""
+        ...
 
 
 class SintScorer:
@@ -108,6 +164,55 @@ class SintScorer:
         return self.compare(self.embed(exemplars), self.embed(candidates))
 
 
+class IncrementalSintScorer(SintScorer):
+    """SINT's matching function, with the network run on the changed part of an image alone: `IncrementalMaps`.
+
+    Its embeddings are those of `SintScorer`, up to rounding. Behind the first of `sint_layers`, where an occlusion
+    has reached the whole map, all images go through the network together.
+
+    Args:
+        backbone: The network; its `sint_layers` are compared.
+        precision: Arithmetic of the forward pass; embeddings and scores are float32.
+    """
+
+    backbone: Chain
+
+    def __init__(self, backbone: Chain, precision: Precision = "auto") -> None:
+        """Hold the network."""
+        super().__init__(backbone, precision)
+        self._maps = IncrementalMaps(backbone, backbone.sint_layers[0])
+
+    @torch.inference_mode()
+    def know(self, crops: Tensor) -> list[KnownImage]:
+        """Embed images `[N, 3, H, W]` in [0, 1], and keep their maps."""
+        with autocast(self.device, self._dtype):
+            known = [self._maps.know(crop) for crop in crops.split(1)]
+            embedded = self._describe([each.maps[-1] for each in known])
+        return [KnownImage(row.clone(), maps) for row, maps in zip(embedded, known, strict=True)]
+
+    @torch.inference_mode()
+    def embed_changed(self, crops: Tensor, known: Sequence[KnownImage]) -> Tensor:
+        """Embed images of which a part has changed.
+
+        Args:
+            crops: `[N, 3, H, W]` in [0, 1].
+            known: N images of the same size.
+
+        Returns:
+            `float32[N, D]`, unit vectors.
+        """
+        with autocast(self.device, self._dtype):
+            return self._describe(
+                [self._maps.changed(crop, image.maps) for crop, image in zip(crops.split(1), known, strict=True)]
+            )
+
+    def _describe(self, maps: list[Tensor]) -> Tensor:
+        """The descriptors of N images whose maps `[1, C, h, w]` of the first of `sint_layers` are there."""
+        first, names = self.backbone.sint_layers[0], self.backbone.sint_layers
+        found = self.backbone.maps_from(first, torch.cat(maps), names)
+        return sint_descriptor(self.backbone, [self.backbone.pool(name, found[name]) for name in names])
+
+
 def sint_embedding(backbone: Backbone, images: Tensor, boxes: Tensor | None = None) -> Tensor:
     """SINT's descriptor f(x) of eq. 1, differentiable; see `SintScorer.embed` for the shapes."""
     maps = backbone.maps(images, backbone.sint_layers)
@@ -158,6 +263,9 @@ def load_scorer(
 ) -> SintScorer:
     """The SINT scorer over a network that this process loads once.
 
+    VGG-16 on a CPU gets an `IncrementalSintScorer`. The maps of the slim net are too small for it: a pass of their
+    changed part costs as much as a pass of all in a batch.
+
     Args:
         features: The network's name, see `load_backbone`.
         weights: See `load_backbone`.
@@ -167,4 +275,7 @@ def load_scorer(
     Raises:
         InputError: If one of them is unknown, missing or corrupt.
     """
-    return SintScorer(shared_backbone(features, weights, device, precision), precision)
+    backbone = shared_backbone(features, weights, device, precision)
+    if isinstance(backbone, Vgg16) and resolve_device(device).type == "cpu":
+        return IncrementalSintScorer(backbone, precision)
+    return SintScorer(backbone, precision)

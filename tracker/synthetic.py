@@ -1,7 +1,8 @@
 """A rendered video with exact boxes: something to try everything on without any data or network.
 
-Photographs that scikit-image ships inside its wheel are cut up: one gives the background, an oval piece of
-another is the target, and pieces of a third now and then pass in front of it.
+Pictures are cut up: one gives the background, a piece of another is the target, and pieces of a third now and
+then pass in front of it. They are photographs that scikit-image ships inside its wheel, or drawings of this
+package's own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .drawings import drawing
 from .errors import InputError
 from .images import resize
 from .sequences import ArrayFrames, Sequence
@@ -37,6 +39,26 @@ OCCLUDERS = ("grass", "brick", "coffee", "motorcycle", "gravel", "astronaut", "i
 TINTS = {"grass": (0.8, 0.95, 0.6), "gravel": (1.05, 1.0, 0.92), "brick": (1.3, 0.85, 0.7)}
 """Colours for the photographs that are grey."""
 
+
+@dataclass(frozen=True)
+class Material:
+    """What a video is cut out of.
+
+    Attributes:
+        picture: Gives a picture by its name, `uint8[h, w, 3]`.
+        targets: By name, the places of the things that a picture holds, as `(x, y, w, h)` there.
+        roundness: Of a target's outline: 2 is an oval, more is nearer to a rectangle.
+        backgrounds: Names of pictures.
+        occluders: Names of pictures.
+    """
+
+    picture: Callable[[str], NDArray[np.uint8]]
+    targets: dict[str, tuple[tuple[int, int, int, int], ...]]
+    roundness: float
+    backgrounds: tuple[str, ...]
+    occluders: tuple[str, ...]
+
+
 CYCLE = 90.0
 """Frames after which the slow motions repeat."""
 
@@ -50,7 +72,9 @@ oval."""
 MAX_SUBFRAMES = 8
 
 
-def synthetic_sequence(seed: int = 0, frames: int = 90, width: int = 320, height: int = 240) -> Sequence:
+def synthetic_sequence(
+    seed: int = 0, frames: int = 90, width: int = 320, height: int = 240, material: str = "photographs"
+) -> Sequence:
     """Render a video of one target that moves, turns, grows, blurs, changes its light, and is occluded.
 
     The target is wholly visible and sharp in frame 0 and never leaves the picture. About every 30 frames
@@ -61,6 +85,7 @@ def synthetic_sequence(seed: int = 0, frames: int = 90, width: int = 320, height
         frames: Number of frames.
         width: Width of a frame in pixels, at least 64.
         height: Height of a frame in pixels, at least 64.
+        material: What it is cut out of: `photographs`, or `drawings`, which are this package's own.
 
     Returns:
         The sequence, in memory. Its boxes are the bounds of the target's outline in the middle of the
@@ -68,7 +93,7 @@ def synthetic_sequence(seed: int = 0, frames: int = 90, width: int = 320, height
         target's pixels that nothing hides.
 
     Raises:
-        InputError: If `seed` is negative, `frames` is below 1 or the picture is too small.
+        InputError: If `seed` is negative, `frames` is below 1, the picture is too small or the material unknown.
     """
     if seed < 0:
         raise InputError(f"The seed is {seed}; it must be at least 0.")
@@ -76,7 +101,10 @@ def synthetic_sequence(seed: int = 0, frames: int = 90, width: int = 320, height
         raise InputError(f"The number of frames is {frames}; it must be at least 1.")
     if min(width, height) < 64:
         raise InputError(f"The picture of {width} x {height} pixels is too small; give at least 64 x 64.")
-    scene = _Scene.make(seed, frames, width, height)
+    if material not in MATERIALS:
+        raise InputError(f"'{material}' is no material; choose {', '.join(MATERIALS)}.")
+    scene = _Scene.make(seed, frames, width, height, MATERIALS[material])
+    name = "synthetic" if material == "photographs" else "drawn"
     images, boxes, visibility = [], [], []
     for t in range(frames):
         image, seen = scene.render(t)
@@ -84,31 +112,33 @@ def synthetic_sequence(seed: int = 0, frames: int = 90, width: int = 320, height
         boxes.append(scene.target.bounds(t))
         visibility.append(seen)
     return Sequence(
-        name=f"synthetic-{seed}",
+        name=f"{name}-{seed}",
         frames=ArrayFrames(images),
         boxes=np.array(boxes),
         visibility=np.array(visibility),
-        origin=f"synthetic:{seed}",
+        origin=f"{name}:{seed}",
         box_source="exact",
     )
 
 
 @dataclass(frozen=True)
 class _Sprite:
-    """A flat piece of a photograph that moves: its own square is [-1, 1] x [-1, 1]."""
+    """A flat piece of a picture that moves: its own square is [-1, 1] x [-1, 1]."""
 
     picture: Array
     alpha: Array
     pose: Callable[[float], Matrix]
+    roundness: float
 
     def centre(self, t: float) -> Matrix:
         matrix = self.pose(t)
         return matrix[:2, 2] / matrix[2, 2]
 
     def bounds(self, t: float) -> Matrix:
-        """Box of the oval that touches the sides of the square."""
+        """Box of the outline, which touches the sides of the square."""
         angle = np.linspace(0, 2 * math.pi, 720, endpoint=False)
-        points = _project(self.pose(t), np.stack([np.cos(angle), np.sin(angle)]))
+        circle = np.stack([np.cos(angle), np.sin(angle)])
+        points = _project(self.pose(t), np.sign(circle) * np.abs(circle) ** (2 / self.roundness))
         low, high = points.min(axis=1), points.max(axis=1)
         return np.concatenate([low, high - low])
 
@@ -160,13 +190,13 @@ class _Scene:
     bias: Clock
 
     @classmethod
-    def make(cls, seed: int, frames: int, width: int, height: int) -> _Scene:
+    def make(cls, seed: int, frames: int, width: int, height: int, material: Material) -> _Scene:
         rng = np.random.default_rng([seed, 0])
-        source = str(rng.choice(list(TARGETS)))
-        place = str(rng.choice([name for name in BACKGROUNDS if name != source]))
-        target = _make_target(rng, source, width, height)
-        backdrop, view = _make_backdrop(rng, _photograph(place), width, height)
-        passing = [name for name in OCCLUDERS if name not in (source, place)]
+        source = str(rng.choice(list(material.targets)))
+        place = str(rng.choice([name for name in material.backgrounds if name != source]))
+        target = _make_target(rng, material, source, width, height)
+        backdrop, view = _make_backdrop(rng, material.picture(place), width, height)
+        passing = [name for name in material.occluders if name not in (source, place)]
         exposure, level = _wave(rng, 2.2), _wave(rng, 1.3)
         return cls(
             seed=seed,
@@ -177,7 +207,7 @@ class _Scene:
             target=target,
             occluders=tuple(
                 _make_occluder(
-                    np.random.default_rng([seed, 2, event]), event, target, place, passing, width, height
+                    np.random.default_rng([seed, 2, event]), event, target, material, place, passing, width, height
                 )
                 for event in range(math.ceil(frames / EVENT_EVERY))
             ),
@@ -224,8 +254,8 @@ class _Scene:
         return t + open_for * ((np.arange(count) + 0.5) / count - 0.5)
 
 
-def _make_target(rng: np.random.Generator, source: str, width: int, height: int) -> _Sprite:
-    x, y, w, h = TARGETS[source][int(rng.integers(len(TARGETS[source])))]
+def _make_target(rng: np.random.Generator, material: Material, source: str, width: int, height: int) -> _Sprite:
+    x, y, w, h = material.targets[source][int(rng.integers(len(material.targets[source])))]
     side = 0.3 * min(width, height)
     half = 0.5 * side * np.array([math.sqrt(w / h), math.sqrt(h / w)])
     across, down, size, roll, yaw, pitch = (_wave(rng, rate) for rate in (1.2, 0.9, 1.1, 0.9, 1.3, 1.0))
@@ -240,21 +270,22 @@ def _make_target(rng: np.random.Generator, source: str, width: int, height: int)
         plane = np.column_stack([turn[:, 0] * scaled[0], turn[:, 1] * scaled[1], [0, 0, distance]])
         return np.array([[distance, 0, centre[0]], [0, distance, centre[1]], [0, 0, 1]]) @ plane
 
-    piece = _photograph(source)[y : y + h, x : x + w]
-    return _sprite(piece, 2.6 * half, 2.0, pose)
+    piece = material.picture(source)[y : y + h, x : x + w]
+    return _sprite(piece, 2.6 * half, material.roundness, pose)
 
 
 def _make_occluder(
     rng: np.random.Generator,
     event: int,
     target: _Sprite,
+    material: Material,
     place: str,
     passing: list[str],
     width: int,
     height: int,
 ) -> _Sprite:
     """Something that crosses the picture and is slowest where it meets the target."""
-    photograph = _photograph(str(rng.choice(passing)) if rng.random() < 0.75 else place)
+    picture = material.picture(str(rng.choice(passing)) if rng.random() < 0.75 else place)
     life = EVENT_EVERY / 2 - 1
     meeting = EVENT_EVERY * event + 18 + rng.uniform(-2, 2)
     least = min(float(target.bounds(t)[2:].min()) for t in np.linspace(meeting - life, meeting + life, 15))
@@ -270,20 +301,20 @@ def _make_occluder(
         c, s = math.cos(angle + spin * since), math.sin(angle + spin * since)
         return np.array([[c * half[0], -s * half[1], centre[0]], [s * half[0], c * half[1], centre[1]], [0, 0, 1]])
 
-    rows, columns = photograph.shape[:2]
+    rows, columns = picture.shape[:2]
     tall = int(0.6 * min(rows, columns))
     wide = max(8, int(tall * half[0] / half[1]))
     y, x = int(rng.integers(rows - tall)), int(rng.integers(columns - wide))
-    return _sprite(photograph[y : y + tall, x : x + wide], 2.4 * half, float(rng.choice([2.0, 6.0])), pose)
+    return _sprite(picture[y : y + tall, x : x + wide], 2.4 * half, float(rng.choice([2.0, 6.0])), pose)
 
 
 def _make_backdrop(
-    rng: np.random.Generator, photograph: NDArray[np.uint8], width: int, height: int
+    rng: np.random.Generator, picture: NDArray[np.uint8], width: int, height: int
 ) -> tuple[Array, Callable[[float], Matrix]]:
     """The background, larger than the picture, and how the camera sees it."""
-    rows, columns = photograph.shape[:2]
+    rows, columns = picture.shape[:2]
     scale = 1.25 * max(width / columns, height / rows)
-    backdrop = resize(photograph, math.ceil(columns * scale), math.ceil(rows * scale)).astype(np.float32)
+    backdrop = resize(picture, math.ceil(columns * scale), math.ceil(rows * scale)).astype(np.float32)
     slack = np.array([backdrop.shape[1] - width, backdrop.shape[0] - height]) / 2
     across, down, zoom = _wave(rng, 0.5), _wave(rng, 0.6), _wave(rng, 0.8)
 
@@ -309,7 +340,7 @@ def _sprite(piece: NDArray[np.uint8], size: Matrix, roundness: float, pose: Call
     v = (np.arange(rows) + 0.5) * 2 / rows - 1
     radius = (np.abs(u)[None, :] ** roundness + np.abs(v)[:, None] ** roundness) ** (1 / roundness)
     alpha = np.clip((1 - radius) / 0.06, 0, 1).astype(np.float32)
-    return _Sprite(resize(piece, columns, rows).astype(np.float32), alpha, pose)
+    return _Sprite(resize(piece, columns, rows).astype(np.float32), alpha, pose, roundness)
 
 
 def _photograph(name: str) -> NDArray[np.uint8]:
@@ -320,6 +351,16 @@ def _photograph(name: str) -> NDArray[np.uint8]:
     if picture.ndim == 2:
         picture = np.clip(picture[..., None] * np.array(TINTS[name]), 0, 255).astype(np.uint8)
     return picture
+
+
+MATERIALS = {
+    "photographs": Material(_photograph, TARGETS, 2.0, BACKGROUNDS, OCCLUDERS),
+    "drawings": Material(
+        drawing, {"bus": ((0, 0, 360, 400),), "owl": ((0, 0, 380, 380),)}, 6.0, ("street", "meadow"),
+        ("wall", "foliage"),
+    ),
+}  # fmt: skip
+"""By name."""
 
 
 def _wave(rng: np.random.Generator, cycles: float) -> Clock:

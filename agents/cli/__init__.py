@@ -18,6 +18,7 @@ from .evaluate import evaluate
 from .evaluate_vae import evaluate_vae
 from .export_agent import export_agent
 from .generate import generate
+from .reproduce import reproduce
 from .track import track
 from .train import train
 from .train_foresight import train_foresight
@@ -41,6 +42,7 @@ app.command(name="train")(train)
 app.command(name="enjoy")(enjoy)
 app.command(name="evaluate")(evaluate)
 app.command(name="generate")(generate)
+app.command(name="reproduce")(reproduce)
 app.command(benchmark, name="benchmark")
 app.command(name="track")(track)
 app.command(name="check-tracker")(check_tracker)

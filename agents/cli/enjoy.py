@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -21,8 +21,8 @@ def enjoy(
     exp_id: int = 0,
     load_best: bool = False,
     load_checkpoint: int | None = None,
-    model: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
-    targets: Annotated[str | None, tyro.conf.arg(metavar="DIR|synthetic[:SEED]")] = None,
+    model: Annotated[str | None, tyro.conf.arg(metavar="FILE|pretrained")] = None,
+    targets: Annotated[str | None, tyro.conf.arg(metavar="DIR|synthetic[:SEED]|drawn[:SEED]")] = None,
     env_kwargs: Pairs = (),
     n_timesteps: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 200,
     stochastic: bool = False,
@@ -42,7 +42,8 @@ def enjoy(
         exp_id: Number of the run; 0 for the last.
         load_best: Take best_model.zip, not the agent when training ended.
         load_checkpoint: Take the checkpoint of this many steps.
-        model: Take this file, and leave the runs alone.
+        model: Take this file, and leave the runs alone; `pretrained` is the agent that the package ships, and a
+            file of export-agent says itself what it was trained in.
         targets: Videos to play on; by default those of the training.
         env_kwargs: Arguments of the environment that differ from the training's.
         n_timesteps: Actions in all; the last episode is played to its end.
@@ -57,6 +58,7 @@ def enjoy(
     from occlusion_env import ENV_IDS
 
     from ..playing import play, write_gif
+    from ..pretrained import is_exported, load_pretrained
     from ..runs import Checkpoint, RunFolder
     from ..training import load_model
 
@@ -64,18 +66,21 @@ def enjoy(
         raise InputError(f"'{env}' is no environment of this package; choose {', '.join(ENV_IDS)}.")
     if n_timesteps < 1:
         raise InputError(f"--n-timesteps is {n_timesteps}; it must be at least 1.")
+    agent: Any
     if model is None:
         run = RunFolder.find(folder, algo, env, exp_id)
-        model = run.best_model if load_best else run.model
+        file = run.best_model if load_best else run.model
         if load_checkpoint is not None:
-            model = Checkpoint(run.path, load_checkpoint).model
-        given = dict(run.config().get("env_kwargs") or {})
+            file = Checkpoint(run.path, load_checkpoint).model
+        given, agent = dict(run.config().get("env_kwargs") or {}), load_model(algo, file, device)
+    elif is_exported(model):
+        exported = load_pretrained(model, device)
+        given, agent = dict(exported.card["env_kwargs"]), exported.policy
     else:
-        given = {}
+        given, agent = {}, load_model(algo, Path(model), device)
     given |= key_values("--env-kwargs", env_kwargs) | targets_argument(targets)
     if device != "auto":
         given.setdefault("device", device)
-    agent = load_model(algo, model, device)
     set_random_seed(seed)
     drops, lengths, triggers = [], [], []
     for number, episode in enumerate(

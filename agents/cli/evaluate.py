@@ -42,7 +42,8 @@ def evaluate(
     Args:
         targets: A folder of annotated sequences, or one; nothing may have been trained on them.
         agent: Folders of training runs, zip files, or names of baselines, which then move as an agent does. The
-            first one's area is the baselines'; without one it is the largest.
+            first one's area is the baselines'; without one it is the largest. ARM=AGENT puts agents that were
+            trained with several seeds together; arms are compared with one another.
         algo: Their algorithm; by default what each run or path says.
         per_sequence: Targets of a sequence, evenly spaced.
         seeds: Of the patches and the random regions: 0 to this, all pooled.
@@ -65,24 +66,28 @@ def evaluate(
     from tracker.errors import InputError
     from tracker.judging.running import weights_digest
 
+    from ..arms import arms_of, read_members
     from ..evaluation import Setup
     from ..evaluation_pictures import draw_choices, draw_closures
     from ..evaluation_run import EvaluationRun, evaluate_agents
     from ..evaluation_table import print_evaluation
     from ..leaks import constant_agents, without_features
-    from ..loading import load_agent, training_arguments
+    from ..loading import load_agent, training_arguments, training_speed
     from ..output import check_json_path, write_json
     from ..versions import versions
 
     check_json_path(json)
     place = str(resolve_device(device))
-    loaded = [load_agent(spec, algo, place) for spec in agent]
+    members = read_members(agent)
+    specs, arms = [member.spec for member in members], arms_of(members)
+    loaded = [load_agent(spec, algo, place) for spec in specs]
+    loaded = [replace(one, name=member.name or one.name) for one, member in zip(loaded, members, strict=True)]
     judged_last = {"all": len(loaded), "first": 1, "none": 0}[last]
     loaded = [replace(one, answers=one.answers[: 1 + (n < judged_last)]) for n, one in enumerate(loaded)]
     names = [one.name for one in loaded]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"Two agents have the name '{doubled[0]}'; rename the file of one.")
-    trained = training_arguments(agent[0]) if agent else None
+    trained = training_arguments(specs[0]) if specs else None
     network: str = features or "slim"
     if features is None and trained is not None:
         network, weights = trained.features, weights or trained.weights
@@ -98,7 +103,7 @@ def evaluate(
         "layer": layer,
         "precision": precision,
         "weights": weights_digest(weights) if weights is not None and Path(weights).exists() else weights,
-        "agent_files": [weights_digest(spec) if Path(spec).exists() else spec for spec in agent],
+        "agent_files": [weights_digest(spec) if Path(spec).exists() else spec for spec in specs],
     }
     run = EvaluationRun(targets, out, per_sequence, tuple(range(seeds)), identity)
     worse = [check for one in loaded[:1] for check in without_features(one)]
@@ -109,10 +114,13 @@ def evaluate(
             lambda name, shown, found: draw_choices(
                 out / "pictures" / f"{name}.png", f"'{name}': what each method covers, and the score", shown, found
             ),
+            arms or None,
         )  # fmt: skip
     except KeyboardInterrupt:
         print("occlusion-search: interrupted; the same command goes on where this one ended.", file=sys.stderr)
         sys.exit(130)
+    for name, spec in zip(names, specs, strict=True):
+        content["agents"][name] |= {"agent": spec, "training": training_speed(spec)}
     content.update(
         per_sequence=per_sequence, seeds=list(run.seeds), scorer=scorer, features=given.features, device=place,
         versions=versions(), command=command_line(),

@@ -23,7 +23,7 @@ def train(
     algo: Algorithm = "dqn",
     env: EnvId = "OcclusionSearch-v0",
     n_timesteps: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None,
-    targets: Annotated[str | None, tyro.conf.arg(metavar="DIR|synthetic[:SEED]")] = None,
+    targets: Annotated[str | None, tyro.conf.arg(metavar="DIR|synthetic[:SEED]|drawn[:SEED]")] = None,
     conf_file: Annotated[str | None, tyro.conf.arg(aliases=["-conf"], metavar="NAME|FILE")] = None,
     env_kwargs: Pairs = (),
     eval_env_kwargs: Pairs = (),

@@ -19,6 +19,7 @@ def train_tracker(
     weights: str | None = None,
     validation: tuple[str, ...] = (),
     hard_positives: Path | None = None,
+    harden: str | None = None,
     hard_share: float = 0.5,
     steps: int = 4000,
     learning_rate: float = 1e-4,
@@ -56,7 +57,10 @@ def train_tracker(
         validation: Videos of `data` that nothing is trained on and that choose the step that is kept; by default
             fernando hand2 sunshade where they are there, else the last fifth of the videos.
         hard_positives: Folder of hard positives of training videos, as the demo writes it.
-        hard_share: Share of the pairs of frames that show a hard positive, where their video has one.
+        harden: What makes frames hard while the network learns: random, wide, lookalikes, hardest, curriculum,
+            margin, roi-holes, erasing, blur; what each is, `reproduce` tells and measures.
+        hard_share: Share of the pairs of frames that show a hard positive, where their video has one, and of those
+            that `harden` changes.
         steps: Steps.
         learning_rate: Of fc6; other layers move by its multiples.
         loss: Form of the contrastive loss: distance is the one SINT trained with, squared the one it printed.
@@ -91,6 +95,7 @@ def train_tracker(
         train_sint,
     )
 
+    from ..ladder.arms import hardening_of
     from ..output import check_json_path, write_json
 
     check_json_path(json)
@@ -112,6 +117,7 @@ def train_tracker(
     card = train_sint(
         train, held_out, out, network, settings, weights, positives, resolve_device(device),
         TrainingRun(precision, checkpoint_seconds, tensorboard=tensorboard),
+        None if harden is None else hardening_of(harden, hard_share),
     )  # fmt: skip
     if json is not None:
         write_json(json, {**card, "command": command_line()})

@@ -11,10 +11,27 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from .batch import HardPositiveBatch, Occlusions
+    from .hurting import MarginLeft, ScoreLeft
+    from .patches import Background, Cutouts, Lookalikes
     from .single import HardPositive
 
-__all__ = ["HardPositive", "HardPositiveBatch", "Occlusions"]
+__all__ = [
+    "Background",
+    "Cutouts",
+    "HardPositive",
+    "HardPositiveBatch",
+    "Lookalikes",
+    "MarginLeft",
+    "Occlusions",
+    "ScoreLeft",
+]
 
 __getattr__, __dir__, _ = lazy_loader.attach(
-    __name__, submod_attrs={"batch": ["HardPositiveBatch", "Occlusions"], "single": ["HardPositive"]}
+    __name__,
+    submod_attrs={
+        "batch": ["HardPositiveBatch", "Occlusions"],
+        "hurting": ["MarginLeft", "ScoreLeft"],
+        "patches": ["Background", "Cutouts", "Lookalikes"],
+        "single": ["HardPositive"],
+    },
 )

@@ -9,13 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
-from torchvision.ops import roi_align
 
 from occlusion_env.actions import RegionLimits
 from occlusion_env.arguments import SearchArguments
-from occlusion_env.building import assemble
-from occlusion_env.occluders import PATCH_SIZE, background_box, occlude
+from occlusion_env.building import load_networks
+from occlusion_env.occluders import occlude
 from occlusion_env.search import Search, SearchSettings
 from tracker.errors import InputError
 from tracker.images import to_images
@@ -25,11 +23,12 @@ from ..baselines import Chooser, Exhaustive
 from ..evaluation import Agent
 from ..image_targets import image_targets
 from ..methods import Choosing, Method, NoFeatures, RandomRegions, as_method
+from ..randomness import numpy_generator
 from ..rollout import Policy
+from .hurting import Hurt, ScoreLeft
+from .patches import Background, PatchSource
 
 __all__ = ["HardPositiveBatch", "Occlusions"]
-
-_CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -64,15 +63,26 @@ class HardPositiveBatch(nn.Module):
     It has no parameters, and does the same in training and in evaluation mode. A matcher that learns is asked as
     it is at that moment (`tracker.foreign_scorers.EmbeddingScorer`).
 
+    With several `patches` an image, random and exhaustive candidates differ in what covers them too, so that the
+    worst of them answers both questions of section 4.2 at once, where and with what.
+
     Args:
         method: Says where: a name of `agents.methods.METHODS`, or what `agents.methods.as_method` takes.
         scorer: The matcher: `sint` (the package's slim network on the CPU), `module:function`, or a `Scorer` on
             the images' device. `random` and `centre` need none.
         p: How often an image is changed.
         limits: Largest area, least side and aspect of a region.
+        least_area: The area of an image's regions is drawn between this and the largest; `None` always covers the
+            largest. For random regions (the best of several have the same area) and the centre.
+        source: Draws what covers.
+        patches: How many are drawn for an image; candidates take them in turn. For random regions and exhaustive
+            search.
+        hurt: What tells the worst of random regions and of exhaustive search; the scorer's score of the target by
+            default. An object of `hurting` needs no `scorer` beside it.
 
     Raises:
-        InputError: If `p` is no probability, the method is unknown, or it needs a scorer.
+        InputError: If `p` is no probability, the method is unknown, it needs a scorer, or the least area cannot
+            be.
     """
 
     def __init__(
@@ -81,6 +91,10 @@ class HardPositiveBatch(nn.Module):
         scorer: Scorer | str | None = None,
         p: float = 1.0,
         limits: RegionLimits | None = None,
+        least_area: float | None = None,
+        source: PatchSource | None = None,
+        patches: int = 1,
+        hurt: Hurt | None = None,
     ) -> None:
         """See the class."""
         super().__init__()
@@ -96,12 +110,37 @@ class HardPositiveBatch(nn.Module):
             settings = SearchSettings(limits)
         self.settings = settings
         self._needs_scorer = self.method != RandomRegions(1) and method != "centre"
-        if self._needs_scorer and scorer is None:
+        self._in_one_batch = isinstance(self.method, RandomRegions) or (
+            isinstance(self.method, Choosing) and isinstance(self.method.chooser, Exhaustive)
+        )
+        self.source: PatchSource = source or Background()
+        self.patches = patches
+        self.hurt = hurt
+        if patches < 1:
+            raise InputError(f"patches is {patches}; it must be at least 1.")
+        if (patches > 1 or hurt is not None) and not self._in_one_batch:
+            raise InputError(
+                f"The method {method!r} takes one patch and its own score; leave patches and hurt out."
+            )
+        largest = settings.limits.max_area
+        self.least_area = largest if least_area is None else least_area
+        if not settings.limits.min_side**2 <= self.least_area <= largest:
+            raise InputError(
+                f"least_area is {least_area}; it must lie between {settings.limits.min_side**2:g} and {largest:g}."
+            )
+        if self.least_area < largest and not (isinstance(self.method, RandomRegions) or method == "centre"):
+            raise InputError(f"The method {method!r} covers the largest area; leave least_area out.")
+        if self._needs_scorer and scorer is None and hurt is None:
             raise InputError(f"The method {method!r} asks a matcher where it hurts; give a scorer, such as sint.")
 
     def extra_repr(self) -> str:
         """What `print` shows."""
-        return f"method={self.method}, p={self.p}, max_area={self.settings.limits.max_area}"
+        limits = self.settings.limits
+        told = "" if self.hurt is None else f", hurt={self.hurt!r}"
+        return (
+            f"method={self.method}, p={self.p}, area={self.least_area:g} to {limits.max_area:g},"
+            f" source={self.source!r}, patches={self.patches}{told}"
+        )
 
     def forward(
         self,
@@ -137,15 +176,15 @@ class HardPositiveBatch(nn.Module):
     ) -> Occlusions:
         """Choose what to cover and with what; see `forward`."""
         check_batch(images, boxes, exemplars)
-        rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        rng = numpy_generator(generator)
         height, width = images.shape[-2:]
         given = boxes.detach().cpu().double().numpy()
         chosen = np.flatnonzero((rng.random(len(given)) < self.p) & _usable(given, width, height))
         rows = torch.from_numpy(chosen).to(images.device)
         taken = _floating(images[rows])
         known = None if exemplars is None else _floating(exemplars[rows.to(exemplars.device)]).to(images.device)
-        patches = _patches(taken, given[chosen], self.settings.limits.max_area, rng)
-        regions = self._regions(taken, given[chosen], patches, known, rng)
+        drawn = self.source(taken, given[chosen], self.settings.limits.max_area, self.patches, rng)
+        regions, patches = self._regions(taken, given[chosen], drawn, known, rng)
         covered = given[chosen].copy()
         covered[:, :2] += regions[:, :2] * covered[:, 2:]
         covered[:, 2:] *= regions[:, 2:]
@@ -178,21 +217,25 @@ class HardPositiveBatch(nn.Module):
         patches: Tensor,
         exemplars: Tensor | None,
         rng: np.random.Generator,
-    ) -> NDArray[np.float64]:
+    ) -> tuple[NDArray[np.float64], Tensor]:
+        """The region of each image, and which of its patches covers it."""
         limits, count = self.settings.limits, len(boxes)
-        area = np.full(count, limits.max_area)
+        area = rng.uniform(self.least_area, limits.max_area, count)
+        first = patches[:, 0]
         if not count:
-            return np.empty((0, 4))
+            return np.empty((0, 4)), first
         if isinstance(self.method, RandomRegions):
             drawn = limits.random(np.repeat(area, self.method.count), rng).reshape(count, -1, 4)
-            return drawn[:, 0] if self.method.count == 1 else self._worst(images, boxes, patches, exemplars, drawn)
+            if self.method.count == 1:
+                return drawn[:, 0], first
+            return self._worst(images, boxes, patches, exemplars, drawn)
         if not self._needs_scorer:
-            return limits.centred(area)
-        if isinstance(self.method, Choosing) and isinstance(self.method.chooser, Exhaustive):
+            return limits.centred(area), first
+        if self._in_one_batch:
             grid = limits.grid(limits.max_area)
             candidates = np.broadcast_to(grid, (count, *grid.shape))
             return self._worst(images, boxes, patches, exemplars, candidates)
-        return self._searched(images, boxes, patches, exemplars, rng)
+        return self._searched(images, boxes, first, exemplars, rng), first
 
     def _worst(
         self,
@@ -201,22 +244,14 @@ class HardPositiveBatch(nn.Module):
         patches: Tensor,
         exemplars: Tensor | None,
         candidates: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
-        """The candidate `[M, K, 4]` of each image under which the matcher's score is lowest."""
-        scorer, (count, each) = self._matcher(images.device), candidates.shape[:2]
-        crops = _crops(images, boxes, scorer.input_size)
-        known = crops if exemplars is None else functional.interpolate(
-            exemplars, (scorer.input_size, scorer.input_size), mode="bilinear", antialias=True
-        )  # fmt: skip
-        embedded = scorer.embed(known)
-        where = torch.from_numpy(candidates.reshape(-1, 4)).float().to(images.device)
-        owner = torch.arange(count, device=images.device).repeat_interleave(each)
-        scores = [
-            scorer.compare(embedded[own], scorer.embed(occlude(crops[own], patches[own], part)))
-            for own, part in zip(owner.split(_CHUNK), where.split(_CHUNK), strict=True)
-        ]
-        best = torch.cat(scores).reshape(count, each).argmin(dim=1).cpu().numpy()
-        return candidates[np.arange(count), best]
+    ) -> tuple[NDArray[np.float64], Tensor]:
+        """The candidate `[M, K, 4]` of each image that hurts most, and what covers it."""
+        hurt = self.hurt or ScoreLeft(self._matcher(images.device))
+        rows = np.arange(len(candidates))
+        turns = torch.arange(candidates.shape[1], device=patches.device) % patches.shape[1]
+        best = hurt(images, boxes, exemplars, patches[:, turns], candidates).argmin(dim=1)
+        chosen = patches[torch.from_numpy(rows).to(patches.device), turns[best.to(patches.device)]]
+        return candidates[rows, best.cpu().numpy()], chosen
 
     def _searched(
         self,
@@ -232,7 +267,7 @@ class HardPositiveBatch(nn.Module):
         targets = image_targets(to_images(images), boxes, known)
         features: Any = self.method.features or NoFeatures()
         if self.method.looks and self.method.features is None:
-            features = assemble(SearchArguments(device=str(scorer.device))).features
+            features = load_networks(SearchArguments(device=str(scorer.device))).features
         search = Search(len(targets), scorer, features, self.settings)
         search.begin(np.arange(len(targets)), list(targets), list(to_images(patches)))
         return np.stack([found.best.region for found in self.method.find(search, rng.spawn(len(targets)))])
@@ -241,7 +276,7 @@ class HardPositiveBatch(nn.Module):
         """The scorer; one by name is loaded once a process."""
         scorer = self.scorer
         if isinstance(scorer, str):
-            scorer = assemble(SearchArguments(scorer=scorer, device="cpu")).scorer
+            scorer = load_networks(SearchArguments(scorer=scorer, device="cpu")).scorer
         assert scorer is not None
         if scorer.device.type != device.type:
             raise InputError(
@@ -276,24 +311,6 @@ def _usable(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.b
 
 def _floating(images: Tensor) -> Tensor:
     return images.float() if images.is_floating_point() else images.float() / 255
-
-
-def _crops(images: Tensor, boxes: NDArray[np.float64], side: int) -> Tensor:
-    """One box `(x, y, w, h)` of each image, resized by averaging: `[M, 3, side, side]`."""
-    corners = np.concatenate([np.arange(len(boxes))[:, None], boxes], axis=1)
-    corners[:, 3:] += corners[:, 1:3]
-    return roi_align(images, torch.from_numpy(corners).float().to(images.device), side, aligned=True)
-
-
-def _patches(images: Tensor, boxes: NDArray[np.float64], share: float, rng: np.random.Generator) -> Tensor:
-    """A piece of each image's background; its mean colour where the target fills it."""
-    height, width = images.shape[-2:]
-    drawn = [background_box(width, height, box, share, rng) for box in boxes]
-    cut = np.array([[0, 0, 1, 1] if box is None else box for box in drawn], dtype=np.float64).reshape(-1, 4)
-    patches = _crops(images, cut, PATCH_SIZE)
-    full = torch.tensor([box is None for box in drawn], dtype=torch.bool, device=images.device)
-    mean = images.mean(dim=(2, 3))[..., None, None].expand_as(patches)
-    return torch.where(full[:, None, None, None], mean, patches)
 
 
 def _paste(images: Tensor, occlusions: Occlusions) -> Tensor:

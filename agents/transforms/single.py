@@ -19,6 +19,8 @@ from ..evaluation import Agent
 from ..methods import Method
 from ..rollout import Policy
 from .batch import HardPositiveBatch, Occlusions
+from .hurting import Hurt
+from .patches import PatchSource
 
 __all__ = ["HardPositive"]
 
@@ -38,6 +40,10 @@ class HardPositive(v2.Transform):
         scorer: The matcher, which compares with the target as it is; `random` and `centre` need none.
         limits: Largest area, least side and aspect of a region.
         target: Row of the box to cover.
+        least_area: See `HardPositiveBatch`, as the three below.
+        source: Draws what covers.
+        patches: How many are drawn.
+        hurt: What tells the worst.
 
     Raises:
         InputError: See `HardPositiveBatch`.
@@ -54,10 +60,14 @@ class HardPositive(v2.Transform):
         scorer: Scorer | str | None = None,
         limits: RegionLimits | None = None,
         target: int = 0,
+        least_area: float | None = None,
+        source: PatchSource | None = None,
+        patches: int = 1,
+        hurt: Hurt | None = None,
     ) -> None:
         """See the class."""
         super().__init__()
-        self.batch = HardPositiveBatch(method, scorer, p, limits)
+        self.batch = HardPositiveBatch(method, scorer, p, limits, least_area, source, patches, hurt)
         self.target = target
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:

@@ -35,10 +35,21 @@ def test_a_file_and_its_own_arguments(run, logs):
     assert code == 0 and "oracle-3/" in out
 
 
+def test_the_shipped_agent_in_a_drawn_scene(run, tmp_path):
+    """`--model pretrained` knows the state that it was trained with; its GIF is small enough for a README."""
+    code, out, err = run("enjoy", "--model", "pretrained", "--targets", "drawn", "-n", 1, "--gif", "episode.gif")
+    assert code == 0, err
+    assert out.startswith("drawn-0/") and "clean +0." in out
+    assert 10_000 < (tmp_path / "episode.gif").stat().st_size < 1_500_000
+    with Image.open(tmp_path / "episode.gif") as gif:
+        assert gif.n_frames > 10 and gif.size == (624, 430)
+
+
 @pytest.mark.parametrize(("given", "message"), [
     (("--exp-id", 7), "There is no run 7 of dqn"),
     (("--algo", "ppo"), "There is no run of ppo"),
     (("--model", "no.zip"), "There is no agent 'no.zip'"),
+    (("--model", "no.safetensors"), "There is no 'no.json' beside the agent"),
     (("--load-checkpoint", 77), "rl_model_77_steps.zip"),
     (("-n", 0), "--n-timesteps is 0"),
     (("--env-kwargs", "reward"), "'reward' is no KEY:VALUE"),

@@ -10,12 +10,13 @@ import torch
 
 import occlusion_env
 from agents import evaluation_run
+from agents.arms import arms_of, read_members
 from agents.baselines import Centre
 from agents.evaluation import Agent, Setup, compare, generator
 from agents.evaluation_run import EvaluationRun, evaluate_agents
 from agents.evaluation_summary import record, summarise
 from agents.leaks import Constant, constant_agents, without_features
-from agents.loading import Masked, algorithm_of, load_agent, training_arguments
+from agents.loading import Masked, algorithm_of, load_agent, training_arguments, training_speed
 from agents.runs import RunFolder
 from occlusion_env.actions import ACTIONS, TRIGGER, RegionLimits
 from occlusion_env.settings import SearchSettings
@@ -291,6 +292,40 @@ def test_closure_is_a_ratio_of_means_over_sequences():
     }  # fmt: skip
 
 
+def test_arms_are_one_method_whose_seeds_are_trainings():
+    """Three agents of one episode each; the arm `high` closes 0.2 of every gap more than `low`."""
+    records = made_up([[0.6, 0.6], [0.7, 0.7]])
+    closures = {"high 1": 0.7, "high 2": 0.5, "low 1": 0.4}
+    for one in records.values():
+        for run in one["seeds"].values():
+            end = run["trials"]["agent"]["exhaustive"][0]
+            for name, closed in closures.items():
+                run["trials"][name] = trial([0.8 - closed * (0.8 - end)] * 2, [0.8] * 2, [end] * 2)
+                run["episodes"][name] = run["episodes"]["agent"]
+    content = summarise(records, [*closures], arms={"high": ["high 1", "high 2"], "low": ["low 1"]})
+    high, low = content["arms"]["high"], content["arms"]["low"]
+    assert high["agents"] == ["high 1", "high 2"] and high["seeds"] == pytest.approx([0.7, 0.5])
+    assert high["closure"] == pytest.approx(0.6) and high["interval"] == pytest.approx([0.6, 0.6])
+    assert high["spread"] == pytest.approx(0.1 * 2**0.5, abs=1e-6)
+    assert low["closure"] == pytest.approx(0.4) and low["spread"] is None
+    (difference,) = content["differences"]
+    assert (difference["of"], difference["less"]) == ("high", "low")
+    assert difference["closure"] == pytest.approx(0.2) and difference["interval"] == pytest.approx([0.2, 0.2])
+    assert "arms" not in summarise(records, [*closures])
+    alone = summarise({"a": records["a"]}, [*closures], arms={"high": ["high 1"], "low": ["low 1"]})
+    assert alone["differences"] == [] and alone["arms"]["high"]["closure"] == pytest.approx(0.7)
+
+
+def test_an_arm_is_named_before_its_agents(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a=b").mkdir()
+    members = read_members(["a=b", "x=pretrained", "c", "x=d", "=e"])
+    assert [(one.spec, one.name) for one in members] == [
+        ("a=b", None), ("pretrained", "x, training 1"), ("c", None), ("d", "x, training 2"), ("=e", None),
+    ]  # fmt: skip
+    assert arms_of(members) == {"x": ["x, training 1", "x, training 2"]}
+
+
 def test_without_an_agent_there_is_no_closure():
     content = summarise(made_up([[0.5, 0.6], [0.6, 0.6]]), [])
     assert content["closure"] is content["interval"] is None and content["agents"] == {}
@@ -489,6 +524,11 @@ def test_an_agent_of_a_run_is_judged_as_it_was_trained(run_folder, slim, targets
     areas = [float(np.prod(episode.best.region[2:])) for episode in found.episodes[loaded.name]]
     assert episodes["at_cap"] == [area > 0.0999 for area in areas]
     assert training_arguments(str(run_folder.path)).targets == "synthetic"
+    assert training_speed(str(run_folder.path)) is None, "it has no log"
+    log = run_folder.path / "0.monitor.csv"
+    log.write_text('#{"t_start": 0, "env_id": "x"}\nr,l,t\n1,30,2\n2,10,5\n')
+    assert training_speed(str(run_folder.model)) == {"steps": 40, "seconds": 5.0, "steps_a_second": 8.0}
+    log.unlink()
     run_folder.best_model.write_bytes(b"not yet")
     with pytest.raises(InputError, match="cannot be loaded as an agent of ppo"):
         load_agent(str(run_folder.path))
@@ -564,6 +604,29 @@ def test_the_command_with_agents(folder, run, trained):
     assert code == 2 and "another evaluation (agent" in err
     code, _, err = run(*given, trained / "dqn-tiny.zip")
     assert code == 2 and "Two agents have the name 'dqn-tiny'" in err
+
+
+def test_the_command_with_arms(folder, run, trained):
+    arms = [
+        f"one={trained / 'dqn-tiny.zip'}",
+        f"other={trained / 'ppo-tiny.zip'}",
+        f"one={trained / 'dqn-tiny.zip'}",
+    ]
+    code, out, err = run(
+        "evaluate", "--targets", folder / "data", "--per-sequence", 1, "--seeds", 1, "--last", "none",
+        "--device", "cpu", "--out", folder / "o", "--json", folder / "a.json", "--agent", *arms,
+    )  # fmt: skip
+    assert code == 0, err
+    content = json.loads((folder / "a.json").read_text())
+    assert content["arms"]["one"]["agents"] == ["one, training 1", "one, training 2"]
+    assert content["arms"]["one"]["closure"] == pytest.approx(content["closure"])
+    assert content["arms"]["one"]["spread"] == 0 and content["methods"]["one, training 2"]["queries"] >= 1
+    first = content["agents"]["one, training 1"]
+    assert first["agent"].endswith("dqn-tiny.zip") and first["training"] is None
+    difference = content["differences"][0]
+    closed = content["arms"]["one"]["closure"] - content["arms"]["other"]["closure"]
+    assert difference["closure"] == pytest.approx(closed, abs=1e-5)
+    assert "closure of one less that of other" in out
 
 
 @pytest.mark.parametrize(

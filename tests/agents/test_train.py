@@ -236,6 +236,13 @@ def test_an_interrupted_run_leaves_a_checkpoint_to_go_on_from(tmp_path, monkeypa
     assert load_model("dqn", resume(run.path).model).num_timesteps == 100
 
 
+def test_nothing_is_left_among_temporary_files(tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    train(request(tmp_path, save_freq=-1, eval_freq=-1, n_timesteps=40))
+    assert not list((tmp_path / "temporary").iterdir())
+
+
 def test_episodes_after_the_checkpoint_and_half_written_ones_are_cut(tmp_path):
     run = RunFolder.create(tmp_path, "dqn", ORACLE)
     head = '#{"t_start": 0, "env_id": "x"}\nr,l,t\n'
@@ -267,6 +274,10 @@ def test_monitors_are_read_as_curves(tmp_path):
         and found["return"].tolist() == [1.5, -2]
     )
     assert found["drop"].tolist() == [0.75, 0.5] and found["triggered"].tolist() == [1, 0]
+    (tmp_path / "1.monitor.csv").write_text(head + "0,5,4,0.5,1.0,up,False,9\n")
+    resumed = read_monitors([tmp_path / f"{number}.monitor.csv" for number in range(2)])
+    assert resumed["seconds"].tolist() == [1, 2, 6], "each log begins anew"
+    assert resumed["steps"].tolist() == [3, 23, 28]
     assert moving_average(np.array([2.0, 4.0, 6.0]), 5).tolist() == [2, 3, 4]
 
 

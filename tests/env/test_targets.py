@@ -3,7 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from occlusion_env import building
 from occlusion_env.actions import RegionLimits
+from occlusion_env.arguments import SearchArguments
+from occlusion_env.oracle import OracleFeatures, OracleScorer
 from occlusion_env.targets import TargetSet, load_targets, visible_frames
 from tracker.errors import InputError
 
@@ -48,6 +51,11 @@ def test_a_synthetic_video_without_a_seed(spec):
         load_targets(spec)
 
 
+def test_a_drawn_video_by_name():
+    targets = load_targets("drawn:1")
+    assert len(targets) > 10 and targets.videos[0] == "drawn-1" and targets[0].frame.shape == (480, 640, 3)
+
+
 @pytest.mark.parametrize("area", [0.01, 0.04, 0.1, 0.25])
 def test_the_grid_holds_no_region_twice(area):
     limits = RegionLimits()
@@ -61,3 +69,15 @@ def test_the_grid_holds_no_region_twice(area):
 def test_areas_outside_the_limits(area):
     with pytest.raises(InputError, match="area"):
         RegionLimits().grid(area)
+
+
+def test_networks_alone_leave_the_targets_alone(monkeypatch):
+    """The synthetic video takes a second to draw; who wants a scorer does not wait for it."""
+    monkeypatch.setattr(building, "load_targets", None)
+    arguments = SearchArguments(
+        scorer="occlusion_env.oracle:OracleScorer", features="occlusion_env.oracle:OracleFeatures"
+    )
+    networks = building.load_networks(arguments)
+    assert isinstance(networks.scorer, OracleScorer) and isinstance(networks.features, OracleFeatures)
+    with pytest.raises(TypeError):
+        building.assemble(arguments)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tracker.errors import InputError
-from tracker.judging.bootstrap import interval, paired_difference, ratio_interval
+from tracker.judging.bootstrap import interval, paired_difference, ratio_difference, ratio_interval
 from tracker.judging.scoring import Scores, TargetScore
 
 
@@ -88,6 +88,19 @@ def test_the_ratio_of_two_means() -> None:
 def test_a_target_with_a_small_denominator_weighs_little() -> None:
     mean, low, high = ratio_interval([0.001, 0.5, 0.5], [1e-9, 1.0, 1.0], draws=2000)
     assert mean == pytest.approx(0.5005, abs=1e-3) and low >= 0.5 - 1e-9
+
+
+def test_the_difference_of_two_ratios_is_paired() -> None:
+    """A method that closes a tenth of each gap more surely does, however much the targets differ."""
+    rng = np.random.default_rng(0)
+    gaps, closed = rng.uniform(0.5, 2, 30), rng.uniform(-1, 1, 30)
+    found = ratio_difference((closed + 0.1 * gaps, gaps), (closed, gaps))
+    assert found == (pytest.approx(0.1), pytest.approx(0.1), pytest.approx(0.1))
+    other = ratio_difference((closed, gaps), (closed[::-1], gaps))
+    first, second = ratio_interval(closed, gaps), ratio_interval(closed[::-1], gaps)
+    assert other.mean == pytest.approx(first.mean - second.mean) and other.low < other.mean < other.high
+    with pytest.raises(InputError, match="30 and 29 targets"):
+        ratio_difference((closed, gaps), (closed[:29], gaps[:29]))
 
 
 @pytest.mark.parametrize(("above", "below"), [([], []), ([1], [1, 2]), ([1, 2], [1, 0])])

@@ -480,3 +480,16 @@ def test_random_weights_warn_and_are_the_same_each_time() -> None:
 def test_fc6_is_not_put_where_one_is(slim) -> None:
     with pytest.raises(ValueError, match="has an fc6"):
         slim.add_fc6(4, None, torch.Generator())
+
+
+@pytest.mark.parametrize("names", [["conv4_3", "conv5_3"], ["conv2_2", "conv4_3"]])
+def test_images_that_go_through_the_fine_layers_apart_have_the_maps_of_a_batch(
+    vgg: Backbone, monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    images = noise(3, 3, 48, 40, seed=5)
+    together = {name: found.detach() for name, found in vgg.maps(images, names).items()}
+    monkeypatch.setattr("tracker.backbones.nets.PART_PIXELS", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2 * 48 * 40)
+    with torch.no_grad():
+        apart = vgg.maps(images, names)
+    assert all(torch.allclose(together[name], apart[name], atol=1e-4) for name in names)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from occlusion_env.arguments import SearchArguments
-from occlusion_env.building import assemble
+from occlusion_env.building import load_networks
 from tracker.errors import InputError
 from tracker.foreign_scorers import (
     ConfidenceScorer,
@@ -173,7 +173,7 @@ def test_as_an_environments_scorer(monkeypatch, tmp_path) -> None:
         "def make():\n    return EmbeddingScorer(nn.Conv2d(3, 4, 5), 24)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    found = assemble(SearchArguments(scorer="my_scorer:make", device="cpu")).scorer
+    found = load_networks(SearchArguments(scorer="my_scorer:make", device="cpu")).scorer
     assert isinstance(found, EmbeddingScorer) and found.input_size == 24
 
 

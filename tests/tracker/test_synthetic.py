@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tracker.boxes import iou
+from tracker.drawings import DRAWINGS, drawing
 from tracker.errors import InputError
 from tracker.following import follow
 from tracker.sequences import Sequence
@@ -53,13 +54,14 @@ def test_a_shorter_video_is_the_beginning_of_a_longer_one(video: Sequence) -> No
     assert digest(synthetic_sequence(seed=1, frames=20)) == digest(video.subset(range(20)))
 
 
-def test_the_box_is_exact() -> None:
+@pytest.mark.parametrize("material", ["photographs", "drawings"])
+def test_the_box_is_exact(material: str) -> None:
     """What differs between two videos with the same scene but another target lies in the target's box."""
     import dataclasses
 
-    from tracker.synthetic import _Scene
+    from tracker.synthetic import MATERIALS, _Scene
 
-    scene = _Scene.make(3, 1, 320, 240)
+    scene = _Scene.make(3, 1, 320, 240, MATERIALS[material])
     painted = dataclasses.replace(scene.target, picture=255 - scene.target.picture)
     first, _ = scene.render(0)
     second, _ = dataclasses.replace(scene, target=painted).render(0)
@@ -67,6 +69,26 @@ def test_the_box_is_exact() -> None:
     x, y, w, h = scene.target.bounds(0)
     assert x - 1 <= columns.min() <= x + 4 and x + w - 4 <= columns.max() + 1 <= x + w + 1
     assert y - 1 <= rows.min() <= y + 4 and y + h - 4 <= rows.max() + 1 <= y + h + 1
+
+
+def test_a_drawn_video_shows_no_photograph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is as any other, of pictures that are drawn here; the target is textured and unlike what is around it."""
+    monkeypatch.setattr("tracker.synthetic._photograph", None)
+    for seed in range(4):
+        video = synthetic_sequence(seed, frames=33, material="drawings")
+        assert video.name == f"drawn-{seed}" and video.origin == f"drawn:{seed}"
+        assert (video.boxes[:, :2] >= 0).all() and (video.boxes[:, :2] + video.boxes[:, 2:] <= [320, 240]).all()
+        assert video.visibility[0] == 1 and 0.15 <= video.visibility.min() < 0.9
+        assert video.exemplar(64).std() > 35
+        assert digest(video.subset(range(2))) == digest(synthetic_sequence(seed, frames=2, material="drawings"))
+
+
+def test_drawings_are_drawn_anew_and_alike() -> None:
+    for name in DRAWINGS:
+        picture = drawing(name)
+        assert picture.dtype == np.uint8 and picture.shape[2] == 3 and min(picture.shape[:2]) >= 360
+        assert picture.std() > 20 and np.array_equal(picture, drawing(name))
+    assert not np.array_equal(drawing("bus")[:360, :360], drawing("owl")[:360, :360])
 
 
 def test_it_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,6 +106,7 @@ def test_it_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"seed": -1}, "seed is -1"),
         ({"frames": 0}, "number of frames is 0"),
         ({"width": 63}, "63 x 240 pixels is too small"),
+        ({"material": "oil"}, "'oil' is no material; choose photographs, drawings"),
     ],
 )
 def test_refuses(arguments: dict[str, int], says: str) -> None:

@@ -178,10 +178,11 @@ def test_maps_of_the_fixed_part_are_those_of_the_whole(
     sampler = PairSampler(videos[0], replace(settings, layer_rates=rates))
     trainer = _Trainer(Sint.load(config, tiny_file), sampler, videos[1], sampler.settings, QUIET)
     assert trainer.maps is not None and trainer.maps.names == names
-    kept = trainer._describe(sampler.draw(0))[0]
+    same = torch.ones(1, 2, settings.boxes_per_frame, dtype=torch.bool)
+    kept = trainer._describe(sampler.draw(0), same, 0)[0]
     trainer.maps = None
-    assert torch.allclose(trainer._describe(sampler.draw(0))[0], kept, atol=2e-3)
-    assert not torch.equal(trainer._describe(sampler.draw(1))[0], kept)
+    assert torch.allclose(trainer._describe(sampler.draw(0), same, 0)[0], kept, atol=2e-3)
+    assert not torch.equal(trainer._describe(sampler.draw(1), same, 1)[0], kept)
 
 
 def test_fixed_maps_are_made_once(videos, config, settings, tiny_file: Path) -> None:

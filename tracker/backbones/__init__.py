@@ -8,6 +8,7 @@ from .base import Backbone, Cells, fingerprint
 from .extracted import Extracted
 from .features import FeatureExtractor
 from .hardware import Precision, autocast, resolve_device, resolve_precision
+from .incremental import IncrementalMaps, KnownMaps
 from .loading import load_backbone, load_weights
 from .nets import AlexNet, Chain, Slim, Vgg16
 from .pooling import GRID, roi_pool
@@ -20,6 +21,8 @@ __all__ = [
     "Chain",
     "Extracted",
     "FeatureExtractor",
+    "IncrementalMaps",
+    "KnownMaps",
     "Precision",
     "Slim",
     "Vgg16",

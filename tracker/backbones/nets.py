@@ -7,7 +7,10 @@ SINT takes fc6).
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +21,30 @@ from ..errors import InputError
 from .base import Backbone, Cells
 from .pooling import GRID
 
-__all__ = ["AlexNet", "Chain", "Slim", "Vgg16"]
+__all__ = ["AlexNet", "Chain", "Layer", "Slim", "Vgg16", "first_coarse"]
+
+COARSE = 4
+"""Pixels from one cell of a coarse map to the next, at least."""
+
+PART_PIXELS = 224 * 224
+"""Of the images that go through the layers on fine maps together on a CPU, a thread."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a cell of a map is computed from: a window of the map in front.
+
+    Attributes:
+        name: Of the convolution; `None` for a max pooling.
+        kernel: Side of the window.
+        stride: From one window to the next.
+        padding: How far the first window reaches beyond the border.
+    """
+
+    name: str | None
+    kernel: int
+    stride: int
+    padding: int
 
 
 class Chain(Backbone):
@@ -36,36 +62,81 @@ class Chain(Backbone):
         assert isinstance(layer, nn.Conv2d)
         return layer
 
+    def layers(self) -> list[Layer]:
+        """The convolutions and the poolings in front of them, in the order of a forward pass."""
+        found = []
+        for name in self.convolutions:
+            if name in self.poolings:
+                found.append(Layer(None, self.poolings[name], 2, 0))
+            conv = self.convolution(name)
+            found.append(Layer(name, conv.kernel_size[0], conv.stride[0], int(conv.padding[0])))
+        return found
+
+    def apply_layer(self, layer: Layer, x: Tensor, padding: tuple[int, int, int, int] | None = None) -> Tensor:
+        """One of `layers`: a max pooling, or a convolution and its ReLU.
+
+        Args:
+            layer: Which.
+            x: `[N, C, h, w]`.
+            padding: Left, right, above and below; the layer's own if `None`.
+        """
+        if layer.name is None:
+            return functional.max_pool2d(x, layer.kernel, layer.stride)
+        conv = self.convolution(layer.name)
+        if padding is None:
+            x = conv(x)
+        else:
+            left, right, above, below = padding
+            across, down = min(left, right), min(above, below)
+            if (rest := (left - across, right - across, above - down, below - down)) != (0, 0, 0, 0):
+                x = functional.pad(x, rest)
+            x = functional.conv2d(x, conv.weight, conv.bias, layer.stride, (down, across))
+        # In place: the memory of a second map of a large image costs more than the ReLU.
+        return functional.relu(x, inplace=True)
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images `[N, 3, H, W]` in [0, 1] as the first convolution takes them."""
+        return (images - self.mean) / self.std
+
     def maps(self, images: Tensor, names: Iterable[str]) -> dict[str, Tensor]:  # noqa: D102
-        return self._run((images - self.mean) / self.std, self.convolutions, names)
+        wanted, layers, x = set(names), self.layers(), self.normalised(images)
+        fine = layers[: first_coarse(layers)]
+        if x.device.type == "cpu" and not torch.is_grad_enabled() and not wanted & {each.name for each in fine}:
+            # The fine maps of few images stay in the processor's cache.
+            few = max(1, PART_PIXELS * torch.get_num_threads() // x[0, 0].numel())
+            x = torch.cat([self._through(fine, part) for part in x.split(few)])
+            layers = layers[len(fine) :]
+        return self._run(x, layers, wanted)
 
     def maps_from(self, name: str, x: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
         """Feature maps of the convolutions behind `name`, whose map is `x`: as `maps`, the first part done."""
-        wanted = set(names)
-        rest = self.convolutions[self.convolutions.index(name) + 1 :]
+        wanted, layers = set(names), self.layers()
+        rest = layers[[layer.name for layer in layers].index(name) + 1 :]
         found = {name: x} if name in wanted else {}
         return found | self._run(x, rest, wanted - {name})
 
-    def _run(self, x: Tensor, layers: Iterable[str], names: Iterable[str]) -> dict[str, Tensor]:
+    def _through(self, layers: Iterable[Layer], x: Tensor) -> Tensor:
+        for layer in layers:
+            x = self.apply_layer(layer, x)
+        return x
+
+    def _run(self, x: Tensor, layers: Iterable[Layer], names: Iterable[str]) -> dict[str, Tensor]:
         wanted = set(names)
         found: dict[str, Tensor] = {}
-        for name in layers:
+        for layer in layers:
             if len(found) == len(wanted):
                 break
-            if name in self.poolings:
-                x = functional.max_pool2d(x, self.poolings[name], 2)
-            x = functional.relu(self.convolution(name)(x))
-            if name in wanted:
-                found[name] = x
+            x = self.apply_layer(layer, x)
+            if layer.name in wanted:
+                found[layer.name] = x
         return found
 
     def cells(self, name: str) -> Cells:  # noqa: D102
         cells = Cells(1, 0.0)
-        for layer in self.convolutions[: self.convolutions.index(name) + 1]:
-            if layer in self.poolings:
-                cells = cells.behind(self.poolings[layer], 2, 0)
-            conv = self.convolution(layer)
-            cells = cells.behind(conv.kernel_size[0], conv.stride[0], int(conv.padding[0]))
+        for layer in self.layers():
+            cells = cells.behind(layer.kernel, layer.stride, layer.padding)
+            if layer.name == name:
+                break
         return cells
 
     def channels(self, name: str) -> int:  # noqa: D102
@@ -173,3 +244,10 @@ class AlexNet(Chain):
         paths = {"conv1": 0, "conv2": 3, "conv3": 6, "conv4": 8, "conv5": 10}
         classifier = {"fc6": 1, "fc7": 4, "fc8": 6}
         return f"features.{paths[name]}" if name in paths else f"classifier.{classifier[name]}"
+
+
+def first_coarse(layers: list[Layer]) -> int:
+    """The place of the first convolution with at least `COARSE` pixels from cell to cell."""
+    strides = accumulate((layer.stride for layer in layers), operator.mul)
+    coarse = (i for i, stride in enumerate(strides) if layers[i].name and stride >= COARSE)
+    return next(coarse, len(layers))

@@ -12,7 +12,7 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from .scoring import Scores
 
-__all__ = ["Difference", "Interval", "interval", "paired_difference", "ratio_interval"]
+__all__ = ["Difference", "Interval", "interval", "paired_difference", "ratio_difference", "ratio_interval"]
 
 DRAWS = 10_000
 LEVEL = 0.95
@@ -83,17 +83,40 @@ def ratio_interval(
     >>> ratio_interval([1.0, 2.0], [2.0, 4.0])
     Interval(mean=0.5, low=0.5, high=0.5)
     """
-    above, below = np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)
-    if above.size == 0 or above.shape != below.shape:
-        raise InputError(
-            f"A ratio needs as many numerators as denominators; there are {above.size} and {below.size}."
-        )
-    if not (below > 0).all():
-        raise InputError("A ratio of means needs denominators above 0.")
-    # The same seed draws the same targets for both.
-    ratios = _means(above, seed, draws) / _means(below, seed, draws)
+    ratio, ratios = _ratios(numerators, denominators, seed, draws)
     low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(above.mean() / below.mean()), float(low), float(high))
+    return Interval(ratio, float(low), float(high))
+
+
+def ratio_difference(
+    first: tuple[ArrayLike, ArrayLike],
+    second: tuple[ArrayLike, ArrayLike],
+    seed: int = 0,
+    draws: int = DRAWS,
+    level: float = LEVEL,
+) -> Interval:
+    """A ratio of two means less another one over the same targets, with its percentile interval.
+
+    The same targets are drawn for both; see `ratio_interval` and `paired_difference`.
+
+    Args:
+        first: Numerators and denominators, `[targets]` each.
+        second: Those of the ratio that is taken away.
+        seed: Of the draws.
+        draws: How many.
+        level: Share of the differences inside.
+
+    Raises:
+        InputError: As `ratio_interval`, and if the two are not over as many targets.
+
+    >>> ratio_difference(([1.0, 2.0], [2.0, 4.0]), ([1.0, 1.0], [4.0, 4.0]))
+    Interval(mean=0.25, low=0.25, high=0.25)
+    """
+    (ratio, ratios), (other, others) = (_ratios(*pair, seed, draws) for pair in (first, second))
+    if np.size(first[0]) != np.size(second[0]):
+        raise InputError(f"Ratios over {np.size(first[0])} and {np.size(second[0])} targets cannot be paired.")
+    low, high = np.quantile(ratios - others, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(ratio - other, float(low), float(high))
 
 
 def paired_difference(
@@ -133,6 +156,21 @@ def paired_difference(
         raise InputError(f"{a.tracker} and {b.tracker} were judged on no target in common.")
     apart = np.array([first[name] - second[name] for name in common])
     return Difference(*interval(apart, seed, draws, level), len(common))
+
+
+def _ratios(
+    numerators: ArrayLike, denominators: ArrayLike, seed: int, draws: int
+) -> tuple[float, NDArray[np.float64]]:
+    """The ratio of two means, and that of each draw."""
+    above, below = np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)
+    if above.size == 0 or above.shape != below.shape:
+        raise InputError(
+            f"A ratio needs as many numerators as denominators; there are {above.size} and {below.size}."
+        )
+    if not (below > 0).all():
+        raise InputError("A ratio of means needs denominators above 0.")
+    # The same seed draws the same targets for both.
+    return float(above.mean() / below.mean()), _means(above, seed, draws) / _means(below, seed, draws)
 
 
 def _means(values: NDArray[np.float64], seed: int, draws: int) -> NDArray[np.float64]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from ..errors import InputError
@@ -21,6 +18,7 @@ from .annotations import Annotation
 from .bootstrap import DRAWS, LEVEL
 from .comparison import Comparison, Entry
 from .measures import PRECISION_AT
+from .page import PageTable, Picture, render_page
 from .protocols import runs
 from .result_files import Origin, ResultFiles
 
@@ -57,31 +55,6 @@ _FIRST = ("OCC", "not OCC", "MB", "not MB")
 """The paper's two claims and their complements come first."""
 
 
-@dataclass
-class _Picture:
-    """A picture of the page; the same bytes are in the page and in the file."""
-
-    file: str
-    data: bytes
-    alt: str
-    caption: str
-
-    @property
-    def uri(self) -> str:
-        """The picture as an address that holds it."""
-        kind = "jpeg" if self.file.endswith(".jpg") else "png"
-        return f"data:image/{kind};base64,{base64.b64encode(self.data).decode('ascii')}"
-
-
-@dataclass
-class _Table:
-    """A table of the page."""
-
-    caption: str
-    head: list[str]
-    rows: list[list[str]] = field(default_factory=list)
-
-
 def write_report(
     folder: str | Path,
     comparison: Comparison,
@@ -111,21 +84,16 @@ def write_report(
     shown |= worst
     for picture in shown.values():
         (folder / picture.file).write_bytes(picture.data)
-    environment = Environment(
-        loader=PackageLoader("tracker.judging"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
     differences, attributes = _difference_table(comparison), _attribute_table(comparison)
     speed_note = _speed_note(comparison)
     sections = [("scores", "Scores")]
     sections += [("differences", "Differences")] if differences else []
     sections += [("attributes", "Attributes")] if attributes else []
     sections += [("speed", "Speed"), ("worst", "Where they fail"), ("targets", "Every target")]
-    page = environment.get_template("report.html.j2").render(
-        title=_title(comparison),
+    page = render_page(
+        "tracker.judging",
+        "report.html.j2",
+        title=f"Tracker benchmark: {_title(comparison)}",
         lead=_lead(comparison),
         sections=[*sections, ("settings", "How this was made")],
         warnings=_warnings(comparison),
@@ -201,8 +169,8 @@ def _warnings(comparison: Comparison) -> list[str]:
     return found
 
 
-def _score_table(comparison: Comparison) -> _Table:
-    table = _Table("Best AUC first.", ["tracker", "AUC", f"precision at {PRECISION_AT} px", "frames a second"])
+def _score_table(comparison: Comparison) -> PageTable:
+    table = PageTable("Best AUC first.", ["tracker", "AUC", f"precision at {PRECISION_AT} px", "frames a second"])
     for entry in comparison.entries:
         auc, precision, fps = entry.interval("auc"), entry.interval("precision"), entry.scores.fps
         table.rows.append(
@@ -216,14 +184,14 @@ def _score_table(comparison: Comparison) -> _Table:
     return table
 
 
-def _difference_table(comparison: Comparison) -> _Table | None:
+def _difference_table(comparison: Comparison) -> PageTable | None:
     if len(comparison.entries) < 2:
         return None
     names = [entry.name for entry in comparison.entries]
     pairs = [(comparison.baseline, name) for name in names if name != comparison.baseline]
     rest = [name for name in names if name != comparison.baseline]
     pairs += [(a, b) for i, a in enumerate(rest) for b in rest[i + 1 :]]
-    table = _Table(
+    table = PageTable(
         f"First less second, target by target, with {LEVEL:.0%} intervals; those of {comparison.baseline} first.",
         ["first less second", "AUC", f"precision at {PRECISION_AT} px", "targets"],
     )
@@ -249,12 +217,12 @@ def _attribute_groups(comparison: Comparison) -> dict[str, int]:
     return {name: counts[name] for name in first + rest}
 
 
-def _attribute_table(comparison: Comparison) -> _Table | None:
+def _attribute_table(comparison: Comparison) -> PageTable | None:
     groups = _attribute_groups(comparison)
     if not groups:
         return None
     values = [entry.scores.by_attribute() for entry in comparison.entries]
-    table = _Table(
+    table = PageTable(
         f"AUC / precision at {PRECISION_AT} px on the targets with a label (or, with 'not', without it).",
         ["attribute", "targets", *(entry.name for entry in comparison.entries)],
     )
@@ -266,9 +234,9 @@ def _attribute_table(comparison: Comparison) -> _Table | None:
     return table
 
 
-def _target_table(comparison: Comparison) -> _Table:
+def _target_table(comparison: Comparison) -> PageTable:
     scored = [{target.name: target for target in entry.scores.targets} for entry in comparison.entries]
-    table = _Table(
+    table = PageTable(
         f"AUC / precision at {PRECISION_AT} px.",
         ["target", "frames", *(entry.name for entry in comparison.entries)],
     )
@@ -327,7 +295,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
             yield f"{prefix}{name}", "not recorded" if value is None else str(value)
 
 
-def _plots(comparison: Comparison) -> dict[str, _Picture]:
+def _plots(comparison: Comparison) -> dict[str, Picture]:
     entries = comparison.entries
     names = [entry.name for entry in entries]
     auc = {entry.name: entry.scores.auc for entry in entries}
@@ -339,13 +307,13 @@ def _plots(comparison: Comparison) -> dict[str, _Picture]:
         f"Precision, {title}",
     )
     found = {
-        "success": _Picture(
+        "success": Picture(
             "success.png",
             plots.to_png(success),
             "Success curves of the trackers; their AUC is in the table of scores.",
             "Higher is better. The AUC in the legend is the mean height of the curve.",
         ),
-        "precision": _Picture(
+        "precision": Picture(
             "precision.png",
             plots.to_png(precise),
             "Precision curves of the trackers; their precision is in the table of scores.",
@@ -363,7 +331,7 @@ def _plots(comparison: Comparison) -> dict[str, _Picture]:
             for name in others
         ]
         figure = plots.draw_differences(rows, f"{comparison.baseline} less each other tracker", LEVEL)
-        found["differences"] = _Picture(
+        found["differences"] = Picture(
             "differences.png",
             plots.to_png(figure),
             "Paired differences with their intervals; the numbers are in the table below.",
@@ -374,7 +342,7 @@ def _plots(comparison: Comparison) -> dict[str, _Picture]:
             e.name: {name: score for name, (score, _, _) in e.scores.by_attribute().items()} for e in entries
         }
         figure = plots.draw_attributes(list(groups), groups, values, f"AUC by attribute, {title}")
-        found["attributes"] = _Picture(
+        found["attributes"] = Picture(
             "attributes.png",
             plots.to_png(figure),
             "AUC by attribute; the numbers are in the table below.",
@@ -383,7 +351,7 @@ def _plots(comparison: Comparison) -> dict[str, _Picture]:
     speeds = {entry.name: entry.scores.fps for entry in entries if entry.scores.fps is not None}
     if speeds:
         figure = plots.draw_speed(speeds, auc, names, f"Speed and AUC, {title}")
-        found["speed"] = _Picture(
+        found["speed"] = Picture(
             "speed.png",
             plots.to_png(figure),
             "AUC over speed; the numbers are in the table of scores.",
@@ -394,13 +362,13 @@ def _plots(comparison: Comparison) -> dict[str, _Picture]:
 
 def _worst(
     comparison: Comparison, annotations: Mapping[str, Annotation], folder: str | Path | None, origin: Origin
-) -> tuple[dict[str, _Picture], _Table | None, list[str]]:
+) -> tuple[dict[str, Picture], PageTable | None, list[str]]:
     """The worst moments of each tracker, and what has to be said about them."""
     if comparison.protocol != "ope":
         return {}, None, ["Frames are shown for one-pass evaluation (ope) only, where a frame has one overlap."]
     overlaps = {entry.name: {t.name: t.overlap for t in entry.scores.targets} for entry in comparison.entries}
     losses = {name: pictures.worst_losses(found, WORST) for name, found in overlaps.items()}
-    table = _Table("The longest losses of each tracker.", ["tracker", "targets and frames"])
+    table = PageTable("The longest losses of each tracker.", ["tracker", "targets and frames"])
     for name, found in losses.items():
         told = "; ".join(_loss_text(loss) for loss in found)
         table.rows.append([name, f"{told}." if found else "None: in every frame its box touches the truth."])
@@ -421,7 +389,7 @@ def _worst(
             f"The pictures show the worst of the {len(comparison.targets) - len(absent)} targets whose frames "
             f"were given; there are none of {_names(absent, 8)}."
         )
-    shown: dict[str, _Picture] = {}
+    shown: dict[str, Picture] = {}
     boxes = {entry.name: _boxes(entry, annotations, videos, origin) for entry in comparison.entries}
     for number, name in enumerate(overlaps, start=1):
         rows = [loss for loss in losses[name] if loss.target in videos]
@@ -429,7 +397,7 @@ def _worst(
             continue
         figure = pictures.draw_losses(name, rows, videos, annotations, boxes, overlaps[name])
         text = "; ".join(_loss_text(loss) for loss in rows)
-        shown[f"worst {number}"] = _Picture(
+        shown[f"worst {number}"] = Picture(
             f"worst_{number:02d}_{_file_name(name)}.jpg",
             pictures.to_jpeg(figure),
             f"Frames in which {name} loses its target: {text}.",

@@ -197,6 +197,20 @@ class SintTracker:
             boxes = regression_boxes(first, (width, height), 1000, np.random.default_rng(0))
             self._regression = BoxRegression(self._shallow(maps, view, boxes), boxes, first)
 
+    def place(self, box: ArrayLike) -> None:
+        """Take a box for the last one that was found, so that the next search is around it.
+
+        Args:
+            box: `(x, y, w, h)`, 0-based pixels.
+
+        Raises:
+            InputError: If `init` was not called, or the box has no area or lies outside the frame.
+        """
+        if self._image is None:
+            raise InputError("The tracker has no target yet; call init(image, box) first.")
+        height, width = self._image.shape[:2]
+        self._box = check_box(box, width, height, "The box to look at").copy()
+
     @torch.inference_mode()
     def update(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Find the target in the next frame; see `Tracker.update`.

@@ -2,6 +2,7 @@
 
 from .data import held_out_names, open_folder, otb_names
 from .hard_positives import HardPositive, read_hard_positives, take_hard_positives
+from .hardening import FramesHardened, FrameTransform, Hardening, MakeHardening
 from .runs import TrainingRun
 from .sampling import ImagePair, LabelledFrame, PairSampler
 from .settings import SintTraining
@@ -10,9 +11,13 @@ from .siamfc_pairs import SiamFCTraining
 from .train import train_sint
 
 __all__ = [
+    "FrameTransform",
+    "FramesHardened",
     "HardPositive",
+    "Hardening",
     "ImagePair",
     "LabelledFrame",
+    "MakeHardening",
     "PairSampler",
     "SiamFCTraining",
     "SintTraining",

@@ -34,6 +34,8 @@ class SintTraining:
         hard_share: Chance that the second frame of a pair shows a hard positive, where there are any.
         validate_every: Steps between two looks at the validation videos.
         validation_frames: Frames a video of such a look.
+        keep: Which step's weights the training ends with: the `best` of those looks, or the `last`, so that
+            trainings compare at the same budget.
         seed: Of everything that is drawn.
 
     Raises:
@@ -58,6 +60,7 @@ class SintTraining:
     hard_share: float = 0.5
     validate_every: int = 200
     validation_frames: int = 20
+    keep: Literal["best", "last"] = "best"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -68,6 +71,8 @@ class SintTraining:
             raise InputError(f"'{self.schedule}' is no schedule; choose constant or cosine.")
         if self.loss not in ("distance", "squared"):
             raise InputError(f"'{self.loss}' is no form of the contrastive loss; choose distance or squared.")
+        if self.keep not in ("best", "last"):
+            raise InputError(f"'{self.keep}' is no step to keep; choose best or last.")
         for name in ("steps", "image_pairs", "validate_every", "validation_frames"):
             if getattr(self, name) < 1:
                 raise InputError(f"The setting {name} is {getattr(self, name)}; it must be at least 1.")

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -26,31 +26,14 @@ from ..files import replacing_file
 from ..sequences import Sequence
 from ..tracking.peers.siamfc import SiamFCNet, respond
 from .checkpoints import read_checkpoint, write_checkpoint
+from .hardening import FrameTransform, step_generator
 from .runs import TrainingRun, same_run
 from .siamfc_pairs import SearchPairs, SiamFCPairs, SiamFCTraining, response_labels
 
-__all__ = ["BatchTransform", "balanced_logistic", "train_siamfc"]
+__all__ = ["balanced_logistic", "train_siamfc"]
 
 _CALIBRATION = 16
 _SLOPE = 4.0
-
-
-class BatchTransform(Protocol):
-    """Changes images on their way to the network, for instance `agents.transforms.HardPositiveBatch`."""
-
-    def __call__(self, images: Tensor, boxes: Tensor, exemplars: Tensor, generator: torch.Generator) -> Tensor:
-        """Change a batch.
-
-        Args:
-            images: `float32[N, 3, H, W]` in [0, 1].
-            boxes: `float32[N, 4]`, the targets, `(x, y, w, h)` in their pixels.
-            exemplars: `float32[N, 3, h, w]`, the targets that they are compared with.
-            generator: Where all draws come from; on the CPU.
-
-        Returns:
-            New images of the same shape.
-        """
-        ...
 
 
 def balanced_logistic(logits: Tensor, labels: Tensor) -> Tensor:
@@ -77,7 +60,7 @@ def train_siamfc(
     held_out: Iterable[Sequence],
     out: str | Path,
     settings: SiamFCTraining | None = None,
-    transform: BatchTransform | None = None,
+    transform: FrameTransform | None = None,
     run: TrainingRun | None = None,
 ) -> dict[str, Any]:
     """Train SiamFC on; a run that was cut off goes on, and ends with the same bytes as one that was not.
@@ -95,7 +78,8 @@ def train_siamfc(
             the folder `work/` that a cut-off run resumes from.
         settings: See `SiamFCTraining`.
         transform: Changes the search regions of each step, such as to occlude targets; its draws follow from the
-            seed and the step's number. It may ask `net`, which is as it is at that moment.
+            seed and the step's number. It may ask `net`, which is as it is at that moment. Its `repr` tells it
+            from others in the run's record.
         run: See `TrainingRun`.
 
     Returns:
@@ -118,7 +102,7 @@ def train_siamfc(
         "network": "SiamFC-3s, five convolutions; RGB from 0 to 255",
         "weights": fingerprint(net),
         "settings": settings.record(),
-        "transform": None if transform is None else str(transform),
+        "transform": None if transform is None else repr(transform),
         "trained_on": {each.name: len(each.present) for each in pairs.sequences},
         "validated_on": {each.name: len(each.present) for each in judged.sequences},
         "arithmetic": f"{trainer.dtype} on {trainer.device.type}",
@@ -147,7 +131,7 @@ class _Trainer:
         pairs: SiamFCPairs,
         judged: SiamFCPairs,
         settings: SiamFCTraining,
-        transform: BatchTransform | None,
+        transform: FrameTransform | None,
         run: TrainingRun,
     ) -> None:
         self.net, self.pairs, self.judged = net.requires_grad_(True), pairs, judged
@@ -194,7 +178,7 @@ class _Trainer:
         shown = self.pairs.draw(step, settings.pairs)
         searched, boxes = shown.searched.to(self.device), shown.boxes.to(self.device)
         if self.transform is not None:
-            generator = torch.Generator().manual_seed((settings.seed << 32) + step)
+            generator = step_generator(settings.seed, step)
             searched = self.transform(searched, boxes, shown.targets.to(self.device), generator)
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / settings.steps))

@@ -27,6 +27,7 @@ from ..sint import Sint, SintConfig, save_sint, to_rois, view_of
 from .checkpoints import read_checkpoint, write_checkpoint
 from .frames import FrozenMaps, Views, shown
 from .hard_positives import HardPositive, digest
+from .hardening import Hardening, MakeHardening, harden_frames, step_generator
 from .rates import frozen_convolution, make_optimizer, multipliers
 from .runs import TrainingRun, same_run
 from .sampling import ImagePair, PairSampler
@@ -62,12 +63,13 @@ def train_sint(
     hard_positives: Iterable[HardPositive] = (),
     device: str | torch.device = "cpu",
     run: TrainingRun | None = None,
+    harden: MakeHardening | None = None,
 ) -> dict[str, Any]:
     """Train SINT; a run that was cut off goes on, and ends with the same bytes as one that was not.
 
     Args:
         train: The videos to learn from.
-        held_out: The videos that decide which step is kept, by `pair_auc`, then by the loss.
+        held_out: The videos that decide which step is the best, by `pair_auc`, then by the loss.
         out: Receives the weights and their card (`tracker.sint.save_sint`), and the folder `work/` that a
             cut-off run resumes from.
         config: The network; `SintConfig.fast()` by default.
@@ -76,6 +78,8 @@ def train_sint(
         hard_positives: See `PairSampler`.
         device: Where it runs.
         run: See `TrainingRun`.
+        harden: Makes of the network that is trained what changes the second frame of each pair, hard positives
+            that are pasted into it included.
 
     Returns:
         The card: what it was trained on, and the figures on the held-out videos before and after.
@@ -100,7 +104,8 @@ def train_sint(
     if positives and not sampler.hard_positives:
         raise InputError(f"None of the {len(positives)} hard positives is of a training video; give others.")
     sint = Sint.load(config, weights, device, settings.seed)
-    trainer = _Trainer(sint, sampler, held_out, settings, run)
+    hardening = None if harden is None else harden(sint)
+    trainer = _Trainer(sint, sampler, held_out, settings, run, hardening)
 
     out = Path(out)
     work = out / "work"
@@ -112,6 +117,7 @@ def train_sint(
         "frames": {sequence.name: len(sequence.present) for sequence in train},
         "held_out": {sequence.name: len(sequence.present) for sequence in held_out},
         "hard_positives": digest(sampler.hard_positives) if positives else None,
+        "hardening": None if hardening is None else hardening.record(),
         "arithmetic": f"{trainer.dtype} on {trainer.device.type}",
     }
     same_run(work / "run.json", record)
@@ -134,12 +140,13 @@ def train_sint(
         }
         if positives
         else None,
+        "hardening": record["hardening"],
         "settings": settings.record(),
         "arithmetic": record["arithmetic"],
         "best_step": trainer.state["best_step"],
         "validation": {
             "before": trainer.state["curve"][0],
-            "after": trainer.best_figures,
+            "after": trainer.kept_figures,
             "curve": trainer.state["curve"],
         },
     }
@@ -151,9 +158,16 @@ class _Trainer:
     """The loop; what it has done so far is its parameters, its moments and `state`."""
 
     def __init__(
-        self, sint: Sint, sampler: PairSampler, held_out: list[Sequence], settings: SintTraining, run: TrainingRun
+        self,
+        sint: Sint,
+        sampler: PairSampler,
+        held_out: list[Sequence],
+        settings: SintTraining,
+        run: TrainingRun,
+        hardening: Hardening | None = None,
     ) -> None:
         self.sint, self.sampler, self.held_out, self.settings, self.run = sint, sampler, held_out, settings, run
+        self.hardening = hardening
         backbone = sint.backbone
         self.device = backbone.mean.device
         self.dtype = resolve_precision(run.precision, self.device)
@@ -167,12 +181,18 @@ class _Trainer:
         )
         frozen = frozen_convolution(backbone, self.rates)
         self.maps: FrozenMaps | None = None
-        if frozen is not None and not settings.augments and FrozenMaps.possible(backbone, frozen):
+        changes = settings.augments or hardening is not None
+        if frozen is not None and not changes and FrozenMaps.possible(backbone, frozen):
             self.maps = FrozenMaps(backbone, frozen, self.views, self.dtype, run.map_bytes)
 
     @property
     def best_figures(self) -> dict[str, Any]:
         return next(row for row in self.state["curve"] if row["step"] == self.state["best_step"])
+
+    @property
+    def kept_figures(self) -> dict[str, Any]:
+        figures: dict[str, Any] = self.best_figures if self.settings.keep == "best" else self.state["curve"][-1]
+        return figures
 
     def train(self, checkpoint: Path, writer: SummaryWriter | None) -> None:
         """Go on to the last step, and put the best parameters in place."""
@@ -204,9 +224,10 @@ class _Trainer:
             if time.monotonic() - last >= self.run.checkpoint_seconds or step + 1 == settings.steps:
                 write_checkpoint(checkpoint, self.parameters, self.optimizer, self.best, state)
                 last = time.monotonic()
-        with torch.no_grad():
-            for name, value in self.best.items():
-                self.parameters[name].copy_(value)
+        if settings.keep == "best":
+            with torch.no_grad():
+                for name, value in self.best.items():
+                    self.parameters[name].copy_(value)
 
     def _decay(self, step: int) -> float:
         """The schedule's factor of a step, by its number."""
@@ -218,11 +239,11 @@ class _Trainer:
         pairs = self.sampler.draw(step)
         for group, factor in zip(self.optimizer.param_groups, self._factors, strict=True):
             group["lr"] = self.settings.learning_rate * factor * self._decay(step)
-        with autocast(self.device, self.dtype):
-            parts = self._describe(pairs)
-        same = torch.from_numpy(
-            np.concatenate([np.concatenate([pair.second.same, pair.first.same]) for pair in pairs])
-        ).to(self.device)
+        # For each pair the labels of the boxes of its second frame, then of its first.
+        labels = np.stack([np.stack([pair.second.same, pair.first.same]) for pair in pairs])
+        same = torch.from_numpy(labels).to(self.device)
+        parts = self._describe(pairs, same[:, 0], step)
+        same = same.flatten()
         loss = self._loss(parts[0], same)
         for part in parts[1:]:
             loss = loss + self.settings.auxiliary_weight * self._loss(part, same)
@@ -231,17 +252,41 @@ class _Trainer:
         self.optimizer.step()
         return loss.item()
 
-    def _describe(self, pairs: list[ImagePair]) -> list[Tensor]:
+    def _describe(self, pairs: list[ImagePair], same: Tensor, step: int) -> list[Tensor]:
         """Unit vectors of all boxes: SINT's, then those of the fully connected layers alone where they count."""
-        backbone = self.sint.backbone
+        generator = step_generator(self.settings.seed, step)
+        hardening = None if self.hardening is None else self.hardening.at(step / self.settings.steps)
         if self.maps is None:
             images, corners = shown(self.views, pairs, self.device)
-            maps = backbone.maps(images, backbone.sint_layers)
-        else:
-            frames = [frame for pair in pairs for frame in (pair.first, pair.second)]
-            maps, corners = self.maps(frames), [self.views(frame).corners(frame.boxes) for frame in frames]
-        rois = to_rois(corners, self.device)
+            rois = to_rois(corners, self.device)
+            if hardening is not None:
+                # Outside of autocast: it would keep the weights that the hardening casts without gradients.
+                images = harden_frames(hardening, images, rois, self.sint.backbone.input_size, generator)
+            with autocast(self.device, self.dtype):
+                maps = self.sint.backbone.maps(images, self.sint.backbone.sint_layers)
+                return self._parts(maps, rois, same, hardening, generator)
+        frames = [frame for pair in pairs for frame in (pair.first, pair.second)]
+        rois = to_rois([self.views(frame).corners(frame.boxes) for frame in frames], self.device)
+        with autocast(self.device, self.dtype):
+            return self._parts(self.maps(frames), rois, same, hardening, generator)
+
+    def _parts(
+        self,
+        maps: dict[str, Tensor],
+        rois: Tensor,
+        same: Tensor,
+        hardening: Hardening | None,
+        generator: torch.Generator,
+    ) -> list[Tensor]:
+        backbone = self.sint.backbone
         pooled = [backbone.pool(name, maps[name], rois) for name in backbone.sint_layers]
+        if hardening is not None:
+            views = [part.unflatten(0, (len(same), 2, -1)) for part in pooled]
+            second = hardening.on_features(
+                [view[:, 1] for view in views], same, [view[:, 0, 0] for view in views], generator
+            )
+            both = zip(views, second, strict=True)
+            pooled = [torch.stack([view[:, 0], changed], 1).flatten(0, 2) for view, changed in both]
         found = [sint_descriptor(backbone, pooled)]
         if self.settings.auxiliary_weight:
             stacked = backbone.stacked(pooled[-1], backbone.fully_connected)

@@ -1,0 +1,129 @@
+"""What the arms need before they train: manifolds, their samples (occluded or not), the rotation adversary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import vae
+from occlusion_env.arguments import SearchArguments
+from occlusion_env.building import load_networks
+from occlusion_env.occluders import PATCH_SIZE
+from occlusion_env.targets import Target, TargetSet
+from tracker.errors import InputError
+from tracker.images import resize, write_png
+from tracker.readers import list_sequences
+from tracker.sequences import Sequence, evenly_spaced
+from tracker.shipped import shipped_sint
+from tracker.sint import Sint
+from tracker.training import held_out_names, open_folder
+
+from ..evaluation import generator
+from ..generation import HardPositiveGenerator
+from ..generation_run import method_of
+from ..hard_positives import write_hard_positives
+from ..manifolds import default_at_once, train_bank
+from ..methods import as_method
+from ..output import replacing_folder
+from ..target_samples import Manifolds
+from .adversary import save_adversary, train_adversary
+from .arms import Arm
+from .settings import LadderRun
+
+__all__ = ["cutouts", "ladder_targets", "make_adversary", "make_bank", "make_positives"]
+
+_MARK = "metadata.jsonl"
+
+
+def ladder_targets(run: LadderRun) -> TargetSet:
+    """The targets that hard positives are made of: some of each training video."""
+    train, _ = open_folder(run.train)
+    return TargetSet.join(_some(sequence, run.per_video) for sequence in train)
+
+
+def cutouts(run: LadderRun) -> NDArray[np.uint8]:
+    """The targets of the training videos, to cover others with: `uint8[N, 64, 64, 3]`."""
+    return np.stack([resize(target.crop, PATCH_SIZE, PATCH_SIZE) for target in ladder_targets(run)])
+
+
+def make_bank(run: LadderRun) -> None:
+    """Train the manifolds that are not there yet.
+
+    Raises:
+        InputError: If one cannot be trained.
+    """
+    bank = vae.VAEBank(run.bank_folder, run.device)
+    paths = {path.name: path for path in list_sequences(run.train)}
+    held_out = held_out_names(paths)
+    missing = {name: path for name, path in paths.items() if name not in held_out and name not in bank}
+    if not missing:
+        return
+    report = train_bank(
+        bank, missing, training=vae.TrainingConfig(epochs=run.epochs), at_once=default_at_once(run.device)
+    )
+    for name, reason in report.failed.items():
+        raise InputError(f"The manifold of '{name}' could not be trained: {reason}")
+
+
+def make_positives(run: LadderRun, arm: Arm) -> None:
+    """Make an arm's hard positives, unless they are there.
+
+    Every arm's are made of the same samples of the same targets: what is drawn for one follows from its target.
+    """
+    folder = run.positives_folder(arm.name)
+    if (folder / _MARK).is_file():
+        return
+    bank = vae.VAEBank(run.bank_folder, run.device)
+    targets = ladder_targets(run)
+    with replacing_folder(folder, _MARK) as work:
+        if arm.samples == "nothing":
+            manifolds = Manifolds(bank)
+            _write_samples(work, (manifolds.drawn(target, generator(0, target.id, "0")) for target in targets))
+            return
+        assert arm.samples is not None
+        method = as_method(method_of(run.agent if arm.samples == "agent" else arm.samples, run.device))
+        arguments = SearchArguments(
+            features=run.features, weights=run.weights, device=run.device, precision=run.precision
+        )
+        parts = load_networks(arguments)
+        maker = HardPositiveGenerator(
+            method, parts.scorer, vae_bank=bank, features=method.features or parts.features
+        )
+        # The folder is there: what it holds is written one level down, then moved.
+        write_hard_positives(work / "all", maker.of_targets(targets))
+        for file in (work / "all").iterdir():
+            file.rename(work / file.name)
+        (work / "all").rmdir()
+
+
+def make_adversary(run: LadderRun) -> None:
+    """Train the rotation adversary against the network that all arms start from, unless it is there."""
+    if run.adversary_file.is_file():
+        return
+    sint = start_network(run)
+    save_adversary(run.adversary_file, train_adversary(sint, ladder_targets(run)))
+
+
+def start_network(run: LadderRun) -> Sint:
+    """The network that all arms start from."""
+    return shipped_sint(run.features, run.weights, run.device)
+
+
+def _some(sequence: Sequence, count: int) -> TargetSet:
+    whole = TargetSet.from_sequence(sequence)
+    return whole.subset(evenly_spaced(len(whole), count))
+
+
+def _write_samples(folder: Path, samples: Iterable[Target]) -> None:
+    """Samples as they are, in the form of `write_hard_positives`."""
+    with (folder / _MARK).open("w") as lines:
+        for number, sample in enumerate(samples, 1):
+            name = f"{number:06d}.png"
+            write_png(folder / name, sample.crop)
+            source = {**asdict(sample.source), "box": list(sample.source.box)}
+            lines.write(json.dumps({"file_name": name, "target": sample.id, "source": source}) + "\n")

@@ -1,0 +1,138 @@
+"""The ladder as one HTML page, its pictures beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tracker.files import replacing_file
+from tracker.judging.page import PageTable, Picture, render_page
+
+from .arms import choose_arms
+from .pictures import draw_differences, draw_examples, draw_sweep, draw_training
+from .running import START
+from .settings import LadderRun
+from .summary import BASELINES
+
+__all__ = ["PAGE", "write_ladder_report"]
+
+PAGE = "report.html"
+
+_COLUMNS = {
+    "sweep, 0%": "uncovered", "sweep": "sweep", "auc, all": "AUC", "auc, OCC": "AUC, OCC",
+    "auc, not OCC": "AUC, not OCC", "auc, MB": "AUC, MB", "auc, not MB": "AUC, not MB",
+    "precision, all": "precision",
+}  # fmt: skip
+
+
+def write_ladder_report(run: LadderRun, content: Mapping[str, Any]) -> Path:
+    """Draw the pictures and write the page.
+
+    Args:
+        run: What was run; its networks and positives are there.
+        content: What `summarise_ladder` returned, with the `command`.
+
+    Returns:
+        The page.
+    """
+    folder = run.out / "pictures"
+    folder.mkdir(exist_ok=True)
+    arms = [arm for arm in choose_arms(run.arms) if arm.name in content["arms"]]
+    baselines = [
+        name
+        for name in BASELINES
+        if name in content["arms"] and any(name in arm["less"] for arm in content["arms"].values())
+    ]
+    draw_sweep(folder / "sweep.png", content)
+    draw_training(folder / "training.png", content)
+    draw_examples(folder / "examples.png", run, arms)
+    for name in baselines:
+        draw_differences(folder / f"less-{name}.png", content, name)
+    titles = {name: arm["title"] for name, arm in content["arms"].items()}
+    shown = {
+        "sweep": ("sweep.png", "How the overlap falls as more of the target is covered, for each arm."),
+        "training": ("training.png", "The matcher on videos that choose nothing here, before and after training."),
+        "examples": ("examples.png", "Targets of second frames as each arm's network is shown them."),
+        **{
+            f"less-{name}": (f"less-{name}.png", f"Each arm less '{titles[name]}', with its interval.")
+            for name in baselines
+        },
+    }
+    count = len(content["arms"][START]["seeds"]["0"]["sweep"])
+    page = render_page(
+        "agents.ladder",
+        "ladder.html.j2",
+        title="Do generated hard positives help a tracker?",
+        lead=_lead(content),
+        warnings=[],
+        sections=[
+            ("question", "The question"), ("figures", "Figures"),
+            *((f"less-{number}", f"Less {titles[name]}") for number, name in enumerate(baselines, 1)),
+            ("examples", "What each trains on"), ("training", "The trainings"), ("settings", "How this was made"),
+        ],
+        pictures={
+            name: Picture(file, (folder / file).read_bytes(), caption, caption)
+            for name, (file, caption) in shown.items()
+        },
+        scores=_scores(content),
+        count=f"{count} sequences",
+        interval_text=(
+            f"the middle {content['interval']['level']:.0%} of {content['interval']['draws']:,} bootstrap draws of"
+            f" {count} sequences."
+        ),
+        differences=[
+            {"title": titles[name], "picture": f"less-{name}", "table": _less(content, name)} for name in baselines
+        ],
+        settings=[
+            *content["settings"].items(), ("seeds", _seeds(content)), ("command", content.get("command", "")),
+        ],
+    )  # fmt: skip
+    with replacing_file(run.out / PAGE) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return run.out / PAGE
+
+
+def _seeds(content: Mapping[str, Any]) -> int:
+    return max(len(arm["seeds"]) for arm in content["arms"].values())
+
+
+def _lead(content: Mapping[str, Any]) -> str:
+    """The best arm on the sweep, and whether it is told from plain SINT and from random occlusion."""
+    arms = {name: arm for name, arm in content["arms"].items() if name != START}
+    best = max(arms, key=lambda name: arms[name]["means"]["sweep"])
+    overlap = arms[best]["means"]["sweep"]
+    text = f"On partly covered targets '{arms[best]['title']}' finds most: {overlap:.3f} mean overlap"
+    told = [
+        f"{row['difference']:+.3f} [{row['interval'][0]:+.3f}, {row['interval'][1]:+.3f}] against"
+        f" '{content['arms'][base]['title']}'"
+        for base, measures in arms[best]["less"].items()
+        for row in [measures["sweep"]]
+    ]
+    return text + (f" ({'; '.join(told)})." if told else ".")
+
+
+def _columns(content: Mapping[str, Any]) -> dict[str, str]:
+    return {measure: title for measure, title in _COLUMNS.items() if measure in content["measures"]}
+
+
+def _scores(content: Mapping[str, Any]) -> PageTable:
+    columns = _columns(content)
+    found = PageTable("Means over sequences and seeds", ["training", *columns.values()])
+    for arm in content["arms"].values():
+        cells = [f"{arm['means'][name]:.3f} ({arm['spread'][name]:.3f})" for name in columns]
+        found.rows.append([arm["title"], *cells])
+    return found
+
+
+def _less(content: Mapping[str, Any], baseline: str) -> PageTable:
+    columns = _columns(content)
+    found = PageTable(f"Differences to {content['arms'][baseline]['title']}", ["training", *columns.values()])
+    for arm in content["arms"].values():
+        if baseline in arm["less"]:
+            rows = [arm["less"][baseline][name] for name in columns]
+            cells = [
+                f"{row['difference']:+.3f} [{row['interval'][0]:+.3f}, {row['interval'][1]:+.3f}]" for row in rows
+            ]
+            found.rows.append([arm["title"], *cells])
+    return found

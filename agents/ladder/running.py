@@ -1,0 +1,245 @@
+"""The ladder as a run: every arm trained and judged with every seed, by several processes; a cut-off run goes on.
+
+OUT/
+  settings.json                what decides the figures; a folder with others is refused
+  bank/                        a manifold a training video (unless --bank)
+  positives/ARM/               samples of the manifolds, occluded as the arm has it
+  adversary.safetensors        Adv-Net's
+  networks/ARM/SEED/           what was trained, and its card
+  boxes/ARM-SEED/ope/          the boxes that it tracked with, in OTB's form
+  results/ARM/SEED.json        its figures by sequence
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from tracker.errors import InputError
+from tracker.judging.annotations import Annotation, read_annotations
+from tracker.judging.running import run_benchmark, weights_digest
+from tracker.judging.scoring import score_results
+from tracker.readers import list_targets, open_sequence
+from tracker.sequences import Sequence
+from tracker.sint import Sint, load_sint
+from tracker.tracking.sint import SintTracker
+from tracker.training import TrainingRun, open_folder, read_hard_positives, train_sint
+
+from ..occlusion_sweep import occlusion_sweep
+from ..output import claim_folder, write_json
+from .arms import Arm, Tools, choose_arms
+from .making import cutouts, make_adversary, make_bank, make_positives, start_network
+from .settings import LadderRun
+
+__all__ = ["START", "judging_videos", "run_ladder", "tools_of"]
+
+START = "start"
+"""What the table calls the network that all arms start from, judged as it is."""
+
+
+def run_ladder(run: LadderRun) -> dict[str, dict[int, dict[str, Any]]]:
+    """Train and judge what is not there yet.
+
+    Returns:
+        For each arm, `START` first, and each of its seeds the figures: `ope` (by target `auc`, `precision`),
+        `sweep` (by sequence, the mean overlap at each level), `training` (the card's figures).
+
+    Raises:
+        InputError: If there is nothing to train on or to judge with, a video is in both, the folder holds another
+            run, or something named cannot be loaded.
+    """
+    arms = choose_arms(run.arms)
+    _check(run)
+    claim_folder(run.out, "settings.json", _made_with(run), "the results of another ladder")
+    sampled = [arm for arm in arms if arm.samples is not None]
+    if any(not _is_file(run, arm) for arm in sampled):
+        make_bank(run)
+    jobs: dict[str, Callable[[], None]] = {}
+    for arm in arms:
+        if arm.samples is not None and not _is_file(run, arm):
+            jobs[f"positives of {arm.name}"] = partial(make_positives, run, arm)
+        if arm.needs == "adversary":
+            jobs[f"adversary of {arm.name}"] = partial(make_adversary, run)
+    _work(run, jobs, "preparing")
+    jobs = {}
+    if not run.result_file(START, 0).is_file():
+        jobs[START] = partial(_judge_start, run)
+    # Seed by seed, so that a run that is cut off has whole ladders.
+    for seed in range(run.seeds):
+        for arm in arms:
+            if not run.result_file(arm.name, seed).is_file():
+                jobs[f"{arm.name}, seed {seed}"] = partial(_train_and_judge, run, arm.name, seed)
+    _work(run, jobs, "ladder")
+    found = {START: {0: _read(run, START, 0)}}
+    for arm in arms:
+        found[arm.name] = {seed: _read(run, arm.name, seed) for seed in range(run.seeds)}
+    return found
+
+
+def _work(run: LadderRun, jobs: dict[str, Callable[[], None]], what: str) -> None:
+    """Do jobs, several at a time."""
+    with tqdm(total=len(jobs), desc=what, unit="job") as bar:
+        for name in _done(run, jobs):
+            bar.set_postfix_str(name)
+            bar.update()
+
+
+def _done(run: LadderRun, jobs: dict[str, Callable[[], None]]) -> Iterator[str]:
+    if run.workers == 1 or len(jobs) < 2:
+        for name, job in jobs.items():
+            job()
+            yield name
+        return
+    threads = max(1, torch.get_num_threads() // run.workers)
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(run.workers, context, _start_worker, (threads,))
+    try:
+        futures = {pool.submit(job): name for name, job in jobs.items()}
+        for future in as_completed(futures):
+            future.result()
+            yield futures[future]
+    except BrokenProcessPool:
+        raise InputError(
+            "A process of the run was killed, as happens where memory is short; the same command goes on, with"
+            " fewer --workers."
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker(threads: int) -> None:
+    """Leave an interrupt to the process that waits."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(threads)
+
+
+def _train_and_judge(run: LadderRun, name: str, seed: int) -> None:
+    (arm,) = choose_arms((name,))
+    began = time.perf_counter()
+    train, held_out = open_folder(run.train)
+    folder = run.network_folder(name, seed)
+    positives = [] if arm.samples is None else read_hard_positives(run.positives_folder(name))
+    tools = tools_of(run)
+    harden = arm.harden
+    card = train_sint(
+        train, held_out, folder, run.network, run.training(seed), run.weights, positives, run.device,
+        TrainingRun(run.precision, progress=False),
+        None if harden is None else lambda sint: harden(sint, tools),
+    )  # fmt: skip
+    trained = time.perf_counter()
+    sint = load_sint(folder, run.weights, run.device)
+    figures = _judge(run, sint, f"{name}-{seed}")
+    _write(
+        run.result_file(name, seed),
+        {
+            **figures,
+            "training": card["validation"],
+            "hardening": card["hardening"],
+            "hard_positives": card["hard_positives"],
+            "seconds": {
+                "training": round(trained - began, 1),
+                "judging": round(time.perf_counter() - trained, 1),
+            },
+        },
+    )
+
+
+def tools_of(run: LadderRun, share: float | None = None) -> Tools:
+    """What a run's arms are made with; `share` in place of the run's."""
+    return Tools(run.share if share is None else share, run.adversary_file, partial(cutouts, run))
+
+
+def _judge_start(run: LadderRun) -> None:
+    _write(run.result_file(START, 0), _judge(run, start_network(run), f"{START}-0"))
+
+
+def _judge(run: LadderRun, sint: Sint, name: str) -> dict[str, Any]:
+    """The figures of a network: one pass over the judging videos, and the sweep."""
+
+    def tracker() -> SintTracker:
+        return SintTracker(sint, None, name, run.precision)
+
+    # Half of a pass may have been made with another number of threads; a whole one takes minutes.
+    shutil.rmtree(run.out / "boxes" / name, ignore_errors=True)
+    report = run_benchmark(tracker, [run.judge], run.out / "boxes", progress=False)
+    for target, reason in report.failures.items():
+        raise InputError(f"'{name}' could not be judged on '{target}': {reason}")
+    scores = score_results(report.folder, _annotations(run, report.annotations), tracker=name)
+    return {
+        "ope": {
+            target.name: {"auc": target.auc, "precision": target.precision, "attributes": target.attributes}
+            for target in scores.targets
+        },
+        "sweep": {
+            target.name: list(target.overlap)
+            for target in occlusion_sweep(tracker(), judging_videos(run), run.sweep)
+        },
+    }
+
+
+def judging_videos(run: LadderRun) -> Iterator[Sequence]:
+    """The videos that judge."""
+    for path, number in list_targets(run.judge).values():
+        yield open_sequence(path, target=number)
+
+
+def _annotations(run: LadderRun, known: dict[str, Annotation]) -> dict[str, Annotation]:
+    """The judging videos' annotations, with their attributes where a file tells them."""
+    if run.attributes is None:
+        return known
+    return {name: each for name, each in read_annotations(run.judge, run.attributes).items() if name in known}
+
+
+def _is_file(run: LadderRun, arm: Arm) -> bool:
+    return (run.positives_folder(arm.name) / "metadata.jsonl").is_file()
+
+
+def _read(run: LadderRun, name: str, seed: int) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(run.result_file(name, seed).read_text())
+    return found
+
+
+def _write(file: Path, figures: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, figures)
+
+
+def _check(run: LadderRun) -> None:
+    """Say what is wrong before anything is trained."""
+    train, held_out = open_folder(run.train)
+    there = list_targets(run.judge)
+    if not there:
+        raise InputError(
+            f"'{run.judge}' holds no annotated sequence to judge with; give --judge a folder of some."
+        )
+    names = {sequence.name for sequence in [*train, *held_out]}
+    if both := sorted(names & there.keys()):
+        raise InputError(f"'{both[0]}' is a training video and a judging one; take it out of one of the folders.")
+    start_network(run)
+    if run.attributes is not None:
+        read_annotations(run.judge, run.attributes)
+
+
+def _made_with(run: LadderRun) -> dict[str, Any]:
+    files = {"weights": run.weights, "agent": run.agent}
+    return {
+        **run.record(),
+        "train": os.path.abspath(run.train),
+        "judge": os.path.abspath(run.judge),
+        "sweep": asdict(run.sweep),
+        "digests": {name: weights_digest(file) for name, file in files.items() if file and Path(file).exists()},
+    }

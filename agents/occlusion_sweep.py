@@ -1,0 +1,161 @@
+"""How well a tracker finds a target that is partly covered: test frames with 0 to 50 % of the target occluded.
+
+A benchmark's occlusions are few and come as they come. Here each test frame is shown with a growing share of its
+target covered by a piece of its own background, and the tracker, started on the first frame, takes one step from
+a place near the target. All trackers see the same frames and start from the same places, so that their figures can
+be paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from occlusion_env.actions import RegionLimits
+from occlusion_env.occluders import background_patch, occlude_image
+from occlusion_env.targets import visible_frames
+from tracker.boxes import iou
+from tracker.errors import InputError
+from tracker.images import crop
+from tracker.sequences import Sequence, evenly_spaced
+from tracker.training.hard_positives import paste
+
+from .evaluation import generator
+
+__all__ = ["PlaceableTracker", "SweepSettings", "SweptTarget", "occlusion_sweep", "sweep_frames"]
+
+Image = NDArray[np.uint8]
+
+
+class PlaceableTracker(Protocol):
+    """A tracker that can be told where to look next."""
+
+    def init(self, image: Image, box: ArrayLike) -> None:
+        """Take the target; see `tracker.tracking.protocol.Tracker`."""
+        ...
+
+    def place(self, box: ArrayLike) -> None:
+        """Take `(x, y, w, h)` for the last box that was found; the exemplar stays."""
+        ...
+
+    def update(self, image: Image) -> NDArray[np.float64]:
+        """Find the target in a frame; see `tracker.tracking.protocol.Tracker`."""
+        ...
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """What is shown.
+
+    Attributes:
+        levels: Shares of the target that are covered.
+        frames: Frames a sequence, evenly spaced over those after the first that show the target.
+        shift: The tracker starts as far off the target at most, in sizes of the target, along each axis.
+        seed: Of the regions, the patches and the shifts.
+    """
+
+    levels: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+    frames: int = 20
+    shift: float = 0.3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be shown.
+
+        Raises:
+            InputError: Naming the value.
+        """
+        if not self.levels or not all(level == 0 or 0.01 <= level <= 0.9 for level in self.levels):
+            raise InputError(f"The levels are {self.levels}; give some, each 0 or between 0.01 and 0.9.")
+        if self.frames < 1 or not 0 <= self.shift < 1:
+            raise InputError(f"frames is {self.frames} and shift {self.shift:g}; give at least 1, and 0 to 1.")
+
+    def record(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class SweptTarget:
+    """How well one target was found.
+
+    Attributes:
+        name: The sequence.
+        frames: How many of its frames were shown.
+        overlap: For each level the mean intersection over union of the boxes found with the true ones.
+    """
+
+    name: str
+    frames: int
+    overlap: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SweepFrame:
+    """One frame of a sweep.
+
+    Attributes:
+        image: With the target covered, `uint8[H, W, 3]`.
+        box: The target, `(x, y, w, h)`.
+        start: Where the tracker starts, of the same size.
+    """
+
+    image: Image
+    box: NDArray[np.float64]
+    start: NDArray[np.float64]
+
+
+def sweep_frames(sequence: Sequence, settings: SweepSettings, t: int) -> list[SweepFrame]:
+    """A frame of a sequence at each level; what is drawn follows from the seed, the sequence, frame and level."""
+    frame, box = sequence.frames[t], sequence.boxes[t]
+    offset = generator(settings.seed, sequence.name, str(t)).uniform(-settings.shift, settings.shift, 2)
+    start = np.concatenate([box[:2] + offset * box[2:], box[2:]])
+    shown = []
+    for level in settings.levels:
+        image = frame
+        if level:
+            rng = generator(settings.seed, sequence.name, str(t), f"{level:g}")
+            limits = RegionLimits(max_area=level)
+            region = limits.random(np.array([level]), rng)[0]
+            patch, _ = background_patch(frame, box, level, rng)
+            image = paste(frame, occlude_image(crop(frame, box), patch, region), box)
+        shown.append(SweepFrame(image, box, start))
+    return shown
+
+
+def occlusion_sweep(
+    tracker: PlaceableTracker, sequences: Iterable[Sequence], settings: SweepSettings | None = None
+) -> list[SweptTarget]:
+    """Show a tracker covered targets, one step each.
+
+    Args:
+        tracker: It is started on each sequence's first frame.
+        sequences: Annotated.
+        settings: What is shown.
+
+    Returns:
+        One result a sequence, in their order.
+
+    Raises:
+        InputError: If a sequence shows its target in no frame after the first.
+    """
+    settings = settings or SweepSettings()
+    results = []
+    for sequence in sequences:
+        later = visible_frames(sequence)[1:]
+        if not len(later):
+            raise InputError(f"'{sequence.name}' shows its target in no frame after the first; leave it out.")
+        chosen = later[evenly_spaced(len(later), settings.frames)]
+        tracker.init(sequence.frames[0], sequence.exemplar_box)
+        overlaps = np.empty((len(chosen), len(settings.levels)))
+        for row, t in enumerate(chosen):
+            for column, shown in enumerate(sweep_frames(sequence, settings, int(t))):
+                tracker.place(shown.start)
+                overlaps[row, column] = iou(tracker.update(shown.image)[None], shown.box)[0]
+        means = tuple(float(value) for value in overlaps.mean(axis=0))
+        results.append(SweptTarget(sequence.name, len(chosen), means))
+    return results

@@ -1,0 +1,217 @@
+"""The pictures of the documentation, made again from `benchmarks/results` and from drawn targets.
+
+Usage: python benchmarks/plots.py [--results benchmarks/results] [--out docs/pictures]
+
+Writes closures.png (agents.json), trackers.png (otb15.json), manifolds.png (vae.json), actions.png and search.png.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence as Many
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+import tyro
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+import occlusion_env  # noqa: F401  (registers OcclusionSearchOracle-v0)
+from agents.manifold_evaluation import METHODS
+from agents.pictures import save
+from occlusion_env.actions import ACTIONS, RegionLimits
+from tracker.files import replacing_file
+from tracker.images import write_png
+
+_OURS, _OTHERS, _BOUNDS = "#D55E00", "#0072B2", "0.35"
+
+_CLOSURES = {
+    "random": "random region",
+    "attribution": "attribution",
+    "dqn/paper/OcclusionSearch-v0": "dqn, the paper's state and rewards (9,000 steps)",
+    "cell": "lowest of 9 cells (VITAL)",
+    "best of 5": "best of attribution's first 5",
+    "foresight, greedy": "foresight, greedy",
+    "hill climbing": "hill climbing",
+    "qrdqn/qrdqn/OcclusionSearch-v0": "qrdqn",
+    "best of 20": "best of attribution's first 20",
+    "pretrained": "the pretrained agent (dqn)",
+    "ppo/ppo/OcclusionSearch-v0": "ppo",
+    "a2c/a2c/OcclusionSearch-v0": "a2c",
+    "ppo_mask/ppo_mask/OcclusionSearch-v0": "ppo_mask",
+    "exhaustive": "exhaustive search",
+}
+"""What the methods of agents.json are called in the picture."""
+
+_LEARNED = ("dqn/", "pretrained", "ppo", "a2c/", "qrdqn/")
+
+_TRACKERS = {
+    "nano": "Nano",
+    "siamfc": "SiamFC",
+    "sint-vgg16": "SINT, VGG-16",
+    "csrt": "CSRT",
+    "sint-slim": "SINT, slim",
+    "mil": "MIL",
+    "kcf": "KCF",
+}
+
+_MANIFOLDS = (
+    "real_held_out", "motion_blur", "pca", "crop_interpolation",
+    "vae_prior_grid", "vae_posterior", "vae_neighbours",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Where things are.
+
+    Attributes:
+        results: The folder with the results.
+        out: The folder for the pictures.
+    """
+
+    results: Path = Path("benchmarks/results")
+    out: Path = Path("docs/pictures")
+
+
+class Row(NamedTuple):
+    """A value and its interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    colour: str
+
+
+def draw_rows(axis: Axes, rows: Many[Row], label: str) -> None:
+    """Each row a point and its interval, the first one at the top."""
+    for place, row in enumerate(rows):
+        axis.plot([row.low, row.high], [place, place], color=row.colour, linewidth=2.5, solid_capstyle="butt")
+        axis.plot(row.value, place, "o", color=row.colour, markersize=6)
+    axis.set_yticks(range(len(rows)), [row.name for row in rows])
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.set_xlabel(label)
+    axis.grid(axis="x", alpha=0.3)
+
+
+def closures(content: dict[str, Any]) -> Figure:
+    """What each way of searching reaches, and what it costs."""
+    rows, queries = [], []
+    for key, name in sorted(_CLOSURES.items(), key=lambda item: content["methods"][item[0]]["closure"]):
+        found = content["methods"][key]
+        colour = _BOUNDS if key in ("random", "exhaustive") else _OURS if key.startswith(_LEARNED) else _OTHERS
+        rows.append(Row(name, found["closure"], *found["interval"], colour))
+        queries.append(found["queries"])
+    figure = Figure(figsize=(9.0, 5.4), layout="constrained")
+    axis = figure.subplots()
+    draw_rows(axis, rows, "closure: 0 is a random region, 1 is exhaustive search")
+    for place, count in enumerate(queries):
+        axis.text(1.02, place, f"{count:.0f}", transform=axis.get_yaxis_transform(), va="center", color="0.3")
+    axis.text(1.02, 1.01, "scores\nasked for", transform=axis.transAxes, va="bottom", color="0.3", fontsize=9)
+    figure.suptitle(
+        f"{content['targets']} targets of {len(content['sequences'])} videos that nothing was trained on,"
+        " equal area, same patch;\nbars: 95 % over videos; orange: trained agents",
+        fontsize=11,
+    )
+    return figure
+
+
+def trackers(content: dict[str, Any]) -> Figure:
+    """How well each tracker follows its targets, and how fast."""
+    rows = []
+    for key, name in _TRACKERS.items():
+        found = content["trackers"][key]
+        colour = _OURS if key.startswith("sint") else _OTHERS
+        speed = f"{name}, {found['fps']:.0f} frames/s"
+        rows.append(Row(speed, found["auc"], *found["intervals"]["auc"], colour))
+    figure = Figure(figsize=(8.0, 3.4), layout="constrained")
+    axis = figure.subplots()
+    draw_rows(axis, sorted(rows, key=lambda row: -row.value), "success AUC")
+    axis.set_xlim(0, 1)
+    axis.set_title(
+        f"{len(content['targets'])} OTB videos, one pass each; bars: 95 % over videos; orange: this package",
+        fontsize=11,
+    )
+    return figure
+
+
+def manifolds(content: dict[str, Any]) -> Figure:
+    """What samples of a manifold are like, beside simpler ways of making crops."""
+    panels = {
+        "diversity": "diversity:\nvariance over that of the video's crops",
+        "novelty_ratio": "novelty:\ndistance to the nearest real crop,\nover the crops' own",
+        "realism": "realism:\nSINT's score against the exemplar",
+    }
+    figure = Figure(figsize=(10.5, 3.6), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True)
+    for axis, (measure, label) in zip(axes, panels.items(), strict=True):
+        rows = []
+        for key in _MANIFOLDS:
+            found = content["methods"][key][measure]
+            colour = _OURS if key.startswith("vae") else _BOUNDS if key.startswith("real") else _OTHERS
+            rows.append(Row(METHODS[key], found["mean"], found["low"], found["high"], colour))
+        draw_rows(axis, rows, label)
+    figure.suptitle(
+        f"{len(content['videos'])} training videos; bars: 95 % over videos; orange: the VAE", fontsize=11
+    )
+    return figure
+
+
+def actions(limits: RegionLimits) -> Figure:
+    """What each of the nine actions does to a region."""
+    region = np.array([[0.3, 0.33, 0.4, 0.34]])
+    figure = Figure(figsize=(9.0, 1.3), layout="constrained")
+    axes = figure.subplots(1, len(ACTIONS))
+    for number, (axis, name) in enumerate(zip(axes, ACTIONS, strict=True)):
+        axis.set(xlim=(0, 1), ylim=(1, 0), xticks=[], yticks=[], aspect="equal", facecolor="0.94")
+        moved = region if name == "trigger" else limits.move(region, np.array([number]))
+        x, y, w, h = region[0]
+        axis.add_patch(Rectangle((x, y), w, h, fill=False, linestyle=":", edgecolor="0.3", linewidth=1.2))
+        x, y, w, h = moved[0]
+        colour = _BOUNDS if name == "trigger" else _OURS
+        axis.add_patch(
+            Rectangle((x, y), w, h, fill=name == "trigger", edgecolor=colour, facecolor="0.6", linewidth=2)
+        )
+        axis.set_title(f"{number} {name}", fontsize=9)
+    return figure
+
+
+def search_picture() -> np.ndarray:
+    """An episode on a drawn target: the move that lowers the score most, again and again, then the trigger."""
+    env = gym.make("OcclusionSearchOracle-v0", render_mode="rgb_array", max_area=0.12)
+    _, info = env.reset(seed=3)
+    search = env.unwrapped.search  # type: ignore[attr-defined]
+    while info["score"] > info["phi"]:
+        moves = search.settings.limits.move(search.region.repeat(8, axis=0), np.arange(8))
+        scores = search.scores(np.zeros(8, dtype=int), moves)
+        if scores.min() >= info["score"]:
+            break
+        *_, info = env.step(int(scores.argmin()))
+    env.step(ACTIONS.index("trigger"))
+    picture = env.render()
+    assert isinstance(picture, np.ndarray)
+    return picture
+
+
+def main(given: Arguments) -> None:
+    """Draw them all."""
+    read = {name: json.loads((given.results / f"{name}.json").read_text()) for name in ("agents", "otb15", "vae")}
+    figures = {
+        "closures.png": closures(read["agents"]),
+        "trackers.png": trackers(read["otb15"]),
+        "manifolds.png": manifolds(read["vae"]),
+        "actions.png": actions(RegionLimits()),
+    }
+    for name, figure in figures.items():
+        with replacing_file(given.out / name) as temporary:
+            save(figure, temporary)
+    write_png(given.out / "search.png", search_picture())
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))

@@ -1,0 +1,33 @@
+"""Make the environment, one and many at once, and act in it at random.
+
+Usage: python examples/make_the_environment.py [SEQUENCES]
+"""
+
+import sys
+
+import gymnasium as gym
+
+import occlusion_env  # noqa: F401  (registers OcclusionSearch-v0)
+
+
+def main(sequences: str = "synthetic") -> None:
+    """Play one episode, then 16 steps of eight searches, whose scores are one forward pass a step."""
+    env = gym.make("OcclusionSearch-v0", targets=sequences)
+    _, info = env.reset(seed=0)
+    env.action_space.seed(0)
+    print(f"{info['target']}: unoccluded {info['clean_score']:+.3f}, first region {info['score']:+.3f}")
+    over = False
+    while not over:
+        _, reward, terminated, truncated, info = env.step(env.action_space.sample())
+        print(f"  {info['action']:>8} {info['score']:+.3f} reward {reward:+.0f}")
+        over = terminated or truncated
+    envs = gym.make_vec("OcclusionSearch-v0", num_envs=8, targets=sequences)
+    observations, _ = envs.reset(seed=0)
+    envs.action_space.seed(0)
+    for _ in range(16):
+        observations, _, _, _, infos = envs.step(envs.action_space.sample())
+    print(f"eight at once: observations {list(observations.shape)}, mean score {infos['score'].mean():+.3f}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])

@@ -1,0 +1,99 @@
+"""What covers the targets of a batch, and which of several occlusions is taken."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from agents.transforms import Background, Cutouts, HardPositiveBatch, Lookalikes
+from occlusion_env.actions import RegionLimits
+from tracker.errors import InputError
+
+BOXES = np.array([[20.0, 10.0, 16.0, 12.0], [2.0, 30.0, 12.0, 12.0]])
+
+
+class Brightness:
+    """Knows images by their mean."""
+
+    input_size = 8
+    device = torch.device("cpu")
+
+    def embed(self, crops: Tensor) -> Tensor:
+        return crops.mean(dim=(1, 2, 3))[:, None]
+
+    def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        return -(exemplars - candidates).abs()[:, 0]
+
+    def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        return self.compare(self.embed(exemplars), self.embed(candidates))
+
+
+@pytest.fixture
+def images() -> Tensor:
+    """Dark on the left, bright on the right; the targets white and black."""
+    found = torch.linspace(0.2, 0.8, 64).expand(2, 3, 48, 64).clone()
+    for image, (x, y, w, h), colour in zip(found, BOXES.astype(int), (1.0, 0.0), strict=True):
+        image[:, y : y + h, x : x + w] = colour
+    return found
+
+
+def test_background_is_none_of_the_target_and_each_patch_its_own(images: Tensor) -> None:
+    found = Background()(images, BOXES, 0.25, 5, np.random.default_rng(0))
+    assert found.shape == (2, 5, 3, 64, 64)
+    assert 0.15 < found.min() and found.max() < 0.85
+    assert len({round(float(patch.mean()), 4) for patch in found[0]}) > 2
+    full = Background()(images[:1], np.array([[0.0, 0.0, 64.0, 48.0]]), 0.25, 2, np.random.default_rng(0))
+    assert torch.allclose(full, images[:1].mean(dim=(2, 3))[:, None, :, None, None].expand_as(full), atol=1e-6)
+
+
+def test_lookalikes_are_nearest_to_the_target(images: Tensor) -> None:
+    plain = Background()(images, BOXES, 0.25, 16, np.random.default_rng(0)).mean(dim=(2, 3, 4))
+    alike = Lookalikes(Brightness())(images, BOXES, 0.25, 1, np.random.default_rng(0)).mean(dim=(2, 3, 4))
+    assert float(alike[0, 0]) == pytest.approx(float(plain[0].max()))
+    assert float(alike[1, 0]) == pytest.approx(float(plain[1].min()))
+
+
+def test_cutouts_are_those_given(images: Tensor) -> None:
+    crops = np.stack([np.full((64, 64, 3), value, np.uint8) for value in (51, 102)])
+    found = Cutouts(crops)(images, BOXES, 0.25, 30, np.random.default_rng(0))
+    assert {round(float(each.mean()), 3) for each in found.flatten(0, 1)} == {0.2, 0.4}
+    for bad in (crops[:0], crops[:, :32]):
+        with pytest.raises(InputError, match="cutouts are"):
+            Cutouts(bad)
+
+
+def test_the_worst_pair_of_region_and_patch_is_pasted(images: Tensor) -> None:
+    """By a matcher that only knows brightness the worst patch is the one least like the target."""
+    generator = torch.Generator().manual_seed(0)
+    boxes = torch.from_numpy(BOXES).float()
+    plan = HardPositiveBatch("best of 12 random", Brightness(), patches=12).plan(images, boxes, None, generator)
+    means = plan.patches.mean(dim=(1, 2, 3))
+    assert means[0] < 0.45 < 0.55 < means[1]
+    one = HardPositiveBatch("best of 12 random", Brightness()).plan(
+        images, boxes, None, torch.Generator().manual_seed(0)
+    )
+    assert len(one) == 2 and (plan.regions[:, 2:].prod(axis=1) == pytest.approx(0.25))
+
+
+def test_the_area_is_drawn_between_least_and_largest(images: Tensor) -> None:
+    boxes = torch.from_numpy(BOXES).float().repeat(20, 1)
+    batch = HardPositiveBatch("random", limits=RegionLimits(max_area=0.5), least_area=0.1)
+    area = (
+        batch.plan(images.repeat(20, 1, 1, 1), boxes, None, torch.Generator().manual_seed(0))
+        .regions[:, 2:]
+        .prod(1)
+    )
+    assert 0.1 <= area.min() < 0.2 and 0.4 < area.max() <= 0.5
+
+
+def test_what_does_not_go_together() -> None:
+    with pytest.raises(InputError, match="least_area is 0.4"):
+        HardPositiveBatch("random", least_area=0.4)
+    with pytest.raises(InputError, match="covers the largest area"):
+        HardPositiveBatch("exhaustive", Brightness(), least_area=0.1)
+    with pytest.raises(InputError, match="takes one patch"):
+        HardPositiveBatch("hill climbing", Brightness(), patches=4)
+    with pytest.raises(InputError, match="patches is 0"):
+        HardPositiveBatch("random", patches=0)

@@ -1,0 +1,188 @@
+"""The README and the pages of `docs` do what they say, and become a site without a warning."""
+
+from __future__ import annotations
+
+import functools
+import html.parser
+import os
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tyro
+
+from agents.cli.documentation import commands
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+SHORTER = {"epochs=2000": "epochs=2"}
+"""What a page says for a reader's machine, and what is enough to see that it runs."""
+CHECKED = {
+    "search": {"observations": (16, 346), "info['region']": (4,)},
+    "agents": {"episodes[0].frames[0]": (430, 624, 3)},
+    "hard_positives": {"hard.regions": (2, 4), "occluded": (8, 3, 240, 320)},
+    "tracker": {"boxes": (3, 4)},
+    "vae": {"images": (100, 64, 64, 3), "video.boxes": (21, 4)},
+}
+"""Expressions in the names of a page, and the shapes of their values."""
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def run(code: str, names: dict) -> dict:
+    for long, short in SHORTER.items():
+        code = code.replace(long, short)
+    exec(code, names)
+    return names
+
+
+def readme_block(word: str) -> str:
+    return next(block for block in blocks(README, "python") if word in block)
+
+
+def pages_with(language: str) -> list[Path]:
+    return [page for page in DOCS if blocks(page, language)]
+
+
+@pytest.fixture
+def videos(tmp_path, monkeypatch, make_video, write_otb) -> None:
+    """Videos where the pages' paths lead to, below the current folder."""
+    write_otb(tmp_path / "path" / "to" / "sequence", make_video(frames=4))
+    for seed in range(2):
+        write_otb(tmp_path / "path" / "to" / "sequences" / f"video{seed}", make_video(frames=4, seed=seed))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_block_on_the_environment_runs():
+    names = run(readme_block("gym.make"), {})
+    assert names["observation"].shape == (346,)
+    assert set(names["info"]) >= {"score", "previous_score", "region", "action", "target", "success"}
+
+
+def test_the_block_on_agents_runs():
+    assert run(readme_block("VectorEnvBridge"), {})["agent"].num_timesteps == 512
+
+
+def test_the_block_on_hard_positives_runs():
+    names = run(readme_block("HardPositive("), {})
+    assert names["occluded"].shape == (3, 240, 320) and names["box"].shape == (1, 4)
+
+
+def test_the_block_on_manifolds_runs(videos):
+    names = run(readme_block("VAEBank"), {})
+    assert names["between"].shape == (9, 64, 64, 3) and names["images"].shape == (100, 64, 64, 3)
+    assert len(names["video"]) == 101 and list(names["bank"]) == ["mine"]
+
+
+def test_the_block_on_tracking_runs(videos):
+    names = run(readme_block("SintTracker"), {})
+    assert len(names["boxes"]) == 3 and all(box.shape == (4,) for box in names["boxes"])
+
+
+def test_it_begins_with_the_two_commands():
+    lines = README.read_text().splitlines()
+    assert lines[2] == "```sh" and lines[3].startswith("make demo ") and lines[4].startswith("make test ")
+
+
+@pytest.mark.parametrize("page", pages_with("python"), ids=lambda page: page.stem)
+def test_the_python_of_a_page_runs_from_top_to_bottom(page, videos):
+    names: dict = {}
+    for block in blocks(page, "python"):
+        run(block, names)
+    for name, value in CHECKED.get(page.stem, {}).items():
+        assert np.shape(eval(name, names)) == value, name
+
+
+@pytest.fixture(scope="module")
+def parse():
+    """The command line, whose commands do nothing."""
+    groups = {"": tyro.extras.SubcommandApp()}
+    for name, function in commands().items():
+        group, _, last = name.rpartition(" ")
+        if group not in groups:
+            groups[group] = tyro.extras.SubcommandApp()
+            groups[""].command(groups[group], name=group)
+        groups[group].command(name=last)(functools.wraps(function)(lambda *given, **named: None))
+    return lambda arguments: groups[""].cli(prog="occlusion-search", args=arguments)
+
+
+@pytest.mark.parametrize("page", [README, *pages_with("sh")], ids=lambda page: page.stem)
+def test_the_commands_of_a_page_have_these_flags(page, parse, capsys):
+    found = [
+        shlex.split(line, comments=True)
+        for block in blocks(page, "sh")
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
+    found = [words[1:] for words in found if words and words[0] == "occlusion-search"]
+    assert found, "no command on this page"
+    for words in found:
+        try:
+            parse(words)
+        except SystemExit:
+            pytest.fail(f"occlusion-search {shlex.join(words)}\n{capsys.readouterr()}")
+
+
+@pytest.mark.parametrize("page", [README, *DOCS], ids=lambda page: page.stem)
+def test_its_links_lead_somewhere(page):
+    base = ROOT if page.stem == "changelog" else page.parent
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        assert target.startswith("https://") or (base / target).exists(), target
+
+
+@pytest.mark.parametrize("page", [README, *DOCS], ids=lambda page: page.stem)
+def test_tables_have_as_many_cells_as_headings(page):
+    width = 0
+    for line in page.read_text().splitlines():
+        cells = line.replace("\\|", "").count("|")
+        width = (width or cells) if line.startswith("|") else 0
+        assert cells == width or not line.startswith("|"), line
+
+
+class Fetched(html.parser.HTMLParser):
+    """What a browser would fetch of a page that comes from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        source = given.get("src") or (given.get("href") if tag == "link" else None) or ""
+        if source.startswith(("http:", "https:", "//")):
+            self.found.append(f"<{tag}> {source}")
+
+
+def test_the_site_is_built_without_a_warning_and_asks_nobody(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT, capture_output=True, text=True, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
+    built = {str(file.relative_to(tmp_path / "site")) for file in (tmp_path / "site").rglob("*.html")}
+    assert built >= {"index.html", "search.html", "agents.html", "tracker.html", "vae.html", "api/vae.html"}
+    for name in built:
+        text = (tmp_path / "site" / name).read_text()
+        reader = Fetched()
+        reader.feed(text)
+        assert not reader.found, (name, reader.found)
+        assert "arithmatex" not in text, f"a formula of {name} is still TeX"
+    assert "<math" in (tmp_path / "site" / "search.html").read_text()
+    assert "&gt;&gt;&gt; " in re.sub(r"<[^>]+>", "", (tmp_path / "site" / "api" / "vae.html").read_text())
+
+
+def test_the_pictures_are_made_of_the_results(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        sys, "argv", ["plots.py", "--out", str(tmp_path), "--results", str(ROOT / "benchmarks/results")]
+    )
+    runpy.run_path(str(ROOT / "benchmarks" / "plots.py"), run_name="__main__")
+    made = {file.name for file in tmp_path.iterdir()}
+    assert made == {"closures.png", "trackers.png", "manifolds.png", "actions.png", "search.png"}
+    assert all((ROOT / "docs" / "pictures" / name).is_file() for name in made)

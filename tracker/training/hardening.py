@@ -1,0 +1,122 @@
+"""What makes a training step harder than its videos: changes of its frames, or of what is pooled from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.ops import roi_align
+
+if TYPE_CHECKING:
+    from ..sint import Sint
+
+__all__ = ["FrameTransform", "FramesHardened", "Hardening", "MakeHardening", "harden_frames", "step_generator"]
+
+FrameTransform = Callable[[Tensor, Tensor, Tensor, torch.Generator], Tensor]
+"""Images `[M, 3, H, W]` in [0, 1], boxes of their targets `[M, 4]` as `(x, y, w, h)` in pixels, exemplars
+`[M, 3, S, S]` and a generator on the CPU, from which alone it draws, to images of the same shape.
+`agents.transforms.HardPositiveBatch` is one."""
+
+
+class Hardening:
+    """Changes the second frame of each pair of a step; by itself it leaves everything as it is.
+
+    A step asks it with a generator that follows from the seed and the step's number, so that a training that was
+    cut off goes on with the draws that it would have had. It must keep nothing from step to step.
+    """
+
+    def record(self) -> str:
+        """What tells it from others, for the run's record."""
+        return type(self).__name__
+
+    def at(self, progress: float) -> Hardening:
+        """The hardening of a step, for what grows harder: `progress` goes from 0 at the first step towards 1."""
+        return self
+
+    def on_frames(self, images: Tensor, boxes: Tensor, exemplars: Tensor, generator: torch.Generator) -> Tensor:
+        """Change the frames.
+
+        Args:
+            images: `[M, 3, S, S]` in [0, 1], the views of the second frames.
+            boxes: `[M, 4]`, their targets, `(x, y, w, h)` in the views' pixels.
+            exemplars: `[M, 3, s, s]`, the targets of the first frames, cut to the network's input.
+            generator: Where the draws come from.
+
+        Returns:
+            As the images; these themselves where nothing changes.
+        """
+        return images
+
+    def on_features(
+        self, pooled: list[Tensor], same: Tensor, exemplars: list[Tensor], generator: torch.Generator
+    ) -> list[Tensor]:
+        """Change what is pooled from the boxes of the second frames, before it is described.
+
+        Args:
+            pooled: For each compared convolution `[M, K, C, G, G]`, the target's box first.
+            same: `bool[M, K]`, whether a box shows the target.
+            exemplars: For each compared convolution `[M, C, G, G]`, of the targets of the first frames.
+            generator: Where the draws come from.
+
+        Returns:
+            As `pooled`.
+        """
+        return pooled
+
+
+class FramesHardened(Hardening):
+    """Any transform of images and boxes as a hardening of the frames.
+
+    Args:
+        transform: See `FrameTransform`.
+        name: What tells it from others; its `repr` by default.
+    """
+
+    def __init__(self, transform: FrameTransform, name: str | None = None) -> None:
+        """See the class."""
+        self.transform = transform
+        self.name = name or repr(transform)
+
+    def record(self) -> str:
+        """Its name."""
+        return self.name
+
+    def on_frames(self, images: Tensor, boxes: Tensor, exemplars: Tensor, generator: torch.Generator) -> Tensor:
+        """Let the transform change the frames."""
+        return self.transform(images, boxes, exemplars, generator)
+
+
+MakeHardening = Callable[["Sint"], Hardening]
+"""Takes the network that is trained, so that what hurts can be what hurts it now."""
+
+
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """The generator of a step's hardening, on the CPU."""
+    # PyTorch's generator on the CPU takes 32 bits of a seed.
+    return torch.Generator().manual_seed(int(np.random.default_rng([seed, 5, step]).integers(2**32)))
+
+
+def harden_frames(
+    hardening: Hardening, images: Tensor, rois: Tensor, side: int, generator: torch.Generator
+) -> Tensor:
+    """Change the second image of each pair.
+
+    Args:
+        hardening: Changes them.
+        images: `[2 P, 3, S, S]` in [0, 1], the pairs one after the other.
+        rois: `[2 P K, 5]`: the index of the image, then `x1, y1, x2, y2` in its pixels; K boxes an image, the
+            target's first.
+        side: Of the exemplars, in pixels.
+        generator: Where the draws come from.
+
+    Returns:
+        New images, in memory by channels last.
+    """
+    targets = rois.unflatten(0, (len(images), -1))[:, 0]
+    exemplars = roi_align(images, targets[0::2], side, aligned=True)
+    boxes = torch.cat([targets[1::2, 1:3], targets[1::2, 3:] - targets[1::2, 1:3]], dim=1)
+    hard = hardening.on_frames(images[1::2], boxes, exemplars, generator)
+    return torch.stack([images[0::2], hard], 1).flatten(0, 1).contiguous(memory_format=torch.channels_last)
