@@ -2,7 +2,8 @@
 
 Usage: python benchmarks/plots.py [--results benchmarks/results] [--out docs/pictures]
 
-Writes closures.png (agents.json), trackers.png (otb15.json), manifolds.png (vae.json), actions.png and search.png.
+Writes closures.png (agents.json), trackers.png (otb15.json), manifolds.png (vae.json), ladder.png and
+ladder_sweep.png (ladder.json), actions.png and search.png.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 import occlusion_env  # noqa: F401  (registers OcclusionSearchOracle-v0)
+from agents.ladder.pictures import draw_differences, draw_sweep
 from agents.manifold_evaluation import METHODS
 from agents.pictures import save
 from occlusion_env.actions import ACTIONS, RegionLimits
 from tracker.files import replacing_file
 from tracker.images import write_png
+
+_READ = ("agents", "otb15", "vae", "ladder")
 
 _OURS, _OTHERS, _BOUNDS = "#D55E00", "#0072B2", "0.35"
 
@@ -200,7 +204,7 @@ def search_picture() -> np.ndarray:
 
 def main(given: Arguments) -> None:
     """Draw them all."""
-    read = {name: json.loads((given.results / f"{name}.json").read_text()) for name in ("agents", "otb15", "vae")}
+    read = {name: json.loads((given.results / f"{name}.json").read_text()) for name in _READ}
     figures = {
         "closures.png": closures(read["agents"]),
         "trackers.png": trackers(read["otb15"]),
@@ -210,6 +214,8 @@ def main(given: Arguments) -> None:
     for name, figure in figures.items():
         with replacing_file(given.out / name) as temporary:
             save(figure, temporary)
+    draw_differences(given.out / "ladder.png", read["ladder"])
+    draw_sweep(given.out / "ladder_sweep.png", read["ladder"])
     write_png(given.out / "search.png", search_picture())
 
 
