@@ -13,19 +13,15 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
 import os
-import signal
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from PIL import Image as PILImage
 from tqdm import tqdm
 
@@ -45,6 +41,7 @@ from .hard_positives import HardPositive
 from .loading import load_agent
 from .methods import METHODS, Method, as_method, random_count
 from .output import claim_folder
+from .processes import process_pool
 
 __all__ = ["GenerationReport", "GenerationRun", "generate_hard_positives", "method_of"]
 
@@ -220,10 +217,7 @@ def _outcomes(
         return
     waiting: dict[Future[int | str], _Block] = {}
     rest = iter(blocks)
-    context = multiprocessing.get_context("spawn")
-    threads = max(1, torch.get_num_threads() // run.workers)
-    pool = ProcessPoolExecutor(run.workers, context, _start_worker, (threads,))
-    try:
+    with process_pool(run.workers, "fewer --workers or a smaller --batch") as pool:
         while True:
             for block in itertools.islice(rest, 2 * run.workers - len(waiting)):
                 waiting[pool.submit(_make_block, run, block)] = block
@@ -232,19 +226,6 @@ def _outcomes(
             finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
             for future in finished:
                 yield waiting.pop(future), future.result()
-    except BrokenProcessPool:
-        raise InputError(
-            "A process of the run was killed, as happens where memory is short; the same command goes on, with"
-            " fewer --workers or a smaller --batch."
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker(threads: int) -> None:
-    """Leave an interrupt to the process that waits: a block that is under way is finished."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(threads)
 
 
 @lru_cache(maxsize=1)

@@ -13,20 +13,16 @@ OUT/
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from tracker.errors import InputError
@@ -41,6 +37,7 @@ from tracker.training import TrainingRun, open_folder, read_hard_positives, trai
 
 from ..occlusion_sweep import occlusion_sweep
 from ..output import claim_folder, write_json
+from ..processes import process_pool
 from .arms import Arm, Tools, choose_arms
 from .making import cutouts, make_adversary, make_bank, make_positives, start_network
 from .settings import LadderRun
@@ -104,27 +101,11 @@ def _done(run: LadderRun, jobs: dict[str, Callable[[], None]]) -> Iterator[str]:
             job()
             yield name
         return
-    threads = max(1, torch.get_num_threads() // run.workers)
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(run.workers, context, _start_worker, (threads,))
-    try:
+    with process_pool(run.workers) as pool:
         futures = {pool.submit(job): name for name, job in jobs.items()}
         for future in as_completed(futures):
             future.result()
             yield futures[future]
-    except BrokenProcessPool:
-        raise InputError(
-            "A process of the run was killed, as happens where memory is short; the same command goes on, with"
-            " fewer --workers."
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker(threads: int) -> None:
-    """Leave an interrupt to the process that waits."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(threads)
 
 
 def _train_and_judge(run: LadderRun, name: str, seed: int) -> None:
