@@ -10,6 +10,7 @@ from torch import Tensor
 from agents.transforms import Background, Cutouts, HardPositiveBatch, Lookalikes
 from occlusion_env.actions import RegionLimits
 from tracker.errors import InputError
+from tracker.scorers import load_scorer
 
 BOXES = np.array([[20.0, 10.0, 16.0, 12.0], [2.0, 30.0, 12.0, 12.0]])
 
@@ -97,3 +98,10 @@ def test_what_does_not_go_together() -> None:
         HardPositiveBatch("hill climbing", Brightness(), patches=4)
     with pytest.raises(InputError, match="patches is 0"):
         HardPositiveBatch("random", patches=0)
+
+
+@pytest.mark.parametrize("method", ["random", "best of 4 random", "exhaustive"])
+def test_a_batch_without_a_target_stays_as_it_is(images: Tensor, method: str) -> None:
+    sint = load_scorer()
+    batch = HardPositiveBatch(method, sint, source=Lookalikes(sint))
+    assert torch.equal(batch(images, torch.zeros(2, 4)), images)

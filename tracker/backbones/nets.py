@@ -103,7 +103,7 @@ class Chain(Backbone):
         fine = layers[: first_coarse(layers)]
         if x.device.type == "cpu" and not torch.is_grad_enabled() and not wanted & {each.name for each in fine}:
             # The fine maps of few images stay in the processor's cache.
-            few = max(1, PART_PIXELS * torch.get_num_threads() // x[0, 0].numel())
+            few = max(1, PART_PIXELS * torch.get_num_threads() // (x.shape[-2] * x.shape[-1]))
             x = torch.cat([self._through(fine, part) for part in x.split(few)])
             layers = layers[len(fine) :]
         return self._run(x, layers, wanted)
