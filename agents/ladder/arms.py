@@ -17,6 +17,7 @@ from tracker.sint import Sint
 from tracker.training import FramesHardened, FrameTransform, Hardening, MakeHardening
 
 from ..transforms import Cutouts, HardPositiveBatch, Lookalikes, MarginLeft, ScoreLeft
+from ..transforms.batch import AREAS
 from .adversary import RotateAndOcclude, load_adversary
 from .peers import Erasing, MotionBlur, RoiHoles
 
@@ -24,9 +25,6 @@ __all__ = ["ARMS", "Arm", "Tools", "choose_arms", "hardening_of"]
 
 AREA = 0.25
 """What is covered, as in the environment."""
-
-WIDE = (0.05, 0.6)
-"""What is covered where the area is drawn for each frame."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +68,14 @@ def _frames(make: Callable[[Sint, Tools], FrameTransform]) -> Callable[[Sint, To
 
 def _wide(p: float, **options: Any) -> HardPositiveBatch:
     """Occlusion of 5 to 60 % of the target; the area is drawn for each frame."""
-    return HardPositiveBatch(p=p, limits=RegionLimits(max_area=WIDE[1]), least_area=WIDE[0], **options)
+    return HardPositiveBatch(p=p, limits=RegionLimits(max_area=AREAS[1]), least_area=AREAS[0], **options)
 
 
-def _hardest(sint: Sint, p: float, largest: float = WIDE[1]) -> HardPositiveBatch:
+def _hardest(sint: Sint, p: float, largest: float = AREAS[1]) -> HardPositiveBatch:
     """Of eight random regions, each with a patch of its own, the one that the network now knows least."""
     limits = RegionLimits(max_area=largest)
     hurt = ScoreLeft(SintScorer(sint.backbone))
-    return HardPositiveBatch("best of 8 random", None, p, limits, WIDE[0], patches=8, hurt=hurt)
+    return HardPositiveBatch("best of 8 random", None, p, limits, AREAS[0], patches=8, hurt=hurt)
 
 
 class Curriculum(Hardening):
@@ -98,7 +96,7 @@ class Curriculum(Hardening):
 
     def at(self, progress: float) -> Hardening:
         """The hardest of eight with the area of this moment."""
-        return FramesHardened(_hardest(self.sint, self.p, 0.1 + progress * (WIDE[1] - 0.1)))
+        return FramesHardened(_hardest(self.sint, self.p, 0.1 + progress * (AREAS[1] - 0.1)))
 
 
 _ARMS = (

@@ -89,9 +89,18 @@ def test_the_area_is_drawn_between_least_and_largest(images: Tensor) -> None:
     assert 0.1 <= area.min() < 0.2 and 0.4 < area.max() <= 0.5
 
 
+def test_what_random_covers_by_default(images: Tensor) -> None:
+    boxes = torch.from_numpy(BOXES).float().repeat(40, 1)
+    plan = HardPositiveBatch("random").plan(
+        images.repeat(40, 1, 1, 1), boxes, None, torch.Generator().manual_seed(0)
+    )
+    area = plan.regions[:, 2:].prod(axis=1)
+    assert 0.05 <= area.min() < 0.1 and 0.5 < area.max() <= 0.6
+
+
 def test_what_does_not_go_together() -> None:
     with pytest.raises(InputError, match="least_area is 0.4"):
-        HardPositiveBatch("random", least_area=0.4)
+        HardPositiveBatch("random", limits=RegionLimits(), least_area=0.4)
     with pytest.raises(InputError, match="covers the largest area"):
         HardPositiveBatch("exhaustive", Brightness(), least_area=0.1)
     with pytest.raises(InputError, match="takes one patch"):
