@@ -225,6 +225,7 @@ def sweep_figures(found: dict[str, dict[str, list[list[float]]]], seeds: int) ->
 def passes(given: Arguments, networks: dict[str, Path]) -> dict[str, Any]:
     """One pass over sequences with the first seed of each arm."""
     found: dict[str, Any] = {}
+    (given.out / "ope").mkdir(parents=True, exist_ok=True)
     for arm in ["released", *ARMS]:
         weights = networks[arm if arm == "released" else f"{arm}, seed 0"]
         results = given.out / "ope" / arm.replace(" ", "-")
