@@ -1,6 +1,10 @@
+import os
+import stat
+from pathlib import Path
+
 import pytest
 
-from agents.output import check_json_path, replacing_folder, write_json
+from agents.output import check_apart, check_file, check_json_path, replacing_folder, write_json
 from tracker.errors import InputError
 
 
@@ -58,3 +62,59 @@ def test_json(tmp_path):
     write_json(tmp_path / "a.json", {"ratio": 2.0})
     assert (tmp_path / "a.json").read_text() == '{\n  "ratio": 2.0\n}\n'
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_folders_have_the_mode_that_the_umask_leaves(tmp_path):
+    before = os.umask(0o077)
+    try:
+        write(tmp_path / "out")
+        assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o700
+        (tmp_path / "out").chmod(0o750)
+        write(tmp_path / "out", "new")
+        assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o750
+        write_json(tmp_path / "a.json", {})
+        assert stat.S_IMODE((tmp_path / "a.json").stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
+def test_a_link_to_a_folder_stays(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / "report.json").is_file()
+
+
+def test_devices_take_output(tmp_path):
+    for device in ("/dev/null", "/dev/stdout"):
+        check_json_path(Path(device))
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="cannot be written"):
+        check_json_path(tmp_path / "file" / "a.json")
+
+
+def test_an_output_that_would_destroy_an_input(tmp_path):
+    data = tmp_path / "data"
+    (data / "clip").mkdir(parents=True)
+    video, inside = data / "a.mp4", data / "clip" / "boxes.txt"
+    video.write_text("frames")
+    inside.write_text("1,1,2,2")
+    (tmp_path / "soft.mp4").symlink_to(video)
+    (tmp_path / "hard.mp4").hardlink_to(video)
+    (tmp_path / "folder").symlink_to(data)
+    for out in (video, data / "clip" / ".." / "a.mp4", tmp_path / "soft.mp4", tmp_path / "hard.mp4"):
+        with pytest.raises(InputError, match="is an input"):
+            check_file(out, None, "imagenet", video, option="--out")
+    with pytest.raises(InputError, match="is an input"):
+        check_apart(tmp_path / "folder", data)
+    for out, given in ((tmp_path, data), (tmp_path / "folder", video), (data, data / "clip")):
+        with pytest.raises(InputError, match="contains the input"):
+            check_apart(out, given)
+    with pytest.raises(InputError, match="exists in the input"):
+        check_json_path(inside, tmp_path / "folder")
+    for out in (data / "new.json", tmp_path / "other.mp4"):
+        check_json_path(out, data, video)
+    for out in (data / "results", tmp_path / "results"):
+        check_apart(out, data, video)
+    check_json_path(Path("/dev/null"), "/dev/null")
+    assert (video.read_text(), inside.read_text()) == ("frames", "1,1,2,2")
