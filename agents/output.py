@@ -41,7 +41,7 @@ def replacing_folder(out: Path, mark: str) -> Iterator[Path]:
         raise InputError(f"'{out}' cannot be written ({error.strerror}); give another --out.") from None
     new, old = work / "new", work / "old"
     try:
-        # `mkdtemp` makes a folder that nobody else can read; one made inside it has the mode that the umask leaves.
+        # `mkdtemp` allows its owner alone; a folder made inside has the mode that the umask leaves.
         new.mkdir()
         yield new
         if out.exists():

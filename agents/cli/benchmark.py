@@ -57,7 +57,7 @@ def score(
 
     from ..output import check_json_path, write_json
 
-    check_json_path(json)
+    check_json_path(json, results, annotations, attributes)
     name, chosen, folder = choose_results(results, protocol, tracker)
     scores = score_results(
         folder,

@@ -55,14 +55,15 @@ def benchmark_run(
     from tracker.readers import list_targets
     from tracker.tracking.registry import load_tracker
 
-    from ..output import check_json_path, write_json
+    from ..output import check_apart, check_json_path, write_json
 
-    check_json_path(json)
+    check_apart(out, data)
     if not tracker:
         raise InputError("No tracker is named; give --tracker NAME.")
     if doubled := sorted({name for name in tracker if tracker.count(name) > 1}):
         raise InputError(f"The tracker '{doubled[0]}' is named twice; name it once.")
     files, bases = _weights_by_tracker(weights, tracker), _weights_by_tracker(base_weights, tracker)
+    check_json_path(json, data, *files.values(), *bases.values())
     chosen = _choose(list_targets(data), targets, sequences)
 
     def maker(name: str) -> Callable[[], Tracker]:

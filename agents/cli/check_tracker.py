@@ -33,7 +33,7 @@ def check_tracker(
 
     from ..output import check_json_path, write_json
 
-    check_json_path(json)
+    check_json_path(json, weights)
     findings = check(load_tracker(name, weights, device, precision))
     if json is not None:
         write_json(json, {"tracker": name, "findings": findings})

@@ -52,13 +52,15 @@ def track(
     from tracker.streams import open_stream
     from tracker.tracking.registry import load_tracker
 
+    from ..output import check_file
     from ..tracking import track_video
 
     if out.suffix.lower() != ".mp4":
         raise InputError(f"'{out}' is no MP4 file; give --out FILE.mp4.")
-    for file in filter(None, (out, boxes)):
-        if file.is_dir() or not file.resolve().parent.is_dir():
-            raise InputError(f"'{file}' cannot be written; give a file in a folder that exists.")
+    check_file(out, video, weights, base_weights, option="--out")
+    check_file(boxes, video, weights, base_weights, out, option="--boxes")
+    if boxes is not None and boxes.resolve() == out.resolve():
+        raise InputError(f"'{out}' cannot hold both the video and its boxes; give another --boxes.")
     if frames is not None and frames < 1:
         raise InputError(f"--frames {frames} leaves nothing to track; give at least 1.")
     if fps is not None and not 0 < fps <= 1000:

@@ -57,9 +57,12 @@ def train_foresight(
     from tracker.sequences import evenly_spaced
 
     from ..foresight import fit_predictor, sample_drops, save_predictor
+    from ..output import check_file
 
-    if out.suffix != ".safetensors" or not out.parent.is_dir():
+    if out.suffix != ".safetensors":
         raise InputError(f"'{out}' cannot be written; give NAME.safetensors in a folder that exists.")
+    for file in (out, out.with_suffix(".json")):
+        check_file(file, targets, weights, option="--out")
     for name, value in (("per-sequence", per_sequence), ("patches", patches), ("regions", regions)):
         if value < 1:
             raise InputError(f"--{name} is {value}; it must be at least 1.")

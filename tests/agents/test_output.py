@@ -1,9 +1,11 @@
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
+from agents.cli import main
 from agents.output import check_apart, check_file, check_json_path, replacing_folder, write_json
 from tracker.errors import InputError
 
@@ -118,3 +120,56 @@ def test_an_output_that_would_destroy_an_input(tmp_path):
         check_apart(out, data, video)
     check_json_path(Path("/dev/null"), "/dev/null")
     assert (video.read_text(), inside.read_text()) == ("frames", "1,1,2,2")
+
+
+COMMANDS = {
+    "track": "--video {clip} --box 1,1,4,4 --out {clip}",
+    "track --boxes": "--video {clip} --box 1,1,4,4 --out {new}.mp4 --boxes {clip}",
+    "generate": "--data {data} --out {data}",
+    "demo": "--sequence {data}/clip.mp4 --box 1,1,4,4 --out {data}",
+    "demo --json": "--sequence {clip} --box 1,1,4,4 --out {new} --json {clip}",
+    "evaluate": "--targets {data} --out {data}",
+    "evaluate-vae": "--data {data} --out {data}",
+    "reproduce": "--data {data} --judge {data} --out {data}",
+    "train-backbone": "--data {data} --teacher {clip} --out {data}",
+    "train-foresight": "--targets {data} --weights {weights} --out {weights}",
+    "train-siamfc": "--data {new} --weights {weights} --out {data}",
+    "train-tracker": "--data {data} --out {data}",
+    "train-vae": "--data {data} --out {data}",
+    "enjoy": "--model {weights} --gif {weights}",
+    "check-tracker": "sint-slim --weights {weights} --json {weights}",
+    "benchmark run": "--tracker mil --data {data} --out {data}",
+    "benchmark run --json": "--tracker mil --data {data} --out {new} --json {weights}",
+    "benchmark score": "--results {data} --annotations {weights} --json {weights}",
+    "benchmark report": "--results {data} --annotations {weights} --out {data}",
+    "benchmark report --json": "--results {data} --annotations {weights} --out {new} --json {clip}",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_destroys_its_input(tmp_path, monkeypatch, capsys, command):
+    data = tmp_path / "data"
+    data.mkdir()
+    places = {"data": data, "clip": data / "clip.mp4", "weights": data / "w.safetensors", "new": tmp_path / "new"}
+    for name in ("clip", "weights"):
+        places[name].write_text(name)
+    for mark in ("report.html", "report.json"):  # an earlier report in the folder is no leave to replace it
+        (data / mark).write_text("{}")
+    words = command.split(" --")[0].split() + COMMANDS[command].format(**places).split()
+    monkeypatch.setattr(sys, "argv", ["occlusion-search", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "error: '" in (said := capsys.readouterr().err) and "input" in said, said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+    assert [places[name].read_text() for name in ("clip", "weights")] == ["clip", "weights"]
+
+
+def test_a_full_disk_is_one_sentence(monkeypatch, capsys):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    monkeypatch.setattr(sys, "argv", ["occlusion-search", "doctor", "--json", "/dev/full"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "'/dev/full': No space left on device." in capsys.readouterr().err
