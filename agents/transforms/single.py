@@ -30,13 +30,13 @@ _MODES = ("RGB", "RGBA", "L", "LA")
 class HardPositive(v2.Transform):
     """Covers the target with a piece of the background of its own image, where a chosen method says.
 
-    Takes any nesting with one image and one `tv_tensors.BoundingBoxes` in it, of any format; the target is the first
-    box, or that of `target`. Only the image changes, and only where it is covered; it keeps its type, mode, shape and
-    dtype. An image without a box stays as it is.
+    Takes any nesting with one image and one `tv_tensors.BoundingBoxes` in it, of any format; the target is the
+    first box, or that of `target`. Only the image changes, and only where it is covered; it keeps its type, mode,
+    shape and dtype. An image without a box stays as it is.
 
-    The image is a `tv_tensors.Image`, a tensor that torchvision takes for one, or a PIL image of the mode RGB, RGBA,
-    L or LA. Tensors are `[C, H, W]`, uint8 or floating-point in [0, 1]; 1 channel is grey, 3 are RGB, and the last of
-    2 or 4 is alpha, which stays. Other images are an error in every call.
+    The image is a `tv_tensors.Image`, a tensor that torchvision takes for one, or a PIL image of the mode RGB,
+    RGBA, L or LA. Tensors are `[C, H, W]`, uint8 or floating-point in [0, 1]; 1 channel is grey, 3 are RGB, and
+    the last of 2 or 4 is alpha, which stays. Other images are an error in every call.
 
     It draws from torch's own generator, so that a `DataLoader`'s seed
     decides, in worker processes too.

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 Origin = Literal[0, 1]
-"""What a file counts pixels from: 1 in OTB's and GOT-10k's files, 0 in pysot's."""
+"""What a file counts pixels from: 1 in the files of OTB, GOT-10k and pysot (which adds half a pixel)."""
 
 _TIMES = "_time.txt"
 
