@@ -15,7 +15,15 @@ from typing import Any
 from tracker.errors import InputError
 from tracker.files import replacing_file
 
-__all__ = ["check_apart", "check_file", "check_json_path", "claim_folder", "replacing_folder", "write_json"]
+__all__ = [
+    "check_apart",
+    "check_file",
+    "check_folder",
+    "check_json_path",
+    "claim_folder",
+    "replacing_folder",
+    "write_json",
+]
 
 
 @contextmanager
@@ -74,8 +82,8 @@ def check_apart(out: Path | None, *inputs: str | Path | None, option: str = "--o
     if out is None or (out.exists() and not out.is_file() and not out.is_dir()):
         return
     place = Path(os.path.realpath(out))
-    for given in filter(None, inputs):
-        if not (Path(given).is_file() or Path(given).is_dir()):
+    for given in inputs:
+        if given is None or not (Path(given).is_file() or Path(given).is_dir()):
             continue
         source = Path(os.path.realpath(given))
         if place == source or (place.exists() and place.samefile(source)):
@@ -86,6 +94,26 @@ def check_apart(out: Path | None, *inputs: str | Path | None, option: str = "--o
             raise InputError(
                 f"'{out}' exists in the input '{given}' and would be lost; give another {option}, or delete it."
             )
+
+
+def check_folder(out: Path, *inputs: str | Path | None, option: str = "--out") -> None:
+    """Refuse an output folder that cannot be written or would destroy an input, before the work begins.
+
+    Args:
+        out: The folder; it need not exist.
+        inputs: See `check_apart`.
+        option: See `check_apart`.
+
+    Raises:
+        InputError: Naming the folder.
+    """
+    check_apart(out, *inputs, option=option)
+    place = Path(os.path.realpath(out))
+    nearest = next(parent for parent in (place, *place.parents) if parent.exists())
+    if place.exists() and not place.is_dir():
+        raise InputError(f"'{out}' is a file; give a folder for {option}.")
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise InputError(f"'{out}' cannot be written, because of '{nearest}'; give another {option}.")
 
 
 def check_file(path: Path | None, *inputs: str | Path | None, option: str) -> None:

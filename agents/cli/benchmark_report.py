@@ -48,10 +48,10 @@ def report(
     from tracker.judging.lists import LISTS
     from tracker.judging.report import PAGE, write_report
 
-    from ..output import check_apart, check_json_path, replacing_folder, write_json
+    from ..output import check_folder, check_json_path, replacing_folder, write_json
 
     inputs = (results, annotations, attributes, frames)
-    check_apart(out, *inputs)
+    check_folder(out, *inputs)
     check_json_path(json, *inputs)
     truth = read_annotations(annotations, attributes)
     comparison = compare(

@@ -55,9 +55,9 @@ def benchmark_run(
     from tracker.readers import list_targets
     from tracker.tracking.registry import load_tracker
 
-    from ..output import check_apart, check_json_path, write_json
+    from ..output import check_folder, check_json_path, write_json
 
-    check_apart(out, data)
+    check_folder(out, data)
     if not tracker:
         raise InputError("No tracker is named; give --tracker NAME.")
     if doubled := sorted({name for name in tracker if tracker.count(name) > 1}):

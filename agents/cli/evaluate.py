@@ -73,10 +73,10 @@ def evaluate(
     from ..evaluation_table import print_evaluation
     from ..leaks import constant_agents, without_features
     from ..loading import load_agent, training_arguments, training_speed
-    from ..output import check_apart, check_json_path, write_json
+    from ..output import check_folder, check_json_path, write_json
     from ..versions import versions
 
-    check_apart(out, targets)
+    check_folder(out, targets)
     check_json_path(json, targets, weights, *agent)
     place = str(resolve_device(device))
     members = read_members(agent)

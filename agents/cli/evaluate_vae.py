@@ -73,9 +73,9 @@ def evaluate_vae(
     from ..manifold_evaluation import EvaluationSettings, VideoManifold, evaluate_bank
     from ..manifold_pictures import draw_held_out, draw_samples
     from ..manifolds import default_at_once, find_videos, train_bank
-    from ..output import check_apart, check_json_path, write_json
+    from ..output import check_folder, check_json_path, write_json
 
-    check_apart(out, data)
+    check_folder(out, data)
     check_json_path(json, data, bank)
     if (bank is None) == (epochs is None):
         raise InputError("Give either --bank, the models to judge, or --epochs, to train them first.")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agents.cli import main
-from agents.output import check_apart, check_file, check_json_path, replacing_folder, write_json
+from agents.output import check_apart, check_file, check_folder, check_json_path, replacing_folder, write_json
 from tracker.errors import InputError
 
 
@@ -173,3 +173,59 @@ def test_a_full_disk_is_one_sentence(monkeypatch, capsys):
         main()
     assert ended.value.code == 2
     assert "'/dev/full': No space left on device." in capsys.readouterr().err
+
+
+FOLDERS = {
+    "generate": "--data {data}",
+    "demo": "--sequence {clip} --box 1,1,4,4",
+    "evaluate": "--targets {data}",
+    "evaluate-vae": "--data {data}",
+    "reproduce": "--data {data} --judge {data}",
+    "train-backbone": "--data {data} --teacher {clip}",
+    "train-siamfc": "--data {data} --weights {clip}",
+    "train-tracker": "--data {data}",
+    "train-vae": "--data {data}",
+    "benchmark run": "--tracker mil --data {data}",
+    "benchmark report": "--results {data} --annotations {clip}",
+}
+FILES = {
+    "track": "--video {clip} --box 1,1,4,4 --out",
+    "enjoy": "--model pretrained --gif",
+    "train-foresight": "--targets {data} --out",
+    "check-tracker": "mil --json",
+    "doctor": "--json",
+}
+
+
+@pytest.mark.parametrize("command", [*FOLDERS, *FILES])
+def test_places_that_no_command_can_write(tmp_path, monkeypatch, capsys, command):
+    """A folder where a file is, or below one; a file where a folder is, below a file, or in no folder."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "clip.mp4").write_text("clip")
+    for name in ("file", "file.mp4", "file.safetensors"):
+        (tmp_path / name).write_text("x")
+    ending = {"track": ".mp4", "train-foresight": ".safetensors"}.get(command, "")
+    (tmp_path / f"folder{ending}").mkdir()
+    arguments = {**FOLDERS, **FILES}[command].format(data=tmp_path / "data", clip=tmp_path / "data" / "clip.mp4")
+    places = ["file", "file/below"]
+    if command in FILES:
+        places = [f"folder{ending}", f"file/below{ending}", f"nowhere/x{ending}"]
+    before = sorted(tmp_path.rglob("*"))
+    for place in places:
+        out = ["--out"] if command in FOLDERS else []
+        words = [*command.split(), *arguments.split(), *out, str(tmp_path / place)]
+        monkeypatch.setattr(sys, "argv", ["occlusion-search", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr().err
+        assert ended.value.code == 2 and said.count("\n") == 1, said
+        assert f"'{tmp_path / place}' " in said and ("cannot be written" in said or "is a file" in said)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_that_must_not_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(InputError, match="cannot be written, because of"):
+        check_folder(tmp_path / "a" / "b")
+    with pytest.raises(InputError, match="cannot be written"):
+        check_file(tmp_path / "a.json", option="--json")
