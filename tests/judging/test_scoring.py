@@ -134,6 +134,14 @@ def test_a_file_that_cannot_be_read_costs_its_target(
         score_results(folder, annotations)
 
 
+def test_a_damaged_mat_file_costs_its_target(folder: Path, annotations: Mapping[str, Annotation]) -> None:
+    pytest.importorskip("scipy")
+    (folder / "b.txt").unlink()
+    for content in (b"", b"junk", bytes(200), b"MATLAB 5.0 MAT-file" + b" " * 105 + b"\x00\x01IM" + b"\xff" * 40):
+        (folder / "b.mat").write_bytes(content)
+        assert "b.mat' is not a readable MATLAB file" in score_results(folder, annotations).left_out["b"]
+
+
 def test_short_runs_of_tre(tmp_path: Path) -> None:
     truth = annotation("a", 57)
     for run in runs("tre", truth):
