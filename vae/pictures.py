@@ -17,6 +17,7 @@ from PIL import Image as PILImage
 from .codes import Codes, check_codes
 from .errors import VAEError
 from .files import replacing_file
+from .gif import write_gif
 from .images import Images
 from .model import VAE
 from .mp4 import write_mp4
@@ -61,7 +62,7 @@ def write_animation(path: str | os.PathLike[str], images: Images, fps: float = 1
         path: Ends in `.gif` or `.mp4`.
         images: `uint8[n, H, W, 3]`, n of at least 1; for an MP4 the last row or column is repeated where H or W
             is odd.
-        fps: Images a second, above 0.
+        fps: Images a second, above 0; of a GIF at most 50.
 
     Raises:
         VAEError: If there are no images, or the name ends otherwise.
@@ -74,9 +75,8 @@ def write_animation(path: str | os.PathLike[str], images: Images, fps: float = 1
         shape = f"{images.dtype}{list(images.shape)}"
         raise VAEError(f"An animation is made of uint8[n, H, W, 3] at a rate above 0, got {shape} at {fps}.")
     if path.suffix.lower() == ".gif":
-        first, *others = _with_one_palette(images)
         with replacing_file(path) as temporary:
-            first.save(temporary, "GIF", save_all=True, append_images=others, duration=round(1000 / fps), loop=0)
+            write_gif(temporary, _with_one_palette(images), [1000 / fps] * len(images))
         return
     with replacing_file(path) as temporary, write_mp4(temporary, fps) as append:
         for image in images:
