@@ -62,7 +62,7 @@ def evaluate(
         json: Write the figures here too.
     """
     from occlusion_env.arguments import SearchArguments
-    from tracker.backbones import resolve_device
+    from tracker.backbones import precision_name, resolve_device
     from tracker.errors import InputError
     from tracker.judging.running import weights_digest
 
@@ -94,6 +94,7 @@ def evaluate(
         network, weights = trained.features, weights or trained.weights
     if scorer is None:
         scorer = "sint" if trained is None or not isinstance(trained.scorer, str) else trained.scorer
+    precision = precision_name(precision, place)
     given = SearchArguments(
         scorer=scorer, features=network, weights=weights, layer=layer, device=place, precision=precision
     )
@@ -124,7 +125,7 @@ def evaluate(
         content["agents"][name] |= {"agent": spec, "training": training_speed(spec)}
     content.update(
         per_sequence=per_sequence, seeds=list(run.seeds), scorer=scorer, features=given.features, device=place,
-        versions=versions(), command=command_line(),
+        precision=precision, versions=versions(), command=command_line(),
     )  # fmt: skip
     for path in (out / "evaluation.json", json):
         if path is not None:

@@ -50,7 +50,7 @@ def train_foresight(
     from occlusion_env.arguments import SearchArguments
     from occlusion_env.building import assemble
     from occlusion_env.targets import TargetSet
-    from tracker.backbones import fingerprint, load_backbone, resolve_device
+    from tracker.backbones import fingerprint, load_backbone, precision_name, resolve_device
     from tracker.errors import InputError
     from tracker.readers import list_targets, open_sequence
     from tracker.scorers import unit_of
@@ -102,6 +102,7 @@ def train_foresight(
         **figures,
         "held_out_correlation_of_folds": judged,
         "scorer": {"features": features, "weights": network_weights} if own else scorer,
+        "precision": precision_name(precision, device),
         "measured_unit": round(samples.unit, 6),
         "videos": videos,
         "targets": len(chosen),

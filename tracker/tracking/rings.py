@@ -30,8 +30,8 @@ def ring_boxes(
     The released code moves the upper left corner, so that its larger and smaller boxes are off centre; here the
     centres are on the rings, whatever the size.
 
-    A frame of W pixels has `int(30 / 512 * W / 3)` rings, as in the released code: with 10 boxes a ring, the centre
-    and 3 sizes these are 183 boxes at W = 320, 303 at 512, 363 at 640 and 753 at 1280.
+    A frame of W pixels has `int(30 / 512 * W / 3)` rings, as in the released code: with 10 boxes a ring, the
+    centre and 3 sizes these are 183 boxes at W = 320, 303 at 512, 363 at 640 and 753 at 1280.
 
     Args:
         centre: `(x, y)`.

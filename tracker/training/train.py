@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from ..backbones import Precision, autocast, resolve_precision
+from ..backbones import Precision, autocast, describe_arithmetic, resolve_precision
 from ..errors import InputError
 from ..images import to_tensor
 from ..losses import contrastive_loss
@@ -118,7 +118,7 @@ def train_sint(
         "held_out": {sequence.name: len(sequence.present) for sequence in held_out},
         "hard_positives": digest(sampler.hard_positives) if positives else None,
         "hardening": None if hardening is None else hardening.record(),
-        "arithmetic": f"{trainer.dtype} on {trainer.device.type}",
+        "arithmetic": describe_arithmetic(trainer.dtype, trainer.device),
     }
     same_run(work / "run.json", record)
     with ExitStack() as stack:
