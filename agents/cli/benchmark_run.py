@@ -39,7 +39,8 @@ def benchmark_run(
     sequence alone; it is named at the end, kept in failures.json, and makes the exit code 1.
 
     Args:
-        tracker: sint-slim, sint-vgg16, sint-alexnet, csrt, kcf, mil, nano, siamfc; module:function for your own.
+        tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, csrt, kcf, mil, nano, siamfc;
+            module:function for your own.
         data: Folder of annotated sequences (OTB, VOT or GOT-10k), or one of them.
         out: Receives the results; those that are there already are kept.
         weights: Weights of the trackers that need them: NAME=FILE each, or FILE alone for one tracker.

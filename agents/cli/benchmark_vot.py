@@ -25,18 +25,20 @@ def vot(
     Args:
         tracker: Name of the tracker, as `benchmark run` has it.
         workspace: The folder that `vot initialize` made.
-        label: What vot-toolkit calls it (letters, digits, `-` and `_`); by default the tracker's name.
+        label: What vot-toolkit calls it (letters, digits, `-` and `_`); by default the tracker's name, with `-`
+            for other characters.
         weights: Its weights, where it needs them.
         base_weights: Where train-tracker wrote the weights: what it started from.
         device: Where its network runs.
         precision: Arithmetic of its network.
     """
+    import re
     import shlex
 
     from tracker.judging.vot import check_extra, register
 
     check_extra()
-    name = tracker if label is None else label
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", tracker) if label is None else label
     file = register(workspace, name, tracker, weights, device, precision, base_weights)
     print(f"Wrote the section [{name}] of {file}; now run:")
     print(f"  vot evaluate --workspace {shlex.quote(str(workspace))} {name}")

@@ -90,13 +90,20 @@ def evaluate(
         raise InputError(f"Two agents have the name '{doubled[0]}'; rename the file of one.")
     trained = training_arguments(specs[0]) if specs else None
     network: str = features or "slim"
+    base_weights = None
     if features is None and trained is not None:
-        network, weights = trained.features, weights or trained.weights
+        network, weights, base_weights = trained.features, weights or trained.weights, trained.base_weights
     if scorer is None:
         scorer = "sint" if trained is None or not isinstance(trained.scorer, str) else trained.scorer
     precision = precision_name(precision, place)
     given = SearchArguments(
-        scorer=scorer, features=network, weights=weights, layer=layer, device=place, precision=precision
+        scorer=scorer,
+        features=network,
+        weights=weights,
+        base_weights=base_weights,
+        layer=layer,
+        device=place,
+        precision=precision,
     )
     setup = Setup.load(given)
     identity = {

@@ -38,7 +38,8 @@ def track(
         video: A video file, a folder of images, or the index of a camera.
         out: The MP4 file to write, as large and as fast as the video (odd sides get one pixel more).
         box: The target in the first frame, 0-based pixels; without it you draw it, where there is a display.
-        tracker: sint-slim, sint-vgg16, sint-alexnet, csrt, kcf, mil, nano, siamfc; module:function for your own.
+        tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, csrt, kcf, mil, nano, siamfc;
+            module:function for your own.
         weights: Its weights, where it needs them.
         base_weights: Where train-tracker wrote the weights: what it started from.
         boxes: Write the boxes here too: 0-based x,y,w,h a line.

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tracker.backbones import load_backbone
-from tracker.scorers import sint_embedding
+from tracker.sint import sint_embedding
 from tracker.tracking.lattice import Lattice, LatticeMatcher
 
 

@@ -191,7 +191,7 @@ def test_misuse_is_one_sentence(video):
     tracker.init(video.frames[0], video.boxes[0])
     with pytest.raises(InputError, match="may not change"):
         tracker.update(video.frames[1][:-1])
-    with pytest.raises(InputError, match="base weights"):
+    with pytest.raises(InputError, match="Base weights"):
         SintTracker.load("vgg16", base_weights="somewhere.safetensors")
     for bad in (
         {"candidates": "grid"},

@@ -21,9 +21,8 @@ from ..errors import InputError
 from ..images import to_tensor
 from ..losses import contrastive_loss
 from ..matching import Describe, MatchingFigures, matching_figures
-from ..scorers import join_parts, sint_descriptor
 from ..sequences import Sequence
-from ..sint import Sint, SintConfig, save_sint, to_rois, view_of
+from ..sint import Sint, SintConfig, join_parts, save_sint, sint_descriptor, to_rois, view_of
 from .checkpoints import read_checkpoint, write_checkpoint
 from .frames import FrozenMaps, Views, shown
 from .hard_positives import HardPositive, digest
