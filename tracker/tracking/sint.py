@@ -100,6 +100,9 @@ class SintTracker:
 
     It never updates the exemplar. Where no candidate lies inside the frame it repeats its last box.
 
+    The network's weights are read at `init`, in every precision. A change of them counts from the next `init` on; they
+    must not change while a target is followed.
+
     Args:
         sint: The network and the way it is shown a frame.
         settings: How the target is looked for.
@@ -178,6 +181,8 @@ class SintTracker:
             InputError: If the image is none, or the box has no area or lies outside it.
         """
         image = as_rgb(image).copy()
+        if self._backbone is not self.sint.backbone:
+            self._backbone.load_state_dict(self.sint.backbone.state_dict())
         height, width = image.shape[:2]
         first = check_box(box, width, height, "The box of the first frame").copy()
         self._image, self._box, self._first, self.score = image, first, first, 1.0
