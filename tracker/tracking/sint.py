@@ -100,8 +100,8 @@ class SintTracker:
 
     It never updates the exemplar. Where no candidate lies inside the frame it repeats its last box.
 
-    The network's weights are read at `init`, in every precision. A change of them counts from the next `init` on; they
-    must not change while a target is followed.
+    The network's weights are read at `init`, in every precision. A change of them counts from the next `init` on;
+    they must not change while a target is followed.
 
     Args:
         sint: The network and the way it is shown a frame.
