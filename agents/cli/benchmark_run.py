@@ -156,7 +156,7 @@ def _choose(there: dict[str, Any], benchmark: str | None, sequences: Sequence[st
 def _describe(weights: str | None) -> dict[str, str] | None:
     from tracker.judging.running import weights_digest
 
-    if weights is None or (weights == "imagenet" and not Path(weights).exists()):
+    if weights is None or (weights in ("imagenet", "random") and not Path(weights).exists()):
         return None if weights is None else {"name": weights}
     return {"name": Path(weights).name, "sha256": weights_digest(weights)}
 

@@ -50,10 +50,10 @@ def train_foresight(
     from occlusion_env.arguments import SearchArguments
     from occlusion_env.building import assemble
     from occlusion_env.targets import TargetSet
-    from tracker.backbones import fingerprint, load_backbone, precision_name, resolve_device
+    from tracker.backbones import fingerprint, precision_name, resolve_device
     from tracker.errors import InputError
     from tracker.readers import list_targets, open_sequence
-    from tracker.scorers import unit_of
+    from tracker.scorers import shared_backbone, unit_of
     from tracker.sequences import evenly_spaced
 
     from ..foresight import fit_predictor, sample_drops, save_predictor
@@ -74,7 +74,7 @@ def train_foresight(
         raise InputError(f"--folds is {folds}; with {len(found)} sequences give 2 to {len(found)}.")
     chosen = TargetSet.join(each.subset(evenly_spaced(len(each), per_sequence)) for each in found)
     own = scorer == "sint"
-    network_weights = fingerprint(load_backbone(features, weights)) if own else None
+    network_weights = fingerprint(shared_backbone(features, weights, "cpu")) if own else None
     parts = assemble(
         SearchArguments(
             chosen,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from agents.cli import main
 from occlusion_env import OcclusionSearchEnv, TargetSet
 from tracker.errors import InputError
 from tracker.scorers import load_scorer
@@ -139,3 +143,26 @@ def test_trained_weights_need_their_card(trained: Path, tiny_file: Path) -> None
     for load in (lambda: load_tracker("sint-slim", file), lambda: load_scorer("slim", file)):
         with pytest.raises(InputError, match=r"no '.*slim.json' beside the weights"):
             load()
+
+
+def test_benchmark_run_keeps_the_results_of_each_network_apart(
+    trained: Path, resnet: Path, make_video: Callable, write_otb: Callable, monkeypatch, tmp_path: Path
+) -> None:
+    write_otb(tmp_path / "data" / "Mine", make_video(frames=3))
+    common = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    for given in (
+        ["sint-slim", "--weights", str(trained)],
+        [f"sint-{RESNET}", "--weights", "random"],
+        [f"sint-{RESNET}", "--weights", str(resnet), "--base-weights", "random"],
+    ):
+        monkeypatch.setattr(sys, "argv", ["occlusion-search", "benchmark", "run", "--tracker", *given, *common])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            main()
+    names = sorted(folder.name for folder in (tmp_path / "out").iterdir())
+    pattern = rf"sint-slim-\w{{8}} sint-{RESNET} sint-{RESNET}-\w{{8}}"
+    assert re.fullmatch(pattern, " ".join(names))
+    for name in names:
+        settings = json.loads((tmp_path / "out" / name / "ope" / "settings.json").read_text())
+        assert settings["tracker"] == name and settings["precision"] in ("fp32", "bf16")
+        assert len((tmp_path / "out" / name / "ope" / "Mine.txt").read_text().splitlines()) == 3
