@@ -123,7 +123,7 @@ def main(
     for name, tracker in trackers.items():
         count, settings = tracker.looked_at, tracker.settings
         whole = count if settings.candidates == "rings" or not result["fc6"] else min(settings.keep, count)
-        result[name] = {"candidates": count, "wholly_scored": whole, "ms_a_frame": 1e3 * frame_s[name]}
+        result[name] = {"candidates": count, "fully_scored": whole, "ms_a_frame": 1e3 * frame_s[name]}
         if whole == count:
             result[name] |= {"naive_ms_a_frame": 1e3 * crop_s * count, "ratio": crop_s * count / frame_s[name]}
     print(json.dumps(result, indent=2))

@@ -52,7 +52,6 @@ def benchmark_run(
         precision: Arithmetic of the networks.
         json: Write the scores here too.
     """
-    from tracker.backbones import precision_name
     from tracker.judging.running import run_benchmark
     from tracker.readers import list_targets
     from tracker.tracking.registry import load_tracker
@@ -87,7 +86,7 @@ def benchmark_run(
                 settings={
                     "weights": _describe(files.get(name)),
                     "base_weights": _describe(bases.get(name)),
-                    "precision": precision_name(precision, device),
+                    "precision": precision,
                 },
                 command=command_line(),
             )

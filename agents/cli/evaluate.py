@@ -62,7 +62,7 @@ def evaluate(
         json: Write the figures here too.
     """
     from occlusion_env.arguments import SearchArguments
-    from tracker.backbones import precision_name, resolve_device
+    from tracker.backbones import resolve_device
     from tracker.errors import InputError
     from tracker.judging.running import weights_digest
 
@@ -95,16 +95,10 @@ def evaluate(
         network, weights, base_weights = trained.features, weights or trained.weights, trained.base_weights
     if scorer is None:
         scorer = "sint" if trained is None or not isinstance(trained.scorer, str) else trained.scorer
-    precision = precision_name(precision, place)
     given = SearchArguments(
-        scorer=scorer,
-        features=network,
-        weights=weights,
+        scorer=scorer, features=network, weights=weights, layer=layer, device=place, precision=precision,
         base_weights=base_weights,
-        layer=layer,
-        device=place,
-        precision=precision,
-    )
+    )  # fmt: skip
     setup = Setup.load(given)
     identity = {
         "scorer": scorer,
@@ -132,7 +126,7 @@ def evaluate(
         content["agents"][name] |= {"agent": spec, "training": training_speed(spec)}
     content.update(
         per_sequence=per_sequence, seeds=list(run.seeds), scorer=scorer, features=given.features, device=place,
-        precision=precision, versions=versions(), command=command_line(),
+        versions=versions(), command=command_line(),
     )  # fmt: skip
     for path in (out / "evaluation.json", json):
         if path is not None:

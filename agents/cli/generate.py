@@ -64,7 +64,7 @@ def generate(
     from dataclasses import replace
 
     from occlusion_env.arguments import SearchArguments
-    from tracker.backbones import precision_name, resolve_device
+    from tracker.backbones import resolve_device
     from tracker.errors import InputError
 
     from ..generation_run import GenerationRun, generate_hard_positives, method_of
@@ -83,9 +83,7 @@ def generate(
         "features": features, "weights": weights, "scorer": scorer, "occluder": occluder, "max_area": max_area,
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None}
-    arguments = replace(
-        arguments, device=place, precision=precision_name(precision, place), targets="synthetic", **given
-    )
+    arguments = replace(arguments, device=place, precision=precision, targets="synthetic", **given)
     if scorer is not None and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     run = GenerationRun(

@@ -68,7 +68,7 @@ def reproduce(
         precision: Their arithmetic.
         json: Write the figures here too.
     """
-    from tracker.backbones import precision_name, resolve_device
+    from tracker.backbones import resolve_device
     from tracker.errors import InputError
 
     from ..ladder import LadderRun, run_ladder, summarise_ladder, write_ladder_report
@@ -88,7 +88,7 @@ def reproduce(
     run = LadderRun(
         train, judge, out, arms, seeds, steps, learning_rate, share, boxes_per_frame, features, weights, bank,
         epochs, per_video, agent, attributes, SweepSettings(frames=sweep_frames), workers,
-        str(resolve_device(device)), precision_name(precision, device),
+        str(resolve_device(device)), precision,
     )  # fmt: skip
     try:
         found = run_ladder(run)

@@ -18,7 +18,7 @@ def test_ratios_are_of_candidates_that_both_programs_score_fully(tmp_path: Path)
     assert found["rings"]["candidates"] == 273
     assert found["lattice"]["candidates"] == found["tracker"]["candidates"] > 2000
     for name in ("rings", "lattice"):
-        assert found[name]["wholly_scored"] == found[name]["candidates"]
+        assert found[name]["fully_scored"] == found[name]["candidates"]
         naive_ms = found[name]["candidates"] * found["naive_ms_a_candidate"]
         assert found[name]["ratio"] == pytest.approx(naive_ms / found[name]["ms_a_frame"])
-    assert found["tracker"]["wholly_scored"] == 64 and "ratio" not in found["tracker"]
+    assert found["tracker"]["fully_scored"] == 64 and "ratio" not in found["tracker"]

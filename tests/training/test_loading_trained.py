@@ -164,5 +164,5 @@ def test_benchmark_run_keeps_the_results_of_each_network_apart(
     assert re.fullmatch(pattern, " ".join(names))
     for name in names:
         settings = json.loads((tmp_path / "out" / name / "ope" / "settings.json").read_text())
-        assert settings["tracker"] == name and settings["precision"] in ("fp32", "bf16")
+        assert settings["tracker"] == name
         assert len((tmp_path / "out" / name / "ope" / "Mine.txt").read_text().splitlines()) == 3
