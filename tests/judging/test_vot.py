@@ -227,6 +227,15 @@ def test_without_the_extra_there_is_one_sentence(monkeypatch, workspace, capsys)
     assert not (workspace / "trackers.ini").exists()
 
 
+def test_a_tracker_whose_name_the_toolkit_would_not_take_gets_a_label(monkeypatch, workspace):
+    monkeypatch.setattr(vot.importlib.util, "find_spec", lambda name: True)
+    arguments = ["--tracker", "sint-torchvision:resnet18", "--weights", "random", "--workspace", str(workspace)]
+    monkeypatch.setattr(sys, "argv", ["occlusion-search", "benchmark", "vot", *arguments])
+    main()
+    text = (workspace / "trackers.ini").read_text()
+    assert "[sint-torchvision-resnet18]" in text and "vot sint-torchvision:resnet18" in text
+
+
 def test_the_process_follows_a_target_for_a_real_client(tmp_path, make_video, write_otb):
     """Runs where TraX is installed: the extra `vot`."""
     pytest.importorskip("trax")
