@@ -344,7 +344,7 @@ def load_sint(
         raise InputError(f"'{card}' is no card of a trained SINT; train it again or fetch the file.") from None
     if features is not None and features != config.features:
         raise InputError(
-            f"'{features}' is asked for, but by its card '{file}' is of '{config.features}'; name that."
+            f"'{features}' is asked for, but by its card '{file}' is of '{config.features}'; ask for that."
         )
     if config.features == "slim":
         if base_weights is not None:

@@ -21,6 +21,7 @@ from tracker.errors import InputError
 from tracker.scorers import load_scorer
 from tracker.sequences import Sequence
 from tracker.sint import Sint, SintConfig, load_sint, save_sint, trained_weights
+from tracker.tracking.check import check_tracker
 from tracker.tracking.registry import load_tracker
 from tracker.tracking.sint import SintTracker
 from tracker.training import SintTraining, TrainingRun, train_sint
@@ -102,15 +103,19 @@ def test_the_environment_takes_a_trained_network(trained: Path, resnet: Path, vi
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_trained_resnet_tracks(resnet: Path, videos: Videos, precision: str) -> None:
     tracker = load_tracker(f"sint-{RESNET}", resnet, "cpu", precision, "random")
-    assert isinstance(tracker, SintTracker) and tracker.name.startswith(f"sint-{RESNET}-")
+    assert isinstance(tracker, SintTracker) and re.fullmatch(r"sint-torchvision-resnet18-\w{8}", tracker.name)
     assert tracker.sint.config.side == 64 and tracker.sint.backbone.fully_connected == ("fc6",)
     assert np.isfinite(follow(tracker, videos[0][0])).all()
+
+
+def test_a_trained_resnet_keeps_to_the_interface(resnet: Path) -> None:
+    assert check_tracker(load_tracker(f"sint-{RESNET}", resnet, "cpu", "fp32", "random")) == []
 
 
 def test_an_untrained_resnet_tracks(videos: Videos) -> None:
     with pytest.warns(UserWarning, match="random weights"):
         tracker = load_tracker(f"sint-{RESNET}", "random", "cpu")
-    assert tracker.name == f"sint-{RESNET}"
+    assert tracker.name == "sint-torchvision-resnet18"
     assert np.isfinite(follow(tracker, videos[0][0])).all()
 
 
@@ -160,7 +165,7 @@ def test_benchmark_run_keeps_the_results_of_each_network_apart(
             warnings.simplefilter("ignore", UserWarning)
             main()
     names = sorted(folder.name for folder in (tmp_path / "out").iterdir())
-    pattern = rf"sint-slim-\w{{8}} sint-{RESNET} sint-{RESNET}-\w{{8}}"
+    pattern = r"sint-slim-\w{8} sint-torchvision-resnet18 sint-torchvision-resnet18-\w{8}"
     assert re.fullmatch(pattern, " ".join(names))
     for name in names:
         settings = json.loads((tmp_path / "out" / name / "ope" / "settings.json").read_text())

@@ -152,8 +152,9 @@ class SintTracker:
         """Load a tracker.
 
         Args:
-            features: The network's name (`load_backbone`). The tracker is called `sint-` and this; of a trained
-                network the first 8 digits of `Sint.fingerprint` follow, so that each has results of its own.
+            features: The network's name (`load_backbone`). The tracker is called `sint-` and this, with `-` for
+                `:` because names are folders; of a trained network the first 8 digits of `Sint.fingerprint`
+                follow, so that each has results of its own.
             weights: The network's weights (`load_backbone`), or what `train-tracker` wrote: the card beside it
                 gives the configuration.
             device: `auto`, `cpu`, `cuda`, `cuda:N`.
@@ -167,7 +168,7 @@ class SintTracker:
                 `features`.
         """
         sint = shipped_sint(features, weights, resolve_device(device), base_weights)
-        name = f"sint-{features}"
+        name = f"sint-{features}".replace(":", "-")
         if trained_weights(weights):
             name = f"{name}-{sint.fingerprint()[:8]}"
         default = TrackingSettings(motion="none" if features == "slim" else "flow")
