@@ -167,9 +167,9 @@ def entry(
     words = [sys.executable, "-m", "tracker.judging.vot", name]
     for option, given in (("--weights", weights), ("--base-weights", base_weights)):
         if given is not None:
-            # The toolkit starts the process in another folder; `imagenet` is the name of weights.
-            named = str(given) == "imagenet" and not Path(given).exists()
-            words += [option, "imagenet" if named else str(Path(given).resolve())]
+            # The toolkit starts the process in another folder; `imagenet` and `random` name weights.
+            named = str(given) in ("imagenet", "random") and not Path(given).exists()
+            words += [option, str(given) if named else str(Path(given).resolve())]
     words += ["--device", device, "--precision", precision]
     command = shlex.join(words).replace("%", "%%")  # the toolkit reads the file with interpolation
     return f"[{label}]\nlabel = {label}\nprotocol = trax\ncommand = {command}\ntimeout = {TIMEOUT}\n"
