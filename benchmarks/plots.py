@@ -158,7 +158,7 @@ def manifolds(content: dict[str, Any]) -> Figure:
         for key in _MANIFOLDS:
             found = content["methods"][key][measure]
             colour = _OURS if key.startswith("vae") else _BOUNDS if key.startswith("real") else _OTHERS
-            rows.append(Row(METHODS[key], found["mean"], found["low"], found["high"], colour))
+            rows.append(Row(METHODS[key], found["mean"], *found["interval"], colour))
         draw_rows(axis, rows, label)
     figure.suptitle(
         f"{len(content['videos'])} training videos; bars: 95 % over videos; orange: the VAE", fontsize=11

@@ -39,7 +39,7 @@ from tracker import InputError, open_sequence
 from tracker.backbones import autocast, resolve_precision
 from tracker.boxes import iou
 from tracker.images import to_tensor
-from tracker.judging.bootstrap import interval
+from tracker.judging.intervals import holm, interval, method_record
 from tracker.readers import list_targets
 from tracker.sequences import Sequence, evenly_spaced
 from tracker.tracking.peers import siamfc
@@ -52,6 +52,10 @@ ARMS = {
 }
 COVERED = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 SHIFT = 32.0
+PRIMARY_MEASURE = "all covered"
+"""Mean over the levels that cover something."""
+PRIMARY_CONTRASTS = (("random occlusion", "fine-tuned"), ("hardest of 8", "random occlusion"))
+"""The claims: occlusion in training helps; searching for the hardest one helps more."""
 
 
 @dataclass
@@ -96,7 +100,7 @@ def main(given: Arguments) -> None:
     sequences = [open_sequence(path, target=number) for path, number in list_targets(given.judge).values()]
     found = {name: swept(given, name, file, sequences) for name, file in networks.items()}
     content: dict[str, Any] = {
-        "sweep": sweep_figures(found, given.seeds),
+        "sweep": sweep_figures(per_sequence(found, given.seeds)),
         "covered": COVERED,
         "frames_per_sequence": given.frames,
         "sequences": [each.name for each in sequences],
@@ -185,41 +189,68 @@ def features(net: siamfc.SiamFCNet, images: torch.Tensor, dtype: torch.dtype) ->
         return net((255 * images).contiguous(memory_format=torch.channels_last)).float()
 
 
-def sweep_figures(found: dict[str, dict[str, list[list[float]]]], seeds: int) -> dict[str, Any]:
-    """Mean IoU of each arm at each level, and paired differences with bootstrap intervals over the sequences."""
-    means = {
-        name: np.array([np.mean(levels, axis=1) for levels in by_sequence.values()])
-        for name, by_sequence in found.items()
-    }
-    arms = {"released": means["released"]} | {
-        arm: np.mean([means[f"{arm}, seed {seed}"] for seed in range(seeds)], axis=0) for arm in ARMS
-    }
+def sweep_figures(by_sequence: dict[str, dict[str, list[list[float]]]]) -> dict[str, Any]:
+    """Mean IoU of each arm at each level, and paired differences with their intervals.
+
+    Args:
+        by_sequence: For each arm and sequence the mean IoU `[levels][seeds]`; the released network has one seed.
+    """
+    arms = {arm: np.array([rows[name] for name in by_sequence["released"]]) for arm, rows in by_sequence.items()}
     pairs = [(arm, "released") for arm in ARMS] + [(arm, "fine-tuned") for arm in list(ARMS)[1:]]
     pairs.append(("hardest of 8", "random occlusion"))
-    levels = [*(f"{share:.0%}" for share in COVERED), "all covered"]
+    found = {
+        (pair, level): interval(apart)
+        for pair in pairs
+        for level, apart in _by_level(arms[pair[0]] - arms[pair[1]]).items()
+    }
+    primary = [key for key in found if key[0] in PRIMARY_CONTRASTS and key[1] == PRIMARY_MEASURE]
+    p_holm = {}
+    for family in (primary, [key for key in found if key not in primary]):
+        known = {key: p for key in family if (p := found[key].p) is not None}
+        p_holm |= dict(zip(known, holm(list(known.values())), strict=True))
     return {
         "arms": {
             arm: {
-                "iou": figures.mean(axis=0).round(4).tolist(),
-                "seeds": [means[f"{arm}, seed {seed}"].mean(axis=0).round(4).tolist() for seed in range(seeds)]
-                if arm in ARMS
-                else None,
+                "iou": figures.mean(axis=(0, 2)).round(4).tolist(),
+                "seeds": figures.mean(axis=0).T.round(4).tolist() if arm in ARMS else None,
             }
             for arm, figures in arms.items()
         },
+        "interval": method_record("sequences") | {"second_factor": "seeds, from three on"},
+        "primary": {"measure": PRIMARY_MEASURE, "contrasts": [f"{a} less {b}" for a, b in PRIMARY_CONTRASTS]},
         "differences": {
             f"{first} less {second}": {
-                level: [round(value, 4) for value in interval(apart)]
-                for level, apart in zip(
-                    levels, [*(arms[first] - arms[second]).T, (arms[first] - arms[second])[:, 1:].mean(axis=1)],
-                    strict=True,
-                )
+                level: {
+                    "difference": round(each.mean, 4),
+                    "interval": None if each.bounds is None else [round(end, 4) for end in each.bounds],
+                    "p_holm": None if key not in p_holm else round(p_holm[key], 4),
+                }
+                for key, each in found.items()
+                for pair, level in [key]
+                if pair == (first, second)
             }
             for first, second in pairs
         },
-        "by_sequence": {arm: dict(zip(found["released"], figures.round(4).tolist(), strict=True))
-                        for arm, figures in arms.items()},
-    }  # fmt: skip
+        "by_sequence": by_sequence,
+    }
+
+
+def _by_level(apart: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Differences `[sequences, levels, seeds]` by level, and over the levels that cover something."""
+    levels = {f"{share:.0%}": apart[:, index] for index, share in enumerate(COVERED)}
+    return levels | {PRIMARY_MEASURE: apart[:, 1:].mean(axis=1)}
+
+
+def per_sequence(found: dict[str, dict[str, list[list[float]]]], seeds: int) -> dict[str, dict[str, Any]]:
+    """For each arm and sequence the mean IoU `[levels][seeds]`."""
+    networks = {"released": ["released"]} | {arm: [f"{arm}, seed {seed}" for seed in range(seeds)] for arm in ARMS}
+    return {
+        arm: {
+            name: np.stack([np.mean(found[network][name], axis=1) for network in names], axis=1).round(4).tolist()
+            for name in found["released"]
+        }
+        for arm, names in networks.items()
+    }
 
 
 def passes(given: Arguments, networks: dict[str, Path]) -> dict[str, Any]:

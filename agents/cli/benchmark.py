@@ -76,10 +76,10 @@ def score(
 
 
 def _content(scores: Scores, list_name: str | None) -> dict[str, Any]:
-    from tracker.judging.bootstrap import interval
+    from tracker.judging.intervals import interval
 
     intervals = {
-        measure: interval([getattr(target, measure) for target in scores.targets])[1:]
+        measure: interval([getattr(target, measure) for target in scores.targets]).bounds
         for measure in ("auc", "precision")
     }
     return {**scores.to_json(), "intervals": intervals, "list": list_name, "command": command_line()}
@@ -88,6 +88,8 @@ def _content(scores: Scores, list_name: str | None) -> dict[str, Any]:
 def _show(scores: Scores, content: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
+
+    from tracker.judging.intervals import LEAST_TARGETS
 
     console = Console(highlight=False)
     count = f"{content['targets']} target{'s' if content['targets'] != 1 else ''}"
@@ -98,8 +100,13 @@ def _show(scores: Scores, content: dict[str, Any]) -> None:
         markup=False,
     )
     for measure, label in (("auc", "success AUC"), ("precision", "precision at 20 px")):
-        low, high = content["intervals"][measure]
-        console.print(f"{label:<18} {content[measure]:.4f}  (95 % interval over targets {low:.4f} to {high:.4f})")
+        bounds = content["intervals"][measure]
+        told = (
+            f"95 % Student's t over targets {bounds[0]:.4f} to {bounds[1]:.4f}"
+            if bounds
+            else f"too few targets for an interval; {LEAST_TARGETS} are the fewest"
+        )
+        console.print(f"{label:<18} {content[measure]:.4f}  ({told})")
     if content["by_attribute"]:
         table = Table("attribute")
         for heading in ("targets", "AUC", "precision"):

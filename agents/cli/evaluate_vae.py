@@ -59,7 +59,7 @@ def evaluate_vae(
         features: The network of the matcher that judges realism.
         weights: A safetensors file with the network's weights.
         precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
-        seed: Of the training, of what is drawn, and of the bootstrap.
+        seed: Of the training and of what is drawn.
         device: Where the networks run.
         json: Write the figures here too.
     """
@@ -128,6 +128,13 @@ def evaluate_vae(
         sys.exit(1)
 
 
+def _cell(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "–"
+    ends = found["interval"]
+    return f"{found['mean']:.3g}" + ("" if ends is None else f"\n{ends[0]:.3g} to {ends[1]:.3g}")
+
+
 def _print_table(content: dict[str, Any]) -> None:
     """Means over videos, and their 95 % intervals."""
     from rich.console import Console
@@ -144,7 +151,7 @@ def _print_table(content: dict[str, Any]) -> None:
         cells = [content["methods"][method][figure] for figure in FIGURES]
         table.add_row(
             title,
-            *("–" if c is None else f"{c['mean']:.3g}\n{c['low']:.3g} to {c['high']:.3g}" for c in cells),
+            *(_cell(cell) for cell in cells),
         )
     Console(width=max(Console().width, 150)).print(table)
     print(

@@ -111,10 +111,12 @@ def print_ladder(content: Mapping[str, Any]) -> None:
 
     table = Table("training")
     measures = [
-        name for name in ("sweep", "auc, all", "auc, OCC", "precision, all") if name in content["measures"]
+        name
+        for name in ("sweep, seen", "sweep, unseen", "auc, all", "auc, OCC", "precision, all")
+        if name in content["measures"]
     ]
     for name in measures:
         table.add_column(name, justify="right")
     for arm in content["arms"].values():
         table.add_row(arm["title"], *(f"{arm['means'][name]:.3f}" for name in measures))
-    Console().print(table)
+    Console(width=max(Console().width, 120)).print(table)

@@ -38,6 +38,7 @@ from tracker.training import TrainingRun, open_folder, read_hard_positives, trai
 from ..occlusion_sweep import occlusion_sweep
 from ..output import claim_folder, write_json
 from ..processes import process_pool
+from ..sweep_occluders import UNSEEN_KINDS, other_videos
 from .arms import Arm, Tools, choose_arms
 from .making import cutouts, make_adversary, make_bank, make_positives, start_network
 from .settings import LadderRun
@@ -53,7 +54,7 @@ def run_ladder(run: LadderRun) -> dict[str, dict[int, dict[str, Any]]]:
 
     Returns:
         For each arm, `START` first, and each of its seeds the figures: `ope` (by target `auc`, `precision`),
-        `sweep` (by sequence, the mean overlap at each level), `training` (the card's figures).
+        `sweep` (by kind of occluder and sequence the mean overlap at each level), `training` (the card's figures).
 
     Raises:
         InputError: If there is nothing to train on or to judge with, a video is in both, the folder holds another
@@ -160,15 +161,13 @@ def _judge(run: LadderRun, sint: Sint, name: str) -> dict[str, Any]:
     for target, reason in report.failures.items():
         raise InputError(f"'{name}' could not be judged on '{target}': {reason}")
     scores = score_results(report.folder, _annotations(run, report.annotations), tracker=name)
+    swept = occlusion_sweep(tracker(), judging_videos(run), run.sweep, other_videos(judging_videos(run)))
     return {
         "ope": {
             target.name: {"auc": target.auc, "precision": target.precision, "attributes": target.attributes}
             for target in scores.targets
         },
-        "sweep": {
-            target.name: list(target.overlap)
-            for target in occlusion_sweep(tracker(), judging_videos(run), run.sweep)
-        },
+        "sweep": {kind: {target.name: list(target.overlap[kind]) for target in swept} for kind in run.sweep.kinds},
     }
 
 
@@ -206,6 +205,11 @@ def _check(run: LadderRun) -> None:
     if not there:
         raise InputError(
             f"'{run.judge}' holds no annotated sequence to judge with; give --judge a folder of some."
+        )
+    if len(there) < 2 and set(UNSEEN_KINDS) & set(run.sweep.kinds):
+        raise InputError(
+            f"'{run.judge}' holds one sequence, and the sweep covers its target with pieces of others; give two or"
+            " more."
         )
     names = {sequence.name for sequence in [*train, *held_out]}
     if both := sorted(names & there.keys()):

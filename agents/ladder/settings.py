@@ -13,7 +13,13 @@ from tracker.training import SintTraining
 
 from ..occlusion_sweep import SweepSettings
 
-__all__ = ["LadderRun"]
+__all__ = ["PRIMARY_CONTRASTS", "PRIMARY_MEASURE", "LadderRun"]
+
+PRIMARY_MEASURE = "sweep, unseen"
+"""The measure of the claims, named before the run: overlap under occluders that no arm trains with."""
+
+PRIMARY_CONTRASTS = (("vae-hptn", "sint"), ("vae-hptn", "vae-random"))
+"""The claims, as (arm, arm that is subtracted): SINT++ is better than SINT; the agent is better than chance."""
 
 
 @dataclass(frozen=True)
@@ -120,4 +126,5 @@ class LadderRun:
         content = asdict(self)
         for name in ("train", "judge", "out", "arms", "seeds", "bank", "attributes", "workers", "device"):
             del content[name]
+        content["primary"] = {"measure": PRIMARY_MEASURE, "contrasts": [list(pair) for pair in PRIMARY_CONTRASTS]}
         return content
