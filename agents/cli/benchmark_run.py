@@ -84,9 +84,8 @@ def benchmark_run(
                 protocol=protocol,
                 targets=chosen,
                 settings={
-                    "weights": _describe(files.get(name)),
-                    "base_weights": _describe(bases.get(name)),
-                    "precision": precision,
+                    "weights": _digest(files.get(name)),
+                    "base_weights": _digest(bases.get(name)),
                 },
                 command=command_line(),
             )
@@ -152,12 +151,12 @@ def _choose(there: dict[str, Any], benchmark: str | None, sequences: Sequence[st
     return chosen
 
 
-def _describe(weights: str | None) -> dict[str, str] | None:
+def _digest(weights: str | None) -> str | None:
     from tracker.judging.running import weights_digest
 
     if weights is None or (weights in ("imagenet", "random") and not Path(weights).exists()):
-        return None if weights is None else {"name": weights}
-    return {"name": Path(weights).name, "sha256": weights_digest(weights)}
+        return weights
+    return f"sha256:{weights_digest(weights)}"
 
 
 def _scores(report: RunReport) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The ladder as a run: every arm trained and judged with every seed, by several processes; a cut-off run goes on.
 
 OUT/
-  settings.json                what decides the figures; a folder with others is refused
+  settings.json                everything that changes the figures; a folder with others is refused
   bank/                        a manifold a training video (unless --bank)
+  positives/bank.json          digests of the manifolds
   positives/ARM/               samples of the manifolds, occluded as the arm has it
   adversary.safetensors        Adv-Net's
   networks/ARM/SEED/           what was trained, and its card
@@ -13,12 +14,10 @@ OUT/
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from typing import Any
 from tqdm import tqdm
 
 from tracker.errors import InputError
+from tracker.identity import code_version, sequence_digest
 from tracker.judging.annotations import Annotation, read_annotations
 from tracker.judging.running import run_benchmark, weights_digest
 from tracker.judging.scoring import score_results
@@ -39,8 +39,9 @@ from ..occlusion_sweep import occlusion_sweep
 from ..output import claim_folder, write_json
 from ..processes import process_pool
 from ..sweep_occluders import UNSEEN_KINDS, other_videos
+from ..versions import versions
 from .arms import Arm, Tools, choose_arms
-from .making import cutouts, make_adversary, make_bank, make_positives, start_network
+from .making import bank_digests, cutouts, make_adversary, make_bank, make_positives, start_network
 from .settings import LadderRun
 
 __all__ = ["START", "judging_videos", "run_ladder", "tools_of"]
@@ -62,10 +63,11 @@ def run_ladder(run: LadderRun) -> dict[str, dict[int, dict[str, Any]]]:
     """
     arms = choose_arms(run.arms)
     _check(run)
-    claim_folder(run.out, "settings.json", _made_with(run), "the results of another ladder")
+    claim_folder(run.out, "settings.json", _identity(run), "the results of another ladder", versions())
     sampled = [arm for arm in arms if arm.samples is not None]
     if any(not _is_file(run, arm) for arm in sampled):
         make_bank(run)
+        claim_folder(run.out / "positives", "bank.json", bank_digests(run), "hard positives of other manifolds")
     jobs: dict[str, Callable[[], None]] = {}
     for arm in arms:
         if arm.samples is not None and not _is_file(run, arm):
@@ -219,12 +221,14 @@ def _check(run: LadderRun) -> None:
         raise InputError(reason)
 
 
-def _made_with(run: LadderRun) -> dict[str, Any]:
-    files = {"weights": run.weights, "agent": run.agent}
+def _identity(run: LadderRun) -> dict[str, Any]:
+    """Everything that changes the figures, but the arms and seeds, which may be added to."""
+    files = {"weights": run.weights, "agent": run.agent, "attributes": run.attributes}
+    train, held_out = open_folder(run.train)
     return {
         **run.record(),
-        "train": os.path.abspath(run.train),
-        "judge": os.path.abspath(run.judge),
-        "sweep": asdict(run.sweep),
+        "train": {sequence.name: sequence_digest(sequence) for sequence in [*train, *held_out]},
+        "judge": {sequence.name: sequence_digest(sequence) for sequence in judging_videos(run)},
         "digests": {name: weights_digest(file) for name, file in files.items() if file and Path(file).exists()},
+        "code": code_version("tracker", "vae", "occlusion_env", "agents"),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 from agents.ladder import LadderRun, run_ladder, summarise_ladder
 from agents.ladder.adversary import train_adversary
 from agents.ladder.report import _lead
-from agents.ladder.running import START
+from agents.ladder.running import START, _identity
 from agents.occlusion_sweep import SweepSettings
+from agents.output import claim_folder
 from agents.sweep_occluders import KINDS, UNSEEN_KINDS
 from tracker.errors import InputError
 
@@ -66,7 +68,7 @@ def test_the_command_writes_everything_and_goes_on(run, data: Path, tmp_path: Pa
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in made.items())
     assert (out / "results" / "adv-net" / "0.json").is_file()
     code, _, error = run(*command, "sint", "--steps", 3)
-    assert code == 2 and "steps differs" in error
+    assert code == 2 and "steps was 2 and is 3" in error
 
 
 def test_arms_start_from_one_network_and_the_vae_arms_from_the_same_samples(data: Path, tmp_path: Path) -> None:
@@ -151,6 +153,34 @@ def test_every_other_contrast_is_corrected_over_all_of_them(tmp_path: Path) -> N
     assert len(rows) > content["exploratory"] > 100 and min(row["p_holm"] for row in rows) > 0.05
     one, other = (content["arms"][a]["less"][b]["sweep, seen"] for a, b in (("wide", "sint"), ("sint", "wide")))
     assert one["p_holm"] == other["p_holm"] and one["difference"] == -other["difference"]
+
+
+def test_everything_that_changes_the_figures_is_in_the_identity(
+    data: Path, tmp_path: Path, make_video, write_otb
+) -> None:  # type: ignore[no-untyped-def]
+    copy, out = tmp_path / "data", tmp_path / "out"
+    shutil.copytree(data, copy)
+
+    def claim(**changes: object) -> None:
+        ladder = run_of(copy, out, precision="fp32", **changes)
+        claim_folder(out, "settings.json", _identity(ladder), "the results of another ladder")
+
+    claim()
+    claim(arms=("vae",), seeds=2, workers=2)  # may be added to
+    claim_folder(
+        out, "settings.json", _identity(run_of(data, out, precision="fp32")), ""
+    )  # the same data elsewhere
+    with pytest.raises(InputError, match=r'another ladder \(precision was "float32" and is "bfloat16"\)'):
+        claim_folder(out, "settings.json", _identity(run_of(copy, out, precision="bf16")), "another ladder")
+    with pytest.raises(InputError, match="sweep.seed was 0 and is 5.*give another --out"):
+        claim(sweep=SweepSettings(levels=(0.0, 0.4), frames=2, seed=5))
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(InputError, match="digests.attributes was"):
+        claim(attributes=tmp_path / "other.json")
+    shutil.rmtree(copy / "otb" / "d")
+    write_otb(copy / "otb" / "d", make_video(frames=4, width=160, height=120, seed=9))
+    with pytest.raises(InputError, match="judge.d was"):
+        claim()
 
 
 def test_several_processes_do_the_same(data: Path, tmp_path: Path) -> None:
