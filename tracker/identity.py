@@ -15,12 +15,14 @@ import numpy as np
 
 from .errors import InputError
 from .files import replacing_file
+from .readers import list_targets, open_sequence
 from .sequences import Sequence
 
 __all__ = [
     "check_identity",
     "code_version",
     "differing_settings",
+    "folder_digests",
     "plain_data",
     "sequence_digest",
 ]
@@ -63,6 +65,12 @@ def sequence_digest(sequence: Sequence) -> str:
     digest.update(first.tobytes())
     digest.update(np.ascontiguousarray(sequence.boxes, dtype=np.float64).tobytes())
     return digest.hexdigest()[:16]
+
+
+def folder_digests(folder: str | Path) -> dict[str, str]:
+    """Return the digest of each annotated target in a folder of sequences, by its name."""
+    targets = list_targets(folder).items()
+    return {name: sequence_digest(open_sequence(path, target=number)) for name, (path, number) in targets}
 
 
 def plain_data(value: Any) -> Any:

@@ -11,7 +11,6 @@ import tyro
 from .benchmark_report import report
 from .benchmark_run import benchmark_run
 from .benchmark_vot import vot
-from .shared import command_line
 
 if TYPE_CHECKING:
     from tracker.judging.scoring import Scores
@@ -56,7 +55,8 @@ def score(
     from tracker.judging.result_files import choose_results
     from tracker.judging.scoring import score_results
 
-    from ..output import check_json_path, write_json
+    from ..output import check_json_path
+    from ..results import write_result
 
     check_json_path(json, results, annotations, attributes)
     name, chosen, folder = choose_results(results, protocol, tracker)
@@ -71,7 +71,7 @@ def score(
     )
     content = _content(scores, list)
     if json is not None:
-        write_json(json, content)
+        write_result(json, "benchmark score", content)
     _show(scores, content)
 
 
@@ -82,7 +82,7 @@ def _content(scores: Scores, list_name: str | None) -> dict[str, Any]:
         measure: interval([getattr(target, measure) for target in scores.targets]).bounds
         for measure in ("auc", "precision")
     }
-    return {**scores.to_json(), "intervals": intervals, "list": list_name, "command": command_line()}
+    return {**scores.to_json(), "intervals": intervals, "list": list_name}
 
 
 def _show(scores: Scores, content: dict[str, Any]) -> None:

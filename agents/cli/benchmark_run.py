@@ -56,7 +56,8 @@ def benchmark_run(
     from tracker.readers import list_targets
     from tracker.tracking.registry import load_tracker
 
-    from ..output import check_folder, check_json_path, write_json
+    from ..output import check_folder, check_json_path
+    from ..results import write_result
 
     check_folder(out, data)
     if not tracker:
@@ -94,7 +95,7 @@ def benchmark_run(
         print("occlusion-search: interrupted; the same command goes on where this one ended.", file=sys.stderr)
         sys.exit(130)
     if json is not None:
-        write_json(json, {"protocol": protocol, "list": targets, "trackers": rows, "command": command_line()})
+        write_result(json, "benchmark run", {"protocol": protocol, "list": targets, "trackers": rows})
     _show(rows)
     for name, row in rows.items():
         for label, sentence in row["failures"].items():

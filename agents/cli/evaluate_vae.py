@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from .shared import Device, Precision, command_line
+from .shared import Device, Precision
 
 __all__ = ["evaluate_vae"]
 
@@ -73,7 +73,8 @@ def evaluate_vae(
     from ..manifold_evaluation import EvaluationSettings, VideoManifold, evaluate_bank
     from ..manifold_pictures import draw_held_out, draw_samples
     from ..manifolds import default_at_once, find_videos, train_bank
-    from ..output import check_folder, check_json_path, write_json
+    from ..output import check_folder, check_json_path
+    from ..results import write_result
 
     check_folder(out, data)
     check_json_path(json, data, bank)
@@ -116,10 +117,10 @@ def evaluate_vae(
 
     content = evaluate_bank(models, videos, scorer, settings, draw)
     content["failed"] = {**untrained, **content["failed"]}
-    content.update(features=features, device=place, precision=precision, command=command_line())
+    content.update(features=features, device=place, precision=precision)
     for path in (out / "vae.json", json):
         if path is not None:
-            write_json(path, content)
+            write_result(path, "vae", content)
     _print_table(content)
     print(f"The figures of each video are in {out / 'vae.json'}, the pictures in {out / 'pictures'}.")
     for name, reason in content["failed"].items():

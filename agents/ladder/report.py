@@ -28,12 +28,13 @@ _COLUMNS = {
 }  # fmt: skip
 
 
-def write_ladder_report(run: LadderRun, content: Mapping[str, Any]) -> Path:
+def write_ladder_report(run: LadderRun, content: Mapping[str, Any], command: str) -> Path:
     """Draw the pictures and write the page.
 
     Args:
         run: What was run; its networks and positives are there.
-        content: What `summarise_ladder` returned, with the `command`.
+        content: What `summarise_ladder` returned.
+        command: The command that ran it.
 
     Returns:
         The page.
@@ -84,7 +85,7 @@ def write_ladder_report(run: LadderRun, content: Mapping[str, Any]) -> Path:
             {"title": titles[name], "picture": f"less-{name}", "table": _less(content, name)} for name in baselines
         ],
         settings=[
-            *content["settings"].items(), ("seeds", _seeds(content)), ("command", content.get("command", "")),
+            *content["settings"].items(), ("seeds", _seeds(content)), ("command", command),
         ],
     )  # fmt: skip
     with replacing_file(run.out / PAGE) as temporary:

@@ -25,7 +25,7 @@ from typing import Any
 from tqdm import tqdm
 
 from tracker.errors import InputError
-from tracker.identity import code_version, sequence_digest
+from tracker.identity import code_version, folder_digests
 from tracker.judging.annotations import Annotation, read_annotations
 from tracker.judging.running import run_benchmark, weights_digest
 from tracker.judging.scoring import score_results
@@ -224,11 +224,10 @@ def _check(run: LadderRun) -> None:
 def _identity(run: LadderRun) -> dict[str, Any]:
     """Everything that changes the figures, but the arms and seeds, which may be added to."""
     files = {"weights": run.weights, "agent": run.agent, "attributes": run.attributes}
-    train, held_out = open_folder(run.train)
     return {
         **run.record(),
-        "train": {sequence.name: sequence_digest(sequence) for sequence in [*train, *held_out]},
-        "judge": {sequence.name: sequence_digest(sequence) for sequence in judging_videos(run)},
+        "train": folder_digests(run.train),
+        "judge": folder_digests(run.judge),
         "digests": {name: weights_digest(file) for name, file in files.items() if file and Path(file).exists()},
         "code": code_version("tracker", "vae", "occlusion_env", "agents"),
     }
