@@ -588,7 +588,7 @@ def test_the_command_without_an_agent(folder, run):
     scores = {name: row["score"] for name, row in content["methods"].items()}
     assert scores["exhaustive"] <= min(scores["best of 5"], scores["best of 20"], scores["cell"]) + 1e-3
     assert scores["best of 20"] <= scores["best of 5"] <= scores["attribution"]
-    assert content["command"].startswith("occlusion-search evaluate --targets") and "torch" in content["versions"]
+    assert content["command"].startswith("occlusion-search evaluate --targets") and "torch" in content["machine"]
     assert "hill climbing" in out and "closure" in out and "evaluation" in err
     for picture in ("closure.png", "pictures/square-1.png", "pictures/square-2.png"):
         assert read_image(folder / "out" / "evaluation" / picture).std() > 10
