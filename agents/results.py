@@ -20,7 +20,6 @@ FORMATS = {
     "benchmark run": 2,
     "benchmark score": 2,
     "check-tracker": 1,
-    "demo": 1,
     "doctor": 1,
     "env_speed": 1,
     "evaluation": 2,

@@ -68,9 +68,17 @@ def sequence_digest(sequence: Sequence) -> str:
 
 
 def folder_digests(folder: str | Path) -> dict[str, str]:
-    """Return the digest of each annotated target in a folder of sequences, by its name."""
-    targets = list_targets(folder).items()
-    return {name: sequence_digest(open_sequence(path, target=number)) for name, (path, number) in targets}
+    """Return the digest of each annotated target in a folder of sequences, by its name.
+
+    Of a sequence that cannot be read it is `unreadable`.
+    """
+    found = {}
+    for name, (path, number) in list_targets(folder).items():
+        try:
+            found[name] = sequence_digest(open_sequence(path, target=number))
+        except InputError:
+            found[name] = "unreadable"
+    return found
 
 
 def plain_data(value: Any) -> Any:

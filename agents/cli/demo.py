@@ -48,8 +48,7 @@ def demo(
         json: Write the report here too.
     """
     from ..demo import FULL, QUICK, Demo, run_demo
-    from ..output import check_folder, check_json_path
-    from ..results import write_result
+    from ..output import check_folder, check_json_path, write_json
 
     box_file = box if box is not None and "," not in box else None
     check_folder(out, sequence, box_file, weights)
@@ -61,7 +60,7 @@ def demo(
         Demo(out, sequence, box, seed, device, features, weights, layer, precision, effort, command_line())
     )
     if json is not None:
-        write_result(json, "demo", report)
+        write_json(json, report)
     closure = "undefined" if report["closure"] is None else f"{report['closure']:.2f}"
     print(
         f"Mean score of {report['targets']} held-out targets: clean {report['clean']:.3f}, random occlusion"

@@ -36,7 +36,7 @@ def run_of(data: Path, out: Path, **changes: object) -> LadderRun:
     given = {
         "arms": ("sint", "vae", "adv-net"), "seeds": 1, "steps": 2, "boxes_per_frame": 8, "epochs": 2,
         "per_video": 1, "attributes": data / "attributes.json",
-        "sweep": SweepSettings(levels=(0.0, 0.4), frames=2), **changes,
+        "sweep": SweepSettings(levels=(0.0, 0.4), frames=1), **changes,
     }  # fmt: skip
     return LadderRun(data / "train", data / "otb", out, **given)  # type: ignore[arg-type]
 
@@ -46,7 +46,7 @@ def test_the_command_writes_everything_and_goes_on(run, data: Path, tmp_path: Pa
     out = tmp_path / "out"
     command = [
         "reproduce", "--data", data, "--attributes", data / "attributes.json", "--out", out, "--seeds", 1,
-        "--steps", 2, "--boxes-per-frame", 8, "--epochs", 2, "--per-video", 1, "--sweep-frames", 2,
+        "--steps", 2, "--boxes-per-frame", 8, "--epochs", 2, "--per-video", 1, "--sweep-frames", 1,
         "--device", "cpu", "--json", tmp_path / "ladder.json", "--arms",
     ]  # fmt: skip
     code, printed, _ = run(*command, "sint", "vae-random")
@@ -173,7 +173,7 @@ def test_everything_that_changes_the_figures_is_in_the_identity(
     with pytest.raises(InputError, match=r'another ladder \(precision was "float32" and is "bfloat16"\)'):
         claim_folder(out, "settings.json", _identity(run_of(copy, out, precision="bf16")), "another ladder")
     with pytest.raises(InputError, match="sweep.seed was 0 and is 5.*give another --out"):
-        claim(sweep=SweepSettings(levels=(0.0, 0.4), frames=2, seed=5))
+        claim(sweep=SweepSettings(levels=(0.0, 0.4), frames=1, seed=5))
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(InputError, match="digests.attributes was"):
         claim(attributes=tmp_path / "other.json")
