@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 import occlusion_env
 from agents.results import write_result
 from occlusion_env import ENV_ID, OcclusionSearchEnv, OcclusionSearchVectorEnv, Search, TargetSet
-from occlusion_env.search import Pending, Step
+from occlusion_env.search import Step
 from tracker import InputError
 
 Policy = Callable[[NDArray[np.float32], int], NDArray[np.int64]]
@@ -46,10 +46,10 @@ Policy = Callable[[NDArray[np.float32], int], NDArray[np.int64]]
 class ForgetfulSearch(Search):
     """A search that asks again for what its episode has asked for before."""
 
-    def prepare_step(self, actions: NDArray[np.integer], slots: NDArray[np.int64] | None = None) -> Pending[Step]:
-        """See `Search.prepare_step`."""
+    def step(self, actions: NDArray[np.integer], slots: NDArray[np.int64] | None = None) -> Step:
+        """See `Search.step`."""
         self._visited = [{} for _ in self._visited]
-        return super().prepare_step(actions, slots)
+        return super().step(actions, slots)
 
 
 class NaiveSearch(ForgetfulSearch):

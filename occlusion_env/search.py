@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,14 +34,13 @@ from .settings import SearchSettings
 from .states import STATES, States, Window
 from .targets import Target
 
-__all__ = ["Pending", "Search", "SearchSettings", "Step"]
+__all__ = ["Search", "SearchSettings", "Step"]
 
 _CHUNK = 64
 
 Slots = NDArray[np.int64]
 Regions = NDArray[np.float64]
 Image = NDArray[np.uint8]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,21 +56,6 @@ class Step:
     reward: NDArray[np.float64]
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Pending(Generic[T]):
-    """Something that waits for embeddings, so that one forward pass serves several such things.
-
-    Attributes:
-        images: `[M, 3, S, S]`, what has to be embedded.
-        keys: M; what stands for the target that each of them shows, `None` for any image; see `TargetEmbedding`.
-        finish: Takes the embeddings and does the rest.
-    """
-
-    images: Tensor
-    keys: list[bytes | None]
-    finish: Callable[[Tensor], T]
 
 
 class Search:
@@ -208,19 +192,6 @@ class Search:
         Raises:
             InputError: If a region breaks the limits, or a patch has another size.
         """
-        self.finish(self.prepare_begin(slots, targets, patches, phi, drop, regions, scenes))
-
-    def prepare_begin(
-        self,
-        slots: Slots,
-        targets: Many[Target],
-        patches: Many[Image],
-        phi: float | None = None,
-        drop: float | None = None,
-        regions: Regions | None = None,
-        scenes: Many[bytes] | None = None,
-    ) -> Pending[None]:
-        """`begin` up to the forward pass; the targets and occluders are in place after it, all else is not."""
         slots = np.asarray(slots)
         side = self.scorer.input_size
         start = self.first_regions(slots, None if regions is None else np.asarray(regions, dtype=np.float64))
@@ -252,38 +223,34 @@ class Search:
         ask = np.flatnonzero(np.isnan(first))
         images = torch.cat([*new, self._images[where[unscored]], self.occluded(slots[ask], start[ask])])
         shown = [None] * len(unknown) + self._embedding.keys(np.concatenate([slots[unscored], slots[ask]]))
-
-        def finish(embedded: Tensor) -> None:
-            fresh, alone, covered = embedded.split([len(unknown), len(unscored), len(ask)])
-            for key, row in zip(unknown, fresh, strict=True):
-                known[key] = row.clone()
-                self.cache.put(("exemplar", key), known[key], row.nbytes)
-            stacked = torch.stack([known[key] for key in exemplars])  # type: ignore[misc]
-            if self._exemplars is None:
-                self._exemplars = stacked.new_zeros(len(self), *stacked.shape[1:])
-            self._exemplars[where] = stacked
-            for index, score in zip(unscored, self._compare(stacked[unscored], alone), strict=True):
-                clean[pairs[index]] = float(score)
-                self.cache.put(pairs[index], float(score), 8)
-            self.clean_score[slots] = [clean[pair] for pair in pairs]
-            first[ask] = self._compare(stacked[ask], covered)
-            self.score[slots] = self.previous_score[slots] = self.best_score[slots] = first
-            self.region[slots] = start
-            self.steps[slots] = 0
-            self._history[slots] = 0
-            self.queries[slots] = 2
-            for slot, place, score in zip(slots, places, first, strict=True):
-                self._visited[slot] = {}
-                self._remember(slot, place, float(score))
-            self._begin_states(slots, where, targets)
-            if not self.takes_phi:
-                self.phi[slots] = self._rival_scores(slots, targets, exemplars)
-            elif phi is not None:
-                self.phi[slots] = phi
-            else:
-                self.phi[slots] = self.clean_score[slots] - (drop if drop is not None else 0.0)
-
-        return Pending(images, shown, finish)
+        fresh, alone, covered = self._embed(images, shown).split([len(unknown), len(unscored), len(ask)])
+        for key, row in zip(unknown, fresh, strict=True):
+            known[key] = row.clone()
+            self.cache.put(("exemplar", key), known[key], row.nbytes)
+        stacked = torch.stack([known[key] for key in exemplars])  # type: ignore[misc]
+        if self._exemplars is None:
+            self._exemplars = stacked.new_zeros(len(self), *stacked.shape[1:])
+        self._exemplars[where] = stacked
+        for index, score in zip(unscored, self._compare(stacked[unscored], alone), strict=True):
+            clean[pairs[index]] = float(score)
+            self.cache.put(pairs[index], float(score), 8)
+        self.clean_score[slots] = [clean[pair] for pair in pairs]
+        first[ask] = self._compare(stacked[ask], covered)
+        self.score[slots] = self.previous_score[slots] = self.best_score[slots] = first
+        self.region[slots] = start
+        self.steps[slots] = 0
+        self._history[slots] = 0
+        self.queries[slots] = 2
+        for slot, place, score in zip(slots, places, first, strict=True):
+            self._visited[slot] = {}
+            self._remember(slot, place, float(score))
+        self._begin_states(slots, where, targets)
+        if self._reward.needs_rivals:
+            self.phi[slots] = self._rival_scores(slots, targets, exemplars)
+        elif phi is not None:
+            self.phi[slots] = phi
+        else:
+            self.phi[slots] = self.clean_score[slots] - (drop if drop is not None else 0.0)
 
     def scores(self, slots: Slots, regions: Regions) -> NDArray[np.float64]:
         """Score targets with regions occluded; the state stays as it is.
@@ -315,60 +282,38 @@ class Search:
         Raises:
             InputError: If an action is unknown.
         """
-        return self.finish(self.prepare_step(actions, slots))
-
-    def prepare_step(self, actions: NDArray[np.integer], slots: Slots | None = None) -> Pending[Step]:
-        """`step` up to the forward pass; the regions and histories are new after it, the scores are not."""
         slots = np.arange(len(self)) if slots is None else np.asarray(slots)
         actions = check_actions(actions, len(slots))
         before = self.region[slots]
         moved = self.move(slots, before, actions)
         changed = np.abs(moved - before).max(axis=1) > 1e-9
-        self.region[slots[changed]] = moved[changed]
-        if self.settings.history:
-            self._history[slots] = np.roll(self._history[slots], 1, axis=1)
-            self._history[slots, 0] = np.eye(len(ACTIONS), dtype=np.float32)[actions]
-        terminated, truncated = self.ends(slots, actions)
+        region = np.where(changed[:, None], moved, before)
         # A region that the episode has been to has the score that it had.
-        keys = region_keys(self.region[slots])
+        keys = region_keys(region)
         known = [self._visited[slot].get(key, np.nan) for slot, key in zip(slots, keys, strict=True)]
         score = np.where(changed, np.array(known, dtype=np.float64), self.score[slots])
         asked = np.flatnonzero(np.isnan(score))
         score[asked] = [self._remembered(slots[index], keys[index]) for index in asked]
         ask = np.flatnonzero(np.isnan(score))
-        exemplars = self._rows_of_exemplars(slots[ask])
-        images = self.occluded(slots[ask], self.region[slots[ask]])
+        embedded = self._embed(self.occluded(slots[ask], region[ask]), self._embedding.keys(slots[ask]))
+        score[ask] = self._compare(self._rows_of_exemplars(slots[ask]), embedded)
 
-        def finish(embedded: Tensor) -> Step:
-            score[ask] = self._compare(exemplars, embedded)
-            for index in asked:
-                self._remember(slots[index], keys[index], float(score[index]))
-            self.queries[slots[asked]] += 1
-            self.previous_score[slots], self.score[slots] = self.score[slots], score
-            self.steps[slots] += 1
-            turn = Turn(
-                score, self.previous_score[slots], self.clean_score[slots], self.phi[slots], actions == TRIGGER,
-                self.best_score[slots],
-            )  # fmt: skip
-            self.best_score[slots] = np.minimum(self.best_score[slots], score)
-            return Step(self._reward(turn), terminated, truncated)
-
-        return Pending(images, self._embedding.keys(slots[ask]), finish)
-
-    def finish(self, pending: Pending[T]) -> T:
-        """Embed what something waits for, and do the rest of it."""
-        return pending.finish(self.embed_together([pending])[0])
-
-    def embed_together(self, pending: Many[Pending[Any]]) -> list[Tensor]:
-        """Embed what several things wait for, in one forward pass."""
-        counts = [len(each.images) for each in pending]
-        images = torch.cat([each.images for each in pending])
-        return list(self._embed(images, [key for each in pending for key in each.keys]).split(counts))
-
-    def ends(self, slots: Slots, actions: NDArray[np.integer]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Whether actions `int[M]`, not taken yet, will terminate or truncate the episodes: two `bool[M]`."""
-        terminated = np.asarray(actions) == TRIGGER
-        return terminated, ~terminated & (self.steps[slots] + 1 >= self.settings.max_steps)
+        for index in asked:
+            self._remember(slots[index], keys[index], float(score[index]))
+        self.queries[slots[asked]] += 1
+        self.region[slots] = region
+        if self.settings.history:
+            self._history[slots] = np.roll(self._history[slots], 1, axis=1)
+            self._history[slots, 0] = np.eye(len(ACTIONS), dtype=np.float32)[actions]
+        self.previous_score[slots], self.score[slots] = self.score[slots], score
+        self.steps[slots] += 1
+        terminated = actions == TRIGGER
+        turn = Turn(
+            score, self.previous_score[slots], self.clean_score[slots], self.phi[slots], terminated,
+            self.best_score[slots],
+        )  # fmt: skip
+        self.best_score[slots] = np.minimum(self.best_score[slots], score)
+        return Step(self._reward(turn), terminated, ~terminated & (self.steps[slots] >= self.settings.max_steps))
 
     def observe(self, slots: Slots | None = None) -> Any:
         """The states, as `settings.observation` shows them.

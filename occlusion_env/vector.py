@@ -22,17 +22,18 @@ from .building import assemble, measure_drop
 from .memory import image_key
 from .occluders import OCCLUDERS, PATCH_SIZE, draw_occluder, occlude_image
 from .rendering import draw_search
-from .search import Pending, Search, check_actions
+from .search import Search, check_actions
 from .targets import Source, Target
 
 __all__ = ["OcclusionSearchVectorEnv"]
 
 Slots = NDArray[np.int64]
-_TargetsOf = tuple[NDArray[np.object_], NDArray[np.int64]]
 
 
 class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], EzPickle):
     """N searches side by side, with one forward pass for all states and one for all scores a step.
+
+    Where episodes end, the step takes another of each, so that the last observation is that after the last move.
 
     The data are those of N single environments; see `OcclusionSearchEnv` for everything that concerns one of them.
     Environment i has a generator of its own, seeded with the seed of `reset` plus i.
@@ -171,8 +172,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         for slot in slots:
             if seeds[slot] is not None:
                 self.generators[slot], self._seeds[slot] = seeding.np_random(seeds[slot])
-        self.search.finish(self._prepare_begin(slots, options))
-        self._has_begun(slots)
+        self._begin(slots, options)
         self._done[slots] = False
         return self.search.observe(), self._info(slots, np.full(self.num_envs, "reset", dtype=object))
 
@@ -198,27 +198,23 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         names = np.array(ACTIONS, dtype=object)[actions]
         reward = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), dtype=bool)
-        terminated[acting], truncated[acting] = self.search.ends(acting, actions[acting])
+        step = self.search.step(actions[acting], acting)
+        reward[acting], terminated[acting], truncated[acting] = step.reward, step.terminated, step.truncated
         if self._max_episode_steps is not None:
-            truncated[acting] |= self.search.steps[acting] + 1 >= self._max_episode_steps
+            truncated[acting] |= self.search.steps[acting] >= self._max_episode_steps
         self._done = terminated | truncated
+        self._record(acting)
 
-        # Everything up to the forward pass, in the order in which it changes the searches; the pass; the rest.
-        moving = self.search.prepare_step(actions[acting], acting)
         final: dict[str, Any] = {}
         if self.autoreset_mode is AutoresetMode.SAME_STEP and self._done.any():
             starting, self._done = np.flatnonzero(self._done), np.zeros(self.num_envs, dtype=bool)
-            final = self._final_observations(starting)
-            last_targets = self._targets_of(starting)
-        beginning = self._prepare_begin(starting, {}) if len(starting) else None
-        embedded = self.search.embed_together([moving] if beginning is None else [moving, beginning])
-        reward[acting] = moving.finish(embedded[0]).reward
-        self._record(acting)
-        if final:
-            final |= self._final_infos(starting, names, last_targets)
-        if beginning is not None:
-            beginning.finish(embedded[1])
-            self._has_begun(starting)
+            mask = self._mask(starting)
+            final = {
+                "final_obs": self._observations(starting), "_final_obs": mask,
+                "final_info": self._info(starting, names), "_final_info": mask.copy(),
+            }  # fmt: skip
+        if len(starting):
+            self._begin(starting, {})
             names[starting] = "reset"
         infos = final | self._info(np.arange(self.num_envs), names)
         return self.search.observe(), reward, terminated, truncated, infos
@@ -322,18 +318,15 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
     def _others(self, slots: Slots) -> Slots:
         return np.setdiff1d(np.arange(self.num_envs), slots)
 
-    def _prepare_begin(self, slots: Slots, options: dict[str, Any]) -> Pending[None]:
-        """Draw for each slot a target and what else its search starts with; begin it up to the forward pass."""
+    def _begin(self, slots: Slots, options: dict[str, Any]) -> None:
+        """Draw for each slot a target and what else its search starts with, and start it."""
         if self.search.takes_phi and self.phi is None and self.drop is None:
             self.drop = self.measure_drop()
         region = options.get("region")
         regions = None if region is None else np.tile(_four_numbers(region, "region"), (len(slots), 1))
         chosen = [self.choose_target(options, self._generator(slot)) for slot in slots]
-        pending = self.prepare_start(slots, [target for _, target in chosen], regions, options)
+        self.start(slots, [target for _, target in chosen], regions, options)
         self._indices[slots] = [index for index, _ in chosen]
-        return pending
-
-    def _has_begun(self, slots: Slots) -> None:
         self._begun[slots] = True
         for slot in slots:
             self._trails[slot], self._curves[slot] = [], []
@@ -345,10 +338,10 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         """How far phi lies below a clean score where neither is given."""
         return measure_drop(self.arguments, self._parts)
 
-    def prepare_start(
+    def start(
         self, slots: Slots, targets: Many[Target], regions: NDArray[np.float64] | None, options: dict[str, Any]
-    ) -> Pending[None]:
-        """Draw the occluders and start the searches, up to the forward pass.
+    ) -> None:
+        """Draw the occluders and start the searches.
 
         Args:
             slots: `int[M]`, in which environments; what is drawn comes from their generators.
@@ -370,9 +363,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         if self.arguments.patches:
             keys = [(image_key(target.exemplar), image_key(target.crop)) for target in targets]
             scenes = [b"".join([*pair, key]) for pair, (_, key) in zip(keys, drawn, strict=True)]
-        return self.search.prepare_begin(
-            slots, targets, [patch for patch, _ in drawn], self.phi, self.drop, regions, scenes
-        )
+        self.search.begin(slots, targets, [patch for patch, _ in drawn], self.phi, self.drop, regions, scenes)
 
     def _draw_patch(self, target: Target, rng: np.random.Generator) -> tuple[NDArray[np.uint8], bytes]:
         """An occluder, a new one or one of the target's own `patches`, and its key."""
@@ -390,40 +381,30 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
                 self._trails[slot].append(self.search.region[slot].copy())
                 self._curves[slot].append(float(self.search.score[slot]))
 
-    def _final_observations(self, slots: Slots) -> dict[str, Any]:
-        """The last observation of episodes that are over, as `SyncVectorEnv` gives it."""
+    def _observations(self, slots: Slots) -> NDArray[np.object_]:
+        """The observations of some environments, as `SyncVectorEnv` gives the last ones: `object[N]`."""
         observations = self.search.observe(slots)
-        last = np.full(self.num_envs, None, dtype=object)
+        found = np.full(self.num_envs, None, dtype=object)
         for row, slot in enumerate(slots):
-            last[slot] = _row(observations, row)
-        return {"final_obs": last, "_final_obs": self._mask(slots)}
+            found[slot] = _row(observations, row)
+        return found
 
-    def _final_infos(self, slots: Slots, names: NDArray[np.object_], targets: _TargetsOf) -> dict[str, Any]:
-        """Their last infos."""
-        return {"final_info": self._info(slots, names, targets), "_final_info": self._mask(slots)}
-
-    def _targets_of(self, slots: Slots) -> _TargetsOf:
-        """Ids and indices of the targets of some environments."""
-        ids = np.full(self.num_envs, None, dtype=object)
-        for slot in slots:
-            target = self.search.targets[slot]
-            assert target is not None
-            ids[slot] = target.id
-        return ids, self._indices.copy()
-
-    def _info(self, slots: Slots, names: NDArray[np.object_], targets: _TargetsOf | None = None) -> dict[str, Any]:
+    def _info(self, slots: Slots, names: NDArray[np.object_]) -> dict[str, Any]:
         """Infos of some environments, with the masks that say of which.
 
         Args:
             slots: Which.
             names: Of the N actions.
-            targets: Where other targets have taken their places already.
         """
-        search, (ids, indices) = self.search, targets or self._targets_of(slots)
+        search, ids = self.search, np.full(self.num_envs, None, dtype=object)
+        for slot in slots:
+            target = search.targets[slot]
+            assert target is not None
+            ids[slot] = target.id
         found = {
             "score": search.score, "previous_score": search.previous_score, "clean_score": search.clean_score,
-            "phi": search.phi, "region": search.region, "action": names, "target": ids, "target_index": indices,
-            "success": search.success, "queries": search.queries,
+            "phi": search.phi, "region": search.region, "action": names, "target": ids,
+            "target_index": self._indices, "success": search.success, "queries": search.queries,
         }  # fmt: skip
         infos: dict[str, Any] = {}
         for key, values in found.items():

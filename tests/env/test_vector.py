@@ -137,21 +137,24 @@ class CountingScorer:
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
-def test_one_forward_pass_for_all_scores_and_one_for_all_states(monkeypatch, mode: AutoresetMode) -> None:
+def test_forward_passes_of_a_step(monkeypatch, mode: AutoresetMode) -> None:
+    """One for the scores of all moves and one for all states; the same again where episodes end or begin."""
     scorer = CountingScorer()
     envs = make_vec(6, scorer=scorer, autoreset_mode=mode, max_steps=3, cache_mb=0)
     reader, states = envs.search._states.reader, []
     read = reader.read
     monkeypatch.setattr(reader, "read", lambda *args: states.append(len(args[1])) or read(*args))
     envs.reset(seed=0)
+    ended = np.zeros(6, bool)
     for action in (0, 0, TRIGGER, 0, 3):
         scorer.passes.clear(), states.clear()
-        actions = np.full(6, 1)
+        before, actions = ended, np.full(6, 1)
         actions[:2] = action
-        ended = envs.step(actions)[2:4]
-        assert len(scorer.passes) == 1
-        finals = (ended[0] | ended[1]).any() and mode is AutoresetMode.SAME_STEP
-        assert len(states) == 1 + finals and states[-1] == 6
+        ended = np.logical_or(*envs.step(actions)[2:4])
+        same_step = mode is AutoresetMode.SAME_STEP
+        begun = ended if same_step else before
+        assert len(scorer.passes) == int(same_step or not before.all()) + int(begun.any())
+        assert states == [ended.sum()] * int(same_step and ended.any()) + [6]
 
 
 def test_an_exemplar_is_embedded_once_and_a_target_scored_once() -> None:
