@@ -67,7 +67,8 @@ class SearchArguments:
         drop: Then phi is the target's clean score less this; `None` takes what random regions reach with the
             chance `phi_quantile` on `targets`, measured at the first reset.
         phi_quantile: See `drop`.
-        cache_mb: Memory in MiB for features and embeddings that need not be computed twice; 0 for none.
+        cache_mb: Memory in MiB for features and embeddings that need not be computed twice; 0 for none, which
+            also makes runs repeat to the bit.
         device: `cpu`, `cuda`, `cuda:N`, or `auto`.
         precision: `fp32`, `bf16`, or `auto`: bf16 where the hardware multiplies it natively.
     """

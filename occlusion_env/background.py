@@ -299,7 +299,7 @@ class BackgroundSearchEnv(OcclusionSearchEnv):
     target of the video's first frame. The lower the score, the harder the positive.
 
     `gym.make_vec` gives N of these with one forward pass a step for all states and one for all scores; the data
-    are those of N single ones.
+    are those of N single ones, but for rounding.
 
     ## Action space
     `Discrete(9)`, the nine actions of `OcclusionSearch-v0`. A move goes by `step` (0.2) of the box's own size, and

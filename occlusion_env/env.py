@@ -29,7 +29,7 @@ class OcclusionSearchEnv(gym.Env[Any, np.int64], EzPickle):
     the exemplar, the target of the video's first frame. The lower the score, the harder the positive.
 
     `gym.make_vec` gives N of these with one forward pass a step for all states and one for all scores; the data
-    are those of N single ones.
+    are those of N single ones, but for rounding (see Reproducibility).
 
     ## Action space
     `Discrete(9)`. A move goes by `step` (0.2) of the region's own size, as far as the limits allow.
@@ -68,6 +68,8 @@ in its own frame |
 (Ng 1999: the best policy is that of eq. 6 alone) |
     | `record` | `reward_scale` times what it takes off the least score so far, or 0 | 0 |
 
+    Scores that differ by less than 1e-5 are equal (`potential`, which is continuous, excepted).
+
     ## Starting state
     A target drawn from `targets`, an occluder drawn for it, and the centred region of the largest area.
     `reset(options=...)` takes instead:
@@ -93,6 +95,11 @@ in its own frame |
     ## Arguments
     Everything is plain data, so that specs serialise; `targets` and `scorer` also take objects. A copy or a pickle
     is made anew from the arguments (EzPickle): reset it before its first step.
+
+    ## Reproducibility
+    The same seed and the same actions give the same data. A network rounds differently in batches of different
+    sizes; so for other `num_envs`, and depending on what is in the memory (`cache_mb`), scores agree to 1e-5 and
+    features to 1e-4. With `cache_mb=0` the same environments repeat to the bit on the same machine.
 
     ## Version history
     v0: first version.

@@ -28,7 +28,7 @@ from .memory import ByteCache, image_key, keyed_regions, region_keys
 from .naming import named
 from .observations import OBSERVATIONS
 from .occluders import PATCH_SIZE, occlude
-from .rewards import REWARDS, Turn
+from .rewards import REWARDS, Turn, reaches
 from .scorer_checks import blaming, check_embedded, check_scores
 from .settings import SearchSettings
 from .states import STATES, States, Window
@@ -404,8 +404,8 @@ class Search:
 
     @property
     def success(self) -> NDArray[np.bool_]:
-        """`bool[N]`: whether the score is at most phi (eq. 6)."""
-        return self.score <= self.phi
+        """`bool[N]`: whether the score has reached phi, as eq. 6 has it (`rewards.reaches`)."""
+        return reaches(self.score, self.phi)
 
     def _remembered(self, slot: int, place: bytes) -> float:
         """The score of a region in another episode of the same scene; NaN where there was none."""

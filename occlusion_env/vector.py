@@ -35,7 +35,8 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
 
     Where episodes end, the step takes another of each, so that the last observation is that after the last move.
 
-    The data are those of N single environments; see `OcclusionSearchEnv` for everything that concerns one of them.
+    The data are those of N single environments, scores to 1e-5 and features to 1e-4 (batches of different sizes
+    round differently); see `OcclusionSearchEnv` for everything that concerns one of them.
     Environment i has a generator of its own, seeded with the seed of `reset` plus i.
 
     A copy or a pickle is made anew from the arguments (EzPickle): reset it before its first step.

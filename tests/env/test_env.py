@@ -121,7 +121,7 @@ def test_seeds_differ_and_episodes_too(env) -> None:
 @pytest.mark.parametrize("name", IDS)
 @pytest.mark.parametrize("duplicate", [lambda env: pickle.loads(pickle.dumps(env)), copy.deepcopy])
 def test_a_copy_rolls_out_alike(name: str, duplicate: Callable[[gym.Env], gym.Env]) -> None:
-    env = make(name, history=3, max_steps=9)
+    env = make(name, history=3, max_steps=9, cache_mb=0)
     env.reset(seed=2)
     env.step(1)
     twin = duplicate(env)
