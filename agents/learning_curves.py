@@ -11,13 +11,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from occlusion_env.actions import TRIGGER
 from tracker.files import replacing_file
 
 from .pictures import save
 
 __all__ = ["COLUMNS", "draw_learning_curves", "moving_average", "read_monitors"]
 
-COLUMNS = ("score", "clean_score", "action", "success", "queries")
+COLUMNS = ("score", "clean_score", "action_index", "is_success", "queries")
 """What a monitor's log holds of an episode's last info, beside its return `r`, length `l` and time `t`."""
 
 Curve = NDArray[np.float64]
@@ -47,9 +48,9 @@ def read_monitors(files: Iterable[Path]) -> dict[str, Curve]:
         "steps": np.cumsum(length), "seconds": np.array(seconds),
         "return": np.array([float(row["r"]) for row in rows]), "length": length,
     }  # fmt: skip
-    if rows and "clean_score" in rows[0]:
+    if rows and "action_index" in rows[0]:
         found["drop"] = np.array([float(row["clean_score"]) - float(row["score"]) for row in rows])
-        found["triggered"] = np.array([float(row["action"] == "trigger") for row in rows])
+        found["triggered"] = np.array([float(int(row["action_index"]) == TRIGGER) for row in rows])
     return found
 
 

@@ -67,6 +67,8 @@ class SearchArguments:
         drop: Then phi is the target's clean score less this; `None` takes what random regions reach with the
             chance `phi_quantile` on `targets`, measured at the first reset.
         phi_quantile: See `drop`.
+        info_names: Whether the infos also have `action` and `target`, the names of `action_index` and
+            `target_index`.
         cache_mb: Memory in MiB for features and embeddings that need not be computed twice; 0 for none, which
             also makes runs repeat to the bit.
         device: `cpu`, `cuda`, `cuda:N`, or `auto`.
@@ -98,6 +100,7 @@ class SearchArguments:
     phi: float | None = None
     drop: float | None = None
     phi_quantile: float = 0.1
+    info_names: bool = False
     cache_mb: float = 256.0
     device: str = "auto"
     precision: Precision = "auto"
@@ -125,6 +128,8 @@ class SearchArguments:
             raise InputError(f"phi_quantile is {self.phi_quantile}; it must lie between 0 and 1.")
         if not isinstance(self.patches, int) or isinstance(self.patches, bool) or self.patches < 0:
             raise InputError(f"patches is {self.patches!r}; it must be a whole number, 0 or more.")
+        if not isinstance(self.info_names, bool):
+            raise InputError(f"info_names is {self.info_names!r}; it must be True or False.")
         if not isinstance(self.features, str):
             raise InputError(f"features is {self.features!r}; name a network, such as slim or vgg16.")
         _ = self.settings

@@ -80,6 +80,7 @@ def measure_drop(arguments: SearchArguments, parts: Parts, usual: Callable[..., 
         drop=None,
         cache_mb=0,
         patches=0,
+        info_names=False,
         eta=plain.eta,
         **{n: getattr(plain, n) for n in rest},
     )

@@ -87,10 +87,21 @@ in its own frame |
     The trigger terminates; `max_steps` actions truncate.
 
     ## Info
-    The same keys and types after every reset and step: `score`, `previous_score`, `clean_score`, `phi` (floats),
-    `region` (`float64[4]`), `action` (its name; `"reset"` after a reset), `target` (its id), `target_index` (in
-    the target set; -1 for an image of your own), `success` (the score is at most phi), `queries` (scores that
-    the episode has asked for, the unoccluded target's among them).
+    The same keys and types after every reset and step:
+
+    | key | is |
+    |---|---|
+    | `score`, `previous_score`, `clean_score` | `float`, S, S' and the score of the unoccluded target |
+    | `phi` | `float`, the threshold of eq. 6 |
+    | `is_success` | `bool`, S <= phi |
+    | `region` | `float64[4]` |
+    | `action_index` | `int`, the last action; -1 after a reset |
+    | `action_mask` | `int8[9]`, 1 for a move that changes the region and for the trigger |
+    | `target_index` | `int`, in the target set; -1 for an image of your own |
+    | `queries` | `int`, scores that the episode has asked for, the unoccluded target's among them |
+    | `action`, `target` | with `info_names=True`: the action's name (`"reset"` after a reset), the target's id |
+
+    Stable-Baselines3's `EvalCallback` reads `is_success` at the end of an episode.
 
     ## Arguments
     Everything is plain data, so that specs serialise; `targets` and `scorer` also take objects. A copy or a pickle

@@ -175,7 +175,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
                 self.generators[slot], self._seeds[slot] = seeding.np_random(seeds[slot])
         self._begin(slots, options)
         self._done[slots] = False
-        return self.search.observe(), self._info(slots, np.full(self.num_envs, "reset", dtype=object))
+        return self.search.observe(), self._info(slots, np.full(self.num_envs, -1))
 
     def step(
         self, actions: NDArray[np.int64]
@@ -191,12 +191,12 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         if not self._begun.all():
             raise gym.error.ResetNeeded("Call reset() before step().")
         actions = check_actions(actions, self.num_envs).astype(np.int64)
+        taken = actions.copy()
         ended = self._done
         if self.autoreset_mode is AutoresetMode.DISABLED and ended.any():
             over = np.flatnonzero(ended).tolist()
             raise gym.error.ResetNeeded(f"The episodes {over} are over; reset them with options['reset_mask'].")
         acting, starting = np.flatnonzero(~ended), np.flatnonzero(ended)
-        names = np.array(ACTIONS, dtype=object)[actions]
         reward = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), dtype=bool)
         step = self.search.step(actions[acting], acting)
@@ -212,12 +212,12 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
             mask = self._mask(starting)
             final = {
                 "final_obs": self._observations(starting), "_final_obs": mask,
-                "final_info": self._info(starting, names), "_final_info": mask.copy(),
+                "final_info": self._info(starting, taken), "_final_info": mask.copy(),
             }  # fmt: skip
         if len(starting):
             self._begin(starting, {})
-            names[starting] = "reset"
-        infos = final | self._info(np.arange(self.num_envs), names)
+            taken[starting] = -1
+        infos = final | self._info(np.arange(self.num_envs), taken)
         return self.search.observe(), reward, terminated, truncated, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
@@ -390,23 +390,24 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
             found[slot] = _row(observations, row)
         return found
 
-    def _info(self, slots: Slots, names: NDArray[np.object_]) -> dict[str, Any]:
+    def _info(self, slots: Slots, actions: NDArray[np.int64]) -> dict[str, Any]:
         """Infos of some environments, with the masks that say of which.
 
         Args:
             slots: Which.
-            names: Of the N actions.
+            actions: `int[N]`, the last actions; -1 after a reset.
         """
-        search, ids = self.search, np.full(self.num_envs, None, dtype=object)
-        for slot in slots:
-            target = search.targets[slot]
-            assert target is not None
-            ids[slot] = target.id
-        found = {
+        search = self.search
+        found: dict[str, NDArray[Any]] = {
             "score": search.score, "previous_score": search.previous_score, "clean_score": search.clean_score,
-            "phi": search.phi, "region": search.region, "action": names, "target": ids,
-            "target_index": self._indices, "success": search.success, "queries": search.queries,
+            "phi": search.phi, "region": search.region, "action_index": actions, "target_index": self._indices,
+            "is_success": search.success, "action_mask": search.action_masks().astype(np.int8),
+            "queries": search.queries,
         }  # fmt: skip
+        if self.arguments.info_names:
+            targets = [None if target is None else target.id for target in search.targets]
+            found["action"] = np.array([*ACTIONS, "reset"], dtype=object)[actions]
+            found["target"] = np.array(targets, dtype=object)
         infos: dict[str, Any] = {}
         for key, values in found.items():
             kept = np.zeros_like(values) if values.dtype != object else np.full_like(values, None)

@@ -56,6 +56,7 @@ def enjoy(
     from stable_baselines3.common.utils import set_random_seed
 
     from occlusion_env import ENV_IDS
+    from occlusion_env.actions import TRIGGER
 
     from ..output import check_file
     from ..playing import play, write_gif
@@ -80,7 +81,7 @@ def enjoy(
         given, agent = dict(exported.card["env_kwargs"]), exported.policy
     else:
         given, agent = {}, load_model(algo, Path(model), device)
-    given |= key_values("--env-kwargs", env_kwargs) | targets_argument(targets)
+    given |= key_values("--env-kwargs", env_kwargs) | targets_argument(targets) | {"info_names": True}
     if device != "auto":
         given.setdefault("device", device)
     set_random_seed(seed)
@@ -91,7 +92,7 @@ def enjoy(
         if gif is not None and number == 0:
             write_gif(gif, episode.frames)
         last = episode.last
-        triggers.append(last["action"] == "trigger")
+        triggers.append(last["action_index"] == TRIGGER)
         drops.append(last["clean_score"] - last["score"])
         lengths.append(episode.length)
         ending = "trigger" if triggers[-1] else "out of steps"

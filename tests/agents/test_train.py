@@ -302,7 +302,7 @@ def test_dqn_finds_the_oracles_optimum(tmp_path):
 
     def judge(model):
         last = [each.last for each in play(model, ORACLE, {"targets": "oracle:1"}, 400, seed=5)]
-        solved = [info["action"] == "trigger" and info["success"] for info in last]
+        solved = [info["action_index"] == 8 and info["is_success"] for info in last]
         return np.mean([info["score"] for info in last]), np.mean(solved)
 
     random_score, random_solved = judge(AtRandom())

@@ -32,16 +32,18 @@ INFO = {
     "clean_score": float,
     "phi": float,
     "region": np.ndarray,
-    "action": str,
-    "target": str,
+    "action_index": int,
     "target_index": int,
-    "success": bool,
+    "is_success": bool,
+    "action_mask": np.ndarray,
     "queries": int,
 }
+NAMES = {"action": str, "target": str}
 
 
 def make(name: str = ID, **kwargs: Any) -> gym.Env:
     """The environment as `gym.make` gives it, without the passive checker; `drop` saves measuring one."""
+    kwargs.setdefault("info_names", True)
     if "phi" not in kwargs:
         kwargs.setdefault("drop", 0.02)
     return gym.make(name, disable_env_checker=True, **kwargs)
@@ -155,18 +157,24 @@ def test_rendering(env) -> None:
         fresh.step(0)
 
 
-def test_info_has_the_same_keys_and_types_throughout(env) -> None:
+@pytest.mark.parametrize("names", [False, True])
+def test_info_has_the_same_keys_and_types_throughout(names: bool) -> None:
+    env = make(info_names=names)
     results = roll_out(env, 30)
     assert {len(result) for result in results} == {2, 5}
     for result in results:
         info = result[-1]
-        assert {key: type(value) for key, value in info.items()} == INFO
+        assert {key: type(value) for key, value in info.items()} == INFO | (NAMES if names else {})
+        assert info["action_mask"].shape == (9,) and info["action_mask"].dtype == np.int8
+        if names:
+            assert info["action"] == [*ACTIONS, "reset"][info["action_index"]]
+            assert info["target"] == env.unwrapped.targets.ids[info["target_index"]]
         assert info["region"].shape == (4,) and info["region"].dtype == np.float64
         if len(result) == 5:
             assert [type(value) for value in result[1:4]] == [float, bool, bool]
         assert result[0].dtype == np.float32 and env.observation_space.contains(result[0])
-        assert info["success"] == (info["score"] <= info["phi"])
-    assert {result[-1]["action"] for result in results if len(result) == 2} == {"reset"}
+        assert info["is_success"] == (info["score"] <= info["phi"])
+    assert {result[-1]["action_index"] for result in results if len(result) == 2} == {-1}
 
 
 def test_the_caller_may_keep_and_change_what_it_got(env) -> None:
@@ -237,7 +245,7 @@ def test_gymnasiums_own_limit_still_works() -> None:
 def test_the_trigger_terminates_and_moves_nothing(env) -> None:
     _, before = env.reset(seed=0)
     _, reward, terminated, truncated, info = env.step(TRIGGER)
-    assert terminated is True and truncated is False and reward == (3 if info["success"] else -3)
+    assert terminated is True and truncated is False and reward == (3 if info["is_success"] else -3)
     assert info["score"] == before["score"] and (info["region"] == before["region"]).all()
 
 
@@ -449,7 +457,7 @@ def test_the_measured_drop_is_the_same_in_every_environment() -> None:
 
 @pytest.mark.data
 def test_a_roll_out_on_real_frames(data_root: Path) -> None:
-    env = gym.make(ID, disable_env_checker=True, targets=str(data_root / "train" / "fernando"))
+    env = gym.make(ID, disable_env_checker=True, targets=str(data_root / "train" / "fernando"), info_names=True)
     results = roll_out(env, 25)
     assert all(env.observation_space.contains(result[0]) for result in results)
     assert all(result[-1]["target"].startswith("fernando/") for result in results)

@@ -52,7 +52,9 @@ def test_rewards_of_a_batch() -> None:
 
 @pytest.fixture
 def env(brightness) -> OcclusionSearchEnv:
-    return gym.make(ENV_ID, disable_env_checker=True, scorer=brightness, phi=0.25, max_steps=50).unwrapped
+    return gym.make(
+        ENV_ID, disable_env_checker=True, scorer=brightness, phi=0.25, max_steps=50, info_names=True
+    ).unwrapped
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def test_every_reward_of_a_walk(env, start) -> None:
     _, info = env.reset(options=start)
     assert info["clean_score"] == pytest.approx(0.5, abs=1e-6)
     assert info["score"] == info["previous_score"] == pytest.approx((800 - 10 * 20) / 1600, abs=1e-6)
-    assert info["phi"] == 0.25 and not info["success"]
+    assert info["phi"] == 0.25 and not info["is_success"]
     walk = [
         (LEFT, 800 - 14 * 20, 1),  # columns 6 to 25
         (LEFT, 800 - 18 * 20, 1),  # 2 to 21
@@ -89,7 +91,7 @@ def test_a_trigger_at_exactly_phi_is_a_success(env, start) -> None:
     env.reset(options=start)
     for _ in range(3):
         info = env.step(LEFT)[4]
-    assert info["score"] == 0.25 and info["success"]
+    assert info["score"] == 0.25 and info["is_success"]
     _, reward, terminated, truncated, info = env.step(TRIGGER)
     assert (reward, terminated, truncated) == (3, True, False)
     assert info["score"] == info["previous_score"] == 0.25 and info["action"] == "trigger"
@@ -99,7 +101,7 @@ def test_a_trigger_above_phi_costs_eta(brightness, start) -> None:
     env = gym.make(ENV_ID, disable_env_checker=True, scorer=brightness, phi=0.37, eta=5).unwrapped
     env.reset(options=start)
     _, reward, terminated, truncated, info = env.step(TRIGGER)
-    assert (reward, terminated, truncated, info["success"]) == (-5, True, False, False)
+    assert (reward, terminated, truncated, info["is_success"]) == (-5, True, False, False)
     assert info["score"] == pytest.approx(0.375)
 
 
@@ -107,9 +109,9 @@ def test_phi_below_the_clean_score_by_drop(brightness, start) -> None:
     env = gym.make(ENV_ID, disable_env_checker=True, scorer=brightness, drop=0.2).unwrapped
     _, info = env.reset(options=start)
     assert info["phi"] == pytest.approx(info["clean_score"] - 0.2) == pytest.approx(0.3, abs=1e-6)
-    assert not info["success"]
+    assert not info["is_success"]
     env.step(LEFT)
-    assert env.step(LEFT)[4]["success"]
+    assert env.step(LEFT)[4]["is_success"]
 
 
 def test_the_last_step_truncates_unless_it_is_the_trigger(brightness, start) -> None:

@@ -28,6 +28,7 @@ MODES = list(AutoresetMode)
 def make_vec(count: int = 3, **kwargs: Any) -> OcclusionSearchVectorEnv:
     if kwargs.get("reward") != "margin":
         kwargs.setdefault("drop", 0.05)
+    kwargs.setdefault("info_names", True)
     return gym.make_vec(ENV_ID, num_envs=count, precision="fp32", **kwargs)
 
 
@@ -36,7 +37,7 @@ def make_sync(count: int, mode: AutoresetMode, **kwargs: Any) -> SyncVectorEnv:
         kwargs.setdefault("drop", 0.05)
 
     def make() -> gym.Env:
-        return gym.make(ENV_ID, disable_env_checker=True, precision="fp32", **kwargs)
+        return gym.make(ENV_ID, disable_env_checker=True, precision="fp32", info_names=True, **kwargs)
 
     return SyncVectorEnv([make] * count, autoreset_mode=mode)
 
@@ -96,7 +97,7 @@ def test_a_list_of_seeds_and_a_seed_each(assert_close) -> None:
     assert_close(by_number, envs.reset(seed=[7, 8, 9]))
     again = envs.reset(seed=[7, None, 9])
     assert again[1]["target"][0] == by_number[1]["target"][0]
-    single = gym.make(ENV_ID, drop=0.05, precision="fp32")
+    single = gym.make(ENV_ID, drop=0.05, precision="fp32", info_names=True)
     assert single.reset(seed=8)[1]["target"] == by_number[1]["target"][1]
     with pytest.raises(InputError, match="2 seeds for 3"):
         envs.reset(seed=[1, 2])
@@ -260,6 +261,8 @@ def test_masks_hide_what_would_change_nothing() -> None:
     envs.reset(seed=0, options={"region": (0.0, 0.0, 0.5, 0.5)})
     masks = envs.action_masks()
     assert masks.shape == (3, 9) and masks.dtype == bool
+    infos = envs.reset(seed=0, options={"region": (0.0, 0.0, 0.5, 0.5)})[1]
+    assert (infos["action_mask"] == masks).all() and infos["action_mask"].dtype == np.int8
     hidden = {name for name, allowed in zip(ACTIONS, masks[0], strict=True) if not allowed}
     assert hidden == {"left", "up", "bigger"}
     single = gym.make(ENV_ID, drop=0.05)
@@ -269,8 +272,20 @@ def test_masks_hide_what_would_change_nothing() -> None:
         before = single.unwrapped.search.region.copy()
         masks, action = single.unwrapped.action_masks(), int(rng.integers(8))
         assert masks.shape == (9,) and masks[TRIGGER]
-        single.step(action)
+        *_, info = single.step(action)
+        assert (info["action_mask"] == single.unwrapped.action_masks()).all()
         assert masks[action] == (single.unwrapped.search.region != before).any()
+
+
+def test_infos_are_numbers() -> None:
+    """So that what turns them into tensors can: no strings, no objects, no key that others use."""
+    envs = make_vec(2, info_names=False)
+    _, infos = envs.reset(seed=0)
+    assert infos["action_index"].tolist() == [-1, -1]
+    infos = envs.step(np.array([3, TRIGGER]))[4]
+    assert infos["action_index"].tolist() == [3, TRIGGER] and infos["action_mask"].shape == (2, 9)
+    assert {values.dtype.kind for values in infos.values()} == set("fbi")
+    assert not {"action", "target", "success"} & set(infos)
 
 
 def test_only_some_are_reset() -> None:
