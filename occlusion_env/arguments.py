@@ -61,7 +61,9 @@ class SearchArguments:
         min_side: Least width and height of a region, as a share of the target's.
         max_aspect: Largest ratio of a region's width to its height, and of its height to its width.
         history: How many past actions are part of the state.
-        max_steps: Actions after which an episode is truncated (T of Algorithm 1).
+        max_steps: Actions after which an episode is truncated if that is before `max_episode_steps`, the horizon
+            that `gym.make` and `gym.make_vec` take (20; T of Algorithm 1). Observations that count steps count to
+            `max_steps`, or to 20.
         eta: Reward of the trigger (eq. 6).
         phi: Threshold of the trigger, as a score; `None` makes it relative to each target.
         drop: Then phi is the target's clean score less this; `None` takes what random regions reach with the
@@ -95,7 +97,7 @@ class SearchArguments:
     min_side: float = 0.1
     max_aspect: float = 4.0
     history: int = 10
-    max_steps: int = 20
+    max_steps: int | None = None
     eta: float = 3.0
     phi: float | None = None
     drop: float | None = None
@@ -138,9 +140,16 @@ class SearchArguments:
     def from_keywords(cls, keywords: Mapping[str, Any]) -> SearchArguments:
         """Build it from keyword arguments.
 
+        Args:
+            keywords: The attributes by name, and the `max_episode_steps` of `gym.make`; it bounds `max_steps`.
+
         Raises:
             InputError: If one of them is unknown or out of range.
         """
+        keywords = dict(keywords)
+        horizons = [keywords.get("max_steps"), keywords.pop("max_episode_steps", None)]
+        if any(horizon is not None for horizon in horizons):
+            keywords["max_steps"] = min(horizon for horizon in horizons if horizon is not None)
         known = [each.name for each in fields(cls)]
         for name in keywords:
             if name not in known:
@@ -153,4 +162,5 @@ class SearchArguments:
     def settings(self) -> SearchSettings:
         """What the search itself needs of them."""
         limits = RegionLimits(**{name: getattr(self, name) for name in _LIMITS})
-        return SearchSettings(limits, **{name: getattr(self, name) for name in _SETTINGS})
+        given = {name: getattr(self, name) for name in _SETTINGS}
+        return SearchSettings(limits, **{name: value for name, value in given.items() if value is not None})

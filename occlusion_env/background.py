@@ -339,7 +339,7 @@ class BackgroundSearchEnv(OcclusionSearchEnv):
     A target that is asked for and whose frame leaves no room is an error.
 
     ## Episode end
-    The trigger terminates; `max_steps` actions truncate.
+    That of `OcclusionSearch-v0`.
 
     ## Info
     Those of `OcclusionSearch-v0`; `region` is that of the box, relative to the frame.

@@ -14,8 +14,9 @@ from tracker.errors import InputError
 
 from .actions import ACTIONS
 from .search import Search
+from .settings import HORIZON
 from .targets import TargetSet
-from .vector import OcclusionSearchVectorEnv
+from .vector import OcclusionSearchVectorEnv, check_horizon
 
 __all__ = ["OcclusionSearchEnv"]
 
@@ -84,7 +85,9 @@ in its own frame |
     | `reset_mask` | vector environments only, `bool[N]`: which environments are reset |
 
     ## Episode end
-    The trigger terminates; `max_steps` actions truncate.
+    The trigger terminates. `max_episode_steps` actions truncate: an argument of `gym.make` and `gym.make_vec`, 20
+    by default (T of Algorithm 1), and in `env.spec`. `max_steps` truncates earlier. The class itself, without
+    `gym.make`, has no limit but `max_steps`.
 
     ## Info
     The same keys and types after every reset and step:
@@ -136,6 +139,8 @@ in its own frame |
         self.vector = self.vector_class(
             1, autoreset_mode=AutoresetMode.DISABLED, render_mode=render_mode, targets=targets, **arguments
         )
+        # The limit of `gym.make` is a wrapper that this environment does not see; it may be longer, if asked for.
+        check_horizon(self.vector.arguments.max_steps, HORIZON)
         self.render_mode = render_mode
         self.observation_space = self.vector.single_observation_space
         self.action_space = self.vector.single_action_space

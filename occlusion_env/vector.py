@@ -43,7 +43,8 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
 
     Args:
         num_envs: N.
-        max_episode_steps: Actions after which an episode is truncated, as `gym.make` gives it to its `TimeLimit`.
+        max_episode_steps: Actions after which an episode is truncated; `gym.make_vec` gives 20 by default. As with
+            Gymnasium's `TimeLimit`, an episode whose last action is the trigger is also terminated.
         autoreset_mode: `NextStep`, `SameStep` or `Disabled`, or a `gymnasium.vector.AutoresetMode`.
         render_mode: `None` or `rgb_array`.
         arguments: See `SearchArguments`.
@@ -93,6 +94,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.arguments = SearchArguments.from_keywords(arguments)
+        check_horizon(self.arguments.max_steps, max_episode_steps)
         if self.arguments.occluder not in OCCLUDERS:
             raise InputError(f"'{self.arguments.occluder}' is no occluder; choose {', '.join(OCCLUDERS)}.")
         self._parts = assemble(self.arguments)
@@ -200,7 +202,9 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         reward = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), dtype=bool)
         step = self.search.step(actions[acting], acting)
-        reward[acting], terminated[acting], truncated[acting] = step.reward, step.terminated, step.truncated
+        reward[acting], terminated[acting] = step.reward, step.terminated
+        if self.arguments.max_steps is not None:
+            truncated[acting] = step.truncated
         if self._max_episode_steps is not None:
             truncated[acting] |= self.search.steps[acting] >= self._max_episode_steps
         self._done = terminated | truncated
@@ -437,6 +441,19 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
                 f" {len(self.targets) - 1}."
             )
         return int(found), self.targets[int(found)]
+
+
+def check_horizon(max_steps: int | None, max_episode_steps: int | None) -> None:
+    """Refuse a `max_steps` that `max_episode_steps` would cut short.
+
+    Raises:
+        InputError: Naming both.
+    """
+    if max_steps is not None and max_episode_steps is not None and max_steps > max_episode_steps:
+        raise InputError(
+            f"max_steps={max_steps} lies beyond the end of an episode, max_episode_steps={max_episode_steps}; give"
+            f" gym.make max_episode_steps={max_steps} in its place."
+        )
 
 
 def _own_target(options: dict[str, Any]) -> Target:

@@ -91,7 +91,7 @@ class Foresight:
         asked = torch.from_numpy(np.concatenate([beyond, regions], axis=1)).to(cells)
         foretold = self._scale * self.network.drops(cells, asked).double().cpu().numpy()
         near, predicted = foretold[:, : len(MOVES)], foretold[:, len(MOVES) :]
-        left = 1 - search.steps[slots] / search.settings.max_steps
+        left = np.maximum(0, 1 - search.steps[slots] / search.settings.max_steps)
         known = Known(regions, self._scale * drops, predicted, valid)
         here = self._scale * (search.clean_score[slots] - search.score[slots])
         shown = outlook(search.settings.limits, here, beyond, self._grid, (near, far), known, left)

@@ -181,7 +181,7 @@ def test_n_environments_give_the_data_of_n_single_ones(mode: AutoresetMode) -> N
 
 def test_action_masks_are_the_moves_that_change_the_box(ramp) -> None:
     frame, box = ramp
-    env = make(**cheap(max_steps=60)).unwrapped
+    env = make(**cheap()).unwrapped
     env.reset(seed=1, options={"image": frame, "box": box})
     for _ in range(50):
         *_, info = env.step(ACTIONS.index("left"))

@@ -5,6 +5,7 @@ import pickle
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import TimeAwareObservation
 from safetensors.torch import save_file
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
@@ -224,8 +226,9 @@ def test_max_steps_truncates(env) -> None:
     assert [short.step(0)[2:4] for _ in range(4)] == [(False, False)] * 3 + [(False, True)]
     short.reset()
     assert short.step(0)[3] is False
-    env.reset(seed=0)
-    assert [env.step(1)[3] for _ in range(20)].index(True) == 19
+    long = make()
+    long.reset(seed=0)
+    assert [long.step(1)[3] for _ in range(20)].index(True) == 19
 
 
 def test_an_episode_that_is_over_takes_no_action(env) -> None:
@@ -236,10 +239,35 @@ def test_an_episode_that_is_over_takes_no_action(env) -> None:
     assert env.reset()[1]["action"] == "reset" and env.step(0)[4]["action"] == "right"
 
 
-def test_gymnasiums_own_limit_still_works() -> None:
-    limited = make(max_episode_steps=2)
-    limited.reset(seed=0)
-    assert [limited.step(0)[3] for _ in range(2)] == [False, True]
+@pytest.mark.parametrize("name", IDS)
+@pytest.mark.parametrize("horizon", [2, 30])
+def test_the_horizon_is_declared_and_honoured(name: str, horizon: int) -> None:
+    assert gym.spec(name).max_episode_steps == 20
+    timed = TimeAwareObservation(make(name, max_episode_steps=horizon), flatten=False)
+    assert timed.spec.max_episode_steps == timed.max_timesteps == horizon
+    timed.reset(seed=0)
+    steps = [timed.step(0) for _ in range(horizon)]
+    assert [step[3] for step in steps] == [False] * (horizon - 1) + [True]
+    assert steps[-1][0]["time"] == horizon and timed.observation_space.contains(steps[-1][0])
+    assert TimeAwareObservation(make(name)).max_timesteps == 20
+    envs = gym.make_vec(name, num_envs=2, drop=0.02, max_episode_steps=horizon, autoreset_mode="Disabled")
+    envs.reset(seed=0)
+    found = [envs.step(np.zeros(2, int))[3].tolist() for _ in range(horizon)]
+    assert found == [[False] * 2] * (horizon - 1) + [[True] * 2]
+
+
+def test_max_steps_ends_an_episode_before_the_horizon() -> None:
+    for envs in (
+        gym.make_vec(ID, num_envs=2, max_steps=3, drop=0.02),
+        SyncVectorEnv([lambda: make(max_steps=3)] * 2),
+    ):
+        envs.reset(seed=0)
+        assert [envs.step(np.zeros(2, int))[3].all() for _ in range(3)] == [False, False, True]
+    for create in (make, partial(gym.make_vec, ID)):
+        with pytest.raises(InputError, match="max_steps=50 lies beyond .* give gym.make max_episode_steps=50"):
+            create(max_steps=50)
+    assert SearchArguments.from_keywords({"max_episode_steps": 50}).settings.max_steps == 50
+    assert SearchArguments().settings.max_steps == 20
 
 
 def test_the_trigger_terminates_and_moves_nothing(env) -> None:

@@ -52,9 +52,7 @@ def test_rewards_of_a_batch() -> None:
 
 @pytest.fixture
 def env(brightness) -> OcclusionSearchEnv:
-    return gym.make(
-        ENV_ID, disable_env_checker=True, scorer=brightness, phi=0.25, max_steps=50, info_names=True
-    ).unwrapped
+    return gym.make(ENV_ID, disable_env_checker=True, scorer=brightness, phi=0.25, info_names=True).unwrapped
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_n_environments_are_n_single_ones(mode: AutoresetMode, assert_close) -> 
         {"observation": "dict", "reward": "potential", "occluder": "noise", "context": 2.0},
         {"observation": "pixels", "pixels": 20, "reward": "margin", "layer": "fc6"},
         {"cache_mb": 0, "reward": "potential", "gamma": 0.5},
-        {"max_episode_steps": 3, "observation": "dict", "history": 0},
+        {"max_steps": None, "max_episode_steps": 3, "observation": "dict", "history": 0},
     ],
 )
 def test_n_environments_are_n_single_ones_in_every_variant(kwargs: dict[str, Any], assert_close) -> None:
