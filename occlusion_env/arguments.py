@@ -21,10 +21,17 @@ if TYPE_CHECKING:
 
     from .targets import TargetSet
 
-__all__ = ["SearchArguments"]
+__all__ = ["SearchArguments", "UnknownArgumentError"]
 
 _LIMITS = tuple(each.name for each in fields(RegionLimits))
 _SETTINGS = tuple(each.name for each in fields(SearchSettings) if each.name != "limits")
+
+
+class UnknownArgumentError(InputError, TypeError):
+    """An unknown keyword argument: also the `TypeError` that Python raises for one, in Python's words.
+
+    Libraries try an argument and leave it out where a `TypeError` says so.
+    """
 
 
 @dataclass(frozen=True)
@@ -144,7 +151,8 @@ class SearchArguments:
             keywords: The attributes by name, and the `max_episode_steps` of `gym.make`; it bounds `max_steps`.
 
         Raises:
-            InputError: If one of them is unknown or out of range.
+            UnknownArgumentError: If one of them is unknown.
+            InputError: If one of them is out of range.
         """
         keywords = dict(keywords)
         horizons = [keywords.get("max_steps"), keywords.pop("max_episode_steps", None)]
@@ -155,7 +163,9 @@ class SearchArguments:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 remedy = f"did you mean '{near[0]}'?" if near else f"choose {', '.join(known)}."
-                raise InputError(f"'{name}' is no argument of the environment; {remedy}")
+                raise UnknownArgumentError(
+                    f"The environment got an unexpected keyword argument '{name}'; {remedy}"
+                )
         return cls(**keywords)
 
     @property

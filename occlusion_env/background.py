@@ -357,7 +357,8 @@ class BackgroundSearchEnv(OcclusionSearchEnv):
         arguments: See `SearchArguments`.
 
     Raises:
-        InputError: If an argument is unknown, out of range, or names what cannot be read.
+        InputError: If an argument is out of range or names what cannot be read; if one is unknown, it is a
+            `TypeError` too.
     """
 
     vector_class = BackgroundSearchVectorEnv

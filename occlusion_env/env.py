@@ -35,6 +35,7 @@ class OcclusionSearchEnv(gym.Env[Any, np.int64], EzPickle):
     ## Action space
     `Discrete(9)`. A move goes by `step` (0.2) of the region's own size, as far as the limits allow.
     `env.unwrapped.action_masks()` tells which moves change the region, `bool[9]`; the trigger is always allowed.
+    `gymnasium.utils.play.play(env, wait_on_player=True)` takes the keys of `get_keys_to_action()`.
 
     | n | action | | n | action |
     |---|---|---|---|---|
@@ -124,7 +125,8 @@ in its own frame |
         arguments: See `SearchArguments`.
 
     Raises:
-        InputError: If an argument is unknown, out of range, or names what cannot be read.
+        InputError: If an argument is out of range or names what cannot be read; if one is unknown, it is a
+            `TypeError` too.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}
@@ -189,6 +191,11 @@ in its own frame |
         Raises:
             InputError: If the action is not an integer from 0 to 8.
         """
+        if self.vector.is_over[0]:
+            raise gym.error.ResetNeeded(
+                "You are calling 'step()' even though this environment has already returned terminated = True or"
+                " truncated = True. You should always call 'reset()' once you receive 'terminated = True'."
+            )
         if not isinstance(action, int | np.integer) and getattr(action, "shape", None) != ():
             raise InputError(f"{action!r} is no action; give an integer from 0 to {len(ACTIONS) - 1}.")
         observations, reward, terminated, truncated, infos = self.vector.step(np.asarray([action]))
@@ -205,6 +212,13 @@ in its own frame |
         drawn = self.vector.render()
         return None if drawn is None else drawn[0]
 
+    def get_keys_to_action(self) -> dict[tuple[str], int]:
+        """The key of each action, for `gymnasium.utils.play.play(env, wait_on_player=True)`.
+
+        d, a, w, s shift the region; e, q, f, t make it bigger, smaller, fatter, taller; the space bar is the trigger.
+        """
+        return {(key,): action for action, key in enumerate(_KEYS)}
+
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions do something, `bool[9]`: moves that change the region, and the trigger."""
         return self.vector.action_masks()[0]
@@ -216,6 +230,10 @@ in its own frame |
     def close(self) -> None:
         """Free the memory."""
         self.vector.close()
+
+
+_KEYS = "dawseqft "
+"""One for each of `ACTIONS`."""
 
 
 def _first(observations: Any) -> Any:

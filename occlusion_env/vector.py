@@ -55,9 +55,11 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         targets: The `TargetSet` that targets are drawn from.
         phi: As the argument.
         drop: As the argument; where it is to be measured, `None` before the first reset.
+        is_over: `bool[N]`, whether the episode is over and the environment has not been reset.
 
     Raises:
-        InputError: If an argument is unknown, out of range, or names what cannot be read.
+        InputError: If an argument is out of range or names what cannot be read; if one is unknown, it is a
+            `TypeError` too.
     """
 
     metadata: dict[str, Any] = {
@@ -112,7 +114,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         self._indices = np.full(self.num_envs, -1, dtype=np.int64)
         self._view_keys: list[bytes | None] = [None] * len(self.targets)
         self._begun = np.zeros(self.num_envs, dtype=bool)
-        self._done = np.zeros(self.num_envs, dtype=bool)
+        self.is_over = np.zeros(self.num_envs, dtype=bool)
         self._trails: list[list[NDArray[np.float64]]] = [[] for _ in range(self.num_envs)]
         self._curves: list[list[float]] = [[] for _ in range(self.num_envs)]
         self.generators: list[np.random.Generator | None] = [None] * self.num_envs
@@ -176,7 +178,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
             if seeds[slot] is not None:
                 self.generators[slot], self._seeds[slot] = seeding.np_random(seeds[slot])
         self._begin(slots, options)
-        self._done[slots] = False
+        self.is_over[slots] = False
         return self.search.observe(), self._info(slots, np.full(self.num_envs, -1))
 
     def step(
@@ -194,7 +196,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
             raise gym.error.ResetNeeded("Call reset() before step().")
         actions = check_actions(actions, self.num_envs).astype(np.int64)
         taken = actions.copy()
-        ended = self._done
+        ended = self.is_over
         if self.autoreset_mode is AutoresetMode.DISABLED and ended.any():
             over = np.flatnonzero(ended).tolist()
             raise gym.error.ResetNeeded(f"The episodes {over} are over; reset them with options['reset_mask'].")
@@ -207,12 +209,12 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
             truncated[acting] = step.truncated
         if self._max_episode_steps is not None:
             truncated[acting] |= self.search.steps[acting] >= self._max_episode_steps
-        self._done = terminated | truncated
+        self.is_over = terminated | truncated
         self._record(acting)
 
         final: dict[str, Any] = {}
-        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._done.any():
-            starting, self._done = np.flatnonzero(self._done), np.zeros(self.num_envs, dtype=bool)
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and self.is_over.any():
+            starting, self.is_over = np.flatnonzero(self.is_over), np.zeros(self.num_envs, dtype=bool)
             mask = self._mask(starting)
             final = {
                 "final_obs": self._observations(starting), "_final_obs": mask,
