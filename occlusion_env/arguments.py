@@ -74,7 +74,7 @@ class SearchArguments:
         eta: Reward of the trigger (eq. 6).
         phi: Threshold of the trigger, as a score; `None` makes it relative to each target.
         drop: Then phi is the target's clean score less this; `None` takes what random regions reach with the
-            chance `phi_quantile` on `targets`, measured at the first reset.
+            chance `phi_quantile` on `targets`, measured at the first reset if the reward uses phi.
         phi_quantile: See `drop`.
         info_names: Whether the infos also have `action` and `target`, the names of `action_index` and
             `target_index`.

@@ -96,7 +96,8 @@ in its own frame |
     | key | is |
     |---|---|
     | `score`, `previous_score`, `clean_score` | `float`, S, S' and the score of the unoccluded target |
-    | `phi` | `float`, the threshold of eq. 6 |
+    | `phi` | `float`, the threshold of eq. 6; -inf for `difference` and `record`, whose trigger has none, unless \
+`phi` or `drop` is given |
     | `is_success` | `bool`, S <= phi |
     | `region` | `float64[4]` |
     | `action_index` | `int`, the last action; -1 after a reset |
@@ -164,7 +165,7 @@ in its own frame |
 
     @property
     def drop(self) -> float | None:
-        """How far phi lies below the clean score; `None` before it has been measured."""
+        """How far phi lies below the clean score; `None` where it has not been measured."""
         return self.vector.drop
 
     @property
@@ -215,7 +216,7 @@ in its own frame |
     def get_keys_to_action(self) -> dict[tuple[str], int]:
         """The key of each action, for `gymnasium.utils.play.play(env, wait_on_player=True)`.
 
-        d, a, w, s shift the region; e, q, f, t make it bigger, smaller, fatter, taller; the space bar is the trigger.
+        d, a, w, s shift the region; e, q, f, t make it bigger, smaller, fatter, taller; the space bar triggers.
         """
         return {(key,): action for action, key in enumerate(_KEYS)}
 

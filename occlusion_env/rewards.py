@@ -95,14 +95,17 @@ class Turn:
 
 
 class Reward(Protocol):
-    """How actions are paid; another one is a class with these two, named in `REWARDS` or as `module:class`.
+    """How actions are paid; another one is a class with these, named in `REWARDS` or as `module:class`.
 
     Attributes:
         needs_rivals: Whether phi is the score of the best distractor in the target's frame, in place of what
             `phi` and `drop` say.
+        needs_phi: Whether phi is used; a class without this attribute uses it. An environment measures no phi that
+            is not used.
     """
 
     needs_rivals: bool
+    needs_phi: bool
 
     def __init__(self, settings: SearchSettings) -> None:
         """Take what it needs of the settings."""
@@ -120,6 +123,7 @@ class PaperReward:
     """
 
     needs_rivals = False
+    needs_phi = True
 
     def __init__(self, settings: SearchSettings) -> None:
         """Keep eta."""
@@ -153,6 +157,7 @@ class DifferenceReward:
     """
 
     needs_rivals = False
+    needs_phi = False
 
     def __init__(self, settings: SearchSettings) -> None:
         """Keep the scale."""
@@ -172,6 +177,7 @@ class PotentialReward:
     """
 
     needs_rivals = False
+    needs_phi = True
 
     def __init__(self, settings: SearchSettings) -> None:
         """Keep eta, gamma and the scale."""
@@ -193,6 +199,7 @@ class RecordReward:
     """
 
     needs_rivals = False
+    needs_phi = False
 
     def __init__(self, settings: SearchSettings) -> None:
         """Keep the scale."""

@@ -67,7 +67,7 @@ class Search:
         previous_score: `float64[N]`, S_{t-1}; equal to `score` right after `begin`.
         best_score: `float64[N]`, the least score of the episode so far.
         clean_score: `float64[N]`, of the unoccluded target.
-        phi: `float64[N]`, the threshold of eq. 6.
+        phi: `float64[N]`, the threshold of eq. 6; -inf where there is none.
         steps: `int64[N]`, actions taken.
         queries: `int64[N]`, how often an episode asked for a score since `begin`: a region that it comes back to
             is not asked for again, and what other episodes have asked for counts as if it was asked for.
@@ -131,6 +131,11 @@ class Search:
         """Whether phi comes from `begin`; else the reward takes it from the target's frame."""
         return not self._reward.needs_rivals
 
+    @property
+    def needs_phi(self) -> bool:
+        """Whether the reward compares a score with a phi that comes from `begin`."""
+        return self.takes_phi and getattr(self._reward, "needs_phi", True)
+
     def move(self, slots: Slots, regions: Regions, actions: NDArray[np.integer]) -> Regions:
         """Where actions lead.
 
@@ -184,7 +189,8 @@ class Search:
             targets: M targets.
             patches: M occluders, `uint8[64, 64, 3]`.
             phi: The trigger's threshold as a score.
-            drop: The threshold relative to each target: phi is its clean score less this.
+            drop: The threshold relative to each target: phi is its clean score less this. With neither, phi is
+                -inf, which no score reaches.
             regions: `[M, 4]` first regions; p0 of the limits if `None`.
             scenes: M keys, the same where an exemplar, a target and its occluder are the same as in another
                 episode, so that a region's score is remembered beyond the episode; `None` where none comes back.
@@ -250,7 +256,7 @@ class Search:
         elif phi is not None:
             self.phi[slots] = phi
         else:
-            self.phi[slots] = self.clean_score[slots] - (drop if drop is not None else 0.0)
+            self.phi[slots] = -np.inf if drop is None else self.clean_score[slots] - drop
 
     def scores(self, slots: Slots, regions: Regions) -> NDArray[np.float64]:
         """Score targets with regions occluded; the state stays as it is.

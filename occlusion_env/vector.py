@@ -54,7 +54,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         search: The `Search`, N slots.
         targets: The `TargetSet` that targets are drawn from.
         phi: As the argument.
-        drop: As the argument; where it is to be measured, `None` before the first reset.
+        drop: As the argument; `None` before it is measured, at the first reset if the reward needs it.
         is_over: `bool[N]`, whether the episode is over and the environment has not been reset.
 
     Raises:
@@ -327,7 +327,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
 
     def _begin(self, slots: Slots, options: dict[str, Any]) -> None:
         """Draw for each slot a target and what else its search starts with, and start it."""
-        if self.search.takes_phi and self.phi is None and self.drop is None:
+        if self.search.needs_phi and self.phi is None and self.drop is None:
             self.drop = self.measure_drop()
         region = options.get("region")
         regions = None if region is None else np.tile(_four_numbers(region, "region"), (len(slots), 1))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from occlusion_env import ACTIONS, ENV_ID, SearchSettings, movement_reward, trig
 from occlusion_env.distractors import distractor_boxes, distractor_crops
 from occlusion_env.env import OcclusionSearchEnv
 from occlusion_env.rewards import REWARDS, Turn
+from occlusion_env.vector import OcclusionSearchVectorEnv
 from tracker.boxes import inside, iou
 
 RIGHT, LEFT, UP, DOWN, BIGGER, SMALLER, FATTER, TALLER, TRIGGER = range(9)
@@ -227,6 +229,22 @@ def test_a_reward_of_ones_own(tmp_path, monkeypatch, start) -> None:
     env = gym.make(ENV_ID, disable_env_checker=True, reward="own_reward:Area", phi=0.2, eta=1.25)
     env.reset(options=start)
     assert env.step(LEFT)[1] == 1.25
+
+
+@pytest.mark.parametrize("name", sorted(REWARDS))
+def test_phi_is_measured_where_the_reward_uses_it(monkeypatch, brightness, name: str) -> None:
+    measured: list[float] = []
+    monkeypatch.setattr(OcclusionSearchVectorEnv, "measure_drop", lambda self: measured.append(0.2) or 0.2)
+    env = gym.make(ENV_ID, targets="oracle", scorer=brightness, reward=name, render_mode="rgb_array")
+    check_env(env.unwrapped, skip_render_check=True)
+    _, info = env.reset(seed=0)
+    info = env.step(LEFT)[4]
+    assert len(measured) == (name in ("paper", "potential"))
+    unused = name in ("difference", "record")
+    assert (info["phi"] == -np.inf) == unused and not (unused and info["is_success"])
+    assert env.render().shape == (430, 624, 3)
+    given = gym.make(ENV_ID, targets="oracle", scorer=brightness, reward="record", drop=-0.0)
+    assert given.reset(seed=0)[1]["phi"] == given.unwrapped.search.clean_score[0]
 
 
 @pytest.fixture
