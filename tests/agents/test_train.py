@@ -263,10 +263,8 @@ def test_resuming_what_cannot_be_resumed(tmp_path):
 
 
 def test_monitors_are_read_as_curves(tmp_path):
-    head = '#{"t_start": 0, "env_id": "x"}\nr,l,t,score,clean_score,action,success,queries\n'
-    (tmp_path / "0.monitor.csv").write_text(
-        head + "1.5,3,1,0.25,1.0,trigger,True,4\n-2,20,2,0.5,1.0,up,False,9\n1,"
-    )
+    head = '#{"t_start": 0, "env_id": "x"}\nr,l,t,score,clean_score,action_index,is_success,queries\n'
+    (tmp_path / "0.monitor.csv").write_text(head + "1.5,3,1,0.25,1.0,8,True,4\n-2,20,2,0.5,1.0,2,False,9\n1,")
     found = read_monitors([tmp_path / "0.monitor.csv"])
     assert (
         found["length"].tolist() == [3, 20]
@@ -274,7 +272,7 @@ def test_monitors_are_read_as_curves(tmp_path):
         and found["return"].tolist() == [1.5, -2]
     )
     assert found["drop"].tolist() == [0.75, 0.5] and found["triggered"].tolist() == [1, 0]
-    (tmp_path / "1.monitor.csv").write_text(head + "0,5,4,0.5,1.0,up,False,9\n")
+    (tmp_path / "1.monitor.csv").write_text(head + "0,5,4,0.5,1.0,2,False,9\n")
     resumed = read_monitors([tmp_path / f"{number}.monitor.csv" for number in range(2)])
     assert resumed["seconds"].tolist() == [1, 2, 6], "each log begins anew"
     assert resumed["steps"].tolist() == [3, 23, 28]
