@@ -109,6 +109,16 @@ def test_of_the_foresight(reward: str, assert_close) -> None:
     same(ENV_ID, assert_close, observation="agents.foresight:Foresight", reward=reward, drop=0.05, **SLIM)
 
 
+def test_the_foresight_of_a_long_episode_has_no_moves_left() -> None:
+    """It counts to `max_steps`, or 20; a longer horizon leaves none, not fewer than none."""
+    envs = gym.make_vec(
+        ENV_ID, num_envs=1, observation="agents.foresight:Foresight", reward="record", max_episode_steps=22
+    )
+    seen = [envs.reset(seed=0)[0]] + [envs.step(np.array([number % 2]))[0] for number in range(21)]
+    left = np.concatenate(seen)[:, -4]
+    assert left == pytest.approx(np.maximum(0, 1 - np.arange(22) / 20), abs=1e-6)
+
+
 @pytest.mark.parametrize("state", ["crop", "roi"])
 def test_of_a_network(state: str, assert_close) -> None:
     same(ENV_ID, assert_close, state=state, drop=0.05, **SLIM)
