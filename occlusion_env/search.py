@@ -73,6 +73,8 @@ class Search:
             is not asked for again, and what other episodes have asked for counts as if it was asked for.
         targets: N targets, `None` before `begin`.
         cache: What need not be computed twice, shared by all N.
+        view_device: Where the views are: the device of the features, or the scorer's where they have none. The
+            targets, occluders and embeddings are on the scorer's device.
     """
 
     view_scale = 1
@@ -98,6 +100,7 @@ class Search:
         self._scenes: list[bytes | None] = [None] * count
         self._keys = [b""] * count
         self._device = scorer.device
+        self.view_device: torch.device = getattr(features, "device", scorer.device)
         self._images = torch.zeros(count, 3, scorer.input_size, scorer.input_size, device=self._device)
         self._patches = torch.zeros(count, 3, PATCH_SIZE, PATCH_SIZE, device=self._device)
         # What the states are cut from: no coarser than the features' input, whatever the scorer sees.
@@ -435,6 +438,7 @@ class Search:
                 self._sources = torch.zeros(
                     len(self), *sources.shape[1:], device=sources.device, dtype=sources.dtype
                 )
+        where = where.to(self.view_device)
         self._views[where] = views
         if self._sources is not self._views:
             self._sources[where] = sources
@@ -442,7 +446,7 @@ class Search:
             self._keys[slot] = key
 
     def _to_views(self, images: Many[Image]) -> Tensor:
-        return self._window.with_margin(to_tensor(_resized(images, self._window.side), self._device))
+        return self._window.with_margin(to_tensor(_resized(images, self._window.side), self.view_device))
 
     def _rival_scores(self, slots: Slots, targets: Many[Target], exemplars: list[bytes]) -> NDArray[np.float64]:
         """The best distractor's score in each target's frame, `float64[M]`."""

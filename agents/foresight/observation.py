@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -45,7 +47,8 @@ class Foresight:
     def __init__(self, search: Search) -> None:
         """See the class."""
         self.search = search
-        self.network = self.predictor().to(search.scorer.device)
+        # A copy: the predictor may be cached, and `to` moves a module in place.
+        self.network = deepcopy(self.predictor()).to(search.view_device)
         self._scale = SintScorer.unit / self.network.unit
         self.space = spaces.Box(-_BOUND, _BOUND, (LENGTH,), np.float32)
         limits = search.settings.limits
@@ -113,7 +116,7 @@ class Foresight:
         if not new:
             return
         rows = np.array([slot for slot, _, _ in new])
-        maps = contributions(search, rows)
+        maps = contributions(search, rows).to(search.view_device)
         cells = self.network.cells(maps)
         grid = torch.from_numpy(self._grid).to(cells)
         far = self._scale * self.network.drops(cells, grid.expand(len(new), -1, -1)).double().cpu().numpy()
