@@ -87,7 +87,7 @@ def train_siamfc(
     transform = None
     if hard_positives is not None:
         transform = HardPositiveBatch(
-            hard_positives, SiamFCScorer(net, device, precision), hard_share, RegionLimits(max_area=max_area)
+            hard_positives, SiamFCScorer(net, None, precision), hard_share, RegionLimits(max_area=max_area)
         )
     train, held_out = open_folder(data, validation)
     warn_of_otb(train)

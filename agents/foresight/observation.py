@@ -92,7 +92,7 @@ class Foresight:
             valid[row, : len(scores)] = True
 
         asked = torch.from_numpy(np.concatenate([beyond, regions], axis=1)).to(cells)
-        foretold = self._scale * self.network.drops(cells, asked).double().cpu().numpy()
+        foretold = self._scale * self.network.drops(cells, asked).cpu().double().numpy()
         near, predicted = foretold[:, : len(MOVES)], foretold[:, len(MOVES) :]
         left = np.maximum(0, 1 - search.steps[slots] / search.settings.max_steps)
         known = Known(regions, self._scale * drops, predicted, valid)
@@ -119,7 +119,7 @@ class Foresight:
         maps = contributions(search, rows).to(search.view_device)
         cells = self.network.cells(maps)
         grid = torch.from_numpy(self._grid).to(cells)
-        far = self._scale * self.network.drops(cells, grid.expand(len(new), -1, -1)).double().cpu().numpy()
+        far = self._scale * self.network.drops(cells, grid.expand(len(new), -1, -1)).cpu().double().numpy()
         for row, (slot, target, key) in enumerate(new):
             found = (cells[row].clone(), far[row])
             search.cache.put(key, found, found[0].nbytes + found[1].nbytes)

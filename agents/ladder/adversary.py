@@ -100,7 +100,7 @@ def train_adversary(
     device, side = sint.backbone.mean.device, sint.backbone.input_size
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         adversary = RotationAdversary().to(device)
     optimizer = torch.optim.Adam(adversary.parameters(), learning_rate)
     whole = torch.tensor([[0.0, 0.0, side, side]], device=device).expand(batch, 4)

@@ -166,7 +166,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendedCuda]:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     for name, value in {
-        "is_available": True, "device_count": DEVICES, "current_device": 0, "is_bf16_supported": False, "get_device_capability": (7, 0),
+        "is_available": True, "device_count": DEVICES, "current_device": 0,
         "mem_get_info": (2**33, 2**33), "synchronize": None,
     }.items():  # fmt: skip
         monkeypatch.setattr(torch.cuda, name, lambda *_, value=value, **__: value)
@@ -194,6 +194,9 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
         request.getfixturevalue("pretended")
     elif not torch.cuda.is_available():
         pytest.skip("there is no GPU")
-    # TensorFloat-32 has 10 bits; the tolerances are those of float32.
+    # The tolerances are those of float32, so no TensorFloat-32 (10 bits), and `auto` is float32 everywhere.
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: False)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (7, 0))
     return f"cuda:{torch.cuda.device_count() - 1}"

@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
+from agents.ladder.adversary import train_adversary
+from agents.ladder.arms import hardening_of
+from agents.transforms import HardPositiveBatch
+from occlusion_env.targets import load_targets
+from tracker.foreign_scorers import SiamFCScorer
 from tracker.sint import Sint, SintConfig
 from tracker.synthetic import synthetic_sequence
 from tracker.tracking.peers.siamfc import SiamFCNet, SiamFCTracker
@@ -103,15 +109,55 @@ def test_an_interrupted_training_goes_on(device: str, tmp_path: Path, monkeypatc
     weights_are_close(tmp_path / "out/slim.safetensors", tmp_path / "at once/slim.safetensors", 1e-3)
 
 
+class Small(SiamFCNet):
+    """SiamFC's strides with a few channels."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.conv1 = nn.Conv2d(3, 4, 11, stride=2)
+        self.conv2 = nn.Conv2d(4, 8, 5, groups=2)
+        self.conv3 = nn.Conv2d(8, 8, 3)
+        self.conv4 = nn.Conv2d(8, 8, 3, groups=2)
+        self.conv5 = nn.Conv2d(8, 6, 3, groups=2)
+
+
 def test_siamfc_learns(device: str, tmp_path: Path) -> None:
     videos = [synthetic_sequence(seed, 3, 96, 96) for seed in range(2)]
     settings = SiamFCTraining(steps=2, pairs=1, learning_rate=1e-5, frozen=2, validate_pairs=1)
     for place in ("cpu", device):
         torch.manual_seed(0)
-        net = SiamFCNet().to(place)
-        train_siamfc(net, videos[:1], videos[1:], tmp_path / place.replace(":", ""), settings, run=QUIET)
+        net = Small().to(place)
+        scorer = SiamFCScorer(net, precision="fp32")
+        transform = HardPositiveBatch("best-of-3-random", scorer, 0.5)
+        train_siamfc(net, videos[:1], videos[1:], tmp_path / place.replace(":", ""), settings, transform, QUIET)
     weights_are_close(
         next((tmp_path / "cpu").glob("*.safetensors")),
         next((tmp_path / device.replace(":", "")).glob("*.safetensors")),
         1e-3,
+    )
+
+
+def test_the_adversary_learns(device: str) -> None:
+    targets = load_targets("synthetic").subset(range(4))
+    found = []
+    for place in ("cpu", device):
+        adversary = train_adversary(
+            Sint.load(SintConfig("slim", side=64), device=place), targets, steps=2, batch=2
+        )
+        found.append({name: value.cpu() for name, value in adversary.state_dict().items()})
+    for name, value in found[0].items():
+        torch.testing.assert_close(value, found[1][name], rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["roi-holes", "erasing", "blur", "lookalikes", "curriculum", "margin"])
+def test_hardened_frames(device: str, tmp_path: Path, name: str) -> None:
+    videos = [synthetic_sequence(seed, 3, 96, 72) for seed in range(2)]
+    settings = SintTraining(steps=1, boxes_per_frame=4, validate_every=1, validation_frames=2, learning_rate=1e-3)
+    for place in ("cpu", device):
+        train_sint(
+            videos[:1], videos[1:], tmp_path / place.replace(":", ""), SintConfig("slim", side=64), settings,
+            device=place, run=QUIET, harden=hardening_of(name, 1.0),
+        )  # fmt: skip
+    weights_are_close(
+        tmp_path / "cpu/slim.safetensors", tmp_path / device.replace(":", "") / "slim.safetensors", 1e-2
     )

@@ -274,17 +274,26 @@ def test_torchvision_that_cannot_fetch_says_what_to_do(monkeypatch) -> None:
 
 
 def test_devices(monkeypatch) -> None:
-    assert resolve_device("cpu").type == "cpu"
+    assert resolve_device("cpu") == resolve_device(torch.device("cpu", 0)) == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_device("auto").type == "cpu"
-    for name in ("cuda", "cuda:1", "gpu", ""):
-        with pytest.raises(InputError, match=f"'{name}'"):
+    for name in ("cuda", "cuda:1", "gpu", "", "cpu:1", "meta"):
+        with pytest.raises(InputError, match=f"'{name}'.*choose auto"):
             resolve_device(name)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert resolve_device("auto").type == "cuda" and resolve_device("cuda:1").index == 1
-    with pytest.raises(InputError, match="cuda:2"):
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    # With an index always: `cuda` and `cuda:1` can be the same device.
+    for name in ("auto", "cuda", "cuda:1", torch.device("cuda")):
+        assert resolve_device(name) == torch.device("cuda", 1)
+    assert resolve_device("cuda:0") == torch.device("cuda", 0)
+    with pytest.raises(InputError, match="'cuda:2' on this machine; choose auto, cpu, cuda:0, cuda:1"):
         resolve_device("cuda:2")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device("mps") == torch.device("mps", 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(InputError, match="no device 'mps' on this machine"):
+        resolve_device("mps")
 
 
 def test_precisions() -> None:

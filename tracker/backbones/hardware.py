@@ -21,25 +21,40 @@ __all__ = [
 Precision = Literal["auto", "fp32", "bf16"]
 
 
-def resolve_device(name: str) -> torch.device:
-    """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device.
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Return the device of a name, with its index, so that devices can be compared.
+
+    The package's device policy: `auto` is CUDA's current device where there is one, and the CPU elsewhere.
+    Whatever the package loads by name (features, SINT, the predictor, backbones) goes to the device asked for. A
+    scorer that is given as an object, or that a function makes, stays on its own `device`; crops are moved to it,
+    and its scores back, so that scorer and features may be on different devices. A network that is given as an
+    object stays where it is.
+
+    Args:
+        device: `auto`, `cpu`, `cuda` (its current device), `cuda:N` or `mps`.
 
     Raises:
         InputError: If the name is unknown or the machine has no such device.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if str(device) == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(name)
+        found = torch.device(device)
     except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index):
-        raise InputError(f"'{name}' is no device; choose auto, cpu or cuda.")
-    if device.type == "cuda" and (
-        not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()
-    ):
-        raise InputError(f"There is no device '{name}' on this machine; choose auto or cpu.")
-    return device
+        found = None
+    if found is None or found.type not in ("cpu", "cuda", "mps") or (found.type != "cuda" and found.index):
+        raise InputError(f"'{device}' is no device; choose auto, cpu, cuda, cuda:N or mps.")
+    if found.type == "cpu":
+        return torch.device("cpu")
+    if found.type == "mps":
+        if not torch.backends.mps.is_available():
+            raise InputError(f"There is no device '{device}' on this machine; choose auto or cpu.")
+        return torch.device("mps", 0)
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if (found.index or 0) >= count:
+        others = "".join(f", cuda:{index}" for index in range(count))
+        raise InputError(f"There is no device '{device}' on this machine; choose auto, cpu{others}.")
+    return torch.device("cuda", torch.cuda.current_device() if found.index is None else found.index)
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:

@@ -294,7 +294,7 @@ class SintTracker:
         scale = peaks[:, 0].cpu().numpy()
         corners = lattice.corners(scale, rows, columns)
         found = ranking[tuple(peaks.T)], scores[tuple(peaks.T)]
-        ranked, scored = (value.double().cpu().numpy() for value in found)
+        ranked, scored = (value.cpu().double().numpy() for value in found)
         return _to_frame(view, corners), ranked, scored
 
     def _on_rings(
@@ -307,7 +307,7 @@ class SintTracker:
         self.looked_at = len(boxes)
         if not len(boxes):
             return boxes, np.zeros(0), np.zeros(0)
-        scores = (self._describe(maps, view, boxes) @ self._exemplar).double().cpu().numpy()
+        scores = (self._describe(maps, view, boxes) @ self._exemplar).cpu().double().numpy()
         return boxes, scores, scores
 
     def _attention(self, width: int) -> NDArray[np.float64]:

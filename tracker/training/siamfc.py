@@ -175,11 +175,11 @@ class _Trainer:
 
     def _step(self, step: int) -> float:
         settings = self.settings
-        shown = self.pairs.draw(step, settings.pairs)
-        searched, boxes = shown.searched.to(self.device), shown.boxes.to(self.device)
+        shown = self.pairs.draw(step, settings.pairs, self.device)
+        searched, boxes = shown.searched, shown.boxes
         if self.transform is not None:
             generator = step_generator(settings.seed, step)
-            searched = self.transform(searched, boxes, shown.targets.to(self.device), generator)
+            searched = self.transform(searched, boxes, shown.targets, generator)
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
         logits = self.state["slope"] * (self._responses(shown, searched) - self.state["offset"])
@@ -191,7 +191,7 @@ class _Trainer:
 
     def _responses(self, shown: SearchPairs, searched: Tensor) -> Tensor:
         """`float32[N, 17, 17]`."""
-        inputs = (shown.exemplars.to(self.device), searched)
+        inputs = (shown.exemplars, searched)
         with autocast(self.device, self.dtype):
             exemplars, maps = (
                 self.net((255 * each).contiguous(memory_format=torch.channels_last)).float() for each in inputs
@@ -201,9 +201,9 @@ class _Trainer:
     @torch.no_grad()
     def _calibrate(self) -> None:
         """Find the slope and the offset; see `train_siamfc`."""
-        shown = self.pairs.draw(-1 % 2**31, _CALIBRATION)
-        responses = self._responses(shown, shown.searched.to(self.device))
-        labels = response_labels(shown.boxes.to(self.device), self.settings.radius)
+        shown = self.pairs.draw(-1 % 2**31, _CALIBRATION, self.device)
+        responses = self._responses(shown, shown.searched)
+        labels = response_labels(shown.boxes, self.settings.radius)
         at, off = float(responses[labels].mean()), float(responses[~labels].mean())
         self.state["offset"] = (at + off) / 2
         self.state["slope"] = _SLOPE / max(at - off, float(responses.std()), 1e-12)
@@ -215,11 +215,9 @@ class _Trainer:
         losses, left = [], settings.validate_pairs
         while left:
             count = min(left, settings.pairs)
-            shown = self.judged.draw(left, count)
-            logits = self.state["slope"] * (
-                self._responses(shown, shown.searched.to(self.device)) - self.state["offset"]
-            )
-            labels = response_labels(shown.boxes.to(self.device), settings.radius)
+            shown = self.judged.draw(left, count, self.device)
+            logits = self.state["slope"] * (self._responses(shown, shown.searched) - self.state["offset"])
+            labels = response_labels(shown.boxes, settings.radius)
             losses.append(float(balanced_logistic(logits, labels)) * count)
             left -= count
         return round(sum(losses) / settings.validate_pairs, 6)
