@@ -90,7 +90,7 @@ class Demo:
         sequence: A video, see `tracker.readers.open_sequence`; `None` makes a synthetic one.
         box: Boxes for a video without annotation.
         seed: Of everything that is drawn.
-        device: `auto`, `cpu` or `cuda`.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         features: `slim` or `vgg16`.
         weights: See `tracker.backbones.load_backbone`.
         layer: Of the state; see `OcclusionSearchEnv`.

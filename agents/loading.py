@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.building import load_networks
 from occlusion_env.search import Search
+from tracker.backbones import resolve_device
 from tracker.errors import InputError
 
 from .baselines import BASELINES, Steering
@@ -126,7 +127,9 @@ def load_agent(spec: str, algo: str | None = None, device: str = "auto") -> Agen
         found = load_pretrained(spec, device)
         return Agent(Path(spec).stem, partial(_policy, found.policy, "dqn", spec), found.arguments.settings)
     if spec == GREEDY:
-        return Agent("foresight, greedy", lambda _: GreedyForesight(), load_pretrained().arguments.settings)
+        return Agent(
+            "foresight, greedy", lambda _: GreedyForesight(), load_pretrained(device="cpu").arguments.settings
+        )
     if spec in BASELINES:
         return Agent(f"{spec}, steered", partial(_steered, spec))
     path, run = Path(spec), _run_of(Path(spec))
@@ -142,7 +145,7 @@ def load_agent(spec: str, algo: str | None = None, device: str = "auto") -> Agen
         raise InputError(f"The path '{spec}' names no algorithm; give --algo, one of {', '.join(ALGORITHMS)}.")
     if name not in ALGORITHMS:
         raise InputError(f"'{name}' is no algorithm; choose {', '.join(ALGORITHMS)}.")
-    kind = ALGORITHMS[name]()
+    kind, device = ALGORITHMS[name](), str(resolve_device(device))
     try:
         model = kind.load(path, device=device)
     except Exception as error:  # a zip of another origin breaks in any way

@@ -27,6 +27,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 from occlusion_env import ENV_ID, ENV_IDS
 from occlusion_env.naming import named
+from tracker.backbones import resolve_device
 from tracker.errors import InputError
 from tracker.files import replacing_file
 
@@ -81,7 +82,8 @@ class TrainRequest:
         n_envs: Environments side by side; the file's, or 1, if `None`.
         exploration: One of `EXPLORATIONS`, for DQN and QR-DQN.
         seed: Of everything that is drawn.
-        device: Of the policy's network, and of the environment's unless `env_kwargs` has one.
+        device: Of the policy's network, and of the environment's unless `env_kwargs` has one; see
+            `tracker.backbones.resolve_device`.
         eval_freq: Steps between two looks at the agent, which acts greedily; none where it is below 1.
         eval_episodes: Episodes of a look.
         n_eval_envs: Environments of a look.
@@ -251,6 +253,7 @@ def _plan(request: TrainRequest) -> _Plan:
         value = config.setdefault(name, 1)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InputError(f"{name} is {value!r}; it must be a whole number, at least 1.")
+    resolve_device(request.device)
     env_kwargs = dict(config["env_kwargs"])
     if request.env in ENV_IDS and request.device != "auto":
         env_kwargs.setdefault("device", request.device)
@@ -415,7 +418,7 @@ def load_model(algo: str, path: Path, device: str = "auto") -> BaseAlgorithm:
     """
     if not path.is_file():
         raise InputError(f"There is no agent '{path}'; give the zip file of one that was trained.")
-    kind = _algorithm(algo)
+    kind, device = _algorithm(algo), str(resolve_device(device))
     return _load(kind, path, None, device, **({"buffer_size": 1} if issubclass(kind, OffPolicyAlgorithm) else {}))
 
 

@@ -80,7 +80,7 @@ class SearchArguments:
             `target_index`.
         cache_mb: Memory in MiB for features and embeddings that need not be computed twice; 0 for none, which
             also makes runs repeat to the bit.
-        device: `cpu`, `cuda`, `cuda:N`, or `auto`.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: `fp32`, `bf16`, or `auto`: bf16 where the hardware multiplies it natively.
     """
 

@@ -269,7 +269,7 @@ def load_scorer(
     Args:
         features: The network's name, see `load_backbone`.
         weights: See `shared_backbone`.
-        device: `auto`, `cpu`, `cuda`, `cuda:N`.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: See `resolve_precision`.
         base_weights: See `shared_backbone`.
 

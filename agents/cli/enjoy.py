@@ -9,6 +9,7 @@ import tyro
 
 from tracker.errors import InputError
 
+from .shared import Device
 from .train import Algorithm, EnvId, Pairs, key_values, targets_argument
 
 __all__ = ["enjoy"]
@@ -27,7 +28,7 @@ def enjoy(
     n_timesteps: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 200,
     stochastic: bool = False,
     seed: int = 0,
-    device: str = "auto",
+    device: Device = "auto",
     gif: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
     """Watch a trained agent: the score before and after each episode, and one episode as a GIF.

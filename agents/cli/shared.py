@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
 
 from ..results import command_line
 
@@ -13,7 +15,29 @@ if TYPE_CHECKING:
 
 __all__ = ["Device", "Precision", "command_line", "warn_of_otb"]
 
-Device = Literal["auto", "cpu", "cuda"]
+_DEVICES = "auto|cpu|cuda|cuda:N|mps"
+
+
+def _device(given: list[str]) -> str:
+    """Refuse a device that this machine does not have, before a command does anything."""
+    from tracker.backbones import resolve_device
+
+    if given[0] != "auto":
+        resolve_device(given[0])
+    return given[0]
+
+
+Device = Annotated[
+    str,
+    tyro.conf.arg(metavar=_DEVICES),
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=_DEVICES,
+        instance_from_str=_device,
+        is_instance=lambda value: isinstance(value, str),
+        str_from_instance=lambda value: [value],
+    ),
+]
 Precision = Literal["auto", "fp32", "bf16"]
 
 

@@ -10,7 +10,7 @@ import tyro
 
 from tracker.errors import InputError
 
-from .shared import command_line
+from .shared import Device, command_line
 
 __all__ = ["Algorithm", "Pairs", "EnvId", "key_values", "targets_argument", "train"]
 
@@ -30,7 +30,7 @@ def train(
     hyperparams: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-params"], metavar="KEY:VALUE ...")] = (),
     exploration: Literal["uniform", "guided"] = "uniform",
     seed: int = 0,
-    device: str = "auto",
+    device: Device = "auto",
     n_envs: int | None = None,
     eval_freq: int = 25_000,
     eval_episodes: int = 5,
@@ -62,7 +62,7 @@ def train(
         exploration: guided explores among the actions that are rewarded (Caicedo and Lazebnik 2015), at the price
             of up to eight scores a look.
         seed: Of everything that is drawn.
-        device: auto, cpu, cuda or cuda:N.
+        device: Where the networks run.
         n_envs: Environments side by side.
         eval_freq: Steps between two looks at the agent; -1 for none.
         eval_episodes: Episodes of a look.

@@ -53,6 +53,12 @@ def test_every_algorithm_leaves_rl_zoos_run_folder(tmp_path, algo):
     assert sum(episode.length for episode in episodes) >= 30
 
 
+def test_a_device_that_is_not_there_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="no device 'cuda:77' on this machine"):
+        train(request(tmp_path, device="cuda:77"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_same_seed_gives_the_same_agent_and_the_same_looks_at_it(tmp_path):
     first, second, other = (
         train(request(tmp_path, save_freq=-1, env_kwargs={"drop": 0.95}, seed=seed)) for seed in (1, 1, 2)

@@ -148,7 +148,7 @@ def entry(
         label: What the toolkit calls it: letters, digits, `-` and `_`.
         name: One of our trackers.
         weights: See `tracker.tracking.registry.load_tracker`, as the three below.
-        device: `auto`, `cpu` or `cuda`.
+        device: See `tracker.backbones.resolve_device`.
         precision: Arithmetic of its network.
         base_weights: What the training of its weights started from.
 
@@ -237,7 +237,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("name", help="one of our trackers, as `occlusion-search benchmark run --tracker` has it")
     parser.add_argument("--weights", default=None)
     parser.add_argument("--base-weights", default=None)
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
     given = parser.parse_args(arguments)
 

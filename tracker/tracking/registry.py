@@ -38,8 +38,8 @@ def load_tracker(
             imported from where Python finds it or from the current folder.
         weights: For `sint-*` see `SintTracker.load`; for `nano` the folder with its two ONNX
             files; for `siamfc` its safetensors file. The others have none.
-        device: Where the networks of `sint-*` and `siamfc` run: `auto`, `cpu` or `cuda`. OpenCV's trackers run on
-            the CPU; your own decides itself.
+        device: Where the networks of `sint-*` and `siamfc` run, see `tracker.backbones.resolve_device`. OpenCV's
+            trackers run on the CPU; your own decides itself.
         precision: Arithmetic of those networks: `auto`, `fp32` or `bf16`.
         base_weights: For `sint-*`, where `weights` is what `train-tracker` wrote: what it started from.
 

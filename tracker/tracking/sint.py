@@ -157,7 +157,7 @@ class SintTracker:
                 follow, so that each has results of its own.
             weights: The network's weights (`load_backbone`), or what `train-tracker` wrote: the card beside it
                 gives the configuration.
-            device: `auto`, `cpu`, `cuda`, `cuda:N`.
+            device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
             precision: Arithmetic of the network.
             settings: How the target is looked for; by default the lattice, and with networks other than the slim
                 one, whose time it hardly adds to, SINT+'s flow filter.
