@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-__all__ = ["versions"]
+__all__ = ["device_name", "versions"]
 
 _DISTRIBUTIONS = (
     "occlusion-search",
@@ -30,3 +30,8 @@ def versions() -> dict[str, str]:
             found[name] = "unknown"
     found["cpu"] = torch.backends.cpu.get_cpu_capability()
     return found
+
+
+def device_name(device: torch.device) -> str:
+    """Return the name of a device in a record: `cpu`, or a GPU with its model."""
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)

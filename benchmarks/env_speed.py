@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 
 import occlusion_env
 from agents.results import write_result
+from agents.versions import device_name
 from occlusion_env import ENV_ID, OcclusionSearchEnv, OcclusionSearchVectorEnv, Search, TargetSet
 from occlusion_env.search import Step
 from tracker import InputError
@@ -253,7 +254,7 @@ def main(
     result = {
         "features": features,
         "precision": str(trained.search.features.dtype),
-        "device": str(trained.search.features.device),
+        "device": device_name(trained.search.features.device),
         "environments": figures,
     }
     print(json.dumps(result, indent=2))

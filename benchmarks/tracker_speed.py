@@ -28,6 +28,7 @@ import tyro
 from numpy.typing import NDArray
 
 from agents.results import write_result
+from agents.versions import device_name
 from tracker import InputError, crop, synthetic_sequence
 from tracker.backbones import precision_name
 from tracker.images import to_tensor
@@ -46,7 +47,7 @@ def naive_scores(
     """One crop and one place in a batch for every candidate."""
     crops = np.stack([crop(frame, box, scorer.input_size) for box in boxes])
     parts = [to_tensor(crops[low : low + batch], scorer.device) for low in range(0, len(crops), batch)]
-    return torch.cat([scorer.embed(part) @ exemplar[0] for part in parts])
+    return torch.cat([scorer.embed(part) @ exemplar[0] for part in parts]).cpu()
 
 
 def main(
@@ -56,6 +57,7 @@ def main(
     rounds: int = 5,
     naive: int = 128,
     batch: int = 32,
+    device: str = "auto",
     threads: int | None = None,
     json_file: Path | None = None,
 ) -> None:
@@ -68,6 +70,7 @@ def main(
         rounds: Rounds; the median counts.
         naive: Crops that the naive program is timed on, a frame.
         batch: Crops in one forward pass of the naive program.
+        device: Where the network runs, see `tracker.backbones.resolve_device`.
         threads: Threads of PyTorch; as many as it takes itself by default.
         json_file: Write the figures here.
     """
@@ -76,7 +79,7 @@ def main(
     video = synthetic_sequence(0, frames + 1, 480, 360)
     images = [video.frames[t] for t in range(len(video))]
     config = SintConfig(features, fc_size=None if features == "vgg16" else 512)
-    sint = Sint.load(config, weights)
+    sint = Sint.load(config, weights, device)
     sint.eval().requires_grad_(False)
     scorer = SintScorer(sint.backbone)
     exemplar = scorer.embed(to_tensor(video.exemplar(scorer.input_size), scorer.device))
@@ -114,6 +117,7 @@ def main(
     crop_s = frame_s["naive"] / len(some)
     result: dict[str, Any] = {
         "features": features,
+        "device": device_name(scorer.device),
         "precision": precision_name("auto", scorer.device),
         "fc6": bool(sint.backbone.fully_connected),
         "naive_ms_a_candidate": 1e3 * crop_s,

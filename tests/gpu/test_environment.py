@@ -39,8 +39,8 @@ def confidence() -> ConfidenceScorer:
     return ConfidenceScorer(Sure, unit=0.1)
 
 
-def roll_out(device: str, count: int = 2, **kwargs: Any) -> list[Any]:
-    envs = gym.make_vec(ENV_ID, num_envs=count, device=device, **SETTINGS | kwargs)
+def roll_out(device: str, count: int = 2, env: str = ENV_ID, **kwargs: Any) -> list[Any]:
+    envs = gym.make_vec(env, num_envs=count, device=device, **SETTINGS | kwargs)
     found: list[Any] = [envs.reset(seed=0)]
     rng = np.random.default_rng(0)
     for _ in range(6):
@@ -77,6 +77,11 @@ def check(first: Any, second: Any) -> None:
 )
 def test_environments(device: str, kwargs: dict[str, Any]) -> None:
     check(roll_out("cpu", **kwargs), roll_out(device, **kwargs))
+
+
+@pytest.mark.parametrize("env", ["BackgroundSearch-v0", "OcclusionSearchOracle-v0"])
+def test_the_other_environments(device: str, env: str) -> None:
+    check(roll_out("cpu", env=env), roll_out(device, env=env))
 
 
 def test_a_single_environment(device: str) -> None:

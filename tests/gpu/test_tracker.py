@@ -149,7 +149,7 @@ def test_the_adversary_learns(device: str) -> None:
         torch.testing.assert_close(value, found[1][name], rtol=1e-2, atol=1e-2)
 
 
-@pytest.mark.parametrize("name", ["roi-holes", "erasing", "blur", "lookalikes", "curriculum", "margin"])
+@pytest.mark.parametrize("name", ["roi-holes", "blur", "lookalikes", "margin"])
 def test_hardened_frames(device: str, tmp_path: Path, name: str) -> None:
     videos = [synthetic_sequence(seed, 3, 96, 72) for seed in range(2)]
     settings = SintTraining(steps=1, boxes_per_frame=4, validate_every=1, validation_frames=2, learning_rate=1e-3)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
-from vae import TrainingConfig, VAEConfig, fit, fit_many
+from vae import TrainingConfig, VAEBank, VAEConfig, VAEError, fit, fit_many
 
 SHAPES = [
     VAEConfig(image_size=16, hidden=16),
@@ -41,3 +44,22 @@ def test_a_model_encodes_and_samples(device: str) -> None:
     model.to(device)
     np.testing.assert_allclose(model.embed(IMAGES), codes, atol=1e-3)
     assert np.abs(model.generate(codes).astype(int) - pictures).max() <= 1
+
+
+def test_a_bank_trains_and_reads_where_it_is_told(device: str, tmp_path: Path) -> None:
+    bank = VAEBank(tmp_path, device)
+    recipe: dict[str, Any] = {"model_config": SHAPES[0], "training": TrainingConfig(epochs=2, precision="fp32")}
+    bank.train("one", IMAGES, **recipe)
+    report = bank.train_all({"two": IMAGES, "three": IMAGES[:2]}, at_once=2, **recipe)
+    assert report.failed == {}
+    for name in ("one", "two", "three"):
+        assert bank[name].device == torch.device(device)
+    assert bank.sample("two", 3, np.random.default_rng(0))[0].shape == (3, 16, 16, 3)
+
+
+def test_a_device_that_is_not_there() -> None:
+    for name in ("cuda:77", "gpu"):
+        with pytest.raises(VAEError, match=f"no device '{name}' on this machine"):
+            fit(IMAGES, device=name)
+        with pytest.raises(VAEError, match=f"no device '{name}' on this machine"):
+            fit_many([IMAGES], device=name)
