@@ -54,7 +54,7 @@ class Scorer(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """Where it runs; crops are moved there before they are embedded, and scores back."""
         ...
 
     def embed(self, crops: Tensor) -> Tensor:

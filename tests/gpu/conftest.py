@@ -2,12 +2,13 @@
 
 `SimulatedCuda` runs code for CUDA on a machine without it. A tensor that is moved to `cuda:N` keeps its values in
 the CPU's memory and reports the device `cuda:N`; an operation on tensors of two devices fails as it does in CUDA;
-every GPU that a tensor is moved to is recorded. The values are the CPU's own: the tests then show that every tensor
-is moved to the right device, and on a real GPU also that its results agree with the CPU's.
+every GPU that a tensor is moved to is recorded. The values are the CPU's own: the tests then show that every
+tensor is moved to the right device, and on a real GPU also that its results agree with the CPU's.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
@@ -115,11 +116,13 @@ class SimulatedCuda(TorchFunctionMode):
 
     Attributes:
         used: The GPUs that tensors were moved to or made on.
+        moved: How many numbers of each type were moved from the CPU to a GPU.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.used: set[str] = set()
+        self.moved: Counter[torch.dtype] = Counter()
 
     def place(self, device: Any) -> Any:
         """Map a device; anything else is returned as it is."""
@@ -159,7 +162,13 @@ class SimulatedCuda(TorchFunctionMode):
 class _Factories(TorchDispatchMode):
     """Handles operations without a simulated tensor among their arguments, such as factories."""
 
+    def __init__(self, moved: Counter[torch.dtype]) -> None:
+        super().__init__()
+        self.moved = moved
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is _aten._to_copy.default and (kwargs.get("device") or args[0].device).type == "meta":
+            self.moved[args[0].dtype] += args[0].numel() if args[0].device.type == "cpu" else 0
         return run(func, args, kwargs or {}, self)
 
 
@@ -186,8 +195,9 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedCuda]:
     torch.__future__.set_swap_module_params_on_conversion(True)
     with ExitStack() as stack:
         stack.callback(torch.__future__.set_swap_module_params_on_conversion, swapping)
-        stack.enter_context(_Factories())
-        yield stack.enter_context(SimulatedCuda())
+        cuda = SimulatedCuda()
+        stack.enter_context(_Factories(cuda.moved))
+        yield stack.enter_context(cuda)
 
 
 @pytest.fixture(params=["simulated", pytest.param("real", marks=pytest.mark.gpu)])

@@ -6,9 +6,18 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+
+from agents.transforms import HardPositiveBatch
+from tracker.foreign_scorers import EmbeddingScorer
+from tracker.sint import Sint, SintConfig
+from tracker.synthetic import synthetic_sequence
+from tracker.training import LabelledFrame, SiamFCTraining
+from tracker.training.frames import FrozenMaps, Views
+from tracker.training.siamfc_pairs import SiamFCPairs
 
 A, B = "cuda:0", "cuda:1"
 
@@ -73,3 +82,26 @@ def test_a_network_learns_and_moves(simulated: Any) -> None:
     shared.to("cpu")
     assert {each.device.type for each in net.parameters()} == {"cpu"}, "a shallow copy moves what it shares"
     assert {each.device for each in twin.parameters()} == {torch.device(B)}
+
+
+def test_images_and_maps_are_moved_before_they_are_converted(simulated: Any) -> None:
+    """As bytes and half floats: a quarter and a half of what float32 takes."""
+    videos = [synthetic_sequence(0, 3, 96, 72)]
+    sint = Sint.load(SintConfig("slim", side=64), device=B)
+    views = Views(sint.config, videos)
+    maps = FrozenMaps(sint.backbone, "conv5", views, torch.float32)
+    frame = LabelledFrame(0, 1, videos[0].boxes[1:2], np.array([True]), None)
+    simulated.moved.clear()
+    maps([frame])
+    assert simulated.moved[torch.uint8] == 3 * 64 * 64
+    assert simulated.moved[torch.float16] > 0 and not simulated.moved[torch.float32]
+
+    simulated.moved.clear()
+    SiamFCPairs(videos, SiamFCTraining()).draw(0, 2, B)
+    assert simulated.moved == {torch.uint8: 2 * 3 * (127**2 + 64**2 + 255**2), torch.float32: 2 * 4}
+
+    simulated.moved.clear()
+    images, exemplars = torch.zeros(2, 3, 40, 40, dtype=torch.uint8, device=B), torch.zeros(2, 3, 9, 9).half()
+    boxes = torch.tensor([[5.0, 5, 20, 20]]).repeat(2, 1)
+    HardPositiveBatch("best of 2 random", EmbeddingScorer(nn.Flatten(), 16))(images, boxes, exemplars)
+    assert simulated.moved[torch.float16] == exemplars.numel()

@@ -140,8 +140,8 @@ class SiamFCPairs:
         found = [self._pair(rng) for _ in range(count)]
         exemplars, targets, searched, boxes = zip(*found, strict=True)
         return SearchPairs(
-            *(to_tensor(np.stack(images), device) for images in (exemplars, targets, searched)),
-            torch.from_numpy(np.stack(boxes)).float().to(device),
+            to_tensor(np.stack(exemplars), device), to_tensor(np.stack(targets), device),
+            to_tensor(np.stack(searched), device), torch.from_numpy(np.stack(boxes)).float().to(device),
         )  # fmt: skip
 
     def _pair(self, rng: np.random.Generator) -> tuple[Image, Image, Image, NDArray[np.float64]]:
