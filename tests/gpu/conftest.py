@@ -209,6 +209,7 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     # The tolerances are those of float32, so no TensorFloat-32 (10 bits), and `auto` is float32 everywhere.
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: False)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (7, 0))
     name = f"cuda:{torch.cuda.device_count() - 1}"
