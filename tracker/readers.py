@@ -142,7 +142,7 @@ def open_sequence(
         return _followed(source, path, max_frames, progress)
     if len(source.boxes) != len(source.frames):
         raise source.count_error()
-    check_boxes(source.boxes, source.visibility, source.frames[0], source.describe)
+    check_boxes(source.boxes, source.visibility, source.frames, source.describe)
     whole = Sequence(
         name=source.name,
         frames=source.frames,
@@ -393,7 +393,7 @@ def _given(frames: Frames, path: Path, box: str | Path | ArrayLike) -> _Source:
 
 def _followed(source: _Source, path: Path, max_frames: int | None, progress: bool) -> Sequence:
     """The sequence of which only the first box is known."""
-    check_boxes(source.boxes, np.ones(1), source.frames[0], source.describe)
+    check_boxes(source.boxes, np.ones(1), source.frames, source.describe)
     frames = source.frames
     if max_frames is not None and max_frames < len(frames):
         frames = SelectedFrames(frames, range(max_frames))

@@ -207,6 +207,9 @@ def test_reading_frames_is_not_timed(videos: list[Sequence]) -> None:
         def name(self, index: int, /) -> str:
             return str(index)
 
+        def size(self, index: int, /) -> tuple[int, int]:
+            return videos[0].frames.size(index)
+
     class Thinking(Walker):
         def update(self, image: np.ndarray) -> Any:
             time.sleep(0.02)

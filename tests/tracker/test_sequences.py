@@ -15,6 +15,7 @@ from tracker.errors import InputError
 from tracker.images import write_png
 from tracker.sequences import (
     ArrayFrames,
+    FrameCache,
     Frames,
     ImageFiles,
     SelectedFrames,
@@ -115,7 +116,7 @@ def test_image_files(files: list[Path]) -> None:
 
 def test_image_files_keep_what_was_decoded_within_bounds(files: list[Path]) -> None:
     one = HEIGHT * WIDTH * 3
-    frames = ImageFiles(files, cache_bytes=2 * one)
+    frames = ImageFiles(files, FrameCache(2 * one))
     first = [frames[t] for t in range(5)]
     for path in files:
         path.unlink()
@@ -144,7 +145,7 @@ def test_selected_frames(files: list[Path]) -> None:
 def test_video_file(kind: str, request: pytest.FixtureRequest) -> None:
     path = request.getfixturevalue(kind)
     check_protocol(VideoFile(path), COUNT)
-    in_turn = VideoFile(path, cache_bytes=0)
+    in_turn = VideoFile(path, FrameCache(0))
     assert [shown(in_turn[t]) for t in range(COUNT)] == list(range(COUNT))
     order = np.random.default_rng(0).permutation(COUNT)
     assert [shown(in_turn[t]) for t in order] == order.tolist()
@@ -153,7 +154,7 @@ def test_video_file(kind: str, request: pytest.FixtureRequest) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_video_file_in_a_forked_process(mp4: Path) -> None:
-    frames = VideoFile(mp4, cache_bytes=0)
+    frames = VideoFile(mp4, FrameCache(0))
     assert shown(frames[40]) == 40
     child = os.fork()
     if child == 0:
@@ -167,7 +168,7 @@ def test_video_file_refuses(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="none.mp4' does not exist"):
         VideoFile(tmp_path / "none.mp4")
     (tmp_path / "text.mp4").write_text("no video at all" * 100)
-    with pytest.raises(InputError, match="text.mp4' cannot be decoded; convert it"):
+    with pytest.raises(InputError, match="text.mp4' cannot be decoded; .*ffmpeg -i .*text.mp4"):
         VideoFile(tmp_path / "text.mp4")
 
 

@@ -166,8 +166,7 @@ def run_benchmark(
             failures.remove(name)
         annotation = Annotation.of_boxes(sequence.name, sequence.boxes)
         report.annotations[name] = annotation
-        height, width = sequence.frames[0].shape[:2]
-        for run in runs(protocol, annotation, (width, height)):
+        for run in runs(protocol, annotation, sequence.frames.size(0)):
             label = name if run.key is None else f"{name}/{run.key}"
             if boxes_path(folder, run.target, run.key).exists():
                 failures.remove(label)
@@ -221,6 +220,9 @@ class _Shown:
 
     def name(self, index: int, /) -> str:
         return self._frames.name(index)
+
+    def size(self, index: int, /) -> tuple[int, int]:
+        return self._frames.size(index)
 
     def __del__(self) -> None:
         self._bar.close()
