@@ -16,8 +16,7 @@ from agents.loading import load_agent
 from agents.manifolds import find_videos, train_bank
 from agents.occlusion_sweep import SweepSettings, occlusion_sweep
 from occlusion_env import TargetSet
-from tracker import load_scorer, open_sequence
-from tracker.readers import list_sequences
+from tracker import load_scorer, open_sequences
 from tracker.sequences import evenly_spaced
 from tracker.sint import SintConfig, load_sint
 from tracker.tracking.sint import SintTracker
@@ -72,7 +71,7 @@ def main(given: Arguments) -> None:
     for name, hard in (("SINT", []), ("SINT++", positives)):
         train_sint(train, held_out, given.out / name, SintConfig.fast(), settings, hard_positives=hard)
         tracker = SintTracker(load_sint(given.out / name))
-        test = [open_sequence(path) for path in list_sequences(given.test)]
+        test = open_sequences(given.test).values()
         found = np.mean([target.overlap for target in occlusion_sweep(tracker, test, sweep)], axis=0)
         print(f"{name:<9} " + "  ".join(f"{overlap:.3f}" for overlap in found))
 

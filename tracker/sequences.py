@@ -41,7 +41,7 @@ __all__ = [
 
 Image = NDArray[np.uint8]
 
-BOX_SOURCES = ("annotation", "tracked", "exact")
+BOX_SOURCES = ("annotation", "tracked", "exact", "first")
 
 
 @runtime_checkable
@@ -419,8 +419,8 @@ class Sequence:
         visibility: `float64[T]` in [0, 1]; read-only. 1 is wholly visible, and stands wherever the annotation
             does not say; 0 is absent.
         origin: Where it comes from: a path, or `synthetic:SEED`.
-        box_source: `annotation` (given by a person), `tracked` (by OpenCV's MIL from the first box) or
-            `exact` (rendered).
+        box_source: `annotation` (given by a person), `tracked` (by OpenCV's MIL from the first box), `exact`
+            (rendered) or `first` (only frame 0's box is known; the other frames count as absent).
 
     Raises:
         InputError: If the counts differ, a number is not finite, the visibility leaves [0, 1], the target is

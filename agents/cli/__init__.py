@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import tyro
 
@@ -50,6 +51,7 @@ app.command(name="check-tracker")(check_tracker)
 
 def main() -> None:
     """Run a command; what a person got wrong is one sentence and exit code 2."""
+    warnings.formatwarning = _format_warning
     try:
         app.cli(prog="occlusion-search", description="Hard positives for visual trackers (SINT++).")
     except ValueError as error:
@@ -60,6 +62,15 @@ def main() -> None:
     except KeyboardInterrupt:
         print("occlusion-search: interrupted; nothing was written.", file=sys.stderr)
         sys.exit(130)
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """One line for what concerns the user's input; Python's form for warnings to developers."""
+    if category is UserWarning:
+        return f"occlusion-search: warning: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 
 def _input_errors() -> tuple[type[ValueError], ...]:

@@ -17,11 +17,10 @@ from occlusion_env.occluders import PATCH_SIZE
 from occlusion_env.targets import Target, TargetSet
 from tracker.errors import InputError
 from tracker.images import resize, write_png
-from tracker.readers import list_sequences
 from tracker.sequences import Sequence, evenly_spaced
 from tracker.shipped import shipped_sint
 from tracker.sint import Sint
-from tracker.training import held_out_names, open_folder
+from tracker.training import open_folder
 
 from ..evaluation import generator
 from ..generation import HardPositiveGenerator
@@ -58,9 +57,9 @@ def make_bank(run: LadderRun) -> None:
         InputError: If one cannot be trained.
     """
     bank = vae.VAEBank(run.bank_folder, run.device)
-    paths = {path.name: path for path in list_sequences(run.train)}
-    held_out = held_out_names(paths)
-    missing = {name: path for name, path in paths.items() if name not in held_out and name not in bank}
+    train, _ = open_folder(run.train)
+    paths = {Path(sequence.origin).name: Path(sequence.origin) for sequence in train}
+    missing = {name: path for name, path in paths.items() if name not in bank}
     if not missing:
         return
     report = train_bank(

@@ -25,11 +25,12 @@ from typing import Any
 
 from tqdm import tqdm
 
+from occlusion_env.targets import visible_frames
 from tracker.errors import InputError
 from tracker.judging.annotations import Annotation, read_annotations
 from tracker.judging.running import run_benchmark, weights_digest
 from tracker.judging.scoring import score_results
-from tracker.readers import list_targets, open_sequence
+from tracker.readers import list_targets, open_sequence, open_usable
 from tracker.sequences import Sequence
 from tracker.sint import Sint, load_sint
 from tracker.tracking.sint import SintTracker
@@ -156,7 +157,8 @@ def _judge(run: LadderRun, sint: Sint, name: str) -> dict[str, Any]:
 
     # Half of a pass may have been made with another number of threads; a whole one takes minutes.
     shutil.rmtree(run.out / "boxes" / name, ignore_errors=True)
-    report = run_benchmark(tracker, [run.judge], run.out / "boxes", progress=False)
+    videos = judging_videos(run)
+    report = run_benchmark(tracker, videos, run.out / "boxes", progress=False)
     for target, reason in report.failures.items():
         raise InputError(f"'{name}' could not be judged on '{target}': {reason}")
     scores = score_results(report.folder, _annotations(run, report.annotations), tracker=name)
@@ -165,17 +167,25 @@ def _judge(run: LadderRun, sint: Sint, name: str) -> dict[str, Any]:
             target.name: {"auc": target.auc, "precision": target.precision, "attributes": target.attributes}
             for target in scores.targets
         },
-        "sweep": {
-            target.name: list(target.overlap)
-            for target in occlusion_sweep(tracker(), judging_videos(run), run.sweep)
-        },
+        "sweep": {target.name: list(target.overlap) for target in occlusion_sweep(tracker(), videos, run.sweep)},
     }
 
 
-def judging_videos(run: LadderRun) -> Iterator[Sequence]:
-    """The videos that judge."""
-    for path, number in list_targets(run.judge).values():
-        yield open_sequence(path, target=number)
+def judging_videos(run: LadderRun) -> list[Sequence]:
+    """The videos that judge; those that cannot be used are left out with a warning.
+
+    Raises:
+        InputError: If there is none, or none can be used.
+    """
+    places = list_targets(run.judge)
+    return list(open_usable({name: partial(_judging_video, *place) for name, place in places.items()}).values())
+
+
+def _judging_video(path: Path, number: int | None) -> Sequence:
+    sequence = open_sequence(path, target=number)
+    if len(visible_frames(sequence)) < 2:
+        raise InputError(f"'{sequence.name}' shows its target in no frame after the first; give another.")
+    return sequence
 
 
 def _annotations(run: LadderRun, known: dict[str, Annotation]) -> dict[str, Annotation]:
@@ -202,13 +212,8 @@ def _write(file: Path, figures: dict[str, Any]) -> None:
 def _check(run: LadderRun) -> None:
     """Say what is wrong before anything is trained."""
     train, held_out = open_folder(run.train)
-    there = list_targets(run.judge)
-    if not there:
-        raise InputError(
-            f"'{run.judge}' holds no annotated sequence to judge with; give --judge a folder of some."
-        )
-    names = {sequence.name for sequence in [*train, *held_out]}
-    if both := sorted(names & there.keys()):
+    judging = {sequence.name for sequence in judging_videos(run)}
+    if both := sorted({sequence.name for sequence in [*train, *held_out]} & judging):
         raise InputError(f"'{both[0]}' is a training video and a judging one; take it out of one of the folders.")
     start_network(run)
     if run.attributes is not None:

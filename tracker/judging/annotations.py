@@ -78,7 +78,10 @@ def read_annotations(source: str | Path, attributes: str | Path | None = None) -
 def _from_folder(folder: Path) -> dict[str, Annotation]:
     found = {}
     for name, (path, target) in list_targets(folder).items():
-        found[name] = Annotation.of_boxes(name, open_sequence(path, target=target).boxes)
+        sequence = open_sequence(path, target=target)
+        if sequence.box_source == "first":
+            raise InputError(f"Only the first box of '{name}' is known, which cannot judge results; leave it out.")
+        found[name] = Annotation.of_boxes(name, sequence.boxes)
     return found
 
 

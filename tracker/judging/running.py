@@ -57,7 +57,8 @@ class RunReport:
         kept: How many results were there already.
         failures: One sentence for each target (OPE) or `target/key` (TRE, SRE) that has no result because
             something went wrong; a target alone where it could not be opened.
-        annotations: The truth about each target that could be opened, for `score_results`.
+        annotations: The truth about each target that could be opened, for `score_results`; not of those whose
+            first box alone is known.
     """
 
     tracker: str
@@ -165,7 +166,12 @@ def run_benchmark(
         if protocol != "ope":  # There the sequence's name is the run's, too.
             failures.remove(name)
         annotation = Annotation.of_boxes(sequence.name, sequence.boxes)
-        report.annotations[name] = annotation
+        if sequence.box_source != "first":
+            report.annotations[name] = annotation
+        elif protocol != "ope":
+            unknown = InputError(f"Only the first box of '{name}' is known; {protocol} needs the others, run ope.")
+            report.failures[name] = failures.add(name, unknown)
+            continue
         for run in runs(protocol, annotation, sequence.frames.size(0)):
             label = name if run.key is None else f"{name}/{run.key}"
             if boxes_path(folder, run.target, run.key).exists():
