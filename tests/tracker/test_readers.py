@@ -263,7 +263,8 @@ def annotated(kind: str, folder: Path, rows: str | bytes, video: Path) -> Callab
 
 ABSENT_ROWS = [
     "nan,nan,nan,nan", "NaN\tNaN\tNaN\tNaN", "NAN NAN NAN NAN", "-nan;-nan;-nan;-nan", "0,0,0,0", "1,1,-1,-1",
-    "7,6,0,4", "7,6,6,-4", "-1,-1,-1,-1", "0.0000,0.0000,0.0000,0.0000", "NA,NA,NA,NA", "None,None,None,None", ",,,",
+    "7,6,0,4", "7,6,6,-4", "-1,-1,-1,-1", "0.0000,0.0000,0.0000,0.0000", "NA,NA,NA,NA", "None,None,None,None",
+    ",,,",
     "-nan(ind),-nan(ind),-nan(ind),-nan(ind)",
 ]  # fmt: skip
 
@@ -372,7 +373,7 @@ def make_masks(folder: Path) -> Path:
 )
 def test_layouts_that_are_refused_by_name(tmp_path: Path, make: Callable[[Path], Path], name: str) -> None:
     """The sequence, the folder of sequences and, as LaSOT has it, the folder of classes."""
-    says = f"looks like {name} .*, which is not read yet; read are OTB .* --box FILE"
+    says = f"looks like {name} .*, which is not read yet; read are OTB .*--box FILE"
     sequence = make(tmp_path / "root" / "cat" / "cat-1")
     for place in (sequence, sequence.parent, tmp_path / "root"):
         with pytest.raises(InputError, match=says):
