@@ -34,6 +34,7 @@ __all__ = [
     "read_image",
     "read_levels",
     "resize",
+    "scaled_to",
     "to_images",
     "to_tensor",
     "write_png",
@@ -238,6 +239,22 @@ def resize(image: Image, width: int, height: int) -> Image:
     shrinks = width < image.shape[1] or height < image.shape[0]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=method), dtype=np.uint8)
+
+
+def scaled_to(image: Image, size: tuple[int, int]) -> tuple[Image, NDArray[np.float64]]:
+    """Scale a frame to the size of a video's first frame.
+
+    Args:
+        image: `uint8[H, W, 3]`.
+        size: Width and height in pixels.
+
+    Returns:
+        The frame, itself if it has the size, and `float64[4]`, the factors that take a box of the scaled frame,
+        `(x, y, w, h)`, to the given one.
+    """
+    width, height = size
+    factors = np.array([image.shape[1] / width, image.shape[0] / height] * 2)
+    return (image if image.shape[1::-1] == (width, height) else resize(image, width, height)), factors
 
 
 def crop(image: Image, box: ArrayLike, size: int | None = None) -> Image:
