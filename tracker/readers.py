@@ -229,23 +229,31 @@ def list_targets(folder: str | Path) -> dict[str, tuple[Path, int | None]]:
     return dict(sorted(found.items()))
 
 
-def open_sequences(folder: str | Path) -> dict[str, Sequence]:
-    """Open the annotated sequences of a benchmark's folder; those that cannot be opened are left out by name.
+def open_sequences(folder: str | Path, check: Callable[[Sequence], None] | None = None) -> dict[str, Sequence]:
+    """Open the annotated sequences of a benchmark's folder; those that cannot be used are left out by name.
 
     Args:
         folder: A folder of annotated sequences (`list_sequences`); of an OTB video with two targets the first is
             taken.
+        check: Raises an `InputError` if a sequence cannot be used.
 
     Returns:
         The sequences by the names of their folders, sorted.
 
     Raises:
-        InputError: If there is no annotated sequence, or none can be opened.
+        InputError: If there is no annotated sequence, or none can be used.
     """
     paths = list_sequences(folder)
     if not paths:
         raise _nothing_annotated(Path(folder))
-    return open_usable({path.name: partial(open_sequence, path) for path in paths})
+
+    def opened(path: Path) -> Sequence:
+        sequence = open_sequence(path)
+        if check is not None:
+            check(sequence)
+        return sequence
+
+    return open_usable({path.name: partial(opened, path) for path in paths})
 
 
 def open_usable(openers: Mapping[str, Callable[[], Opened]]) -> dict[str, Opened]:

@@ -7,6 +7,7 @@ was in memory.
 from __future__ import annotations
 
 import shlex
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +51,9 @@ class VideoReader:
         try:
             self._container = av.open(str(self.path))
             self._stream = self._container.streams.video[0]
+            # A forked process has no threads, and would wait for them when it closes what it inherited.
+            self._stream.codec_context.thread_type = "NONE"
+            self._stream.codec_context.thread_count = 1
         except (av.error.FFmpegError, IndexError):
             raise InputError(
                 f"The video '{self.path}' cannot be decoded; replace it, or convert it with "
@@ -126,18 +130,22 @@ class VideoReader:
                 packet = next(packets, None)
                 if packet is None:
                     return
-                decoded = packet.decode()
+                decoded = deque(packet.decode())
             except av.error.EOFError:
                 return
             except av.error.FFmpegError:
                 self._damaged = True
                 continue
-            for frame in decoded:
-                self._damaged = self._damaged or frame.is_corrupt
-                if frame.time is not None:
-                    start = (self._container.start_time or 0) / 1_000_000
-                    self._last = max(self._last, frame.time - start)
-                yield frame
+            while decoded:
+                # A frame that stayed here would hold the threads that converted it, see above.
+                yield self._noted(decoded.popleft())
+
+    def _noted(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """Note what `check_end` asks about a frame."""
+        self._damaged = self._damaged or frame.is_corrupt
+        if frame.time is not None:
+            self._last = max(self._last, frame.time - (self._container.start_time or 0) / 1_000_000)
+        return frame
 
 
 def upright(frame: av.VideoFrame) -> NDArray[np.uint8]:

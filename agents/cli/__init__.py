@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import TextIO
 
 import tyro
 
@@ -51,7 +52,12 @@ app.command(name="check-tracker")(check_tracker)
 
 def main() -> None:
     """Run a command; what a person got wrong is one sentence and exit code 2."""
-    warnings.formatwarning = _format_warning
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        _run()
+
+
+def _run() -> None:
     try:
         app.cli(prog="occlusion-search", description="Hard positives for visual trackers (SINT++).")
     except ValueError as error:
@@ -64,13 +70,17 @@ def main() -> None:
         sys.exit(130)
 
 
-def _format_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-) -> str:
-    """One line for what concerns the user's input; Python's form for warnings to developers."""
-    if category is UserWarning:
-        return f"occlusion-search: warning: {message}\n"
-    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print what concerns the user's input as one line, and warnings to developers in Python's form."""
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    print(f"occlusion-search: warning: {message}" if category is UserWarning else text.rstrip(), file=sys.stderr)
 
 
 def _input_errors() -> tuple[type[ValueError], ...]:

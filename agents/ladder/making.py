@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from occlusion_env.occluders import PATCH_SIZE
 from occlusion_env.targets import Target, TargetSet
 from tracker.errors import InputError
 from tracker.images import resize, write_png
+from tracker.readers import open_usable
 from tracker.sequences import Sequence, evenly_spaced
 from tracker.shipped import shipped_sint
 from tracker.sint import Sint
@@ -40,9 +42,10 @@ _MARK = "metadata.jsonl"
 
 
 def ladder_targets(run: LadderRun) -> TargetSet:
-    """The targets that hard positives are made of: some of each training video."""
+    """The targets that hard positives are made of: some of each training video that has any."""
     train, _ = open_folder(run.train)
-    return TargetSet.join(_some(sequence, run.per_video) for sequence in train)
+    openers = {sequence.name: partial(_some, sequence, run.per_video) for sequence in train}
+    return TargetSet.join(open_usable(openers).values())
 
 
 def cutouts(run: LadderRun) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from agents.ladder import LadderRun, run_ladder, summarise_ladder
-from agents.ladder.running import START
+from agents.ladder.running import START, judging_videos
 from agents.occlusion_sweep import SweepSettings
 from tracker.errors import InputError
 
@@ -102,11 +103,23 @@ def test_several_processes_do_the_same(data: Path, tmp_path: Path) -> None:
     assert figures(one) == figures(two)
 
 
+@pytest.mark.filterwarnings("ignore:The sequence '[bd]'")
+def test_videos_that_cannot_be_used_are_left_out(data: Path, tmp_path: Path) -> None:
+    """A training video and a judging one."""
+    shutil.copytree(data, tmp_path / "data")
+    for place in ("train/b", "otb/d"):
+        (tmp_path / "data" / place / "groundtruth_rect.txt").write_text("nan,nan,nan,nan\n" * 4)
+    found = run_ladder(run_of(tmp_path / "data", tmp_path / "out", arms=("sint",), attributes=None))
+    assert list(found["sint"][0]["ope"]) == list(found["sint"][0]["sweep"]) == ["e"]
+    with pytest.warns(UserWarning, match="'d' is left out: .*'d' starts without its target"):
+        judging_videos(run_of(tmp_path / "data", tmp_path / "out"))
+
+
 def test_what_cannot_be_run(data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'a' is a training video and a judging one"):
         run_ladder(replace(run_of(data, tmp_path / "x"), judge=data / "train"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no annotated sequence to judge with"):
+    with pytest.raises(InputError, match="holds no annotated target"):
         run_ladder(replace(run_of(data, tmp_path / "x"), judge=tmp_path / "empty"))
     assert not (tmp_path / "x").exists()
     with pytest.raises(InputError, match="--seeds is 0"):

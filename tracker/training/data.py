@@ -46,15 +46,20 @@ def held_out_names(names: Iterable[str], validation: Iterable[str] = ()) -> list
 def open_folder(data: str | Path, validation: Iterable[str] = ()) -> tuple[list[Sequence], list[Sequence]]:
     """Open a folder of annotated videos: those to train on, and those held out (`held_out_names`).
 
-    Videos that cannot be used are left out with a warning.
+    Videos that cannot be opened, or show their target in a single frame, are left out with a warning.
 
     Raises:
         InputError: If none can be used, one to hold out cannot, or nothing is left to train on.
     """
-    sequences = open_sequences(data)
+    sequences = open_sequences(data, _check_pair)
     held_out = held_out_names(sequences, validation)
     train = [sequence for name, sequence in sequences.items() if name not in held_out]
     return train, [sequences[name] for name in held_out]
+
+
+def _check_pair(sequence: Sequence) -> None:
+    if len(sequence.present) < 2:
+        raise InputError(f"'{sequence.name}' shows its target in a single frame, and training takes pairs.")
 
 
 def otb_names(names: Iterable[str]) -> list[str]:
