@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/occlusion-search demo --out out/demo
 
 test: $(READY) check
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -2,7 +2,7 @@
 
     OUT/
       settings.json                what decides the images; a folder with others is refused
-      <video>/000012-0.png         target of frame 12, its hard positive number 0
+      <video>/000012-0.png         target of frame 12, hard positive number 0; see `folder_name`
       .parts/<video>-000000.jsonl  the records of a block of targets, written when all its images are there
       metadata.jsonl               all records, written when the run ends; `datasets` reads it as an imagefolder
 
@@ -37,7 +37,7 @@ from tracker.sequences import evenly_spaced
 
 from .evaluation import Agent
 from .generation import HardPositiveGenerator, WhichAnswer
-from .hard_positives import HardPositive
+from .hard_positives import HardPositive, folder_name
 from .loading import load_agent
 from .methods import METHODS, Method, as_method, random_count
 from .output import claim_folder
@@ -265,13 +265,13 @@ def _make_block(run: GenerationRun, block: _Block) -> int | str:
     try:
         targets = _chosen(run, block.path, block.number).subset(range(block.low, block.high))
         others = _everything(run) if run.arguments.occluder == "cutout" else None
-        folder = run.out / block.name
+        folder = run.out / folder_name(block.name)
         folder.mkdir(exist_ok=True)
         lines = []
         for positive in _worker(run).of_targets(targets, run.per_target, run.seed, others):
             name = f"{positive.target.source.frame:06d}-{positive.draw}.{run.image_format}"
             _write(folder / name, positive, run.image_format)
-            lines.append(json.dumps({"file_name": f"{block.name}/{name}", **positive.record()}) + "\n")
+            lines.append(json.dumps({"file_name": f"{folder.name}/{name}", **positive.record()}) + "\n")
     except (InputError, vae.VAEError) as error:
         return str(error)
     with replacing_file(block.part(run.out)) as temporary:

@@ -36,9 +36,11 @@ class SearchArguments:
     Attributes:
         targets: `synthetic[:SEED]`, `drawn[:SEED]` (the same without a photograph in it), the path of a sequence
             or of a folder of sequences, a `TargetSet`, or `module:function`, a function that returns one.
-        features: The network of the state, and of the scorer: `slim` or `vgg16`.
+        features: The network of the state, and of the scorer: `slim`, `vgg16`, `alexnet` or `torchvision:MODEL`.
         layer: Its layer that is the state; by default `fc7`, or `pool5` where only convolutions were loaded.
-        weights: The network's weights, see `tracker.backbones.load_backbone`; `None` for those of the package.
+        weights: The network's weights (`tracker.backbones.load_backbone`), or what `train-tracker` wrote, whose
+            card gives the layers; `None` for those of the package.
+        base_weights: Where `train-tracker` wrote `weights`: what it started from; not needed for `slim`.
         scorer: `sint`, `module:function` (a function without arguments that returns a `tracker.scorers.Scorer`;
             a process calls it once), or a `Scorer`.
         observation: `features` (and the history), `features+region`, `dict` or `pixels`, or `module:class`.
@@ -74,6 +76,7 @@ class SearchArguments:
     features: str = "slim"
     layer: str | None = None
     weights: str | None = None
+    base_weights: str | None = None
     scorer: str | Scorer = "sint"
     observation: str = "features"
     pixels: int = 84

@@ -65,6 +65,11 @@ def _run() -> None:
             raise
         print(f"occlusion-search: error: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"occlusion-search: error: '{error.filename}': {error.strerror}.", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("occlusion-search: interrupted; nothing was written.", file=sys.stderr)
         sys.exit(130)

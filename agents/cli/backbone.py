@@ -39,9 +39,10 @@ def train_backbone(
     from tracker.slim_training import BackboneTraining
     from tracker.slim_training import train_backbone as train
 
-    from ..output import check_json_path, write_json
+    from ..output import check_folder, check_json_path, write_json
 
-    check_json_path(json)
+    check_folder(out, data, teacher)
+    check_json_path(json, data, teacher)
     settings = BackboneTraining(validation=validation, rounds=rounds, epochs=epochs, fc_steps=fc_steps, seed=seed)
     card = train(data, teacher, out, settings, resolve_device(device))
     if json is not None:

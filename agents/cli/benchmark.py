@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -46,7 +47,7 @@ def score(
         list: Judge exactly these targets; by default all that are annotated and have results.
         protocol: One pass, 20 starts in time, or 12 shifted starts; by default the folder's, or else ope.
         invalid: What a frame with an invalid annotation is in precision: a hit (otb) or a miss (strict).
-        zero_based: The files count pixels from 0, as pysot's, and not from 1.
+        zero_based: The files count pixels from 0; those of OTB, got10k and pysot count from 1.
         tracker: Which tracker, where the folder holds several.
         json: Write the scores here too.
     """
@@ -57,7 +58,7 @@ def score(
 
     from ..output import check_json_path, write_json
 
-    check_json_path(json)
+    check_json_path(json, results, annotations, attributes)
     name, chosen, folder = choose_results(results, protocol, tracker)
     scores = score_results(
         folder,
@@ -106,6 +107,8 @@ def _show(scores: Scores, content: dict[str, Any]) -> None:
         for name, row in content["by_attribute"].items():
             table.add_row(name, str(row["targets"]), f"{row['auc']:.4f}", f"{row['precision']:.4f}")
         console.print(table)
+    for warning in scores.warnings:
+        print(f"occlusion-search: warning: {warning}", file=sys.stderr)
     if scores.missing:
         shown = ", ".join(scores.missing[:10]) + (", ..." if len(scores.missing) > 10 else "")
         console.print(

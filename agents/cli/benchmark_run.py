@@ -39,7 +39,8 @@ def benchmark_run(
     sequence alone; it is named at the end, kept in failures.json, and makes the exit code 1.
 
     Args:
-        tracker: sint-slim, sint-vgg16, sint-alexnet, csrt, kcf, mil, nano, siamfc; module:function for your own.
+        tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, csrt, kcf, mil, nano, siamfc;
+            module:function for your own.
         data: Folder of annotated sequences (OTB, VOT or GOT-10k), or one of them.
         out: Receives the results; those that are there already are kept.
         weights: Weights of the trackers that need them: NAME=FILE each, or FILE alone for one tracker.
@@ -55,14 +56,15 @@ def benchmark_run(
     from tracker.readers import list_targets
     from tracker.tracking.registry import load_tracker
 
-    from ..output import check_json_path, write_json
+    from ..output import check_folder, check_json_path, write_json
 
-    check_json_path(json)
+    check_folder(out, data)
     if not tracker:
         raise InputError("No tracker is named; give --tracker NAME.")
     if doubled := sorted({name for name in tracker if tracker.count(name) > 1}):
         raise InputError(f"The tracker '{doubled[0]}' is named twice; name it once.")
     files, bases = _weights_by_tracker(weights, tracker), _weights_by_tracker(base_weights, tracker)
+    check_json_path(json, data, *files.values(), *bases.values())
     chosen = _choose(list_targets(data), targets, sequences)
 
     def maker(name: str) -> Callable[[], Tracker]:
@@ -159,7 +161,7 @@ def _choose(there: dict[str, Any], benchmark: str | None, sequences: Sequence[st
 def _describe(weights: str | None) -> dict[str, str] | None:
     from tracker.judging.running import weights_digest
 
-    if weights is None or (weights == "imagenet" and not Path(weights).exists()):
+    if weights is None or (weights in ("imagenet", "random") and not Path(weights).exists()):
         return None if weights is None else {"name": weights}
     return {"name": Path(weights).name, "sha256": weights_digest(weights)}
 

@@ -57,11 +57,13 @@ def enjoy(
 
     from occlusion_env import ENV_IDS
 
+    from ..output import check_file
     from ..playing import play, write_gif
     from ..pretrained import is_exported, load_pretrained
     from ..runs import Checkpoint, RunFolder
     from ..training import load_model
 
+    check_file(gif, model, targets, option="--gif")
     if env not in ENV_IDS:
         raise InputError(f"'{env}' is no environment of this package; choose {', '.join(ENV_IDS)}.")
     if n_timesteps < 1:

@@ -73,10 +73,11 @@ def evaluate(
     from ..evaluation_table import print_evaluation
     from ..leaks import constant_agents, without_features
     from ..loading import load_agent, training_arguments, training_speed
-    from ..output import check_json_path, write_json
+    from ..output import check_folder, check_json_path, write_json
     from ..versions import versions
 
-    check_json_path(json)
+    check_folder(out, targets)
+    check_json_path(json, targets, weights, *agent)
     place = str(resolve_device(device))
     members = read_members(agent)
     specs, arms = [member.spec for member in members], arms_of(members)
@@ -89,13 +90,15 @@ def evaluate(
         raise InputError(f"Two agents have the name '{doubled[0]}'; rename the file of one.")
     trained = training_arguments(specs[0]) if specs else None
     network: str = features or "slim"
+    base_weights = None
     if features is None and trained is not None:
-        network, weights = trained.features, weights or trained.weights
+        network, weights, base_weights = trained.features, weights or trained.weights, trained.base_weights
     if scorer is None:
         scorer = "sint" if trained is None or not isinstance(trained.scorer, str) else trained.scorer
     given = SearchArguments(
-        scorer=scorer, features=network, weights=weights, layer=layer, device=place, precision=precision
-    )
+        scorer=scorer, features=network, weights=weights, layer=layer, device=place, precision=precision,
+        base_weights=base_weights,
+    )  # fmt: skip
     setup = Setup.load(given)
     identity = {
         "scorer": scorer,

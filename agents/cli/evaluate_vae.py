@@ -66,21 +66,23 @@ def evaluate_vae(
     import numpy as np
 
     import vae
-    from tracker.backbones import resolve_device
+    from tracker.backbones import precision_name, resolve_device
     from tracker.errors import InputError
     from tracker.scorers import load_scorer
 
     from ..manifold_evaluation import EvaluationSettings, VideoManifold, evaluate_bank
     from ..manifold_pictures import draw_held_out, draw_samples
     from ..manifolds import default_at_once, find_videos, train_bank
-    from ..output import check_json_path, write_json
+    from ..output import check_folder, check_json_path, write_json
 
-    check_json_path(json)
+    check_folder(out, data)
+    check_json_path(json, data, bank)
     if (bank is None) == (epochs is None):
         raise InputError("Give either --bank, the models to judge, or --epochs, to train them first.")
     settings = EvaluationSettings(samples, held_out, seed)
     videos = find_videos(data, only)
     place = str(resolve_device(device))
+    precision = precision_name(precision, place)
     scorer = load_scorer(features, weights, place, precision)
     out.mkdir(parents=True, exist_ok=True)
     models = vae.VAEBank(bank or out / "bank", place)
@@ -114,7 +116,7 @@ def evaluate_vae(
 
     content = evaluate_bank(models, videos, scorer, settings, draw)
     content["failed"] = {**untrained, **content["failed"]}
-    content.update(features=features, device=place, command=command_line())
+    content.update(features=features, device=place, precision=precision, command=command_line())
     for path in (out / "vae.json", json):
         if path is not None:
             write_json(path, content)

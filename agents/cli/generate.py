@@ -70,7 +70,9 @@ def generate(
     from ..generation_run import GenerationRun, generate_hard_positives, method_of
     from ..loading import training_arguments
     from ..methods import Acting, as_method
+    from ..output import check_folder
 
+    check_folder(out, data, bank, agent, weights)
     place = str(resolve_device(device))
     method = as_method(method_of(agent, place))
     acting = isinstance(method, Acting)

@@ -73,10 +73,11 @@ def reproduce(
 
     from ..ladder import LadderRun, run_ladder, summarise_ladder, write_ladder_report
     from ..occlusion_sweep import SweepSettings
-    from ..output import check_json_path, write_json
+    from ..output import check_folder, check_json_path, write_json
     from ..versions import versions
 
-    check_json_path(json)
+    check_folder(out, data, judge, attributes, bank, weights, agent)
+    check_json_path(json, data, judge, attributes, bank, weights, agent)
     train = data
     if judge is None:
         train, judge = data / "train", data / "otb"

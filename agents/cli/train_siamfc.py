@@ -67,10 +67,11 @@ def train_siamfc(
     from tracker.training import SiamFCTraining, TrainingRun, open_folder
     from tracker.training import train_siamfc as train_net
 
-    from ..output import check_json_path, write_json
+    from ..output import check_folder, check_json_path, write_json
     from ..transforms import HardPositiveBatch
 
-    check_json_path(json)
+    check_folder(out, data, weights)
+    check_json_path(json, data, weights)
     settings = SiamFCTraining(
         steps=steps,
         pairs=pairs,

@@ -96,9 +96,10 @@ def train_tracker(
     )
 
     from ..ladder.arms import hardening_of
-    from ..output import check_json_path, write_json
+    from ..output import check_folder, check_json_path, write_json
 
-    check_json_path(json)
+    check_folder(out, data, weights, hard_positives)
+    check_json_path(json, data, weights, hard_positives)
     network = SintConfig.fast(features or "slim") if config == "fast" else SintConfig.paper(features or "vgg16")
     if side is not None:
         network = replace(network, side=side)

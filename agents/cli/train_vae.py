@@ -58,9 +58,10 @@ def train_vae(
 
     from ..manifold_pictures import draw_bank
     from ..manifolds import default_at_once, find_videos, train_bank
-    from ..output import check_json_path, write_json
+    from ..output import check_folder, check_json_path, write_json
 
-    check_json_path(json)
+    check_folder(out, data)
+    check_json_path(json, data)
     videos = find_videos(data, only)
     place = str(resolve_device(device))
     bank = vae.VAEBank(out, place)

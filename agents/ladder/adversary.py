@@ -21,8 +21,7 @@ from tracker.backbones import load_weights
 from tracker.errors import InputError
 from tracker.files import replacing_file
 from tracker.images import resize, to_tensor
-from tracker.scorers import sint_embedding
-from tracker.sint import Sint
+from tracker.sint import Sint, sint_embedding
 from tracker.training import FrameTransform
 
 __all__ = ["RotateAndOcclude", "RotationAdversary", "load_adversary", "save_adversary", "train_adversary"]

@@ -216,8 +216,8 @@ def _check(run: LadderRun) -> None:
     if both := sorted({sequence.name for sequence in [*train, *held_out]} & judging):
         raise InputError(f"'{both[0]}' is a training video and a judging one; take it out of one of the folders.")
     start_network(run)
-    if run.attributes is not None:
-        read_annotations(run.judge, run.attributes)
+    for reason in read_annotations(run.judge, run.attributes).left_out.values():
+        raise InputError(reason)
 
 
 def _made_with(run: LadderRun) -> dict[str, Any]:

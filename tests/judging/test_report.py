@@ -337,3 +337,23 @@ def test_the_command_writes_nothing_when_it_fails(data, three, tmp_path, capsys)
 def test_the_command_imports_neither_torch_nor_pyplot():
     code = "import sys, agents.cli; sys.exit(any(m in sys.modules for m in ('torch', 'matplotlib', 'jinja2')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_what_puts_the_scores_in_doubt_is_said(put, data, tmp_path, capsys):
+    """Short files, unusable ones and another origin, on the page, in the JSON and in the terminal."""
+    put("sharp", dict.fromkeys(NAMES, 0.0))
+    results = put("short", dict.fromkeys(NAMES, 0.0))
+    file = results / "short" / "ope" / "red.txt"
+    file.write_text("".join(line + "\n" for line in file.read_text().splitlines()[:5]))
+    (results / "short" / "ope" / "blue.txt").write_text("1,1,2\n")
+    words = ("benchmark", "report", "--results", results, "--annotations", data, "--out", tmp_path / "report")
+    command(*words, "--json", tmp_path / "all.json")
+    error = capsys.readouterr().err
+    assert "short: blue is left out: Line 1 of" in error and "red (5 of 12)" in error
+    assert "sharp: " not in error
+    page = Page((tmp_path / "report" / "report.html").read_text()).text
+    assert "red (5 of 12)" in page and "blue is left out" in page
+    short = json.loads((tmp_path / "all.json").read_text())["trackers"]["short"]
+    assert short["short_files"] == {"red": {"boxes": 5, "frames": 12}} and list(short["left_out"]) == ["blue"]
+    command(*words, "--zero-based")
+    assert capsys.readouterr().err.count("leave --zero-based out") == 1, "said once for all trackers"

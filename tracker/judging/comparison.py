@@ -77,6 +77,19 @@ class Comparison:
         scores = {entry.name: entry.scores for entry in self.entries}
         return paired_difference(scores[first], scores[second], "auc" if measure == "auc" else "precision")
 
+    @property
+    def warnings(self) -> list[str]:
+        """The warnings of the trackers' scores; those that all trackers share once."""
+        found = [entry.scores.warnings for entry in self.entries]
+        shared = [warning for warning in found[0] if all(warning in each for each in found)]
+        own = [
+            f"{entry.name}: {warning}"
+            for entry, warnings in zip(self.entries, found, strict=True)
+            for warning in warnings
+            if warning not in shared
+        ]
+        return shared + own
+
     def to_json(self) -> dict[str, Any]:
         """Return all numbers as plain data."""
         return {
@@ -145,6 +158,9 @@ def compare(
             common, or the baseline is none of them.
     """
     if targets is not None:
+        left_out_truth = getattr(annotations, "left_out", {})
+        if unusable := [left_out_truth[name] for name in targets if name in left_out_truth]:
+            raise InputError(unusable[0])
         if unknown := [name for name in targets if name not in annotations]:
             raise InputError(
                 f"There is no annotation of {', '.join(unknown)}; give a file or folder that has them."

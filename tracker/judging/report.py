@@ -158,6 +158,7 @@ def _warnings(comparison: Comparison) -> list[str]:
             found.append(f"{entry.name} failed on {target}: {' '.join(why.split())}")
         if entry.missing:
             found.append(f"{entry.name} has no whole result for {_names(entry.missing)}.")
+    found += comparison.warnings
     if apart := _not_common(comparison):
         found.append(
             f"{_count(len(apart), 'target')} left out for all trackers, because not every tracker has a whole "

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from ..backbones import autocast, fingerprint, resolve_precision
+from ..backbones import autocast, describe_arithmetic, fingerprint, resolve_precision
 from ..errors import InputError
 from ..files import replacing_file
 from ..sequences import Sequence
@@ -105,7 +105,7 @@ def train_siamfc(
         "transform": None if transform is None else repr(transform),
         "trained_on": {each.name: len(each.present) for each in pairs.sequences},
         "validated_on": {each.name: len(each.present) for each in judged.sequences},
-        "arithmetic": f"{trainer.dtype} on {trainer.device.type}",
+        "arithmetic": describe_arithmetic(trainer.dtype, trainer.device),
     }
     same_run(work / "run.json", record)
     trainer.train(work / "checkpoint.safetensors")

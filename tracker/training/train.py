@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from ..backbones import Precision, autocast, resolve_precision
+from ..backbones import Precision, autocast, describe_arithmetic, resolve_precision
 from ..errors import InputError
 from ..images import to_tensor
 from ..losses import contrastive_loss
 from ..matching import Describe, MatchingFigures, matching_figures
-from ..scorers import join_parts, sint_descriptor
 from ..sequences import Sequence
-from ..sint import Sint, SintConfig, save_sint, to_rois, view_of
+from ..sint import Sint, SintConfig, join_parts, save_sint, sint_descriptor, to_rois, view_of
 from .checkpoints import read_checkpoint, write_checkpoint
 from .frames import FrozenMaps, Views, shown
 from .hard_positives import HardPositive, digest
@@ -118,7 +117,7 @@ def train_sint(
         "held_out": {sequence.name: len(sequence.present) for sequence in held_out},
         "hard_positives": digest(sampler.hard_positives) if positives else None,
         "hardening": None if hardening is None else hardening.record(),
-        "arithmetic": f"{trainer.dtype} on {trainer.device.type}",
+        "arithmetic": describe_arithmetic(trainer.dtype, trainer.device),
     }
     same_run(work / "run.json", record)
     with ExitStack() as stack:
