@@ -114,6 +114,9 @@ class VideoReader:
                 f"{encoding_command(self.path)}"
             )
         declared = (self._container.duration or 0) / 1_000_000
+        if self.promised and self.fps and "mov" not in self._container.format.name:
+            # Only MP4 and MOV are trimmed by their index; FFmpeg guesses an AVI's duration by the file's size.
+            declared = max(declared, self.promised / self.fps)
         damaged = self._damaged or self._last + SHORT_SECONDS <= declared
         if damaged and self.promised is not None and count < self.promised:
             raise InputError(

@@ -18,12 +18,13 @@ INTERLACED = Path(__file__).parent / "interlaced.mp4"
 COUNT, WIDTH, HEIGHT = 60, 64, 48
 
 
-def write_video(path: Path, count: int = COUNT) -> Path:
+def write_video(path: Path, count: int = COUNT, codec: str = "mpeg4") -> Path:
     """Frames whose noise does not compress, so that the file may be cut anywhere; the top left is bright."""
     rng = np.random.default_rng(0)
     with av.open(str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}) as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height = WIDTH, HEIGHT
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         for _ in range(count):
             image = rng.integers(0, 90, (HEIGHT, WIDTH, 3), dtype=np.uint8)
             image[:16, :32] = 250
@@ -62,13 +63,23 @@ def test_frames_are_turned_upright(tmp_path: Path, turn: int, corner: tuple[int,
     assert max(corners, key=lambda place: corners[place]) == corner
 
 
-@pytest.mark.parametrize("name", ["cut.mp4", "cut.avi"])
-def test_a_truncated_video_is_refused_with_the_remedy(tmp_path: Path, name: str) -> None:
-    path = write_video(tmp_path / name)
+@pytest.mark.parametrize(("name", "codec"), [("cut.mp4", "mpeg4"), ("cut.avi", "mpeg4"), ("cut.avi", "mjpeg")])
+def test_a_truncated_video_is_refused_with_the_remedy(tmp_path: Path, name: str, codec: str) -> None:
+    path = write_video(tmp_path / name, codec=codec)
     assert len(VideoFile(path)) == COUNT
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=rf"Only \d+ of the {COUNT} frames .* ffmpeg -i .*{name} .*cut-h264.mp4"):
+        VideoFile(path)
+
+
+def test_a_damaged_video_is_refused(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "bad.mp4")
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 3000] = b"\x55" * 3000
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"Only \d+ of the {COUNT} frames"):
         VideoFile(path)
 
 
