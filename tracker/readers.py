@@ -529,6 +529,9 @@ def _as_boxes(box: ArrayLike) -> Boxes:
         boxes = boxes[None]
     if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) == 0:
         raise InputError(f"The boxes are an array {list(boxes.shape)}; give x,y,w,h, or an array [frames, 4].")
+    broken = np.flatnonzero(~np.isfinite(boxes).all(axis=1) & ~np.isnan(boxes).all(axis=1))
+    if broken.size and len(boxes) > 1:
+        raise InputError(f"Row {broken[0]} of the boxes holds a number that is not finite; correct it.")
     return boxes
 
 

@@ -137,12 +137,14 @@ class FrameCache:
 
     def _evict(self) -> None:
         while self._bytes > self._limit:
-            self._bytes -= self._frames.popitem(last=False)[1].nbytes
+            _, frame = self._frames.popitem(last=False)
+            self._bytes -= frame.nbytes
 
     def _drop(self, video: int) -> None:
         with self._lock:
-            for key in [key for key in self._frames if key[0] == video]:
-                self._bytes -= self._frames.pop(key).nbytes
+            for key in [key for key in list(self._frames) if key[0] == video]:
+                if (frame := self._frames.pop(key, None)) is not None:
+                    self._bytes -= frame.nbytes
 
 
 FRAME_CACHE = FrameCache(512 * 2**20)

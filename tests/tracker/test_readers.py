@@ -278,6 +278,13 @@ def test_an_absent_target_in_every_spelling(tmp_path: Path, video: Path, kind: s
     assert opened.boxes[:, 0].tolist() == [first, first + 1, 0, first + 3]
 
 
+def test_an_absent_target_in_an_array_of_boxes(tmp_path: Path) -> None:
+    write_frames(tmp_path / "mine")
+    boxes = [SQUARES[0], (np.nan,) * 4, (1, 1, -1, -1), SQUARES[3]]
+    assert_red(open_sequence(tmp_path / "mine", boxes))
+    assert open_sequence(tmp_path / "mine", boxes).present.tolist() == [0, 3]
+
+
 @pytest.mark.parametrize("row", ["nan,nan,nan,nan", "1,1,-1,-1", "0,0,0,0"])
 @pytest.mark.parametrize("kind", list(MAKERS))
 def test_a_target_that_is_absent_at_the_start(tmp_path: Path, video: Path, kind: str, row: str) -> None:
@@ -491,6 +498,7 @@ def test_counts_that_differ(tmp_path: Path, kind: str) -> None:
         ("99,2,5,5", "The box '99,2,5,5' .* outside the image of 32 x 24"),
         ((1, 2, float("nan"), 5), "The box of the first frame .* not finite"),
         ([(1, 2, 5, 5), (99, 2, 5, 5)] * 2, "Row 1 of the boxes .* outside the image"),
+        ([(1, 2, 5, 5), (1, 2, float("nan"), 5)] * 2, "Row 1 of the boxes holds a number that is not finite"),
         ([(1, 2, 5, 5)] * 3, "The array of boxes has 3 boxes but .* has 4 frames"),
         ([(0, 0, 0, 0)] + SQUARES[1:], "starts without its target"),
     ],
