@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field
@@ -29,8 +28,10 @@ import vae
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.building import load_networks
 from occlusion_env.targets import TargetSet
+from tracker.backbones import resolve_device, resolve_precision
 from tracker.errors import InputError
 from tracker.files import replacing_file
+from tracker.identity import code_version, folder_digests
 from tracker.judging.running import weights_digest
 from tracker.readers import list_targets, open_sequence, open_usable
 from tracker.sequences import evenly_spaced
@@ -291,15 +292,18 @@ def _lines(part: Path) -> list[str]:
 def _claim(run: GenerationRun) -> None:
     """Note what the folder's images are made with; refuse a folder whose images are made with something else."""
     arguments = asdict(run.arguments)
-    for name in ("targets", "device", "cache_mb"):
+    for name in ("targets", "cache_mb"):
         del arguments[name]
+    device = resolve_device(run.arguments.device)
+    arguments["device"] = device.type
+    arguments["precision"] = str(resolve_precision(run.arguments.precision, device)).removeprefix("torch.")
     files = {"agent": run.agent, "weights": arguments["weights"]}
     models = {}
     if run.bank is not None:
         bank = vae.VAEBank(run.bank)
         models = {name: bank.record(name) for name in bank}
     made_with = {
-        "data": os.path.abspath(run.data),
+        "data": folder_digests(run.data),
         "agent": run.agent,
         "bank": {name: model.weights_digest for name, model in models.items()},
         "per_target": run.per_target,
@@ -310,6 +314,7 @@ def _claim(run: GenerationRun) -> None:
         "batch": run.batch,
         **arguments,
         "digests": {name: weights_digest(spec) for name, spec in files.items() if spec and Path(spec).exists()},
+        "code": code_version("tracker", "vae", "occlusion_env", "agents"),
     }
     claim_folder(run.out, SETTINGS, made_with, "hard positives of another run")
     (run.out / _PARTS).mkdir(exist_ok=True)

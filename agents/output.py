@@ -14,6 +14,7 @@ from typing import Any
 
 from tracker.errors import InputError
 from tracker.files import replacing_file
+from tracker.identity import check_identity
 
 __all__ = [
     "check_apart",
@@ -150,32 +151,29 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def claim_folder(out: Path, file: str, made_with: dict[str, Any], what: str) -> None:
+def claim_folder(
+    out: Path, file: str, identity: dict[str, Any], what: str, made_with: dict[str, Any] | None = None
+) -> None:
     """Note in a folder what its results are made with, so that the same command can go on there and no other.
 
     Args:
         out: The folder; it is made where it does not exist.
         file: Name of the note.
-        made_with: Plain data.
+        identity: Everything that changes the results, as plain data.
         what: What the results are, for the error's sentence.
+        made_with: Recorded as well; see `tracker.identity.check_identity`.
 
     Raises:
         InputError: If the folder holds results that were made with something else, or other files, or cannot be
             written.
     """
-    wanted, note = json.loads(json.dumps(made_with)), out / file
-    if note.is_file():
-        given = json.loads(note.read_text())
-        for key in sorted(wanted.keys() | given.keys()):
-            if given.get(key) != wanted.get(key):
-                raise InputError(f"'{out}' holds {what} ({key} differs); give another --out.")
-        return
-    if out.exists() and not out.is_dir():
-        raise InputError(f"'{out}' is a file; give a folder for --out.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"'{out}' cannot be written ({error.strerror}); give another --out.") from None
-    if any(out.iterdir()):
-        raise InputError(f"'{out}' holds other files (no {file}); give an empty or a new folder for --out.")
-    write_json(note, wanted)
+    if not (out / file).is_file():
+        if out.exists() and not out.is_dir():
+            raise InputError(f"'{out}' is a file; give a folder for --out.")
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"'{out}' cannot be written ({error.strerror}); give another --out.") from None
+        if any(out.iterdir()):
+            raise InputError(f"'{out}' holds other files (no {file}); give an empty or a new folder for --out.")
+    check_identity(out / file, identity, made_with, what=what)

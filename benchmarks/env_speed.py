@@ -20,8 +20,6 @@ The naive program and the others take the same actions on the same targets. Rese
 from __future__ import annotations
 
 import json
-import platform
-import shlex
 import statistics
 import sys
 import time
@@ -36,7 +34,7 @@ import tyro
 from numpy.typing import NDArray
 
 import occlusion_env
-from agents.output import write_json
+from agents.results import write_result
 from occlusion_env import ENV_ID, OcclusionSearchEnv, OcclusionSearchVectorEnv, Search, TargetSet
 from occlusion_env.search import Pending, Step
 from tracker import InputError
@@ -238,19 +236,14 @@ def main(
         rates = ", ".join(f"{name} {1 / spent:.1f}" for name, spent in step_s.items())
         print(f"N = {count}: {rates} steps/s", file=sys.stderr)
     result = {
-        "command": shlex.join(["python", *sys.argv]),
         "features": features,
         "precision": str(trained.envs.search.features.dtype),
         "device": str(trained.envs.search.features.device),
-        "threads": torch.get_num_threads(),
-        "machine": platform.machine(),
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-        "torch": torch.__version__,
         "environments": figures,
     }
     print(json.dumps(result, indent=2))
     if json_file is not None:
-        write_json(json_file, result)
+        write_result(json_file, "env_speed", result)
 
 
 if __name__ == "__main__":

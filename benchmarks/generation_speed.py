@@ -36,8 +36,7 @@ from agents.evaluation import generator
 from agents.generation import score_images
 from agents.generation_run import GenerationRun, generate_hard_positives
 from agents.methods import Method, NoFeatures, as_method
-from agents.output import write_json
-from agents.versions import measured_with
+from agents.results import write_result
 from occlusion_env import Search, SearchArguments, SearchSettings, TargetSet, load_targets
 from occlusion_env.building import Networks, load_networks
 from occlusion_env.occluders import choose_occluder, occlude_image
@@ -191,13 +190,12 @@ def main(
             f"{name}: " + ", ".join(f"{key} {value:.2f}" for key, value in figures[name].items()), file=sys.stderr
         )
     result = {
-        **measured_with(),
         "precision": str(usual.features.dtype),
         "methods": figures,
     }
     print(json.dumps(result, indent=2))
     if json_file is not None:
-        write_json(json_file, result)
+        write_result(json_file, "generation_speed", result)
 
 
 if __name__ == "__main__":

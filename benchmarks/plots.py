@@ -109,7 +109,7 @@ def closures(content: dict[str, Any]) -> Figure:
     for key, name in sorted(_CLOSURES.items(), key=lambda item: content["methods"][item[0]]["closure"]):
         found = content["methods"][key]
         colour = _BOUNDS if key in ("random", "exhaustive") else _OURS if key.startswith(_LEARNED) else _OTHERS
-        rows.append(Row(name, found["closure"], *found["interval"], colour))
+        rows.append(Row(name, found["closure"], *(found["interval"] or [found["closure"]] * 2), colour))
         queries.append(found["queries"])
     figure = Figure(figsize=(9.0, 5.4), layout="constrained")
     axis = figure.subplots()
@@ -119,7 +119,7 @@ def closures(content: dict[str, Any]) -> Figure:
     axis.text(1.02, 1.01, "scores\nasked for", transform=axis.transAxes, va="bottom", color="0.3", fontsize=9)
     figure.suptitle(
         f"{content['targets']} targets of {len(content['sequences'])} videos that nothing was trained on,"
-        " equal area, same patch;\nbars: 95 % over videos; orange: trained agents",
+        " equal area, same patch;\nbars: 95 % t over videos; orange: trained agents",
         fontsize=11,
     )
     return figure
@@ -138,7 +138,7 @@ def trackers(content: dict[str, Any]) -> Figure:
     draw_rows(axis, sorted(rows, key=lambda row: -row.value), "success AUC")
     axis.set_xlim(0, 1)
     axis.set_title(
-        f"{len(content['targets'])} OTB videos, one pass each; bars: 95 % over videos; orange: this package",
+        f"{len(content['targets'])} OTB videos, one pass each; bars: 95 % t over videos; orange: this package",
         fontsize=11,
     )
     return figure
@@ -158,10 +158,10 @@ def manifolds(content: dict[str, Any]) -> Figure:
         for key in _MANIFOLDS:
             found = content["methods"][key][measure]
             colour = _OURS if key.startswith("vae") else _BOUNDS if key.startswith("real") else _OTHERS
-            rows.append(Row(METHODS[key], found["mean"], found["low"], found["high"], colour))
+            rows.append(Row(METHODS[key], found["mean"], *found["interval"], colour))
         draw_rows(axis, rows, label)
     figure.suptitle(
-        f"{len(content['videos'])} training videos; bars: 95 % over videos; orange: the VAE", fontsize=11
+        f"{len(content['videos'])} training videos; bars: 95 % t over videos; orange: the VAE", fontsize=11
     )
     return figure
 

@@ -27,8 +27,7 @@ import torch
 import tyro
 from numpy.typing import NDArray
 
-from agents.output import write_json
-from agents.versions import measured_with
+from agents.results import write_result
 from tracker import InputError, crop, synthetic_sequence
 from tracker.backbones import precision_name
 from tracker.images import to_tensor
@@ -114,7 +113,6 @@ def main(
     frame_s = {name: statistics.median(found) for name, found in times.items()}
     crop_s = frame_s["naive"] / len(some)
     result: dict[str, Any] = {
-        **measured_with(),
         "features": features,
         "precision": precision_name("auto", scorer.device),
         "fc6": bool(sint.backbone.fully_connected),
@@ -128,7 +126,7 @@ def main(
             result[name] |= {"naive_ms_a_frame": 1e3 * crop_s * count, "ratio": crop_s * count / frame_s[name]}
     print(json.dumps(result, indent=2))
     if json_file is not None:
-        write_json(json_file, result)
+        write_result(json_file, "tracker_speed", result)
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ import torch.nn.functional as F
 import tyro
 from torch import nn
 
-from agents.output import check_json_path, write_json
-from agents.versions import measured_with
+from agents.output import check_json_path
+from agents.results import write_result
 from tracker import InputError, open_sequence
 from vae import TrainingConfig, VAEConfig, VAEError, evidence_lower_bound, fit, fit_many
 from vae.images import Images, to_vectors
@@ -199,7 +199,6 @@ def main(
     peer = pythae_loop()
     print("pythae is " + ("here." if peer else "not installed: left out."))
     results: dict[str, Any] = {
-        **measured_with(),
         "settings": {
             "crops": crops, "epochs": epochs, "rounds": rounds, "data": names, "network": VAEConfig().to_dict(),
             "weights": sum(p.numel() for p in PlainVAE().parameters()),
@@ -211,7 +210,7 @@ def main(
     if quality_epochs:
         results["quality"] = quality(found[names[0]], names[0], quality_epochs, quality_seeds, peer)
     if json is not None:
-        write_json(json, results)
+        write_result(json, "vae_speed", results)
 
 
 def one_video(images: Images, epochs: int, rounds: int, peer: Program | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .shared import Device, command_line
+from .shared import Device
 
 __all__ = ["train_backbone"]
 
@@ -39,12 +39,13 @@ def train_backbone(
     from tracker.slim_training import BackboneTraining
     from tracker.slim_training import train_backbone as train
 
-    from ..output import check_folder, check_json_path, write_json
+    from ..output import check_folder, check_json_path
+    from ..results import write_result
 
     check_folder(out, data, teacher)
     check_json_path(json, data, teacher)
     settings = BackboneTraining(validation=validation, rounds=rounds, epochs=epochs, fc_steps=fc_steps, seed=seed)
     card = train(data, teacher, out, settings, resolve_device(device))
     if json is not None:
-        write_json(json, {**card, "command": command_line()})
+        write_result(json, "train-backbone", card)
     print(f"slim.safetensors and its card are in {out}")

@@ -11,7 +11,6 @@ import tyro
 from .benchmark_report import report
 from .benchmark_run import benchmark_run
 from .benchmark_vot import vot
-from .shared import command_line
 
 if TYPE_CHECKING:
     from tracker.judging.scoring import Scores
@@ -56,7 +55,8 @@ def score(
     from tracker.judging.result_files import choose_results
     from tracker.judging.scoring import score_results
 
-    from ..output import check_json_path, write_json
+    from ..output import check_json_path
+    from ..results import write_result
 
     check_json_path(json, results, annotations, attributes)
     name, chosen, folder = choose_results(results, protocol, tracker)
@@ -71,23 +71,25 @@ def score(
     )
     content = _content(scores, list)
     if json is not None:
-        write_json(json, content)
+        write_result(json, "benchmark score", content)
     _show(scores, content)
 
 
 def _content(scores: Scores, list_name: str | None) -> dict[str, Any]:
-    from tracker.judging.bootstrap import interval
+    from tracker.judging.intervals import interval
 
     intervals = {
-        measure: interval([getattr(target, measure) for target in scores.targets])[1:]
+        measure: interval([getattr(target, measure) for target in scores.targets]).bounds
         for measure in ("auc", "precision")
     }
-    return {**scores.to_json(), "intervals": intervals, "list": list_name, "command": command_line()}
+    return {**scores.to_json(), "intervals": intervals, "list": list_name}
 
 
 def _show(scores: Scores, content: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
+
+    from tracker.judging.intervals import LEAST_TARGETS
 
     console = Console(highlight=False)
     count = f"{content['targets']} target{'s' if content['targets'] != 1 else ''}"
@@ -98,8 +100,13 @@ def _show(scores: Scores, content: dict[str, Any]) -> None:
         markup=False,
     )
     for measure, label in (("auc", "success AUC"), ("precision", "precision at 20 px")):
-        low, high = content["intervals"][measure]
-        console.print(f"{label:<18} {content[measure]:.4f}  (95 % interval over targets {low:.4f} to {high:.4f})")
+        bounds = content["intervals"][measure]
+        told = (
+            f"95 % Student's t over targets {bounds[0]:.4f} to {bounds[1]:.4f}"
+            if bounds
+            else f"too few targets for an interval; {LEAST_TARGETS} are the fewest"
+        )
+        console.print(f"{label:<18} {content[measure]:.4f}  ({told})")
     if content["by_attribute"]:
         table = Table("attribute")
         for heading in ("targets", "AUC", "precision"):

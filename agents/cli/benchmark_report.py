@@ -48,7 +48,8 @@ def report(
     from tracker.judging.lists import LISTS
     from tracker.judging.report import PAGE, write_report
 
-    from ..output import check_folder, check_json_path, replacing_folder, write_json
+    from ..output import check_folder, check_json_path, replacing_folder
+    from ..results import write_result
 
     inputs = (results, annotations, attributes, frames)
     check_folder(out, *inputs)
@@ -69,7 +70,7 @@ def report(
     with replacing_folder(out, mark=PAGE) as folder:
         write_report(folder, comparison, truth, frames=frames, zero_based=zero_based, command=command_line())
     if json is not None:
-        write_json(json, {**comparison.to_json(), "command": command_line()})
+        write_result(json, "benchmark report", comparison.to_json())
     for entry in comparison.entries:
         fps = "" if entry.scores.fps is None else f", {entry.scores.fps:.1f} frames a second"
         print(f"{entry.name}: AUC {entry.scores.auc:.4f}, precision {entry.scores.precision:.4f}{fps}")

@@ -56,7 +56,8 @@ def benchmark_run(
     from tracker.readers import list_targets
     from tracker.tracking.registry import load_tracker
 
-    from ..output import check_folder, check_json_path, write_json
+    from ..output import check_folder, check_json_path
+    from ..results import write_result
 
     check_folder(out, data)
     if not tracker:
@@ -84,9 +85,8 @@ def benchmark_run(
                 protocol=protocol,
                 targets=chosen,
                 settings={
-                    "weights": _describe(files.get(name)),
-                    "base_weights": _describe(bases.get(name)),
-                    "precision": precision,
+                    "weights": _digest(files.get(name)),
+                    "base_weights": _digest(bases.get(name)),
                 },
                 command=command_line(),
             )
@@ -101,7 +101,7 @@ def benchmark_run(
         print("occlusion-search: interrupted; the same command goes on where this one ended.", file=sys.stderr)
         sys.exit(130)
     if json is not None:
-        write_json(json, {"protocol": protocol, "list": targets, "trackers": rows, "command": command_line()})
+        write_result(json, "benchmark run", {"protocol": protocol, "list": targets, "trackers": rows})
     _show(rows)
     for name, row in rows.items():
         for label, sentence in row["failures"].items():
@@ -158,12 +158,12 @@ def _choose(there: dict[str, Any], benchmark: str | None, sequences: Sequence[st
     return chosen
 
 
-def _describe(weights: str | None) -> dict[str, str] | None:
+def _digest(weights: str | None) -> str | None:
     from tracker.judging.running import weights_digest
 
     if weights is None or (weights in ("imagenet", "random") and not Path(weights).exists()):
-        return None if weights is None else {"name": weights}
-    return {"name": Path(weights).name, "sha256": weights_digest(weights)}
+        return weights
+    return f"sha256:{weights_digest(weights)}"
 
 
 def _scores(report: RunReport) -> dict[str, Any]:

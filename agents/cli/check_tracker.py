@@ -33,12 +33,13 @@ def check_tracker(
     from tracker.tracking.check import check_tracker as check
     from tracker.tracking.registry import load_tracker
 
-    from ..output import check_json_path, write_json
+    from ..output import check_json_path
+    from ..results import write_result
 
     check_json_path(json, weights, base_weights)
     findings = check(load_tracker(name, weights, device, precision, base_weights))
     if json is not None:
-        write_json(json, {"tracker": name, "findings": findings})
+        write_result(json, "check-tracker", {"tracker": name, "findings": findings})
     for finding in findings:
         print(f"- {finding}")
     if findings:

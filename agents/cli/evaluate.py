@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from .shared import Device, Precision, command_line
+from .shared import Device, Precision
 from .train import Algorithm
 
 __all__ = ["evaluate"]
@@ -73,8 +73,8 @@ def evaluate(
     from ..evaluation_table import print_evaluation
     from ..leaks import constant_agents, without_features
     from ..loading import load_agent, training_arguments, training_speed
-    from ..output import check_folder, check_json_path, write_json
-    from ..versions import versions
+    from ..output import check_folder, check_json_path
+    from ..results import write_result
 
     check_folder(out, targets)
     check_json_path(json, targets, weights, *agent)
@@ -126,11 +126,10 @@ def evaluate(
         content["agents"][name] |= {"agent": spec, "training": training_speed(spec)}
     content.update(
         per_sequence=per_sequence, seeds=list(run.seeds), scorer=scorer, features=given.features, device=place,
-        versions=versions(), command=command_line(),
     )  # fmt: skip
     for path in (out / "evaluation.json", json):
         if path is not None:
-            write_json(path, content)
+            write_result(path, "evaluation", content)
     draw_closures(out / "closure.png", content)
     print_evaluation(content)
     print(f"The figures of each sequence are in {out / 'evaluation.json'}, the pictures beside it.")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
+
+from ..results import command_line
 
 if TYPE_CHECKING:
     from tracker.sequences import Sequence
@@ -14,11 +15,6 @@ __all__ = ["Device", "Precision", "command_line", "warn_of_otb"]
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16"]
-
-
-def command_line() -> str:
-    """The command as it was given, for the record in a result."""
-    return shlex.join(["occlusion-search", *sys.argv[1:]])
 
 
 def warn_of_otb(train: Iterable[Sequence]) -> None:

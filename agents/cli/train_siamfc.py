@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from .shared import Device, Precision, command_line, warn_of_otb
+from .shared import Device, Precision, warn_of_otb
 
 __all__ = ["train_siamfc"]
 
@@ -67,7 +67,8 @@ def train_siamfc(
     from tracker.training import SiamFCTraining, TrainingRun, open_folder
     from tracker.training import train_siamfc as train_net
 
-    from ..output import check_folder, check_json_path, write_json
+    from ..output import check_folder, check_json_path
+    from ..results import write_result
     from ..transforms import HardPositiveBatch
 
     check_folder(out, data, weights)
@@ -92,7 +93,7 @@ def train_siamfc(
     warn_of_otb(train)
     card = train_net(net, train, held_out, out, settings, transform, TrainingRun(precision, checkpoint_seconds))
     if json is not None:
-        write_json(json, {**card, "command": command_line()})
+        write_result(json, "train-siamfc", card)
     loss = card["validation_loss"]
     print(
         f"The loss on {', '.join(card['validated_on'])}: {loss['before']:.4f} before, {loss['after']:.4f} after"

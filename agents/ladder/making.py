@@ -36,7 +36,7 @@ from .adversary import save_adversary, train_adversary
 from .arms import Arm
 from .settings import LadderRun
 
-__all__ = ["cutouts", "ladder_targets", "make_adversary", "make_bank", "make_positives"]
+__all__ = ["bank_digests", "cutouts", "ladder_targets", "make_adversary", "make_bank", "make_positives"]
 
 _MARK = "metadata.jsonl"
 
@@ -53,6 +53,12 @@ def cutouts(run: LadderRun) -> NDArray[np.uint8]:
     return np.stack([resize(target.crop, PATCH_SIZE, PATCH_SIZE) for target in ladder_targets(run)])
 
 
+def _training_paths(run: LadderRun) -> dict[str, Path]:
+    """The folders of the training videos, by their names."""
+    train, _ = open_folder(run.train)
+    return {Path(sequence.origin).name: Path(sequence.origin) for sequence in train}
+
+
 def make_bank(run: LadderRun) -> None:
     """Train the manifolds that are not there yet.
 
@@ -60,8 +66,7 @@ def make_bank(run: LadderRun) -> None:
         InputError: If one cannot be trained.
     """
     bank = vae.VAEBank(run.bank_folder, run.device)
-    train, _ = open_folder(run.train)
-    paths = {Path(sequence.origin).name: Path(sequence.origin) for sequence in train}
+    paths = _training_paths(run)
     missing = {name: path for name, path in paths.items() if name not in bank}
     if not missing:
         return
@@ -70,6 +75,12 @@ def make_bank(run: LadderRun) -> None:
     )
     for name, reason in report.failed.items():
         raise InputError(f"The manifold of '{name}' could not be trained: {reason}")
+
+
+def bank_digests(run: LadderRun) -> dict[str, str]:
+    """The digest of each training video's manifold."""
+    bank = vae.VAEBank(run.bank_folder, run.device)
+    return {name: bank.record(name).weights_digest for name in sorted(_training_paths(run))}
 
 
 def make_positives(run: LadderRun, arm: Arm) -> None:

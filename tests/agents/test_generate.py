@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -234,11 +235,27 @@ def test_what_a_person_got_wrong(run, data, tmp_path, more, message) -> None:
     assert not (tmp_path / "out" / "metadata.jsonl").exists()
 
 
+def test_other_frames_or_arithmetic_are_refused(data, tmp_path, make_video, write_otb) -> None:
+    def given(precision: str) -> GenerationRun:
+        arguments = SearchArguments(scorer="dark_scorer:Dark", device="cpu", precision=precision)
+        return run_of(data, tmp_path / "out", arguments=arguments)
+
+    generate_hard_positives(given("fp32"))
+    with pytest.raises(
+        InputError, match=r'another run \(precision was "float32" and is "bfloat16"\); give another'
+    ):
+        generate_hard_positives(given("bf16"))
+    shutil.rmtree(data / "b")
+    write_otb(data / "b", make_video(frames=5, seed=7))
+    with pytest.raises(InputError, match=r"another run \(data.b was"):
+        generate_hard_positives(given("fp32"))
+
+
 def test_a_folder_with_something_else_is_refused(data, tmp_path) -> None:
     generate_hard_positives(run_of(data, tmp_path / "out"))
     before = contents(tmp_path / "out")
     for change in ({"seed": 1}, {"agent": "random"}, {"per_target": 2}, {"batch": 5}, {"image_format": "jpeg"}):
-        with pytest.raises(InputError, match=f"another run \\({next(iter(change))} differs\\)"):
+        with pytest.raises(InputError, match=f"another run \\({next(iter(change))}.* was "):
             generate_hard_positives(run_of(data, tmp_path / "out", **change))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")

@@ -157,6 +157,6 @@ def test_annotation_files_of_pysot_are_named(run: Call, out: Path, tmp_path: Pat
 
 
 def test_no_torch_is_imported() -> None:
-    names = "annotations, bootstrap, lists, measures, protocols, result_files, scoring"
+    names = "annotations, intervals, lists, measures, protocols, result_files, scoring"
     code = f"from tracker.judging import {names}; import sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

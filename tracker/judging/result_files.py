@@ -113,14 +113,10 @@ def read_mat(path: str | Path, origin: Origin = 1) -> list[Floats]:
         The boxes of each run, `float64[n, 4]`, 0-based.
 
     Raises:
-        InputError: If scipy is not installed, or the file holds something else than rectangles.
+        InputError: If the file holds something else than rectangles.
     """
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise InputError(
-            f"Reading '{path}' needs scipy; install it with: pip install 'occlusion-search[mat]'."
-        ) from None
+    from scipy.io import loadmat
+
     try:
         content: dict[str, Any] = loadmat(path, squeeze_me=True, struct_as_record=False)
     except NotImplementedError:

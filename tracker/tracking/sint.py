@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ..backbones import Precision, autocast, resolve_device, resolve_precision
+from ..backbones import Precision, autocast, fingerprint, resolve_device, resolve_precision
 from ..backbones.base import in_precision
 from ..boxes import check_box
 from ..errors import InputError
@@ -173,6 +173,16 @@ class SintTracker:
             name = f"{name}-{sint.fingerprint()[:8]}"
         default = TrackingSettings(motion="none" if features == "slim" else "flow")
         return cls(sint, settings or default, name, precision)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that changes the boxes; see `Tracker`."""
+        return {
+            "settings": asdict(self.settings),
+            "network": asdict(self.sint.config),
+            "weights": fingerprint(self.sint),
+            "precision": str(self._dtype).removeprefix("torch."),
+        }
 
     @torch.inference_mode()
     def init(self, image: NDArray[np.uint8], box: ArrayLike) -> None:
