@@ -340,6 +340,7 @@ def test_which_videos_are_held_out() -> None:
         held_out_names(["a"])
 
 
+@pytest.mark.filterwarnings("ignore:The sequence 'c' is left out")
 def test_videos_that_cannot_be_used_are_left_out(make_video, write_otb, tmp_path: Path) -> None:
     for seed, name in enumerate("abcd"):
         write_otb(tmp_path / name, make_video(frames=3, seed=seed))
