@@ -252,6 +252,8 @@ def _open(demo: Demo) -> Sequence:
             raise InputError("--box needs --sequence: the synthetic video knows its own boxes.")
         return synthetic_sequence(demo.seed, frames=demo.effort.max_frames)
     sequence = open_sequence(demo.sequence, demo.box, max_frames=demo.effort.max_frames)
+    if sequence.box_source == "first":
+        sequence = open_sequence(demo.sequence, sequence.exemplar_box, max_frames=demo.effort.max_frames)
     if sequence.box_source != "tracked":
         return sequence
     return keep_recognised(sequence, load_scorer(demo.features, demo.weights, demo.device, demo.precision))

@@ -84,8 +84,6 @@ def evaluate_agents(
         InputError: If there is no sequence, all failed, or the folder holds results of something else.
     """
     there = list_targets(run.data)
-    if not there:
-        raise InputError(f"'{run.data}' holds no annotated sequence; give --targets a folder of some.")
     _claim(run, setup, agents)
     folder = run.out / _SEQUENCES
     folder.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -33,7 +33,7 @@ from tracker.errors import InputError
 from tracker.files import replacing_file
 from tracker.identity import code_version, folder_digests
 from tracker.judging.running import weights_digest
-from tracker.readers import list_targets, open_sequence
+from tracker.readers import list_targets, open_sequence, open_usable
 from tracker.sequences import evenly_spaced
 
 from .evaluation import Agent
@@ -165,8 +165,6 @@ def generate_hard_positives(run: GenerationRun) -> GenerationReport:
             results, or all sequences failed.
     """
     there = list_targets(run.data)
-    if not there:
-        raise InputError(f"'{run.data}' holds no annotated sequence; give --data a folder of some.")
     _worker(run)  # What is wrong with the arguments is said before the folder is claimed.
     _claim(run)
     failed: dict[str, str] = {}
@@ -256,8 +254,11 @@ def _chosen(run: GenerationRun, path: Path, number: int | None) -> TargetSet:
 
 @lru_cache(maxsize=1)
 def _everything(run: GenerationRun) -> TargetSet:
-    """All targets, which cut-outs are taken from."""
-    return TargetSet.join(_chosen(run, path, number) for path, number in list_targets(run.data).values())
+    """All targets that can be used, which cut-outs are taken from."""
+    places = list_targets(run.data)
+    return TargetSet.join(
+        open_usable({name: partial(_chosen, run, *place) for name, place in places.items()}).values()
+    )
 
 
 def _make_block(run: GenerationRun, block: _Block) -> int | str:

@@ -228,6 +228,10 @@ class PastedFrames:
         """Return the name of the real frame."""
         return self._frames.name(self._places[index])
 
+    def size(self, index: int, /) -> tuple[int, int]:
+        """Return the width and the height of the real frame."""
+        return self._frames.size(self._places[index])
+
 
 def paste(frame: Image, image: Image, box: NDArray[np.float64], feather: float) -> Image:
     """Put an image into a box of a frame.

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from tracker.boxes import check_box
 from tracker.errors import InputError
 from tracker.files import replacing_file
+from tracker.images import scaled_to
 from tracker.streams import Stream
 from tracker.tracking.check import output_fault
 from tracker.tracking.protocol import Tracker
@@ -72,20 +73,10 @@ class VideoWriter:
             yield self
 
     def write(self, frame: Image) -> None:
-        """Write an RGB frame; the first one sets the size.
-
-        Raises:
-            InputError: If the frame has another size than the first one.
-        """
-        height, width = frame.shape[:2]
+        """Write an RGB frame; the first one sets the size, to which those of another size are scaled."""
         if self.frames == 0:
-            self._size = (width, height)
-        if (width, height) != self._size:
-            raise InputError(
-                f"A frame has {width} x {height} pixels but the first one had {self._size[0]} x {self._size[1]}; "
-                "scale the frames to one size."
-            )
-        self._append(frame)
+            self._size = (frame.shape[1], frame.shape[0])
+        self._append(scaled_to(frame, self._size)[0])
         self.frames += 1
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from agents.transforms import HardPositiveBatch
-from tracker import list_sequences, open_sequence, read_image
+from tracker import open_sequences, read_image
 from tracker.foreign_scorers import EmbeddingScorer
 from tracker.images import resize
 
@@ -28,7 +28,7 @@ class Got10kStyle:
 
     def __init__(self, root: str) -> None:
         """Open the sequences of a folder."""
-        self.sequences = [open_sequence(path) for path in list_sequences(root)]
+        self.sequences = list(open_sequences(root).values())
 
     def __len__(self) -> int:
         """How many sequences there are."""

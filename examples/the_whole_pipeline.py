@@ -17,8 +17,7 @@ from agents.manifolds import find_videos, train_bank
 from agents.occlusion_sweep import SweepSettings, occlusion_sweep
 from agents.sweep_occluders import other_videos
 from occlusion_env import TargetSet
-from tracker import load_scorer, open_sequence
-from tracker.readers import list_sequences
+from tracker import load_scorer, open_sequences
 from tracker.sequences import evenly_spaced
 from tracker.sint import SintConfig, load_sint
 from tracker.tracking.sint import SintTracker
@@ -73,7 +72,7 @@ def main(given: Arguments) -> None:
     for name, hard in (("SINT", []), ("SINT++", positives)):
         train_sint(train, held_out, given.out / name, SintConfig.fast(), settings, hard_positives=hard)
         tracker = SintTracker(load_sint(given.out / name))
-        test = [open_sequence(path) for path in list_sequences(given.test)]
+        test = list(open_sequences(given.test).values())
         swept = occlusion_sweep(tracker, test, sweep, other_videos([*test, *held_out]))
         for kind in sweep.kinds:
             found = np.mean([target.overlap[kind] for target in swept], axis=0)

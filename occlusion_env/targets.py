@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tracker.errors import InputError
 from tracker.images import check_image, resize
-from tracker.readers import list_sequences, open_sequence
+from tracker.readers import list_sequences, open_sequence, open_usable
 from tracker.sequences import Sequence
 from tracker.synthetic import synthetic_sequence
 
@@ -117,9 +117,12 @@ class TargetSet:
         """
         chosen = visible_frames(sequence)[1:] if frames is None else _check_frames(sequence, frames)
         if not len(chosen):
-            raise InputError(
-                f"The sequence '{sequence.name}' has no target after its first frame; give a longer one."
+            remedy = (
+                "only that frame's box is known, give the boxes of all"
+                if sequence.box_source == "first"
+                else "give a longer one"
             )
+            raise InputError(f"The sequence '{sequence.name}' has no target after its first frame; {remedy}.")
         return cls(tuple(_Entry(sequence, int(t)) for t in chosen))
 
     @classmethod
@@ -226,7 +229,8 @@ def load_targets(spec: str) -> TargetSet:
 
     Args:
         spec: `synthetic[:SEED]`, `drawn[:SEED]` (the same without a photograph in it) or `oracle[:SEED]`
-            (`occlusion_env.oracle`), or the path of a sequence, or of a folder of sequences.
+            (`occlusion_env.oracle`), or the path of a sequence, or of a folder of sequences, of which those that
+            cannot be used are left out with a warning.
 
     Raises:
         InputError: If it is none of these, or what it names cannot be read.
@@ -242,8 +246,12 @@ def load_targets(spec: str) -> TargetSet:
         return found
     members = list_sequences(path) if path.is_dir() else []
     if not members:
-        return TargetSet.from_sequence(open_sequence(path))
-    return TargetSet.join(TargetSet.from_sequence(open_sequence(member)) for member in members)
+        return _targets_of(path)
+    return TargetSet.join(open_usable({member.name: partial(_targets_of, member) for member in members}).values())
+
+
+def _targets_of(path: Path) -> TargetSet:
+    return TargetSet.from_sequence(open_sequence(path))
 
 
 def _oracle(seed: int) -> Sequence:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .errors import InputError
     from .images import crop, read_image
     from .losses import contrastive_loss
-    from .readers import list_sequences, open_sequence
+    from .readers import list_sequences, open_sequence, open_sequences
     from .scorers import Scorer, SintScorer, load_scorer
     from .sequences import Sequence
     from .synthetic import synthetic_sequence
@@ -32,6 +32,7 @@ __all__ = [
     "load_backbone",
     "load_scorer",
     "open_sequence",
+    "open_sequences",
     "read_image",
     "synthetic_sequence",
 ]
@@ -43,7 +44,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "errors": ["InputError"],
         "images": ["crop", "read_image"],
         "losses": ["contrastive_loss"],
-        "readers": ["list_sequences", "open_sequence"],
+        "readers": ["list_sequences", "open_sequence", "open_sequences"],
         "scorers": ["Scorer", "SintScorer", "load_scorer"],
         "sequences": ["Sequence"],
         "synthetic": ["synthetic_sequence"],

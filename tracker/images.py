@@ -7,6 +7,10 @@ float in [0, 1]. `to_tensor` and `to_images` are the only functions that cross t
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,16 +25,71 @@ from .errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["as_rgb", "check_image", "crop", "read_image", "resize", "to_images", "to_tensor", "write_png"]
+__all__ = [
+    "Levels",
+    "as_rgb",
+    "check_image",
+    "crop",
+    "image_size",
+    "read_image",
+    "read_levels",
+    "resize",
+    "scaled_to",
+    "to_images",
+    "to_tensor",
+    "write_png",
+]
 
 Image = NDArray[np.uint8]
 
+FULL_RANGE_FROM = 2**14
+"""16-bit images whose values span less than this, a quarter of the 16 bits, are read as sensor values."""
 
-def read_image(path: str | Path) -> Image:
+
+@dataclass(frozen=True)
+class Levels:
+    """The 16-bit values that become 0 and 255; values beyond them saturate.
+
+    Attributes:
+        low: Becomes 0.
+        high: Becomes 255.
+    """
+
+    low: int = 0
+    high: int = 65535
+
+    @classmethod
+    def of(cls, images: Iterable[NDArray[np.uint16]]) -> Levels:
+        """Choose the levels of one or more 16-bit images.
+
+        Images whose values span a quarter of the 16 bits or more keep their full range. Others hold the values
+        of a sensor (10 to 14 bits of a thermal camera, or temperatures with an offset), so their smallest and
+        their largest value become 0 and 255.
+
+        >>> Levels.of([np.array([[7400, 8000]], np.uint16), np.array([[7350, 7900]], np.uint16)])
+        Levels(low=7350, high=8000)
+        >>> Levels.of([np.array([[200, 40000]], np.uint16)])
+        Levels(low=0, high=65535)
+        """
+        extremes = [(int(image.min()), int(image.max())) for image in images if image.size]
+        low = min((each[0] for each in extremes), default=0)
+        high = max((each[1] for each in extremes), default=0)
+        return cls(low, high) if 0 < high - low < FULL_RANGE_FROM else cls()
+
+    def apply(self, image: NDArray[np.uint16]) -> Image:
+        """Scale 16-bit values to 8 bits; the full range keeps the high byte."""
+        if self == Levels():
+            return np.asarray(image >> 8, dtype=np.uint8)
+        scaled = (image.astype(np.float32) - self.low) * (255 / (self.high - self.low))
+        return np.asarray(np.clip(np.rint(scaled), 0, 255), dtype=np.uint8)
+
+
+def read_image(path: str | Path, levels: Levels | None = None) -> Image:
     """Read an image file as RGB, by the rule of `as_rgb`.
 
     Args:
         path: A file of any format that Pillow reads.
+        levels: For a file of 16-bit grey; its own by default. The frames of a video need common ones.
 
     Returns:
         `uint8[H, W, 3]`.
@@ -38,9 +97,43 @@ def read_image(path: str | Path) -> Image:
     Raises:
         InputError: If the file is missing, is no image, or is cut short.
     """
+    with _opened(path) as image:
+        if levels is None and image.mode.startswith("I"):
+            levels = Levels.of([_pixels_of_pillow(image, "The image").astype(np.uint16)])
+        return as_rgb(image, levels=levels).copy()
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Width and height of an image file in pixels; only its header is read.
+
+    Raises:
+        InputError: If the file is missing or is no image.
+    """
+    with _opened(path) as image:
+        return image.size
+
+
+def read_levels(paths: Iterable[str | Path]) -> Levels | None:
+    """Choose the common levels of image files; `None` where they do not hold 16-bit grey.
+
+    Raises:
+        InputError: If a file is missing, is no image, or is cut short.
+    """
+    found = []
+    for path in paths:
+        with _opened(path) as image:
+            if not image.mode.startswith("I"):
+                return None
+            found.append(_pixels_of_pillow(image, "The image").astype(np.uint16))
+    return Levels.of(found) if found else None
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[PILImage.Image]:
+    """Open an image file; what is wrong with it names the file."""
     try:
         with PILImage.open(path) as image:
-            return as_rgb(image).copy()
+            yield image
     except FileNotFoundError:
         raise InputError(f"The image '{path}' does not exist.") from None
     except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
@@ -48,19 +141,23 @@ def read_image(path: str | Path) -> Image:
         raise InputError(f"The image '{path}' cannot be read ({reason}); replace the file.") from None
 
 
-def as_rgb(image: object, what: str = "The image") -> Image:
+def as_rgb(image: object, what: str = "The image", levels: Levels | None = None) -> Image:
     """Take an image of any usual kind and return it as RGB; the one rule for what is not RGB already.
 
     - Grey becomes three equal channels.
     - Alpha is dropped: the colours stay as they are stored, because what lies behind is not known.
-    - 16 bits become 8 by their high byte, so that 0 to 65535 becomes 0 to 255 whatever the content (Pillow does
-      the same to 16-bit colour files, but clips 16-bit grey at 255).
+    - 16 bits become 8 by `levels`, else by their high byte, so that 0 to 65535 becomes 0 to 255 whatever the
+      content, and the frames of a video are scaled alike. That takes the contrast of values that span less than
+      a quarter of 16 bits, such as a thermal camera's 14 bits: there is a warning then. Files are read with
+      levels of their own (`read_image`, `tracker.sequences.ImageFiles`). Pillow reads 16-bit colour files by
+      their high byte.
     - Palettes and other colour spaces are converted by Pillow.
 
     Args:
         image: A PIL image, or an array `uint8` or `uint16` of `[H, W]` or `[H, W, C]`, where C is 1 (grey),
             2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha).
         what: Whose image it is, for the error's sentence.
+        levels: Which 16-bit values become 0 and 255, see `Levels`; the high byte by default.
 
     Returns:
         `uint8[H, W, 3]`. An array that is so already is returned itself, not a copy: do not write into it.
@@ -84,7 +181,15 @@ def as_rgb(image: object, what: str = "The image") -> Image:
             f"{what} is an array {list(array.shape)}; give [height, width] or [height, width, 1 to 4 channels]."
         )
     if array.dtype.itemsize == 2:
-        array = (array >> 8).astype(np.uint8)
+        if levels is None:
+            colours = array if channels in (1, 3) else array[..., : channels - 1]
+            if Levels.of([colours]) != Levels():
+                warnings.warn(
+                    f"{what} holds 16-bit values from {colours.min()} to {colours.max()}, whose high byte has"
+                    " little contrast; scale the frames to 8 bits, or give as_rgb their common levels.",
+                    stacklevel=2,
+                )
+        array = (levels or Levels()).apply(array)
     if channels < 3:
         grey = array if array.ndim == 2 else array[..., 0]
         array = np.repeat(grey[..., None], 3, axis=2)
@@ -134,6 +239,22 @@ def resize(image: Image, width: int, height: int) -> Image:
     shrinks = width < image.shape[1] or height < image.shape[0]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=method), dtype=np.uint8)
+
+
+def scaled_to(image: Image, size: tuple[int, int]) -> tuple[Image, NDArray[np.float64]]:
+    """Scale a frame to the size of a video's first frame.
+
+    Args:
+        image: `uint8[H, W, 3]`.
+        size: Width and height in pixels.
+
+    Returns:
+        The frame, itself if it has the size, and `float64[4]`, the factors that take a box of the scaled frame,
+        `(x, y, w, h)`, to the given one.
+    """
+    width, height = size
+    factors = np.array([image.shape[1] / width, image.shape[0] / height] * 2)
+    return (image if image.shape[1::-1] == (width, height) else resize(image, width, height)), factors
 
 
 def crop(image: Image, box: ArrayLike, size: int | None = None) -> Image:

@@ -64,11 +64,11 @@ def matching_figures(
     sequences = list(sequences)
     rows = []
     for sequence in sequences:
-        height, width = sequence.frames[0].shape[:2]
         exemplar = describe(sequence, 0, sequence.exemplar_box[None])
         later = [int(t) for t in sequence.present[1:]]
         found = []
         for t in (later[i] for i in evenly_spaced(len(later), frames)):
+            width, height = sequence.frames.size(t)
             drawn = draw_boxes(sequence.boxes[t], width, height, boxes, np.random.default_rng([1, t]))
             if drawn is None or bool(drawn[1].all()):
                 continue

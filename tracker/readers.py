@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
+import math
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from .boxes import hull, parse_box
 from .errors import InputError
 from .following import follow
+from .layouts import KNOWN_LAYOUTS, refuse_unread, unread_sequence
 from .sequences import (
     Frames,
     ImageFiles,
@@ -29,6 +35,8 @@ __all__ = [
     "list_sequences",
     "list_targets",
     "open_sequence",
+    "open_sequences",
+    "open_usable",
     "read_table",
     "zero_based",
 ]
@@ -61,7 +69,17 @@ and how many frames the whole folder has."""
 OCCLUDED_VISIBILITY = 0.5
 """VOT tags a frame as occluded without saying how much; this stands for "partly"."""
 
+GOT10K_NAME = r"GOT-10k_(Train|Val|Test)_\d+"
+"""Folders of GOT-10k; those of its test split hold no label files."""
+
+LEAST_COVER = 1 / 16
+"""Visibility of a target that GOT-10k's cover.label puts at 0 of 8 though absence.label does not say absent."""
+
+MISSING = frozenset({"na", "n/a", "none", "null", "nan(ind)", "-nan(ind)", "1.#qnan", "-1.#ind"})
+"""How programs write a number that is not there, beside the `nan` that Python reads."""
+
 Boxes = NDArray[np.float64]
+Opened = TypeVar("Opened")
 
 
 def open_sequence(
@@ -78,26 +96,32 @@ def open_sequence(
     The formats:
 
     - `otb`: `img/` and `groundtruth_rect.txt` (or `groundtruth_rect.N.txt`, one for each target), 1-based.
-      A row of zeros says that the target is absent. Where there are more frames than boxes, OTB's own frame
-      ranges are applied to the numbers in the file names; `Tiger1` starts behind its five first frames, as
-      the benchmark does. A folder `Jogging-2` that holds the files of both targets means the second.
+      Where there are more frames than boxes, OTB's own frame ranges are applied to the numbers in the file
+      names; `Tiger1` starts behind its five first frames, as the benchmark does. A folder `Jogging-2` that holds
+      the files of both targets means the second.
     - `vot`: `groundtruth.txt` with rectangles or four-cornered polygons, 0-based; a polygon becomes its
-      min/max hull; a row of NaN says that the target is absent. The frames lie in the folder or in `color/`.
-      A frame tagged in `occlusion.tag` or `occlusion.label` gets the visibility 0.5.
+      min/max hull. The frames lie in the folder or in `color/`. A frame tagged in `occlusion.tag` or
+      `occlusion.label` gets the visibility 0.5.
     - `got10k`: as `vot` with rectangles, but 1-based, and with `absence.label` (1: visibility 0) and
-      `cover.label` (0 to 8: visibility in eighths).
+      `cover.label` (0 to 8: visibility in eighths, but above 0: absence alone means absent). Folders named as
+      GOT-10k names them, `GOT-10k_Test_000001`, need no label file.
     - `images`: a folder of image files (or its `img/` or `color/`), ordered by the numbers in their names.
-    - `video`: any file that OpenCV decodes.
+    - `video`: any video file that FFmpeg decodes.
 
     `images` and `video` need `box`. Where `box` is given for a folder that also has an annotation, the
-    annotation is not read.
+    annotation is not read. LaSOT, TNL2K, NfS, TrackingNet, UAV123, pysot's JSON and VOT's masks are recognised and
+    refused by name.
+
+    In every format a row whose numbers are NaN (or missing), or whose width or height is 0 or negative, says that
+    the target is absent from that frame. There must be as many rows as frames, or one row alone: the first
+    frame's box. In an annotation (GOT-10k's test split) one row leaves the others unknown: they count as absent,
+    and `box_source` is `first`. In `box` it has OpenCV's MIL tracker find the others; frames in which it loses the
+    target get the visibility 0.
 
     Args:
         path: A folder or a video file.
         box: The target, 0-based `x,y,w,h` in pixels: four numbers or the text `"x,y,w,h"` for the first frame
-            only, or an array `[T, 4]`, or a text file with one `x,y,w,h` a line (as this project writes them;
-            a line of zeros says that the target is absent). With the first frame's box only, OpenCV's MIL
-            tracker finds the others, and frames in which it loses the target get the visibility 0.
+            only, or an array `[T, 4]`, or a text file with one `x,y,w,h` a line (as this project writes them).
         format: One of `FORMATS`; `auto` looks at what is there.
         target: Which of an OTB video's targets, 1 or 2; the first that is annotated by default.
         max_frames: Keep at most this many frames: evenly spaced ones where the boxes are known; the first
@@ -137,16 +161,15 @@ def open_sequence(
         source = _given(frames, path, box)
 
     if len(source.boxes) == 1 and len(source.frames) > 1:
-        if box is None:
-            raise source.count_error()
-        return _followed(source, path, max_frames, progress)
+        return _from_first_box(source, path, max_frames, progress, followed=box is not None)
     if len(source.boxes) != len(source.frames):
         raise source.count_error()
-    check_boxes(source.boxes, source.visibility, source.frames[0], source.describe)
+    boxes = np.where(_seen(source.boxes)[:, None] > 0, source.boxes, 0.0)
+    check_boxes(boxes, source.visibility, source.frames, source.describe)
     whole = Sequence(
         name=source.name,
         frames=source.frames,
-        boxes=source.boxes,
+        boxes=boxes,
         visibility=source.visibility,
         origin=str(path),
         box_source="annotation",
@@ -158,7 +181,8 @@ def list_sequences(folder: str | Path) -> list[Path]:
     """Return the annotated sequences among a folder's subfolders, sorted by name.
 
     Args:
-        folder: A benchmark's folder; a subfolder counts if `open_sequence` finds an annotation in it.
+        folder: A benchmark's folder; a subfolder counts if it has an annotation, also one in a layout that is
+            recognised but not read: `open_sequence` refuses it by name.
 
     Raises:
         InputError: If the folder does not exist.
@@ -166,7 +190,7 @@ def list_sequences(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"The folder '{folder}' does not exist.")
-    return sorted(child for child in folder.iterdir() if child.is_dir() and _annotation_format(child))
+    return sorted(child for child in folder.iterdir() if child.is_dir() and _is_annotated(child))
 
 
 def list_targets(folder: str | Path) -> dict[str, tuple[Path, int | None]]:
@@ -181,10 +205,13 @@ def list_targets(folder: str | Path) -> dict[str, tuple[Path, int | None]]:
         Annotations without a single box are left out, as `Human4`'s first.
 
     Raises:
-        InputError: If the folder does not exist or two of its folders hold the same target.
+        InputError: If the folder does not exist, holds no annotated sequence, or two of its folders hold the same
+            target.
     """
     folder = Path(folder)
-    paths = [folder] if folder.is_dir() and _annotation_format(folder) else list_sequences(folder)
+    paths = [folder] if folder.is_dir() and _is_annotated(folder) else list_sequences(folder)
+    if not paths:
+        raise _nothing_annotated(folder)
     found: dict[str, tuple[Path, int | None]] = {}
     for path in paths:
         if _annotation_format(path) != "otb":
@@ -200,6 +227,61 @@ def list_targets(folder: str | Path) -> dict[str, tuple[Path, int | None]]:
                 raise InputError(f"'{found[name][0]}' and '{path}' both hold the target {name}; remove one.")
             found[name] = (path, number)
     return dict(sorted(found.items()))
+
+
+def open_sequences(folder: str | Path, check: Callable[[Sequence], None] | None = None) -> dict[str, Sequence]:
+    """Open the annotated sequences of a benchmark's folder; those that cannot be used are left out by name.
+
+    Args:
+        folder: A folder of annotated sequences (`list_sequences`); of an OTB video with two targets the first is
+            taken.
+        check: Raises an `InputError` if a sequence cannot be used.
+
+    Returns:
+        The sequences by the names of their folders, sorted.
+
+    Raises:
+        InputError: If there is no annotated sequence, or none can be used.
+    """
+    paths = list_sequences(folder)
+    if not paths:
+        raise _nothing_annotated(Path(folder))
+
+    def opened(path: Path) -> Sequence:
+        sequence = open_sequence(path)
+        if check is not None:
+            check(sequence)
+        return sequence
+
+    return open_usable({path.name: partial(opened, path) for path in paths})
+
+
+def open_usable(openers: Mapping[str, Callable[[], Opened]]) -> dict[str, Opened]:
+    """Open sequences, or what is made of them; leave out those that cannot be used.
+
+    A warning names each sequence that is left out and says why.
+
+    Args:
+        openers: What opens a sequence, by its name; it raises an `InputError` if it cannot.
+
+    Returns:
+        What was opened, by name, in the given order.
+
+    Raises:
+        InputError: If there is none, or none can be opened: the reason of the first.
+    """
+    opened: dict[str, Opened] = {}
+    reasons: dict[str, str] = {}
+    for name, opener in openers.items():
+        try:
+            opened[name] = opener()
+        except InputError as error:
+            reasons[name] = str(error)
+    if not opened:
+        raise InputError(next(iter(reasons.values()), "There is no sequence to open; give a folder of some."))
+    for name, reason in reasons.items():
+        warnings.warn(f"The sequence '{name}' is left out: {reason}", stacklevel=2)
+    return opened
 
 
 @dataclass(frozen=True)
@@ -251,7 +333,26 @@ class Table:
         return Table(self.path, self.rows[count:], self.lines[count:])
 
 
+def _nothing_annotated(folder: Path) -> InputError:
+    """The error for a folder without annotated sequences, or that of the unread layout which it has."""
+    try:
+        refuse_unread(folder)
+    except InputError as error:
+        return error
+    return InputError(
+        f"'{folder}' holds no annotated target: neither it nor a folder in it is laid out as {KNOWN_LAYOUTS};"
+        " give a folder of such sequences, or one of them."
+    )
+
+
+def _is_annotated(folder: Path) -> bool:
+    return _annotation_format(folder) is not None or unread_sequence(folder) is not None
+
+
 def _detect(path: Path, annotated: bool) -> str:
+    inner = list_sequences(path) if path.is_dir() else []
+    if annotated and not any(_annotation_format(folder) for folder in (path, *inner)):
+        refuse_unread(path)
     if path.is_file():
         if path.suffix.lower() in VIDEO_SUFFIXES:
             return "video"
@@ -260,27 +361,30 @@ def _detect(path: Path, annotated: bool) -> str:
     if found:
         return found
     if _image_folder(path) is None:
-        inner = list_sequences(path)
         remedy = (
-            f"give one of its {len(inner)} sequences, such as '{inner[0]}'" if inner else "give a folder of frames"
+            f"give one of its {len(inner)} sequences, such as '{inner[0]}'"
+            if inner
+            else f"give a folder of frames with a box, or a sequence laid out as {KNOWN_LAYOUTS}"
         )
         raise InputError(f"The folder '{path}' holds no images; {remedy}.")
     if annotated:
         raise InputError(
-            f"The folder '{path}' has no annotation file "
-            "(groundtruth_rect.txt beside img/, or groundtruth.txt); add it, "
-            "or give the target's box in the first frame as x,y,w,h."
+            f"The folder '{path}' has no annotation file in a known layout: {KNOWN_LAYOUTS}; add it, or give the"
+            " target's box in the first frame as x,y,w,h."
         )
     return "images"
 
 
 def _annotation_format(folder: Path) -> str | None:
+    """The format of a sequence's folder; `None` if it has no annotation or one that is not read."""
     if (folder / "img").is_dir() and _rect_files(folder):
         return "otb"
-    if (folder / "groundtruth.txt").is_file():
-        told = ("absence.label", "cover.label", "meta_info.ini")
-        return "got10k" if any((folder / name).is_file() for name in told) else "vot"
-    return None
+    if not (folder / "groundtruth.txt").is_file():
+        return None
+    labels = ("absence.label", "cover.label", "meta_info.ini")
+    if any((folder / name).is_file() for name in labels) or re.fullmatch(GOT10K_NAME, folder.resolve().name):
+        return "got10k"
+    return None if unread_sequence(folder) else "vot"
 
 
 def _read_otb(folder: Path, target: int | None) -> _Source:
@@ -293,7 +397,7 @@ def _read_otb(folder: Path, target: int | None) -> _Source:
         number = target
     else:
         raise InputError(f"'{folder}' has no target {target}; it has {', '.join(map(str, files))}.")
-    table = _read_finite(files[number], (4,))
+    table = _read_annotation(files[number], (4,))
     paths = _images_in(folder / "img")
     if not paths:
         raise InputError(f"The folder '{folder / 'img'}' holds no images; put the frames there.")
@@ -317,7 +421,7 @@ def _read_otb(folder: Path, target: int | None) -> _Source:
 
 
 def _read_vot(folder: Path, target: int | None) -> _Source:
-    table = _read_finite(_groundtruth(folder), (4, 8), nan_is_absent=True)
+    table = _read_annotation(_groundtruth(folder), (4, 8))
     boxes = table.boxes()
     visibility = _seen(boxes)
     for name in ("occlusion.tag", "occlusion.label"):
@@ -329,11 +433,13 @@ def _read_vot(folder: Path, target: int | None) -> _Source:
 
 
 def _read_got10k(folder: Path, target: int | None) -> _Source:
-    table = _read_finite(_groundtruth(folder), (4,))
+    table = _read_annotation(_groundtruth(folder), (4,))
     boxes = zero_based(table.boxes())
     visibility = _seen(boxes)
     if (folder / "cover.label").is_file():
-        visibility = visibility * _read_labels(folder / "cover.label", len(boxes), 8) / 8
+        cover = _read_labels(folder / "cover.label", len(boxes), 8) / 8
+        # Some sequences have no cover labels but zeros: absence.label alone says that a target is absent.
+        visibility = visibility * (np.maximum(cover, LEAST_COVER) if cover.any() else 1.0)
     if (folder / "absence.label").is_file():
         visibility = np.where(_read_labels(folder / "absence.label", len(boxes), 1) > 0, 0.0, visibility)
     return _in_folder(folder, table, boxes, visibility)
@@ -365,7 +471,7 @@ def _given(frames: Frames, path: Path, box: str | Path | ArrayLike) -> _Source:
     if isinstance(box, Path) or (isinstance(box, str) and Path(box).is_file()):
         if not Path(box).is_file():
             raise InputError(f"The file of boxes '{box}' does not exist.")
-        table = _read_finite(Path(box), (4,))
+        table = _read_annotation(Path(box), (4,))
         boxes, describe, what = table.boxes(), table.describe, f"'{box}'"
     elif isinstance(box, str):
         if "," not in box:
@@ -391,20 +497,26 @@ def _given(frames: Frames, path: Path, box: str | Path | ArrayLike) -> _Source:
     )
 
 
-def _followed(source: _Source, path: Path, max_frames: int | None, progress: bool) -> Sequence:
+def _from_first_box(
+    source: _Source, path: Path, max_frames: int | None, progress: bool, followed: bool
+) -> Sequence:
     """The sequence of which only the first box is known."""
-    check_boxes(source.boxes, np.ones(1), source.frames[0], source.describe)
+    check_boxes(source.boxes, np.ones(1), source.frames, source.describe)
     frames = source.frames
     if max_frames is not None and max_frames < len(frames):
         frames = SelectedFrames(frames, range(max_frames))
-    boxes = follow(frames, source.boxes[0], progress)
+    if followed:
+        boxes = follow(frames, source.boxes[0], progress)
+    else:
+        boxes = np.zeros((len(frames), 4))
+        boxes[0] = source.boxes[0]
     return Sequence(
         name=source.name,
         frames=frames,
         boxes=boxes,
         visibility=_seen(boxes),
         origin=str(path),
-        box_source="tracked" if len(frames) > 1 else "annotation",
+        box_source="annotation" if len(frames) == 1 else "tracked" if followed else "first",
     )
 
 
@@ -417,28 +529,31 @@ def _as_boxes(box: ArrayLike) -> Boxes:
         boxes = boxes[None]
     if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) == 0:
         raise InputError(f"The boxes are an array {list(boxes.shape)}; give x,y,w,h, or an array [frames, 4].")
+    broken = np.flatnonzero(~np.isfinite(boxes).all(axis=1) & ~np.isnan(boxes).all(axis=1))
+    if broken.size and len(boxes) > 1:
+        raise InputError(f"Row {broken[0]} of the boxes holds a number that is not finite; correct it.")
     return boxes
 
 
 def _seen(boxes: Boxes) -> NDArray[np.float64]:
-    """Visibility by the rule that all formats share: a row of zeros is an absent target."""
-    return (boxes != 0).any(axis=1).astype(np.float64)
+    """Visibility by the rule of all formats: a box is absent if it is NaN, or a side of it is 0 or negative."""
+    return np.asarray((boxes[:, 2:] > 0).all(axis=1), dtype=np.float64)
 
 
 def zero_based(boxes: Boxes) -> Boxes:
-    """Convert annotated boxes from 1-based; rows of zeros (the target is absent) stay what they are.
+    """Convert annotated boxes from 1-based; rows that say that the target is absent become zeros.
 
-    >>> zero_based(np.array([[1.0, 1, 5, 5], [0, 0, 0, 0]])).tolist()
-    [[0.0, 0.0, 5.0, 5.0], [0.0, 0.0, 0.0, 0.0]]
+    >>> zero_based(np.array([[1.0, 1, 5, 5], [0, 0, 0, 0], [1, 1, -1, -1], [np.nan] * 4])).tolist()
+    [[0.0, 0.0, 5.0, 5.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
     """
-    return boxes - _seen(boxes)[:, None] * [1.0, 1.0, 0.0, 0.0]
+    return np.where(_seen(boxes)[:, None] > 0, boxes - [1.0, 1.0, 0.0, 0.0], 0.0)
 
 
 def read_table(path: Path, widths: tuple[int, ...]) -> Table:
-    """Read rows of numbers parted by commas, semicolons, tabs or spaces; empty lines are passed over.
+    """Read rows of numbers separated by commas, semicolons, tabs or spaces; empty lines are skipped.
 
     Args:
-        path: A text file; a mark of the byte order at its start is ignored.
+        path: A text file in UTF-8, or in UTF-16 with its byte order mark.
         widths: How many numbers a row may have.
 
     Returns:
@@ -450,11 +565,13 @@ def read_table(path: Path, widths: tuple[int, ...]) -> Table:
     rows, lines = [], []
     for number, line in enumerate(_read_text(path).splitlines(), start=1):
         parts = [part for part in re.split(r"[,;\s]+", line) if part]
+        if not parts and (columns := 1 + len(re.findall("[,;]", line))) in widths:
+            parts = ["nan"] * columns  # Empty columns, as a table writes a missing box.
         if not parts:
             continue
         where = f"Line {number} of '{path}'"
         try:
-            row = [float(part) for part in parts]
+            row = [math.nan if part.casefold() in MISSING else float(part) for part in parts]
         except ValueError:
             raise InputError(f"{where} holds something that is not a number: '{line.strip()[:60]}'.") from None
         if len(row) not in widths:
@@ -467,15 +584,14 @@ def read_table(path: Path, widths: tuple[int, ...]) -> Table:
     return Table(path, rows, lines)
 
 
-def _read_finite(path: Path, widths: tuple[int, ...], nan_is_absent: bool = False) -> Table:
-    """Read an annotation, whose numbers are finite, but for rows of NaN where they mark an absent target."""
+def _read_annotation(path: Path, widths: tuple[int, ...]) -> Table:
+    """Read an annotation: a row is finite, or NaN throughout where the target is absent."""
     table = read_table(path, widths)
-    rows = [[0.0] * 4 if nan_is_absent and np.isnan(row).all() else row for row in table.rows]
-    for t, row in enumerate(rows):
-        if not np.isfinite(row).all():
+    for t, row in enumerate(table.rows):
+        if not np.isfinite(row).all() and not np.isnan(row).all():
             text = ",".join(f"{value:g}" for value in row)
             raise InputError(f"{table.describe(t)} holds a number that is not finite: '{text}'; correct it.")
-    return Table(path, rows, table.lines)
+    return table
 
 
 def _read_labels(path: Path, count: int, highest: int) -> NDArray[np.float64]:
@@ -494,7 +610,9 @@ def _read_labels(path: Path, count: int, highest: int) -> NDArray[np.float64]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig", errors="replace")
+        content = path.read_bytes()
+        utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return content.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
     except OSError as error:
         raise InputError(f"The file '{path}' cannot be read ({error.strerror}); check it.") from None
 

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import operator
 import os
+import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import images
 from .boxes import check_box
 from .errors import InputError
+from .video import VideoReader, encoding_command, upright, upright_size
+
+if TYPE_CHECKING:
+    import av
 
 __all__ = [
+    "FRAME_CACHE",
     "ArrayFrames",
+    "FrameCache",
     "Frames",
     "ImageFiles",
     "SelectedFrames",
@@ -31,8 +41,7 @@ __all__ = [
 
 Image = NDArray[np.uint8]
 
-CACHE_BYTES = 256 * 2**20
-BOX_SOURCES = ("annotation", "tracked", "exact")
+BOX_SOURCES = ("annotation", "tracked", "exact", "first")
 
 
 @runtime_checkable
@@ -56,19 +65,115 @@ class Frames(Protocol):
         """Return the file name of a frame, or its number where frames have no files."""
         ...
 
+    def size(self, index: int, /) -> tuple[int, int]:
+        """Return the width and the height of a frame in pixels; the frames of a video may differ."""
+        ...
+
+
+class FrameCache:
+    """Decoded frames of any number of videos, in one bounded memory.
+
+    The least recently used frames go first, whichever video they are of; a video's frames go with the video. A
+    copy in another process starts empty.
+
+    Args:
+        limit: Bytes of decoded frames at most; 0 keeps none.
+
+    Raises:
+        InputError: If the limit is negative.
+    """
+
+    def __init__(self, limit: int) -> None:
+        """See the class."""
+        self._frames: OrderedDict[tuple[int, int], Image] = OrderedDict()
+        self._videos = itertools.count()
+        self._bytes = 0
+        self._lock = threading.RLock()
+        self.limit = limit
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the limit alone; the process's own cache is that of the other process."""
+        return (_default_cache, ()) if self is FRAME_CACHE else (FrameCache, (self.limit,))
+
+    @property
+    def limit(self) -> int:
+        """Bytes of decoded frames at most; a lower limit takes effect at once."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        if limit < 0:
+            raise InputError(f"The limit of the frame cache is {limit} bytes; it must be 0 or more.")
+        with self._lock:
+            self._limit = limit
+            self._evict()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the frames that are cached."""
+        return self._bytes
+
+    def register(self, video: object) -> int:
+        """Return a number for a video's frames, which are dropped when the video is."""
+        number = next(self._videos)
+        weakref.finalize(video, self._drop, number).atexit = False
+        return number
+
+    def get(self, video: int, t: int) -> Image | None:
+        """Return frame `t` of a video, if it is cached; do not write into it."""
+        with self._lock:
+            frame = self._frames.get((video, t))
+            if frame is not None:
+                self._frames.move_to_end((video, t))
+            return frame
+
+    def put(self, video: int, t: int, frame: Image) -> None:
+        """Cache frame `t` of a video."""
+        with self._lock:
+            if frame.nbytes <= self._limit and (video, t) not in self._frames:
+                self._frames[video, t] = frame
+                self._bytes += frame.nbytes
+                self._evict()
+
+    def _evict(self) -> None:
+        while self._bytes > self._limit:
+            _, frame = self._frames.popitem(last=False)
+            self._bytes -= frame.nbytes
+
+    def _drop(self, video: int) -> None:
+        with self._lock:
+            for key in [key for key in list(self._frames) if key[0] == video]:
+                if (frame := self._frames.pop(key, None)) is not None:
+                    self._bytes -= frame.nbytes
+
+
+FRAME_CACHE = FrameCache(512 * 2**20)
+"""The decoded frames of all videos of the process; set its `limit` for more or less than 512 MiB."""
+
+
+def _default_cache() -> FrameCache:
+    return FRAME_CACHE
+
 
 class ImageFiles:
     """Frames that are image files, one a frame.
 
+    Files of 16-bit grey are scaled to 8 bits alike: the levels of up to 8 evenly spaced frames decide for all of
+    them, see `tracker.images.Levels`.
+
     Args:
         paths: The files in the order of time.
-        cache_bytes: Decoded frames are kept up to this many bytes; the least recently used go first.
+        cache: Keeps decoded frames; the process's by default.
     """
 
-    def __init__(self, paths: Iterable[str | Path], cache_bytes: int = CACHE_BYTES) -> None:
+    LEVEL_FRAMES = 8
+
+    def __init__(self, paths: Iterable[str | Path], cache: FrameCache = FRAME_CACHE) -> None:
         """See the class."""
         self.paths = tuple(Path(path) for path in paths)
-        self._cache = _Cache(cache_bytes)
+        self._cache = cache
+        self._video = cache.register(self)
+        self._sizes: dict[int, tuple[int, int]] = {}
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -77,41 +182,71 @@ class ImageFiles:
     def __getitem__(self, index: int, /) -> Image:
         """Return a frame; see `Frames`."""
         t = _position(index, len(self))
-        frame = self._cache.get(t)
+        frame = self._cache.get(self._video, t)
         if frame is None:
-            frame = images.read_image(self.paths[t])
-            self._cache.put(t, frame)
+            frame = images.read_image(self.paths[t], self._levels)
+            self._cache.put(self._video, t, frame)
         return frame.copy()
 
     def name(self, index: int, /) -> str:
         """Return the file name of a frame."""
         return self.paths[_position(index, len(self))].name
 
+    def size(self, index: int, /) -> tuple[int, int]:
+        """Return the width and the height of a frame, from its file's header."""
+        t = _position(index, len(self))
+        if t not in self._sizes:
+            self._sizes[t] = images.image_size(self.paths[t])
+        return self._sizes[t]
+
+    def cached_in(self, cache: FrameCache) -> ImageFiles:
+        """Return the same frames, kept in another cache."""
+        copy = ImageFiles(self.paths, cache)
+        copy._sizes = self._sizes
+        return copy
+
+    @cached_property
+    def _levels(self) -> images.Levels | None:
+        return images.read_levels(self.paths[t] for t in evenly_spaced(len(self), self.LEVEL_FRAMES))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the number in the cache out of a pickle."""
+        state = self.__dict__.copy()
+        del state["_video"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore from `__getstate__`."""
+        self.__dict__.update(state)
+        self._video = self._cache.register(self)
+
 
 class VideoFile:
-    """Frames of a video file, through OpenCV.
+    """Frames of a video file, decoded by FFmpeg through PyAV.
 
     The file is read through once at the start, because the number of frames that a video declares is not
     always the number that it holds. A jump is checked against the time stamps seen then, so that frame `t`
-    is the `t`-th frame of the file also where the container's seeking is inexact.
+    is the `t`-th frame of the file also where the container's seeking is inexact. Frames are turned upright as
+    the file says; the two fields of an interlaced frame stay interleaved.
 
     Args:
         path: The file.
-        cache_bytes: Decoded frames are kept up to this many bytes; the least recently used go first.
+        cache: Keeps decoded frames; the process's by default.
 
     Raises:
-        InputError: If the file is missing or no frame of it can be decoded.
+        InputError: If the file is missing, no frame of it can be decoded, or it breaks off before its end.
     """
 
     NEAR = 32
     """A jump ahead of at most this many frames decodes what lies between; a longer one seeks."""
 
-    def __init__(self, path: str | Path, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, path: str | Path, cache: FrameCache = FRAME_CACHE) -> None:
         """See the class."""
         self.path = Path(path)
-        self._cache = _Cache(cache_bytes)
+        self._cache = cache
+        self._video = cache.register(self)
         self._forget()
-        self._times = self._read_times()
+        self._times, self._sizes = self._scan()
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -120,86 +255,89 @@ class VideoFile:
     def __getitem__(self, index: int, /) -> Image:
         """Return a frame; see `Frames`."""
         t = _position(index, len(self))
-        frame = self._cache.get(t)
+        frame = self._cache.get(self._video, t)
         if frame is None:
             frame = self._decode(t)
-            self._cache.put(t, frame)
+            self._cache.put(self._video, t, frame)
         return frame.copy()
 
     def name(self, index: int, /) -> str:
         """Return the number of a frame, 0-based."""
         return str(_position(index, len(self)))
 
+    def size(self, index: int, /) -> tuple[int, int]:
+        """Return the width and the height of a frame."""
+        return self._sizes[_position(index, len(self))]
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave the open file out of a pickle; the copy opens its own when it needs it."""
-        return {"path": self.path, "_cache": self._cache, "_times": self._times}
+        return {"path": self.path, "_cache": self._cache, "_times": self._times, "_sizes": self._sizes}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore from `__getstate__`."""
         self.__dict__.update(state)
+        self._video = self._cache.register(self)
         self._forget()
 
     def _forget(self) -> None:
-        self._capture: cv2.VideoCapture | None = None
-        self._inherited: cv2.VideoCapture | None = None
+        self._reader: VideoReader | None = None
+        self._inherited: VideoReader | None = None
         self._next = 0
         self._process = 0
 
-    def _open(self) -> cv2.VideoCapture:
-        if not self.path.is_file():
-            raise InputError(f"The video '{self.path}' does not exist.")
-        capture = cv2.VideoCapture(str(self.path))
-        if not capture.isOpened():
-            raise InputError(f"The video '{self.path}' cannot be decoded; convert it, for example to H.264 MP4.")
-        return capture
-
-    def _read_times(self) -> NDArray[np.float64]:
-        capture = self._open()
-        times = []
-        while capture.grab():
-            times.append(capture.get(cv2.CAP_PROP_POS_MSEC))
-        capture.release()
-        if not times:
-            raise InputError(
-                f"The video '{self.path}' holds no frame that can be decoded; convert it or replace it."
-            )
-        return np.asarray(times)
+    def _scan(self) -> tuple[list[int | None], list[tuple[int, int]]]:
+        """The time stamp and the size of every frame."""
+        times: list[int | None] = []
+        sizes: list[tuple[int, int]] = []
+        with VideoReader(self.path) as reader:
+            for frame in reader:
+                times.append(frame.pts)
+                sizes.append(upright_size(frame))
+            reader.check_end(len(times))
+        return times, sizes
 
     def _decode(self, t: int) -> Image:
         if self._process != os.getpid():
             # A fork shares the file's read position with its parent, and must not close the parent's decoder.
-            self._inherited, self._capture = self._capture, None
-        if self._capture is None or not 0 <= t - self._next <= self.NEAR:
-            self._jump(t)
-        assert self._capture is not None
-        while self._next <= t:
-            if not self._capture.grab():
+            self._inherited, self._reader = self._reader, None
+        if self._reader is None or not 0 <= t - self._next <= self.NEAR:
+            frame = self._jump(t)
+        else:
+            frame = None
+        assert self._reader is not None
+        while frame is None or self._next <= t:
+            frame = next(self._reader, None)
+            if frame is None:
                 raise self._broken(t)
             self._next += 1
-        decoded, frame = self._capture.retrieve()
-        if not decoded:
-            raise self._broken(t)
-        return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        return upright(frame)
 
-    def _jump(self, t: int) -> None:
-        """Open the file so that the next frame to grab is at or before `t`, and known."""
-        start = t - 1
-        exact_times = len(self) > 1 and bool((np.diff(self._times) > 0).all())
-        if exact_times and start > self.NEAR:
-            self._capture, self._process = self._capture or self._open(), os.getpid()
-            self._capture.set(cv2.CAP_PROP_POS_FRAMES, start)
-            if self._capture.grab():
-                found = self._capture.get(cv2.CAP_PROP_POS_MSEC)
-                at = int(np.searchsorted(self._times, found - 1e-3))
-                if at <= start and abs(self._times[at] - found) < 1e-3:
+    def _jump(self, t: int) -> av.VideoFrame | None:
+        """Go to a frame at or before `t`.
+
+        Returns:
+            The frame `self._next - 1`, if one was decoded; `None` at the start of the file.
+        """
+        times = [time for time in self._times if time is not None]
+        exact = len(times) == len(self) and all(early < late for early, late in itertools.pairwise(times))
+        if exact and t > self.NEAR:
+            self._reader, self._process = self._reader or VideoReader(self.path), os.getpid()
+            frame = self._reader.seek(times[t])
+            if frame is not None and frame.pts is not None:
+                at = bisect.bisect_left(times, frame.pts)
+                if at <= t and times[at] == frame.pts and not frame.is_corrupt:
                     self._next = at + 1
-                    return
-        self._capture, self._process, self._next = self._open(), os.getpid(), 0
+                    return frame
+        if self._reader is not None and self._process == os.getpid():
+            self._reader.close()
+        self._reader, self._process, self._next = VideoReader(self.path), os.getpid(), 0
+        return None
 
     def _broken(self, t: int) -> InputError:
         self._forget()
         return InputError(
-            f"Frame {t} of the video '{self.path}' cannot be decoded; convert the video or replace it."
+            f"Frame {t} of the video '{self.path}' cannot be decoded; replace it, or convert it with "
+            f"{encoding_command(self.path)}"
         )
 
 
@@ -228,6 +366,11 @@ class ArrayFrames:
     def name(self, index: int, /) -> str:
         """Return the number of a frame, 0-based."""
         return str(_position(index, len(self)))
+
+    def size(self, index: int, /) -> tuple[int, int]:
+        """Return the width and the height of a frame."""
+        height, width = self._frames[_position(index, len(self))].shape[:2]
+        return width, height
 
 
 class SelectedFrames:
@@ -258,12 +401,17 @@ class SelectedFrames:
         """Return the name that the frame has in the video."""
         return self._frames.name(self._indices[_position(index, len(self))])
 
+    def size(self, index: int, /) -> tuple[int, int]:
+        """Return the width and the height of a frame."""
+        return self._frames.size(self._indices[_position(index, len(self))])
+
 
 @dataclass(frozen=True, eq=False)
 class Sequence:
     """A video and the box of its target in each frame.
 
-    Everything is checked when it is made; only frame 0 is decoded for that, to learn the frame size.
+    Everything is checked when it is made; no frame is decoded for that, each box is held against the size that
+    its frame's header states.
 
     Attributes:
         name: What reports call it.
@@ -273,8 +421,8 @@ class Sequence:
         visibility: `float64[T]` in [0, 1]; read-only. 1 is wholly visible, and stands wherever the annotation
             does not say; 0 is absent.
         origin: Where it comes from: a path, or `synthetic:SEED`.
-        box_source: `annotation` (given by a person), `tracked` (by OpenCV's MIL from the first box) or
-            `exact` (rendered).
+        box_source: `annotation` (given by a person), `tracked` (by OpenCV's MIL from the first box), `exact`
+            (rendered) or `first` (only frame 0's box is known; the other frames count as absent).
 
     Raises:
         InputError: If the counts differ, a number is not finite, the visibility leaves [0, 1], the target is
@@ -309,7 +457,7 @@ class Sequence:
         if outside.size:
             t = int(outside[0])
             raise InputError(f"{what} has the visibility {visibility[t]:g} in frame {t}; it must be in [0, 1].")
-        check_boxes(boxes, visibility, self.frames[0], lambda t: f"The box of frame {t} of '{self.name}'")
+        check_boxes(boxes, visibility, self.frames, lambda t: f"The box of frame {t} of '{self.name}'")
         if visibility[0] == 0:
             raise InputError(f"{what} starts without its target; start it at a frame that shows the target.")
         boxes.flags.writeable = visibility.flags.writeable = False
@@ -411,7 +559,7 @@ def evenly_spaced(count: int, at_most: int) -> NDArray[np.int64]:
 def check_boxes(
     boxes: NDArray[np.float64],
     visibility: NDArray[np.float64],
-    frame: Image,
+    frames: Frames,
     describe: Callable[[int], str],
 ) -> None:
     """Check that the target can be cut out of every frame that shows it.
@@ -420,46 +568,19 @@ def check_boxes(
         boxes: `float64[T, 4]`; must be finite, and where the visibility is above 0 they must have an area and
             overlap the frame.
         visibility: `float64[T]`.
-        frame: Any frame of the video, for its size.
+        frames: The video, for the size of each frame.
         describe: What to call the box of frame `t` in the error's sentence.
 
     Raises:
         InputError: At the first box that cannot be used.
     """
-    height, width = frame.shape[:2]
     for t, (box, seen) in enumerate(zip(boxes, visibility, strict=True)):
         if seen > 0:
-            check_box(box, width, height, describe(t))
+            check_box(box, *frames.size(t), describe(t))
         elif not np.isfinite(box).all():
             raise InputError(
                 f"{describe(t)} holds a number that is not finite; write zeros where the target is absent."
             )
-
-
-class _Cache:
-    """Decoded frames up to a number of bytes; a pickle of it is empty."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._frames: OrderedDict[int, Image] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, t: int) -> Image | None:
-        frame = self._frames.get(t)
-        if frame is not None:
-            self._frames.move_to_end(t)
-        return frame
-
-    def put(self, t: int, frame: Image) -> None:
-        if frame.nbytes > self.limit or t in self._frames:
-            return
-        self._frames[t] = frame
-        self._bytes += frame.nbytes
-        while self._bytes > self.limit:
-            self._bytes -= self._frames.popitem(last=False)[1].nbytes
-
-    def __reduce__(self) -> tuple[type[_Cache], tuple[int]]:
-        return _Cache, (self.limit,)
 
 
 def _position(index: int, count: int) -> int:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
-from .images import read_image
 from .readers import VIDEO_SUFFIXES, find_images
+from .sequences import FrameCache, ImageFiles
+from .video import VideoReader, upright
 
 __all__ = ["Stream", "open_stream"]
 
@@ -50,19 +51,13 @@ class Stream:
         """Let go of the file or the camera."""
 
 
-class _Capture(Stream):
-    """A video file or a camera, through OpenCV."""
+class _Camera(Stream):
+    """A camera, through OpenCV."""
 
-    def __init__(self, capture: cv2.VideoCapture, what: str, live: bool) -> None:
+    def __init__(self, capture: cv2.VideoCapture, what: str) -> None:
         self._capture = capture
-        count = 0 if live else capture.get(cv2.CAP_PROP_FRAME_COUNT)
         rate = capture.get(cv2.CAP_PROP_FPS)
-        super().__init__(
-            what,
-            fps=rate if math.isfinite(rate) and 0 < rate <= 1000 else None,
-            promised=int(count) if math.isfinite(count) and 0 < count < 2**31 else None,
-            live=live,
-        )
+        super().__init__(what, fps=rate if math.isfinite(rate) and 0 < rate <= 1000 else None, live=True)
 
     def __iter__(self) -> Iterator[Image]:
         while True:
@@ -75,15 +70,29 @@ class _Capture(Stream):
         self._capture.release()
 
 
+class _Video(Stream):
+    """A video file."""
+
+    def __init__(self, path: Path) -> None:
+        self._reader = VideoReader(path)
+        super().__init__(f"The video '{path}'", fps=self._reader.fps, promised=self._reader.promised)
+
+    def __iter__(self) -> Iterator[Image]:
+        return (upright(frame) for frame in self._reader)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
 class _Images(Stream):
     """Image files, in the order of the numbers in their names."""
 
     def __init__(self, folder: Path) -> None:
-        self._paths = find_images(folder)
-        super().__init__(f"The folder '{folder}'", promised=len(self._paths))
+        self._frames = ImageFiles(find_images(folder), FrameCache(0))
+        super().__init__(f"The folder '{folder}'", promised=len(self._frames))
 
     def __iter__(self) -> Iterator[Image]:
-        return (read_image(path) for path in self._paths)
+        return (self._frames[t] for t in range(len(self._frames)))
 
 
 def open_stream(source: str | Path) -> Stream:
@@ -94,7 +103,7 @@ def open_stream(source: str | Path) -> Stream:
             camera as a number.
 
     Raises:
-        InputError: If there is no such thing, or OpenCV cannot open it.
+        InputError: If there is no such thing, or it cannot be opened.
     """
     path = Path(source)
     if path.is_dir():
@@ -103,15 +112,12 @@ def open_stream(source: str | Path) -> Stream:
         capture = cv2.VideoCapture(int(str(source)))
         if not capture.isOpened():
             raise InputError(f"Camera {source} cannot be opened; give another index or a video file.")
-        return _Capture(capture, f"Camera {source}", live=True)
+        return _Camera(capture, f"Camera {source}")
     if not path.is_file():
         raise InputError(f"'{source}' does not exist; give a video file, a folder of images or a camera's index.")
     if path.suffix.lower() not in VIDEO_SUFFIXES:
-        # OpenCV would read a text file as a video of letters.
+        # FFmpeg would read a text file as a video of letters.
         raise InputError(
             f"'{path}' is no video file by its name; give one, a folder of images or a camera's index."
         )
-    capture = cv2.VideoCapture(str(path))
-    if not capture.isOpened():
-        raise InputError(f"The video '{path}' cannot be decoded; convert it, for example to H.264 MP4.")
-    return _Capture(capture, f"The video '{path}'", live=False)
+    return _Video(path)

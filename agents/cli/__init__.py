@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from typing import TextIO
 
 import tyro
 
@@ -50,6 +52,12 @@ app.command(name="check-tracker")(check_tracker)
 
 def main() -> None:
     """Run a command; what a person got wrong is one sentence and exit code 2."""
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        _run()
+
+
+def _run() -> None:
     try:
         app.cli(prog="occlusion-search", description="Hard positives for visual trackers (SINT++).")
     except ValueError as error:
@@ -65,6 +73,19 @@ def main() -> None:
     except KeyboardInterrupt:
         print("occlusion-search: interrupted; nothing was written.", file=sys.stderr)
         sys.exit(130)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print what concerns the user's input as one line, and warnings to developers in Python's form."""
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    print(f"occlusion-search: warning: {message}" if category is UserWarning else text.rstrip(), file=sys.stderr)
 
 
 def _input_errors() -> tuple[type[ValueError], ...]:

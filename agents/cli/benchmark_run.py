@@ -91,6 +91,12 @@ def benchmark_run(
                 command=command_line(),
             )
             rows[report.tracker] = _scores(report)
+            if not report.annotations and not report.failures:
+                print(
+                    f"Only the first boxes of the targets are known: the boxes of {report.tracker} are in"
+                    f" {report.folder}, and cannot be scored here.",
+                    file=sys.stderr,
+                )
     except KeyboardInterrupt:
         print("occlusion-search: interrupted; the same command goes on where this one ended.", file=sys.stderr)
         sys.exit(130)

@@ -47,12 +47,14 @@ def train_foresight(
         precision: SINT's arithmetic; auto takes bfloat16 where the hardware has it.
         device: Where SINT runs.
     """
+    from functools import partial
+
     from occlusion_env.arguments import SearchArguments
     from occlusion_env.building import assemble
     from occlusion_env.targets import TargetSet
     from tracker.backbones import fingerprint, precision_name, resolve_device
     from tracker.errors import InputError
-    from tracker.readers import list_targets, open_sequence
+    from tracker.readers import list_targets, open_sequence, open_usable
     from tracker.scorers import shared_backbone, unit_of
     from tracker.sequences import evenly_spaced
 
@@ -66,10 +68,12 @@ def train_foresight(
     for name, value in (("per-sequence", per_sequence), ("patches", patches), ("regions", regions)):
         if value < 1:
             raise InputError(f"--{name} is {value}; it must be at least 1.")
-    found = [
-        TargetSet.from_sequence(open_sequence(path, target=number))
-        for path, number in list_targets(targets).values()
-    ]
+
+    def targets_of(path: Path, number: int | None) -> TargetSet:
+        return TargetSet.from_sequence(open_sequence(path, target=number))
+
+    usable = open_usable({name: partial(targets_of, *place) for name, place in list_targets(targets).items()})
+    found = list(usable.values())
     if not 2 <= folds <= len(found):
         raise InputError(f"--folds is {folds}; with {len(found)} sequences give 2 to {len(found)}.")
     chosen = TargetSet.join(each.subset(evenly_spaced(len(each), per_sequence)) for each in found)

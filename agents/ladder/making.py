@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,11 @@ from occlusion_env.occluders import PATCH_SIZE
 from occlusion_env.targets import Target, TargetSet
 from tracker.errors import InputError
 from tracker.images import resize, write_png
-from tracker.readers import list_sequences
+from tracker.readers import open_usable
 from tracker.sequences import Sequence, evenly_spaced
 from tracker.shipped import shipped_sint
 from tracker.sint import Sint
-from tracker.training import held_out_names, open_folder
+from tracker.training import open_folder
 
 from ..evaluation import generator
 from ..generation import HardPositiveGenerator
@@ -41,14 +42,21 @@ _MARK = "metadata.jsonl"
 
 
 def ladder_targets(run: LadderRun) -> TargetSet:
-    """The targets that hard positives are made of: some of each training video."""
+    """The targets that hard positives are made of: some of each training video that has any."""
     train, _ = open_folder(run.train)
-    return TargetSet.join(_some(sequence, run.per_video) for sequence in train)
+    openers = {sequence.name: partial(_some, sequence, run.per_video) for sequence in train}
+    return TargetSet.join(open_usable(openers).values())
 
 
 def cutouts(run: LadderRun) -> NDArray[np.uint8]:
     """The targets of the training videos, to cover others with: `uint8[N, 64, 64, 3]`."""
     return np.stack([resize(target.crop, PATCH_SIZE, PATCH_SIZE) for target in ladder_targets(run)])
+
+
+def _training_paths(run: LadderRun) -> dict[str, Path]:
+    """The folders of the training videos, by their names."""
+    train, _ = open_folder(run.train)
+    return {Path(sequence.origin).name: Path(sequence.origin) for sequence in train}
 
 
 def make_bank(run: LadderRun) -> None:
@@ -58,9 +66,8 @@ def make_bank(run: LadderRun) -> None:
         InputError: If one cannot be trained.
     """
     bank = vae.VAEBank(run.bank_folder, run.device)
-    paths = {path.name: path for path in list_sequences(run.train)}
-    held_out = held_out_names(paths)
-    missing = {name: path for name, path in paths.items() if name not in held_out and name not in bank}
+    paths = _training_paths(run)
+    missing = {name: path for name, path in paths.items() if name not in bank}
     if not missing:
         return
     report = train_bank(
@@ -73,9 +80,7 @@ def make_bank(run: LadderRun) -> None:
 def bank_digests(run: LadderRun) -> dict[str, str]:
     """The digest of each training video's manifold."""
     bank = vae.VAEBank(run.bank_folder, run.device)
-    paths = [path.name for path in list_sequences(run.train)]
-    held_out = held_out_names(paths)
-    return {name: bank.record(name).weights_digest for name in sorted(paths) if name not in held_out}
+    return {name: bank.record(name).weights_digest for name in sorted(_training_paths(run))}
 
 
 def make_positives(run: LadderRun, arm: Arm) -> None:

@@ -24,12 +24,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from occlusion_env.targets import visible_frames
 from tracker.errors import InputError
 from tracker.identity import code_version, folder_digests
 from tracker.judging.annotations import Annotation, read_annotations
 from tracker.judging.running import run_benchmark, weights_digest
 from tracker.judging.scoring import score_results
-from tracker.readers import list_targets, open_sequence
+from tracker.readers import list_targets, open_sequence, open_usable
 from tracker.sequences import Sequence
 from tracker.sint import Sint, load_sint
 from tracker.tracking.sint import SintTracker
@@ -159,11 +160,12 @@ def _judge(run: LadderRun, sint: Sint, name: str) -> dict[str, Any]:
 
     # Half of a pass may have been made with another number of threads; a whole one takes minutes.
     shutil.rmtree(run.out / "boxes" / name, ignore_errors=True)
-    report = run_benchmark(tracker, [run.judge], run.out / "boxes", progress=False)
+    videos = judging_videos(run)
+    report = run_benchmark(tracker, videos, run.out / "boxes", progress=False)
     for target, reason in report.failures.items():
         raise InputError(f"'{name}' could not be judged on '{target}': {reason}")
     scores = score_results(report.folder, _annotations(run, report.annotations), tracker=name)
-    swept = occlusion_sweep(tracker(), judging_videos(run), run.sweep, other_videos(judging_videos(run)))
+    swept = occlusion_sweep(tracker(), videos, run.sweep, other_videos(videos))
     return {
         "ope": {
             target.name: {"auc": target.auc, "precision": target.precision, "attributes": target.attributes}
@@ -173,10 +175,21 @@ def _judge(run: LadderRun, sint: Sint, name: str) -> dict[str, Any]:
     }
 
 
-def judging_videos(run: LadderRun) -> Iterator[Sequence]:
-    """The videos that judge."""
-    for path, number in list_targets(run.judge).values():
-        yield open_sequence(path, target=number)
+def judging_videos(run: LadderRun) -> list[Sequence]:
+    """The videos that judge; those that cannot be used are left out with a warning.
+
+    Raises:
+        InputError: If there is none, or none can be used.
+    """
+    places = list_targets(run.judge)
+    return list(open_usable({name: partial(_judging_video, *place) for name, place in places.items()}).values())
+
+
+def _judging_video(path: Path, number: int | None) -> Sequence:
+    sequence = open_sequence(path, target=number)
+    if len(visible_frames(sequence)) < 2:
+        raise InputError(f"'{sequence.name}' shows its target in no frame after the first; give another.")
+    return sequence
 
 
 def _annotations(run: LadderRun, known: dict[str, Annotation]) -> dict[str, Annotation]:
@@ -203,22 +216,18 @@ def _write(file: Path, figures: dict[str, Any]) -> None:
 def _check(run: LadderRun) -> None:
     """Say what is wrong before anything is trained."""
     train, held_out = open_folder(run.train)
-    there = list_targets(run.judge)
-    if not there:
-        raise InputError(
-            f"'{run.judge}' holds no annotated sequence to judge with; give --judge a folder of some."
-        )
-    if len(there) < 2 and set(UNSEEN_KINDS) & set(run.sweep.kinds):
+    judging = {sequence.name for sequence in judging_videos(run)}
+    if len(judging) < 2 and set(UNSEEN_KINDS) & set(run.sweep.kinds):
         raise InputError(
             f"'{run.judge}' holds one sequence, and the sweep covers its target with pieces of others; give two or"
             " more."
         )
-    names = {sequence.name for sequence in [*train, *held_out]}
-    if both := sorted(names & there.keys()):
+    if both := sorted({sequence.name for sequence in [*train, *held_out]} & judging):
         raise InputError(f"'{both[0]}' is a training video and a judging one; take it out of one of the folders.")
     start_network(run)
-    for reason in read_annotations(run.judge, run.attributes).left_out.values():
-        raise InputError(reason)
+    left_out = read_annotations(run.judge, run.attributes).left_out
+    for name in sorted(judging & left_out.keys()):
+        raise InputError(left_out[name])
 
 
 def _identity(run: LadderRun) -> dict[str, Any]:

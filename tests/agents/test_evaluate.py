@@ -441,7 +441,7 @@ def test_a_run_of_nothing_is_refused(folder, setup):
         with pytest.raises(InputError, match="--(per-sequence|seeds) 1 or more"):
             run_of(folder, **changes)
     (folder / "empty").mkdir()
-    with pytest.raises(InputError, match="no annotated sequence"):
+    with pytest.raises(InputError, match="holds no annotated target"):
         evaluate_agents(EvaluationRun(folder / "empty", folder / "out", 1, (0,), {}), setup)
 
 

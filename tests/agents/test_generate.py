@@ -196,6 +196,15 @@ def test_cutouts_come_from_the_other_video(data, tmp_path) -> None:
         assert record["occluder"]["target"][0] == {"a": "b", "b": "a"}[record["source"]["video"]]
 
 
+@pytest.mark.filterwarnings("ignore:The sequence 'c' is left out")
+def test_a_bad_sequence_gives_no_cutouts_and_costs_itself_alone(data, tmp_path, make_video, write_otb) -> None:
+    write_otb(data / "c", make_video(frames=3, seed=2))
+    (data / "c" / "groundtruth_rect.txt").write_text("0,0,0,0\n" * 3)
+    arguments = SearchArguments(scorer="dark_scorer:Dark", device="cpu", occluder="cutout")
+    report = generate_hard_positives(run_of(data, tmp_path / "out", arguments=arguments, per_sequence=2))
+    assert report.images == 4 and list(report.failed) == ["c"] and "starts without" in report.failed["c"]
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

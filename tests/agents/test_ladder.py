@@ -14,7 +14,7 @@ import pytest
 from agents.ladder import LadderRun, run_ladder, summarise_ladder
 from agents.ladder.adversary import train_adversary
 from agents.ladder.report import _lead
-from agents.ladder.running import START, _identity
+from agents.ladder.running import START, _identity, judging_videos
 from agents.occlusion_sweep import SweepSettings
 from agents.output import claim_folder
 from agents.sweep_occluders import KINDS, UNSEEN_KINDS
@@ -196,11 +196,24 @@ def test_several_processes_do_the_same(data: Path, tmp_path: Path) -> None:
     assert figures(one) == figures(two)
 
 
+@pytest.mark.filterwarnings("ignore:The sequence '[bd]'")
+def test_videos_that_cannot_be_used_are_left_out(data: Path, tmp_path: Path, make_video, write_otb) -> None:  # type: ignore[no-untyped-def]
+    """A training video and a judging one."""
+    shutil.copytree(data, tmp_path / "data")
+    write_otb(tmp_path / "data" / "otb" / "f", make_video(frames=4, width=160, height=120, seed=9))
+    for place in ("train/b", "otb/d"):
+        (tmp_path / "data" / place / "groundtruth_rect.txt").write_text("nan,nan,nan,nan\n" * 4)
+    found = run_ladder(run_of(tmp_path / "data", tmp_path / "out", arms=("sint",), attributes=None))
+    assert list(found["sint"][0]["ope"]) == ["e", "f"]
+    with pytest.warns(UserWarning, match="'d' is left out: .*'d' starts without its target"):
+        assert [video.name for video in judging_videos(run_of(tmp_path / "data", tmp_path / "out"))] == ["e", "f"]
+
+
 def test_what_cannot_be_run(data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'a' is a training video and a judging one"):
         run_ladder(replace(run_of(data, tmp_path / "x"), judge=data / "train"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no annotated sequence to judge with"):
+    with pytest.raises(InputError, match="holds no annotated target"):
         run_ladder(replace(run_of(data, tmp_path / "x"), judge=tmp_path / "empty"))
     with pytest.raises(InputError, match="holds one sequence, and the sweep covers its target with pieces of"):
         run_ladder(replace(run_of(data, tmp_path / "x"), judge=data / "otb" / "d"))

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from occlusion_env.arguments import SearchArguments
 from occlusion_env.oracle import OracleFeatures, OracleScorer
 from occlusion_env.targets import TargetSet, load_targets, visible_frames
 from tracker.errors import InputError
+from tracker.sequences import ArrayFrames, Sequence
 
 
 def test_targets_that_are_more_than_half_hidden_are_left_out(make_video):
@@ -81,3 +83,40 @@ def test_networks_alone_leave_the_targets_alone(monkeypatch):
     assert isinstance(networks.scorer, OracleScorer) and isinstance(networks.features, OracleFeatures)
     with pytest.raises(TypeError):
         building.assemble(arguments)
+
+
+def test_videos_that_cannot_be_used_are_named_and_left_out(make_video, write_otb, tmp_path):
+    """In `gym.make(targets=FOLDER)` as well: one annotation too short, one target that is never seen again."""
+    for seed, name in enumerate("abc"):
+        write_otb(tmp_path / name, make_video(frames=3, seed=seed))
+    (tmp_path / "b" / "groundtruth_rect.txt").write_text("20,16,16,12\n" * 2)
+    (tmp_path / "c" / "groundtruth_rect.txt").write_text("20,16,16,12\n0,0,0,0\nnan,nan,nan,nan\n")
+    with pytest.warns(UserWarning) as warned:
+        targets = load_targets(str(tmp_path))
+    assert targets.videos == ("a", "a")
+    assert ["'b' is left out" in str(warned[0].message), "'c' is left out" in str(warned[1].message)] == [True] * 2
+    assert "2 boxes but" in str(warned[0].message) and "no target after its first frame" in str(warned[1].message)
+    with pytest.warns(UserWarning, match="left out"):
+        env = gymnasium.make(
+            "OcclusionSearch-v0", targets=f"{tmp_path}/", scorer="occlusion_env.oracle:OracleScorer",
+            features="occlusion_env.oracle:OracleFeatures",
+        )  # fmt: skip
+    env.close()
+    (tmp_path / "a" / "groundtruth_rect.txt").write_text("20,16,16\n")
+    with pytest.raises(InputError, match="Line 1 of .*a/groundtruth_rect.txt' has 3 numbers"):
+        load_targets(f"{tmp_path}/.")
+
+
+def test_frames_that_change_their_size(make_video, write_otb, tmp_path):
+    """Each target is cut out of its own frame, also where its box lies outside the first one."""
+    small, large = make_video(frames=2, seed=0), make_video(frames=2, width=192, height=144, seed=1)
+    frames = ArrayFrames([small.frames[0], small.frames[1], large.frames[0]])
+    boxes = np.array([small.boxes[0], small.boxes[1], (100, 80, 48, 36)], float)
+    write_otb(tmp_path / "zoom", Sequence("zoom", frames, boxes, np.ones(3), "test", "exact"))
+    _, target = load_targets(str(tmp_path / "zoom"))
+    assert target.frame.shape == (144, 192, 3) and target.crop.shape == (36, 48, 3)
+    env = gymnasium.make("OcclusionSearch-v0", targets=str(tmp_path / "zoom"))
+    for seed in range(3):
+        env.reset(seed=seed)
+        env.step(0)
+    env.close()

@@ -16,6 +16,7 @@ import torch
 from agents.cli import main
 from tracker.errors import InputError
 from tracker.judging import running
+from tracker.judging.annotations import read_annotations
 from tracker.judging.protocols import SRE_SHIFTS
 from tracker.judging.result_files import read_boxes, read_times
 from tracker.judging.running import RunReport, run_benchmark, run_tracker, weights_digest
@@ -189,6 +190,22 @@ def test_a_sequence_that_cannot_be_opened_costs_itself_alone(
     assert videos[1].name not in report.annotations
 
 
+def test_a_target_of_which_the_first_box_alone_is_known(
+    make_video: MakeVideo, write_otb: WriteOtb, tmp_path: Path
+) -> None:
+    """GOT-10k's test split: the tracker's boxes are written for its server, and nothing judges them."""
+    folder = write_otb(tmp_path / "data" / "GOT-10k_Test_000001", make_video(frames=3))
+    (folder / "groundtruth_rect.txt").rename(folder / "groundtruth.txt")
+    (folder / "groundtruth.txt").write_text("22,17,16,12\n")
+    report = run(Walker(), [tmp_path / "data"], tmp_path / "out")
+    assert report.made == 1 and not report.failures and not report.annotations
+    assert len((report.folder / "GOT-10k_Test_000001.txt").read_text().splitlines()) == 3
+    report = run(Walker(), [tmp_path / "data"], tmp_path / "out", protocol="tre")
+    assert "tre needs the others, run ope" in report.failures["GOT-10k_Test_000001"]
+    with pytest.raises(InputError, match="Only the first box of 'GOT-10k_Test_000001' is known"):
+        read_annotations(tmp_path / "data")
+
+
 def test_both_targets_of_a_video(make_video: MakeVideo, write_otb: WriteOtb, tmp_path: Path) -> None:
     folder = write_otb(tmp_path / "data" / "Jogging", make_video(frames=4))
     (folder / "groundtruth_rect.txt").rename(folder / "groundtruth_rect.1.txt")
@@ -211,6 +228,9 @@ def test_reading_frames_is_not_timed(videos: list[Sequence]) -> None:
 
         def name(self, index: int, /) -> str:
             return str(index)
+
+        def size(self, index: int, /) -> tuple[int, int]:
+            return videos[0].frames.size(index)
 
     class Thinking(Walker):
         def update(self, image: np.ndarray) -> Any:

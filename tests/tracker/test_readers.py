@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from tracker.errors import InputError
 from tracker.images import write_png
-from tracker.readers import list_sequences, open_sequence
+from tracker.readers import list_sequences, list_targets, open_sequence, open_sequences
 from tracker.sequences import Sequence
 from tracker.synthetic import synthetic_sequence
 
@@ -245,12 +247,211 @@ def test_list_sequences(tmp_path: Path) -> None:
         list_sequences(tmp_path / "none")
 
 
+MAKERS = {"otb": make_otb, "vot": make_vot, "got10k": make_got10k, "given": make_vot, "video": make_vot}
+
+
+def annotated(kind: str, folder: Path, rows: str | bytes, video: Path) -> Callable[[], Sequence]:
+    """Write rows of an annotation in a layout, and return what opens it."""
+    made = MAKERS[kind](folder)
+    for label in made.glob("*.label"):
+        label.unlink()
+    file = made / ("groundtruth_rect.txt" if kind == "otb" else "groundtruth.txt")
+    file.write_bytes(rows if isinstance(rows, bytes) else rows.encode())
+    source = video if kind == "video" else made
+    return lambda: open_sequence(source, file if kind in ("given", "video") else None)
+
+
+ABSENT_ROWS = [
+    "nan,nan,nan,nan", "NaN\tNaN\tNaN\tNaN", "NAN NAN NAN NAN", "-nan;-nan;-nan;-nan", "0,0,0,0", "1,1,-1,-1",
+    "7,6,0,4", "7,6,6,-4", "-1,-1,-1,-1", "0.0000,0.0000,0.0000,0.0000", "NA,NA,NA,NA", "None,None,None,None",
+    ",,,",
+    "-nan(ind),-nan(ind),-nan(ind),-nan(ind)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ABSENT_ROWS)
+@pytest.mark.parametrize("kind", list(MAKERS))
+def test_an_absent_target_in_every_spelling(tmp_path: Path, video: Path, kind: str, row: str) -> None:
+    opened = annotated(kind, tmp_path / "toy", f"6,4,6,4\n7,6,6,4\n{row}\n9,10,6,4\n", video)()
+    assert opened.visibility.tolist() == [1, 1, 0, 1] and opened.boxes[2].tolist() == [0, 0, 0, 0]
+    first = 5.0 if kind in ("otb", "got10k") else 6.0
+    assert opened.boxes[:, 0].tolist() == [first, first + 1, 0, first + 3]
+
+
+def test_an_absent_target_in_an_array_of_boxes(tmp_path: Path) -> None:
+    write_frames(tmp_path / "mine")
+    boxes = [SQUARES[0], (np.nan,) * 4, (1, 1, -1, -1), SQUARES[3]]
+    assert_red(open_sequence(tmp_path / "mine", boxes))
+    assert open_sequence(tmp_path / "mine", boxes).present.tolist() == [0, 3]
+
+
+@pytest.mark.parametrize("row", ["nan,nan,nan,nan", "1,1,-1,-1", "0,0,0,0"])
+@pytest.mark.parametrize("kind", list(MAKERS))
+def test_a_target_that_is_absent_at_the_start(tmp_path: Path, video: Path, kind: str, row: str) -> None:
+    opener = annotated(kind, tmp_path / "toy", f"{row}\n" + "7,6,6,4\n" * 3, video)
+    with pytest.raises(InputError, match="'(toy|clip)' starts without its target"):
+        opener()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        b"6,4,6,4\r\n7,6,6,4\r\n8,8,6,4\r\n9,10,6,4\r\n\r\n\r\n",
+        b"6,4,6,4\r7,6,6,4\r8,8,6,4\r9,10,6,4",
+        b"\xef\xbb\xbf6 4 6 4\n7\t6\t6\t4\n8; 8; 6; 4\n9, 10, 6, 4,\n",
+        "6,4,6,4\r\n7,6,6,4\r\n8,8,6,4\r\n9,10,6,4\r\n".encode("utf-16"),
+        b"  6.0 , 4.0 , 6 , 4 \n7e0,6,6,4\n\n8,8,6,4\n \t \n9,10,6,4",
+    ],
+)
+@pytest.mark.parametrize("kind", list(MAKERS))
+def test_line_ends_separators_and_encodings(tmp_path: Path, video: Path, kind: str, rows: bytes) -> None:
+    opened = annotated(kind, tmp_path / "toy", rows, video)()
+    first = 5 if kind in ("otb", "got10k") else 6
+    assert opened.boxes[:, 0].tolist() == [first, first + 1, first + 2, first + 3]
+    assert (opened.visibility == 1).all()
+
+
+def test_frames_that_change_their_size(tmp_path: Path) -> None:
+    """Each box is held against its own frame: 40,30 is inside the second and outside the others."""
+    folder = tmp_path / "Zoom"
+    (folder / "img").mkdir(parents=True)
+    for t, (width, height) in enumerate([(32, 24), (64, 48), (32, 24)]):
+        write_png(folder / "img" / f"{t}.png", np.full((height, width, 3), 10 * t, np.uint8))
+    truth = folder / "groundtruth_rect.txt"
+    truth.write_text("5,5,9,9\n41,31,9,9\n5,5,9,9\n")
+    sequence = open_sequence(folder)
+    assert sequence.crop(1).shape == (9, 9, 3) and sequence.frames.size(1) == (64, 48)
+    truth.write_text("5,5,9,9\n5,5,9,9\n41,31,9,9\n")
+    with pytest.raises(InputError, match="Line 3 of .* lies outside the image of 32 x 24 pixels"):
+        open_sequence(folder)
+
+
+def test_the_test_split_of_got10k(tmp_path: Path) -> None:
+    """One row and no label file: only the first box is known, and it counts from 1."""
+    folder = tmp_path / "GOT-10k_Test_000001"
+    write_frames(folder)
+    (folder / "groundtruth.txt").write_text("6.0000,4.0000,6.0000,4.0000\n")
+    sequence = open_sequence(folder)
+    assert len(sequence) == COUNT and sequence.box_source == "first"
+    assert sequence.exemplar_box.tolist() == list(map(float, SQUARES[0])) and sequence.present.tolist() == [0]
+    assert len(open_sequence(folder, max_frames=2)) == 2
+
+
+def test_absence_alone_means_absent_in_got10k(tmp_path: Path) -> None:
+    folder = make_got10k(tmp_path / "toy")
+    (folder / "cover.label").write_text("0\n" * COUNT)
+    assert open_sequence(folder).visibility.tolist() == [1, 1, 0, 1]
+    (folder / "cover.label").write_text("0\n8\n0\n0\n")
+    assert open_sequence(folder).visibility.tolist() == [1 / 16, 1, 0, 1 / 16]
+
+
+def make_lasot(folder: Path) -> Path:
+    write_frames(folder / "img")
+    (folder / "groundtruth.txt").write_text(lines(one_based(SQUARES)))
+    (folder / "full_occlusion.txt").write_text("0,0,1,0\n")
+    (folder / "out_of_view.txt").write_text("0,0,0,0\n")
+    (folder / "nlp.txt").write_text("a red square")
+    return folder
+
+
+def make_tnl2k(folder: Path) -> Path:
+    write_frames(folder / "imgs")
+    (folder / "groundtruth.txt").write_text(lines([tuple(map(float, row)) for row in SQUARES]))
+    (folder / "language.txt").write_text("the red square")
+    return folder
+
+
+def make_nfs(folder: Path) -> Path:
+    for rate in ("30", "240"):
+        write_frames(folder / rate / folder.name)
+        (folder / rate / f"{folder.name}.txt").write_text('0 5 3 11 7 1 0 0 0 "square"\n')
+    return folder
+
+
+def make_masks(folder: Path) -> Path:
+    write_frames(folder / "color")
+    (folder / "groundtruth.txt").write_text("m5,3,6,4,0,24\n" * COUNT)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [(make_lasot, "LaSOT"), (make_tnl2k, "TNL2K"), (make_nfs, "NfS"), (make_masks, "VOT with masks")],
+)
+def test_layouts_that_are_refused_by_name(tmp_path: Path, make: Callable[[Path], Path], name: str) -> None:
+    """The sequence, the folder of sequences and, as LaSOT has it, the folder of classes."""
+    says = f"looks like {name} .*, which is not read yet; read are OTB .*--box FILE"
+    sequence = make(tmp_path / "root" / "cat" / "cat-1")
+    for place in (sequence, sequence.parent, tmp_path / "root"):
+        with pytest.raises(InputError, match=says):
+            open_sequence(place)
+        with pytest.raises(InputError, match=says):
+            open_sequences(place)
+    with pytest.raises(InputError, match=says):
+        list_targets(tmp_path / "root")
+    assert list_sequences(sequence.parent) == [sequence]
+
+
+def test_benchmarks_that_are_refused_by_name(tmp_path: Path) -> None:
+    write_frames(tmp_path / "UAV123" / "data_seq" / "UAV123" / "bike1")
+    (tmp_path / "UAV123" / "anno" / "UAV123").mkdir(parents=True)
+    (tmp_path / "UAV123" / "anno" / "UAV123" / "bike1.txt").write_text("5,3,6,4\n" * COUNT)
+    write_frames(tmp_path / "TrackingNet" / "TRAIN_0" / "frames" / "abc_0")
+    (tmp_path / "TrackingNet" / "TRAIN_0" / "anno").mkdir()
+    (tmp_path / "TrackingNet" / "TRAIN_0" / "anno" / "abc_0.txt").write_text("5,3,6,4\n" * COUNT)
+    entry = {
+        "video_dir": "Toy",
+        "init_rect": [5, 3, 6, 4],
+        "img_names": ["Toy/img/0001.jpg"],
+        "gt_rect": [[5, 3, 6, 4]],
+    }
+    (tmp_path / "pysot").mkdir()
+    (tmp_path / "pysot" / "OTB100.json").write_text(json.dumps({"Toy": entry}))
+    for place, name in [
+        ("UAV123", "UAV123"), ("UAV123/data_seq/UAV123", "UAV123"), ("UAV123/data_seq/UAV123/bike1", "UAV123"),
+        ("TrackingNet", "TrackingNet"), ("TrackingNet/TRAIN_0", "TrackingNet"),
+        ("TrackingNet/TRAIN_0/frames/abc_0", "TrackingNet"), ("pysot", "pysot's JSON"),
+        ("pysot/OTB100.json", "pysot's JSON"),
+    ]:  # fmt: skip
+        with pytest.raises(InputError, match=f"{place}' looks like {name} .* not read yet"):
+            open_sequence(tmp_path / place)
+    for name in ("UAV123", "TrackingNet", "pysot"):
+        with pytest.raises(InputError, match=f"{name}' looks like {name}"):
+            list_targets(tmp_path / name)
+    given = open_sequence(tmp_path / "UAV123" / "data_seq" / "UAV123" / "bike1", SQUARES)
+    assert_red(given)
+
+
+def test_an_unknown_layout_lists_the_known_ones(tmp_path: Path) -> None:
+    write_frames(tmp_path / "plain" / "clip")
+    known = "OTB .img/ and groundtruth_rect.txt., VOT .groundtruth.txt.*, GOT-10k .as VOT"
+    for place in (tmp_path / "plain", tmp_path / "plain" / "clip"):
+        for opener in (list_targets, open_sequences, open_sequence):
+            with pytest.raises(InputError, match=known):
+                opener(place)
+
+
+def test_a_bad_sequence_is_named_and_left_out(tmp_path: Path) -> None:
+    make_otb(tmp_path / "a")
+    make_otb(tmp_path / "b")
+    make_lasot(tmp_path / "c")
+    (tmp_path / "b" / "groundtruth_rect.txt").write_text("6,4,6,4\n" * 3)
+    with pytest.warns(UserWarning) as warned:
+        assert list(open_sequences(tmp_path)) == ["a"]
+    assert [str(one.message)[:34] for one in warned] == [
+        f"The sequence '{n}' is left out: '{tmp_path}"[:34] for n in "bc"
+    ]
+    assert "3 boxes but" in str(warned[0].message) and "looks like LaSOT" in str(warned[1].message)
+    (tmp_path / "a" / "groundtruth_rect.txt").write_text("6,4,6\n")
+    with pytest.raises(InputError, match="Line 1 of .* has 3 numbers"):
+        open_sequences(tmp_path)
+
+
 BAD_LINES = [
     ("7,6,6", "Line 2 of '{file}' has 3 numbers; it must have 4"),
     ("7,6,6,four", "Line 2 of '{file}' holds something that is not a number: '7,6,6,four'"),
     ("7,6,nan,4", "Line 2 of '{file}' holds a number that is not finite"),
     ("7,6,6,inf", "Line 2 of '{file}' holds a number that is not finite"),
-    ("7,6,0,4", "Line 2 of '{file}' .* has no area"),
     ("90,6,6,4", "Line 2 of '{file}' .* lies outside the image of 32 x 24 pixels"),
 ]
 
@@ -276,10 +477,6 @@ def test_counts_that_differ(tmp_path: Path, kind: str) -> None:
     file.write_text("6,4,6,4\n" * 3)
     with pytest.raises(InputError, match="has 3 boxes but .* has 4 frames; give one box a frame"):
         open_sequence(folder, file if kind == "given" else None)
-    if kind != "given":
-        file.write_text("6,4,6,4\n")
-        with pytest.raises(InputError, match="has 1 box but .* has 4 frames"):
-            open_sequence(folder)
     file.write_text("\n")
     with pytest.raises(InputError, match="is empty; write one box a line"):
         open_sequence(folder, file if kind == "given" else None)
@@ -301,6 +498,7 @@ def test_counts_that_differ(tmp_path: Path, kind: str) -> None:
         ("99,2,5,5", "The box '99,2,5,5' .* outside the image of 32 x 24"),
         ((1, 2, float("nan"), 5), "The box of the first frame .* not finite"),
         ([(1, 2, 5, 5), (99, 2, 5, 5)] * 2, "Row 1 of the boxes .* outside the image"),
+        ([(1, 2, 5, 5), (1, 2, float("nan"), 5)] * 2, "Row 1 of the boxes holds a number that is not finite"),
         ([(1, 2, 5, 5)] * 3, "The array of boxes has 3 boxes but .* has 4 frames"),
         ([(0, 0, 0, 0)] + SQUARES[1:], "starts without its target"),
     ],

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import os
 import pickle
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.errors import InputError
-from tracker.images import write_png
+from tracker.images import as_rgb, read_image, write_png
 from tracker.sequences import (
+    FRAME_CACHE,
     ArrayFrames,
+    FrameCache,
     Frames,
     ImageFiles,
     SelectedFrames,
@@ -22,6 +26,7 @@ from tracker.sequences import (
     VideoFile,
     evenly_spaced,
 )
+from tracker.streams import open_stream
 
 COUNT, HEIGHT, WIDTH = 90, 48, 64
 
@@ -115,7 +120,7 @@ def test_image_files(files: list[Path]) -> None:
 
 def test_image_files_keep_what_was_decoded_within_bounds(files: list[Path]) -> None:
     one = HEIGHT * WIDTH * 3
-    frames = ImageFiles(files, cache_bytes=2 * one)
+    frames = ImageFiles(files, FrameCache(2 * one))
     first = [frames[t] for t in range(5)]
     for path in files:
         path.unlink()
@@ -123,6 +128,78 @@ def test_image_files_keep_what_was_decoded_within_bounds(files: list[Path]) -> N
     with pytest.raises(InputError, match="000.png' does not exist"):
         frames[0]
     assert len(pickle.dumps(frames)) < one
+
+
+def test_one_cache_bounds_the_frames_of_all_videos(tmp_path: Path) -> None:
+    """The process's own cache holds at most its limit however many videos are read; dropped videos leave it."""
+    one, cache = HEIGHT * WIDTH * 3, FrameCache(5 * HEIGHT * WIDTH * 3)
+    videos = []
+    for video in range(4):
+        for t in range(3):
+            write_png(tmp_path / f"{video}-{t}.png", picture(t))
+        videos.append(ImageFiles([tmp_path / f"{video}-{t}.png" for t in range(3)], cache))
+    for frames in videos:
+        for t in range(3):
+            frames[t]
+            assert cache.bytes <= cache.limit
+    assert cache.bytes == 5 * one
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert shown(videos[3][0]) == 0 and shown(videos[2][1]) == 1, "the five frames read last are cached"
+    with pytest.raises(InputError, match="does not exist"):
+        videos[2][0]
+    del videos[3], frames
+    assert cache.bytes == 2 * one
+    cache.limit = one
+    assert cache.bytes == one
+    with pytest.raises(InputError, match="is -1 bytes"):
+        cache.limit = -1
+
+
+def test_videos_share_the_cache_of_the_process(files: list[Path], mp4: Path) -> None:
+    before = FRAME_CACHE.bytes
+    every = [ImageFiles(files), ImageFiles(files), VideoFile(mp4)]
+    for frames in every:
+        frames[1]
+    assert FRAME_CACHE.bytes == min(before + 3 * HEIGHT * WIDTH * 3, FRAME_CACHE.limit)
+    own = FrameCache(10**6)
+    copies = pickle.loads(pickle.dumps([*every, ImageFiles(files, own), ImageFiles(files, own)]))
+    assert [copy._cache is FRAME_CACHE for copy in copies] == [True] * 3 + [False] * 2
+    assert copies[3]._cache is copies[4]._cache and copies[3]._cache.limit == 10**6
+    assert shown(copies[4][2]) == 2
+
+
+def thermal(path: Path, values: np.ndarray) -> Path:
+    cv2.imwrite(str(path), values.astype(np.uint16))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(7424, 8000), (0, 1023), (0, 16383), (29315, 31000), (3, 7)],
+    ids="14bit 10bit full kelvin few".split(),
+)
+def test_sensor_values_in_16_bits_keep_their_contrast(tmp_path: Path, low: int, high: int) -> None:
+    """The whole range is used, in order, and a value has the same grey in each frame."""
+    values = np.linspace(low, high, 12).round().reshape(3, 4)
+    paths = [thermal(tmp_path / "0.png", values), thermal(tmp_path / "1.png", np.full((3, 4), values[1, 2]))]
+    first, second = (ImageFiles(paths)[t] for t in range(2))
+    assert first.min() == 0 and first.max() == 255
+    order = first[..., 0].ravel().astype(int)
+    assert (np.diff(order)[np.diff(values.ravel()) > 0] > 0).all()
+    assert (second == first[1, 2]).all()
+    assert (read_image(paths[0]) == first).all()
+    opened = open_stream(tmp_path)
+    assert [(frame == both).all() for frame, both in zip(opened, (first, second), strict=True)] == [True, True]
+
+
+def test_16_bits_that_are_used_keep_the_high_byte(tmp_path: Path) -> None:
+    values = np.linspace(0, 65535, 12).reshape(3, 4)
+    paths = [thermal(tmp_path / "0.png", values), thermal(tmp_path / "1.png", np.full((3, 4), 512))]
+    frames = ImageFiles(paths)
+    assert (frames[0][..., 1] == values.astype(np.uint16) >> 8).all() and (frames[1] == 2).all()
+    with pytest.warns(UserWarning, match="The frame holds 16-bit values from 100 to 900, whose high byte"):
+        assert as_rgb(np.array([[100, 900]], np.uint16), "The frame").max() == 3
 
 
 def test_array_frames() -> None:
@@ -144,7 +221,7 @@ def test_selected_frames(files: list[Path]) -> None:
 def test_video_file(kind: str, request: pytest.FixtureRequest) -> None:
     path = request.getfixturevalue(kind)
     check_protocol(VideoFile(path), COUNT)
-    in_turn = VideoFile(path, cache_bytes=0)
+    in_turn = VideoFile(path, FrameCache(0))
     assert [shown(in_turn[t]) for t in range(COUNT)] == list(range(COUNT))
     order = np.random.default_rng(0).permutation(COUNT)
     assert [shown(in_turn[t]) for t in order] == order.tolist()
@@ -153,11 +230,14 @@ def test_video_file(kind: str, request: pytest.FixtureRequest) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_video_file_in_a_forked_process(mp4: Path) -> None:
-    frames = VideoFile(mp4, cache_bytes=0)
+    frames = VideoFile(mp4, FrameCache(0))
     assert shown(frames[40]) == 40
     child = os.fork()
     if child == 0:
+        signal.alarm(30)  # Closing an inherited decoder that had threads would wait for ever.
         right = [shown(frames[t]) for t in (41, 5, 42)] == [41, 5, 42]
+        del frames
+        gc.collect()
         os._exit(0 if right else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert shown(frames[41]) == 41
@@ -167,7 +247,7 @@ def test_video_file_refuses(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="none.mp4' does not exist"):
         VideoFile(tmp_path / "none.mp4")
     (tmp_path / "text.mp4").write_text("no video at all" * 100)
-    with pytest.raises(InputError, match="text.mp4' cannot be decoded; convert it"):
+    with pytest.raises(InputError, match="text.mp4' cannot be decoded; .*ffmpeg -i .*text.mp4"):
         VideoFile(tmp_path / "text.mp4")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tracker.boxes import iou
 from tracker.errors import InputError
+from tracker.images import resize
 from tracker.sequences import Sequence
 from tracker.synthetic import synthetic_sequence
 from tracker.tracking.peers.opencv import (
@@ -121,11 +122,24 @@ def test_a_returned_box_is_the_callers_own() -> None:
     assert tracker.update(RED).tolist() == [10, 8, 5, 6]
 
 
-def test_frames_of_another_size_are_refused() -> None:
-    tracker = FakeTracker()
+def test_frames_of_another_size_are_scaled() -> None:
+    """The box that OpenCV finds in the scaled frame is given in pixels of the frame as it came."""
+    tracker = FakeTracker((True, (11, 9, 5, 6)), (True, (12, 10, 5, 6)))
     tracker.init(RED, [10, 8, 5, 6])
-    with pytest.raises(InputError, match="A frame has 30 x 40 pixels but the first one had 60 x 40"):
-        tracker.update(RED[:, :30])
+    assert tracker.update(np.repeat(RED, 2, axis=1)).tolist() == [22, 9, 10, 6]
+    assert tracker.update(RED).tolist() == [12, 10, 5, 6]
+
+
+def test_a_target_is_followed_through_frames_of_other_sizes() -> None:
+    exact = synthetic_sequence(seed=1, frames=6)
+    tracker = MILTracker()
+    tracker.init(exact.frames[0], exact.boxes[0])
+    for t in range(1, 6):
+        scale = (1, 2, 0.5)[t % 3]
+        frame = exact.frames[t]
+        height, width = frame.shape[:2]
+        found = tracker.update(resize(frame, int(width * scale), int(height * scale)))
+        assert iou(found, exact.boxes[t] * scale) > 0.5
 
 
 @pytest.mark.parametrize("box", [(60, 0, 9, 9), (1, 1, 0, 9), (1, 1, 9), (1, 1, float("nan"), 9)])

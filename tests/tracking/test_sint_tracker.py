@@ -196,6 +196,17 @@ def test_the_shipped_fc6_goes_with_the_convolutions_it_was_trained_on(data_root)
     assert backbone.stacked(pooled, ["fc6"])["fc6"].shape == (2, 512)
 
 
+@pytest.mark.parametrize("motion", ["none", "flow"])
+def test_frames_that_change_their_size_are_tracked(video, motion):
+    plain, changing = small(motion=motion), small(motion=motion)
+    for tracker in (plain, changing):
+        tracker.init(video.frames[0], video.boxes[0])
+    for t in range(1, 4):
+        frame = np.repeat(np.repeat(video.frames[t], t, axis=0), t, axis=1)
+        found = changing.update(frame)
+        np.testing.assert_allclose(found, plain.update(video.frames[t]) * t, atol=1e-6)
+
+
 def test_misuse_is_one_sentence(video):
     tracker = small()
     with pytest.raises(InputError, match="call init"):
@@ -203,8 +214,6 @@ def test_misuse_is_one_sentence(video):
     with pytest.raises(InputError, match="outside"):
         tracker.init(video.frames[0], (1000, 0, 5, 5))
     tracker.init(video.frames[0], video.boxes[0])
-    with pytest.raises(InputError, match="may not change"):
-        tracker.update(video.frames[1][:-1])
     with pytest.raises(InputError, match="Base weights"):
         SintTracker.load("vgg16", base_weights="somewhere.safetensors")
     for bad in (

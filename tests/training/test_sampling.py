@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from tracker.boxes import iou
+from tracker.boxes import inside, iou
 from tracker.errors import InputError
 from tracker.images import crop, write_png
-from tracker.sequences import Sequence
+from tracker.sequences import ArrayFrames, Sequence
 from tracker.sint import SintConfig
 from tracker.training import HardPositive, PairSampler, SintTraining, read_hard_positives, take_hard_positives
 from tracker.training.frames import Views
@@ -117,6 +117,32 @@ def test_hard_positives_of_other_videos_are_counted_and_left_out(videos) -> None
     assert len(sampler.hard_positives) == 1 and sampler.unused == 1
     with pytest.raises(InputError, match="frame 77 of 'noise-1'.*5 frames"):
         PairSampler(videos[0], SETTINGS, [replace(positive(videos[0][0], 1), frame=77)])
+
+
+def test_a_hard_positive_carries_the_box_of_its_frame(videos) -> None:
+    video = videos[0][0]
+    rounded = replace(positive(video, 3), box=tuple(video.boxes[3] + 0.5))
+    assert len(PairSampler([video], SETTINGS, [rounded]).hard_positives) == 1
+    with pytest.raises(
+        InputError, match="frame 3 of 'noise-1' and carries the box 30,24,24,18, but the box is 39,27"
+    ):
+        PairSampler([video], SETTINGS, [replace(positive(video, 0), frame=3)])
+    hidden = replace(video, visibility=np.array([1, 1, 1, 0, 1.0]))
+    with pytest.raises(InputError, match="frame 3 of 'noise-1', which does not show its target"):
+        PairSampler([hidden], SETTINGS, [positive(video, 3)])
+
+
+def test_each_frame_has_its_own_size(make_video: Callable) -> None:
+    """Boxes are drawn inside their own frame; the target of the large frames lies outside the small ones."""
+    small, large = make_video(3, 96, 72, 1), make_video(2, 192, 144, 2)
+    frames = ArrayFrames([small.frames[0], small.frames[1], large.frames[0], large.frames[1]])
+    boxes = np.array([small.boxes[0], small.boxes[1], (100, 80, 24, 18), (100, 80, 24, 18)])
+    grown = Sequence("grown", frames, boxes, np.ones(4), "test", "exact")
+    drawn = [frame for step in range(40) for pair in PairSampler([grown], SETTINGS).draw(step)
+             for frame in (pair.first, pair.second)]  # fmt: skip
+    assert {frame.frame for frame in drawn} == {0, 1, 2, 3}
+    for frame in drawn:
+        assert inside(frame.boxes, *grown.frames.size(frame.frame)).all()
 
 
 def test_a_hard_positive_is_seen_in_place_of_the_target_and_nowhere_else(videos) -> None:

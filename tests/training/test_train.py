@@ -20,7 +20,7 @@ from torch import Tensor
 from tracker.errors import InputError
 from tracker.losses import contrastive_loss
 from tracker.sint import Sint, SintConfig, to_rois
-from tracker.training import HardPositive, PairSampler, TrainingRun, held_out_names, otb_names, train
+from tracker.training import HardPositive, PairSampler, TrainingRun, held_out_names, open_folder, otb_names, train
 from tracker.training.frames import FrozenMaps, Views, changed, shown
 from tracker.training.train import _Trainer, train_sint
 
@@ -338,6 +338,23 @@ def test_which_videos_are_held_out() -> None:
         held_out_names(ten, ("w",))
     with pytest.raises(InputError, match="none is left"):
         held_out_names(["a"])
+
+
+@pytest.mark.filterwarnings("ignore:The sequence 'c' is left out")
+def test_videos_that_cannot_be_used_are_left_out(make_video, write_otb, tmp_path: Path) -> None:
+    for seed, name in enumerate("abcd"):
+        write_otb(tmp_path / name, make_video(frames=3, seed=seed))
+    (tmp_path / "b" / "groundtruth_rect.txt").write_text("20,16,16,12\n" * 2)
+    (tmp_path / "c" / "groundtruth_rect.txt").write_text("20,16,16,12\n0,0,0,0\n0,0,0,0\n")
+    with pytest.warns(UserWarning, match="'[bc]' is left out: .*(2 boxes but|in a single frame)") as warned:
+        train, held_out = open_folder(tmp_path)
+    assert len(warned) == 2
+    assert [video.name for video in train] == ["a"] and [video.name for video in held_out] == ["d"]
+    with (
+        pytest.warns(UserWarning, match="'b' is left out"),
+        pytest.raises(InputError, match="video 'b' is not among"),
+    ):
+        open_folder(tmp_path, ["b"])
 
 
 def test_names_of_otb_are_found() -> None:

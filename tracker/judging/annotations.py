@@ -95,7 +95,13 @@ def read_annotations(source: str | Path, attributes: str | Path | None = None) -
 
 def _from_folder(folder: Path) -> dict[str, Callable[[], Annotation]]:
     def reader(name: str, path: Path, target: int | None) -> Callable[[], Annotation]:
-        return lambda: Annotation.of_boxes(name, open_sequence(path, target=target).boxes)
+        def read() -> Annotation:
+            sequence = open_sequence(path, target=target)
+            if sequence.box_source == "first":
+                raise InputError(f"Only the first box of '{name}' is known, which cannot judge results.")
+            return Annotation.of_boxes(name, sequence.boxes)
+
+        return read
 
     return {name: reader(name, *place) for name, place in list_targets(folder).items()}
 

@@ -60,7 +60,8 @@ class RunReport:
         kept: How many results were there already.
         failures: One sentence for each target (OPE) or `target/key` (TRE, SRE) that has no result because
             something went wrong; a target alone where it could not be opened.
-        annotations: The truth about each target that could be opened, for `score_results`.
+        annotations: The truth about each target that could be opened, for `score_results`; not of those whose
+            first box alone is known.
     """
 
     tracker: str
@@ -173,9 +174,13 @@ def run_benchmark(
         if protocol != "ope":  # There the sequence's name is the run's, too.
             failures.remove(name)
         annotation = Annotation.of_boxes(sequence.name, sequence.boxes)
-        report.annotations[name] = annotation
-        height, width = sequence.frames[0].shape[:2]
-        for run in runs(protocol, annotation, (width, height)):
+        if sequence.box_source != "first":
+            report.annotations[name] = annotation
+        elif protocol != "ope":
+            unknown = InputError(f"Only the first box of '{name}' is known; {protocol} needs the others, run ope.")
+            report.failures[name] = failures.add(name, unknown)
+            continue
+        for run in runs(protocol, annotation, sequence.frames.size(0)):
             label = name if run.key is None else f"{name}/{run.key}"
             if boxes_path(folder, run.target, run.key).exists():
                 failures.remove(label)
@@ -229,6 +234,9 @@ class _Shown:
 
     def name(self, index: int, /) -> str:
         return self._frames.name(index)
+
+    def size(self, index: int, /) -> tuple[int, int]:
+        return self._frames.size(index)
 
     def __del__(self) -> None:
         self._bar.close()

@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 from ..boxes import hull
 from ..errors import InputError
 from ..files import replacing_file
-from ..images import read_image
+from ..images import read_image, read_levels
 from ..tracking.check import output_fault
 
 if TYPE_CHECKING:
@@ -111,12 +111,15 @@ def serve(make: Callable[[], Tracker]) -> None:
 
     kinds = [region.Region.RECTANGLE, region.Region.POLYGON, region.Region.MASK]
     with trax.Server(kinds, [trax.Image.PATH]) as server:
-        tracker = make()
+        tracker, levels = make(), None
         while True:
             request = server.wait()
             if request.type not in (trax.TraxStatus.INITIALIZE, trax.TraxStatus.FRAME):
                 break
-            image = read_image(request.image["color"].path())
+            path = request.image["color"].path()
+            if request.type == trax.TraxStatus.INITIALIZE:
+                levels = read_levels([path])  # The frames that follow are scaled alike.
+            image = read_image(path, levels)
             if request.type == trax.TraxStatus.INITIALIZE:
                 box = region_to_box(request.objects[0][0])
                 tracker.init(image, box)

@@ -19,7 +19,7 @@ from ..backbones import (
 )
 from ..errors import InputError
 from ..files import replacing_file
-from ..readers import list_sequences, open_sequence
+from ..readers import open_sequences
 from .contrastive import matching_figures, train_fully_connected
 from .distillation import distil, teacher_maps
 from .settings import BackboneTraining
@@ -54,7 +54,8 @@ def train_backbone(
             holds a run with other settings, data or teacher.
     """
     settings = settings or BackboneTraining()
-    names = [path.name for path in list_sequences(Path(data))]
+    opened = open_sequences(data)
+    names = list(opened)
     if not settings.validation:
         raise InputError("There is no validation sequence; name at least one that nothing is trained on.")
     if missing := set(settings.validation) - set(names):
@@ -63,9 +64,9 @@ def train_backbone(
         raise InputError(f"'{data}' holds no sequence to train on beside those for validation.")
     device = resolve_device(str(device))
     vgg = load_backbone("vgg16", teacher, device)
-    sequences = [open_sequence(Path(data) / name) for name in names]
-    train = [sequence for sequence in sequences if sequence.name not in settings.validation]
-    held_out = [sequence for sequence in sequences if sequence.name in settings.validation]
+    sequences = list(opened.values())
+    train = [sequence for name, sequence in opened.items() if name not in settings.validation]
+    held_out = [sequence for name, sequence in opened.items() if name in settings.validation]
 
     out = Path(out)
     work = out / "work"

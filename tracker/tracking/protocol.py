@@ -38,7 +38,7 @@ class Tracker(Protocol):
         """Find the target in the next frame.
 
         Args:
-            image: As in `init`; frames may not change their size.
+            image: As in `init`; its size may differ from the first frame's.
 
         Returns:
             `float64[4]`: `(x, y, w, h)`, 0-based pixels, finite, with an area.

@@ -16,7 +16,7 @@ from ..backbones import Precision, autocast, fingerprint, resolve_device, resolv
 from ..backbones.base import in_precision
 from ..boxes import check_box
 from ..errors import InputError
-from ..images import as_rgb, to_tensor
+from ..images import as_rgb, scaled_to, to_tensor
 from ..shipped import shipped_sint
 from ..sint import Sint, View, sint_descriptor, to_rois, trained_weights, view_of
 from .flow import carried_share, moved_pixels
@@ -216,7 +216,7 @@ class SintTracker:
         """Take a box for the last one that was found, so that the next search is around it.
 
         Args:
-            box: `(x, y, w, h)`, 0-based pixels.
+            box: `(x, y, w, h)`, 0-based pixels of the first frame.
 
         Raises:
             InputError: If `init` was not called, or the box has no area or lies outside the frame.
@@ -230,18 +230,14 @@ class SintTracker:
     def update(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Find the target in the next frame; see `Tracker.update`.
 
+        A frame of another size than the first is scaled to that.
+
         Raises:
-            InputError: If `init` was not called, or the image is none or of another size than the first.
+            InputError: If `init` was not called, or the image is none.
         """
         if self._image is None:
             raise InputError("The tracker has no target yet; call init(image, box) first.")
-        image = as_rgb(image)
-        if image.shape != self._image.shape:
-            (height, width), (first_height, first_width) = image.shape[:2], self._image.shape[:2]
-            raise InputError(
-                f"The frame is {width} x {height} pixels and the first was {first_width} x {first_height};"
-                " frames may not change their size."
-            )
+        image, scale = scaled_to(as_rgb(image), self._image.shape[1::-1])
         view = view_of(self.sint.config, image, self._attention(image.shape[1]))
         maps = self._maps(view)
         boxes, ranking, scores = (self._on_lattice if self._matcher else self._on_rings)(maps, view)
@@ -257,7 +253,7 @@ class SintTracker:
                 refined = self._regression.refine(self._shallow(maps, view, given[None]), given[None])[0]
                 given = self._inside(refined)
         self._image = image.copy() if self.settings.motion == "flow" else self._image
-        return given.copy()
+        return given * scale
 
     def _choose(self, image: NDArray[np.uint8], boxes: NDArray[np.float64], ranking: NDArray[np.float64]) -> int:
         """The best candidate, or by `motion` one of the best."""

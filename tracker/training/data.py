@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import InputError
-from ..readers import list_sequences, open_sequence
+from ..readers import open_sequences
 from ..sequences import Sequence
 
 __all__ = ["held_out_names", "open_folder", "otb_names"]
@@ -33,7 +33,9 @@ def held_out_names(names: Iterable[str], validation: Iterable[str] = ()) -> list
     """
     known, chosen = sorted(names), sorted(set(validation))
     if missing := sorted(set(chosen) - set(known)):
-        raise InputError(f"The validation video '{missing[0]}' is not among the {len(known)} videos.")
+        raise InputError(
+            f"The validation video '{missing[0]}' is not among the {len(known)} videos that can be used."
+        )
     if not chosen:
         chosen = list(HELD_OUT) if set(HELD_OUT) < set(known) else known[-max(1, len(known) // 5) :]
     if not set(known) - set(chosen):
@@ -42,11 +44,22 @@ def held_out_names(names: Iterable[str], validation: Iterable[str] = ()) -> list
 
 
 def open_folder(data: str | Path, validation: Iterable[str] = ()) -> tuple[list[Sequence], list[Sequence]]:
-    """Open a folder of annotated videos: those to train on, and those held out (`held_out_names`)."""
-    paths = {path.name: path for path in list_sequences(Path(data))}
-    held_out = held_out_names(paths, validation)
-    train = [open_sequence(path) for name, path in paths.items() if name not in held_out]
-    return train, [open_sequence(paths[name]) for name in held_out]
+    """Open a folder of annotated videos: those to train on, and those held out (`held_out_names`).
+
+    Videos that cannot be opened, or show their target in a single frame, are left out with a warning.
+
+    Raises:
+        InputError: If none can be used, one to hold out cannot, or nothing is left to train on.
+    """
+    sequences = open_sequences(data, _check_pair)
+    held_out = held_out_names(sequences, validation)
+    train = [sequence for name, sequence in sequences.items() if name not in held_out]
+    return train, [sequences[name] for name in held_out]
+
+
+def _check_pair(sequence: Sequence) -> None:
+    if len(sequence.present) < 2:
+        raise InputError(f"'{sequence.name}' shows its target in a single frame, and training takes pairs.")
 
 
 def otb_names(names: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as colour
 
 from ..backbones import Backbone, Chain, autocast
 from ..images import to_tensor
-from ..sequences import ImageFiles, Sequence
+from ..sequences import FrameCache, ImageFiles, Sequence
 from ..sint import SintConfig, View, view_of
 from .hard_positives import HardPositive, paste
 from .sampling import ImagePair, LabelledFrame
@@ -46,9 +46,9 @@ class Views:
         self.config = config
         self._hard = list(hard_positives)
         given = list(sequences)
-        per_video = cache_bytes // max(1, len(given)) if shifts else 0
+        cache = FrameCache(cache_bytes if shifts else 0)
         self.sequences = [
-            replace(sequence, frames=ImageFiles(sequence.frames.paths, per_video))
+            replace(sequence, frames=sequence.frames.cached_in(cache))
             if isinstance(sequence.frames, ImageFiles)
             else sequence
             for sequence in given

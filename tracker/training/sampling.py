@@ -17,6 +17,9 @@ from .settings import SintTraining
 
 __all__ = ["ImagePair", "LabelledFrame", "PairSampler"]
 
+BOX_TOLERANCE = 1.0
+"""Pixels by which the box of a hard positive may differ from its frame's annotation, as rounding makes it."""
+
 
 @dataclass(frozen=True)
 class LabelledFrame:
@@ -71,7 +74,8 @@ class PairSampler:
         hard_positives: Those of videos that are not among the sequences are left out.
 
     Raises:
-        InputError: If no video has two usable frames, or a hard positive names a frame that is not there.
+        InputError: If no video has two usable frames, or a hard positive names a frame that is not there, that
+            does not show its target, or whose annotated box is another one than it carries.
 
     Attributes:
         hard_positives: Those that are used.
@@ -84,9 +88,8 @@ class PairSampler:
         """See the class."""
         self.sequences = list(sequences)
         self.settings = settings
-        self._sizes = [sequence.frames[0].shape[1::-1] for sequence in self.sequences]
         self._usable = [
-            [int(t) for t in sequence.present if self._enough(video, sequence.boxes[t])]
+            [int(t) for t in sequence.present if self._enough(video, int(t), sequence.boxes[t])]
             for video, sequence in enumerate(self.sequences)
         ]
         self._totals = list(accumulate(len(frames) * (len(frames) - 1) // 2 for frames in self._usable))
@@ -101,19 +104,18 @@ class PairSampler:
         names = {sequence.name: video for video, sequence in enumerate(self.sequences)}
         for positive in hard_positives:
             known = names.get(positive.video)
-            if known is None or not self._enough(known, positive.box):
+            if known is None:
                 self.unused += 1
                 continue
-            if positive.frame >= len(self.sequences[known]):
-                raise InputError(
-                    f"A hard positive is of frame {positive.frame} of '{positive.video}', which has"
-                    f" {len(self.sequences[known])} frames; give those made from the same data."
-                )
+            _check_source(positive, self.sequences[known])
+            if not self._enough(known, positive.frame, positive.box):
+                self.unused += 1
+                continue
             self._hard_of.setdefault(known, []).append(len(self.hard_positives))
             self.hard_positives.append(positive)
 
-    def _enough(self, video: int, box: Iterable[float]) -> bool:
-        width, height = self._sizes[video]
+    def _enough(self, video: int, t: int, box: Iterable[float]) -> bool:
+        width, height = self.sequences[video].frames.size(t)
         found, _ = labelled_boxes(list(box), width, height, self.settings.scales)
         return len(found) >= self.settings.boxes_per_frame - 1
 
@@ -141,8 +143,22 @@ class PairSampler:
         box: Iterable[float] = self.sequences[video].boxes[t]
         if hard is not None:
             t, box = self.hard_positives[hard].frame, self.hard_positives[hard].box
-        width, height = self._sizes[video]
+        width, height = self.sequences[video].frames.size(t)
         drawn = draw_boxes(list(box), width, height, self.settings.boxes_per_frame, rng, self.settings.scales)
         assert drawn is not None
         x, y = rng.uniform(-self.settings.shift, self.settings.shift, 2)
         return LabelledFrame(video, t, drawn[0], drawn[1], hard, (float(x), float(y)))
+
+
+def _check_source(positive: HardPositive, sequence: Sequence) -> None:
+    """Check that a hard positive carries the annotated box of its frame."""
+    what = f"A hard positive is of frame {positive.frame} of '{positive.video}'"
+    remedy = "give those made from the same data"
+    if positive.frame >= len(sequence):
+        raise InputError(f"{what}, which has {len(sequence)} frames; {remedy}.")
+    if sequence.visibility[positive.frame] == 0:
+        raise InputError(f"{what}, which does not show its target; {remedy}.")
+    annotated = sequence.boxes[positive.frame]
+    if np.abs(annotated - positive.box).max() > BOX_TOLERANCE:
+        carried, right = (",".join(f"{value:g}" for value in box) for box in (positive.box, annotated))
+        raise InputError(f"{what} and carries the box {carried}, but the box is {right} there; {remedy}.")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..images import Image, to_tensor
-from ..sequences import ImageFiles, Sequence
+from ..sequences import FrameCache, ImageFiles, Sequence
 from ..tracking.peers.siamfc import EXEMPLAR, SEARCH, STRIDE, cut_square, exemplar_side, response_side
 
 __all__ = ["SearchPairs", "SiamFCPairs", "SiamFCTraining", "region_around", "response_labels"]
@@ -120,10 +120,9 @@ class SiamFCPairs:
         given = list(sequences)
         if not given:
             raise InputError("There is no video to draw pairs from; give at least one.")
+        cache = FrameCache(cache_bytes)
         self.sequences = [
-            replace(each, frames=ImageFiles(each.frames.paths, cache_bytes // len(given)))
-            if isinstance(each.frames, ImageFiles)
-            else each
+            replace(each, frames=each.frames.cached_in(cache)) if isinstance(each.frames, ImageFiles) else each
             for each in given
         ]
         self.settings = settings

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...boxes import check_box, visible_fraction
 from ...errors import InputError
-from ...images import as_rgb
+from ...images import as_rgb, scaled_to
 
 __all__ = ["CSRTTracker", "KCFTracker", "MILTracker", "NanoTracker", "OpenCVTracker", "starting_box"]
 
@@ -101,16 +101,9 @@ class OpenCVTracker:
     def update(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Find the target in the next frame; see `Tracker`.
 
-        Raises:
-            InputError: If the frame has another size than the first one.
+        A frame of another size than the first is scaled to that.
         """
-        frame = _bgr(image)
-        height, width = frame.shape[:2]
-        if (width, height) != self._size:
-            raise InputError(
-                f"A frame has {width} x {height} pixels but the first one had {self._size[0]} x {self._size[1]}; "
-                "scale the frames to one size."
-            )
+        frame, scale = scaled_to(_bgr(image), self._size)
         try:
             found, moved = self._tracker.update(frame)
         except cv2.error:
@@ -119,7 +112,7 @@ class OpenCVTracker:
         self.found = bool(found) and bool(np.isfinite(box).all()) and float(visible_fraction(box, *self._size)) > 0
         if self.found:
             self._last = box
-        return self._last.copy()
+        return self._last * scale
 
     def _create(self) -> Any:
         """Return OpenCV's object, new for each video."""

@@ -1,0 +1,118 @@
+"""Layouts of benchmarks that are recognised but not read yet."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from .errors import InputError
+
+__all__ = ["KNOWN_LAYOUTS", "refuse_unread", "unread_sequence"]
+
+KNOWN_LAYOUTS = (
+    "OTB (img/ and groundtruth_rect.txt), VOT (groundtruth.txt, the frames beside it or in color/), GOT-10k (as"
+    " VOT, with absence.label, cover.label or meta_info.ini)"
+)
+"""The layouts of annotated sequences that are read, for the sentences of errors."""
+
+_NFS_RATES = ("30", "240")
+
+
+def unread_sequence(folder: Path) -> tuple[str, str] | None:
+    """Recognise a sequence's folder in a layout that is not read.
+
+    Returns:
+        The name of the layout, and the file that it was recognised by; `None` for other folders.
+    """
+    for name in ("full_occlusion.txt", "out_of_view.txt", "nlp.txt"):
+        if (folder / name).is_file():
+            return "LaSOT", name
+    if (folder / "imgs").is_dir() and any((folder / n).is_file() for n in ("groundtruth.txt", "language.txt")):
+        return "TNL2K", "imgs/"
+    for rate in _NFS_RATES:
+        if (folder / rate).is_dir() and any((folder / rate).glob("*.txt")):
+            return "NfS", f"{rate}/"
+    if (folder / "groundtruth.txt").is_file() and _starts_with_mask(folder / "groundtruth.txt"):
+        return "VOT with masks", "groundtruth.txt, whose rows begin with m"
+    return None
+
+
+def refuse_unread(path: Path) -> None:
+    """Refuse a file or a folder in a layout that is recognised but not read.
+
+    Args:
+        path: A JSON file, a sequence's folder, a benchmark's, or one inside a benchmark's.
+
+    Raises:
+        InputError: Naming the layout, what it was recognised by, and the remedy.
+    """
+    found = next((found for recognise in _RECOGNISERS if (found := recognise(path))), None)
+    if found:
+        layout, mark = found
+        raise InputError(
+            f"'{path}' looks like {layout} ({mark}), which is not read yet; read are {KNOWN_LAYOUTS}. For another"
+            " layout give a folder of frames and a file of its boxes, one x,y,w,h a line, 0-based (--box FILE)."
+        )
+
+
+def _sequences_below(path: Path) -> tuple[str, str] | None:
+    """Sequences in the folder, or in the folders of classes or parts in it."""
+    for first in _folders(path):
+        if found := unread_sequence(first):
+            return found[0], f"{first.name}/{found[1]}"
+        for second in _folders(first):
+            if found := unread_sequence(second):
+                return found[0], f"{first.name}/{second.name}/{found[1]}"
+    return None
+
+
+def _uav123(path: Path) -> tuple[str, str] | None:
+    for folder in (path, *path.resolve().parents[:3]):
+        if (folder / "anno").is_dir() and (folder / "data_seq").is_dir():
+            return "UAV123", "anno/ and data_seq/"
+    return None
+
+
+def _trackingnet(path: Path) -> tuple[str, str] | None:
+    for folder in (path, *path.resolve().parents[:2], *_folders(path)):
+        if (folder / "anno").is_dir() and (folder / "frames").is_dir():
+            return "TrackingNet", "frames/ and anno/"
+    return None
+
+
+def _pysot(path: Path) -> tuple[str, str] | None:
+    files = [path] if path.is_file() else sorted(path.glob("*.json")) if path.is_dir() else []
+    for file in files:
+        if file.suffix.lower() != ".json":
+            continue
+        try:
+            content = json.loads(file.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError):
+            continue
+        entries = list(content.values()) if isinstance(content, dict) else []
+        if entries and isinstance(entries[0], dict) and {"img_names", "gt_rect"} <= entries[0].keys():
+            return "pysot's JSON", f"{file.name}, with img_names and gt_rect"
+    return None
+
+
+_RECOGNISERS: tuple[Callable[[Path], tuple[str, str] | None], ...] = (
+    unread_sequence,
+    _uav123,
+    _trackingnet,
+    _pysot,
+    _sequences_below,
+)
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        return sorted(child for child in path.iterdir() if child.is_dir())
+    except OSError:
+        return []
+
+
+def _starts_with_mask(file: Path) -> bool:
+    with file.open(encoding="utf-8-sig", errors="replace") as lines:
+        return re.match(r"\s*m\s*\d", lines.readline(200)) is not None

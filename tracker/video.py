@@ -1,0 +1,178 @@
+"""Decoding video files with FFmpeg, through PyAV.
+
+OpenCV's build of FFmpeg does not convert interlaced frames and says nothing: they come out black, or as whatever
+was in memory.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    import av
+
+__all__ = ["VideoReader", "encoding_command", "upright", "upright_size"]
+
+SHORT_SECONDS = 1.0
+"""A video that lacks frames is truncated if it ends at least this long before its declared end."""
+
+
+class VideoReader:
+    """The frames of a video file in the order of time.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        fps: Mean frames a second as the file states them; `None` where it does not.
+        promised: How many frames the file declares; `None` where it does not.
+
+    Raises:
+        InputError: If the file is missing or holds no video that FFmpeg decodes.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """See the class."""
+        import av
+
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise InputError(f"The video '{self.path}' does not exist.")
+        try:
+            self._container = av.open(str(self.path))
+            self._stream = self._container.streams.video[0]
+            # A forked process has no threads, and would wait for them when it closes what it inherited.
+            self._stream.codec_context.thread_type = "NONE"
+            self._stream.codec_context.thread_count = 1
+        except (av.error.FFmpegError, IndexError):
+            raise InputError(
+                f"The video '{self.path}' cannot be decoded; replace it, or convert it with "
+                f"{encoding_command(self.path)}"
+            ) from None
+        rate = self._stream.average_rate
+        self.fps = float(rate) if rate and 0 < rate <= 1000 else None
+        self.promised = self._stream.frames or None
+        self._last, self._damaged = 0.0, False
+        self._frames = self._decode()
+
+    def __iter__(self) -> Iterator[av.VideoFrame]:
+        """Return the reader itself."""
+        return self
+
+    def __next__(self) -> av.VideoFrame:
+        """Decode the next frame; what FFmpeg cannot decode is passed over."""
+        return next(self._frames)
+
+    def __enter__(self) -> VideoReader:
+        """Return the reader, to be closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def seek(self, time: int) -> av.VideoFrame | None:
+        """Go to the last key frame at or before a time stamp and decode it; `None` if that fails."""
+        import av
+
+        try:
+            self._container.seek(time, stream=self._stream)
+        except av.error.FFmpegError:
+            return None
+        self._frames = self._decode()
+        return next(self._frames, None)
+
+    def check_end(self, count: int) -> None:
+        """Check, after the last frame, that it is the end of the video.
+
+        Args:
+            count: How many frames were decoded.
+
+        Raises:
+            InputError: If there was no frame, or the file declares more frames and is damaged or ends early. A
+                video that was trimmed without encoding it anew declares more frames too, but is neither.
+        """
+        if not count:
+            raise InputError(
+                f"The video '{self.path}' holds no frame that can be decoded; replace it, or convert it with "
+                f"{encoding_command(self.path)}"
+            )
+        declared = (self._container.duration or 0) / 1_000_000
+        if self.promised and self.fps and "mov" not in self._container.format.name:
+            # Only MP4 and MOV are trimmed by their index; FFmpeg guesses an AVI's duration by the file's size.
+            declared = max(declared, self.promised / self.fps)
+        damaged = self._damaged or self._last + SHORT_SECONDS <= declared
+        if damaged and self.promised is not None and count < self.promised:
+            raise InputError(
+                f"Only {count} of the {self.promised} frames of the video '{self.path}' can be decoded; replace"
+                f" it, or keep them with {encoding_command(self.path)}"
+            )
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        import av
+
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    return
+                decoded = deque(packet.decode())
+            except av.error.EOFError:
+                return
+            except av.error.FFmpegError:
+                self._damaged = True
+                continue
+            while decoded:
+                # A frame that stayed here would hold the threads that converted it, see above.
+                yield self._noted(decoded.popleft())
+
+    def _noted(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """Note what `check_end` asks about a frame."""
+        self._damaged = self._damaged or frame.is_corrupt
+        if frame.time is not None:
+            self._last = max(self._last, frame.time - (self._container.start_time or 0) / 1_000_000)
+        return frame
+
+
+def upright(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """Return a frame as `uint8[H, W, 3]`, RGB, turned as its file says."""
+    turned = np.rot90(frame.to_ndarray(format="rgb24"), _quarters(frame))
+    return np.ascontiguousarray(turned, dtype=np.uint8)
+
+
+def upright_size(frame: av.VideoFrame) -> tuple[int, int]:
+    """Return the width and the height that a frame has once it is turned upright."""
+    return (frame.height, frame.width) if _quarters(frame) % 2 else (frame.width, frame.height)
+
+
+def encoding_command(path: str | Path) -> str:
+    """Return the command that encodes a video anew.
+
+    >>> encoding_command("cat.avi")
+    'ffmpeg -i cat.avi -c:v libx264 -pix_fmt yuv420p cat-h264.mp4'
+    """
+    path = Path(path)
+    copy = path.with_name(f"{path.stem}-h264.mp4")
+    return f"ffmpeg -i {shlex.quote(str(path))} -c:v libx264 -pix_fmt yuv420p {shlex.quote(str(copy))}"
+
+
+def _quarters(frame: av.VideoFrame) -> int:
+    """Quarter turns against the clock."""
+    return round(frame.rotation / 90) % 4
