@@ -145,11 +145,11 @@ class HuberDQN(TemporalDifferenceDQN):
 
 
 OWN_SECTION = "occlusion-search"
-"""Section of a hyper-parameter file with the keys that RL Zoo does not know; RL Zoo reads the environment's alone."""
+"""Section of a hyper-parameter file with keys that RL Zoo does not know; RL Zoo never reads it."""
 
 
 def load_hyperparameters(name: str, env_id: str = "OcclusionSearch-v0") -> dict[str, Any]:
-    """Read a section of a hyper-parameter file in RL Zoo's format, and the section `occlusion-search` if it has one.
+    """Read the environment's section of a hyper-parameter file in RL Zoo's format, and the section `OWN_SECTION`.
 
     Args:
         name: A file of `agents/hyperparams` that the package ships, without `.yml`, or the path of a YAML file.

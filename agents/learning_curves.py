@@ -18,7 +18,7 @@ from .pictures import save
 __all__ = ["COLUMNS", "TIMESTEPS", "draw_learning_curves", "moving_average", "read_monitors"]
 
 COLUMNS = ("score", "clean_score", "action", "success", "queries")
-"""Keys of an episode's last info that a monitor's log holds beside return `r`, length `l`, time `t` and `timesteps`."""
+"""Keys of an episode's last info that a monitor's log holds, beside return `r`, length `l` and time `t`."""
 
 TIMESTEPS = "timesteps"
 """Column of a monitor's log: environment steps of the run, over all environments, when the episode ended."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from tracker.errors import InputError
 from tracker.files import replacing_file
+from tracker.records import difference
 
 __all__ = ["check_json_path", "claim_folder", "replacing_folder", "write_json"]
 
@@ -83,10 +84,9 @@ def claim_folder(out: Path, file: str, made_with: dict[str, Any], what: str) -> 
     """
     wanted, note = json.loads(json.dumps(made_with)), out / file
     if note.is_file():
-        given = json.loads(note.read_text())
-        for key in sorted(wanted.keys() | given.keys()):
-            if given.get(key) != wanted.get(key):
-                raise InputError(f"'{out}' holds {what} ({key} differs); give another --out.")
+        found = difference(json.loads(note.read_text()), wanted)
+        if found is not None:
+            raise InputError(f"'{out}' holds {what}: {found}; give another --out.")
         return
     try:
         out.mkdir(parents=True, exist_ok=True)

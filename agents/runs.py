@@ -27,7 +27,7 @@ from tracker.files import replacing_file
 __all__ = ["ZOO_ONLY", "Checkpoint", "RunFolder"]
 
 ZOO_ONLY = ("normalize", "env_wrapper", "vec_env_wrapper", "frame_stack", "callback", "monitor_kwargs")
-"""Hyper-parameters of RL Zoo that change what an agent observes or how it is trained, and that only RL Zoo reads."""
+"""Hyper-parameters that only RL Zoo reads."""
 
 _CHANGES_OBSERVATIONS = ("normalize", "env_wrapper", "vec_env_wrapper", "frame_stack")
 
@@ -182,7 +182,8 @@ class RunFolder:
         for name in _CHANGES_OBSERVATIONS:
             if self.config().get(name):
                 raise InputError(
-                    f"The run '{self.path}' was trained with RL Zoo's '{name}'; play it with `python -m rl_zoo3.enjoy`."
+                    f"The run '{self.path}' was trained with RL Zoo's '{name}'; play it with"
+                    " `python -m rl_zoo3.enjoy`."
                 )
         if checkpoint is not None:
             return Checkpoint(self.path, checkpoint).model

@@ -46,9 +46,9 @@ def split_frames(sequence: Sequence, held_out: int) -> tuple[NDArray[np.int64], 
 def split_targets(targets: str | TargetSet) -> tuple[str | TargetSet, str | TargetSet]:
     """Split training targets: what an agent learns from, and what its best model is chosen by.
 
-    Of several videos one in six (at least one) is held out, evenly spaced over their order. A single video is split
-    in time: its last third is held out. A generated video (`synthetic`, `drawn`, `oracle`) is kept, and that of the
-    next seed chooses.
+    Of several videos one in six (at least one) is held out, evenly spaced over their order. A single video is
+    split in time: its last third is held out. A generated video (`synthetic`, `drawn`, `oracle`) is kept, and that
+    of the next seed chooses.
 
     Args:
         targets: See `occlusion_env.arguments.SearchArguments`.

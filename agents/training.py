@@ -184,7 +184,7 @@ def train(request: TrainRequest, command: str = "", progress: bool = False) -> R
 def resume(path: Path, progress: bool = False) -> RunFolder:
     """Go on with a run that was cut off, from its last complete checkpoint.
 
-    Weights, optimizer, steps, schedules and replay memory are those of the checkpoint; the hyper-parameters are those
+    Weights, optimizer, steps, schedules and replay memory are those of the checkpoint, the hyper-parameters those
     that the run recorded. The episodes that were under way begin anew, and what is drawn is seeded with the seed
     plus the steps.
 
@@ -193,8 +193,8 @@ def resume(path: Path, progress: bool = False) -> RunFolder:
         progress: Whether to show a progress bar.
 
     Raises:
-        InputError: If it is no run's folder, has no checkpoint, or has nothing left to do, or its videos or weights
-            have changed.
+        InputError: If it is no run's folder, has no checkpoint, or has nothing left to do, or its videos or
+            weights have changed.
     """
     run = RunFolder.open(path)
     try:

@@ -131,7 +131,7 @@ def test_hyperparameters_reach_the_algorithm(tmp_path):
     ({"hyperparams": {"learning_starts": 1.5}}, "learning_starts is 1.5; it must be a whole number"),
     ({"hyperparams": {"truncation_is_terminal": 1}}, "truncation_is_terminal is 1; it must be true or false"),
     ({"algo": "ppo", "hyperparams": {"truncation_is_terminal": True}}, "no hyper-parameter of ppo"),
-    ({"hyperparams": {"replay_buffer_kwargs": {"feature_length": 3}}}, "'feature_length', which training sets itself"),
+    ({"hyperparams": {"replay_buffer_kwargs": {"feature_length": 3}}}, "'feature_length', which training sets"),
     ({"algo": "ppo", "hyperparams": {"n_epochs": True}}, "n_epochs is True; it must be a whole number"),
     ({"hyperparams": {"loss": "cubic"}}, "'cubic' is no loss"),
     ({"hyperparams": {"td_target": "triple"}}, "no td_target"),
@@ -165,7 +165,7 @@ def trained_model(folder, monkeypatch, **changed):
     {"truncation_is_terminal": True}, {"replay_buffer_kwargs": {"handle_timeout_termination": False}},
 ])  # fmt: skip
 def test_a_truncated_episode_is_terminal_where_algorithm_1_has_it_so(tmp_path, monkeypatch, observation, switch):
-    """Line 18: the target of the last transition is its reward. Episodes of 2 steps, every second one truncated."""
+    """Line 18: the target of the last transition is its reward."""
     kwargs = {"env_kwargs": {"max_steps": 2, "observation": observation}}
     policy = {"policy": "MultiInputPolicy"} if observation == "dict" else {}
     plain = trained_model(tmp_path, monkeypatch, hyperparams=policy, **kwargs)

@@ -13,6 +13,7 @@ from ..backbones import Slim, fingerprint, load_backbone, resolve_device
 from ..errors import InputError
 from ..files import replacing_file
 from ..readers import list_sequences, open_sequence
+from ..records import note_run
 from .contrastive import matching_figures, train_fully_connected
 from .distillation import distil, teacher_maps
 from .settings import BackboneTraining
@@ -68,7 +69,7 @@ def train_backbone(
         "frames": {sequence.name: len(sequence.present) for sequence in sequences},
         "teacher": fingerprint(vgg),
     }
-    _same_run(work / "run.json", run)
+    note_run(work / "run.json", run, out)
     reference = matching_figures(vgg, held_out, with_fc=False)
     crops, knowledge = teacher_maps(train, vgg, work / "train", settings, progress)
     slim = Slim().to(device).to(memory_format=torch.channels_last)
@@ -98,12 +99,3 @@ def train_backbone(
     with replacing_file(out / "slim.json") as temporary:
         temporary.write_text(json.dumps(card, indent=1) + "\n")
     return card
-
-
-def _same_run(path: Path, run: dict[str, object]) -> None:
-    text = json.dumps(run, indent=1)
-    if path.exists() and path.read_text() != text:
-        raise InputError(
-            f"'{path.parent}' holds a run with other settings, data or teacher; give another --out or delete it."
-        )
-    path.write_text(text)

@@ -23,11 +23,12 @@ from tqdm import tqdm
 from ..backbones import autocast, fingerprint, resolve_precision
 from ..errors import InputError
 from ..files import replacing_file
+from ..records import note_run
 from ..sequences import Sequence
 from ..tracking.peers.siamfc import SiamFCNet, respond
 from .checkpoints import read_checkpoint, write_checkpoint
 from .hardening import FrameTransform, step_generator
-from .runs import TrainingRun, same_run
+from .runs import TrainingRun
 from .siamfc_pairs import SearchPairs, SiamFCPairs, SiamFCTraining, response_labels
 
 __all__ = ["balanced_logistic", "train_siamfc"]
@@ -107,7 +108,7 @@ def train_siamfc(
         "validated_on": {each.name: len(each.present) for each in judged.sequences},
         "arithmetic": f"{trainer.dtype} on {trainer.device.type}",
     }
-    same_run(work / "run.json", record)
+    note_run(work / "run.json", record, out)
     trainer.train(work / "checkpoint.safetensors")
     state = trainer.state
     card = record | {

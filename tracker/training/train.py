@@ -21,6 +21,7 @@ from ..errors import InputError
 from ..images import to_tensor
 from ..losses import contrastive_loss
 from ..matching import Describe, MatchingFigures, matching_figures
+from ..records import note_run
 from ..scorers import join_parts, sint_descriptor
 from ..sequences import Sequence
 from ..sint import Sint, SintConfig, save_sint, to_rois, view_of
@@ -29,7 +30,7 @@ from .frames import FrozenMaps, Views, shown
 from .hard_positives import HardPositive, digest
 from .hardening import Hardening, MakeHardening, harden_frames, step_generator
 from .rates import frozen_convolution, make_optimizer, multipliers
-from .runs import TrainingRun, same_run
+from .runs import TrainingRun
 from .sampling import ImagePair, PairSampler
 from .settings import SintTraining
 
@@ -120,7 +121,7 @@ def train_sint(
         "hardening": None if hardening is None else hardening.record(),
         "arithmetic": f"{trainer.dtype} on {trainer.device.type}",
     }
-    same_run(work / "run.json", record)
+    note_run(work / "run.json", record, out)
     with ExitStack() as stack:
         if writer is not None:
             stack.callback(writer.close)
