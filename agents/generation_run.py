@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -29,6 +29,7 @@ import vae
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.building import load_networks
 from occlusion_env.targets import TargetSet
+from tracker.backbones import resolve_device, resolve_precision
 from tracker.errors import InputError
 from tracker.files import replacing_file
 from tracker.judging.running import weights_digest
@@ -38,17 +39,20 @@ from tracker.sequences import evenly_spaced
 from .evaluation import Agent
 from .generation import HardPositiveGenerator, WhichAnswer
 from .hard_positives import HardPositive
-from .loading import load_agent
+from .loading import agent_digest, load_agent
 from .methods import METHODS, Method, as_method, random_count
 from .output import claim_folder
 from .processes import process_pool
+from .versions import versions
 
-__all__ = ["GenerationReport", "GenerationRun", "generate_hard_positives", "method_of"]
+__all__ = ["GenerationReport", "GenerationRun", "generate_hard_positives", "method_of", "names_method"]
 
 METADATA = "metadata.jsonl"
 SETTINGS = "settings.json"
 _PARTS = ".parts"
 _JPEG_QUALITY = 95
+_FORMAT = 2
+"""Of the cached results; a change of what they hold or of how they are made raises it."""
 
 ImageFormat = Literal["png", "jpeg"]
 
@@ -142,16 +146,26 @@ class _Block:
         return out / _PARTS / f"{self.name}-{self.low:06d}.jsonl"
 
 
-def method_of(agent: str, device: str = "cpu") -> Method | Agent:
+def names_method(agent: str) -> bool:
+    """Whether `GenerationRun.agent` is a name of `methods.METHODS`, and no agent's file."""
+    plain = agent.replace("-", " ")
+    return random_count(agent) is not None or (plain in METHODS and not Path(agent).exists())
+
+
+def method_of(agent: str, device: str = "cpu", weights: Mapping[str, str | None] | None = None) -> Method | Agent:
     """A method by name, or an agent by file.
 
+    Args:
+        agent: See `GenerationRun`.
+        device: Where an agent runs.
+        weights: See `loading.load_agent`.
+
     Raises:
-        InputError: If it is neither.
+        InputError: If it is neither, or the weights are others than in training.
     """
-    plain = agent.replace("-", " ")
-    if random_count(agent) is not None or (plain in METHODS and not Path(agent).exists()):
+    if names_method(agent):
         return as_method(agent)
-    return load_agent(agent, device=device)
+    return load_agent(agent, device=device, weights=weights)
 
 
 def generate_hard_positives(run: GenerationRun) -> GenerationReport:
@@ -232,7 +246,7 @@ def _outcomes(
 def _worker(run: GenerationRun) -> HardPositiveGenerator:
     """What a process makes hard positives with."""
     arguments, device = run.arguments, run.arguments.device
-    method = as_method(method_of(run.agent, device))
+    method = as_method(method_of(run.agent, device, {arguments.features: arguments.weights}))
     networks = load_networks(arguments)
     bank = None
     if run.bank is not None:
@@ -290,9 +304,9 @@ def _lines(part: Path) -> list[str]:
 def _claim(run: GenerationRun) -> None:
     """Note what the folder's images are made with; refuse a folder whose images are made with something else."""
     arguments = asdict(run.arguments)
-    for name in ("targets", "device", "cache_mb"):
+    for name in ("targets", "device", "cache_mb", "precision"):
         del arguments[name]
-    files = {"agent": run.agent, "weights": arguments["weights"]}
+    weights, place = arguments["weights"], resolve_device(run.arguments.device)
     models = {}
     if run.bank is not None:
         bank = vae.VAEBank(run.bank)
@@ -308,7 +322,11 @@ def _claim(run: GenerationRun) -> None:
         "image_format": run.image_format,
         "batch": run.batch,
         **arguments,
-        "digests": {name: weights_digest(spec) for name, spec in files.items() if spec and Path(spec).exists()},
+        "arithmetic": f"{resolve_precision(run.arguments.precision, place)} on {place.type}",
+        "agent_file": agent_digest(run.agent),
+        "weights": weights_digest(weights) if weights and Path(weights).exists() else weights,
+        "format": _FORMAT,
+        "version": versions()["occlusion-search"],
     }
     claim_folder(run.out, SETTINGS, made_with, "hard positives of another run")
     (run.out / _PARTS).mkdir(exist_ok=True)

@@ -143,13 +143,19 @@ class _Plan:
     config: dict[str, Any]
 
 
-def train(request: TrainRequest, command: str = "", progress: bool = False) -> RunFolder:
+def train(
+    request: TrainRequest,
+    command: str = "",
+    progress: bool = False,
+    started: Callable[[RunFolder], object] = lambda run: None,
+) -> RunFolder:
     """Train an agent.
 
     Args:
         request: What to train.
         command: The command line, for the record.
         progress: Whether to show a progress bar.
+        started: Called with the run's folder when it has been made.
 
     Returns:
         The run's folder, with the agent, the returns of its evaluations, and the learning curve.
@@ -178,6 +184,7 @@ def train(request: TrainRequest, command: str = "", progress: bool = False) -> R
         shutil.rmtree(run.path)  # there is nothing in it but what was asked for
         raise
     _connect(model, env)
+    started(run)
     return _learn(plan, run, model, evaluation, progress)
 
 

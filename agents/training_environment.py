@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -31,8 +31,8 @@ class TrainingEnvironment:
     """Environment that an agent was trained in.
 
     Attributes:
-        arguments: Of the environment; `targets`, `device` and `cache_mb` are the defaults. `layer` is the layer
-            that was read, also where none was given.
+        arguments: Of the environment; `targets`, `device` and `cache_mb` are the defaults.
+        layer: The layer of the state's network, also where the arguments name none; `None` if unknown.
         weights: SHA-256 of the weights of the state's network, rounded to bfloat16 so that it is the same in every
             precision; `None` if unknown.
         videos: Fingerprint of each training video (`video_fingerprint`) by its name; `None` if unknown.
@@ -40,6 +40,7 @@ class TrainingEnvironment:
     """
 
     arguments: SearchArguments
+    layer: str | None = None
     weights: str | None = None
     videos: Mapping[str, str | None] = field(default_factory=dict)
     selection_videos: Mapping[str, str | None] = field(default_factory=dict)
@@ -55,7 +56,8 @@ class TrainingEnvironment:
         """The record of an environment with this search and these targets."""
         features = search.features
         return cls(
-            replace(_portable(arguments), layer=getattr(features, "layer", arguments.layer)),
+            _portable(arguments),
+            getattr(features, "layer", arguments.layer),
             _weights_of(features),
             fingerprint_videos(targets),
             {} if selection_targets is None else fingerprint_videos(selection_targets),
@@ -73,6 +75,7 @@ class TrainingEnvironment:
         arguments = SearchArguments.from_keywords(dict(record["env_kwargs"]))
         return cls(
             _portable(arguments),
+            record.get("layer", arguments.layer),
             record.get("weights"),
             dict(record.get("videos") or {}),
             dict(record.get("selection_videos") or {}),
@@ -83,6 +86,7 @@ class TrainingEnvironment:
         arguments = {name: value for name, value in asdict(self.arguments).items() if name not in _OF_THE_MACHINE}
         return {
             "env_kwargs": arguments,
+            "layer": self.layer,
             "weights": self.weights,
             "videos": dict(self.videos),
             "selection_videos": dict(self.selection_videos),
@@ -109,7 +113,8 @@ class TrainingEnvironment:
         if not self.reads_features:
             return None
         given = self.arguments.weights if weights is None else weights
-        features = load_networks(replace(self.arguments, device=device, weights=given)).features
+        wanted = replace(self.arguments, device=device, weights=given, layer=self.layer)
+        features = load_networks(wanted).features
         self._check_features(features, "The agent")
         return features
 
@@ -132,21 +137,6 @@ class TrainingEnvironment:
         if self.reads_features:
             self._check_features(search.features, agent)
 
-    def check_arguments(self, arguments: SearchArguments, agent: str) -> None:
-        """Refuse an argument of the observation that differs from the training's, before anything is loaded.
-
-        Raises:
-            InputError: Naming the setting and both values.
-        """
-        names = (*_OF_THE_OBSERVATION, "features") if self.reads_features else _OF_THE_OBSERVATION
-        for name in names:
-            trained, given = getattr(self.arguments, name), getattr(arguments, name)
-            if trained != given:
-                raise InputError(_mismatch(agent, name, trained, given))
-        layers = self.arguments.layer, arguments.layer
-        if self.reads_features and None not in layers and layers[0] != layers[1]:
-            raise InputError(_mismatch(agent, "layer", *layers))
-
     def departures(self, arguments: SearchArguments, agent: str) -> list[str]:
         """Sentences that name where an agent acts against another matcher or occluder than in training."""
         said = []
@@ -168,8 +158,8 @@ class TrainingEnvironment:
 
     def _check_features(self, features: Any, agent: str) -> None:
         layer = getattr(features, "layer", None)
-        if self.arguments.layer is not None and layer != self.arguments.layer:
-            raise InputError(_mismatch(agent, "layer", self.arguments.layer, layer))
+        if self.layer is not None and layer != self.layer:
+            raise InputError(_mismatch(agent, "layer", self.layer, layer))
         found = _weights_of(features)
         if self.weights is not None and found != self.weights:
             raise InputError(_mismatch(agent, "weights", self.weights, found))
@@ -194,8 +184,8 @@ def fingerprint_videos(targets: TargetSet) -> dict[str, str]:
 
 def _portable(arguments: SearchArguments) -> SearchArguments:
     """The arguments without those of one machine."""
-    defaults = {each.name: each.default for each in fields(SearchArguments)}
-    return replace(arguments, **{name: defaults[name] for name in _OF_THE_MACHINE})
+    plain = SearchArguments()
+    return replace(arguments, targets=plain.targets, device=plain.device, cache_mb=plain.cache_mb)
 
 
 def _mismatch(agent: str, name: str, trained: object, given: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .shared import Device, command_line
+from .shared import Device, command_line, on_interrupt
 
 __all__ = ["train_backbone"]
 
@@ -43,7 +43,8 @@ def train_backbone(
 
     check_json_path(json)
     settings = BackboneTraining(validation=validation, rounds=rounds, epochs=epochs, fc_steps=fc_steps, seed=seed)
-    card = train(data, teacher, out, settings, resolve_device(device))
+    with on_interrupt(f"the same command goes on from the last checkpoint in {out}"):
+        card = train(data, teacher, out, settings, resolve_device(device))
     if json is not None:
         write_json(json, {**card, "command": command_line()})
     print(f"slim.safetensors and its card are in {out}")
