@@ -1,4 +1,4 @@
-"""Is an agent worth its training? It is judged beside what learns nothing, at equal area, with the same patch."""
+"""Comparison of agents with baselines that learn nothing, at equal area and with the same patch."""
 
 from __future__ import annotations
 

@@ -139,8 +139,9 @@ def load_agent(
             weights of the state's network are others than in training.
     """
     if spec == GREEDY:
-        settings = load_pretrained().environment.arguments.settings
-        return Agent("foresight, greedy", lambda _: GreedyForesight(), settings)
+        pretrained = load_pretrained().environment  # its predictor has seen the same videos
+        settings = pretrained.arguments.settings
+        return Agent("foresight, greedy", lambda _: GreedyForesight(), settings, trained=pretrained)
     if spec in BASELINES:
         return Agent(f"{spec}, steered", partial(_steered, spec))
     model: Any

@@ -38,7 +38,9 @@ class _Loader(yaml.SafeLoader):
 
 def _mapping(loader: _Loader, node: yaml.Node) -> dict[Any, Any]:
     """`OrderedDict([[key, value], ...])` as a dict."""
-    arguments = loader.construct_sequence(node, deep=True) if isinstance(node, yaml.SequenceNode) else [None]
+    arguments: list[Any] = [None]
+    if isinstance(node, yaml.SequenceNode):
+        arguments = loader.construct_sequence(node, deep=True)
     if len(arguments) > 1 or not all(isinstance(pairs, list) for pairs in arguments):
         raise yaml.constructor.ConstructorError(None, None, "no OrderedDict of pairs", node.start_mark)
     return {key: value for pairs in arguments for key, value in pairs}
