@@ -73,6 +73,13 @@ ALGORITHMS: dict[str, Callable[[], type[BaseAlgorithm]]] = {
 """The algorithms by RL Zoo's names; each class is imported when it is asked for."""
 
 
+WITHOUT_SCHEDULES: dict[str, Any] = {
+    name: 0.0 if name == "learning_rate" else lambda progress: 0.0
+    for name in ("learning_rate", "lr_schedule", "clip_range", "clip_range_vf")
+}
+"""`custom_objects` for loading an agent to play with: schedules of RL Zoo are of its own classes."""
+
+
 class Masked:
     """MaskablePPO in a search: it is told which moves would change the region, as it was in training.
 
@@ -176,7 +183,7 @@ def _load_zip(spec: str, algo: str | None, device: str) -> tuple[Any, str, str]:
         raise InputError(f"'{name}' is no algorithm; choose {', '.join(ALGORITHMS)}.")
     kind = ALGORITHMS[name]()
     try:
-        model = kind.load(path, device=device)
+        model = kind.load(path, device=device, custom_objects=WITHOUT_SCHEDULES)
     except Exception as error:  # a zip of another origin breaks in any way
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"'{spec}' cannot be loaded as an agent of {name} ({reason}).") from None

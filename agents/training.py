@@ -35,7 +35,7 @@ from .bridge import VectorEnvBridge
 from .dqn import TARGETS, HuberDQN, SquaredErrorDQN, load_hyperparameters, no_log
 from .exploration import guided
 from .learning_curves import COLUMNS, TIMESTEPS, draw_learning_curves, read_monitors
-from .loading import ALGORITHMS
+from .loading import ALGORITHMS, WITHOUT_SCHEDULES
 from .replay import LookupNStepReplayBuffer, LookupReplayBuffer, PreviousRegions, states_of
 from .runs import ZOO_ONLY, Checkpoint, RunFolder
 from .splits import split_targets
@@ -508,7 +508,8 @@ def load_model(algo: str, path: Path, device: str = "auto") -> BaseAlgorithm:
     if not path.is_file():
         raise InputError(f"There is no agent '{path}'; give the zip file of one that was trained.")
     kind = _algorithm(algo)
-    return _load(kind, path, None, device, **({"buffer_size": 1} if issubclass(kind, OffPolicyAlgorithm) else {}))
+    size = {"buffer_size": 1} if issubclass(kind, OffPolicyAlgorithm) else {}
+    return _load(kind, path, None, device, custom_objects=WITHOUT_SCHEDULES, **size)
 
 
 def _load(kind: type[BaseAlgorithm], path: Path, env: VecEnv | None, device: str, **changed: Any) -> BaseAlgorithm:

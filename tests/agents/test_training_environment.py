@@ -17,7 +17,7 @@ from agents.generation import HardPositiveGenerator
 from agents.loading import load_agent
 from agents.pretrained import PRETRAINED, load_pretrained, save_pretrained
 from agents.runs import RunFolder
-from agents.training import TrainRequest, train
+from agents.training import TrainRequest, load_model, train
 from agents.training_environment import TrainingEnvironment
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.building import load_networks
@@ -145,8 +145,6 @@ def test_export_ships_the_model_that_evaluate_judges(run, tmp_path) -> None:
         env="OcclusionSearchOracle-v0", n_timesteps=60, hyperparams=small, eval_freq=20, eval_episodes=2,
         log_folder=str(tmp_path / "logs"),
     ))  # fmt: skip
-    from agents.training import load_model
-
     wanted = load_model("dqn", found.best_model)
     code, out, err = run("export-agent", found.path, "--out", tmp_path / "a.safetensors")
     assert code == 0 and "best_model.zip" in out, err
@@ -167,6 +165,25 @@ def test_the_shipped_card_says_what_the_agent_was_trained_on() -> None:
     card = load_pretrained(PRETRAINED).card
     assert len(card["videos"]) == 18 and "stale" in card["note"] and "none of OTB" in card["note"]
     assert {"layer", "weights", "env_kwargs", "recipe"} <= set(card)
+
+
+def test_a_model_with_a_schedule_of_another_package_is_played(tmp_path, monkeypatch) -> None:
+    """As RL Zoo's `lin_5e-4`: its class need not be there."""
+    import sys
+    import types
+
+    module = types.ModuleType("elsewhere")
+    exec("class Linear:\n    def __call__(self, progress):\n        return progress", module.__dict__)
+    monkeypatch.setitem(sys.modules, "elsewhere", module)
+    module.Linear.__module__ = "elsewhere"
+    env = gym.make("OcclusionSearchOracle-v0")
+    model = DQN("MlpPolicy", env, learning_rate=module.Linear(), policy_kwargs={"net_arch": [4]}, buffer_size=10)
+    model.save(tmp_path / "dqn.zip")
+    monkeypatch.delitem(sys.modules, "elsewhere")
+    loaded = load_model("dqn", tmp_path / "dqn.zip", "cpu")
+    seen = np.ones((1, *env.observation_space.shape), np.float32)
+    assert loaded.predict(seen, deterministic=True)[0] == model.predict(seen, deterministic=True)[0]
+    assert load_agent(str(tmp_path / "dqn.zip"), device="cpu").name == "dqn"
 
 
 def test_a_run_of_rl_zoo_is_read_without_running_anything(tmp_path) -> None:
