@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from stable_baselines3 import DQN
 
 import occlusion_env
@@ -19,6 +21,7 @@ from agents.pretrained import PRETRAINED, load_pretrained, save_pretrained
 from agents.runs import RunFolder
 from agents.training import TrainRequest, load_model, train
 from agents.training_environment import TrainingEnvironment
+from agents.transforms import HardPositiveBatch
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.building import load_networks
 from occlusion_env.targets import TargetSet
@@ -74,15 +77,25 @@ def test_an_agent_gets_its_own_layer_wherever_it_acts(agents, targets) -> None:
     agent = load_agent(str(agents["fc6"]), device="cpu")
     assert agent.features.layer == "fc6"
     seen = []
-    watched = agent.observe
-    compare(setup, list(targets), [type(agent)(**{**vars(agent), "observe": lambda search: seen.append(
-        search.features.layer) or watched(search)})], baselines={})  # fmt: skip
+    watched = replace(agent, observe=lambda search: seen.append(search.features.layer) or search.observe())
+    compare(setup, list(targets), [watched], baselines={})
     assert set(seen) == {"fc6"}
     own = HardPositiveGenerator(agent, setup.scorer)
     assert own.features.layer == "fc6" and len(list(own.of_targets(targets))) == 2
     wrong = HardPositiveGenerator(agent, setup.scorer, features=setup.features)
     with pytest.raises(InputError, match=r"fc6.safetensors' was trained with layer fc6 and is given fc7"):
         list(wrong.of_targets(targets))
+
+
+def test_a_transform_shows_an_agent_its_own_layer(agents) -> None:
+    agent = load_agent(str(agents["fc6"]), device="cpu")
+    seen = []
+    watched = replace(agent, observe=lambda search: seen.append(search.features.layer) or search.observe())
+    scorer = load_networks(SearchArguments(device="cpu", precision="fp32")).scorer
+    images = torch.randint(256, (2, 3, 60, 80), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    boxes = torch.tensor([[10.0, 10.0, 30.0, 30.0]] * 2)
+    covered = HardPositiveBatch(watched, scorer, p=1.0)(images, boxes)
+    assert set(seen) == {"fc6"} and (covered != images).any()
 
 
 def test_other_weights_and_another_observation_are_refused_by_name(agents, targets, tmp_path) -> None:
