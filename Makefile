@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check docs format clean
+.PHONY: demo test test-gpu check docs format clean
 
 demo: $(READY)
 	$(BIN)/occlusion-search demo --out out/demo
 
 test: $(READY) check
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
+
+# The tests that compare a GPU with the CPU; without a GPU they are skipped, and a simulated one is tested.
+test-gpu: $(READY)
+	$(BIN)/python -m pytest -q -rs tests/gpu
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -21,7 +21,7 @@ from tqdm import TqdmExperimentalWarning, tqdm
 import vae
 from occlusion_env import ENV_ID, TargetSet
 from occlusion_env.env import OcclusionSearchEnv
-from tracker.backbones import Precision, resolve_device
+from tracker.backbones import Precision, precision_name, resolve_device
 from tracker.errors import InputError
 from tracker.readers import open_sequence
 from tracker.recognition import keep_recognised
@@ -90,7 +90,7 @@ class Demo:
         sequence: A video, see `tracker.readers.open_sequence`; `None` makes a synthetic one.
         box: Boxes for a video without annotation.
         seed: Of everything that is drawn.
-        device: `auto`, `cpu` or `cuda`.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         features: `slim` or `vgg16`.
         weights: See `tracker.backbones.load_backbone`.
         layer: Of the state; see `OcclusionSearchEnv`.
@@ -121,7 +121,9 @@ def run_demo(demo: Demo) -> dict[str, Any]:
     Raises:
         InputError: If something given cannot be used; nothing is written then.
     """
-    demo = replace(demo, device=str(resolve_device(demo.device)))
+    demo = replace(
+        demo, device=str(resolve_device(demo.device)), precision=precision_name(demo.precision, demo.device)
+    )
     with replacing_folder(demo.out, mark=REPORT) as folder:
         report = _run(demo, folder)
         write_json(folder / REPORT, report)
@@ -206,6 +208,7 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
         "seed": demo.seed,
         "versions": versions(),
         "device": demo.device,
+        "precision": demo.precision,
         "command": demo.command,
     }
 

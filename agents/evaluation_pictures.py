@@ -54,7 +54,7 @@ def draw_closures(path: Path, content: dict[str, Any]) -> None:
     count = len(content["sequences"])
     axis.set_title(
         f"{content['targets']} targets of {count} sequence{'s' * (count != 1)}, equal area, same patch;"
-        " bars: 95 % over sequences",
+        " bars: 95 % t over sequences",
         fontsize=11,
     )
     axis.grid(alpha=0.25)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Many
 from contextlib import suppress
@@ -15,22 +14,18 @@ from tqdm import tqdm
 
 from occlusion_env.targets import Target, TargetSet, load_targets
 from tracker.errors import InputError
+from tracker.identity import code_version, sequence_digest
 from tracker.readers import list_targets, open_sequence
 from tracker.sequences import evenly_spaced
 
 from .evaluation import Agent, Comparison, Setup, compare
 from .evaluation_summary import record, summarise
 from .output import claim_folder, write_json
-from .training_environment import video_fingerprint
-from .versions import versions
 
 __all__ = ["SETTINGS", "Checks", "EvaluationRun", "evaluate_agents"]
 
 SETTINGS = "settings.json"
 _SEQUENCES = "sequences"
-_FORMAT = 2
-"""Of the cached results; a change of what they hold or of how they are computed raises it."""
-
 Checks = Callable[[Many[Target]], Many[Agent]]
 """Leak checks, made with targets of another video (none where only their names are needed)."""
 
@@ -152,7 +147,7 @@ def _fingerprints(there: Mapping[str, tuple[Path, int | None]]) -> dict[str, str
     found = {}
     for name, (path, number) in there.items():
         with suppress(InputError):
-            found[name] = video_fingerprint(open_sequence(path, target=number))
+            found[name] = sequence_digest(open_sequence(path, target=number))
     return found
 
 
@@ -180,15 +175,13 @@ def _targets(path: Path, number: int | None, at_most: int) -> list[Target]:
 def _claim(run: EvaluationRun, setup: Setup, agents: Many[Agent], checks: Many[Agent]) -> None:
     """Note what the folder's results are made with; refuse a folder whose results are made with something else."""
     made_with = {
-        "data": os.path.abspath(run.data),
         "per_sequence": run.per_sequence,
         "seeds": run.seeds,
         "search": asdict(setup.settings),
         "occluder": setup.occluder,
         "agents": [[agent.name, agent.answers, agent.settings and asdict(agent.settings)] for agent in agents],
         "checks": [[check.name, check.answers] for check in checks],
-        "format": _FORMAT,
-        "version": versions()["occlusion-search"],
+        "code": code_version("tracker", "occlusion_env", "agents"),
         **run.identity,
     }
     claim_folder(run.out, SETTINGS, made_with, "results of another evaluation")

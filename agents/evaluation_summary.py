@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.judging.bootstrap import ratio_difference, ratio_interval
+from tracker.judging.intervals import Interval, method_record, ratio_difference, ratio_interval
 
 from .evaluation import Comparison, Trial, closure
 from .rollout import Rollout
@@ -78,36 +78,37 @@ def _episodes(episodes: list[Rollout], max_area: float) -> Record:
 
 
 def summarise(
-    records: Mapping[str, Record], agents: list[str], seed: int = 0, arms: Mapping[str, Many[str]] | None = None
+    records: Mapping[str, Record], agents: list[str], arms: Mapping[str, Many[str]] | None = None
 ) -> Record:
     """Means over sequences, each a mean over its targets and seeds.
 
-    Closures are ratios of means (`evaluation.closure`), with the 95 % bootstrap interval over sequences; both ends
-    of a method's closure have the area of its own regions.
+    Closures are ratios of means (`evaluation.closure`), with Fieller's 95 % interval over sequences, from
+    8 sequences on; both ends of a method's closure have the area of its own regions.
 
     Args:
         records: What `record` gave, by sequence.
         agents: Names of the agents; the first one's closure is the result's.
-        seed: Of the bootstrap.
         arms: Names of agents that differ in their training's seed alone, by the name of the arm.
 
     Returns:
-        `closure` and `interval` (`None` without an agent), `targets` (how many), `methods`, `checks`, `agents` and
-        `sequences`. With arms also `arms`, whose rows are as those of `methods` but have the trainings as `seeds`,
-        and `differences` of their closures, paired over sequences.
+        `closure` and `interval` (`None` without an agent), `interval_method`, `targets` (how many), `methods`,
+        `checks`, `agents` and `sequences`. With arms also `arms`, whose rows are as those of `methods` but have
+        the trainings as `seeds` (from 3 on a second random factor of the interval), and `differences` of their
+        closures, paired over sequences.
     """
     methods = _tables(records, "trials")
     checks = _tables(records, "checks")
     clean = {name: _mean([run["clean"] for run in one["seeds"].values()]) for name, one in records.items()}
     first = methods[agents[0]] if agents else None
     rows = {"clean": {"score": _round(np.mean(list(clean.values()))), "area": 0.0, "queries": 1.0}}
-    summary = {name: _summary(table, seed) for name, table in methods.items()}
+    summary = {name: _summary(table) for name, table in methods.items()}
     constant = [name for name in checks if name.startswith("always ")]
-    checked = {name: _summary(table, seed) for name, table in checks.items()}
+    checked = {name: _summary(table) for name, table in checks.items()}
     known = [name for name in constant if checked[name]["closure"] is not None]
     return {
         "closure": None if first is None else summary[agents[0]]["closure"],
         "interval": None if first is None else summary[agents[0]]["interval"],
+        "interval_method": method_record("sequences") | {"method": "Fieller's, Student's t over sequences"},
         "targets": sum(len(one["targets"]) for one in records.values()),
         "methods": rows | summary,
         "checks": checked,
@@ -127,7 +128,7 @@ def summarise(
             }
             for row, (name, one) in enumerate(records.items())
         },
-        **({} if arms is None else _compare_arms(methods, arms, seed)),
+        **({} if arms is None else _compare_arms(methods, arms)),
     }
 
 
@@ -145,14 +146,12 @@ def _tables(records: Mapping[str, Record], kind: str) -> dict[str, Table]:
     }
 
 
-def _summary(table: Table, seed: int) -> Record:
+def _summary(table: Table, trainings: bool = False) -> Record:
     random, score, exhaustive = (table[figure] for figure in ("random", "score", "exhaustive"))
-    closed, gaps = _closed(table)
+    closed, gaps = _closed(table, trainings)
     whole = _closure(random, score, exhaustive)
-    interval = None
-    if whole is not None and len(gaps) > 1 and (gaps > 0).all():
-        found = ratio_interval(closed, gaps, seed)
-        interval = [_round(found.low), _round(found.high)]
+    known_ends = whole is not None and bool((gaps > 0).all())
+    interval = _bounds(ratio_interval(closed, gaps)) if known_ends else None
     each = [_closure(random[:, i], score[:, i], exhaustive[:, i]) for i in range(random.shape[1])]
     known = [value for value in each if value is not None]
     return {
@@ -169,7 +168,7 @@ def _summary(table: Table, seed: int) -> Record:
     }
 
 
-def _compare_arms(methods: Mapping[str, Table], arms: Mapping[str, Many[str]], seed: int) -> Record:
+def _compare_arms(methods: Mapping[str, Table], arms: Mapping[str, Many[str]]) -> Record:
     """Each arm as one method whose seeds are its trainings, and each pair of arms over the same sequences."""
     tables: dict[str, Table] = {
         arm: {
@@ -178,21 +177,30 @@ def _compare_arms(methods: Mapping[str, Table], arms: Mapping[str, Many[str]], s
         }
         for arm, agents in arms.items()
     }
-    rows = {arm: {"agents": list(arms[arm]), **_summary(table, seed)} for arm, table in tables.items()}
+    rows = {arm: {"agents": list(arms[arm]), **_summary(table, trainings=True)} for arm, table in tables.items()}
     differences = []
     for one, other in combinations(arms, 2):
-        if rows[one]["interval"] is None or rows[other]["interval"] is None:
+        first, second = (_closed(tables[arm], trainings=True) for arm in (one, other))
+        if not all((gaps > 0).all() for _, gaps in (first, second)):
             continue
-        found = ratio_difference(_closed(tables[one]), _closed(tables[other]), seed)
-        interval = [_round(found.low), _round(found.high)]
-        differences.append({"of": one, "less": other, "closure": _round(found.mean), "interval": interval})
+        found = ratio_difference(first, second)
+        differences.append({"of": one, "less": other, "closure": _round(found.mean), "interval": _bounds(found)})
     return {"arms": rows, "differences": differences}
 
 
-def _closed(table: Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What is closed of the gap, and the gap, of each sequence."""
-    random, score, exhaustive = (table[figure].mean(axis=1) for figure in ("random", "score", "exhaustive"))
-    return random - score, random - exhaustive
+def _closed(table: Table, trainings: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Score drop beyond a random region's, and exhaustive search's, by sequence.
+
+    The seeds of a method are draws of the same search and are averaged; those of an arm are trainings, the second
+    random factor of its interval.
+    """
+    random, score, exhaustive = (table[figure] for figure in ("random", "score", "exhaustive"))
+    closed, gaps = random - score, random - exhaustive
+    return (closed, gaps) if trainings else (closed.mean(axis=1), gaps.mean(axis=1))
+
+
+def _bounds(found: Interval) -> list[float] | None:
+    return None if found.bounds is None else [_round(end) for end in found.bounds]
 
 
 def _closure(

@@ -19,10 +19,9 @@ def print_evaluation(content: dict[str, Any]) -> None:
     if content.get("arms"):
         console.print(_methods(content["arms"], "Arms; between seeds: between trainings"))
     for row in content.get("differences", ()):
-        low, high = row["interval"]
-        console.print(
-            f"closure of {row['of']} less that of {row['less']}: {row['closure']:+.3f} ({low:+.3f} to {high:+.3f})"
-        )
+        ends = row["interval"]
+        told = "" if ends is None else f" ({ends[0]:+.3f} to {ends[1]:+.3f})"
+        console.print(f"closure of {row['of']} less that of {row['less']}: {row['closure']:+.3f}{told}")
     if content["checks"]:
         console.print(_methods(content["checks"], "What should do worse than an agent"))
     if content["agents"]:

@@ -2,7 +2,7 @@
 
     OUT/
       settings.json                what decides the images; a folder with others is refused
-      <video>/000012-0.png         target of frame 12, its hard positive number 0
+      <video>/000012-0.png         target of frame 12, hard positive number 0; see `folder_name`
       .parts/<video>-000000.jsonl  the records of a block of targets, written when all its images are there
       metadata.jsonl               all records, written when the run ends; `datasets` reads it as an imagefolder
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field
@@ -32,18 +31,18 @@ from occlusion_env.targets import TargetSet
 from tracker.backbones import resolve_device, resolve_precision
 from tracker.errors import InputError
 from tracker.files import replacing_file
+from tracker.identity import code_version, folder_digests
 from tracker.judging.running import weights_digest
 from tracker.readers import list_targets, open_sequence
 from tracker.sequences import evenly_spaced
 
 from .evaluation import Agent
 from .generation import HardPositiveGenerator, WhichAnswer
-from .hard_positives import HardPositive
+from .hard_positives import HardPositive, folder_name
 from .loading import agent_digest, load_agent
 from .methods import METHODS, Method, as_method, random_count
 from .output import claim_folder
 from .processes import process_pool
-from .versions import versions
 
 __all__ = ["GenerationReport", "GenerationRun", "generate_hard_positives", "method_of", "names_method"]
 
@@ -51,8 +50,6 @@ METADATA = "metadata.jsonl"
 SETTINGS = "settings.json"
 _PARTS = ".parts"
 _JPEG_QUALITY = 95
-_FORMAT = 2
-"""Of the cached results; a change of what they hold or of how they are made raises it."""
 
 ImageFormat = Literal["png", "jpeg"]
 
@@ -182,6 +179,8 @@ def generate_hard_positives(run: GenerationRun) -> GenerationReport:
         raise InputError(f"'{run.data}' holds no annotated sequence; give --data a folder of some.")
     _worker(run)  # What is wrong with the arguments is said before the folder is claimed.
     _claim(run)
+    for left_by_a_kill in run.out.rglob(".*.tmp"):
+        left_by_a_kill.unlink()
     failed: dict[str, str] = {}
     blocks: list[_Block] = []
     for name, (path, number) in there.items():
@@ -278,13 +277,13 @@ def _make_block(run: GenerationRun, block: _Block) -> int | str:
     try:
         targets = _chosen(run, block.path, block.number).subset(range(block.low, block.high))
         others = _everything(run) if run.arguments.occluder == "cutout" else None
-        folder = run.out / block.name
+        folder = run.out / folder_name(block.name)
         folder.mkdir(exist_ok=True)
         lines = []
         for positive in _worker(run).of_targets(targets, run.per_target, run.seed, others):
             name = f"{positive.target.source.frame:06d}-{positive.draw}.{run.image_format}"
             _write(folder / name, positive, run.image_format)
-            lines.append(json.dumps({"file_name": f"{block.name}/{name}", **positive.record()}) + "\n")
+            lines.append(json.dumps({"file_name": f"{folder.name}/{name}", **positive.record()}) + "\n")
     except (InputError, vae.VAEError) as error:
         return str(error)
     with replacing_file(block.part(run.out)) as temporary:
@@ -304,15 +303,18 @@ def _lines(part: Path) -> list[str]:
 def _claim(run: GenerationRun) -> None:
     """Note what the folder's images are made with; refuse a folder whose images are made with something else."""
     arguments = asdict(run.arguments)
-    for name in ("targets", "device", "cache_mb", "precision"):
+    for name in ("targets", "cache_mb"):
         del arguments[name]
-    weights, place = arguments["weights"], resolve_device(run.arguments.device)
+    device = resolve_device(run.arguments.device)
+    arguments["device"] = device.type
+    arguments["precision"] = str(resolve_precision(run.arguments.precision, device)).removeprefix("torch.")
+    weights = arguments["weights"]
     models = {}
     if run.bank is not None:
         bank = vae.VAEBank(run.bank)
         models = {name: bank.record(name) for name in bank}
     made_with = {
-        "data": os.path.abspath(run.data),
+        "data": folder_digests(run.data),
         "agent": run.agent,
         "bank": {name: model.weights_digest for name, model in models.items()},
         "per_target": run.per_target,
@@ -322,11 +324,9 @@ def _claim(run: GenerationRun) -> None:
         "image_format": run.image_format,
         "batch": run.batch,
         **arguments,
-        "arithmetic": f"{resolve_precision(run.arguments.precision, place)} on {place.type}",
-        "agent_file": agent_digest(run.agent),
         "weights": weights_digest(weights) if weights and Path(weights).exists() else weights,
-        "format": _FORMAT,
-        "version": versions()["occlusion-search"],
+        "agent_file": agent_digest(run.agent),
+        "code": code_version("tracker", "vae", "occlusion_env", "agents"),
     }
     claim_folder(run.out, SETTINGS, made_with, "hard positives of another run")
     (run.out / _PARTS).mkdir(exist_ok=True)

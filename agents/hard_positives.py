@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,9 +20,31 @@ from tracker.images import write_png
 from .rollout import Rollout
 from .target_samples import Manifolds
 
-__all__ = ["HardPositive", "HardPositives", "PatchEpisode", "remake_hard_positive", "write_hard_positives"]
+__all__ = [
+    "HardPositive",
+    "HardPositives",
+    "PatchEpisode",
+    "folder_name",
+    "remake_hard_positive",
+    "write_hard_positives",
+]
 
 Image = NDArray[np.uint8]
+
+_SPLIT_KEYWORDS = "train|training|validation|valid|dev|val|test|testing|eval|evaluation"
+_SEPARATORS = "-._ 0-9"
+_MISREAD = (
+    rf"(?:^|(?<=[{_SEPARATORS}]))(?=x*(?:{_SPLIT_KEYWORDS})(?:[{_SEPARATORS}]|$))",
+    r"^(?=x*\.)",  # hidden
+    r"^(?=x*(?:metadata\.jsonl|settings\.json)$)",
+    r"(?<=:)(?=x*:)",  # what parts chained addresses
+)
+"""Where a folder's name gets an `x`, so that `datasets` reads all images of an imagefolder, and their columns.
+
+`datasets` takes images whose folder has a split's name (`data_files.SPLIT_KEYWORDS` between `NON_WORDS_CHARS`) for
+that split, and then passes over all other images and `metadata.jsonl`. A name in which these patterns have an `x`
+already gets one more, so that different videos have different folders.
+"""
 
 
 @dataclass(frozen=True)
@@ -143,6 +166,17 @@ class HardPositives:
     def records(self) -> list[dict[str, Any]]:
         """The provenance of each; see `HardPositive.record`."""
         return [one.record() for one in self.all]
+
+
+def folder_name(video: str) -> str:
+    """Return the name of the folder for a video's images, the same as the video's wherever `datasets` reads that.
+
+    >>> folder_name("bolt"), folder_name("airplane-1"), folder_name("train-1"), folder_name("xtrain-1")
+    ('bolt', 'airplane-1', 'xtrain-1', 'xxtrain-1')
+    """
+    for pattern in _MISREAD:
+        video = re.sub(pattern, "x", video, flags=re.IGNORECASE)
+    return video
 
 
 def remake_hard_positive(

@@ -11,13 +11,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from occlusion_env.actions import TRIGGER
 from tracker.files import replacing_file
 
 from .pictures import save
 
 __all__ = ["COLUMNS", "TIMESTEPS", "draw_learning_curves", "moving_average", "read_monitors"]
 
-COLUMNS = ("score", "clean_score", "action", "success", "queries")
+COLUMNS = ("score", "clean_score", "action_index", "is_success", "queries")
 """Keys of an episode's last info that a monitor's log holds, beside return `r`, length `l` and time `t`."""
 
 TIMESTEPS = "timesteps"
@@ -53,9 +54,9 @@ def read_monitors(files: Iterable[Path]) -> dict[str, Curve]:
         "steps": steps, "seconds": np.array(seconds),
         "return": np.array([float(row["r"]) for row in rows]), "length": length,
     }  # fmt: skip
-    if rows and "clean_score" in rows[0]:
+    if rows and "action_index" in rows[0]:
         found["drop"] = np.array([float(row["clean_score"]) - float(row["score"]) for row in rows])
-        found["triggered"] = np.array([float(row["action"] == "trigger") for row in rows])
+        found["triggered"] = np.array([float(int(row["action_index"]) == TRIGGER) for row in rows])
     return found
 
 

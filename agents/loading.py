@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlusion_env.search import Search
+from tracker.backbones import resolve_device
 from tracker.errors import InputError
 from tracker.judging.running import weights_digest
 
@@ -146,7 +147,7 @@ def load_agent(
             weights of the state's network are others than in training.
     """
     if spec == GREEDY:
-        pretrained = load_pretrained().environment  # its predictor has seen the same videos
+        pretrained = load_pretrained(device="cpu").environment  # its predictor has seen the same videos
         settings = pretrained.arguments.settings
         return Agent("foresight, greedy", lambda _: GreedyForesight(), settings, trained=pretrained)
     if spec in BASELINES:
@@ -181,7 +182,7 @@ def _load_zip(spec: str, algo: str | None, device: str) -> tuple[Any, str, str]:
         raise InputError(f"The path '{spec}' names no algorithm; give --algo, one of {', '.join(ALGORITHMS)}.")
     if name not in ALGORITHMS:
         raise InputError(f"'{name}' is no algorithm; choose {', '.join(ALGORITHMS)}.")
-    kind = ALGORITHMS[name]()
+    kind, device = ALGORITHMS[name](), str(resolve_device(device))
     try:
         model = kind.load(path, device=device, custom_objects=WITHOUT_SCHEDULES)
     except Exception as error:  # a zip of another origin breaks in any way

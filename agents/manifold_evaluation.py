@@ -23,7 +23,7 @@ from skimage.metrics import structural_similarity
 
 import vae
 from tracker.errors import InputError
-from tracker.judging.bootstrap import interval
+from tracker.judging.intervals import interval, method_record
 from tracker.readers import open_sequence
 from tracker.scorers import Scorer
 from tracker.sequences import Sequence
@@ -78,7 +78,7 @@ class EvaluationSettings:
     Attributes:
         samples: Images that each method makes for a video.
         held_out: Held-out crops of a video, evenly spaced, at most.
-        seed: Of the draws and of the bootstrap.
+        seed: Of the draws.
     """
 
     samples: int = 64
@@ -250,21 +250,22 @@ def evaluate_bank(
         )
     return {
         "videos": found,
-        "methods": summarise(found, settings.seed),
+        "methods": summarise(found),
+        "interval": method_record("videos"),
         "failed": failed,
         "settings": asdict(settings),
     }
 
 
-def summarise(videos: Mapping[str, Mapping[str, Any]], seed: int) -> dict[str, dict[str, Any]]:
-    """Mean over videos of each method's figures, with a 95 % bootstrap interval over videos.
+def summarise(videos: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Mean over videos of each method's figures, with its 95 % Student's t interval over videos.
 
     Args:
         videos: What `evaluate_video` returned, by video.
-        seed: Of the bootstrap.
 
     Returns:
-        For each method and figure `mean`, `low`, `high` and `videos`, their number; `None` where no video has it.
+        For each method and figure `mean`, `interval` (`None` from fewer than 8 videos) and `videos`, their number;
+        `None` where no video has it.
     """
     summary: dict[str, dict[str, Any]] = {}
     for method in METHODS:
@@ -275,11 +276,10 @@ def summarise(videos: Mapping[str, Mapping[str, Any]], seed: int) -> dict[str, d
             if not known:
                 summary[method][figure] = None
                 continue
-            mean, low, high = interval(known, seed=seed)
+            found = interval(known)
             summary[method][figure] = {
-                "mean": _rounded(mean),
-                "low": _rounded(low),
-                "high": _rounded(high),
+                "mean": _rounded(found.mean),
+                "interval": None if found.bounds is None else [_rounded(end) for end in found.bounds],
                 "videos": len(known),
             }
     return summary

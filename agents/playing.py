@@ -16,6 +16,7 @@ from PIL import Image
 
 from tracker.errors import InputError
 from tracker.files import replacing_file
+from vae import gif
 
 from .training import check_env_id
 from .training_environment import TrainingEnvironment
@@ -115,10 +116,10 @@ def write_gif(path: Path, frames: Many[NDArray[np.uint8]], seconds: float = 0.4,
     Raises:
         InputError: If the file cannot be written.
     """
-    first, *rest = [Image.fromarray(frame).quantize(128, dither=Image.Dither.NONE) for frame in frames]
-    shown = [int(seconds * 1000)] * len(rest) + [int(pause * 1000)]
+    pictures = [Image.fromarray(frame).quantize(128, dither=Image.Dither.NONE) for frame in frames]
+    shown = [1000 * seconds] * (len(pictures) - 1) + [1000 * pause]
     try:
         with replacing_file(path) as temporary:
-            first.save(temporary, format="GIF", save_all=True, append_images=rest, duration=shown, loop=0)
+            gif.write_gif(temporary, pictures, shown)
     except OSError as error:
         raise InputError(f"'{path}' cannot be written ({error.strerror}); give another --gif.") from None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from tracker.files import replacing_file
 from tracker.streams import Stream
 from tracker.tracking.check import output_fault
 from tracker.tracking.protocol import Tracker
+from vae.mp4 import write_mp4
 
 __all__ = ["TrackReport", "VideoWriter", "draw_box", "has_display", "track_video"]
 
@@ -47,16 +47,14 @@ class TrackReport:
 
 
 class VideoWriter:
-    """An MP4 file (MPEG-4 part 2) that appears whole or not at all.
-
-    MPEG-4 needs even sides, so a frame of odd width or height is widened by one pixel that repeats the border.
+    """An MP4 file (H.264) that appears whole or not at all; see `vae.mp4.write_mp4`.
 
     Args:
         path: The file.
         fps: Frames a second.
 
     Attributes:
-        frames: How many frames were written.
+        frames: Number of frames written.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
@@ -64,45 +62,30 @@ class VideoWriter:
         self.path = path
         self.fps = fps
         self.frames = 0
-        self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
+        self._append: Callable[[Image], None]
 
     @contextmanager
     def opened(self) -> Iterator[VideoWriter]:
         """Write at least one frame in this block; nothing is left of the file if the block ends in an error."""
-        with replacing_file(self.path) as whole, tempfile.TemporaryDirectory(dir=self.path.parent) as folder:
-            # OpenCV takes the container from the name.
-            self._temporary = Path(folder) / "video.mp4"
-            try:
-                yield self
-            finally:
-                if self._writer is not None:
-                    self._writer.release()
-            os.replace(self._temporary, whole)
+        with replacing_file(self.path) as temporary, write_mp4(temporary, self.fps) as self._append:
+            yield self
 
     def write(self, frame: Image) -> None:
         """Write an RGB frame; the first one sets the size.
 
         Raises:
-            InputError: If OpenCV cannot write MP4, or the frame has another size than the first one.
+            InputError: If the frame has another size than the first one.
         """
         height, width = frame.shape[:2]
-        if self._writer is None:
+        if self.frames == 0:
             self._size = (width, height)
-            even = (width + width % 2, height + height % 2)
-            code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._temporary), cv2.CAP_FFMPEG, code, self.fps, even)
-            if not self._writer.isOpened():
-                raise InputError(
-                    f"This OpenCV cannot write the MP4 file '{self.path}'; install opencv-python anew."
-                )
         if (width, height) != self._size:
             raise InputError(
                 f"A frame has {width} x {height} pixels but the first one had {self._size[0]} x {self._size[1]}; "
                 "scale the frames to one size."
             )
-        padded = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        self._writer.write(cv2.cvtColor(padded, cv2.COLOR_RGB2BGR))
+        self._append(frame)
         self.frames += 1
 
 

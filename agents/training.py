@@ -28,6 +28,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from occlusion_env import ENV_ID, ENV_IDS
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.naming import named
+from tracker.backbones import resolve_device
 from tracker.errors import InputError
 from tracker.files import replacing_file
 
@@ -85,7 +86,8 @@ class TrainRequest:
         n_envs: Environments side by side; the file's, or 1, if `None`.
         exploration: One of `EXPLORATIONS`, for DQN and QR-DQN.
         seed: Of everything that is drawn.
-        device: Of the policy's network, and of the environment's unless `env_kwargs` has one.
+        device: Of the policy's network, and of the environment's unless `env_kwargs` has one; see
+            `tracker.backbones.resolve_device`.
         eval_freq: Steps between two evaluations of the agent, which acts greedily on the selection videos; below 1
             there is none, no best model, and no video is held out.
         eval_episodes: Episodes of an evaluation; the same ones each time.
@@ -273,6 +275,7 @@ def _plan(request: TrainRequest, recorded: dict[str, Any] | None = None) -> _Pla
         value = config[name] = _whole(config.get(name, 1))
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InputError(f"{name} is {value!r}; it must be a whole number, at least 1.")
+    resolve_device(request.device)
     env_kwargs = dict(config["env_kwargs"])
     if request.env in ENV_IDS and request.device != "auto":
         env_kwargs.setdefault("device", request.device)
@@ -507,7 +510,7 @@ def load_model(algo: str, path: Path, device: str = "auto") -> BaseAlgorithm:
     """
     if not path.is_file():
         raise InputError(f"There is no agent '{path}'; give the zip file of one that was trained.")
-    kind = _algorithm(algo)
+    kind, device = _algorithm(algo), str(resolve_device(device))
     size = {"buffer_size": 1} if issubclass(kind, OffPolicyAlgorithm) else {}
     return _load(kind, path, None, device, custom_objects=WITHOUT_SCHEDULES, **size)
 

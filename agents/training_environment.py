@@ -18,11 +18,11 @@ from occlusion_env.search import Search
 from occlusion_env.targets import TargetSet
 from tracker.backbones import Backbone, FeatureExtractor
 from tracker.errors import InputError
-from tracker.sequences import Sequence
+from tracker.identity import sequence_digest
 
-__all__ = ["TrainingEnvironment", "fingerprint_videos", "video_fingerprint"]
+__all__ = ["TrainingEnvironment", "fingerprint_videos"]
 
-_OF_THE_MACHINE = ("targets", "device", "cache_mb")
+_OF_THE_MACHINE = ("targets", "device", "cache_mb", "info_names")
 _OF_THE_OBSERVATION = ("observation", "pixels", "state", "context", "history")
 
 
@@ -31,11 +31,11 @@ class TrainingEnvironment:
     """Environment that an agent was trained in.
 
     Attributes:
-        arguments: Of the environment; `targets`, `device` and `cache_mb` are the defaults.
+        arguments: Of the environment; `targets`, `device`, `cache_mb` and `info_names` are the defaults.
         layer: The layer of the state's network, also where the arguments name none; `None` if unknown.
         weights: SHA-256 of the weights of the state's network, rounded to bfloat16 so that it is the same in every
             precision; `None` if unknown.
-        videos: Fingerprint of each training video (`video_fingerprint`) by its name; `None` if unknown.
+        videos: Digest of each training video (`tracker.identity.sequence_digest`) by its name; `None` if unknown.
         selection_videos: The same of the videos that chose the best model.
     """
 
@@ -170,22 +170,17 @@ class TrainingEnvironment:
         return f"sint of {arguments.features}" if value == "sint" else str(value)
 
 
-def video_fingerprint(sequence: Sequence) -> str:
-    """SHA-256, 16 digits, of a video's boxes and its exemplar: the same for the same video under another name."""
-    digest = hashlib.sha256(sequence.boxes.round(2).tobytes())
-    digest.update(sequence.exemplar().tobytes())
-    return digest.hexdigest()[:16]
-
-
 def fingerprint_videos(targets: TargetSet) -> dict[str, str]:
-    """The fingerprint of each video that targets are of, by its name."""
-    return {name: video_fingerprint(sequence) for name, sequence in targets.sequences.items()}
+    """The digest of each video that targets are of, by its name: the same for a video under another name."""
+    return {name: sequence_digest(sequence) for name, sequence in targets.sequences.items()}
 
 
 def _portable(arguments: SearchArguments) -> SearchArguments:
     """The arguments without those of one machine."""
     plain = SearchArguments()
-    return replace(arguments, targets=plain.targets, device=plain.device, cache_mb=plain.cache_mb)
+    return replace(
+        arguments, targets=plain.targets, device=plain.device, cache_mb=plain.cache_mb, info_names=plain.info_names
+    )
 
 
 def _mismatch(agent: str, name: str, trained: object, given: object) -> str:

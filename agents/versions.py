@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import shlex
-import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import torch
 
-from tracker.backbones import resolve_precision
-
-__all__ = ["measured_with", "versions"]
+__all__ = ["device_name", "versions"]
 
 _DISTRIBUTIONS = (
     "occlusion-search",
@@ -38,15 +32,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def measured_with() -> dict[str, Any]:
-    """What a benchmark's figures depend on: its `command`, and of the `machine` what timings hang on."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {
-        "command": shlex.join(["python", *sys.argv]),
-        "machine": {
-            **versions(),
-            "cores": allowed,
-            "threads": torch.get_num_threads(),
-            "bf16_units": resolve_precision("auto", torch.device("cpu")) == torch.bfloat16,
-        },
-    }
+def device_name(device: torch.device) -> str:
+    """Return the name of a device in a record: `cpu`, or a GPU with its model."""
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)

@@ -1,6 +1,6 @@
 """How many steps a second N environments in one take, against N environments one by one.
 
-Six programs, in turn on one machine:
+Eight programs, in turn on one machine:
 
 - naive: N separate environments, fp32; every state, every exemplar and every occluded target goes through the
   network whole and by itself, and nothing is remembered, as Algorithm 1 reads;
@@ -8,11 +8,15 @@ Six programs, in turn on one machine:
   episode, and VGG-16 on a CPU scores an occluded target by the part that the occlusion changes;
 - batched: one vector environment, one pass for all states and one for all scores, nothing remembered;
 - roi: the same, with states read off one feature map a target (`state="roi"`);
+- sync: `SyncVectorEnv` over N single environments with the package's defaults, the memory among them, as RL
+  libraries measure an environment;
+- native: the vector environment with the same defaults;
 - training: the vector environment as a training uses it, with its memory, on a few targets that come again and
   again, and a policy that is greedy more and more often;
 - patches: the same where a target has few occluders (`patches`), so that scores come back too.
 
-The ratios are to the naive program and, `over_separate`, to the second one.
+The ratios are to the naive program; `over_separate` to the second one, `native_over_sync` of the two with the
+defaults.
 
 The naive program and the others take the same actions on the same targets. Resets are part of the time.
 """
@@ -20,8 +24,6 @@ The naive program and the others take the same actions on the same targets. Rese
 from __future__ import annotations
 
 import json
-import platform
-import shlex
 import statistics
 import sys
 import time
@@ -33,12 +35,14 @@ import gymnasium as gym
 import numpy as np
 import torch
 import tyro
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 import occlusion_env
-from agents.output import write_json
+from agents.results import write_result
+from agents.versions import device_name
 from occlusion_env import ENV_ID, OcclusionSearchEnv, OcclusionSearchVectorEnv, Search, TargetSet
-from occlusion_env.search import Pending, Step
+from occlusion_env.search import Step
 from tracker import InputError
 
 Policy = Callable[[NDArray[np.float32], int], NDArray[np.int64]]
@@ -48,10 +52,10 @@ Policy = Callable[[NDArray[np.float32], int], NDArray[np.int64]]
 class ForgetfulSearch(Search):
     """A search that asks again for what its episode has asked for before."""
 
-    def prepare_step(self, actions: NDArray[np.integer], slots: NDArray[np.int64] | None = None) -> Pending[Step]:
-        """See `Search.prepare_step`."""
+    def step(self, actions: NDArray[np.integer], slots: NDArray[np.int64] | None = None) -> Step:
+        """See `Search.step`."""
         self._visited = [{} for _ in self._visited]
-        return super().prepare_step(actions, slots)
+        return super().step(actions, slots)
 
 
 class NaiveSearch(ForgetfulSearch):
@@ -111,7 +115,7 @@ class Apart:
 class Vector:
     """A vector environment behind the same two methods."""
 
-    def __init__(self, envs: OcclusionSearchVectorEnv) -> None:
+    def __init__(self, envs: VectorEnv[Any, Any, Any]) -> None:
         """Take it."""
         self.envs = envs
 
@@ -191,23 +195,32 @@ def main(
     if threads is not None:
         torch.set_num_threads(threads)
     common: dict[str, Any] = {"features": features, "weights": weights, "device": device, "drop": 0.02}
+    common["max_steps"] = 20  # of the classes that are made without gym.make too
     every = occlusion_env.load_targets(targets)
     few: TargetSet = every.subset(range(min(training_targets, len(every))))
 
-    def vector(count: int, **kwargs: Any) -> Vector:
+    def vector(count: int, **kwargs: Any) -> OcclusionSearchVectorEnv:
         made = gym.make_vec(
             ENV_ID, num_envs=count, autoreset_mode="SameStep", precision=precision, **common, **kwargs
         )
         assert isinstance(made, OcclusionSearchVectorEnv)
-        return Vector(made)
+        return made
+
+    def sync(count: int) -> SyncVectorEnv:
+        def single() -> gym.Env[Any, Any]:
+            return gym.make(ENV_ID, disable_env_checker=True, targets=every, precision=precision, **common)
+
+        return SyncVectorEnv([single] * count, autoreset_mode=AutoresetMode.SAME_STEP)
 
     figures: dict[str, dict[str, float]] = {}
     for count in counts:
         programs: dict[str, Apart | Vector] = {
             "naive": Apart(count, NaiveEnv, targets=every, precision="fp32", cache_mb=0, **common),
             "separate": Apart(count, SeparateEnv, targets=every, precision="fp32", cache_mb=0, **common),
-            "batched": vector(count, targets=every, cache_mb=0),
-            "roi": vector(count, targets=every, cache_mb=0, state="roi"),
+            "batched": Vector(vector(count, targets=every, cache_mb=0)),
+            "roi": Vector(vector(count, targets=every, cache_mb=0, state="roi")),
+            "sync": Vector(sync(count)),
+            "native": Vector(vector(count, targets=every)),
         }
         times: dict[str, list[float]] = {name: [] for name in programs}
         policy = random_policy(count)
@@ -221,11 +234,11 @@ def main(
         memory = {}
         for name, patches in (("training", 0), ("patches", 4)):
             trained = vector(count, targets=few, cache_mb=cache_mb, patches=patches)
-            space = trained.envs.single_observation_space
+            space = trained.single_observation_space
             assert isinstance(space, gym.spaces.Box)
             learning = learning_policy(count, space.shape[0], turns)
-            step_s[name] = seconds_a_step(trained, learning, count, turns, 0)
-            cache = trained.envs.search.cache
+            step_s[name] = seconds_a_step(Vector(trained), learning, count, turns, 0)
+            cache = trained.search.cache
             memory[f"{name}_cache_hits"] = cache.hits / max(1, cache.hits + cache.misses)
             memory[f"{name}_cache_mb"] = cache.bytes / 2**20
         figures[str(count)] = {
@@ -233,24 +246,20 @@ def main(
             **{f"{name}_ratio": step_s["naive"] / spent for name, spent in step_s.items() if name != "naive"},
             "batched_over_separate": step_s["separate"] / step_s["batched"],
             "training_over_separate": step_s["separate"] / step_s["training"],
+            "native_over_sync": step_s["sync"] / step_s["native"],
             **memory,
         }
         rates = ", ".join(f"{name} {1 / spent:.1f}" for name, spent in step_s.items())
         print(f"N = {count}: {rates} steps/s", file=sys.stderr)
     result = {
-        "command": shlex.join(["python", *sys.argv]),
         "features": features,
-        "precision": str(trained.envs.search.features.dtype),
-        "device": str(trained.envs.search.features.device),
-        "threads": torch.get_num_threads(),
-        "machine": platform.machine(),
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-        "torch": torch.__version__,
+        "precision": str(trained.search.features.dtype),
+        "device": device_name(trained.search.features.device),
         "environments": figures,
     }
     print(json.dumps(result, indent=2))
     if json_file is not None:
-        write_json(json_file, result)
+        write_result(json_file, "env_speed", result)
 
 
 if __name__ == "__main__":

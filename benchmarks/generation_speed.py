@@ -36,8 +36,8 @@ from agents.evaluation import generator
 from agents.generation import score_images
 from agents.generation_run import GenerationRun, generate_hard_positives
 from agents.methods import Method, NoFeatures, as_method
-from agents.output import write_json
-from agents.versions import measured_with
+from agents.results import write_result
+from agents.versions import device_name
 from occlusion_env import Search, SearchArguments, SearchSettings, TargetSet, load_targets
 from occlusion_env.building import Networks, load_networks
 from occlusion_env.occluders import choose_occluder, occlude_image
@@ -110,13 +110,13 @@ def ratio(slow: list[float], fast: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
 
 
-def workers_rate(data: Path, agent: str, count: int, per_target: int, short: int, long: int) -> float:
+def workers_rate(data: Path, agent: str, count: int, per_target: int, short: int, long: int, device: str) -> float:
     """Images a second of the command, its start left out."""
     spent, made = [], []
     for per_sequence in (short, long):
         with tempfile.TemporaryDirectory() as folder:
             run = GenerationRun(
-                data, Path(folder) / "out", agent, SearchArguments(device="cpu"), None, per_target, per_sequence,
+                data, Path(folder) / "out", agent, SearchArguments(device=device), None, per_target, per_sequence,
                 workers=count,
             )  # fmt: skip
             report = generate_hard_positives(run)
@@ -133,6 +133,7 @@ def main(
     rounds: int = 3,
     workers: int = 0,
     workers_targets: tuple[int, int] = (2, 12),
+    device: str = "auto",
     threads: int | None = None,
     json_file: Path | None = None,
 ) -> None:
@@ -146,6 +147,7 @@ def main(
         rounds: Rounds; the median of the ratios counts.
         workers: Processes of the command; 0 leaves it out. It needs a folder.
         workers_targets: Targets of a sequence of its short and of its long run.
+        device: Where the networks run, see `tracker.backbones.resolve_device`.
         threads: Threads of PyTorch; as many as it takes itself by default.
         json_file: Write the figures here.
     """
@@ -155,8 +157,8 @@ def main(
         raise InputError(f"The command needs a folder of sequences, not '{data}'; leave --workers out.")
     every = load_targets(data)
     chosen = every.subset(evenly_spaced(len(every), targets))
-    exact = load_networks(SearchArguments(precision="fp32"))
-    usual = load_networks(SearchArguments())
+    exact = load_networks(SearchArguments(precision="fp32", device=device))
+    usual = load_networks(SearchArguments(device=device))
     length = Search(1, exact.scorer, exact.features, SearchSettings()).observation_length
     figures: dict[str, dict[str, float]] = {}
     for name in methods:
@@ -183,7 +185,7 @@ def main(
             "same_regions": float(same),
         }
         if workers and name != "policy":
-            rate = workers_rate(Path(data), name, workers, per_target, *workers_targets)
+            rate = workers_rate(Path(data), name, workers, per_target, *workers_targets, device)
             figures[name] |= {
                 "workers_a_second": rate, "workers_ratio": rate / figures[name]["naive_a_second"],
             }  # fmt: skip
@@ -191,13 +193,13 @@ def main(
             f"{name}: " + ", ".join(f"{key} {value:.2f}" for key, value in figures[name].items()), file=sys.stderr
         )
     result = {
-        **measured_with(),
+        "device": device_name(usual.features.device),
         "precision": str(usual.features.dtype),
         "methods": figures,
     }
     print(json.dumps(result, indent=2))
     if json_file is not None:
-        write_json(json_file, result)
+        write_result(json_file, "generation_speed", result)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def trackers(content: dict[str, Any]) -> Figure:
     draw_rows(axis, sorted(rows, key=lambda row: -row.value), "success AUC")
     axis.set_xlim(0, 1)
     axis.set_title(
-        f"{len(content['targets'])} OTB videos, one pass each; bars: 95 % over videos; orange: this package",
+        f"{len(content['targets'])} OTB videos, one pass each; bars: 95 % t over videos; orange: this package",
         fontsize=11,
     )
     return figure
@@ -116,10 +116,10 @@ def manifolds(content: dict[str, Any]) -> Figure:
         for key in _MANIFOLDS:
             found = content["methods"][key][measure]
             colour = _OURS if key.startswith("vae") else _BOUNDS if key.startswith("real") else _OTHERS
-            rows.append(Row(METHODS[key], found["mean"], found["low"], found["high"], colour))
+            rows.append(Row(METHODS[key], found["mean"], *found["interval"], colour))
         draw_rows(axis, rows, label)
     figure.suptitle(
-        f"{len(content['videos'])} training videos; bars: 95 % over videos; orange: the VAE", fontsize=11
+        f"{len(content['videos'])} training videos; bars: 95 % t over videos; orange: the VAE", fontsize=11
     )
     return figure
 

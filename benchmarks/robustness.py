@@ -26,8 +26,7 @@ import torch
 import tyro
 from tqdm import tqdm
 
-from agents.output import write_json
-from agents.versions import measured_with
+from agents.results import write_result
 from occlusion_env import BACKGROUND_ENV_ID, ENV_ID
 
 NETWORK = {"features": "slim", "precision": "fp32"}
@@ -143,10 +142,11 @@ def run(name: str, settings: Settings) -> dict[str, object]:
 def main(settings: Settings) -> int:
     """Run both searches, print the figures, and tell by the exit code whether all is well."""
     results = {name: run(name, settings) for name in (ENV_ID, BACKGROUND_ENV_ID)}
-    report = {**measured_with(), "settings": {**asdict(settings), "json": None}, "searches": results}
+    settings_record = {name: value for name, value in asdict(settings).items() if name != "json"}
+    report = {"settings": settings_record, "searches": results}
     print(json.dumps(report, indent=2))
     if settings.json is not None:
-        write_json(settings.json, report)
+        write_result(settings.json, "robustness", report)
     return 0 if all(result["ok"] for result in results.values()) else 1
 
 

@@ -4,7 +4,8 @@ For SiamFC and Nano: what covering a region does to the score is learned from ra
 videos (`train-foresight`), an agent is trained on that scorer (`train`), and it is judged on other videos beside
 the agent that the package ships, which was trained on SINT and is told the other matcher's scores in SINT's scale,
 random regions and exhaustive search (`evaluate`). For SINT the agent that ships is both. All are the commands that
-a person uses for a tracker of their own; what was done is not done again.
+a person uses for a tracker of their own; what was done is not done again, and a folder whose results were made
+with other arguments is refused.
 
 Usage: python benchmarks/scorers.py --train DIR --judge DIR --weights DIR --json benchmarks/results/scorers.json
 """
@@ -16,15 +17,19 @@ import os
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import tyro
 
-from agents.output import write_json
+from agents.output import claim_folder
+from agents.results import write_result
+from agents.versions import versions
 from occlusion_env.naming import made
 from tracker import InputError
+from tracker.identity import code_version, folder_digests
+from tracker.judging.running import weights_digest
 from tracker.scorers import SintScorer, unit_of
 
 
@@ -87,7 +92,7 @@ def main(given: Arguments) -> None:
     """Train what is not trained yet, judge, and write the figures down."""
     if unknown := set(given.only) - set(PLANS):
         raise InputError(f"'{min(unknown)}' is no matcher; choose {', '.join(PLANS)}.")
-    given.out.mkdir(parents=True, exist_ok=True)
+    claim_folder(given.out, "settings.json", identity(given), "results of other arguments", versions())
     for variable, folder in (("WEIGHTS", given.weights), ("FORESIGHT", given.out), ("TRAIN", given.train)):
         os.environ[f"OCCLUSION_SEARCH_{variable}"] = str(folder)
     results: dict[str, Any] = {}
@@ -108,7 +113,19 @@ def main(given: Arguments) -> None:
         commands.append(command(*words))
         found = json.loads((evaluation / "evaluation.json").read_text())
         results[name] = summary(given, name, plan, found) | {"commands": commands}
-    write_json(given.json or given.out / "scorers.json", {"matchers": results, "command": shlex.join(sys.argv)})
+    write_result(given.json or given.out / "scorers.json", "scorers", {"matchers": results})
+
+
+def identity(given: Arguments) -> dict[str, Any]:
+    """Everything that changes the figures; which matchers, and how many targets are judged, is in the folders."""
+    return {
+        "train": folder_digests(given.train),
+        "judge": folder_digests(given.judge),
+        "weights": weights_digest(given.weights),
+        "plans": {name: asdict(plan) for name, plan in PLANS.items()},
+        "code": code_version("tracker", "occlusion_env", "agents"),
+        "scripts": [weights_digest(Path(__file__).with_name(name))[:12] for name in ("scorers.py", "matchers.py")],
+    }
 
 
 def foresight(given: Arguments, name: str, plan: Plan) -> str:

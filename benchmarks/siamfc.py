@@ -4,13 +4,14 @@ Arms: the released network; fine-tuned on the training videos; fine-tuned with h
 covered by a random region; the same with the one of 8 random regions that hurts the network most at that step.
 Every arm but the first is trained with each seed, by `occlusion-search train-siamfc`. All are judged by:
 
-- a sweep: in some frames of each sequence a part of the target is covered by a piece of the background at a random
-  place, and the first frame's target is looked for once, in a search region around the true target that is shifted
-  a little at random. Frames, shifts and covers are the same for all. The figure is the IoU of the box of the true
-  size at the peak of the response with the true box; no window, and no scale but the true one.
+- a sweep: in some frames of each sequence a part of the target is covered, and the first frame's target is looked
+  for once, in a search region around the true target that is shifted a little at random. The occluders are a piece
+  of the background at a random place (`seen`, the kind that the arms train with) and those of
+  `agents.sweep_occluders` (`unseen`). Frames, shifts and covers are the same for all. The figure is the IoU of the
+  box of the true size at the peak of the response with the true box; no window, and no scale but the true one.
 - with `--ope`, one pass over whole sequences, by `occlusion-search benchmark run`, the first seed of each arm.
 
-What was done is not done again.
+What was done is not done again; a folder whose results were made with other arguments is refused.
 
 Usage: python benchmarks/siamfc.py --train DIR --judge DIR --weights FILE --json benchmarks/results/siamfc.json
 """
@@ -22,6 +23,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +34,28 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from tqdm import tqdm
 
-from agents.output import write_json
+from agents.evaluation import generator
+from agents.output import claim_folder, write_json
+from agents.results import write_result
+from agents.sweep_occluders import KINDS, SEEN_KINDS, UNSEEN_KINDS, OtherVideo, cover, other_videos
 from agents.transforms import HardPositiveBatch
+from agents.versions import versions
 from occlusion_env.actions import RegionLimits
 from tracker import InputError, open_sequence
 from tracker.backbones import autocast, resolve_precision
 from tracker.boxes import iou
-from tracker.images import to_tensor
-from tracker.judging.bootstrap import interval
+from tracker.identity import code_version, folder_digests
+from tracker.images import crop, to_tensor
+from tracker.judging.intervals import holm, interval, method_record
+from tracker.judging.running import weights_digest
 from tracker.readers import list_targets
 from tracker.sequences import Sequence, evenly_spaced
 from tracker.tracking.peers import siamfc
+from tracker.training.hard_positives import paste
 from tracker.training.siamfc_pairs import region_around
+
+Found = dict[str, dict[str, list[list[float]]]]
+"""By kind of occluder and sequence the IoU `[levels][frames]`."""
 
 ARMS = {
     "fine-tuned": (),
@@ -52,6 +64,10 @@ ARMS = {
 }
 COVERED = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 SHIFT = 32.0
+PRIMARY_MEASURE = "all covered"
+"""Mean over the levels that cover something; of the unseen occluders it is the measure of the claims."""
+PRIMARY_CONTRASTS = (("random occlusion", "fine-tuned"), ("hardest of 8", "random occlusion"))
+"""The claims: occlusion in training helps; searching for the hardest one helps more."""
 
 
 @dataclass
@@ -87,6 +103,7 @@ class Arguments:
 
 def main(given: Arguments) -> None:
     """Train what is not trained yet, judge, and write the figures down."""
+    claim_folder(given.out, "settings.json", identity(given), "results of other arguments", versions())
     commands = [train(given, arm, seed) for seed in range(given.seeds) for arm in ARMS]
     networks = {"released": given.weights} | {
         f"{arm}, seed {seed}": folder(given, arm, seed) / "siamfc.safetensors"
@@ -96,7 +113,10 @@ def main(given: Arguments) -> None:
     sequences = [open_sequence(path, target=number) for path, number in list_targets(given.judge).values()]
     found = {name: swept(given, name, file, sequences) for name, file in networks.items()}
     content: dict[str, Any] = {
-        "sweep": sweep_figures(found, given.seeds),
+        "sweep": {
+            "seen": sweep_figures(per_sequence(found, given.seeds, SEEN_KINDS), ()),
+            "unseen": sweep_figures(per_sequence(found, given.seeds, UNSEEN_KINDS), PRIMARY_CONTRASTS),
+        },
         "covered": COVERED,
         "frames_per_sequence": given.frames,
         "sequences": [each.name for each in sequences],
@@ -104,13 +124,26 @@ def main(given: Arguments) -> None:
             f"{arm}, seed {seed}": loss(folder(given, arm, seed)) for arm in ARMS for seed in range(given.seeds)
         },
         "commands": commands,
-        "command": shlex.join(sys.argv),
     }
     if given.ope:
         content["ope"] = passes(given, networks)
-    write_json(given.json or given.out / "siamfc.json", content)
-    for name, rows in content["sweep"]["arms"].items():
-        print(f"{name}: IoU " + " ".join(f"{row:.3f}" for row in rows["iou"]))
+    write_result(given.json or given.out / "siamfc.json", "siamfc", content)
+    for group, figures in content["sweep"].items():
+        for name, rows in figures["arms"].items():
+            print(f"{name}, {group} occluders: IoU " + " ".join(f"{row:.3f}" for row in rows["iou"]))
+
+
+def identity(given: Arguments) -> dict[str, Any]:
+    """Everything that changes the figures, but the number of seeds and `ope`, which may be added to."""
+    return {
+        "train": folder_digests(given.train),
+        "judge": folder_digests(given.judge),
+        "weights": weights_digest(given.weights),
+        **{name: getattr(given, name) for name in ("steps", "learning_rate", "frozen", "frames")},
+        "precision": str(resolve_precision("auto", torch.device("cpu"))).removeprefix("torch."),
+        "code": code_version("tracker", "occlusion_env", "agents"),
+        "script": weights_digest(__file__)[:12],
+    }
 
 
 def folder(given: Arguments, arm: str, seed: int) -> Path:
@@ -135,22 +168,28 @@ def loss(trained: Path) -> dict[str, float]:
     return json.loads((trained / "siamfc.json").read_text())["validation_loss"]
 
 
-def swept(given: Arguments, name: str, weights: Path, sequences: list[Sequence]) -> dict[str, list[list[float]]]:
-    """The IoU of what a network finds, by sequence: `[levels, frames]`; kept in a file."""
+def swept(given: Arguments, name: str, weights: Path, sequences: list[Sequence]) -> Found:
+    """The IoU of what a network finds, by kind of occluder and sequence: `[levels, frames]`; kept in a file."""
     file = given.out / "sweep" / f"{name.replace(' ', '-').replace(',', '')}.json"
     if file.is_file():
         return json.loads(file.read_text())
     file.parent.mkdir(parents=True, exist_ok=True)
-    net, found = siamfc.load_net(weights).to(memory_format=torch.channels_last), {}
+    net = siamfc.load_net(weights).to(memory_format=torch.channels_last)
+    found: Found = {kind: {} for kind in KINDS}
+    others = other_videos(sequences)
     for number, sequence in enumerate(tqdm(sequences, desc=name, unit="sequence")):
-        found[sequence.name] = localised(net, sequence, given.frames, number).round(4).tolist()
+        foreign = [other for other in others if other.name != sequence.name]
+        for kind, overlaps in localised(net, sequence, given.frames, number, foreign).items():
+            found[kind][sequence.name] = overlaps.round(4).tolist()
     write_json(file, found)
     return found
 
 
 @torch.inference_mode()
-def localised(net: siamfc.SiamFCNet, sequence: Sequence, frames: int, number: int) -> NDArray[np.float64]:
-    """Look for the first frame's target in some frames, covered more and more: IoU `[levels, frames]`."""
+def localised(
+    net: siamfc.SiamFCNet, sequence: Sequence, frames: int, number: int, others: list[OtherVideo]
+) -> dict[str, NDArray[np.float64]]:
+    """Look for the first frame's target in some frames, covered more and more: IoU `[levels, frames]` by kind."""
     rng = np.random.default_rng([number, 0])
     present = sequence.present[1:]
     exemplar, _ = region_around(sequence, int(sequence.present[0]), siamfc.EXEMPLAR, 1.0, np.zeros(2))
@@ -162,12 +201,18 @@ def localised(net: siamfc.SiamFCNet, sequence: Sequence, frames: int, number: in
     clean, true = to_tensor(np.stack(images)), torch.from_numpy(np.stack(boxes)).float()
     dtype = resolve_precision("auto", torch.device("cpu"))
     known = features(net, to_tensor(exemplar), dtype).expand(len(clean), -1, -1, -1)
-    found = np.empty((len(COVERED), len(clean)))
-    for level, share in enumerate(COVERED):
+    found = {kind: np.empty((len(COVERED), len(clean))) for kind in KINDS}
+    for kind, (level, share) in product(KINDS, enumerate(COVERED)):
         shown = clean
-        if share:
-            cover = HardPositiveBatch("random", limits=RegionLimits(max_area=share))
-            shown = cover(clean, true, generator=torch.Generator().manual_seed(1000 * number + level))
+        if share and kind == "background":
+            occlude = HardPositiveBatch("random", limits=RegionLimits(max_area=share))
+            shown = occlude(clean, true, generator=torch.Generator().manual_seed(1000 * number + level))
+        elif share:
+            covered = [
+                paste(image, cover(kind, crop(image, box), share, others, generator(number, kind, str(row))), box)
+                for row, (image, box) in enumerate(zip(images, boxes, strict=True))
+            ]
+            shown = to_tensor(np.stack(covered))
         response = siamfc.respond(known, features(net, shown, dtype))[:, None]
         enlarged = functional.interpolate(response, scale_factor=siamfc.UPSAMPLING, mode="bicubic")[:, 0]
         peaks = enlarged.flatten(1).argmax(dim=1).numpy()
@@ -175,7 +220,7 @@ def localised(net: siamfc.SiamFCNet, sequence: Sequence, frames: int, number: in
         places = np.stack([peaks % side, peaks // side], axis=1) - (side - 1) / 2
         centre = siamfc.SEARCH / 2 + places * siamfc.STRIDE / siamfc.UPSAMPLING
         size = true[:, 2:].numpy()
-        found[level] = iou(np.concatenate([centre - size / 2, size], axis=1), true.numpy())
+        found[kind][level] = iou(np.concatenate([centre - size / 2, size], axis=1), true.numpy())
     return found
 
 
@@ -185,41 +230,75 @@ def features(net: siamfc.SiamFCNet, images: torch.Tensor, dtype: torch.dtype) ->
         return net((255 * images).contiguous(memory_format=torch.channels_last)).float()
 
 
-def sweep_figures(found: dict[str, dict[str, list[list[float]]]], seeds: int) -> dict[str, Any]:
-    """Mean IoU of each arm at each level, and paired differences with bootstrap intervals over the sequences."""
-    means = {
-        name: np.array([np.mean(levels, axis=1) for levels in by_sequence.values()])
-        for name, by_sequence in found.items()
-    }
-    arms = {"released": means["released"]} | {
-        arm: np.mean([means[f"{arm}, seed {seed}"] for seed in range(seeds)], axis=0) for arm in ARMS
-    }
+def sweep_figures(
+    by_sequence: dict[str, dict[str, list[list[float]]]], contrasts: tuple[tuple[str, str], ...]
+) -> dict[str, Any]:
+    """Mean IoU of each arm at each level, and paired differences with their intervals.
+
+    Args:
+        by_sequence: For each arm and sequence the mean IoU `[levels][seeds]`; the released network has one seed.
+        contrasts: The primary ones, in `PRIMARY_MEASURE`; p-values of the others are corrected over all others.
+    """
+    arms = {arm: np.array([rows[name] for name in by_sequence["released"]]) for arm, rows in by_sequence.items()}
     pairs = [(arm, "released") for arm in ARMS] + [(arm, "fine-tuned") for arm in list(ARMS)[1:]]
     pairs.append(("hardest of 8", "random occlusion"))
-    levels = [*(f"{share:.0%}" for share in COVERED), "all covered"]
+    found = {
+        (pair, level): interval(apart)
+        for pair in pairs
+        for level, apart in _by_level(arms[pair[0]] - arms[pair[1]]).items()
+    }
+    primary = [key for key in found if key[0] in contrasts and key[1] == PRIMARY_MEASURE]
+    p_holm = {}
+    for family in (primary, [key for key in found if key not in primary]):
+        known = {key: p for key in family if (p := found[key].p) is not None}
+        p_holm |= dict(zip(known, holm(list(known.values())), strict=True))
     return {
         "arms": {
             arm: {
-                "iou": figures.mean(axis=0).round(4).tolist(),
-                "seeds": [means[f"{arm}, seed {seed}"].mean(axis=0).round(4).tolist() for seed in range(seeds)]
-                if arm in ARMS
-                else None,
+                "iou": figures.mean(axis=(0, 2)).round(4).tolist(),
+                "seeds": figures.mean(axis=0).T.round(4).tolist() if arm in ARMS else None,
             }
             for arm, figures in arms.items()
         },
+        "interval": method_record("sequences") | {"second_factor": "seeds, from three on"},
+        "primary": {"measure": PRIMARY_MEASURE, "contrasts": [f"{a} less {b}" for a, b in contrasts]},
         "differences": {
             f"{first} less {second}": {
-                level: [round(value, 4) for value in interval(apart)]
-                for level, apart in zip(
-                    levels, [*(arms[first] - arms[second]).T, (arms[first] - arms[second])[:, 1:].mean(axis=1)],
-                    strict=True,
-                )
+                level: {
+                    "difference": round(each.mean, 4),
+                    "interval": None if each.bounds is None else [round(end, 4) for end in each.bounds],
+                    "p_holm": None if key not in p_holm else round(p_holm[key], 4),
+                }
+                for key, each in found.items()
+                for pair, level in [key]
+                if pair == (first, second)
             }
             for first, second in pairs
         },
-        "by_sequence": {arm: dict(zip(found["released"], figures.round(4).tolist(), strict=True))
-                        for arm, figures in arms.items()},
-    }  # fmt: skip
+        "by_sequence": by_sequence,
+    }
+
+
+def _by_level(apart: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Differences `[sequences, levels, seeds]` by level, and over the levels that cover something."""
+    levels = {f"{share:.0%}": apart[:, index] for index, share in enumerate(COVERED)}
+    return levels | {PRIMARY_MEASURE: apart[:, 1:].mean(axis=1)}
+
+
+def per_sequence(found: dict[str, Found], seeds: int, kinds: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """For each arm and sequence the mean IoU `[levels][seeds]`, over frames and kinds of occluders."""
+
+    def means(network: str, name: str) -> NDArray[np.float64]:
+        return np.mean([found[network][kind][name] for kind in kinds], axis=(0, 2))
+
+    networks = {"released": ["released"]} | {arm: [f"{arm}, seed {seed}" for seed in range(seeds)] for arm in ARMS}
+    return {
+        arm: {
+            name: np.stack([means(network, name) for network in names], axis=1).round(4).tolist()
+            for name in found["released"][kinds[0]]
+        }
+        for arm, names in networks.items()
+    }
 
 
 def passes(given: Arguments, networks: dict[str, Path]) -> dict[str, Any]:

@@ -33,13 +33,14 @@ import torch.nn.functional as F
 import tyro
 from torch import nn
 
-from agents.output import check_json_path, write_json
-from agents.versions import measured_with
+from agents.output import check_json_path
+from agents.results import write_result
+from agents.versions import device_name
 from tracker import InputError, open_sequence
 from vae import TrainingConfig, VAEConfig, VAEError, evidence_lower_bound, fit, fit_many
+from vae.devices import resolve_device
 from vae.images import Images, to_vectors
 
-CPU = torch.device("cpu")
 LAST = 100
 DRAWS = 32
 
@@ -85,39 +86,43 @@ class PlainVAE(nn.Module):
         return self.output(F.relu(self.wide(z)))
 
 
-def plain_loop(images: Images, epochs: int, seed: int) -> Trained:
+def plain_loop(device: torch.device) -> Program:
     """The loop as a tutorial writes it, fp32."""
-    torch.manual_seed(seed)
-    x = to_vectors(images, CPU)
-    model = PlainVAE()
-    optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3, alpha=0.9)
-    losses = []
-    for _ in range(epochs):
-        mu, log_variance = model.encode(x)
-        z = mu + torch.exp(0.5 * log_variance) * torch.randn_like(mu)
-        cross_entropy = F.binary_cross_entropy_with_logits(model.decode(z), x, reduction="sum")
-        kl = -0.5 * torch.sum(1 + log_variance - mu.pow(2) - log_variance.exp())
-        loss = (cross_entropy + kl) / len(x)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return Trained(losses, model.encode, model.decode)
+
+    def program(images: Images, epochs: int, seed: int) -> Trained:
+        torch.manual_seed(seed)
+        x = to_vectors(images, device)
+        model = PlainVAE().to(device)
+        optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3, alpha=0.9)
+        losses = []
+        for _ in range(epochs):
+            mu, log_variance = model.encode(x)
+            z = mu + torch.exp(0.5 * log_variance) * torch.randn_like(mu)
+            cross_entropy = F.binary_cross_entropy_with_logits(model.decode(z), x, reduction="sum")
+            kl = -0.5 * torch.sum(1 + log_variance - mu.pow(2) - log_variance.exp())
+            loss = (cross_entropy + kl) / len(x)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return Trained(losses, model.encode, model.decode)
+
+    return program
 
 
-def ours(precision: str) -> Program:
+def ours(precision: str, device: torch.device) -> Program:
     """`vae.fit` in a precision."""
 
     def program(images: Images, epochs: int, seed: int) -> Trained:
         training = TrainingConfig.from_dict({"epochs": epochs, "seed": seed, "precision": precision})
-        result = fit(images, training=training)
+        result = fit(images, training=training, device=device)
         return Trained(result.history.loss.tolist(), result.model.encode, result.model.decode)
 
     return program
 
 
 def pythae_loop() -> Program | None:
-    """Pythae's VAE and trainer with their default networks, whose sizes are the paper's; `None` without pythae."""
+    """Pythae's VAE and trainer on the CPU; its default networks have the paper's sizes. `None` without pythae."""
     try:
         from pythae.data.datasets import BaseDataset
         from pythae.models import VAE, VAEConfig
@@ -127,7 +132,7 @@ def pythae_loop() -> Program | None:
     logging.disable(logging.INFO)
 
     def program(images: Images, epochs: int, seed: int) -> Trained:
-        x = to_vectors(images, CPU)
+        x = to_vectors(images, torch.device("cpu"))
         torch.manual_seed(seed)
         model = VAE(VAEConfig(input_dim=(12288,), latent_dim=2, reconstruction_loss="bce"))
         with tempfile.TemporaryDirectory() as folder:
@@ -163,6 +168,7 @@ def main(
     group: int = 2,
     quality_epochs: int = 0,
     quality_seeds: int = 2,
+    device: str = "cpu",
     threads: int | None = None,
     json: Path | None = None,
 ) -> None:
@@ -178,6 +184,7 @@ def main(
         quality_epochs: Epochs after which to compare the bounds, on the first video's own crops; 0 leaves it out.
         quality_seeds: Trainings of each program in that comparison; their means are compared, and how far they
             lie apart says how much of a difference is chance.
+        device: Where to train; pythae is compared on the CPU alone.
         threads: Of PyTorch; its own choice where left out.
         json: Where to write the results.
     """
@@ -196,48 +203,51 @@ def main(
     found = load_crops(data, max(1, videos))
     names = list(found)
     filled = [np.resize(found[names[i % len(names)]], (crops, 64, 64, 3)) for i in range(max(1, videos))]
-    peer = pythae_loop()
-    print("pythae is " + ("here." if peer else "not installed: left out."))
+    place = resolve_device(device)
+    programs = {"plain": plain_loop(place), "fit": ours("auto", place), "fit fp32": ours("fp32", place)}
+    if place.type == "cpu":
+        peer = pythae_loop()
+        print("pythae is " + ("here." if peer else "not installed: left out."))
+        programs |= {"pythae": peer} if peer else {}
     results: dict[str, Any] = {
-        **measured_with(),
+        "device": device_name(place),
         "settings": {
             "crops": crops, "epochs": epochs, "rounds": rounds, "data": names, "network": VAEConfig().to_dict(),
             "weights": sum(p.numel() for p in PlainVAE().parameters()),
         },
-        "one_video": one_video(filled[0], epochs, rounds, peer),
+        "one_video": one_video(filled[0], epochs, rounds, programs),
     }  # fmt: skip
     if videos:
-        results["many_videos"] = many_videos(filled, epochs, rounds, group)
+        results["many_videos"] = many_videos(filled, epochs, rounds, group, programs["plain"], place)
     if quality_epochs:
-        results["quality"] = quality(found[names[0]], names[0], quality_epochs, quality_seeds, peer)
+        results["quality"] = quality(found[names[0]], names[0], quality_epochs, quality_seeds, programs, place)
     if json is not None:
-        write_json(json, results)
+        write_result(json, "vae_speed", results)
 
 
-def one_video(images: Images, epochs: int, rounds: int, peer: Program | None) -> dict[str, Any]:
+def one_video(images: Images, epochs: int, rounds: int, programs: dict[str, Program]) -> dict[str, Any]:
     """Time the programs on one video."""
-    programs: dict[str, Program] = {"plain": plain_loop, "fit": ours("auto"), "fit fp32": ours("fp32")}
-    if peer:
-        programs["pythae"] = peer
     jobs = {name: _job(program, images, epochs) for name, program in programs.items()}
     seconds = in_turns(jobs, rounds)
     result = {
         "ms_an_epoch": milliseconds(seconds, epochs),
         "plain_over_fit": ratio(seconds, "plain", "fit"),
         "plain_over_fit_fp32": ratio(seconds, "plain", "fit fp32"),
-        "pythae_over_fit": ratio(seconds, "pythae", "fit") if peer else "pythae is not installed",
+        "pythae_over_fit": ratio(seconds, "pythae", "fit") if "pythae" in programs else "pythae was left out",
     }
     return _shown("One video", result)
 
 
-def many_videos(videos: list[Images], epochs: int, rounds: int, group: int) -> dict[str, Any]:
+def many_videos(
+    videos: list[Images], epochs: int, rounds: int, group: int, plain: Program, device: torch.device
+) -> dict[str, Any]:
     """Time many videos: the plain loop in turn, `fit` in turn, `fit_many`, and `fit_many` in batched groups."""
     recipe = TrainingConfig(epochs=epochs)
     jobs: dict[str, Callable[[], object]] = {
-        "plain in turn": lambda: [plain_loop(images, epochs, 0) for images in videos],
-        "fit in turn": lambda: [fit(images, training=recipe) for images in videos],
-        "fit_many": lambda: fit_many(videos, training=recipe),
-        f"fit_many in groups of {group}": lambda: fit_many(videos, training=recipe, group=group),
+        "plain in turn": lambda: [plain(images, epochs, 0) for images in videos],
+        "fit in turn": lambda: [fit(images, training=recipe, device=device) for images in videos],
+        "fit_many": lambda: fit_many(videos, training=recipe, device=device),
+        f"fit_many in groups of {group}": lambda: fit_many(videos, training=recipe, device=device, group=group),
     }
     seconds = in_turns(jobs, rounds)
     result = {
@@ -250,18 +260,17 @@ def many_videos(videos: list[Images], epochs: int, rounds: int, group: int) -> d
     return _shown("Many videos", result)
 
 
-def quality(images: Images, name: str, epochs: int, seeds: int, peer: Program | None) -> dict[str, Any]:
+def quality(
+    images: Images, name: str, epochs: int, seeds: int, programs: dict[str, Program], device: torch.device
+) -> dict[str, Any]:
     """Compare the bounds that the programs end with."""
-    programs: dict[str, Program] = {"plain": plain_loop, "fit": ours("auto"), "fit fp32": ours("fp32")}
-    if peer:
-        programs["pythae"] = peer
     floor = entropy(images)
     ends: dict[str, dict[str, Any]] = {}
     for label, program in programs.items():
         trained = [program(images, epochs, seed) for seed in range(seeds)]
         losses = [float(np.mean(one.losses[-LAST:])) for one in trained]
         ends[label] = {
-            "elbo_nats": [round(bound(one, images), 2) for one in trained],
+            "elbo_nats": [round(bound(one, images, device), 2) for one in trained],
             "training_loss_nats": [round(loss, 2) for loss in losses],
             "mean_training_loss_nats": round(statistics.mean(losses), 2),
             "mean_excess_over_entropy_nats": round(statistics.mean(losses) - floor, 2),
@@ -277,11 +286,11 @@ def quality(images: Images, name: str, epochs: int, seeds: int, peer: Program | 
 
 
 @torch.no_grad()
-def bound(trained: Trained, images: Images) -> float:
+def bound(trained: Trained, images: Images, device: torch.device) -> float:
     """Estimate eq. 4 of a trained network, in fp32, averaged over the images."""
     model = _Pair(trained.encode, trained.decode)
-    generator = torch.Generator().manual_seed(0)
-    x = to_vectors(images, CPU)
+    generator = torch.Generator(device).manual_seed(0)
+    x = to_vectors(images, device)
     values = [evidence_lower_bound(model, x, 1, generator).value.mean() for _ in range(DRAWS)]
     return float(torch.stack(values).mean())
 
@@ -294,7 +303,7 @@ class _Pair:
 
 def entropy(images: Images) -> float:
     """The least cross-entropy that any model can have on the images, in nats: pixels are not 0 or 1."""
-    x = to_vectors(images, CPU).double()
+    x = to_vectors(images, torch.device("cpu")).double()
     return float((torch.special.entr(x) + torch.special.entr(1 - x)).sum(1).mean())
 
 

@@ -12,7 +12,7 @@ import occlusion_env  # noqa: F401  (registers OcclusionSearch-v0)
 
 def main(sequences: str = "synthetic") -> None:
     """Play one episode, then 16 steps of eight searches, whose scores are one forward pass a step."""
-    env = gym.make("OcclusionSearch-v0", targets=sequences)
+    env = gym.make("OcclusionSearch-v0", targets=sequences, info_names=True)
     _, info = env.reset(seed=0)
     env.action_space.seed(0)
     print(f"{info['target']}: unoccluded {info['clean_score']:+.3f}, first region {info['score']:+.3f}")

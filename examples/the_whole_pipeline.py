@@ -15,6 +15,7 @@ from agents import HardPositiveGenerator
 from agents.loading import load_agent
 from agents.manifolds import find_videos, train_bank
 from agents.occlusion_sweep import SweepSettings, occlusion_sweep
+from agents.sweep_occluders import other_videos
 from occlusion_env import TargetSet
 from tracker import load_scorer, open_sequence
 from tracker.readers import list_sequences
@@ -68,13 +69,15 @@ def main(given: Arguments) -> None:
         boxes_per_frame=given.boxes_per_frame, validate_every=given.steps,
     )  # fmt: skip
     sweep = SweepSettings(frames=given.frames)
-    print("covered   " + "  ".join(f"{level:>5.0%}" for level in sweep.levels))
+    print("covered             " + "  ".join(f"{level:>5.0%}" for level in sweep.levels))
     for name, hard in (("SINT", []), ("SINT++", positives)):
         train_sint(train, held_out, given.out / name, SintConfig.fast(), settings, hard_positives=hard)
         tracker = SintTracker(load_sint(given.out / name))
         test = [open_sequence(path) for path in list_sequences(given.test)]
-        found = np.mean([target.overlap for target in occlusion_sweep(tracker, test, sweep)], axis=0)
-        print(f"{name:<9} " + "  ".join(f"{overlap:.3f}" for overlap in found))
+        swept = occlusion_sweep(tracker, test, sweep, other_videos([*test, *held_out]))
+        for kind in sweep.kinds:
+            found = np.mean([target.overlap[kind] for target in swept], axis=0)
+            print(f"{name:<7} {kind:<11} " + "  ".join(f"{overlap:.3f}" for overlap in found))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from tracker.images import read_image, write_png
 
 def main(image: str, box: str, out: str) -> None:
     """Walk greedily: try every move, keep the one with the lowest score."""
-    env = gym.make("OcclusionSearch-v0", render_mode="rgb_array")
+    env = gym.make("OcclusionSearch-v0", render_mode="rgb_array", info_names=True)
     _, info = env.reset(seed=0, options={"image": read_image(image), "box": parse_box(box)})
     print(f"clean {info['clean_score']:+.3f}, start {info['score']:+.3f}")
     search = env.unwrapped.search

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import lazy_loader
 from gymnasium.envs.registration import register, registry
 
+from .settings import HORIZON
+
 if TYPE_CHECKING:
     from .actions import ACTIONS, RegionLimits
     from .arguments import SearchArguments
@@ -83,4 +85,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
 
 for _id, (_single, _vector) in _ENTRY_POINTS.items():
     if _id not in registry:
-        register(id=_id, entry_point=_single, vector_entry_point=_vector, kwargs=_KEYWORDS.get(_id, {}))
+        register(
+            id=_id, entry_point=_single, vector_entry_point=_vector, max_episode_steps=HORIZON,
+            kwargs=_KEYWORDS.get(_id, {}),
+        )  # fmt: skip

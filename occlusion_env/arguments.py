@@ -21,10 +21,17 @@ if TYPE_CHECKING:
 
     from .targets import TargetSet
 
-__all__ = ["SearchArguments"]
+__all__ = ["SearchArguments", "UnknownArgumentError"]
 
 _LIMITS = tuple(each.name for each in fields(RegionLimits))
 _SETTINGS = tuple(each.name for each in fields(SearchSettings) if each.name != "limits")
+
+
+class UnknownArgumentError(InputError, TypeError):
+    """An unknown keyword argument: also the `TypeError` that Python raises for one, in Python's words.
+
+    Libraries try an argument and leave it out where a `TypeError` says so.
+    """
 
 
 @dataclass(frozen=True)
@@ -36,9 +43,11 @@ class SearchArguments:
     Attributes:
         targets: `synthetic[:SEED]`, `drawn[:SEED]` (the same without a photograph in it), the path of a sequence
             or of a folder of sequences, a `TargetSet`, or `module:function`, a function that returns one.
-        features: The network of the state, and of the scorer: `slim` or `vgg16`.
+        features: The network of the state, and of the scorer: `slim`, `vgg16`, `alexnet` or `torchvision:MODEL`.
         layer: Its layer that is the state; by default `fc7`, or `pool5` where only convolutions were loaded.
-        weights: The network's weights, see `tracker.backbones.load_backbone`; `None` for those of the package.
+        weights: The network's weights (`tracker.backbones.load_backbone`), or what `train-tracker` wrote, whose
+            card gives the layers; `None` for those of the package.
+        base_weights: Where `train-tracker` wrote `weights`: what it started from; not needed for `slim`.
         scorer: `sint`, `module:function` (a function without arguments that returns a `tracker.scorers.Scorer`;
             a process calls it once), or a `Scorer`.
         observation: `features` (and the history), `features+region`, `dict` or `pixels`, or `module:class`.
@@ -59,14 +68,19 @@ class SearchArguments:
         min_side: Least width and height of a region, as a share of the target's.
         max_aspect: Largest ratio of a region's width to its height, and of its height to its width.
         history: How many past actions are part of the state.
-        max_steps: Actions after which an episode is truncated (T of Algorithm 1).
+        max_steps: Actions after which an episode is truncated if that is before `max_episode_steps`, the horizon
+            that `gym.make` and `gym.make_vec` take (20; T of Algorithm 1). Observations that count steps count to
+            `max_steps`, or to 20.
         eta: Reward of the trigger (eq. 6).
         phi: Threshold of the trigger, as a score; `None` makes it relative to each target.
         drop: Then phi is the target's clean score less this; `None` takes what random regions reach with the
-            chance `phi_quantile` on `targets`, measured at the first reset.
+            chance `phi_quantile` on `targets`, measured at the first reset if the reward uses phi.
         phi_quantile: See `drop`.
-        cache_mb: Memory in MiB for features and embeddings that need not be computed twice; 0 for none.
-        device: `cpu`, `cuda`, `cuda:N`, or `auto`.
+        info_names: Whether the infos also have `action` and `target`, the names of `action_index` and
+            `target_index`.
+        cache_mb: Memory in MiB for features and embeddings that need not be computed twice; 0 for none, which
+            also makes runs repeat to the bit.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: `fp32`, `bf16`, or `auto`: bf16 where the hardware multiplies it natively.
     """
 
@@ -74,6 +88,7 @@ class SearchArguments:
     features: str = "slim"
     layer: str | None = None
     weights: str | None = None
+    base_weights: str | None = None
     scorer: str | Scorer = "sint"
     observation: str = "features"
     pixels: int = 84
@@ -89,11 +104,12 @@ class SearchArguments:
     min_side: float = 0.1
     max_aspect: float = 4.0
     history: int = 10
-    max_steps: int = 20
+    max_steps: int | None = None
     eta: float = 3.0
     phi: float | None = None
     drop: float | None = None
     phi_quantile: float = 0.1
+    info_names: bool = False
     cache_mb: float = 256.0
     device: str = "auto"
     precision: Precision = "auto"
@@ -121,6 +137,8 @@ class SearchArguments:
             raise InputError(f"phi_quantile is {self.phi_quantile}; it must lie between 0 and 1.")
         if not isinstance(self.patches, int) or isinstance(self.patches, bool) or self.patches < 0:
             raise InputError(f"patches is {self.patches!r}; it must be a whole number, 0 or more.")
+        if not isinstance(self.info_names, bool):
+            raise InputError(f"info_names is {self.info_names!r}; it must be True or False.")
         if not isinstance(self.features, str):
             raise InputError(f"features is {self.features!r}; name a network, such as slim or vgg16.")
         _ = self.settings
@@ -129,19 +147,30 @@ class SearchArguments:
     def from_keywords(cls, keywords: Mapping[str, Any]) -> SearchArguments:
         """Build it from keyword arguments.
 
+        Args:
+            keywords: The attributes by name, and the `max_episode_steps` of `gym.make`; it bounds `max_steps`.
+
         Raises:
-            InputError: If one of them is unknown or out of range.
+            UnknownArgumentError: If one of them is unknown.
+            InputError: If one of them is out of range.
         """
+        keywords = dict(keywords)
+        horizons = [keywords.get("max_steps"), keywords.pop("max_episode_steps", None)]
+        if any(horizon is not None for horizon in horizons):
+            keywords["max_steps"] = min(horizon for horizon in horizons if horizon is not None)
         known = [each.name for each in fields(cls)]
         for name in keywords:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 remedy = f"did you mean '{near[0]}'?" if near else f"choose {', '.join(known)}."
-                raise InputError(f"'{name}' is no argument of the environment; {remedy}")
+                raise UnknownArgumentError(
+                    f"The environment got an unexpected keyword argument '{name}'; {remedy}"
+                )
         return cls(**keywords)
 
     @property
     def settings(self) -> SearchSettings:
         """What the search itself needs of them."""
         limits = RegionLimits(**{name: getattr(self, name) for name in _LIMITS})
-        return SearchSettings(limits, **{name: getattr(self, name) for name in _SETTINGS})
+        given = {name: getattr(self, name) for name in _SETTINGS}
+        return SearchSettings(limits, **{name: value for name, value in given.items() if value is not None})

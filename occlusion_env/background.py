@@ -20,7 +20,7 @@ from .background_moves import Background
 from .building import measure_drop
 from .env import OcclusionSearchEnv
 from .occluders import PATCH_SIZE, occlude
-from .search import Pending, Search, SearchSettings
+from .search import Search, SearchSettings
 from .targets import Target, TargetSet
 from .vector import OcclusionSearchVectorEnv
 
@@ -70,21 +70,7 @@ class BackgroundSearch(Search):
         scenes: Many[bytes] | None = None,
         covered: Regions | None = None,
     ) -> None:
-        """Start searches over; see `prepare_begin` for the arguments."""
-        self.finish(self.prepare_begin(slots, targets, patches, phi, drop, regions, scenes, covered))
-
-    def prepare_begin(
-        self,
-        slots: Slots,
-        targets: Many[Target],
-        patches: Many[Image] = (),
-        phi: float | None = None,
-        drop: float | None = None,
-        regions: Regions | None = None,
-        scenes: Many[bytes] | None = None,
-        covered: Regions | None = None,
-    ) -> Pending[None]:
-        """Start searches over, up to the forward pass.
+        """Start searches over.
 
         Args:
             slots: `int[M]`, which of the N.
@@ -114,7 +100,7 @@ class BackgroundSearch(Search):
         for slot, target in zip(slots, targets, strict=True):
             self.targets[slot] = target
         first = self._cut(slots, np.asarray(regions, np.float64))
-        return super().prepare_begin(slots, targets, list(first), phi, drop, regions, scenes)
+        super().begin(slots, targets, list(first), phi, drop, regions, scenes)
 
     def draw_boxes(
         self, targets: Many[Target], generators: Many[np.random.Generator], covered: Regions | None = None
@@ -293,12 +279,10 @@ class BackgroundSearchVectorEnv(OcclusionSearchVectorEnv):
             index, target = super().choose_target(options, rng)
         return index, target
 
-    def prepare_start(
-        self, slots: Slots, targets: Many[Target], regions: Regions | None, options: dict[str, Any]
-    ) -> Pending[None]:
+    def start(self, slots: Slots, targets: Many[Target], regions: Regions | None, options: dict[str, Any]) -> None:
         """Draw the first boxes and start the searches; the option `region` is what they cover."""
         boxes = self.search.draw_boxes(targets, [self._generator(slot) for slot in slots], regions)
-        return self.search.prepare_begin(slots, targets, (), self.phi, self.drop, boxes, covered=regions)
+        self.search.begin(slots, targets, (), self.phi, self.drop, boxes, covered=regions)
 
     def covered(self, slot: int) -> NDArray[np.float64]:
         """The region of the target that is covered, `float64[4]`."""
@@ -315,7 +299,7 @@ class BackgroundSearchEnv(OcclusionSearchEnv):
     target of the video's first frame. The lower the score, the harder the positive.
 
     `gym.make_vec` gives N of these with one forward pass a step for all states and one for all scores; the data
-    are those of N single ones.
+    are those of N single ones, but for rounding.
 
     ## Action space
     `Discrete(9)`, the nine actions of `OcclusionSearch-v0`. A move goes by `step` (0.2) of the box's own size, and
@@ -355,7 +339,7 @@ class BackgroundSearchEnv(OcclusionSearchEnv):
     A target that is asked for and whose frame leaves no room is an error.
 
     ## Episode end
-    The trigger terminates; `max_steps` actions truncate.
+    That of `OcclusionSearch-v0`.
 
     ## Info
     Those of `OcclusionSearch-v0`; `region` is that of the box, relative to the frame.
@@ -373,7 +357,8 @@ class BackgroundSearchEnv(OcclusionSearchEnv):
         arguments: See `SearchArguments`.
 
     Raises:
-        InputError: If an argument is unknown, out of range, or names what cannot be read.
+        InputError: If an argument is out of range or names what cannot be read; if one is unknown, it is a
+            `TypeError` too.
     """
 
     vector_class = BackgroundSearchVectorEnv

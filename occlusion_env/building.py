@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from tracker.backbones import FeatureExtractor
+from tracker.backbones import FeatureExtractor, Precision
 from tracker.errors import InputError
 from tracker.scorers import Scorer, load_scorer, shared_backbone
 
@@ -80,6 +80,7 @@ def measure_drop(arguments: SearchArguments, parts: Parts, usual: Callable[..., 
         drop=None,
         cache_mb=0,
         patches=0,
+        info_names=False,
         eta=plain.eta,
         **{n: getattr(plain, n) for n in rest},
     )
@@ -111,15 +112,21 @@ def _features(arguments: SearchArguments) -> FeatureExtractor:
     if is_import(arguments.features) and not arguments.features.startswith("torchvision:"):
         found: FeatureExtractor = made("features", arguments.features)
         return found
-    backbone = shared_backbone(arguments.features, arguments.weights, arguments.device, arguments.precision)
+    backbone = shared_backbone(*_network(arguments))
     layer = arguments.layer or ("fc7" if "fc7" in backbone.fully_connected else "pool5")
     return FeatureExtractor(backbone, layer, arguments.precision)
+
+
+def _network(arguments: SearchArguments) -> tuple[str, str | None, str, Precision, str | None]:
+    """What `shared_backbone` and `load_scorer` take."""
+    given = arguments
+    return given.features, given.weights, given.device, given.precision, given.base_weights
 
 
 def _scorer(arguments: SearchArguments) -> Scorer:
     scorer = arguments.scorer
     if scorer == "sint":
-        return load_scorer(arguments.features, arguments.weights, arguments.device, arguments.precision)
+        return load_scorer(*_network(arguments))
     if isinstance(scorer, str) and is_import(scorer):
         scorer = made("scorer", scorer)
     if isinstance(scorer, str) or not isinstance(scorer, Scorer):

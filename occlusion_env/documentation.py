@@ -49,7 +49,7 @@ _VECTOR = """\
 |---|---|---|
 | `num_envs` | `1` | how many environments |
 | `autoreset_mode` | `"NextStep"` | `"NextStep"`, `"SameStep"`, `"Disabled"`, or an `AutoresetMode` |
-| `max_episode_steps` | `None` | truncates, as `gym.make` does with the same argument |
+| `max_episode_steps` | `20` | truncates, as `gym.make` does with the same argument |
 | `render_mode` | `None` | `None` or `rgb_array` |
 """
 

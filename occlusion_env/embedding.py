@@ -43,7 +43,7 @@ class TargetEmbedding:
         self._known: dict[bytes, KnownImage] = {}
 
     def begin(self, slots: Slots, keys: Many[bytes]) -> None:
-        """Put targets into slots.
+        """Put targets into slots, and evict what is kept of targets that are in none.
 
         Args:
             slots: `int[M]`.
@@ -51,13 +51,14 @@ class TargetEmbedding:
         """
         for slot, key in zip(slots, keys, strict=True):
             self._keys[slot] = key
+        self._known = {key: image for key, image in self._known.items() if key in self._keys}
 
     def keys(self, slots: Slots) -> list[bytes | None]:
         """What stands for the targets of slots."""
         return [self._keys[slot] for slot in slots]
 
     def embed(self, images: Tensor, keys: Many[bytes | None], targets: Callable[[Slots], Tensor]) -> Tensor:
-        """Embed images; what no search is at any more is forgotten then.
+        """Embed images.
 
         Args:
             images: `[M, 3, S, S]` in [0, 1].
@@ -77,8 +78,6 @@ class TargetEmbedding:
         for low in range(0, len(rows), _CHUNK):
             part = rows[low : low + _CHUNK]
             found.append(self._incremental.embed_changed(images[part], [partly[row] for row in part]))
-        here = set(self._keys)
-        self._known = {key: image for key, image in self._known.items() if key in here}
         order = torch.tensor(whole + rows, device=images.device).argsort()
         return torch.cat(found)[order]
 

@@ -14,8 +14,9 @@ from tracker.errors import InputError
 
 from .actions import ACTIONS
 from .search import Search
+from .settings import HORIZON
 from .targets import TargetSet
-from .vector import OcclusionSearchVectorEnv
+from .vector import OcclusionSearchVectorEnv, check_horizon
 
 __all__ = ["OcclusionSearchEnv"]
 
@@ -29,11 +30,12 @@ class OcclusionSearchEnv(gym.Env[Any, np.int64], EzPickle):
     the exemplar, the target of the video's first frame. The lower the score, the harder the positive.
 
     `gym.make_vec` gives N of these with one forward pass a step for all states and one for all scores; the data
-    are those of N single ones.
+    are those of N single ones, but for rounding (see Reproducibility).
 
     ## Action space
     `Discrete(9)`. A move goes by `step` (0.2) of the region's own size, as far as the limits allow.
     `env.unwrapped.action_masks()` tells which moves change the region, `bool[9]`; the trigger is always allowed.
+    `gymnasium.utils.play.play(env, wait_on_player=True)` takes the keys of `get_keys_to_action()`.
 
     | n | action | | n | action |
     |---|---|---|---|---|
@@ -68,6 +70,8 @@ in its own frame |
 (Ng 1999: the best policy is that of eq. 6 alone) |
     | `record` | `reward_scale` times what it takes off the least score so far, or 0 | 0 |
 
+    Scores that differ by less than 1e-5 are equal (`potential`, which is continuous, excepted).
+
     ## Starting state
     A target drawn from `targets`, an occluder drawn for it, and the centred region of the largest area.
     `reset(options=...)` takes instead:
@@ -82,17 +86,36 @@ in its own frame |
     | `reset_mask` | vector environments only, `bool[N]`: which environments are reset |
 
     ## Episode end
-    The trigger terminates; `max_steps` actions truncate.
+    The trigger terminates. `max_episode_steps` actions truncate: an argument of `gym.make` and `gym.make_vec`, 20
+    by default (T of Algorithm 1), and in `env.spec`. `max_steps` truncates earlier. The class itself, without
+    `gym.make`, has no limit but `max_steps`.
 
     ## Info
-    The same keys and types after every reset and step: `score`, `previous_score`, `clean_score`, `phi` (floats),
-    `region` (`float64[4]`), `action` (its name; `"reset"` after a reset), `target` (its id), `target_index` (in
-    the target set; -1 for an image of your own), `success` (the score is at most phi), `queries` (scores that
-    the episode has asked for, the unoccluded target's among them).
+    The same keys and types after every reset and step:
+
+    | key | is |
+    |---|---|
+    | `score`, `previous_score`, `clean_score` | `float`, S, S' and the score of the unoccluded target |
+    | `phi` | `float`, the threshold of eq. 6; -inf for `difference` and `record`, whose trigger has none, unless \
+`phi` or `drop` is given |
+    | `is_success` | `bool`, S <= phi |
+    | `region` | `float64[4]` |
+    | `action_index` | `int`, the last action; -1 after a reset |
+    | `action_mask` | `int8[9]`, 1 for a move that changes the region and for the trigger |
+    | `target_index` | `int`, in the target set; -1 for an image of your own |
+    | `queries` | `int`, scores that the episode has asked for, the unoccluded target's among them |
+    | `action`, `target` | with `info_names=True`: the action's name (`"reset"` after a reset), the target's id |
+
+    Stable-Baselines3's `EvalCallback` reads `is_success` at the end of an episode.
 
     ## Arguments
     Everything is plain data, so that specs serialise; `targets` and `scorer` also take objects. A copy or a pickle
     is made anew from the arguments (EzPickle): reset it before its first step.
+
+    ## Reproducibility
+    The same seed and the same actions give the same data. A network rounds differently in batches of different
+    sizes; so for other `num_envs`, and depending on what is in the memory (`cache_mb`), scores agree to 1e-5 and
+    features to 1e-4. With `cache_mb=0` the same environments repeat to the bit on the same machine.
 
     ## Version history
     v0: first version.
@@ -103,7 +126,8 @@ in its own frame |
         arguments: See `SearchArguments`.
 
     Raises:
-        InputError: If an argument is unknown, out of range, or names what cannot be read.
+        InputError: If an argument is out of range or names what cannot be read; if one is unknown, it is a
+            `TypeError` too.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}
@@ -118,6 +142,8 @@ in its own frame |
         self.vector = self.vector_class(
             1, autoreset_mode=AutoresetMode.DISABLED, render_mode=render_mode, targets=targets, **arguments
         )
+        # The limit of `gym.make` is a wrapper that this environment does not see; it may be longer, if asked for.
+        check_horizon(self.vector.arguments.max_steps, HORIZON)
         self.render_mode = render_mode
         self.observation_space = self.vector.single_observation_space
         self.action_space = self.vector.single_action_space
@@ -139,7 +165,7 @@ in its own frame |
 
     @property
     def drop(self) -> float | None:
-        """How far phi lies below the clean score; `None` before it has been measured."""
+        """How far phi lies below the clean score; `None` where it has not been measured."""
         return self.vector.drop
 
     @property
@@ -166,6 +192,11 @@ in its own frame |
         Raises:
             InputError: If the action is not an integer from 0 to 8.
         """
+        if self.vector.is_over[0]:
+            raise gym.error.ResetNeeded(
+                "You are calling 'step()' even though this environment has already returned terminated = True or"
+                " truncated = True. You should always call 'reset()' once you receive 'terminated = True'."
+            )
         if not isinstance(action, int | np.integer) and getattr(action, "shape", None) != ():
             raise InputError(f"{action!r} is no action; give an integer from 0 to {len(ACTIONS) - 1}.")
         observations, reward, terminated, truncated, infos = self.vector.step(np.asarray([action]))
@@ -182,6 +213,13 @@ in its own frame |
         drawn = self.vector.render()
         return None if drawn is None else drawn[0]
 
+    def get_keys_to_action(self) -> dict[tuple[str], int]:
+        """The key of each action, for `gymnasium.utils.play.play(env, wait_on_player=True)`.
+
+        d, a, w, s shift the region; e, q, f, t make it bigger, smaller, fatter, taller; the space bar triggers.
+        """
+        return {(key,): action for action, key in enumerate(_KEYS)}
+
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions do something, `bool[9]`: moves that change the region, and the trigger."""
         return self.vector.action_masks()[0]
@@ -193,6 +231,10 @@ in its own frame |
     def close(self) -> None:
         """Free the memory."""
         self.vector.close()
+
+
+_KEYS = "dawseqft "
+"""One for each of `ACTIONS`."""
 
 
 def _first(observations: Any) -> Any:

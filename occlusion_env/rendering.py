@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence as Many
 
 import cv2
@@ -63,7 +64,7 @@ def draw_search(
         trail: Every region so far, relative to the view.
         scores: The score under each of them.
         clean: The unoccluded target's score.
-        phi: The trigger's threshold.
+        phi: The trigger's threshold; not drawn where it is -inf.
         max_steps: Right end of the score's axis.
 
     Returns:
@@ -101,7 +102,10 @@ def _draw_curve(canvas: Image, scores: Many[float], clean: float, phi: float, ma
     """The score over the actions, with the clean score and phi as lines."""
     height, width = canvas.shape[:2]
     left, right, top, bottom = 60, width - 110, 14, height - 30
-    values = [*scores, clean, phi]
+    lines: list[tuple[float, str, tuple[int, ...]]] = [(clean, "clean", _GREEN)]
+    if math.isfinite(phi):
+        lines.append((phi, "phi", tuple(int(v) for v in _OLD)))
+    values = [*scores, *(value for value, _, _ in lines)]
     low, high = min(values), max(values)
     pad = max(0.02, 0.1 * (high - low))
     low, high = low - pad, high + pad
@@ -114,7 +118,7 @@ def _draw_curve(canvas: Image, scores: Many[float], clean: float, phi: float, ma
     for value in (low + pad, high - pad):
         _write(canvas, f"{value:+.2f}", (6, place(0, value)[1] + 4))
     _write(canvas, "score after each action", (left, height - 10))
-    for value, name, colour in ((clean, "clean", _GREEN), (phi, "phi", tuple(int(v) for v in _OLD))):
+    for value, name, colour in lines:
         start, end = place(0, value), place(max_steps, value)
         cv2.line(canvas, start, end, colour, 1, cv2.LINE_AA)
         _write(canvas, name, (right + 6, end[1] + 4), colour)

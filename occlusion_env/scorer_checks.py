@@ -60,7 +60,7 @@ def check_scores(scorer: Scorer, scores: Tensor, count: int) -> NDArray[np.float
         )
     if not torch.isfinite(scores).all():
         raise InputError(f"{_name(scorer)} gave a score that is not finite.")
-    return scores.detach().double().cpu().numpy()
+    return scores.detach().cpu().double().numpy()
 
 
 def _name(scorer: Scorer) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,20 +28,19 @@ from .memory import ByteCache, image_key, keyed_regions, region_keys
 from .naming import named
 from .observations import OBSERVATIONS
 from .occluders import PATCH_SIZE, occlude
-from .rewards import REWARDS, Turn
+from .rewards import REWARDS, Turn, reaches
 from .scorer_checks import blaming, check_embedded, check_scores
 from .settings import SearchSettings
 from .states import STATES, States, Window
 from .targets import Target
 
-__all__ = ["Pending", "Search", "SearchSettings", "Step"]
+__all__ = ["Search", "SearchSettings", "Step"]
 
 _CHUNK = 64
 
 Slots = NDArray[np.int64]
 Regions = NDArray[np.float64]
 Image = NDArray[np.uint8]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,21 +58,6 @@ class Step:
     truncated: NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Pending(Generic[T]):
-    """Something that waits for embeddings, so that one forward pass serves several such things.
-
-    Attributes:
-        images: `[M, 3, S, S]`, what has to be embedded.
-        keys: M; what stands for the target that each of them shows, `None` for any image; see `TargetEmbedding`.
-        finish: Takes the embeddings and does the rest.
-    """
-
-    images: Tensor
-    keys: list[bytes | None]
-    finish: Callable[[Tensor], T]
-
-
 class Search:
     """The state of N searches, in arrays over N.
 
@@ -83,12 +67,14 @@ class Search:
         previous_score: `float64[N]`, S_{t-1}; equal to `score` right after `begin`.
         best_score: `float64[N]`, the least score of the episode so far.
         clean_score: `float64[N]`, of the unoccluded target.
-        phi: `float64[N]`, the threshold of eq. 6.
+        phi: `float64[N]`, the threshold of eq. 6; -inf where there is none.
         steps: `int64[N]`, actions taken.
         queries: `int64[N]`, how often an episode asked for a score since `begin`: a region that it comes back to
             is not asked for again, and what other episodes have asked for counts as if it was asked for.
         targets: N targets, `None` before `begin`.
         cache: What need not be computed twice, shared by all N.
+        view_device: Where the views are: the device of the features, or the scorer's where they have none. The
+            targets, occluders and embeddings are on the scorer's device.
     """
 
     view_scale = 1
@@ -114,6 +100,7 @@ class Search:
         self._scenes: list[bytes | None] = [None] * count
         self._keys = [b""] * count
         self._device = scorer.device
+        self.view_device: torch.device = getattr(features, "device", scorer.device)
         self._images = torch.zeros(count, 3, scorer.input_size, scorer.input_size, device=self._device)
         self._patches = torch.zeros(count, 3, PATCH_SIZE, PATCH_SIZE, device=self._device)
         # What the states are cut from: no coarser than the features' input, whatever the scorer sees.
@@ -146,6 +133,11 @@ class Search:
     def takes_phi(self) -> bool:
         """Whether phi comes from `begin`; else the reward takes it from the target's frame."""
         return not self._reward.needs_rivals
+
+    @property
+    def needs_phi(self) -> bool:
+        """Whether the reward compares a score with a phi that comes from `begin`."""
+        return self.takes_phi and getattr(self._reward, "needs_phi", True)
 
     def move(self, slots: Slots, regions: Regions, actions: NDArray[np.integer]) -> Regions:
         """Where actions lead.
@@ -200,7 +192,8 @@ class Search:
             targets: M targets.
             patches: M occluders, `uint8[64, 64, 3]`.
             phi: The trigger's threshold as a score.
-            drop: The threshold relative to each target: phi is its clean score less this.
+            drop: The threshold relative to each target: phi is its clean score less this. With neither, phi is
+                -inf, which no score reaches.
             regions: `[M, 4]` first regions; p0 of the limits if `None`.
             scenes: M keys, the same where an exemplar, a target and its occluder are the same as in another
                 episode, so that a region's score is remembered beyond the episode; `None` where none comes back.
@@ -208,19 +201,6 @@ class Search:
         Raises:
             InputError: If a region breaks the limits, or a patch has another size.
         """
-        self.finish(self.prepare_begin(slots, targets, patches, phi, drop, regions, scenes))
-
-    def prepare_begin(
-        self,
-        slots: Slots,
-        targets: Many[Target],
-        patches: Many[Image],
-        phi: float | None = None,
-        drop: float | None = None,
-        regions: Regions | None = None,
-        scenes: Many[bytes] | None = None,
-    ) -> Pending[None]:
-        """`begin` up to the forward pass; the targets and occluders are in place after it, all else is not."""
         slots = np.asarray(slots)
         side = self.scorer.input_size
         start = self.first_regions(slots, None if regions is None else np.asarray(regions, dtype=np.float64))
@@ -252,38 +232,34 @@ class Search:
         ask = np.flatnonzero(np.isnan(first))
         images = torch.cat([*new, self._images[where[unscored]], self.occluded(slots[ask], start[ask])])
         shown = [None] * len(unknown) + self._embedding.keys(np.concatenate([slots[unscored], slots[ask]]))
-
-        def finish(embedded: Tensor) -> None:
-            fresh, alone, covered = embedded.split([len(unknown), len(unscored), len(ask)])
-            for key, row in zip(unknown, fresh, strict=True):
-                known[key] = row.clone()
-                self.cache.put(("exemplar", key), known[key], row.nbytes)
-            stacked = torch.stack([known[key] for key in exemplars])  # type: ignore[misc]
-            if self._exemplars is None:
-                self._exemplars = stacked.new_zeros(len(self), *stacked.shape[1:])
-            self._exemplars[where] = stacked
-            for index, score in zip(unscored, self._compare(stacked[unscored], alone), strict=True):
-                clean[pairs[index]] = float(score)
-                self.cache.put(pairs[index], float(score), 8)
-            self.clean_score[slots] = [clean[pair] for pair in pairs]
-            first[ask] = self._compare(stacked[ask], covered)
-            self.score[slots] = self.previous_score[slots] = self.best_score[slots] = first
-            self.region[slots] = start
-            self.steps[slots] = 0
-            self._history[slots] = 0
-            self.queries[slots] = 2
-            for slot, place, score in zip(slots, places, first, strict=True):
-                self._visited[slot] = {}
-                self._remember(slot, place, float(score))
-            self._begin_states(slots, where, targets)
-            if not self.takes_phi:
-                self.phi[slots] = self._rival_scores(slots, targets, exemplars)
-            elif phi is not None:
-                self.phi[slots] = phi
-            else:
-                self.phi[slots] = self.clean_score[slots] - (drop if drop is not None else 0.0)
-
-        return Pending(images, shown, finish)
+        fresh, alone, covered = self._embed(images, shown).split([len(unknown), len(unscored), len(ask)])
+        for key, row in zip(unknown, fresh, strict=True):
+            known[key] = row.clone()
+            self.cache.put(("exemplar", key), known[key], row.nbytes)
+        stacked = torch.stack([known[key] for key in exemplars])  # type: ignore[misc]
+        if self._exemplars is None:
+            self._exemplars = stacked.new_zeros(len(self), *stacked.shape[1:])
+        self._exemplars[where] = stacked
+        for index, score in zip(unscored, self._compare(stacked[unscored], alone), strict=True):
+            clean[pairs[index]] = float(score)
+            self.cache.put(pairs[index], float(score), 8)
+        self.clean_score[slots] = [clean[pair] for pair in pairs]
+        first[ask] = self._compare(stacked[ask], covered)
+        self.score[slots] = self.previous_score[slots] = self.best_score[slots] = first
+        self.region[slots] = start
+        self.steps[slots] = 0
+        self._history[slots] = 0
+        self.queries[slots] = 2
+        for slot, place, score in zip(slots, places, first, strict=True):
+            self._visited[slot] = {}
+            self._remember(slot, place, float(score))
+        self._begin_states(slots, where, targets)
+        if self._reward.needs_rivals:
+            self.phi[slots] = self._rival_scores(slots, targets, exemplars)
+        elif phi is not None:
+            self.phi[slots] = phi
+        else:
+            self.phi[slots] = -np.inf if drop is None else self.clean_score[slots] - drop
 
     def scores(self, slots: Slots, regions: Regions) -> NDArray[np.float64]:
         """Score targets with regions occluded; the state stays as it is.
@@ -315,60 +291,38 @@ class Search:
         Raises:
             InputError: If an action is unknown.
         """
-        return self.finish(self.prepare_step(actions, slots))
-
-    def prepare_step(self, actions: NDArray[np.integer], slots: Slots | None = None) -> Pending[Step]:
-        """`step` up to the forward pass; the regions and histories are new after it, the scores are not."""
         slots = np.arange(len(self)) if slots is None else np.asarray(slots)
         actions = check_actions(actions, len(slots))
         before = self.region[slots]
         moved = self.move(slots, before, actions)
         changed = np.abs(moved - before).max(axis=1) > 1e-9
-        self.region[slots[changed]] = moved[changed]
-        if self.settings.history:
-            self._history[slots] = np.roll(self._history[slots], 1, axis=1)
-            self._history[slots, 0] = np.eye(len(ACTIONS), dtype=np.float32)[actions]
-        terminated, truncated = self.ends(slots, actions)
+        region = np.where(changed[:, None], moved, before)
         # A region that the episode has been to has the score that it had.
-        keys = region_keys(self.region[slots])
+        keys = region_keys(region)
         known = [self._visited[slot].get(key, np.nan) for slot, key in zip(slots, keys, strict=True)]
         score = np.where(changed, np.array(known, dtype=np.float64), self.score[slots])
         asked = np.flatnonzero(np.isnan(score))
         score[asked] = [self._remembered(slots[index], keys[index]) for index in asked]
         ask = np.flatnonzero(np.isnan(score))
-        exemplars = self._rows_of_exemplars(slots[ask])
-        images = self.occluded(slots[ask], self.region[slots[ask]])
+        embedded = self._embed(self.occluded(slots[ask], region[ask]), self._embedding.keys(slots[ask]))
+        score[ask] = self._compare(self._rows_of_exemplars(slots[ask]), embedded)
 
-        def finish(embedded: Tensor) -> Step:
-            score[ask] = self._compare(exemplars, embedded)
-            for index in asked:
-                self._remember(slots[index], keys[index], float(score[index]))
-            self.queries[slots[asked]] += 1
-            self.previous_score[slots], self.score[slots] = self.score[slots], score
-            self.steps[slots] += 1
-            turn = Turn(
-                score, self.previous_score[slots], self.clean_score[slots], self.phi[slots], actions == TRIGGER,
-                self.best_score[slots],
-            )  # fmt: skip
-            self.best_score[slots] = np.minimum(self.best_score[slots], score)
-            return Step(self._reward(turn), terminated, truncated)
-
-        return Pending(images, self._embedding.keys(slots[ask]), finish)
-
-    def finish(self, pending: Pending[T]) -> T:
-        """Embed what something waits for, and do the rest of it."""
-        return pending.finish(self.embed_together([pending])[0])
-
-    def embed_together(self, pending: Many[Pending[Any]]) -> list[Tensor]:
-        """Embed what several things wait for, in one forward pass."""
-        counts = [len(each.images) for each in pending]
-        images = torch.cat([each.images for each in pending])
-        return list(self._embed(images, [key for each in pending for key in each.keys]).split(counts))
-
-    def ends(self, slots: Slots, actions: NDArray[np.integer]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Whether actions `int[M]`, not taken yet, will terminate or truncate the episodes: two `bool[M]`."""
-        terminated = np.asarray(actions) == TRIGGER
-        return terminated, ~terminated & (self.steps[slots] + 1 >= self.settings.max_steps)
+        for index in asked:
+            self._remember(slots[index], keys[index], float(score[index]))
+        self.queries[slots[asked]] += 1
+        self.region[slots] = region
+        if self.settings.history:
+            self._history[slots] = np.roll(self._history[slots], 1, axis=1)
+            self._history[slots, 0] = np.eye(len(ACTIONS), dtype=np.float32)[actions]
+        self.previous_score[slots], self.score[slots] = self.score[slots], score
+        self.steps[slots] += 1
+        terminated = actions == TRIGGER
+        turn = Turn(
+            score, self.previous_score[slots], self.clean_score[slots], self.phi[slots], terminated,
+            self.best_score[slots],
+        )  # fmt: skip
+        self.best_score[slots] = np.minimum(self.best_score[slots], score)
+        return Step(self._reward(turn), terminated, ~terminated & (self.steps[slots] >= self.settings.max_steps))
 
     def observe(self, slots: Slots | None = None) -> Any:
         """The states, as `settings.observation` shows them.
@@ -459,8 +413,8 @@ class Search:
 
     @property
     def success(self) -> NDArray[np.bool_]:
-        """`bool[N]`: whether the score is at most phi (eq. 6)."""
-        return self.score <= self.phi
+        """`bool[N]`: whether the score has reached phi, as eq. 6 has it (`rewards.reaches`)."""
+        return reaches(self.score, self.phi)
 
     def _remembered(self, slot: int, place: bytes) -> float:
         """The score of a region in another episode of the same scene; NaN where there was none."""
@@ -484,6 +438,7 @@ class Search:
                 self._sources = torch.zeros(
                     len(self), *sources.shape[1:], device=sources.device, dtype=sources.dtype
                 )
+        where = where.to(self.view_device)
         self._views[where] = views
         if self._sources is not self._views:
             self._sources[where] = sources
@@ -491,7 +446,7 @@ class Search:
             self._keys[slot] = key
 
     def _to_views(self, images: Many[Image]) -> Tensor:
-        return self._window.with_margin(to_tensor(_resized(images, self._window.side), self._device))
+        return self._window.with_margin(to_tensor(_resized(images, self._window.side), self.view_device))
 
     def _rival_scores(self, slots: Slots, targets: Many[Target], exemplars: list[bytes]) -> NDArray[np.float64]:
         """The best distractor's score in each target's frame, `float64[M]`."""

@@ -9,7 +9,10 @@ from tracker.errors import InputError
 
 from .actions import RegionLimits
 
-__all__ = ["SearchSettings"]
+__all__ = ["HORIZON", "SearchSettings"]
+
+HORIZON = 20
+"""T of Algorithm 1, in actions: the default, and the `max_episode_steps` of the registered ids."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class SearchSettings:
 
     limits: RegionLimits = field(default_factory=RegionLimits)
     history: int = 10
-    max_steps: int = 20
+    max_steps: int = HORIZON
     eta: float = 3.0
     observation: str = "features"
     state: str = "crop"

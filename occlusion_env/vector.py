@@ -22,26 +22,29 @@ from .building import assemble, measure_drop
 from .memory import image_key
 from .occluders import OCCLUDERS, PATCH_SIZE, draw_occluder, occlude_image
 from .rendering import draw_search
-from .search import Pending, Search, check_actions
+from .search import Search, check_actions
 from .targets import Source, Target
 
 __all__ = ["OcclusionSearchVectorEnv"]
 
 Slots = NDArray[np.int64]
-_TargetsOf = tuple[NDArray[np.object_], NDArray[np.int64]]
 
 
 class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], EzPickle):
     """N searches side by side, with one forward pass for all states and one for all scores a step.
 
-    The data are those of N single environments; see `OcclusionSearchEnv` for everything that concerns one of them.
+    Where episodes end, the step takes another of each, so that the last observation is that after the last move.
+
+    The data are those of N single environments, scores to 1e-5 and features to 1e-4 (batches of different sizes
+    round differently); see `OcclusionSearchEnv` for everything that concerns one of them.
     Environment i has a generator of its own, seeded with the seed of `reset` plus i.
 
     A copy or a pickle is made anew from the arguments (EzPickle): reset it before its first step.
 
     Args:
         num_envs: N.
-        max_episode_steps: Actions after which an episode is truncated, as `gym.make` gives it to its `TimeLimit`.
+        max_episode_steps: Actions after which an episode is truncated; `gym.make_vec` gives 20 by default. As with
+            Gymnasium's `TimeLimit`, an episode whose last action is the trigger is also terminated.
         autoreset_mode: `NextStep`, `SameStep` or `Disabled`, or a `gymnasium.vector.AutoresetMode`.
         render_mode: `None` or `rgb_array`.
         arguments: See `SearchArguments`.
@@ -51,10 +54,12 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         search: The `Search`, N slots.
         targets: The `TargetSet` that targets are drawn from.
         phi: As the argument.
-        drop: As the argument; where it is to be measured, `None` before the first reset.
+        drop: As the argument; `None` before it is measured, at the first reset if the reward needs it.
+        is_over: `bool[N]`, whether the episode is over and the environment has not been reset.
 
     Raises:
-        InputError: If an argument is unknown, out of range, or names what cannot be read.
+        InputError: If an argument is out of range or names what cannot be read; if one is unknown, it is a
+            `TypeError` too.
     """
 
     metadata: dict[str, Any] = {
@@ -91,6 +96,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.arguments = SearchArguments.from_keywords(arguments)
+        check_horizon(self.arguments.max_steps, max_episode_steps)
         if self.arguments.occluder not in OCCLUDERS:
             raise InputError(f"'{self.arguments.occluder}' is no occluder; choose {', '.join(OCCLUDERS)}.")
         self._parts = assemble(self.arguments)
@@ -108,7 +114,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         self._indices = np.full(self.num_envs, -1, dtype=np.int64)
         self._view_keys: list[bytes | None] = [None] * len(self.targets)
         self._begun = np.zeros(self.num_envs, dtype=bool)
-        self._done = np.zeros(self.num_envs, dtype=bool)
+        self.is_over = np.zeros(self.num_envs, dtype=bool)
         self._trails: list[list[NDArray[np.float64]]] = [[] for _ in range(self.num_envs)]
         self._curves: list[list[float]] = [[] for _ in range(self.num_envs)]
         self.generators: list[np.random.Generator | None] = [None] * self.num_envs
@@ -171,10 +177,9 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         for slot in slots:
             if seeds[slot] is not None:
                 self.generators[slot], self._seeds[slot] = seeding.np_random(seeds[slot])
-        self.search.finish(self._prepare_begin(slots, options))
-        self._has_begun(slots)
-        self._done[slots] = False
-        return self.search.observe(), self._info(slots, np.full(self.num_envs, "reset", dtype=object))
+        self._begin(slots, options)
+        self.is_over[slots] = False
+        return self.search.observe(), self._info(slots, np.full(self.num_envs, -1))
 
     def step(
         self, actions: NDArray[np.int64]
@@ -190,37 +195,35 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         if not self._begun.all():
             raise gym.error.ResetNeeded("Call reset() before step().")
         actions = check_actions(actions, self.num_envs).astype(np.int64)
-        ended = self._done
+        taken = actions.copy()
+        ended = self.is_over
         if self.autoreset_mode is AutoresetMode.DISABLED and ended.any():
             over = np.flatnonzero(ended).tolist()
             raise gym.error.ResetNeeded(f"The episodes {over} are over; reset them with options['reset_mask'].")
         acting, starting = np.flatnonzero(~ended), np.flatnonzero(ended)
-        names = np.array(ACTIONS, dtype=object)[actions]
         reward = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), dtype=bool)
-        terminated[acting], truncated[acting] = self.search.ends(acting, actions[acting])
+        step = self.search.step(actions[acting], acting)
+        reward[acting], terminated[acting] = step.reward, step.terminated
+        if self.arguments.max_steps is not None:
+            truncated[acting] = step.truncated
         if self._max_episode_steps is not None:
-            truncated[acting] |= self.search.steps[acting] + 1 >= self._max_episode_steps
-        self._done = terminated | truncated
-
-        # Everything up to the forward pass, in the order in which it changes the searches; the pass; the rest.
-        moving = self.search.prepare_step(actions[acting], acting)
-        final: dict[str, Any] = {}
-        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._done.any():
-            starting, self._done = np.flatnonzero(self._done), np.zeros(self.num_envs, dtype=bool)
-            final = self._final_observations(starting)
-            last_targets = self._targets_of(starting)
-        beginning = self._prepare_begin(starting, {}) if len(starting) else None
-        embedded = self.search.embed_together([moving] if beginning is None else [moving, beginning])
-        reward[acting] = moving.finish(embedded[0]).reward
+            truncated[acting] |= self.search.steps[acting] >= self._max_episode_steps
+        self.is_over = terminated | truncated
         self._record(acting)
-        if final:
-            final |= self._final_infos(starting, names, last_targets)
-        if beginning is not None:
-            beginning.finish(embedded[1])
-            self._has_begun(starting)
-            names[starting] = "reset"
-        infos = final | self._info(np.arange(self.num_envs), names)
+
+        final: dict[str, Any] = {}
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and self.is_over.any():
+            starting, self.is_over = np.flatnonzero(self.is_over), np.zeros(self.num_envs, dtype=bool)
+            mask = self._mask(starting)
+            final = {
+                "final_obs": self._observations(starting), "_final_obs": mask,
+                "final_info": self._info(starting, taken), "_final_info": mask.copy(),
+            }  # fmt: skip
+        if len(starting):
+            self._begin(starting, {})
+            taken[starting] = -1
+        infos = final | self._info(np.arange(self.num_envs), taken)
         return self.search.observe(), reward, terminated, truncated, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
@@ -322,18 +325,15 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
     def _others(self, slots: Slots) -> Slots:
         return np.setdiff1d(np.arange(self.num_envs), slots)
 
-    def _prepare_begin(self, slots: Slots, options: dict[str, Any]) -> Pending[None]:
-        """Draw for each slot a target and what else its search starts with; begin it up to the forward pass."""
-        if self.search.takes_phi and self.phi is None and self.drop is None:
+    def _begin(self, slots: Slots, options: dict[str, Any]) -> None:
+        """Draw for each slot a target and what else its search starts with, and start it."""
+        if self.search.needs_phi and self.phi is None and self.drop is None:
             self.drop = self.measure_drop()
         region = options.get("region")
         regions = None if region is None else np.tile(_four_numbers(region, "region"), (len(slots), 1))
         chosen = [self.choose_target(options, self._generator(slot)) for slot in slots]
-        pending = self.prepare_start(slots, [target for _, target in chosen], regions, options)
+        self.start(slots, [target for _, target in chosen], regions, options)
         self._indices[slots] = [index for index, _ in chosen]
-        return pending
-
-    def _has_begun(self, slots: Slots) -> None:
         self._begun[slots] = True
         for slot in slots:
             self._trails[slot], self._curves[slot] = [], []
@@ -345,10 +345,10 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         """How far phi lies below a clean score where neither is given."""
         return measure_drop(self.arguments, self._parts)
 
-    def prepare_start(
+    def start(
         self, slots: Slots, targets: Many[Target], regions: NDArray[np.float64] | None, options: dict[str, Any]
-    ) -> Pending[None]:
-        """Draw the occluders and start the searches, up to the forward pass.
+    ) -> None:
+        """Draw the occluders and start the searches.
 
         Args:
             slots: `int[M]`, in which environments; what is drawn comes from their generators.
@@ -370,9 +370,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         if self.arguments.patches:
             keys = [(image_key(target.exemplar), image_key(target.crop)) for target in targets]
             scenes = [b"".join([*pair, key]) for pair, (_, key) in zip(keys, drawn, strict=True)]
-        return self.search.prepare_begin(
-            slots, targets, [patch for patch, _ in drawn], self.phi, self.drop, regions, scenes
-        )
+        self.search.begin(slots, targets, [patch for patch, _ in drawn], self.phi, self.drop, regions, scenes)
 
     def _draw_patch(self, target: Target, rng: np.random.Generator) -> tuple[NDArray[np.uint8], bytes]:
         """An occluder, a new one or one of the target's own `patches`, and its key."""
@@ -390,41 +388,32 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
                 self._trails[slot].append(self.search.region[slot].copy())
                 self._curves[slot].append(float(self.search.score[slot]))
 
-    def _final_observations(self, slots: Slots) -> dict[str, Any]:
-        """The last observation of episodes that are over, as `SyncVectorEnv` gives it."""
+    def _observations(self, slots: Slots) -> NDArray[np.object_]:
+        """The observations of some environments, as `SyncVectorEnv` gives the last ones: `object[N]`."""
         observations = self.search.observe(slots)
-        last = np.full(self.num_envs, None, dtype=object)
+        found = np.full(self.num_envs, None, dtype=object)
         for row, slot in enumerate(slots):
-            last[slot] = _row(observations, row)
-        return {"final_obs": last, "_final_obs": self._mask(slots)}
+            found[slot] = _row(observations, row)
+        return found
 
-    def _final_infos(self, slots: Slots, names: NDArray[np.object_], targets: _TargetsOf) -> dict[str, Any]:
-        """Their last infos."""
-        return {"final_info": self._info(slots, names, targets), "_final_info": self._mask(slots)}
-
-    def _targets_of(self, slots: Slots) -> _TargetsOf:
-        """Ids and indices of the targets of some environments."""
-        ids = np.full(self.num_envs, None, dtype=object)
-        for slot in slots:
-            target = self.search.targets[slot]
-            assert target is not None
-            ids[slot] = target.id
-        return ids, self._indices.copy()
-
-    def _info(self, slots: Slots, names: NDArray[np.object_], targets: _TargetsOf | None = None) -> dict[str, Any]:
+    def _info(self, slots: Slots, actions: NDArray[np.int64]) -> dict[str, Any]:
         """Infos of some environments, with the masks that say of which.
 
         Args:
             slots: Which.
-            names: Of the N actions.
-            targets: Where other targets have taken their places already.
+            actions: `int[N]`, the last actions; -1 after a reset.
         """
-        search, (ids, indices) = self.search, targets or self._targets_of(slots)
-        found = {
+        search = self.search
+        found: dict[str, NDArray[Any]] = {
             "score": search.score, "previous_score": search.previous_score, "clean_score": search.clean_score,
-            "phi": search.phi, "region": search.region, "action": names, "target": ids, "target_index": indices,
-            "success": search.success, "queries": search.queries,
+            "phi": search.phi, "region": search.region, "action_index": actions, "target_index": self._indices,
+            "is_success": search.success, "action_mask": search.action_masks().astype(np.int8),
+            "queries": search.queries,
         }  # fmt: skip
+        if self.arguments.info_names:
+            targets = [None if target is None else target.id for target in search.targets]
+            found["action"] = np.array([*ACTIONS, "reset"], dtype=object)[actions]
+            found["target"] = np.array(targets, dtype=object)
         infos: dict[str, Any] = {}
         for key, values in found.items():
             kept = np.zeros_like(values) if values.dtype != object else np.full_like(values, None)
@@ -454,6 +443,19 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
                 f" {len(self.targets) - 1}."
             )
         return int(found), self.targets[int(found)]
+
+
+def check_horizon(max_steps: int | None, max_episode_steps: int | None) -> None:
+    """Refuse a `max_steps` that `max_episode_steps` would cut short.
+
+    Raises:
+        InputError: Naming both.
+    """
+    if max_steps is not None and max_episode_steps is not None and max_steps > max_episode_steps:
+        raise InputError(
+            f"max_steps={max_steps} lies beyond the end of an episode, max_episode_steps={max_episode_steps}; give"
+            f" gym.make max_episode_steps={max_steps} in its place."
+        )
 
 
 def _own_target(options: dict[str, Any]) -> Target:

@@ -64,7 +64,14 @@ def videos(tmp_path, monkeypatch, make_video, write_otb) -> None:
 def test_the_block_on_the_environment_runs():
     names = run(readme_block("gym.make"), {})
     assert names["observation"].shape == (346,)
-    assert set(names["info"]) >= {"score", "previous_score", "region", "action", "target", "success"}
+    assert set(names["info"]) >= {
+        "score",
+        "previous_score",
+        "region",
+        "action_index",
+        "target_index",
+        "is_success",
+    }
 
 
 def test_the_block_on_agents_runs():

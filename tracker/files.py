@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import stat
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +16,15 @@ __all__ = ["replacing_file"]
 
 
 @contextmanager
-def replacing_file(path: str | Path) -> Iterator[Path]:
+def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary name beside `path`, renamed to it when the block ends well and deleted when not.
+
+    A link is followed, and the file that it leads to is replaced. A replaced file keeps its mode; a new file gets
+    the mode that the umask leaves. Devices, pipes and the process's own standard output and error are written into
+    when the block has ended well.
+
+    Raises:
+        OSError: If the disk refuses; its `filename` is `path`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -22,10 +34,48 @@ def replacing_file(path: str | Path) -> Iterator[Path]:
     ['a.txt']
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary: Path | None = None
     try:
-        yield temporary
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            status = None
+        if status is not None and stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        stream = None if status is None else _standard_stream(status)
+        if status is not None and (stream is not None or not stat.S_ISREG(status.st_mode)):
+            with tempfile.TemporaryDirectory() as folder:
+                temporary = Path(folder) / path.name
+                yield temporary
+                sys.stdout.flush()
+                with (
+                    temporary.open("rb") as source,
+                    open(path if stream is None else os.dup(stream), "wb") as sink,
+                ):
+                    shutil.copyfileobj(source, sink)
+            return
+        target = Path(os.path.realpath(path))
+        temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}.tmp")
+        temporary.touch()
+        mode = stat.S_IMODE((status or temporary.stat()).st_mode)
+        try:
+            yield temporary
+            temporary.chmod(mode)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, temporary, str(temporary)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _standard_stream(status: os.stat_result) -> int | None:
+    """Return the descriptor of the standard output or error if that is the file of this status."""
+    for descriptor in (1, 2):
+        try:
+            if os.path.samestat(os.fstat(descriptor), status):
+                return descriptor
+        except OSError:
+            continue
+    return None

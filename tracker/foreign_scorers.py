@@ -116,7 +116,7 @@ class SiamFCScorer:
 
     Args:
         net: The five convolutions; they may go on learning, and are used as they are at that moment.
-        device: See `tracker.backbones.resolve_device`.
+        device: Where the network is moved; `None` leaves it where it is.
         precision: See `tracker.backbones.resolve_precision`; scores are float32.
         unit: See `tracker.scorers.unit_of`; by default that of the released weights.
     """
@@ -127,12 +127,12 @@ class SiamFCScorer:
     def __init__(
         self,
         net: siamfc.SiamFCNet,
-        device: str | torch.device = "auto",
+        device: str | torch.device | None = None,
         precision: Precision = "auto",
         unit: float = 0.13,
     ) -> None:
         """See the class."""
-        self.device = resolve_device(str(device))
+        self.device = next(net.parameters()).device if device is None else resolve_device(device)
         self.unit = unit
         self.net = net.to(self.device).to(memory_format=torch.channels_last)
         self._dtype = resolve_precision(precision, self.device)

@@ -60,7 +60,7 @@ def keep_recognised(sequence: Sequence, scorer: Scorer) -> Sequence:
     threshold = recognition_threshold(sequence, scorer)
     present = sequence.present
     crops = _embed(scorer, [sequence.crop(int(t), scorer.input_size) for t in present])
-    scores = scorer.compare(crops[:1].expand_as(crops), crops).double().cpu().numpy()
+    scores = scorer.compare(crops[:1].expand_as(crops), crops).cpu().double().numpy()
     visibility = np.array(sequence.visibility)
     lost = present[scores <= threshold]
     visibility[lost[lost > 0]] = 0.0

@@ -10,7 +10,6 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from .backbones import (
     Backbone,
@@ -25,6 +24,8 @@ from .backbones import (
     resolve_precision,
 )
 from .backbones.base import in_precision
+from .errors import InputError
+from .sint import load_sint, sint_descriptor, sint_embedding, trained_weights
 
 __all__ = [
     "IncrementalScorer",
@@ -53,7 +54,7 @@ class Scorer(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """Where it runs; crops are moved there before they are embedded, and scores back."""
         ...
 
     def embed(self, crops: Tensor) -> Tensor:
@@ -213,46 +214,44 @@ class IncrementalSintScorer(SintScorer):
         return sint_descriptor(self.backbone, [self.backbone.pool(name, found[name]) for name in names])
 
 
-def sint_embedding(backbone: Backbone, images: Tensor, boxes: Tensor | None = None) -> Tensor:
-    """SINT's descriptor f(x) of eq. 1, differentiable; see `SintScorer.embed` for the shapes."""
-    maps = backbone.maps(images, backbone.sint_layers)
-    return sint_descriptor(backbone, [backbone.pool(name, maps[name], boxes) for name in backbone.sint_layers])
-
-
-def sint_descriptor(backbone: Backbone, pooled: list[Tensor]) -> Tensor:
-    """SINT's descriptor of regions whose pooled maps `[R, C, grid, grid]` of `sint_layers` are there already."""
-    parts = [part.flatten(1) for part in pooled]
-    if backbone.fully_connected:
-        parts.append(backbone.stacked(pooled[-1], ["fc6"])["fc6"])
-    return join_parts(parts)
-
-
-def join_parts(parts: list[Tensor]) -> Tensor:
-    """L2-normalise each `[N, D_i]`, concatenate, normalise again: `float32[N, sum of D_i]`."""
-    unit = [functional.normalize(part.float()) for part in parts]
-    return functional.normalize(torch.cat(unit, dim=1))
-
-
 @lru_cache(maxsize=8)
-def _cached_backbone(name: str, weights: str | None, device: str, dtype: torch.dtype) -> Backbone:
+def _cached_backbone(
+    name: str, weights: str | None, device: str, dtype: torch.dtype, base_weights: str | None
+) -> Backbone:
     if dtype != torch.float32:
-        return in_precision(_cached_backbone(name, weights, device, torch.float32), dtype)
+        return in_precision(_cached_backbone(name, weights, device, torch.float32, base_weights), dtype)
+    if trained := trained_weights(weights):
+        return load_sint(trained, base_weights, device, name).backbone
+    if base_weights is not None:
+        raise InputError(f"Base weights belong to a trained network, and '{weights}' is none; leave them out.")
     return load_backbone(name, weights, device)
 
 
-def shared_backbone(name: str, weights: str | Path | None, device: str, precision: Precision = "fp32") -> Backbone:
-    """Like `load_backbone`, but one process loads each network once, so that environments share it.
+def shared_backbone(
+    name: str,
+    weights: str | Path | None,
+    device: str,
+    precision: Precision = "fp32",
+    base_weights: str | Path | None = None,
+) -> Backbone:
+    """Load a network once a process, so that environments share it.
 
     Args:
         name: See `load_backbone`.
-        weights: See `load_backbone`.
+        weights: The network's (`load_backbone`), or what `train-tracker` wrote: then the card beside it says which
+            layers the network has.
         device: See `load_backbone`.
         precision: What the convolutions and fully connected layers are kept in, so that a forward pass in it
             casts none of them.
+        base_weights: Where `train-tracker` wrote `weights`: what it started from; not needed for the slim net.
+
+    Raises:
+        InputError: See `load_backbone` and `load_sint`.
     """
     where = resolve_device(device)
     dtype = resolve_precision(precision, where)
-    return _cached_backbone(name, None if weights is None else str(weights), str(where), dtype)
+    file, base = (None if given is None else str(given) for given in (weights, base_weights))
+    return _cached_backbone(name, file, str(where), dtype, base)
 
 
 def load_scorer(
@@ -260,6 +259,7 @@ def load_scorer(
     weights: str | Path | None = None,
     device: str = "auto",
     precision: Precision = "auto",
+    base_weights: str | Path | None = None,
 ) -> SintScorer:
     """The SINT scorer over a network that this process loads once.
 
@@ -268,14 +268,15 @@ def load_scorer(
 
     Args:
         features: The network's name, see `load_backbone`.
-        weights: See `load_backbone`.
-        device: `auto`, `cpu`, `cuda`, `cuda:N`.
-        precision: `auto` takes bfloat16 where the hardware multiplies it natively.
+        weights: See `shared_backbone`.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        precision: See `resolve_precision`.
+        base_weights: See `shared_backbone`.
 
     Raises:
         InputError: If one of them is unknown, missing or corrupt.
     """
-    backbone = shared_backbone(features, weights, device, precision)
+    backbone = shared_backbone(features, weights, device, precision, base_weights)
     if isinstance(backbone, Vgg16) and resolve_device(device).type == "cpu":
         return IncrementalSintScorer(backbone, precision)
     return SintScorer(backbone, precision)

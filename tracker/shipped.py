@@ -10,28 +10,38 @@ import torch
 
 from .backbones import load_backbone, load_weights
 from .backbones.base import fingerprint
-from .sint import Sint, SintConfig
+from .errors import InputError
+from .sint import Sint, SintConfig, load_sint, trained_weights
 
 __all__ = ["shipped_sint"]
 
 
 def shipped_sint(
-    features: str = "slim", weights: str | Path | None = None, device: str | torch.device = "cpu"
+    features: str = "slim",
+    weights: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    base_weights: str | Path | None = None,
 ) -> Sint:
-    """SINT over a backbone, with all that the package knows for its weights, ready for inference.
+    """SINT over a backbone, ready for inference.
 
-    The slim net is whole. VGG-16's weights often come as convolutions alone: where they are those that the shipped
-    fc6 was trained on, it is added. Other networks have the third part of the descriptor if their weights hold
-    an fc6, and the two convolutions if not.
+    What `train-tracker` wrote is loaded by the card beside it (`load_sint`). To a backbone's weights the parts
+    that the package ships are added. The slim net is whole. VGG-16's weights often come as convolutions alone:
+    where they are those that the shipped fc6 was trained on, it is added. Other networks have the third part of
+    the descriptor if their weights hold an fc6, and the two convolutions if not.
 
     Args:
         features: The backbone's name.
-        weights: Its weights, see `load_backbone`.
+        weights: Its weights (`load_backbone`), or what `train-tracker` wrote.
         device: Where it runs.
+        base_weights: Where `train-tracker` wrote `weights`: what it started from; not needed for the slim net.
 
     Raises:
-        InputError: See `load_backbone`.
+        InputError: See `load_backbone` and `load_sint`; if the card names another backbone than `features`.
     """
+    if trained := trained_weights(weights):
+        return load_sint(trained, base_weights, device, features)
+    if base_weights is not None:
+        raise InputError(f"Base weights belong to a trained network, and '{weights}' is none; leave them out.")
     backbone = load_backbone(features, weights, device)
     folder = resources.files("tracker") / "weights"
     card = folder / f"sint_{features}.json"

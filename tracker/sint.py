@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,16 +14,32 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .backbones import Backbone, fingerprint, load_backbone, load_weights
 from .errors import InputError
 from .files import replacing_file
 from .images import Image, crop, resize
-from .scorers import sint_embedding
 
-__all__ = ["Sint", "SintConfig", "View", "load_sint", "save_sint", "to_rois", "view_of"]
+__all__ = [
+    "Sint",
+    "SintConfig",
+    "View",
+    "join_parts",
+    "load_sint",
+    "save_sint",
+    "sint_descriptor",
+    "sint_embedding",
+    "to_rois",
+    "trained_weights",
+    "view_of",
+]
+
+_MARK = {"card": "required"}
+"""Metadata of the weights that `save_sint` writes: without their card they are refused."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +165,26 @@ def to_rois(corners: Sequence[NDArray[np.float64]], device: str | torch.device =
     return torch.from_numpy(np.concatenate(rows).astype(np.float32)).to(device)
 
 
+def sint_embedding(backbone: Backbone, images: Tensor, boxes: Tensor | None = None) -> Tensor:
+    """SINT's descriptor f(x) of eq. 1, differentiable; see `Sint.forward` for the shapes."""
+    maps = backbone.maps(images, backbone.sint_layers)
+    return sint_descriptor(backbone, [backbone.pool(name, maps[name], boxes) for name in backbone.sint_layers])
+
+
+def sint_descriptor(backbone: Backbone, pooled: list[Tensor]) -> Tensor:
+    """SINT's descriptor of regions whose pooled maps `[R, C, grid, grid]` of `sint_layers` are there already."""
+    parts = [part.flatten(1) for part in pooled]
+    if backbone.fully_connected:
+        parts.append(backbone.stacked(pooled[-1], ["fc6"])["fc6"])
+    return join_parts(parts)
+
+
+def join_parts(parts: list[Tensor]) -> Tensor:
+    """L2-normalise each `[N, D_i]`, concatenate, normalise again: `float32[N, sum of D_i]`."""
+    unit = [functional.normalize(part.float()) for part in parts]
+    return functional.normalize(torch.cat(unit, dim=1))
+
+
 class Sint(nn.Module):
     """The network f of eq. 1: a backbone, three L2-normalised parts of it, normalised again.
 
@@ -179,6 +217,11 @@ class Sint(nn.Module):
     ) -> Sint:
         """Load the backbone too; the errors are those of `load_backbone`."""
         return cls(config, load_backbone(config.features, weights, device, config.pools), seed)
+
+    def fingerprint(self) -> str:
+        """SHA-256, in hexadecimal, of the configuration and the weights."""
+        weights = fingerprint(self.backbone)
+        return hashlib.sha256(f"{json.dumps(self.config.record())} {weights}".encode()).hexdigest()
 
     def forward(self, images: Tensor, boxes: Tensor | None = None) -> Tensor:
         """Describe images, or regions of them.
@@ -221,47 +264,102 @@ def save_sint(folder: Path, sint: Sint, trained: Iterable[str], card: dict[str, 
         **card,
     }
     with replacing_file(file) as temporary:
-        save_file({name: value.cpu().contiguous() for name, value in state.items()}, temporary)
+        save_file({name: value.cpu().contiguous() for name, value in state.items()}, temporary, _MARK)
     with replacing_file(file.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n")
     return file
 
 
+def trained_weights(weights: str | Path | None) -> Path | None:
+    """Find the file of a trained network.
+
+    Args:
+        weights: A file or a folder that `save_sint` wrote; or the weights of a backbone (`load_backbone`).
+
+    Returns:
+        The file for `load_sint`; `None` for the weights of a backbone.
+
+    Raises:
+        InputError: If a folder holds no trained network or two of them, or the card beside a file is no JSON.
+    """
+    if weights is None or not (file := Path(weights)).exists():
+        return None
+    if file.is_dir():
+        found = [file / name for name in ("sint.safetensors", "slim.safetensors") if (file / name).is_file()]
+        if len(found) != 1:
+            raise InputError(f"'{file}' holds {len(found)} trained networks; name one .safetensors file.")
+        return found[0]
+    return file if _is_marked(file) or "config" in (_read_card(file) or {}) else None
+
+
+def _is_marked(file: Path) -> bool:
+    if file.suffix != ".safetensors":
+        return False
+    try:
+        with safe_open(file, "pt") as content:
+            return bool((content.metadata() or {}).get("card") == _MARK["card"])
+    except (SafetensorError, OSError):
+        return False  # Reading the weights says what is wrong.
+
+
+def _read_card(file: Path) -> dict[str, Any] | None:
+    """The card beside weights, `None` where there is none."""
+    card = file.with_suffix(".json")
+    try:
+        content = json.loads(card.read_text())
+    except FileNotFoundError:
+        return None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise InputError(f"'{card}' is no JSON; it is the card of '{file.name}': fetch it again.") from None
+    return content if isinstance(content, dict) else {}
+
+
 def load_sint(
-    path: str | Path, base_weights: str | Path | None = None, device: str | torch.device = "cpu"
+    path: str | Path,
+    base_weights: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    features: str | None = None,
 ) -> Sint:
-    """Load what `save_sint` wrote, ready for inference.
+    """Load what `save_sint` wrote, ready for inference; the card beside the weights says what network they are.
 
     Args:
         path: The file of the weights, beside its card, or the folder that holds one such pair.
         base_weights: The weights that the training started from (`load_backbone`); not needed for the slim net.
         device: Where it runs.
+        features: The backbone that is expected; `None` takes the card's.
 
     Raises:
-        InputError: If a file is missing or corrupt, or the base weights are other ones.
+        InputError: If a file is missing or corrupt, the card names another backbone than `features`, or the base
+            weights are other ones.
     """
-    file = Path(path)
-    if file.is_dir():
-        found = [file / name for name in ("sint.safetensors", "slim.safetensors") if (file / name).is_file()]
-        if len(found) != 1:
-            raise InputError(f"'{file}' holds {len(found)} trained networks; name one .safetensors file.")
-        file = found[0]
+    file = trained_weights(path) or Path(path)
     card = file.with_suffix(".json")
+    content = _read_card(file)
+    if content is None:
+        raise InputError(f"There is no '{card}' beside the weights; it tells what network they are.")
     try:
-        content = json.loads(card.read_text())
         config = SintConfig.from_record(content["config"])
         base = content["base"]["weights"]
-    except FileNotFoundError:
-        raise InputError(f"There is no '{card}' beside the weights; it tells what network they are.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+    except (KeyError, TypeError):
         raise InputError(f"'{card}' is no card of a trained SINT; train it again or fetch the file.") from None
+    if features is not None and features != config.features:
+        raise InputError(
+            f"'{features}' is asked for, but by its card '{file}' is of '{config.features}'; ask for that."
+        )
     if config.features == "slim":
+        if base_weights is not None:
+            _check_base(file, base, fingerprint(load_backbone("slim", base_weights)), base_weights)
         sint = Sint.load(config, file, device)
         sint.base = base
         return sint
-    sint = Sint.load(config, base_weights, device)
-    if sint.base != base:
-        raise InputError(f"'{file}' was trained from other weights than '{base_weights}'; give those.")
+    if base_weights is None:
+        raise InputError(
+            f"'{file}' holds what its training changed; give the base weights too: what it started from."
+        )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*starts from random weights")
+        sint = Sint.load(config, base_weights, device)
+    _check_base(file, base, sint.base, base_weights)
     state = load_weights(file)
     own = dict(sint.backbone.named_parameters())
     if any(name not in own or own[name].shape != value.shape for name, value in state.items()):
@@ -269,3 +367,8 @@ def load_sint(
     sint.backbone.load_state_dict({**sint.backbone.state_dict(), **state})
     sint.requires_grad_(False)
     return sint.eval()
+
+
+def _check_base(file: Path, expected: str, found: str, base_weights: str | Path) -> None:
+    if found != expected:
+        raise InputError(f"'{file}' was trained from other weights than '{base_weights}'; give those.")

@@ -42,6 +42,7 @@ from .sampling import draw_codes
 from .state import Checkpoint
 from .storage import CONFIG_NAME, WEIGHTS_NAME
 from .training import FitResult, fit
+from .updates import resolve_precision
 
 RECORD_NAME = "training.json"
 CODES_NAME = "codes.safetensors"
@@ -67,6 +68,8 @@ class BankRecord:
         kl: The divergence of the last epoch, likewise.
         seconds: The training took; of a resumed one the last part.
         weights_digest: SHA-256 of `model.safetensors`.
+        precision: The arithmetic that the recipe's `precision` was resolved to: `float32` or `bfloat16`.
+        device: Where it was trained: `cpu` or `cuda`. Both are `None` in records that do not say so.
         notes: What the caller wanted to keep, as plain data.
     """
 
@@ -79,6 +82,8 @@ class BankRecord:
     kl: float
     seconds: float
     weights_digest: str
+    precision: str | None = None
+    device: str | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -254,6 +259,8 @@ class VAEBank(Mapping[str, VAE]):
     def is_done(self, name: str, images: Images, model_config: VAEConfig, training: TrainingConfig) -> bool:
         """Return whether the model is there, whole, and made from these images by this recipe.
 
+        The recipe's precision counts as it is resolved on this machine, and so does the kind of device.
+
         Raises:
             VAEError: If a whole model is there that was made otherwise; the sentence says what differs.
         """
@@ -262,8 +269,10 @@ class VAEBank(Mapping[str, VAE]):
         record = self._read_record(name)
         if _file_digest(self.path(name) / WEIGHTS_NAME) != record.weights_digest:
             return False
+        resolved = self._resolved(training)
         was = {"images": record.images_digest, **record.model_config.to_dict(), **record.training.to_dict()}
-        asked = {"images": images_digest(images), **model_config.to_dict(), **training.to_dict()}
+        was |= {name: getattr(record, name) or "not recorded" for name in resolved}
+        asked = {"images": images_digest(images), **model_config.to_dict(), **training.to_dict(), **resolved}
         if found := differences(was, asked):
             raise VAEError(
                 f"The bank {self.folder} holds a model of {name!r} with {', '.join(found)}; "
@@ -383,6 +392,12 @@ class VAEBank(Mapping[str, VAE]):
                     fail(name, error)
         return BankReport(tuple(trained), tuple(skipped), failed)
 
+    def _resolved(self, training: TrainingConfig) -> dict[str, str]:
+        """The arithmetic and the kind of device that a recipe gets here."""
+        device = torch.device(self.device)
+        precision = resolve_precision(training.precision, device)
+        return {"precision": str(precision).removeprefix("torch."), "device": device.type}
+
     def _make_room(self, name: str, images: Images, recipe: _Recipe) -> bool:
         """Return whether a model is to be trained; if so what is there is no longer taken for whole."""
         folder = self.path(name)
@@ -464,6 +479,7 @@ class VAEBank(Mapping[str, VAE]):
             kl=float(result.history.kl[-1]),
             seconds=round(seconds, 2),
             weights_digest=_file_digest(folder / WEIGHTS_NAME),
+            **self._resolved(recipe.training),
             notes=dict(notes or {}),
         )
         _write_json(folder / RECORD_NAME, record.to_dict())

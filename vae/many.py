@@ -10,6 +10,7 @@ from itertools import groupby
 import torch
 
 from .config import TrainingConfig, VAEConfig
+from .devices import resolve_device
 from .errors import VAEError
 from .images import Images, check_images
 from .layers import weight_shapes
@@ -64,7 +65,7 @@ def fit_many(
     [3, 3]
     """
     model_config, training = model_config or VAEConfig(), training or TrainingConfig()
-    place = torch.device(device)
+    place = resolve_device(device)
     if not len(videos):
         raise VAEError("There must be at least 1 video.")
     if checkpoints is not None and len(checkpoints) != len(videos):

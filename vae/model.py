@@ -12,6 +12,7 @@ from torch import nn
 
 from .codes import Codes, check_codes
 from .config import VAEConfig
+from .devices import resolve_device
 from .errors import VAEError
 from .images import Images, check_images, to_images, to_vectors
 from .layers import build_layers, initialise, weight_shapes
@@ -217,4 +218,4 @@ class VAE(nn.Module):
         tensors = read_weights(folder, shapes)
         model = cls(config)
         model.load_state_dict(tensors)
-        return model.to(device).eval()
+        return model.to(resolve_device(device)).eval()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +17,10 @@ from PIL import Image as PILImage
 from .codes import Codes, check_codes
 from .errors import VAEError
 from .files import replacing_file
+from .gif import write_gif
 from .images import Images
 from .model import VAE
+from .mp4 import write_mp4
 
 _DOT, _HERE, _INK = (150, 150, 150), (230, 110, 20), (40, 40, 40)
 _STRIP = 22
@@ -56,17 +56,17 @@ def traversal_pictures(model: VAE, path: ArrayLike, codes: ArrayLike | None = No
 
 
 def write_animation(path: str | os.PathLike[str], images: Images, fps: float = 12.0) -> None:
-    """Write images as a GIF that repeats, or as an MP4 (MPEG-4 part 2), whole or not at all.
+    """Write images as a GIF that repeats, or as an MP4 (H.264), whole or not at all.
 
     Args:
         path: Ends in `.gif` or `.mp4`.
         images: `uint8[n, H, W, 3]`, n of at least 1; for an MP4 the last row or column is repeated where H or W
             is odd.
-        fps: Images a second, above 0.
+        fps: Images a second, above 0; of a GIF at most 50.
 
     Raises:
         VAEError: If there are no images, or the name ends otherwise.
-        OSError: If the disk refuses or OpenCV cannot write an MP4.
+        OSError: If the disk refuses.
     """
     path = Path(path)
     if path.suffix.lower() not in _ANIMATIONS:
@@ -75,15 +75,12 @@ def write_animation(path: str | os.PathLike[str], images: Images, fps: float = 1
         shape = f"{images.dtype}{list(images.shape)}"
         raise VAEError(f"An animation is made of uint8[n, H, W, 3] at a rate above 0, got {shape} at {fps}.")
     if path.suffix.lower() == ".gif":
-        first, *others = _with_one_palette(images)
         with replacing_file(path) as temporary:
-            first.save(temporary, "GIF", save_all=True, append_images=others, duration=round(1000 / fps), loop=0)
+            write_gif(temporary, _with_one_palette(images), [1000 / fps] * len(images))
         return
-    # OpenCV tells the format by the end of the name, which a temporary name does not have.
-    with tempfile.TemporaryDirectory() as folder, replacing_file(path) as temporary:
-        video = Path(folder) / "video.mp4"
-        _write_mp4(video, images, fps)
-        shutil.copyfile(video, temporary)
+    with replacing_file(path) as temporary, write_mp4(temporary, fps) as append:
+        for image in images:
+            append(image)
 
 
 @dataclass(frozen=True)
@@ -178,14 +175,3 @@ def _with_one_palette(images: Images) -> list[PILImage.Image]:
     palette = PILImage.fromarray(np.concatenate(list(some))).quantize(dither=PILImage.Dither.NONE)
     plain = PILImage.Dither.NONE
     return [PILImage.fromarray(image).quantize(palette=palette, dither=plain) for image in images]
-
-
-def _write_mp4(path: Path, images: Images, fps: float) -> None:
-    even = np.pad(images, ((0, 0), (0, images.shape[1] % 2), (0, images.shape[2] % 2), (0, 0)), mode="edge")
-    size = (even.shape[2], even.shape[1])
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
-    if not writer.isOpened():
-        raise OSError("OpenCV cannot write MP4 here; write a GIF.")
-    for image in even:
-        writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    writer.release()

@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from .config import TrainingConfig, VAEConfig
+from .devices import resolve_device
 from .errors import VAEError
 from .images import Images, check_images, to_vectors
 from .model import VAE
@@ -79,7 +80,7 @@ def fit(
     (3,)
     """
     model_config, training = model_config or VAEConfig(), training or TrainingConfig()
-    run = Run.prepare("", images, model_config, training, torch.device(device), checkpoint)
+    run = Run.prepare("", images, model_config, training, resolve_device(device), checkpoint)
     train([run], training, progress, should_stop)
     return run.result()
 

@@ -96,7 +96,7 @@ def similarity(search: Search, slots: NDArray[np.int64]) -> NDArray[np.float64]:
         parts.append(
             cell_contributions(scorer, *(to_tensor(images, scorer.device) for images in (exemplars, crops)))
         )
-    return torch.cat(parts).sum(dim=1).double().cpu().numpy()[back]
+    return torch.cat(parts).sum(dim=1).cpu().double().numpy()[back]
 
 
 def box_sums(maps: NDArray[np.float64], regions: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -65,6 +65,11 @@ def main() -> None:
             raise
         print(f"occlusion-search: error: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"occlusion-search: error: '{error.filename}': {error.strerror}.", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:  # of a command without a state to report; see shared.on_interrupt
         print("occlusion-search: interrupted.", file=sys.stderr)
         sys.exit(130)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .shared import Device, command_line, on_interrupt
+from .shared import Device, on_interrupt
 
 __all__ = ["train_backbone"]
 
@@ -39,12 +39,14 @@ def train_backbone(
     from tracker.slim_training import BackboneTraining
     from tracker.slim_training import train_backbone as train
 
-    from ..output import check_json_path, write_json
+    from ..output import check_folder, check_json_path
+    from ..results import write_result
 
-    check_json_path(json)
+    check_folder(out, data, teacher)
+    check_json_path(json, data, teacher)
     settings = BackboneTraining(validation=validation, rounds=rounds, epochs=epochs, fc_steps=fc_steps, seed=seed)
     with on_interrupt(f"the same command goes on from the last checkpoint in {out}"):
         card = train(data, teacher, out, settings, resolve_device(device))
     if json is not None:
-        write_json(json, {**card, "command": command_line()})
+        write_result(json, "train-backbone", card)
     print(f"slim.safetensors and its card are in {out}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,7 +11,6 @@ import tyro
 from .benchmark_report import report
 from .benchmark_run import benchmark_run
 from .benchmark_vot import vot
-from .shared import command_line
 
 if TYPE_CHECKING:
     from tracker.judging.scoring import Scores
@@ -46,7 +46,7 @@ def score(
         list: Judge exactly these targets; by default all that are annotated and have results.
         protocol: One pass, 20 starts in time, or 12 shifted starts; by default the folder's, or else ope.
         invalid: What a frame with an invalid annotation is in precision: a hit (otb) or a miss (strict).
-        zero_based: The files count pixels from 0, as pysot's, and not from 1.
+        zero_based: The files count pixels from 0; those of OTB, got10k and pysot count from 1.
         tracker: Which tracker, where the folder holds several.
         json: Write the scores here too.
     """
@@ -55,9 +55,10 @@ def score(
     from tracker.judging.result_files import choose_results
     from tracker.judging.scoring import score_results
 
-    from ..output import check_json_path, write_json
+    from ..output import check_json_path
+    from ..results import write_result
 
-    check_json_path(json)
+    check_json_path(json, results, annotations, attributes)
     name, chosen, folder = choose_results(results, protocol, tracker)
     scores = score_results(
         folder,
@@ -70,23 +71,25 @@ def score(
     )
     content = _content(scores, list)
     if json is not None:
-        write_json(json, content)
+        write_result(json, "benchmark score", content)
     _show(scores, content)
 
 
 def _content(scores: Scores, list_name: str | None) -> dict[str, Any]:
-    from tracker.judging.bootstrap import interval
+    from tracker.judging.intervals import interval
 
     intervals = {
-        measure: interval([getattr(target, measure) for target in scores.targets])[1:]
+        measure: interval([getattr(target, measure) for target in scores.targets]).bounds
         for measure in ("auc", "precision")
     }
-    return {**scores.to_json(), "intervals": intervals, "list": list_name, "command": command_line()}
+    return {**scores.to_json(), "intervals": intervals, "list": list_name}
 
 
 def _show(scores: Scores, content: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
+
+    from tracker.judging.intervals import LEAST_TARGETS
 
     console = Console(highlight=False)
     count = f"{content['targets']} target{'s' if content['targets'] != 1 else ''}"
@@ -97,8 +100,13 @@ def _show(scores: Scores, content: dict[str, Any]) -> None:
         markup=False,
     )
     for measure, label in (("auc", "success AUC"), ("precision", "precision at 20 px")):
-        low, high = content["intervals"][measure]
-        console.print(f"{label:<18} {content[measure]:.4f}  (95 % interval over targets {low:.4f} to {high:.4f})")
+        bounds = content["intervals"][measure]
+        told = (
+            f"95 % Student's t over targets {bounds[0]:.4f} to {bounds[1]:.4f}"
+            if bounds
+            else f"too few targets for an interval; {LEAST_TARGETS} are the fewest"
+        )
+        console.print(f"{label:<18} {content[measure]:.4f}  ({told})")
     if content["by_attribute"]:
         table = Table("attribute")
         for heading in ("targets", "AUC", "precision"):
@@ -106,6 +114,8 @@ def _show(scores: Scores, content: dict[str, Any]) -> None:
         for name, row in content["by_attribute"].items():
             table.add_row(name, str(row["targets"]), f"{row['auc']:.4f}", f"{row['precision']:.4f}")
         console.print(table)
+    for warning in scores.warnings:
+        print(f"occlusion-search: warning: {warning}", file=sys.stderr)
     if scores.missing:
         shown = ", ".join(scores.missing[:10]) + (", ..." if len(scores.missing) > 10 else "")
         console.print(

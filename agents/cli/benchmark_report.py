@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +40,7 @@ def report(
         protocol: One pass, twenty starts in time, or twelve shifted starts; by default ope.
         invalid: Precision of frames whose annotation is invalid: a hit, as in OTB's toolkit and pysot (otb), or
             a miss, as in pytracking (strict).
-        zero_based: The result files count pixels from 0, as pysot's, and not from 1.
+        zero_based: The result files count pixels from 0; those of OTB, got10k and pysot count from 1.
         json: Write all numbers here too.
     """
     from tracker.judging.annotations import read_annotations
@@ -47,9 +48,12 @@ def report(
     from tracker.judging.lists import LISTS
     from tracker.judging.report import PAGE, write_report
 
-    from ..output import check_json_path, replacing_folder, write_json
+    from ..output import check_folder, check_json_path, replacing_folder
+    from ..results import write_result
 
-    check_json_path(json)
+    inputs = (results, annotations, attributes, frames)
+    check_folder(out, *inputs)
+    check_json_path(json, *inputs)
     truth = read_annotations(annotations, attributes)
     comparison = compare(
         results,
@@ -66,12 +70,14 @@ def report(
     with replacing_folder(out, mark=PAGE) as folder:
         write_report(folder, comparison, truth, frames=frames, zero_based=zero_based, command=command_line())
     if json is not None:
-        write_json(json, {**comparison.to_json(), "command": command_line()})
+        write_result(json, "benchmark report", comparison.to_json())
     for entry in comparison.entries:
         fps = "" if entry.scores.fps is None else f", {entry.scores.fps:.1f} frames a second"
         print(f"{entry.name}: AUC {entry.scores.auc:.4f}, precision {entry.scores.precision:.4f}{fps}")
         if entry.missing:
             print(f"  without a whole result for {', '.join(entry.missing)}")
+    for warning in comparison.warnings:
+        print(f"occlusion-search: warning: {warning}", file=sys.stderr)
     for name, why in comparison.left_out.items():
         print(f"{name} is left out: {why}")
     count = len(comparison.targets)

@@ -39,7 +39,8 @@ def benchmark_run(
     sequence alone; it is named at the end, kept in failures.json, and makes the exit code 1.
 
     Args:
-        tracker: sint-slim, sint-vgg16, sint-alexnet, csrt, kcf, mil, nano, siamfc; module:function for your own.
+        tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, csrt, kcf, mil, nano, siamfc;
+            module:function for your own.
         data: Folder of annotated sequences (OTB, VOT or GOT-10k), or one of them.
         out: Receives the results; those that are there already are kept.
         weights: Weights of the trackers that need them: NAME=FILE each, or FILE alone for one tracker.
@@ -55,14 +56,16 @@ def benchmark_run(
     from tracker.readers import list_targets
     from tracker.tracking.registry import load_tracker
 
-    from ..output import check_json_path, write_json
+    from ..output import check_folder, check_json_path
+    from ..results import write_result
 
-    check_json_path(json)
+    check_folder(out, data)
     if not tracker:
         raise InputError("No tracker is named; give --tracker NAME.")
     if doubled := sorted({name for name in tracker if tracker.count(name) > 1}):
         raise InputError(f"The tracker '{doubled[0]}' is named twice; name it once.")
     files, bases = _weights_by_tracker(weights, tracker), _weights_by_tracker(base_weights, tracker)
+    check_json_path(json, data, *files.values(), *bases.values())
     chosen = _choose(list_targets(data), targets, sequences)
 
     def maker(name: str) -> Callable[[], Tracker]:
@@ -82,15 +85,14 @@ def benchmark_run(
                 protocol=protocol,
                 targets=chosen,
                 settings={
-                    "weights": _describe(files.get(name)),
-                    "base_weights": _describe(bases.get(name)),
-                    "precision": precision,
+                    "weights": _digest(files.get(name)),
+                    "base_weights": _digest(bases.get(name)),
                 },
                 command=command_line(),
             )
             rows[report.tracker] = _scores(report)
     if json is not None:
-        write_json(json, {"protocol": protocol, "list": targets, "trackers": rows, "command": command_line()})
+        write_result(json, "benchmark run", {"protocol": protocol, "list": targets, "trackers": rows})
     _show(rows)
     for name, row in rows.items():
         for label, sentence in row["failures"].items():
@@ -147,12 +149,12 @@ def _choose(there: dict[str, Any], benchmark: str | None, sequences: Sequence[st
     return chosen
 
 
-def _describe(weights: str | None) -> dict[str, str] | None:
+def _digest(weights: str | None) -> str | None:
     from tracker.judging.running import weights_digest
 
-    if weights is None or (weights == "imagenet" and not Path(weights).exists()):
-        return None if weights is None else {"name": weights}
-    return {"name": Path(weights).name, "sha256": weights_digest(weights)}
+    if weights is None or (weights in ("imagenet", "random") and not Path(weights).exists()):
+        return weights
+    return f"sha256:{weights_digest(weights)}"
 
 
 def _scores(report: RunReport) -> dict[str, Any]:

@@ -14,7 +14,8 @@ __all__ = ["check_tracker"]
 
 def check_tracker(
     name: tyro.conf.Positional[str],
-    weights: Path | None = None,
+    weights: str | None = None,
+    base_weights: str | None = None,
     device: Device = "auto",
     precision: Precision = "auto",
     json: Path | None = None,
@@ -24,6 +25,7 @@ def check_tracker(
     Args:
         name: A tracker's name, or module:function for one of your own (a callable that returns it).
         weights: Its weights, where it needs them.
+        base_weights: Where train-tracker wrote the weights: what it started from.
         device: Where its network runs.
         precision: Arithmetic of its network.
         json: Write the findings here too.
@@ -31,12 +33,13 @@ def check_tracker(
     from tracker.tracking.check import check_tracker as check
     from tracker.tracking.registry import load_tracker
 
-    from ..output import check_json_path, write_json
+    from ..output import check_json_path
+    from ..results import write_result
 
-    check_json_path(json)
-    findings = check(load_tracker(name, weights, device, precision))
+    check_json_path(json, weights, base_weights)
+    findings = check(load_tracker(name, weights, device, precision, base_weights))
     if json is not None:
-        write_json(json, {"tracker": name, "findings": findings})
+        write_result(json, "check-tracker", {"tracker": name, "findings": findings})
     for finding in findings:
         print(f"- {finding}")
     if findings:

@@ -48,9 +48,11 @@ def demo(
         json: Write the report here too.
     """
     from ..demo import FULL, QUICK, Demo, run_demo
-    from ..output import check_json_path, write_json
+    from ..output import check_folder, check_json_path, write_json
 
-    check_json_path(json)
+    box_file = box if box is not None and "," not in box else None
+    check_folder(out, sequence, box_file, weights)
+    check_json_path(json, sequence, box_file, weights)
     effort = QUICK if quick else FULL
     if steps is not None:
         effort = replace(effort, steps=steps)

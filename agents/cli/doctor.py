@@ -15,12 +15,13 @@ def doctor(json: Path | None = None) -> None:
         json: Write the findings here too.
     """
     from ..doctor import examine
-    from ..output import check_json_path, write_json
+    from ..output import check_json_path
+    from ..results import write_result
 
     check_json_path(json)
     findings = examine()
     if json is not None:
-        write_json(json, {"findings": findings})
+        write_result(json, "doctor", {"findings": findings})
     for finding in findings:
         print(f"- {finding}")
     if findings:

@@ -9,7 +9,7 @@ import tyro
 
 from tracker.errors import InputError
 
-from .shared import NOTHING_WRITTEN, on_interrupt, warn
+from .shared import NOTHING_WRITTEN, Device, on_interrupt, warn
 from .train import Algorithm, EnvId, Pairs, key_values, targets_argument
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def enjoy(
     n_timesteps: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 200,
     stochastic: bool = False,
     seed: int = 0,
-    device: str = "auto",
+    device: Device = "auto",
     gif: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
     """Watch a trained agent: the score before and after each episode, and one episode as a GIF.
@@ -61,14 +61,17 @@ def enjoy(
     from stable_baselines3.common.utils import set_random_seed
 
     from occlusion_env import ENV_IDS
+    from occlusion_env.actions import TRIGGER
     from occlusion_env.arguments import SearchArguments
 
     from ..loading import environment_of, training_environment
+    from ..output import check_file
     from ..playing import play, write_gif
     from ..pretrained import is_exported, load_pretrained
     from ..runs import RunFolder
     from ..training import load_model
 
+    check_file(gif, model, targets, option="--gif")
     if env not in ENV_IDS:
         raise InputError(f"'{env}' is no environment of this package; choose {', '.join(ENV_IDS)}.")
     if n_timesteps < 1:
@@ -86,7 +89,7 @@ def enjoy(
             agent = load_model(algo, Path(model), device)
         trained = training_environment(model)
         given = {} if trained is None else trained.record()["env_kwargs"]
-    given |= key_values("--env-kwargs", env_kwargs) | targets_argument(targets)
+    given |= key_values("--env-kwargs", env_kwargs) | targets_argument(targets) | {"info_names": True}
     if device != "auto":
         given.setdefault("device", device)
     if trained is not None:
@@ -104,7 +107,7 @@ def enjoy(
                 write_gif(gif, episode.frames)
                 written.append(gif)
             last = episode.last
-            triggers.append(last["action"] == "trigger")
+            triggers.append(last["action_index"] == TRIGGER)
             drops.append(last["clean_score"] - last["score"])
             lengths.append(episode.length)
             ending = "trigger" if triggers[-1] else "out of steps"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from .shared import GOES_ON, Device, Precision, command_line, on_interrupt, warn
+from .shared import GOES_ON, Device, Precision, on_interrupt, warn
 from .train import Algorithm
 
 if TYPE_CHECKING:
@@ -80,10 +80,11 @@ def evaluate(
     from ..evaluation_table import print_evaluation
     from ..leaks import constant_agents, without_features
     from ..loading import agent_digest, load_agent, training_environment, training_speed
-    from ..output import check_json_path, write_json
-    from ..versions import versions
+    from ..output import check_folder, check_json_path
+    from ..results import write_result
 
-    check_json_path(json)
+    check_folder(out, targets)
+    check_json_path(json, targets, weights, *agent)
     place = str(resolve_device(device))
     members = read_members(agent)
     specs, arms = [member.spec for member in members], arms_of(members)
@@ -97,12 +98,14 @@ def evaluate(
     names = [one.name for one in loaded]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"Two agents have the name '{doubled[0]}'; rename the file of one.")
+    base_weights = None
     if features is None and trained is not None:
-        weights = weights or trained.weights
+        weights, base_weights = weights or trained.weights, trained.base_weights
     if scorer is None:
         scorer = "sint" if trained is None or not isinstance(trained.scorer, str) else trained.scorer
     given = SearchArguments(
         scorer=scorer, features=network, weights=weights, layer=layer, device=place, precision=precision,
+        base_weights=base_weights,
         occluder="background" if trained is None else trained.occluder,
     )  # fmt: skip
     for name, record in zip(names, records, strict=True):
@@ -143,11 +146,11 @@ def evaluate(
         content["agents"][name] |= {"agent": spec, "training": training_speed(spec)}
     content.update(
         per_sequence=per_sequence, seeds=list(run.seeds), scorer=scorer, features=given.features, device=place,
-        occluder=given.occluder, versions=versions(), command=command_line(),
+        occluder=given.occluder,
     )  # fmt: skip
     for path in (out / "evaluation.json", json):
         if path is not None:
-            write_json(path, content)
+            write_result(path, "evaluation", content)
     draw_closures(out / "closure.png", content)
     print_evaluation(content)
     print(f"The figures of each sequence are in {out / 'evaluation.json'}, the pictures beside it.")

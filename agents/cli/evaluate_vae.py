@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from .shared import Device, Precision, command_line, on_interrupt
+from .shared import Device, Precision, on_interrupt
 
 __all__ = ["evaluate_vae"]
 
@@ -59,28 +59,31 @@ def evaluate_vae(
         features: The network of the matcher that judges realism.
         weights: A safetensors file with the network's weights.
         precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
-        seed: Of the training, of what is drawn, and of the bootstrap.
+        seed: Of the training and of what is drawn.
         device: Where the networks run.
         json: Write the figures here too.
     """
     import numpy as np
 
     import vae
-    from tracker.backbones import resolve_device
+    from tracker.backbones import precision_name, resolve_device
     from tracker.errors import InputError
     from tracker.scorers import load_scorer
 
     from ..manifold_evaluation import EvaluationSettings, VideoManifold, evaluate_bank
     from ..manifold_pictures import draw_held_out, draw_samples
     from ..manifolds import default_at_once, find_videos, train_bank
-    from ..output import check_json_path, write_json
+    from ..output import check_folder, check_json_path
+    from ..results import write_result
 
-    check_json_path(json)
+    check_folder(out, data)
+    check_json_path(json, data, bank)
     if (bank is None) == (epochs is None):
         raise InputError("Give either --bank, the models to judge, or --epochs, to train them first.")
     settings = EvaluationSettings(samples, held_out, seed)
     videos = find_videos(data, only)
     place = str(resolve_device(device))
+    precision = precision_name(precision, place)
     scorer = load_scorer(features, weights, place, precision)
     out.mkdir(parents=True, exist_ok=True)
     models = vae.VAEBank(bank or out / "bank", place)
@@ -112,16 +115,23 @@ def evaluate_vae(
     with on_interrupt(f"no figures were written, and the pictures so far are in {out / 'pictures'}"):
         content = evaluate_bank(models, videos, scorer, settings, draw)
     content["failed"] = {**untrained, **content["failed"]}
-    content.update(features=features, device=place, command=command_line())
+    content.update(features=features, device=place, precision=precision)
     for path in (out / "vae.json", json):
         if path is not None:
-            write_json(path, content)
+            write_result(path, "vae", content)
     _print_table(content)
     print(f"The figures of each video are in {out / 'vae.json'}, the pictures in {out / 'pictures'}.")
     for name, reason in content["failed"].items():
         print(f"- {name} failed: {reason}", file=sys.stderr)
     if content["failed"]:
         sys.exit(1)
+
+
+def _cell(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "–"
+    ends = found["interval"]
+    return f"{found['mean']:.3g}" + ("" if ends is None else f"\n{ends[0]:.3g} to {ends[1]:.3g}")
 
 
 def _print_table(content: dict[str, Any]) -> None:
@@ -140,7 +150,7 @@ def _print_table(content: dict[str, Any]) -> None:
         cells = [content["methods"][method][figure] for figure in FIGURES]
         table.add_row(
             title,
-            *("–" if c is None else f"{c['mean']:.3g}\n{c['low']:.3g} to {c['high']:.3g}" for c in cells),
+            *(_cell(cell) for cell in cells),
         )
     Console(width=max(Console().width, 150)).print(table)
     print(

@@ -70,7 +70,9 @@ def generate(
     from ..generation_run import GenerationRun, generate_hard_positives, method_of, names_method
     from ..loading import training_environment
     from ..methods import Acting, as_method
+    from ..output import check_folder
 
+    check_folder(out, data, bank, agent, weights)
     place = str(resolve_device(device))
     trained = None if names_method(agent) else training_environment(agent)
     arguments = SearchArguments() if trained is None else trained.arguments

@@ -72,10 +72,11 @@ def reproduce(
 
     from ..ladder import LadderRun, run_ladder, summarise_ladder, write_ladder_report
     from ..occlusion_sweep import SweepSettings
-    from ..output import check_json_path, write_json
-    from ..versions import versions
+    from ..output import check_folder, check_json_path
+    from ..results import write_result
 
-    check_json_path(json)
+    check_folder(out, data, judge, attributes, bank, weights, agent)
+    check_json_path(json, data, judge, attributes, bank, weights, agent)
     train = data
     if judge is None:
         train, judge = data / "train", data / "otb"
@@ -90,11 +91,11 @@ def reproduce(
     )  # fmt: skip
     with on_interrupt(GOES_ON):
         found = run_ladder(run)
-    content = {**summarise_ladder(run, found), "versions": versions(), "command": command_line()}
+    content = summarise_ladder(run, found)
     for path in (out / "ladder.json", json):
         if path is not None:
-            write_json(path, content)
-    page = write_ladder_report(run, content)
+            write_result(path, "ladder", content)
+    page = write_ladder_report(run, content, command_line())
     print_ladder(content)
     print(f"The report is {page}; every figure is in {out / 'ladder.json'}.")
 
@@ -106,10 +107,12 @@ def print_ladder(content: Mapping[str, Any]) -> None:
 
     table = Table("training")
     measures = [
-        name for name in ("sweep", "auc, all", "auc, OCC", "precision, all") if name in content["measures"]
+        name
+        for name in ("sweep, seen", "sweep, unseen", "auc, all", "auc, OCC", "precision, all")
+        if name in content["measures"]
     ]
     for name in measures:
         table.add_column(name, justify="right")
     for arm in content["arms"].values():
         table.add_row(arm["title"], *(f"{arm['means'][name]:.3f}" for name in measures))
-    Console().print(table)
+    Console(width=max(Console().width, 120)).print(table)

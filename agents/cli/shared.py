@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from ..results import command_line
 
 if TYPE_CHECKING:
     from tracker.sequences import Sequence
@@ -22,7 +25,29 @@ __all__ = [
     "warn_of_otb",
 ]
 
-Device = Literal["auto", "cpu", "cuda"]
+_DEVICES = "auto|cpu|cuda|cuda:N|mps"
+
+
+def _device(given: list[str]) -> str:
+    """Refuse a device that this machine does not have, before a command does anything."""
+    from tracker.backbones import resolve_device
+
+    if given[0] != "auto":
+        resolve_device(given[0])
+    return given[0]
+
+
+Device = Annotated[
+    str,
+    tyro.conf.arg(metavar=_DEVICES),
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=_DEVICES,
+        instance_from_str=_device,
+        is_instance=lambda value: isinstance(value, str),
+        str_from_instance=lambda value: [value],
+    ),
+]
 Precision = Literal["auto", "fp32", "bf16"]
 
 
@@ -48,11 +73,6 @@ def on_interrupt(state: str | Callable[[], str] = NOTHING_WRITTEN) -> Iterator[N
 def warn(sentence: str) -> None:
     """Print a warning to the standard error."""
     print(f"occlusion-search: warning: {sentence}", file=sys.stderr)
-
-
-def command_line() -> str:
-    """The command as it was given, for the record in a result."""
-    return shlex.join(["occlusion-search", *sys.argv[1:]])
 
 
 def warn_of_otb(train: Iterable[Sequence]) -> None:

@@ -38,7 +38,8 @@ def track(
         video: A video file, a folder of images, or the index of a camera.
         out: The MP4 file to write, as large and as fast as the video (odd sides get one pixel more).
         box: The target in the first frame, 0-based pixels; without it you draw it, where there is a display.
-        tracker: sint-slim, sint-vgg16, sint-alexnet, csrt, kcf, mil, nano, siamfc; module:function for your own.
+        tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, csrt, kcf, mil, nano, siamfc;
+            module:function for your own.
         weights: Its weights, where it needs them.
         base_weights: Where train-tracker wrote the weights: what it started from.
         boxes: Write the boxes here too: 0-based x,y,w,h a line.
@@ -52,13 +53,15 @@ def track(
     from tracker.streams import open_stream
     from tracker.tracking.registry import load_tracker
 
+    from ..output import check_file
     from ..tracking import track_video
 
     if out.suffix.lower() != ".mp4":
         raise InputError(f"'{out}' is no MP4 file; give --out FILE.mp4.")
-    for file in filter(None, (out, boxes)):
-        if file.is_dir() or not file.resolve().parent.is_dir():
-            raise InputError(f"'{file}' cannot be written; give a file in a folder that exists.")
+    check_file(out, video, weights, base_weights, option="--out")
+    check_file(boxes, video, weights, base_weights, out, option="--boxes")
+    if boxes is not None and boxes.resolve() == out.resolve():
+        raise InputError(f"'{out}' cannot hold both the video and its boxes; give another --boxes.")
     if frames is not None and frames < 1:
         raise InputError(f"--frames {frames} leaves nothing to track; give at least 1.")
     if fps is not None and not 0 < fps <= 1000:

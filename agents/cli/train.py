@@ -9,7 +9,7 @@ import tyro
 
 from tracker.errors import InputError
 
-from .shared import NOTHING_WRITTEN, command_line, on_interrupt
+from .shared import NOTHING_WRITTEN, Device, command_line, on_interrupt
 
 __all__ = ["Algorithm", "Pairs", "EnvId", "key_values", "targets_argument", "train"]
 
@@ -29,7 +29,7 @@ def train(
     hyperparams: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-params"], metavar="KEY:VALUE ...")] = (),
     exploration: Literal["uniform", "guided"] = "uniform",
     seed: int = 0,
-    device: str = "auto",
+    device: Device = "auto",
     n_envs: int | None = None,
     eval_freq: int = 25_000,
     eval_episodes: int = 50,
@@ -62,7 +62,7 @@ def train(
         exploration: guided explores among the actions that are rewarded (Caicedo and Lazebnik 2015), at the price
             of up to eight scorer queries a step.
         seed: Of everything that is drawn.
-        device: auto, cpu, cuda or cuda:N.
+        device: Where the networks run.
         n_envs: Environments side by side.
         eval_freq: Steps between two evaluations, which choose best_model.zip on held-out training videos; -1 for
             none, and the agent learns from all videos.

@@ -51,16 +51,19 @@ def train_foresight(
     from occlusion_env.arguments import SearchArguments
     from occlusion_env.building import assemble
     from occlusion_env.targets import TargetSet
-    from tracker.backbones import fingerprint, load_backbone, resolve_device
+    from tracker.backbones import fingerprint, precision_name, resolve_device
     from tracker.errors import InputError
     from tracker.readers import list_targets, open_sequence
-    from tracker.scorers import unit_of
+    from tracker.scorers import shared_backbone, unit_of
     from tracker.sequences import evenly_spaced
 
     from ..foresight import fit_predictor, sample_drops, save_predictor
+    from ..output import check_file
 
-    if out.suffix != ".safetensors" or not out.parent.is_dir():
+    if out.suffix != ".safetensors":
         raise InputError(f"'{out}' cannot be written; give NAME.safetensors in a folder that exists.")
+    for file in (out, out.with_suffix(".json")):
+        check_file(file, targets, weights, option="--out")
     for name, value in (("per-sequence", per_sequence), ("patches", patches), ("regions", regions)):
         if value < 1:
             raise InputError(f"--{name} is {value}; it must be at least 1.")
@@ -72,7 +75,7 @@ def train_foresight(
         raise InputError(f"--folds is {folds}; with {len(found)} sequences give 2 to {len(found)}.")
     chosen = TargetSet.join(each.subset(evenly_spaced(len(each), per_sequence)) for each in found)
     own = scorer == "sint"
-    network_weights = fingerprint(load_backbone(features, weights)) if own else None
+    network_weights = fingerprint(shared_backbone(features, weights, "cpu")) if own else None
     parts = assemble(
         SearchArguments(
             chosen,
@@ -100,6 +103,7 @@ def train_foresight(
         **figures,
         "held_out_correlation_of_folds": judged,
         "scorer": {"features": features, "weights": network_weights} if own else scorer,
+        "precision": precision_name(precision, device),
         "measured_unit": round(samples.unit, 6),
         "videos": videos,
         "targets": len(chosen),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from .shared import Device, Precision, command_line, on_interrupt, warn_of_otb
+from .shared import Device, Precision, on_interrupt, warn_of_otb
 
 __all__ = ["train_siamfc"]
 
@@ -67,10 +67,12 @@ def train_siamfc(
     from tracker.training import SiamFCTraining, TrainingRun, open_folder
     from tracker.training import train_siamfc as train_net
 
-    from ..output import check_json_path, write_json
+    from ..output import check_folder, check_json_path
+    from ..results import write_result
     from ..transforms import HardPositiveBatch
 
-    check_json_path(json)
+    check_folder(out, data, weights)
+    check_json_path(json, data, weights)
     settings = SiamFCTraining(
         steps=steps,
         pairs=pairs,
@@ -85,7 +87,7 @@ def train_siamfc(
     transform = None
     if hard_positives is not None:
         transform = HardPositiveBatch(
-            hard_positives, SiamFCScorer(net, device, precision), hard_share, RegionLimits(max_area=max_area)
+            hard_positives, SiamFCScorer(net, None, precision), hard_share, RegionLimits(max_area=max_area)
         )
     train, held_out = open_folder(data, validation)
     warn_of_otb(train)
@@ -93,7 +95,7 @@ def train_siamfc(
         run = TrainingRun(precision, checkpoint_seconds)
         card = train_net(net, train, held_out, out, settings, transform, run)
     if json is not None:
-        write_json(json, {**card, "command": command_line()})
+        write_result(json, "train-siamfc", card)
     loss = card["validation_loss"]
     print(
         f"The loss on {', '.join(card['validated_on'])}: {loss['before']:.4f} before, {loss['after']:.4f} after"

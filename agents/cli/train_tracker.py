@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from .shared import Device, Precision, command_line, on_interrupt, warn_of_otb
+from .shared import Device, Precision, on_interrupt, warn_of_otb
 
 __all__ = ["train_tracker"]
 
@@ -96,9 +96,11 @@ def train_tracker(
     )
 
     from ..ladder.arms import hardening_of
-    from ..output import check_json_path, write_json
+    from ..output import check_folder, check_json_path
+    from ..results import write_result
 
-    check_json_path(json)
+    check_folder(out, data, weights, hard_positives)
+    check_json_path(json, data, weights, hard_positives)
     network = SintConfig.fast(features or "slim") if config == "fast" else SintConfig.paper(features or "vgg16")
     if side is not None:
         network = replace(network, side=side)
@@ -121,7 +123,7 @@ def train_tracker(
             None if harden is None else hardening_of(harden, hard_share),
         )  # fmt: skip
     if json is not None:
-        write_json(json, {**card, "command": command_line()})
+        write_result(json, "train-tracker", card)
     before, after = (card["validation"][when] for when in ("before", "after"))
     print(
         f"Validation on {', '.join(card['validated_on'])}: pair AUC {before['pair_auc']:.4f} before,"

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from .shared import Device, command_line, on_interrupt
+from .shared import Device, on_interrupt
 
 __all__ = ["train_vae"]
 
@@ -58,9 +58,11 @@ def train_vae(
 
     from ..manifold_pictures import draw_bank
     from ..manifolds import default_at_once, find_videos, train_bank
-    from ..output import check_json_path, write_json
+    from ..output import check_folder, check_json_path
+    from ..results import write_result
 
-    check_json_path(json)
+    check_folder(out, data)
+    check_json_path(json, data)
     videos = find_videos(data, only)
     place = str(resolve_device(device))
     bank = vae.VAEBank(out, place)
@@ -80,7 +82,7 @@ def train_vae(
     if json is not None:
         records = {name: bank.record(name).to_dict() for name in drawn}
         content = {"trained": report.trained, "skipped": report.skipped, "failed": report.failed}
-        write_json(json, {**content, "models": records, "command": command_line()})
+        write_result(json, "train-vae", {**content, "models": records})
     counts = f"Models trained: {len(report.trained)}; there already: {len(report.skipped)}"
     print(f"{counts}; in the bank {out}: {len(bank)}.")
     for name, reason in report.failed.items():

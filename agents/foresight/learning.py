@@ -151,7 +151,7 @@ def fit_predictor(
     if not len(samples.maps):
         raise InputError("There are no scored occlusions to learn from; give targets.")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         network = DropPredictor(samples.maps.shape[1], unit=samples.unit if unit is None else unit)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)

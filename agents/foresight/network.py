@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from copy import copy
+from copy import deepcopy
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -78,8 +78,8 @@ class DropPredictor(nn.Module):
         return self.judge(torch.cat(described, dim=2))[..., 0] * self.unit
 
     def in_unit(self, unit: float) -> DropPredictor:
-        """The same network for a matcher whose scores spread otherwise; the weights are shared."""
-        other = copy(self)
+        """A copy of the network for a matcher whose scores have another spread."""
+        other = deepcopy(self)
         other.unit = unit
         return other
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -47,7 +49,8 @@ class Foresight:
     def __init__(self, search: Search) -> None:
         """See the class."""
         self.search = search
-        self.network = self.predictor().to(search.scorer.device)
+        # A copy: the predictor may be cached, and `to` moves a module in place.
+        self.network = deepcopy(self.predictor()).to(search.view_device)
         self._scale = SintScorer.unit / self.network.unit
         self.space = spaces.Box(-_BOUND, _BOUND, (LENGTH,), np.float32)
         limits = search.settings.limits
@@ -91,9 +94,9 @@ class Foresight:
             valid[row, : len(scores)] = True
 
         asked = torch.from_numpy(np.concatenate([beyond, regions], axis=1)).to(cells)
-        foretold = self._scale * self.network.drops(cells, asked).double().cpu().numpy()
+        foretold = self._scale * self.network.drops(cells, asked).cpu().double().numpy()
         near, predicted = foretold[:, : len(MOVES)], foretold[:, len(MOVES) :]
-        left = 1 - search.steps[slots] / search.settings.max_steps
+        left = np.maximum(0, 1 - search.steps[slots] / search.settings.max_steps)
         known = Known(regions, self._scale * drops, predicted, valid)
         here = self._scale * (search.clean_score[slots] - search.score[slots])
         shown = outlook(search.settings.limits, here, beyond, self._grid, (near, far), known, left)
@@ -115,10 +118,10 @@ class Foresight:
         if not new:
             return
         rows = np.array([slot for slot, _, _ in new])
-        maps = contributions(search, rows)
+        maps = contributions(search, rows).to(search.view_device)
         cells = self.network.cells(maps)
         grid = torch.from_numpy(self._grid).to(cells)
-        far = self._scale * self.network.drops(cells, grid.expand(len(new), -1, -1)).double().cpu().numpy()
+        far = self._scale * self.network.drops(cells, grid.expand(len(new), -1, -1)).cpu().double().numpy()
         for row, (slot, target, key) in enumerate(new):
             found = (cells[row].clone(), far[row])
             search.cache.put(key, found, found[0].nbytes + found[1].nbytes)

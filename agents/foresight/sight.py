@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from occlusion_env.search import Search
 from tracker.attribution import cell_contributions, embedded_contributions
+from tracker.backbones import Precision
 from tracker.images import resize, to_tensor
 from tracker.scorers import SintScorer, load_scorer
 
 __all__ = ["contributions"]
+
+_PRECISIONS: dict[torch.dtype | None, Precision] = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 
 
 def contributions(search: Search, slots: NDArray[np.int64]) -> Tensor:
@@ -25,13 +29,15 @@ def contributions(search: Search, slots: NDArray[np.int64]) -> Tensor:
         slots: `int64[M]`, which of them.
 
     Returns:
-        `float32[M, P, G, G]`, see `tracker.attribution`.
+        `float32[M, P, G, G]` on SINT's device, see `tracker.attribution`.
     """
     scorer = search.scorer
     if isinstance(scorer, SintScorer):
         embedded = scorer.embed(search.target_images(slots))
         return embedded_contributions(scorer.backbone, search.exemplar_embeddings(slots), embedded)
-    eyes = load_scorer(device=str(scorer.device))
+    # In the features' arithmetic, which `precision` sets; features of another kind have none.
+    precision = _PRECISIONS.get(getattr(search.features, "dtype", None), "auto")
+    eyes = load_scorer(device=str(search.view_device), precision=precision)
     targets = [target for slot in slots if (target := search.targets[slot]) is not None]
     exemplars, crops = (
         to_tensor(np.stack([resize(image, eyes.input_size, eyes.input_size) for image in images]), eyes.device)

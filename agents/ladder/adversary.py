@@ -21,8 +21,7 @@ from tracker.backbones import load_weights
 from tracker.errors import InputError
 from tracker.files import replacing_file
 from tracker.images import resize, to_tensor
-from tracker.scorers import sint_embedding
-from tracker.sint import Sint
+from tracker.sint import Sint, sint_embedding
 from tracker.training import FrameTransform
 
 __all__ = ["RotateAndOcclude", "RotationAdversary", "load_adversary", "save_adversary", "train_adversary"]
@@ -101,7 +100,7 @@ def train_adversary(
     device, side = sint.backbone.mean.device, sint.backbone.input_size
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         adversary = RotationAdversary().to(device)
     optimizer = torch.optim.Adam(adversary.parameters(), learning_rate)
     whole = torch.tensor([[0.0, 0.0, side, side]], device=device).expand(batch, 4)

@@ -35,7 +35,7 @@ from .adversary import save_adversary, train_adversary
 from .arms import Arm
 from .settings import LadderRun
 
-__all__ = ["cutouts", "ladder_targets", "make_adversary", "make_bank", "make_positives"]
+__all__ = ["bank_digests", "cutouts", "ladder_targets", "make_adversary", "make_bank", "make_positives"]
 
 _MARK = "metadata.jsonl"
 
@@ -68,6 +68,14 @@ def make_bank(run: LadderRun) -> None:
     )
     for name, reason in report.failed.items():
         raise InputError(f"The manifold of '{name}' could not be trained: {reason}")
+
+
+def bank_digests(run: LadderRun) -> dict[str, str]:
+    """The digest of each training video's manifold."""
+    bank = vae.VAEBank(run.bank_folder, run.device)
+    paths = [path.name for path in list_sequences(run.train)]
+    held_out = held_out_names(paths)
+    return {name: bank.record(name).weights_digest for name in sorted(paths) if name not in held_out}
 
 
 def make_positives(run: LadderRun, arm: Arm) -> None:

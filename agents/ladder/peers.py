@@ -41,7 +41,7 @@ class Erasing:
         found = images.clone()
         for row, (top, bottom, left, right) in _chosen(images, boxes, self.p, generator):
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+                torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
                 found[row, :, top:bottom, left:right] = self._erase(images[row, :, top:bottom, left:right])
         return found
 

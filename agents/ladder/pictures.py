@@ -27,39 +27,54 @@ from .arms import Arm
 from .running import START, tools_of
 from .settings import LadderRun
 
-__all__ = ["draw_differences", "draw_examples", "draw_sweep", "draw_training"]
+__all__ = ["draw_differences", "draw_examples", "draw_sweep", "draw_training", "is_significant"]
 
 Image = NDArray[np.uint8]
 
-_MEASURES = ("sweep", "auc, OCC", "auc, all", "auc, not OCC")
+_MEASURES = {
+    "sweep, unseen": "unseen occluders, 10 to 50 %",
+    "sweep, seen": "seen occluders, 10 to 50 %",
+    "auc, OCC": "AUC, OCC",
+    "auc, all": "AUC, all",
+    "auc, not OCC": "AUC, not OCC",
+}
 _SIDE = 96
 
 
+def is_significant(row: Mapping[str, Any], level: float) -> bool:
+    """Whether a difference's Holm-corrected p-value is below 1 - `level`."""
+    return row["p_holm"] is not None and row["p_holm"] < 1 - level
+
+
 def draw_sweep(path: Path, content: Mapping[str, Any]) -> None:
-    """How well each arm finds the target as more of it is covered.
+    """Overlap of each arm as more of the target is covered, by seen and by unseen occluders.
 
     Args:
         path: The PNG to write.
         content: What `summarise_ladder` returned.
     """
-    figure = Figure(figsize=(10.5, 4.8), layout="constrained")
-    whole, zoomed = figure.subplots(1, 2)
+    groups = [name for name in ("seen", "unseen") if f"sweep, {name}" in content["measures"]]
+    figure = Figure(figsize=(10.5, 1.2 + 3.8 * len(groups)), layout="constrained")
+    axes = figure.subplots(len(groups), 2, squeeze=False, sharex=True)
     levels = np.array(content["levels"])
-    names = [f"sweep, {level:.0%}" for level in levels]
     base = content["arms"].get("sint", content["arms"][START])["means"]
-    for number, (name, arm) in enumerate(content["arms"].items()):
-        values = np.array([arm["means"][measure] for measure in names])
-        style = {"color": "0.3", "linestyle": ":"} if name == START else {"color": f"C{number % 10}"}
-        marker = "osv^Dx+*Ph"[number // 10 % 10]
-        whole.plot(levels, values, marker=marker, markersize=4, **style)
-        less = values - [base[measure] for measure in names]
-        zoomed.plot(levels, less, marker=marker, markersize=4, label=arm["title"], **style)
-    whole.set(ylabel="mean overlap with the true box", title="How well the target is found")
-    zoomed.set(ylabel="overlap less plain SINT's", title="The same, less plain SINT's")
-    for axis in (whole, zoomed):
-        axis.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    for (whole, zoomed), group in zip(axes, groups, strict=True):
+        names = [f"sweep, {level:.0%}" if level == 0 else f"sweep, {group}, {level:.0%}" for level in levels]
+        for number, (name, arm) in enumerate(content["arms"].items()):
+            values = np.array([arm["means"][measure] for measure in names])
+            style = {"color": "0.3", "linestyle": ":"} if name == START else {"color": f"C{number % 10}"}
+            marker = "osv^Dx+*Ph"[number // 10 % 10]
+            label = arm["title"] if group == groups[0] else None
+            whole.plot(levels, values, marker=marker, markersize=4, **style)
+            less = values - [base[measure] for measure in names]
+            zoomed.plot(levels, less, marker=marker, markersize=4, label=label, **style)
+        whole.set(ylabel="mean overlap with the true box", title=f"Overlap, {group} occluders")
+        zoomed.set(ylabel="overlap less plain SINT's", title="The same, less plain SINT's")
+        for axis in (whole, zoomed):
+            axis.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+            axis.grid(alpha=0.25)
+    for axis in axes[-1]:
         axis.set_xlabel("share of the target that is covered")
-        axis.grid(alpha=0.25)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     with replacing_file(path) as temporary:
         save(figure, temporary)
@@ -75,24 +90,29 @@ def draw_differences(path: Path, content: Mapping[str, Any], baseline: str = "si
     """
     arms = {name: arm for name, arm in content["arms"].items() if baseline in arm["less"]}
     measures = [measure for measure in _MEASURES if measure in content["measures"]]
+    level = content["interval"]["level"]
     figure = Figure(figsize=(3.2 + 2.5 * len(measures), 1.4 + 0.32 * len(arms)), layout="constrained")
     axes = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     rows = np.arange(len(arms))[::-1]
     for axis, measure in zip(axes, measures, strict=True):
         for row, arm in zip(rows, arms.values(), strict=True):
             found = arm["less"][baseline][measure]
-            low, high = found["interval"]
-            clear = low > 0 or high < 0
-            axis.plot([low, high], [row, row], color="C0" if clear else "0.6", linewidth=2)
-            axis.plot(found["difference"], row, "o", color="C0" if clear else "0.6", markersize=5)
+            colour = "C0" if is_significant(found, level) else "0.6"
+            if found["interval"] is not None:
+                axis.plot(found["interval"], [row, row], color=colour, linewidth=2)
+            axis.plot(found["difference"], row, "o", color=colour, markersize=5)
         axis.axvline(0, color="0.3", linewidth=1)
-        axis.set_title({"sweep": "sweep, 10 to 50 %"}.get(measure, measure.replace("auc", "AUC")), fontsize=10)
+        axis.set_title(_MEASURES[measure], fontsize=10)
         axis.grid(alpha=0.25, axis="x")
         axis.tick_params(axis="x", labelsize=8)
         axis.xaxis.set_major_locator(MaxNLocator(4))
     axes[0].set_yticks(rows, [arm["title"] for arm in arms.values()], fontsize=9)
     title = content["arms"][baseline]["title"]
-    figure.suptitle(f"Less '{title}': mean over sequences and its 95 % interval (blue: without 0)", fontsize=11)
+    figure.suptitle(
+        f"Less '{title}': mean, {level:.0%} Student's t over sequences, each on its own"
+        f" (blue: Holm-corrected p below {1 - level:.2f})",
+        fontsize=11,
+    )
     with replacing_file(path) as temporary:
         save(figure, temporary)
 

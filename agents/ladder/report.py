@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from tracker.files import replacing_file
+from tracker.judging.intervals import LEAST_TARGETS
 from tracker.judging.page import PageTable, Picture, render_page
 
 from .arms import choose_arms
-from .pictures import draw_differences, draw_examples, draw_sweep, draw_training
+from .pictures import draw_differences, draw_examples, draw_sweep, draw_training, is_significant
 from .running import START
 from .settings import LadderRun
 from .summary import BASELINES
@@ -20,18 +21,20 @@ __all__ = ["PAGE", "write_ladder_report"]
 PAGE = "report.html"
 
 _COLUMNS = {
-    "sweep, 0%": "uncovered", "sweep": "sweep", "auc, all": "AUC", "auc, OCC": "AUC, OCC",
+    "sweep, 0%": "uncovered", "sweep, seen": "seen occluders", "sweep, unseen": "unseen occluders",
+    "auc, all": "AUC", "auc, OCC": "AUC, OCC",
     "auc, not OCC": "AUC, not OCC", "auc, MB": "AUC, MB", "auc, not MB": "AUC, not MB",
     "precision, all": "precision",
 }  # fmt: skip
 
 
-def write_ladder_report(run: LadderRun, content: Mapping[str, Any]) -> Path:
+def write_ladder_report(run: LadderRun, content: Mapping[str, Any], command: str) -> Path:
     """Draw the pictures and write the page.
 
     Args:
         run: What was run; its networks and positives are there.
-        content: What `summarise_ladder` returned, with the `command`.
+        content: What `summarise_ladder` returned.
+        command: The command that ran it.
 
     Returns:
         The page.
@@ -77,15 +80,12 @@ def write_ladder_report(run: LadderRun, content: Mapping[str, Any]) -> Path:
         },
         scores=_scores(content),
         count=f"{count} sequences",
-        interval_text=(
-            f"the middle {content['interval']['level']:.0%} of {content['interval']['draws']:,} bootstrap draws of"
-            f" {count} sequences."
-        ),
+        interval_text=_interval_text(content),
         differences=[
             {"title": titles[name], "picture": f"less-{name}", "table": _less(content, name)} for name in baselines
         ],
         settings=[
-            *content["settings"].items(), ("seeds", _seeds(content)), ("command", content.get("command", "")),
+            *content["settings"].items(), ("seeds", _seeds(content)), ("command", command),
         ],
     )  # fmt: skip
     with replacing_file(run.out / PAGE) as temporary:
@@ -98,18 +98,36 @@ def _seeds(content: Mapping[str, Any]) -> int:
 
 
 def _lead(content: Mapping[str, Any]) -> str:
-    """The best arm on the sweep, and whether it is told from plain SINT and from random occlusion."""
-    arms = {name: arm for name, arm in content["arms"].items() if name != START}
-    best = max(arms, key=lambda name: arms[name]["means"]["sweep"])
-    overlap = arms[best]["means"]["sweep"]
-    text = f"On partly covered targets '{arms[best]['title']}' finds most: {overlap:.3f} mean overlap"
-    told = [
-        f"{row['difference']:+.3f} [{row['interval'][0]:+.3f}, {row['interval'][1]:+.3f}] against"
-        f" '{content['arms'][base]['title']}'"
-        for base, measures in arms[best]["less"].items()
-        for row in [measures["sweep"]]
-    ]
-    return text + (f" ({'; '.join(told)})." if told else ".")
+    """The primary contrasts, and nothing that was chosen after the figures were seen."""
+    titles = {name: arm["title"] for name, arm in content["arms"].items()}
+    told = []
+    for row in content["primary"]["results"]:
+        if row["p_holm"] is None:
+            verdict = f"fewer than {LEAST_TARGETS} sequences, no verdict"
+        else:
+            clear = row["p_holm"] < 1 - content["interval"]["level"]
+            verdict = f"corrected p = {row['p_holm']:.3f}" + ("" if clear else ", no measurable difference")
+        told.append(f"'{titles[row['arm']]}' less '{titles[row['less']]}': {_difference(row)} ({verdict})")
+    if not told:
+        return "The arms of the primary contrasts were not trained, so every difference here is exploratory."
+    return (
+        "Mean overlap on targets under occluders that no arm trains with, the measure named before the run:"
+        f" {'; '.join(told)}."
+    )
+
+
+def _interval_text(content: Mapping[str, Any]) -> str:
+    level, primary = content["interval"]["level"], len(content["primary"]["contrasts"])
+    return (
+        f"the {level:.0%} Student's t interval over sequences, each on its own, with the seeds as a second random"
+        f" factor from three on. A star marks a Holm-corrected p below {1 - level:.2f}: over the {primary} primary"
+        f" contrasts, or over the {content['exploratory']} others."
+    )
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    ends = row["interval"]
+    return f"{row['difference']:+.3f}" + ("" if ends is None else f" [{ends[0]:+.3f}, {ends[1]:+.3f}]")
 
 
 def _columns(content: Mapping[str, Any]) -> dict[str, str]:
@@ -131,8 +149,7 @@ def _less(content: Mapping[str, Any], baseline: str) -> PageTable:
     for arm in content["arms"].values():
         if baseline in arm["less"]:
             rows = [arm["less"][baseline][name] for name in columns]
-            cells = [
-                f"{row['difference']:+.3f} [{row['interval'][0]:+.3f}, {row['interval'][1]:+.3f}]" for row in rows
-            ]
+            stars = [is_significant(row, content["interval"]["level"]) for row in rows]
+            cells = [_difference(row) + "*" * star for row, star in zip(rows, stars, strict=True)]
             found.rows.append([arm["title"], *cells])
     return found

@@ -1,8 +1,9 @@
 """The ladder as a run: every arm trained and judged with every seed, by several processes; a cut-off run goes on.
 
 OUT/
-  settings.json                what decides the figures; a folder with others is refused
+  settings.json                everything that changes the figures; a folder with others is refused
   bank/                        a manifold a training video (unless --bank)
+  positives/bank.json          digests of the manifolds
   positives/ARM/               samples of the manifolds, occluded as the arm has it
   adversary.safetensors        Adv-Net's
   networks/ARM/SEED/           what was trained, and its card
@@ -13,12 +14,10 @@ OUT/
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from typing import Any
 from tqdm import tqdm
 
 from tracker.errors import InputError
+from tracker.identity import code_version, folder_digests
 from tracker.judging.annotations import Annotation, read_annotations
 from tracker.judging.running import run_benchmark, weights_digest
 from tracker.judging.scoring import score_results
@@ -38,8 +38,10 @@ from tracker.training import TrainingRun, open_folder, read_hard_positives, trai
 from ..occlusion_sweep import occlusion_sweep
 from ..output import claim_folder, write_json
 from ..processes import process_pool
+from ..sweep_occluders import UNSEEN_KINDS, other_videos
+from ..versions import versions
 from .arms import Arm, Tools, choose_arms
-from .making import cutouts, make_adversary, make_bank, make_positives, start_network
+from .making import bank_digests, cutouts, make_adversary, make_bank, make_positives, start_network
 from .settings import LadderRun
 
 __all__ = ["START", "judging_videos", "run_ladder", "tools_of"]
@@ -53,7 +55,7 @@ def run_ladder(run: LadderRun) -> dict[str, dict[int, dict[str, Any]]]:
 
     Returns:
         For each arm, `START` first, and each of its seeds the figures: `ope` (by target `auc`, `precision`),
-        `sweep` (by sequence, the mean overlap at each level), `training` (the card's figures).
+        `sweep` (by kind of occluder and sequence the mean overlap at each level), `training` (the card's figures).
 
     Raises:
         InputError: If there is nothing to train on or to judge with, a video is in both, the folder holds another
@@ -61,10 +63,11 @@ def run_ladder(run: LadderRun) -> dict[str, dict[int, dict[str, Any]]]:
     """
     arms = choose_arms(run.arms)
     _check(run)
-    claim_folder(run.out, "settings.json", _made_with(run), "the results of another ladder")
+    claim_folder(run.out, "settings.json", _identity(run), "the results of another ladder", versions())
     sampled = [arm for arm in arms if arm.samples is not None]
     if any(not _is_file(run, arm) for arm in sampled):
         make_bank(run)
+        claim_folder(run.out / "positives", "bank.json", bank_digests(run), "hard positives of other manifolds")
     jobs: dict[str, Callable[[], None]] = {}
     for arm in arms:
         if arm.samples is not None and not _is_file(run, arm):
@@ -160,15 +163,13 @@ def _judge(run: LadderRun, sint: Sint, name: str) -> dict[str, Any]:
     for target, reason in report.failures.items():
         raise InputError(f"'{name}' could not be judged on '{target}': {reason}")
     scores = score_results(report.folder, _annotations(run, report.annotations), tracker=name)
+    swept = occlusion_sweep(tracker(), judging_videos(run), run.sweep, other_videos(judging_videos(run)))
     return {
         "ope": {
             target.name: {"auc": target.auc, "precision": target.precision, "attributes": target.attributes}
             for target in scores.targets
         },
-        "sweep": {
-            target.name: list(target.overlap)
-            for target in occlusion_sweep(tracker(), judging_videos(run), run.sweep)
-        },
+        "sweep": {kind: {target.name: list(target.overlap[kind]) for target in swept} for kind in run.sweep.kinds},
     }
 
 
@@ -207,20 +208,26 @@ def _check(run: LadderRun) -> None:
         raise InputError(
             f"'{run.judge}' holds no annotated sequence to judge with; give --judge a folder of some."
         )
+    if len(there) < 2 and set(UNSEEN_KINDS) & set(run.sweep.kinds):
+        raise InputError(
+            f"'{run.judge}' holds one sequence, and the sweep covers its target with pieces of others; give two or"
+            " more."
+        )
     names = {sequence.name for sequence in [*train, *held_out]}
     if both := sorted(names & there.keys()):
         raise InputError(f"'{both[0]}' is a training video and a judging one; take it out of one of the folders.")
     start_network(run)
-    if run.attributes is not None:
-        read_annotations(run.judge, run.attributes)
+    for reason in read_annotations(run.judge, run.attributes).left_out.values():
+        raise InputError(reason)
 
 
-def _made_with(run: LadderRun) -> dict[str, Any]:
-    files = {"weights": run.weights, "agent": run.agent}
+def _identity(run: LadderRun) -> dict[str, Any]:
+    """Everything that changes the figures, but the arms and seeds, which may be added to."""
+    files = {"weights": run.weights, "agent": run.agent, "attributes": run.attributes}
     return {
         **run.record(),
-        "train": os.path.abspath(run.train),
-        "judge": os.path.abspath(run.judge),
-        "sweep": asdict(run.sweep),
+        "train": folder_digests(run.train),
+        "judge": folder_digests(run.judge),
         "digests": {name: weights_digest(file) for name, file in files.items() if file and Path(file).exists()},
+        "code": code_version("tracker", "vae", "occlusion_env", "agents"),
     }

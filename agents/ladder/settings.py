@@ -6,14 +6,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tracker.backbones import Precision
+import torch
+
+from tracker.backbones import Precision, resolve_precision
 from tracker.errors import InputError
 from tracker.sint import SintConfig
 from tracker.training import SintTraining
 
 from ..occlusion_sweep import SweepSettings
 
-__all__ = ["LadderRun"]
+__all__ = ["PRIMARY_CONTRASTS", "PRIMARY_MEASURE", "LadderRun"]
+
+PRIMARY_MEASURE = "sweep, unseen"
+"""The measure of the claims, named before the run: overlap under occluders that no arm trains with."""
+
+PRIMARY_CONTRASTS = (("vae-hptn", "sint"), ("vae-hptn", "vae-random"))
+"""The claims, as (arm, arm that is subtracted): SINT++ is better than SINT; the agent is better than chance."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +124,26 @@ class LadderRun:
         return self.out / "results" / arm / f"{seed}.json"
 
     def record(self) -> dict[str, Any]:
-        """What decides the figures, as plain data."""
+        """The settings that change the figures, as plain data; arithmetic and device as they were resolved."""
         content = asdict(self)
-        for name in ("train", "judge", "out", "arms", "seeds", "bank", "attributes", "workers", "device"):
+        for name in (
+            "train",
+            "judge",
+            "out",
+            "arms",
+            "seeds",
+            "bank",
+            "attributes",
+            "workers",
+            "weights",
+            "agent",
+        ):
             del content[name]
+        device = torch.device(self.device)
+        content["device"] = device.type
+        content["precision"] = str(resolve_precision(self.precision, device)).removeprefix("torch.")
+        # A file is known by its digest, wherever it lies.
+        for name, given in (("weights", self.weights), ("agent", self.agent)):
+            content[name] = given if given is None or not Path(given).exists() else Path(given).name
+        content["primary"] = {"measure": PRIMARY_MEASURE, "contrasts": [list(pair) for pair in PRIMARY_CONTRASTS]}
         return content

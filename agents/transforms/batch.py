@@ -60,10 +60,11 @@ class Occlusions:
 class HardPositiveBatch(nn.Module):
     """Covers targets with a piece of the background of their own images, where a method says.
 
-    Everything stays on the images' device; what is drawn (which images, where, which background) is drawn on the
-    CPU from torch's generator, so that the same seed does the same on any device. Random regions need no matcher;
-    the best of random ones and exhaustive search ask it about all images at once. All other methods work in the
-    searches of `occlusion_env`, whose targets are arrays, so that their images go through the CPU's memory.
+    The work is done on the images' device; crops are moved to a scorer on another one. What is drawn (which
+    images, where, which background) is drawn on the CPU from torch's generator, so that the same seed does the
+    same on any device. Random regions need no matcher; the best of random ones and exhaustive search ask it about
+    all images at once. All other methods work in the searches of `occlusion_env`, whose targets are arrays, so
+    that their images go through the CPU's memory.
 
     It has no parameters, and does the same in training and in evaluation mode. A matcher that learns is asked as
     it is at that moment (`tracker.foreign_scorers.EmbeddingScorer`).
@@ -73,8 +74,8 @@ class HardPositiveBatch(nn.Module):
 
     Args:
         method: Says where: a name of `agents.methods.METHODS`, or what `agents.methods.as_method` takes.
-        scorer: The matcher: `sint` (the package's slim network on the CPU), `module:function`, or a `Scorer` on
-            the images' device. `random` and `centre` need none.
+        scorer: The matcher: `sint` (the package's slim network, on the images' device), `module:function`, or a
+            `Scorer` on any device. `random` and `centre` need none.
         p: How often an image is changed.
         limits: Largest area, least side and aspect of a region; `None` covers 5 to 60 % of the target by `random`,
             and a quarter by all that search.
@@ -192,7 +193,7 @@ class HardPositiveBatch(nn.Module):
         chosen = np.flatnonzero((rng.random(len(given)) < self.p) & _usable(given, width, height))
         rows = torch.from_numpy(chosen).to(images.device)
         taken = _floating(images[rows])
-        known = None if exemplars is None else _floating(exemplars[rows.to(exemplars.device)]).to(images.device)
+        known = None if exemplars is None else _floating(exemplars[rows.to(exemplars.device)].to(images.device))
         drawn = self.source(taken, given[chosen], self.settings.limits.max_area, self.patches, rng)
         regions, patches = self._regions(taken, given[chosen], drawn, known, rng)
         covered = given[chosen].copy()
@@ -243,7 +244,7 @@ class HardPositiveBatch(nn.Module):
             return limits.centred(area), first
         if self._in_one_batch:
             grid = limits.grid(limits.max_area)
-            candidates = np.broadcast_to(grid, (count, *grid.shape))
+            candidates = np.tile(grid, (count, 1, 1))
             return self._worst(images, boxes, patches, exemplars, candidates)
         return self._searched(images, boxes, first, exemplars, rng), first
 
@@ -257,11 +258,10 @@ class HardPositiveBatch(nn.Module):
     ) -> tuple[NDArray[np.float64], Tensor]:
         """The candidate `[M, K, 4]` of each image that hurts most, and what covers it."""
         hurt = self.hurt or ScoreLeft(self._matcher(images.device))
-        rows = np.arange(len(candidates))
-        turns = torch.arange(candidates.shape[1], device=patches.device) % patches.shape[1]
-        best = hurt(images, boxes, exemplars, patches[:, turns], candidates).argmin(dim=1)
-        chosen = patches[torch.from_numpy(rows).to(patches.device), turns[best.to(patches.device)]]
-        return candidates[rows, best.cpu().numpy()], chosen
+        rows = torch.arange(len(candidates))
+        best = hurt(images, boxes, exemplars, patches, candidates).argmin(dim=1).cpu()
+        chosen = patches[rows.to(patches.device), (best % patches.shape[1]).to(patches.device)]
+        return candidates[rows.numpy(), best.numpy()], chosen
 
     def _searched(
         self,
@@ -277,21 +277,17 @@ class HardPositiveBatch(nn.Module):
         targets = image_targets(to_images(images), boxes, known)
         features: Any = self.method.features or NoFeatures()
         if self.method.looks and self.method.features is None:
-            features = load_networks(SearchArguments(device=str(scorer.device))).features
+            features = load_networks(SearchArguments(device=str(images.device))).features
         search = Search(len(targets), scorer, features, self.settings)
         search.begin(np.arange(len(targets)), list(targets), list(to_images(patches)))
         return np.stack([found.best.region for found in self.method.find(search, rng.spawn(len(targets)))])
 
     def _matcher(self, device: torch.device) -> Scorer:
-        """The scorer; one by name is loaded once a process."""
+        """The scorer; one by name is loaded once a process and device."""
         scorer = self.scorer
         if isinstance(scorer, str):
-            scorer = load_networks(SearchArguments(scorer=scorer, device="cpu")).scorer
+            scorer = load_networks(SearchArguments(scorer=scorer, device=str(device))).scorer
         assert scorer is not None
-        if scorer.device.type != device.type:
-            raise InputError(
-                f"The scorer is on {scorer.device} and the images on {device}; put them on the same device."
-            )
         return scorer
 
 

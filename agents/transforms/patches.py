@@ -70,7 +70,7 @@ class Lookalikes:
     What hides a target is often its like: the next runner, the other car.
 
     Args:
-        scorer: The matcher, on the images' device; it is asked as it is at that moment.
+        scorer: The matcher, on any device; it is asked as it is at that moment.
     """
 
     def __init__(self, scorer: Scorer) -> None:
@@ -87,11 +87,12 @@ class Lookalikes:
     ) -> Tensor:
         """See `PatchSource`."""
         drawn = self._background(images, boxes, share, max(count, _AROUND), rng)
-        side, each = self.scorer.input_size, drawn.shape[1]
-        targets = self.scorer.embed(crop_boxes(images, np.arange(len(boxes)), boxes, side))
-        looks = self.scorer.embed(functional.interpolate(drawn.flatten(0, 1), (side, side), mode="bilinear"))
+        side, device, each = self.scorer.input_size, self.scorer.device, drawn.shape[1]
+        targets = self.scorer.embed(crop_boxes(images, np.arange(len(boxes)), boxes, side).to(device))
+        looked_at = drawn.flatten(0, 1).to(device)
+        looks = self.scorer.embed(functional.interpolate(looked_at, (side, side), mode="bilinear"))
         scores = self.scorer.compare(targets.repeat_interleave(each, dim=0), looks).reshape(-1, each)
-        best = scores.topk(count, dim=1).indices
+        best = scores.topk(count, dim=1).indices.to(drawn.device)
         return drawn[torch.arange(len(boxes), device=drawn.device)[:, None], best]
 
 

@@ -4,6 +4,8 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
+from stable_baselines3 import DQN
+from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
 from agents.bridge import VectorEnvBridge
@@ -88,6 +90,27 @@ def test_equals_dummy_vec_env():
 def test_the_native_vector_env_equals_dummy_vec_env_of_single_ones():
     native = VectorEnvBridge(make_vector_env(ORACLE, 3, {"max_steps": 4}))
     compare(native, DummyVecEnv([lambda: gym.make(ORACLE, max_steps=4)] * 3), 200, 20, 9)
+
+
+def test_the_share_of_successes_is_evaluated(tmp_path):
+    """`EvalCallback` reads `is_success` of each episode's last info, from single and from vector environments."""
+    kwargs = {"max_steps": 3, "drop": 0.3}
+    for env in (
+        VectorEnvBridge(make_vector_env(ORACLE, 2, kwargs)),
+        DummyVecEnv([lambda: gym.make(ORACLE, **kwargs)]),
+    ):
+        agent = DQN("MlpPolicy", VecMonitor(env), seed=0, learning_starts=4, policy_kwargs={"net_arch": [4]})
+        judged = EvalCallback(
+            VecMonitor(env),
+            eval_freq=10,
+            n_eval_episodes=8,
+            log_path=str(tmp_path),
+            verbose=0,
+            deterministic=False,
+        )
+        agent.learn(20, callback=judged)
+        successes = np.load(tmp_path / "evaluations.npz")["successes"]
+        assert successes.shape[1] == 8 and 0 < successes.mean() < 1
 
 
 def test_monitored_bridge_equals_monitored_dummy():

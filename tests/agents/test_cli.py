@@ -1,5 +1,6 @@
 """Bad input: one clear sentence, exit code 2, and nothing written."""
 
+import inspect
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from agents.cli import main
+from agents.cli.documentation import commands
 from tracker.images import write_png
 
 COMMANDS = (
@@ -121,6 +123,42 @@ def test_no_cuda(run, tmp_path):
         pytest.skip("this machine has one")
     code, _, error = run("demo", "--quick", "--device", "cuda", "--out", "out")
     assert code == 2 and "no device 'cuda'" in error
+    assert not (tmp_path / "out").exists()
+
+
+REQUIRED = {
+    "train-backbone": ["--data", "d", "--teacher", "t", "--out", "o"],
+    "train-foresight": ["--targets", "t", "--out", "o.safetensors"],
+    "train-vae": ["--data", "d", "--out", "o"],
+    "train-tracker": ["--data", "d", "--validation", "v", "--out", "o"],
+    "train-siamfc": ["--data", "d", "--validation", "v", "--weights", "w", "--out", "o"],
+    "evaluate-vae": ["--data", "d", "--out", "o"],
+    "evaluate": ["--targets", "t", "--agent", "a"],
+    "generate": ["--data", "d", "--out", "o", "--agent", "random"],
+    "reproduce": ["--data", "d", "--out", "o"],
+    "benchmark run": ["--tracker", "mil", "--data", "d", "--out", "o"],
+    "benchmark vot": ["--tracker", "mil", "--workspace", "w"],
+    "track": ["--video", "v", "--out", "o.mp4"],
+    "check-tracker": ["mil"],
+}
+"""What the commands cannot do without."""
+
+WITH_DEVICE = [name for name, function in commands().items() if "device" in inspect.signature(function).parameters]
+
+
+def test_every_command_with_a_network_has_a_device():
+    assert {"train", "enjoy", "demo", *REQUIRED} == set(WITH_DEVICE)
+
+
+@pytest.mark.parametrize("name", WITH_DEVICE)
+@pytest.mark.parametrize("device", ["cuda:77", "tpu"])
+def test_a_device_that_is_not_there_is_one_sentence(run, tmp_path, name, device):
+    code, _, error = run(*name.split(), *REQUIRED.get(name, []), "--device", device)
+    said = " ".join(error.replace("│", " ").split())
+    assert code == 2 and "Traceback" not in said
+    told = f"'{device}' is no device; choose auto" if device == "tpu" else f"There is no device '{device}' on this"
+    assert told in said
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["demo", "--nonsense"], ["demo", "--seed", "x"]])

@@ -57,7 +57,7 @@ def test_the_shipped_agent_in_a_drawn_scene(run, tmp_path):
     (("--load-checkpoint", 77), "rl_model_77_steps.zip"),
     (("-n", 0), "--n-timesteps is 0"),
     (("--env-kwargs", "reward"), "'reward' is no KEY:VALUE"),
-    (("--gif", "nowhere/e.gif"), "another --gif"),
+    (("--gif", "nowhere/e.gif"), "give --gif a file in a folder"),
 ])  # fmt: skip
 def test_what_is_wrong_is_one_sentence(run, logs, given, message):
     code, _, err = run("enjoy", "--env", ORACLE, "-f", logs, *given)

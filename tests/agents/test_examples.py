@@ -53,6 +53,9 @@ def test_the_whole_pipeline(tmp_path, make_video, write_otb):
         "the_whole_pipeline.py", tmp_path / "train", tmp_path / "test", "--out", tmp_path / "out", *options
     )
     lines = printed.splitlines()
-    assert lines[-3].split()[1:] == ["0%", "10%", "20%", "30%", "40%", "50%"]
-    assert lines[-2].startswith("SINT ") and lines[-1].startswith("SINT++ ")
+    assert lines[-9].split()[1:] == ["0%", "10%", "20%", "30%", "40%", "50%"]
+    kinds = ["background", "cutout", "side", "texture"]
+    assert [line.split()[:2] for line in lines[-8:]] == [
+        [name, kind] for name in ("SINT", "SINT++") for kind in kinds
+    ]
     assert (tmp_path / "out" / "SINT++" / "slim.safetensors").is_file()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +16,13 @@ import pytest
 import vae
 from agents import remake_hard_positive
 from agents.generation_run import GenerationRun, _make_block, generate_hard_positives
+from agents.hard_positives import folder_name
 from agents.manifolds import train_bank
 from agents.target_samples import Manifolds
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.targets import TargetSet
 from tracker.errors import InputError
-from tracker.images import read_image
+from tracker.images import read_image, write_png
 from tracker.readers import open_sequence
 from tracker.training.hard_positives import read_hard_positives
 
@@ -224,11 +226,27 @@ def test_what_a_person_got_wrong(run, data, tmp_path, more, message) -> None:
     assert not (tmp_path / "out" / "metadata.jsonl").exists()
 
 
+def test_other_frames_or_arithmetic_are_refused(data, tmp_path, make_video, write_otb) -> None:
+    def given(precision: str) -> GenerationRun:
+        arguments = SearchArguments(scorer="dark_scorer:Dark", device="cpu", precision=precision)
+        return run_of(data, tmp_path / "out", arguments=arguments)
+
+    generate_hard_positives(given("fp32"))
+    with pytest.raises(
+        InputError, match=r'another run \(precision was "float32" and is "bfloat16"\); give another'
+    ):
+        generate_hard_positives(given("bf16"))
+    shutil.rmtree(data / "b")
+    write_otb(data / "b", make_video(frames=5, seed=7))
+    with pytest.raises(InputError, match=r"another run \(data.b was"):
+        generate_hard_positives(given("fp32"))
+
+
 def test_a_folder_with_something_else_is_refused(data, tmp_path) -> None:
     generate_hard_positives(run_of(data, tmp_path / "out"))
     before = contents(tmp_path / "out")
     for change in ({"seed": 1}, {"agent": "random"}, {"per_target": 2}, {"batch": 5}, {"image_format": "jpeg"}):
-        with pytest.raises(InputError, match=f"another run: {next(iter(change))} was"):
+        with pytest.raises(InputError, match=f"another run \\({next(iter(change))}.* was "):
             generate_hard_positives(run_of(data, tmp_path / "out", **change))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
@@ -237,3 +255,46 @@ def test_a_folder_with_something_else_is_refused(data, tmp_path) -> None:
     assert contents(tmp_path / "out") == before and [p.name for p in (tmp_path / "mine").iterdir()] == [
         "letter.txt"
     ]
+
+
+NASTY_NAMES = [
+    "train", "airplane-1", "person-3", "train-1", "test1", "dev-room", "val", "eval", "training", "validation_2",
+    "valid", "my test 2", "x.eval", "1testing", "Evaluation", "TEST", "a::b", ":::", "a%b", "a#b", "a[1]",
+    "ünïcode test", "日本", "metadata.jsonl", "settings.json", ".parts", "xtrain", "xxtrain", "a.train.b",
+    "test-test", "x.", "data", "train-00000-of-00001", "clip.zip", "a b", "restaurant",
+]  # fmt: skip
+
+
+def test_datasets_takes_no_folder_for_a_split(tmp_path) -> None:
+    """All images and columns, whatever the videos are called, alone and together."""
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    assert len({folder_name(name).casefold() for name in NASTY_NAMES}) == len(NASTY_NAMES)
+    assert [folder_name(name) for name in ("airplane-1", "restaurant", "ball")] == [
+        "airplane-1", "restaurant", "ball"
+    ]  # fmt: skip
+    for number, names in enumerate([NASTY_NAMES, *([name] for name in NASTY_NAMES)]):
+        out = tmp_path / str(number)
+        lines = []
+        for name in names:
+            (out / folder_name(name)).mkdir(parents=True)
+            for image in ("000001-0.png", "000002-0.png"):
+                write_png(out / folder_name(name) / image, np.zeros((4, 4, 3), np.uint8))
+                lines.append(json.dumps({"file_name": f"{folder_name(name)}/{image}", "video": name}) + "\n")
+        (out / "metadata.jsonl").write_text("".join(lines))
+        (out / "settings.json").write_text("{}")
+        found = datasets.load_dataset("imagefolder", data_dir=str(out), cache_dir=str(tmp_path / "cache"))
+        assert {split: len(rows) for split, rows in found.items()} == {"train": 2 * len(names)}, names
+        assert sorted(found["train"]["video"]) == sorted(2 * names)
+
+
+def test_videos_with_the_names_of_splits(tmp_path, make_video, write_otb, data) -> None:
+    datasets = pytest.importorskip("datasets")
+    for name in ("train-1", "airplane-1", "test1"):
+        write_otb(tmp_path / "videos" / name, make_video(frames=3))
+    generate_hard_positives(run_of(tmp_path / "videos", tmp_path / "out"))
+    found = datasets.load_dataset(
+        "imagefolder", data_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"), split="train"
+    )
+    assert len(found) == len(read_hard_positives(tmp_path / "out")) == 6
+    assert {row["source"]["video"] for row in found} == {"train-1", "airplane-1", "test1"}

@@ -114,6 +114,77 @@ def test_formats_pil_and_which_box() -> None:
     assert covered(image(), first)[0] <= 12
 
 
+WHERE = tv_tensors.BoundingBoxes(torch.tensor([BOX]), format="XYWH", canvas_size=(60, 90))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_a_pil_image_keeps_its_mode_changed_or_not(mode: str) -> None:
+    picture = PILImage.fromarray(image().permute(1, 2, 0).numpy()).convert(mode)
+    if mode in ("LA", "RGBA"):
+        picture.putalpha(PILImage.linear_gradient("L").resize(picture.size))
+    torch.manual_seed(0)
+    found = [HardPositive(p=0.5)(picture, WHERE)[0] for _ in range(12)]
+    assert {one.mode for one in found} == {mode} and {one.size for one in found} == {picture.size}
+    before = np.asarray(picture)
+    changed = [(np.asarray(one) != before) for one in found]
+    assert 1 < sum(change.any() for change in changed) < 12
+    x, y, w, h = BOX
+    for change in changed:
+        change = change.reshape(60, 90, -1)
+        assert not change[:y].any() and not change[:, :x].any() and not change[y + h :, x + w :].any()
+        if mode in ("LA", "RGBA"):
+            assert not change[..., -1].any(), "alpha stays"
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("wrap", [tv_tensors.Image, torch.Tensor.clone])
+def test_a_tensor_keeps_its_type_shape_and_dtype(dtype, channels: int, wrap) -> None:
+    colours = image()[:1].expand(3, -1, -1)  # grey, as many cameras deliver it in three channels
+    alpha = torch.arange(90, dtype=torch.uint8).expand(1, 60, 90)
+    whole = torch.cat([colours[: 1 if channels < 3 else 3], *([alpha] if channels in (2, 4) else [])])
+    given = wrap(v2.functional.to_dtype(whole, dtype, scale=True))
+    torch.manual_seed(0)
+    found, _ = HardPositive(p=1)(given, WHERE)
+    assert (type(found), found.dtype, found.shape) == (type(given), dtype, given.shape)
+    torch.manual_seed(0)
+    as_rgb, _ = HardPositive(p=1)(tv_tensors.Image(v2.functional.to_dtype(colours, dtype, scale=True)), WHERE)
+    assert torch.equal(found[0].as_subclass(torch.Tensor), as_rgb[0].as_subclass(torch.Tensor))
+    assert (found[0] != given[0]).any()
+    if channels in (2, 4):
+        assert torch.equal(found[-1], given[-1])
+
+
+@pytest.mark.parametrize("p", [0, 1])
+@pytest.mark.parametrize("mode", ["1", "P", "I", "I;16", "F", "CMYK", "YCbCr"])
+def test_other_modes_are_refused_whether_their_turn_comes_or_not(mode: str, p: float) -> None:
+    with pytest.raises(InputError, match=f"the mode {mode}; convert it to RGB, RGBA, L, LA"):
+        HardPositive(p=p)(PILImage.new(mode, (90, 60)), WHERE)
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        (torch.zeros(60, 90), r"an image \[60, 90\]"),
+        (torch.zeros(5, 60, 90), r"an image \[5, 60, 90\]"),
+        (torch.zeros(1, 60, 90, dtype=torch.int16), "int16"),
+        (torch.zeros(3, 60, 90, dtype=torch.bool), "bool"),
+        (np.zeros((60, 90), np.uint8), "0 images"),
+    ],
+)
+def test_what_is_no_image(given, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        HardPositive(p=0)(given, WHERE)
+
+
+def test_labels_in_tensors_stay() -> None:
+    label = torch.tensor([3, 4])
+    found = HardPositive(p=1)({**sample(), "label": label, "mask": tv_tensors.Mask(torch.ones(1, 60, 90))})
+    assert found["label"] is label and found["mask"].all()
+    found = HardPositive(p=1)({"image": image(), "boxes": WHERE, "label": label})
+    assert found["label"] is label and not torch.equal(found["image"], image())
+
+
 def test_p_and_the_seed() -> None:
     transform = HardPositive(p=0.3)
     torch.manual_seed(3)

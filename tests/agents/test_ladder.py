@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from agents.ladder import LadderRun, run_ladder, summarise_ladder
-from agents.ladder.running import START
+from agents.ladder.adversary import train_adversary
+from agents.ladder.report import _lead
+from agents.ladder.running import START, _identity
 from agents.occlusion_sweep import SweepSettings
+from agents.output import claim_folder
+from agents.sweep_occluders import KINDS, UNSEEN_KINDS
 from tracker.errors import InputError
 
 
@@ -30,16 +36,17 @@ def run_of(data: Path, out: Path, **changes: object) -> LadderRun:
     given = {
         "arms": ("sint", "vae", "adv-net"), "seeds": 1, "steps": 2, "boxes_per_frame": 8, "epochs": 2,
         "per_video": 1, "attributes": data / "attributes.json",
-        "sweep": SweepSettings(levels=(0.0, 0.4), frames=2), **changes,
+        "sweep": SweepSettings(levels=(0.0, 0.4), frames=1), **changes,
     }  # fmt: skip
     return LadderRun(data / "train", data / "otb", out, **given)  # type: ignore[arg-type]
 
 
-def test_the_command_writes_everything_and_goes_on(run, data: Path, tmp_path: Path) -> None:
+def test_the_command_writes_everything_and_goes_on(run, data: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("agents.ladder.making.train_adversary", partial(train_adversary, steps=2, batch=2))
     out = tmp_path / "out"
     command = [
         "reproduce", "--data", data, "--attributes", data / "attributes.json", "--out", out, "--seeds", 1,
-        "--steps", 2, "--boxes-per-frame", 8, "--epochs", 2, "--per-video", 1, "--sweep-frames", 2,
+        "--steps", 2, "--boxes-per-frame", 8, "--epochs", 2, "--per-video", 1, "--sweep-frames", 1,
         "--device", "cpu", "--json", tmp_path / "ladder.json", "--arms",
     ]  # fmt: skip
     code, printed, _ = run(*command, "sint", "vae-random")
@@ -48,19 +55,20 @@ def test_the_command_writes_everything_and_goes_on(run, data: Path, tmp_path: Pa
     assert list(content["arms"]) == [START, "sint", "vae-random"] and content["command"].startswith(
         "occlusion-search"
     )
-    assert {"sweep", "sweep, 0%", "sweep, 50%", "auc, all", "auc, OCC", "auc, not MB", "precision, MB"} <= set(
-        content["measures"]
-    )
+    assert {
+        "sweep, seen", "sweep, unseen", "sweep, 0%", "sweep, seen, 50%", "sweep, unseen, 10%", "sweep, cutout",
+        "auc, all", "auc, OCC", "auc, not MB", "precision, MB",
+    } <= set(content["measures"])  # fmt: skip
     assert set(content["arms"]["sint"]["seeds"]["0"]["ope"]) == {"d", "e"}
     page = (out / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 5 and "SINT + VAE + random occlusion" in page
     made = {path: path.stat().st_mtime_ns for path in (out / "results").rglob("*.json")}
-    code, _, _ = run(*command, "sint", "vae-random", "roi-holes")
+    code, _, _ = run(*command, "sint", "vae-random", "adv-net")
     assert code == 0
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in made.items())
-    assert (out / "results" / "roi-holes" / "0.json").is_file()
+    assert (out / "results" / "adv-net" / "0.json").is_file()
     code, _, error = run(*command, "sint", "--steps", 3)
-    assert code == 2 and "steps was" in error
+    assert code == 2 and "steps was 2 and is 3" in error
 
 
 def test_arms_start_from_one_network_and_the_vae_arms_from_the_same_samples(data: Path, tmp_path: Path) -> None:
@@ -79,19 +87,105 @@ def test_arms_start_from_one_network_and_the_vae_arms_from_the_same_samples(data
     assert codes[0] == codes[1] == codes[2]
     assert found["vae"][0]["hard_positives"]["used"] == 2
     content = summarise_ladder(ladder, found)
-    sweep = [found["sint"][0]["sweep"][name][1] for name in ("d", "e")]
-    assert content["arms"]["sint"]["means"]["sweep"] == pytest.approx(np.mean(sweep), abs=1e-5)
+    sweep = found["sint"][0]["sweep"]
+    means = content["arms"]["sint"]["means"]
+    seen = [sweep["background"][name][1] for name in ("d", "e")]
+    unseen = [sweep[kind][name][1] for kind in UNSEEN_KINDS for name in ("d", "e")]
+    assert means["sweep, seen"] == pytest.approx(np.mean(seen), abs=1e-5)
+    assert means["sweep, unseen"] == pytest.approx(np.mean(unseen), abs=1e-5)
+    assert means["sweep, 0%"] == pytest.approx(np.mean([sweep["side"][name][0] for name in ("d", "e")]), abs=1e-5)
     auc = found["sint"][0]["ope"]["d"]["auc"]
     assert content["arms"]["sint"]["means"]["auc, OCC"] == pytest.approx(auc, abs=1e-5)
-    less = content["arms"]["vae"]["less"]["sint"]["sweep"]
-    gaps = [found["vae"][0]["sweep"][name][1] - found["sint"][0]["sweep"][name][1] for name in ("d", "e")]
+    less = content["arms"]["vae"]["less"]["sint"]["sweep, seen"]
+    gaps = [found["vae"][0]["sweep"]["background"][name][1] - sweep["background"][name][1] for name in ("d", "e")]
     assert less["difference"] == pytest.approx(np.mean(gaps), abs=1e-5)
-    assert less["interval"] == pytest.approx([min(gaps), max(gaps)], abs=1e-5)
+    assert less["interval"] is None and less["p_holm"] is None, "two sequences give no verdict"
+    assert [(row["arm"], row["less"]) for row in content["primary"]["results"]] == [
+        ("vae-hptn", "sint"), ("vae-hptn", "vae-random"),
+    ]  # fmt: skip
+
+
+def made_up(shift: dict[str, float], sequences: int = 9, seeds: int = 3) -> dict:  # type: ignore[type-arg]
+    """Figures of arms whose overlaps differ by a shift, with noise of .01 a sequence and seed."""
+    rng = np.random.default_rng(0)
+    level = rng.uniform(0.3, 0.7, sequences)
+
+    def figures(arm: str) -> dict:  # type: ignore[type-arg]
+        overlap = level + shift[arm] + rng.normal(0, 0.01, sequences)
+        rows = {f"s{k}": [0.8, float(value)] for k, value in enumerate(overlap)}
+        auc = {f"s{k}": {"auc": 0.5, "precision": 0.5, "attributes": None} for k in range(sequences)}
+        return {"ope": auc, "sweep": dict.fromkeys(KINDS, rows), "training": {}}
+
+    return {arm: {seed: figures(arm) for seed in range(seeds)} for arm in shift}
+
+
+def test_the_claims_are_two_and_named_before(tmp_path: Path) -> None:
+    """The lead speaks of the primary contrasts alone, however good another arm is."""
+    shift = {"sint": 0.0, "vae-random": 0.0, "vae-hptn": 0.0, "hardest": 0.2, "wide": 0.0}
+    ladder = LadderRun(tmp_path, tmp_path, tmp_path, sweep=SweepSettings(levels=(0.0, 0.4)))
+    content = summarise_ladder(ladder, made_up(shift))
+    assert content["settings"]["primary"] == {
+        "measure": "sweep, unseen",
+        "contrasts": [["vae-hptn", "sint"], ["vae-hptn", "vae-random"]],
+    }
+    results = content["primary"]["results"]
+    assert [(row["arm"], row["less"]) for row in results] == [("vae-hptn", "sint"), ("vae-hptn", "vae-random")]
+    assert all(0.05 < row["p_holm"] <= 1 and row["interval"] is not None for row in results)
+    lead = _lead(content)
+    assert "hardest" not in lead and lead.count("no measurable difference") == 2
+    assert content["arms"]["hardest"]["less"]["sint"]["sweep, unseen"]["p_holm"] < 0.05
+    few = summarise_ladder(ladder, made_up(shift, sequences=7))
+    assert few["primary"]["results"][0]["interval"] is None and _lead(few).count("no verdict") == 2
+
+
+def test_every_other_contrast_is_corrected_over_all_of_them(tmp_path: Path) -> None:
+    """Arms that do not differ: hardly any of many ladders has a contrast below .05."""
+    ladder = LadderRun(tmp_path, tmp_path, tmp_path, sweep=SweepSettings(levels=(0.0, 0.4)))
+    arms = ("sint", "vae-random", "vae-hptn", "hardest", "wide", "erasing", "blur")
+    content = summarise_ladder(ladder, made_up(dict.fromkeys(arms, 0.0)))
+    rows = [
+        row
+        for arm in content["arms"].values()
+        for measures in arm["less"].values()
+        for row in measures.values()
+        if row["p_holm"] is not None
+    ]
+    assert len(rows) > content["exploratory"] > 100 and min(row["p_holm"] for row in rows) > 0.05
+    one, other = (content["arms"][a]["less"][b]["sweep, seen"] for a, b in (("wide", "sint"), ("sint", "wide")))
+    assert one["p_holm"] == other["p_holm"] and one["difference"] == -other["difference"]
+
+
+def test_everything_that_changes_the_figures_is_in_the_identity(
+    data: Path, tmp_path: Path, make_video, write_otb
+) -> None:  # type: ignore[no-untyped-def]
+    copy, out = tmp_path / "data", tmp_path / "out"
+    shutil.copytree(data, copy)
+
+    def claim(**changes: object) -> None:
+        ladder = run_of(copy, out, precision="fp32", **changes)
+        claim_folder(out, "settings.json", _identity(ladder), "the results of another ladder")
+
+    claim()
+    claim(arms=("vae",), seeds=2, workers=2)  # may be added to
+    claim_folder(
+        out, "settings.json", _identity(run_of(data, out, precision="fp32")), ""
+    )  # the same data elsewhere
+    with pytest.raises(InputError, match=r'another ladder \(precision was "float32" and is "bfloat16"\)'):
+        claim_folder(out, "settings.json", _identity(run_of(copy, out, precision="bf16")), "another ladder")
+    with pytest.raises(InputError, match="sweep.seed was 0 and is 5.*give another --out"):
+        claim(sweep=SweepSettings(levels=(0.0, 0.4), frames=1, seed=5))
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(InputError, match="digests.attributes was"):
+        claim(attributes=tmp_path / "other.json")
+    shutil.rmtree(copy / "otb" / "d")
+    write_otb(copy / "otb" / "d", make_video(frames=4, width=160, height=120, seed=9))
+    with pytest.raises(InputError, match="judge.d was"):
+        claim()
 
 
 def test_several_processes_do_the_same(data: Path, tmp_path: Path) -> None:
-    one = run_ladder(run_of(data, tmp_path / "one", arms=("sint", "adv-net")))
-    two = run_ladder(run_of(data, tmp_path / "two", arms=("sint", "adv-net"), workers=2))
+    one = run_ladder(run_of(data, tmp_path / "one", arms=("sint", "erasing")))
+    two = run_ladder(run_of(data, tmp_path / "two", arms=("sint", "erasing"), workers=2))
 
     def figures(found: dict) -> dict:  # type: ignore[type-arg]
         return {
@@ -108,6 +202,8 @@ def test_what_cannot_be_run(data: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no annotated sequence to judge with"):
         run_ladder(replace(run_of(data, tmp_path / "x"), judge=tmp_path / "empty"))
+    with pytest.raises(InputError, match="holds one sequence, and the sweep covers its target with pieces of"):
+        run_ladder(replace(run_of(data, tmp_path / "x"), judge=data / "otb" / "d"))
     assert not (tmp_path / "x").exists()
     with pytest.raises(InputError, match="--seeds is 0"):
         run_of(data, tmp_path / "x", seeds=0)

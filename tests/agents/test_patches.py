@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.transforms import Background, Cutouts, HardPositiveBatch, Lookalikes
+from agents.transforms import Background, Cutouts, HardPositiveBatch, Lookalikes, MarginLeft, ScoreLeft
 from occlusion_env.actions import RegionLimits
 from tracker.errors import InputError
 from tracker.scorers import load_scorer
@@ -76,6 +76,34 @@ def test_the_worst_pair_of_region_and_patch_is_pasted(images: Tensor) -> None:
         images, boxes, None, torch.Generator().manual_seed(0)
     )
     assert len(one) == 2 and (plan.regions[:, 2:].prod(axis=1) == pytest.approx(0.25))
+
+
+def test_no_patch_is_copied_for_each_candidate(images: Tensor) -> None:
+    """Exhaustive search has hundreds of candidates; each of their patches would take 48 KiB."""
+    given = []
+
+    def hurt(
+        images: Tensor, boxes: np.ndarray, exemplars: Tensor | None, patches: Tensor, regions: np.ndarray
+    ) -> Tensor:
+        given.append((patches.shape, regions.shape))
+        return torch.arange(regions.shape[0] * regions.shape[1]).reshape(regions.shape[:2]).flip(1)
+
+    plan = HardPositiveBatch("exhaustive", patches=2, hurt=hurt).plan(images, torch.from_numpy(BOXES).float())
+    ((patches, regions),) = given
+    assert patches == (2, 2, 3, 64, 64) and regions[1] > 100
+    grid = RegionLimits().grid(0.25)
+    assert (plan.regions == grid[-1]).all()
+
+
+def test_candidates_take_the_patches_in_turn(images: Tensor) -> None:
+    """With the same region for each, the judged scores are those of the patches."""
+    patches = torch.stack([torch.zeros(3, 64, 64), torch.ones(3, 64, 64)]).expand(2, -1, -1, -1, -1)
+    regions = np.tile([0.2, 0.2, 0.5, 0.5], (2, 5, 1))
+    for hurt in (ScoreLeft(Brightness()), MarginLeft(load_scorer(precision="fp32"))):
+        left = hurt(images, BOXES, None, patches, regions)
+        assert left.shape == (2, 5)
+        torch.testing.assert_close(left[:, 2:], left[:, :3])
+        assert (left[:, 0] - left[:, 1]).abs().min() > 1e-3
 
 
 def test_the_area_is_drawn_between_least_and_largest(images: Tensor) -> None:

@@ -35,17 +35,17 @@ def test_episodes_follow_one_another_from_the_seed():
     episodes = list(play(player, ORACLE, {"max_steps": 4}, 18, seed=2, pictures=2))
     assert [episode.length for episode in episodes] == [4] * 5, "the last one is played to its end"
     assert player.starts == [True, False, False, False] * 5
-    assert len({episode.first["target"] for episode in episodes}) > 1, "seeded once, not at each reset"
+    assert len({episode.first["target_index"] for episode in episodes}) > 1, "seeded once, not at each reset"
     again = play(Player(), ORACLE, {"max_steps": 4}, 18, seed=2)
-    assert [each.first["target"] for each in again] == [each.first["target"] for each in episodes]
+    assert [each.first["target_index"] for each in again] == [each.first["target_index"] for each in episodes]
     assert [len(episode.frames) for episode in episodes] == [5, 5, 0, 0, 0]
-    assert episodes[0].first["action"] == "reset" != episodes[0].last["action"]
+    assert episodes[0].first["action_index"] == -1 != episodes[0].last["action_index"]
 
 
 def test_a_masked_agent_is_told_what_would_change_nothing():
     """From the right border the first move that changes anything is the one back."""
     episodes = [next(play(Masked(), ORACLE, {"max_steps": steps}, steps)) for steps in (3, 4)]
-    assert [episode.last["action"] for episode in episodes] == ["right", "left"]
+    assert [episode.last["action_index"] for episode in episodes] == [0, 1]  # right, left
 
 
 def test_the_last_picture_of_a_gif_stays_longer(tmp_path):

@@ -56,6 +56,12 @@ def test_every_algorithm_leaves_rl_zoos_run_folder(tmp_path, algo):
     assert sum(episode.length for episode in episodes) >= 30
 
 
+def test_a_device_that_is_not_there_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="no device 'cuda:77' on this machine"):
+        train(request(tmp_path, device="cuda:77"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_same_seed_gives_the_same_agent_and_the_same_evaluations(tmp_path):
     first, second, other = (
         train(request(tmp_path, save_freq=-1, env_kwargs={"drop": 0.95}, seed=seed)) for seed in (1, 1, 2)
@@ -445,10 +451,8 @@ def test_resuming_what_cannot_be_resumed(tmp_path):
 
 
 def test_monitors_are_read_as_curves(tmp_path):
-    head = '#{"t_start": 0, "env_id": "x"}\nr,l,t,score,clean_score,action,success,queries\n'
-    (tmp_path / "0.monitor.csv").write_text(
-        head + "1.5,3,1,0.25,1.0,trigger,True,4\n-2,20,2,0.5,1.0,up,False,9\n1,"
-    )
+    head = '#{"t_start": 0, "env_id": "x"}\nr,l,t,score,clean_score,action_index,is_success,queries\n'
+    (tmp_path / "0.monitor.csv").write_text(head + "1.5,3,1,0.25,1.0,8,True,4\n-2,20,2,0.5,1.0,2,False,9\n1,")
     found = read_monitors([tmp_path / "0.monitor.csv"])
     assert (
         found["length"].tolist() == [3, 20]
@@ -456,7 +460,7 @@ def test_monitors_are_read_as_curves(tmp_path):
         and found["return"].tolist() == [1.5, -2]
     )
     assert found["drop"].tolist() == [0.75, 0.5] and found["triggered"].tolist() == [1, 0]
-    (tmp_path / "1.monitor.csv").write_text(head + "0,5,4,0.5,1.0,up,False,9\n")
+    (tmp_path / "1.monitor.csv").write_text(head + "0,5,4,0.5,1.0,2,False,9\n")
     resumed = read_monitors([tmp_path / f"{number}.monitor.csv" for number in range(2)])
     assert resumed["seconds"].tolist() == [1, 2, 6], "each log begins anew"
     assert resumed["steps"].tolist() == [3, 23, 28]
@@ -484,7 +488,7 @@ def test_dqn_finds_the_oracles_optimum(tmp_path):
 
     def judge(model):
         last = [each.last for each in play(model, ORACLE, {"targets": "oracle:1"}, 400, seed=5)]
-        solved = [info["action"] == "trigger" and info["success"] for info in last]
+        solved = [info["action_index"] == 8 and info["is_success"] for info in last]
         return np.mean([info["score"] for info in last]), np.mean(solved)
 
     random_score, random_solved = judge(AtRandom())

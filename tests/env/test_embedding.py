@@ -75,18 +75,14 @@ def test_a_target_is_shown_whole_once_and_then_only_what_changed() -> None:
     shown = images(0.9, 0.2, 0.1, 0.1, 0.8)
     assert torch.allclose(embedding.embed(shown, keys, targets), shown.mean(dim=(2, 3)))
     assert (scorer.known, scorer.changed, scorer.whole) == ([1, 1], [3], [2])
-    # An episode ends and another begins in one step: its last image is still that of the old target.
-    last = embedding.keys(np.array([1]))
+    # Another target takes a slot: the old one is evicted.
+    old = embedding.keys(np.array([1]))
     embedding.begin(np.array([1]), [b"c"])
     colours[1] = 0.3
     shown = images(0.2, 0.3)
-    assert torch.allclose(
-        embedding.embed(shown, last + embedding.keys(np.array([1])), targets), shown.mean(dim=(2, 3))
-    )
-    assert (scorer.known, scorer.changed, scorer.whole) == ([1, 1, 1], [3, 2], [2])
-    # No search is at it any more: it is forgotten.
-    embedding.embed(images(0.2), last, targets)
-    assert (scorer.known, scorer.changed, scorer.whole) == ([1, 1, 1], [3, 2], [2, 1])
+    keys = old + embedding.keys(np.array([1]))
+    assert torch.allclose(embedding.embed(shown, keys, targets), shown.mean(dim=(2, 3)))
+    assert (scorer.known, scorer.changed, scorer.whole) == ([1, 1, 1], [3, 1], [2, 1])
 
 
 def test_a_target_for_which_there_is_no_room_is_shown_whole() -> None:

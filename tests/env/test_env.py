@@ -5,6 +5,7 @@ import pickle
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import TimeAwareObservation
 from safetensors.torch import save_file
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
@@ -32,16 +34,18 @@ INFO = {
     "clean_score": float,
     "phi": float,
     "region": np.ndarray,
-    "action": str,
-    "target": str,
+    "action_index": int,
     "target_index": int,
-    "success": bool,
+    "is_success": bool,
+    "action_mask": np.ndarray,
     "queries": int,
 }
+NAMES = {"action": str, "target": str}
 
 
 def make(name: str = ID, **kwargs: Any) -> gym.Env:
     """The environment as `gym.make` gives it, without the passive checker; `drop` saves measuring one."""
+    kwargs.setdefault("info_names", True)
     if "phi" not in kwargs:
         kwargs.setdefault("drop", 0.02)
     return gym.make(name, disable_env_checker=True, **kwargs)
@@ -121,7 +125,7 @@ def test_seeds_differ_and_episodes_too(env) -> None:
 @pytest.mark.parametrize("name", IDS)
 @pytest.mark.parametrize("duplicate", [lambda env: pickle.loads(pickle.dumps(env)), copy.deepcopy])
 def test_a_copy_rolls_out_alike(name: str, duplicate: Callable[[gym.Env], gym.Env]) -> None:
-    env = make(name, history=3, max_steps=9)
+    env = make(name, history=3, max_steps=9, cache_mb=0)
     env.reset(seed=2)
     env.step(1)
     twin = duplicate(env)
@@ -155,18 +159,24 @@ def test_rendering(env) -> None:
         fresh.step(0)
 
 
-def test_info_has_the_same_keys_and_types_throughout(env) -> None:
+@pytest.mark.parametrize("names", [False, True])
+def test_info_has_the_same_keys_and_types_throughout(names: bool) -> None:
+    env = make(info_names=names)
     results = roll_out(env, 30)
     assert {len(result) for result in results} == {2, 5}
     for result in results:
         info = result[-1]
-        assert {key: type(value) for key, value in info.items()} == INFO
+        assert {key: type(value) for key, value in info.items()} == INFO | (NAMES if names else {})
+        assert info["action_mask"].shape == (9,) and info["action_mask"].dtype == np.int8
+        if names:
+            assert info["action"] == [*ACTIONS, "reset"][info["action_index"]]
+            assert info["target"] == env.unwrapped.targets.ids[info["target_index"]]
         assert info["region"].shape == (4,) and info["region"].dtype == np.float64
         if len(result) == 5:
             assert [type(value) for value in result[1:4]] == [float, bool, bool]
         assert result[0].dtype == np.float32 and env.observation_space.contains(result[0])
-        assert info["success"] == (info["score"] <= info["phi"])
-    assert {result[-1]["action"] for result in results if len(result) == 2} == {"reset"}
+        assert info["is_success"] == (info["score"] <= info["phi"])
+    assert {result[-1]["action_index"] for result in results if len(result) == 2} == {-1}
 
 
 def test_the_caller_may_keep_and_change_what_it_got(env) -> None:
@@ -216,28 +226,54 @@ def test_max_steps_truncates(env) -> None:
     assert [short.step(0)[2:4] for _ in range(4)] == [(False, False)] * 3 + [(False, True)]
     short.reset()
     assert short.step(0)[3] is False
-    env.reset(seed=0)
-    assert [env.step(1)[3] for _ in range(20)].index(True) == 19
+    long = make()
+    long.reset(seed=0)
+    assert [long.step(1)[3] for _ in range(20)].index(True) == 19
 
 
 def test_an_episode_that_is_over_takes_no_action(env) -> None:
     env.reset(seed=0)
     env.step(TRIGGER)
-    with pytest.raises(gym.error.ResetNeeded, match="over"):
+    with pytest.raises(gym.error.ResetNeeded):
         env.step(0)
     assert env.reset()[1]["action"] == "reset" and env.step(0)[4]["action"] == "right"
 
 
-def test_gymnasiums_own_limit_still_works() -> None:
-    limited = make(max_episode_steps=2)
-    limited.reset(seed=0)
-    assert [limited.step(0)[3] for _ in range(2)] == [False, True]
+@pytest.mark.parametrize("name", IDS)
+@pytest.mark.parametrize("horizon", [2, 30])
+def test_the_horizon_is_declared_and_honoured(name: str, horizon: int) -> None:
+    assert gym.spec(name).max_episode_steps == 20
+    timed = TimeAwareObservation(make(name, max_episode_steps=horizon), flatten=False)
+    assert timed.spec.max_episode_steps == timed.max_timesteps == horizon
+    timed.reset(seed=0)
+    steps = [timed.step(0) for _ in range(horizon)]
+    assert [step[3] for step in steps] == [False] * (horizon - 1) + [True]
+    assert steps[-1][0]["time"] == horizon and timed.observation_space.contains(steps[-1][0])
+    assert TimeAwareObservation(make(name)).max_timesteps == 20
+    envs = gym.make_vec(name, num_envs=2, drop=0.02, max_episode_steps=horizon, autoreset_mode="Disabled")
+    envs.reset(seed=0)
+    found = [envs.step(np.zeros(2, int))[3].tolist() for _ in range(horizon)]
+    assert found == [[False] * 2] * (horizon - 1) + [[True] * 2]
+
+
+def test_max_steps_ends_an_episode_before_the_horizon() -> None:
+    for envs in (
+        gym.make_vec(ID, num_envs=2, max_steps=3, drop=0.02),
+        SyncVectorEnv([lambda: make(max_steps=3)] * 2),
+    ):
+        envs.reset(seed=0)
+        assert [envs.step(np.zeros(2, int))[3].all() for _ in range(3)] == [False, False, True]
+    for create in (make, partial(gym.make_vec, ID)):
+        with pytest.raises(InputError, match="max_steps=50 lies beyond .* give gym.make max_episode_steps=50"):
+            create(max_steps=50)
+    assert SearchArguments.from_keywords({"max_episode_steps": 50}).settings.max_steps == 50
+    assert SearchArguments().settings.max_steps == 20
 
 
 def test_the_trigger_terminates_and_moves_nothing(env) -> None:
     _, before = env.reset(seed=0)
     _, reward, terminated, truncated, info = env.step(TRIGGER)
-    assert terminated is True and truncated is False and reward == (3 if info["success"] else -3)
+    assert terminated is True and truncated is False and reward == (3 if info["is_success"] else -3)
     assert info["score"] == before["score"] and (info["region"] == before["region"]).all()
 
 
@@ -404,6 +440,32 @@ def test_a_bad_argument_is_named(kwargs: dict[str, Any], message: str) -> None:
         occlusion_env.OcclusionSearchEnv(**kwargs)
 
 
+@pytest.mark.parametrize("name", IDS)
+def test_an_unknown_argument_is_pythons_type_error(name: str) -> None:
+    """TorchRL tries `frameskip`, and leaves it out where a TypeError says that it is unexpected."""
+    for create in (gym.make, gym.make_vec):
+        for error in (TypeError, InputError):
+            with pytest.raises(error, match="got an unexpected keyword argument 'frameskip'"):
+                create(name, frameskip=1)
+
+
+def test_a_step_after_the_end_is_told_in_gymnasiums_words() -> None:
+    env = make().unwrapped
+    env.reset(seed=0)
+    env.step(TRIGGER)
+    with pytest.raises(gym.error.ResetNeeded, match=r"already returned terminated = True.*'reset\(\)'") as caught:
+        env.step(0)
+    assert "reset_mask" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_every_action_has_a_key(name: str) -> None:
+    """`gymnasium.utils.play` reads them: tuples of single characters."""
+    keys = make(name).get_wrapper_attr("get_keys_to_action")()
+    assert sorted(keys.values()) == list(range(len(ACTIONS)))
+    assert all(isinstance(key, tuple) and len(key) == 1 and len(key[0]) == 1 for key in keys)
+
+
 @pytest.mark.parametrize("content", [b"", b"not safetensors at all", None])
 def test_a_broken_weights_file_is_named(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "broken.safetensors"
@@ -449,7 +511,7 @@ def test_the_measured_drop_is_the_same_in_every_environment() -> None:
 
 @pytest.mark.data
 def test_a_roll_out_on_real_frames(data_root: Path) -> None:
-    env = gym.make(ID, disable_env_checker=True, targets=str(data_root / "train" / "fernando"))
+    env = gym.make(ID, disable_env_checker=True, targets=str(data_root / "train" / "fernando"), info_names=True)
     results = roll_out(env, 25)
     assert all(env.observation_space.contains(result[0]) for result in results)
     assert all(result[-1]["target"].startswith("fernando/") for result in results)

@@ -138,7 +138,7 @@ def test_nothing_beats_the_optimum_where_it_is_above_0(targets: TargetSet) -> No
 
 
 def make(**kwargs: Any) -> gym.Env:
-    return gym.make(ORACLE_ENV_ID, disable_env_checker=True, **kwargs)
+    return gym.make(ORACLE_ENV_ID, disable_env_checker=True, info_names=True, **kwargs)
 
 
 def test_the_environment_is_the_search_with_other_arguments() -> None:

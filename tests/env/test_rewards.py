@@ -3,6 +3,7 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from occlusion_env import ACTIONS, ENV_ID, SearchSettings, movement_reward, trig
 from occlusion_env.distractors import distractor_boxes, distractor_crops
 from occlusion_env.env import OcclusionSearchEnv
 from occlusion_env.rewards import REWARDS, Turn
+from occlusion_env.vector import OcclusionSearchVectorEnv
 from tracker.boxes import inside, iou
 
 RIGHT, LEFT, UP, DOWN, BIGGER, SMALLER, FATTER, TALLER, TRIGGER = range(9)
@@ -17,7 +19,7 @@ RIGHT, LEFT, UP, DOWN, BIGGER, SMALLER, FATTER, TALLER, TRIGGER = range(9)
 
 @pytest.mark.parametrize(
     ("score", "previous", "reward"),
-    [(0.4, 0.5, 1), (0.5, 0.5, -1), (0.6, 0.5, -1), (-0.2, -0.1, 1), (0.0, -0.0, -1), (0.5 - 1e-9, 0.5, 1)],
+    [(0.4, 0.5, 1), (0.5, 0.5, -1), (0.6, 0.5, -1), (-0.2, -0.1, 1), (0.0, -0.0, -1), (0.5 - 2e-5, 0.5, 1)],
 )
 def test_eq_5(score: float, previous: float, reward: float) -> None:
     assert movement_reward(score, previous) == reward
@@ -25,10 +27,23 @@ def test_eq_5(score: float, previous: float, reward: float) -> None:
 
 @pytest.mark.parametrize(
     ("score", "phi", "eta", "reward"),
-    [(0.2, 0.3, 3, 3), (0.3, 0.3, 3, 3), (0.3 + 1e-9, 0.3, 3, -3), (0.9, 0.3, 0.5, -0.5), (-1, -0.5, 7, 7)],
+    [(0.2, 0.3, 3, 3), (0.3, 0.3, 3, 3), (0.3 + 2e-5, 0.3, 3, -3), (0.9, 0.3, 0.5, -0.5), (-1, -0.5, 7, 7)],
 )
 def test_eq_6(score: float, phi: float, eta: float, reward: float) -> None:
     assert trigger_reward(score, phi, eta) == reward
+
+
+@pytest.mark.parametrize("name", sorted(set(REWARDS) - {"potential"}))
+@pytest.mark.parametrize("triggered", [False, True])
+def test_rounding_changes_no_reward(name: str, triggered: bool) -> None:
+    """Of scores that should be equal: S_t and S_{t-1}, S_t and phi, S_t and the least score."""
+    reward = REWARDS[name](SearchSettings())
+    noise = np.array([-9e-6, -1e-7, -1e-9, 0.0, 1e-9, 1e-7, 9e-6])
+    score, equal = 0.5 + noise, np.full(len(noise), 0.5)
+    found = reward(Turn(score, equal, equal + 0.1, equal, np.full(len(noise), triggered), equal))
+    assert len(set(found.tolist())) == 1
+    settled = {"paper": (-1, 3), "margin": (-1, 3), "difference": (0, 0), "record": (0, 0)}
+    assert found[0] == settled[name][triggered]
 
 
 def test_rewards_of_a_batch() -> None:
@@ -39,7 +54,7 @@ def test_rewards_of_a_batch() -> None:
 
 @pytest.fixture
 def env(brightness) -> OcclusionSearchEnv:
-    return gym.make(ENV_ID, disable_env_checker=True, scorer=brightness, phi=0.25, max_steps=50).unwrapped
+    return gym.make(ENV_ID, disable_env_checker=True, scorer=brightness, phi=0.25, info_names=True).unwrapped
 
 
 @pytest.fixture
@@ -52,7 +67,7 @@ def test_every_reward_of_a_walk(env, start) -> None:
     _, info = env.reset(options=start)
     assert info["clean_score"] == pytest.approx(0.5, abs=1e-6)
     assert info["score"] == info["previous_score"] == pytest.approx((800 - 10 * 20) / 1600, abs=1e-6)
-    assert info["phi"] == 0.25 and not info["success"]
+    assert info["phi"] == 0.25 and not info["is_success"]
     walk = [
         (LEFT, 800 - 14 * 20, 1),  # columns 6 to 25
         (LEFT, 800 - 18 * 20, 1),  # 2 to 21
@@ -76,7 +91,7 @@ def test_a_trigger_at_exactly_phi_is_a_success(env, start) -> None:
     env.reset(options=start)
     for _ in range(3):
         info = env.step(LEFT)[4]
-    assert info["score"] == 0.25 and info["success"]
+    assert info["score"] == 0.25 and info["is_success"]
     _, reward, terminated, truncated, info = env.step(TRIGGER)
     assert (reward, terminated, truncated) == (3, True, False)
     assert info["score"] == info["previous_score"] == 0.25 and info["action"] == "trigger"
@@ -86,7 +101,7 @@ def test_a_trigger_above_phi_costs_eta(brightness, start) -> None:
     env = gym.make(ENV_ID, disable_env_checker=True, scorer=brightness, phi=0.37, eta=5).unwrapped
     env.reset(options=start)
     _, reward, terminated, truncated, info = env.step(TRIGGER)
-    assert (reward, terminated, truncated, info["success"]) == (-5, True, False, False)
+    assert (reward, terminated, truncated, info["is_success"]) == (-5, True, False, False)
     assert info["score"] == pytest.approx(0.375)
 
 
@@ -94,9 +109,9 @@ def test_phi_below_the_clean_score_by_drop(brightness, start) -> None:
     env = gym.make(ENV_ID, disable_env_checker=True, scorer=brightness, drop=0.2).unwrapped
     _, info = env.reset(options=start)
     assert info["phi"] == pytest.approx(info["clean_score"] - 0.2) == pytest.approx(0.3, abs=1e-6)
-    assert not info["success"]
+    assert not info["is_success"]
     env.step(LEFT)
-    assert env.step(LEFT)[4]["success"]
+    assert env.step(LEFT)[4]["is_success"]
 
 
 def test_the_last_step_truncates_unless_it_is_the_trigger(brightness, start) -> None:
@@ -149,14 +164,18 @@ def test_the_rewards_by_name() -> None:
     assert margin.needs_rivals and not paper.needs_rivals
 
 
-@given(st.lists(st.floats(-1, 1), min_size=2, max_size=12), st.booleans())
+SCORES = st.lists(st.integers(-1000, 1000).map(lambda score: score / 1000), min_size=2, max_size=12)
+"""Farther apart than rounding."""
+
+
+@given(SCORES, st.booleans())
 def test_differences_add_up_to_the_whole_fall(scores: list[float], triggered: bool) -> None:
     reward = REWARDS["difference"](SearchSettings(reward_scale=4))
     total = sum(reward(turn)[0] for turn in turns(scores, triggered))
     assert total == pytest.approx(4 * (scores[0] - scores[-1]), abs=1e-9)
 
 
-@given(st.lists(st.floats(-1, 1), min_size=2, max_size=12), st.booleans())
+@given(SCORES, st.booleans())
 def test_records_add_up_to_the_fall_to_the_least(scores: list[float], triggered: bool) -> None:
     reward = REWARDS["record"](SearchSettings(reward_scale=4))
     earned = [reward(turn)[0] for turn in turns(scores, triggered)]
@@ -164,7 +183,7 @@ def test_records_add_up_to_the_fall_to_the_least(scores: list[float], triggered:
     assert sum(earned) == pytest.approx(4 * (scores[0] - min(scores)), abs=1e-9)
 
 
-@given(st.lists(st.floats(-1, 1), min_size=2, max_size=12), st.floats(0.1, 1), st.floats(-1, 1))
+@given(SCORES, st.floats(0.1, 1), st.floats(-1, 1))
 def test_a_potential_changes_the_return_by_that_of_the_start_alone(
     scores: list[float], gamma: float, phi: float
 ) -> None:
@@ -210,6 +229,22 @@ def test_a_reward_of_ones_own(tmp_path, monkeypatch, start) -> None:
     env = gym.make(ENV_ID, disable_env_checker=True, reward="own_reward:Area", phi=0.2, eta=1.25)
     env.reset(options=start)
     assert env.step(LEFT)[1] == 1.25
+
+
+@pytest.mark.parametrize("name", sorted(REWARDS))
+def test_phi_is_measured_where_the_reward_uses_it(monkeypatch, brightness, name: str) -> None:
+    measured: list[float] = []
+    monkeypatch.setattr(OcclusionSearchVectorEnv, "measure_drop", lambda self: measured.append(0.2) or 0.2)
+    env = gym.make(ENV_ID, targets="oracle", scorer=brightness, reward=name, render_mode="rgb_array")
+    check_env(env.unwrapped, skip_render_check=True)
+    _, info = env.reset(seed=0)
+    info = env.step(LEFT)[4]
+    assert len(measured) == (name in ("paper", "potential"))
+    unused = name in ("difference", "record")
+    assert (info["phi"] == -np.inf) == unused and not (unused and info["is_success"])
+    assert env.render().shape == (430, 624, 3)
+    given = gym.make(ENV_ID, targets="oracle", scorer=brightness, reward="record", drop=-0.0)
+    assert given.reset(seed=0)[1]["phi"] == given.unwrapped.search.clean_score[0]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tracker.judging import pictures, plots
 from tracker.judging.annotations import Annotation
-from tracker.judging.bootstrap import Difference
+from tracker.judging.intervals import Interval
 from tracker.sequences import ArrayFrames
 
 NASTY = ["_hidden", "cost$^2$ \\frac", "a" * 200]
@@ -65,14 +65,15 @@ def test_attribute_bars_have_the_scores_as_heights_and_the_counts_below():
 
 def test_a_difference_whose_interval_holds_zero_is_hollow():
     rows = [
-        plots.Comparison("clear", Difference(0.2, 0.1, 0.3, 9), Difference(0.2, 0.1, 0.3, 9)),
-        plots.Comparison("unclear", Difference(0.1, -0.1, 0.3, 9), Difference(-0.2, -0.3, -0.1, 9)),
+        plots.Comparison("clear", Interval(0.2, (0.1, 0.3), 0.01, 9), Interval(0.2, (0.1, 0.3), 0.01, 9)),
+        plots.Comparison("unclear", Interval(0.1, (-0.1, 0.3), 0.2, 9), Interval(-0.2, (-0.3, -0.1), 0.01, 9)),
+        plots.Comparison("few", Interval(0.1, None, None, 3), Interval(-0.1, None, None, 3)),
     ]
     left, right = plots.draw_differences(rows, "t", 0.95).axes
     points = [line for line in left.get_lines() if line.get_marker() == "o"]
-    assert [to_hex(point.get_markerfacecolor()) == "#ffffff" for point in points] == [False, True]
+    assert [to_hex(point.get_markerfacecolor()) == "#ffffff" for point in points] == [False, True, True]
     points = [line for line in right.get_lines() if line.get_marker() == "o"]
-    assert [to_hex(point.get_markerfacecolor()) == "#ffffff" for point in points] == [False, False]
+    assert [to_hex(point.get_markerfacecolor()) == "#ffffff" for point in points] == [False, False, True]
     assert left.get_xlim()[0] < -0.1 and left.get_xlim()[1] > 0.3
 
 

@@ -17,8 +17,8 @@ from agents.cli import main
 from tracker import InputError
 from tracker.judging import pictures, plots
 from tracker.judging.annotations import read_annotations
-from tracker.judging.bootstrap import interval, paired_difference
 from tracker.judging.comparison import compare
+from tracker.judging.intervals import paired_difference
 from tracker.judging.report import write_report
 from tracker.judging.scoring import score_results
 
@@ -128,14 +128,12 @@ def test_the_numbers_of_the_page_are_those_of_the_scores(data, three, tmp_path):
         name: score_results(three / name / "ope", annotations, tracker=name) for name in ("good", "fair", "bad")
     }
     for name, speed in (("good", "20.0"), ("fair", "40.0"), ("bad", "not recorded")):
-        low, high = interval([target.auc for target in scores[name].targets])[1:]
         row = next(row for row in made.rows if row[0] == name)
-        assert row[1] == f"{scores[name].auc:.4f} [{low:.3f}, {high:.3f}]"
-        assert row[2].startswith(f"{scores[name].precision:.4f} [")
+        assert row[1:3] == [f"{scores[name].auc:.4f}", f"{scores[name].precision:.4f}"]
         assert row[3] == speed
-    mean, low, high, count = paired_difference(scores["good"], scores["bad"], "auc")
+    mean, _, _, count = paired_difference(scores["good"], scores["bad"], "auc")
     row = next(row for row in made.rows if row[0] == "good less bad")
-    assert row[1] == f"{mean:+.4f} [{low:+.3f}, {high:+.3f}]" and row[3] == str(count) == "3"
+    assert row[1] == f"{mean:+.4f}" and row[3] == str(count) == "3"
     row = next(row for row in made.rows if row[0] == "red")
     assert row[2:] == [
         f"{s.subset(['red']).auc:.3f} / {s.subset(['red']).precision:.3f}"
@@ -311,13 +309,13 @@ def test_the_command_writes_the_page_and_the_numbers(data, three, tmp_path, caps
     for name, own in scores.items():
         found = content["trackers"][name]
         assert (found["auc"], found["precision"], found["fps"]) == (own.auc, own.precision, own.fps)
-        assert found["intervals"]["auc"] == list(interval([t.auc for t in own.targets])[1:])
+        assert found["intervals"]["auc"] is None  # three targets are too few
         assert found["per_target"]["red"]["auc"] == own.subset(["red"]).auc
     assert content["trackers"]["fair"]["settings"]["command"] == "run fair"
     pairs = {(row["first"], row["second"]): row for row in content["paired_differences"]}
     assert len(pairs) == 6
-    mean, low, high, _ = paired_difference(scores["bad"], scores["good"], "precision")
-    assert pairs["bad", "good"]["precision"] == {"difference": mean, "interval": [low, high]}
+    mean = paired_difference(scores["bad"], scores["good"], "precision").mean
+    assert pairs["bad", "good"]["precision"] == {"difference": mean, "interval": None, "p_holm": None}
     assert content["command"].startswith("occlusion-search benchmark report --results")
     assert (out / "worst_03_bad.jpg").exists()  # a folder of annotations has the frames
     assert "3 targets in common" in capsys.readouterr().out
@@ -337,3 +335,23 @@ def test_the_command_writes_nothing_when_it_fails(data, three, tmp_path, capsys)
 def test_the_command_imports_neither_torch_nor_pyplot():
     code = "import sys, agents.cli; sys.exit(any(m in sys.modules for m in ('torch', 'matplotlib', 'jinja2')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_what_puts_the_scores_in_doubt_is_said(put, data, tmp_path, capsys):
+    """Short files, unusable ones and another origin, on the page, in the JSON and in the terminal."""
+    put("sharp", dict.fromkeys(NAMES, 0.0))
+    results = put("short", dict.fromkeys(NAMES, 0.0))
+    file = results / "short" / "ope" / "red.txt"
+    file.write_text("".join(line + "\n" for line in file.read_text().splitlines()[:5]))
+    (results / "short" / "ope" / "blue.txt").write_text("1,1,2\n")
+    words = ("benchmark", "report", "--results", results, "--annotations", data, "--out", tmp_path / "report")
+    command(*words, "--json", tmp_path / "all.json")
+    error = capsys.readouterr().err
+    assert "short: blue is left out: Line 1 of" in error and "red (5 of 12)" in error
+    assert "sharp: " not in error
+    page = Page((tmp_path / "report" / "report.html").read_text()).text
+    assert "red (5 of 12)" in page and "blue is left out" in page
+    short = json.loads((tmp_path / "all.json").read_text())["trackers"]["short"]
+    assert short["short_files"] == {"red": {"boxes": 5, "frames": 12}} and list(short["left_out"]) == ["blue"]
+    command(*words, "--zero-based")
+    assert capsys.readouterr().err.count("leave --zero-based out") == 1, "said once for all trackers"

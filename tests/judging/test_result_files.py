@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import builtins
 from pathlib import Path
 
 import numpy as np
@@ -202,20 +201,6 @@ def test_bad_mat_files(tmp_path: Path) -> None:
         read_mat(tmp_path / "a.mat")
     with pytest.raises(InputError, match="not a readable MATLAB file"):
         read_mat(tmp_path / "none.mat")
-
-
-def test_mat_without_scipy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_mat(tmp_path / "a.mat", [BOXES])
-    real = builtins.__import__
-
-    def refuse(name, *arguments, **options):
-        if name.startswith("scipy"):
-            raise ImportError(name)
-        return real(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(InputError, match=r"needs scipy; install it with: pip install 'occlusion-search\[mat\]'"):
-        read_mat(tmp_path / "a.mat")
 
 
 def test_finding_results(tmp_path: Path) -> None:

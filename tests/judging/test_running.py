@@ -5,11 +5,13 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from agents.cli import main
 from tracker.errors import InputError
@@ -19,6 +21,8 @@ from tracker.judging.result_files import read_boxes, read_times
 from tracker.judging.running import RunReport, run_benchmark, run_tracker, weights_digest
 from tracker.judging.scoring import score_results
 from tracker.sequences import Sequence
+from tracker.shipped import shipped_sint
+from tracker.tracking.sint import SintTracker, TrackingSettings
 
 MakeVideo = Callable[..., Sequence]
 WriteOtb = Callable[[Path, Sequence], Path]
@@ -59,8 +63,9 @@ def run(tracker: Any, sequences: list[Any], out: Path, **options: Any) -> RunRep
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """All results but the times, which differ from run to run."""
-    found = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.endswith("_time.txt"))
+    """All results but the times, which differ from run to run, and the growing list of sequences."""
+    passing = ("_time.txt", "data.json")
+    found = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.endswith(passing))
     return {str(file.relative_to(folder)): file.read_bytes() for file in found}
 
 
@@ -233,10 +238,61 @@ def test_settings_are_kept_and_bind(videos: list[Sequence], tmp_path: Path) -> N
     assert {"threads", "versions", "machine", "device", "weights"} <= settings.keys()
     run(Walker(), videos[:1], tmp_path, settings={"weights": {"sha256": "a"}}, command="second")
     with pytest.raises(
-        InputError, match=r"made with other settings \(weights was .*a.* and is .*b.*; delete that"
+        InputError, match=r"made with other settings \(weights.sha256 was .*a.* and is .*b.*\); give another --out"
     ):
         run(Walker(), videos, tmp_path, settings={"weights": {"sha256": "b"}})
     assert sorted(file.stem for file in (tmp_path / "walker" / "ope").glob("*.txt")) == [videos[0].name]
+
+
+def test_the_trackers_configuration_is_part_of_the_identity(videos: list[Sequence], tmp_path: Path) -> None:
+    """Two configurations of one tracker have one name; their boxes do not belong in one folder."""
+    sint = shipped_sint()
+
+    def tracker(**settings: Any) -> SintTracker:
+        return SintTracker(sint, TrackingSettings(**settings), "sint-slim", "fp32")
+
+    first = run(tracker(), videos[:1], tmp_path)
+    settings = json.loads((first.folder / "settings.json").read_text())
+    assert settings["configuration"]["precision"] == "float32" and settings["device"] == "cpu"
+    assert settings["configuration"]["weights"].startswith("sha256:")
+    with pytest.raises(InputError, match=r"\(configuration.settings.inertia was 0.6 and is 0.2\); give another"):
+        run(tracker(inertia=0.2), videos[:1], tmp_path)
+    with pytest.raises(InputError, match=r'precision was "float32" and is "bfloat16"'):
+        run(SintTracker(sint, TrackingSettings(), "sint-slim", "bf16"), videos[:1], tmp_path)
+    with torch.no_grad():
+        next(sint.parameters()).add_(0.1)
+    with pytest.raises(InputError, match="configuration.weights was"):
+        run(tracker(), videos[:1], tmp_path)
+
+
+def test_other_library_versions_are_a_warning(
+    videos: list[Sequence], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(Walker(), videos[:1], tmp_path)
+    monkeypatch.setattr(running, "_versions", lambda: {"numpy": "1.2.3"})
+    assert run(Walker(), videos[:2], tmp_path).made == 1
+    error = capsys.readouterr().err
+    assert "warning: results in" in error and 'and is "1.2.3"' in error and "versions.numpy was" in error
+
+
+def test_other_code_is_refused(videos: list[Sequence], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(Walker(), videos[:1], tmp_path)
+    monkeypatch.setattr(running, "code_version", lambda *_: "0.1.0 0123456789ab")
+    with pytest.raises(InputError, match=r'code was "[^"]+" and is "0.1.0 0123456789ab"'):
+        run(Walker(), videos[:1], tmp_path)
+
+
+def test_other_frames_or_boxes_under_the_same_name_are_refused(
+    videos: list[Sequence], make_video: MakeVideo, tmp_path: Path
+) -> None:
+    run(Walker(), videos[:2], tmp_path)
+    boxes = videos[0].boxes.copy()
+    boxes[3, 0] += 1
+    with pytest.raises(InputError, match="results of 'noise-0' in .* other frames or boxes .*give another --out"):
+        run(Walker(), [replace(videos[0], boxes=boxes)], tmp_path)
+    with pytest.raises(InputError, match="other frames or boxes"):
+        run(Walker(), [replace(make_video(frames=6, seed=7), name="noise-0")], tmp_path)
+    assert run(Walker(), videos, tmp_path).kept == 2
 
 
 def test_what_is_refused(videos: list[Sequence], tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from agents.cli import main
 from tracker.judging.result_files import write_boxes
+from tracker.sequences import ArrayFrames, Sequence
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -116,12 +118,45 @@ def test_bad_input(run: Call, out: Path, annotations: Path, arguments: list[str]
 
 def test_a_bad_line_is_named(run: Call, out: Path, annotations: Path, tmp_path: Path) -> None:
     (out / "KCF" / "ope" / "b.txt").write_text("11,11,20,20\n11,11,20\n")
-    code, text, error = run("--results", out, "--annotations", annotations, "--json", tmp_path / "s.json")
-    assert code == 2 and "Line 2 of" in error and "b.txt' has 3 numbers" in error
+    command = ("--results", out, "--annotations", annotations, "--json", tmp_path / "s.json")
+    code, text, error = run(*command)
+    assert code == 0 and "b is left out: Line 2 of" in error and "b.txt' has 3 numbers" in error
+    assert json.loads((tmp_path / "s.json").read_text())["left_out"].keys() == {"b"}
+    (tmp_path / "s.json").unlink()
+    (out / "KCF" / "ope" / "a.txt").write_text("11,11,20\n")
+    code, text, error = run(*command)
+    assert (code, text) == (2, "") and "a.txt' has 3 numbers" in error
     assert not (tmp_path / "s.json").exists()
 
 
+def test_a_bad_annotation_and_a_wrong_origin_are_said(
+    run: Call, out: Path, tmp_path: Path, write_otb: Any
+) -> None:
+    """One of a folder's sequences cannot be used: the others are scored."""
+    frames = ArrayFrames([np.zeros((60, 60, 3), np.uint8)] * 4)
+    boxes = np.tile([10.0, 10, 20, 20], (4, 1))
+    for name in ("a", "b"):
+        write_otb(tmp_path / "data" / name, Sequence(name, frames, boxes, np.ones(4), name, "exact"))
+    (tmp_path / "data" / "b" / "groundtruth_rect.txt").write_text("11,11,20,20\n11,11,x,20\n")
+    command = ("--results", out, "--annotations", tmp_path / "data")
+    code, text, error = run(*command)
+    assert code == 0 and "1 target, 4 frames" in text and "warning: b is left out: Line 2" in error
+    assert "seem to count" not in error
+    code, _, error = run(*command, "--zero-based")
+    assert code == 0 and "leave --zero-based out" in error
+
+
+def test_annotation_files_of_pysot_are_named(run: Call, out: Path, tmp_path: Path) -> None:
+    entry = {
+        "video_dir": "a", "init_rect": [11, 11, 20, 20], "img_names": ["a/img/0001.jpg"], "attr": ["OCC"],
+        "gt_rect": [[11, 11, 20, 20]],
+    }  # fmt: skip
+    (tmp_path / "OTB100.json").write_text(json.dumps({"a": entry}))
+    code, text, error = run("--results", out, "--annotations", tmp_path / "OTB100.json")
+    assert (code, text) == (2, "") and "is an annotation file of pysot" in error and error.count("\n") == 1
+
+
 def test_no_torch_is_imported() -> None:
-    names = "annotations, bootstrap, lists, measures, protocols, result_files, scoring"
+    names = "annotations, intervals, lists, measures, protocols, result_files, scoring"
     code = f"from tracker.judging import {names}; import sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

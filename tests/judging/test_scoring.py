@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,9 +103,94 @@ def test_short_and_long_files(folder: Path, annotations: Mapping[str, Annotation
     write_boxes(folder / "b.txt", shifted(1))
     b = score_results(folder, annotations).targets[1]
     assert b.frames == 2 and b.precision == 0.5 and b.auc == pytest.approx(10 / 21)
+    scores = score_results(folder, annotations)
+    assert scores.targets[0].short == {} and scores.targets[1].short == {"b": (1, 2)}
+    assert scores.warnings == [
+        "Result files with fewer boxes than frames, whose other frames are failures: b (1 of 2)."
+    ]
+    assert scores.to_json()["short_files"] == {"b": {"boxes": 1, "frames": 2}}
     write_boxes(folder / "b.txt", shifted(3))
-    with pytest.raises(InputError, match="b.txt' has 3 boxes, but b has 2 frames to judge"):
+    scores = score_results(folder, annotations)
+    assert [target.name for target in scores.targets] == ["a"] and scores.missing == ("c",)
+    assert "b.txt' has 3 boxes, but b has 2 frames to judge" in scores.left_out["b"]
+    (folder / "a.txt").unlink()
+    with pytest.raises(InputError, match="b.txt' has 3 boxes"):
         score_results(folder, annotations)
+
+
+@pytest.mark.parametrize("content", ["", "11,11,20\n", "11,11,20,x\n", "11,11,20,20\n\n11,11,20,20\n"])
+def test_a_file_that_cannot_be_read_costs_its_target(
+    folder: Path, annotations: Mapping[str, Annotation], content: str
+) -> None:
+    (folder / "b.txt").write_text(content)
+    scores = score_results(folder, annotations)
+    assert [target.name for target in scores.targets] == ["a"] and list(scores.left_out) == ["b"]
+    assert "b.txt'" in scores.left_out["b"] and scores.left_out["b"] in scores.warnings[0]
+    assert scores.to_json()["left_out"] == scores.left_out
+    with pytest.raises(InputError, match="b.txt'"):
+        score_results(folder, annotations, targets=["a", "b"])
+    (folder / "a.txt").write_text(content)
+    with pytest.raises(InputError, match="a.txt'"):
+        score_results(folder, annotations)
+
+
+def test_a_damaged_mat_file_costs_its_target(folder: Path, annotations: Mapping[str, Annotation]) -> None:
+    pytest.importorskip("scipy")
+    (folder / "b.txt").unlink()
+    for content in (b"", b"junk", bytes(200), b"MATLAB 5.0 MAT-file" + b" " * 105 + b"\x00\x01IM" + b"\xff" * 40):
+        (folder / "b.mat").write_bytes(content)
+        assert "b.mat' is not a readable MATLAB file" in score_results(folder, annotations).left_out["b"]
+
+
+def test_short_runs_of_tre(tmp_path: Path) -> None:
+    truth = annotation("a", 57)
+    for run in runs("tre", truth):
+        write_boxes(boxes_path(tmp_path, "a", run.key), shifted(57 - run.start - (run.key == "03")))
+    (target,) = score_results(tmp_path, {"a": truth}, protocol="tre").targets
+    start = runs("tre", truth)[3].start
+    assert target.short == {"a/03": (56 - start, 57 - start)}
+
+
+@pytest.mark.parametrize("protocol", ["ope", "tre", "sre"])
+@pytest.mark.parametrize(
+    ("offset", "zero_based", "doubt"),
+    [
+        (1, False, None),  # OTB's
+        (1.5, False, None),  # pysot's
+        (0, True, None),
+        (0, False, "seem to count pixels from 0, not from 1; give --zero-based."),
+        (1, True, "seem to count pixels from 1, not from 0; leave --zero-based out."),
+        (1.5, True, "seem to count pixels from 1, not from 0; leave --zero-based out."),
+        (0.5, False, None),  # between both
+        (0.5, True, None),
+        (-30, False, None),  # the tracker's own doing
+    ],
+)
+def test_the_origin_is_doubted(
+    tmp_path: Path, protocol: Any, offset: float, zero_based: bool, doubt: str | None
+) -> None:
+    truth = {name: annotation(name, 25) for name in ("a", "b", "c")}
+    for name, one in truth.items():
+        for run in runs(protocol, one):
+            first = run.box + [offset, offset, 0, 0]
+            path = boxes_path(tmp_path, name, run.key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(",".join(map(str, first)) + "\n" + "11,11,20,20\n" * (24 - run.start))
+    found = score_results(tmp_path, truth, protocol=protocol, zero_based=zero_based).origin_doubt
+    assert (found is None) == (doubt is None) and (doubt is None or doubt in str(found))
+
+
+def test_one_bad_annotation_is_left_out(tmp_path: Path, folder: Path) -> None:
+    rows = {"a": [[11, 11, 20, 20]] * 4, "b": [[11, 11, 20]], "c": "none"}
+    content = {name: {"boxes": boxes} for name, boxes in rows.items()}
+    (tmp_path / "a.json").write_text(json.dumps({**content, "d": 3}))
+    annotations = read_annotations(tmp_path / "a.json")
+    assert list(annotations) == ["a"] and list(annotations.left_out) == ["b", "c", "d"]
+    scores = score_results(folder, annotations)
+    assert [target.name for target in scores.targets] == ["a"]
+    assert list(scores.left_out) == ["b", "c", "d"] and len(scores.warnings) == 3
+    with pytest.raises(InputError, match="'b' in .* not rows of four numbers"):
+        score_results(folder, annotations, targets=["a", "b"])
 
 
 def test_tiger1_with_its_hidden_first_frames(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import configparser
+import inspect
 import os
 import shlex
 import subprocess
@@ -9,10 +10,12 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from agents.cli import main
 from tracker import InputError
 from tracker.judging import vot
+from tracker.tracking import registry
 
 
 class Region(SimpleNamespace):
@@ -69,8 +72,8 @@ def test_an_answer_that_is_no_box_is_an_empty_rectangle(answer):
 
 
 def test_the_entry_is_what_the_toolkit_reads(workspace):
-    weights = workspace / "50% of it.safetensors"
-    file = vot.register(workspace, "mine-1", "sint-slim", weights, "cpu")
+    weights, base = workspace / "50% of it.safetensors", workspace / "base.safetensors"
+    file = vot.register(workspace, "mine-1", "sint-slim", weights, "cpu", "fp32", base)
     config = configparser.ConfigParser()
     config.read(file)
     section = config["mine-1"]
@@ -82,10 +85,48 @@ def test_the_entry_is_what_the_toolkit_reads(workspace):
         "sint-slim",
         "--weights",
         str(weights),
+        "--base-weights",
+        str(base),
         "--device",
         "cpu",
+        "--precision",
+        "fp32",
     ]
     assert shlex.split(section["command"]) == words
+
+
+def test_every_setting_of_a_tracker_reaches_it(monkeypatch, workspace):
+    """What `load_tracker` takes goes through the command, the entry and the process that the toolkit starts."""
+    (workspace / "w.safetensors").touch()
+    monkeypatch.chdir(workspace)
+    monkeypatch.setattr(vot, "check_extra", lambda: None)
+    given = {
+        "name": "sint-vgg16", "weights": "w.safetensors", "device": "cpu", "precision": "fp32",
+        "base_weights": "imagenet",
+    }  # fmt: skip
+    assert given.keys() == inspect.signature(registry.load_tracker).parameters.keys()
+    options = [
+        word for key, value in given.items() if key != "name" for word in (f"--{key.replace('_', '-')}", value)
+    ]
+    words = ["benchmark", "vot", "--tracker", given["name"], "--workspace", ".", "--label", "x", *options]
+    monkeypatch.setattr(sys, "argv", ["occlusion-search", *words])
+    main()
+    config = configparser.ConfigParser()
+    config.read(workspace / "trackers.ini")
+    received = {}
+    made = inspect.signature(registry.load_tracker)
+    monkeypatch.setattr(
+        registry, "load_tracker", lambda *args, **kwargs: received.update(made.bind(*args, **kwargs).arguments)
+    )
+    monkeypatch.setattr(vot, "serve", lambda make: make())
+    vot.main(shlex.split(config["x"]["command"])[3:])
+    assert received == {**given, "weights": str(workspace / "w.safetensors")}
+
+
+def test_an_answer_that_keeps_gradients_is_said():
+    answer = torch.tensor([1.0, 2, 3, 4], requires_grad=True)
+    with pytest.raises(InputError, match="keeps gradients"):
+        vot._answer(answer)
 
 
 def test_other_entries_and_comments_stay(workspace):
@@ -184,6 +225,15 @@ def test_without_the_extra_there_is_one_sentence(monkeypatch, workspace, capsys)
         main()
     assert error.value.code == 2 and "occlusion-search[vot]" in capsys.readouterr().err
     assert not (workspace / "trackers.ini").exists()
+
+
+def test_a_tracker_whose_name_the_toolkit_would_not_take_gets_a_label(monkeypatch, workspace):
+    monkeypatch.setattr(vot.importlib.util, "find_spec", lambda name: True)
+    arguments = ["--tracker", "sint-torchvision:resnet18", "--weights", "random", "--workspace", str(workspace)]
+    monkeypatch.setattr(sys, "argv", ["occlusion-search", "benchmark", "vot", *arguments])
+    main()
+    text = (workspace / "trackers.ini").read_text()
+    assert "[sint-torchvision-resnet18]" in text and "vot sint-torchvision:resnet18" in text
 
 
 def test_the_process_follows_a_target_for_a_real_client(tmp_path, make_video, write_otb):

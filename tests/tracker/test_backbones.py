@@ -21,14 +21,17 @@ from tracker.backbones import (
     FeatureExtractor,
     Slim,
     Vgg16,
+    describe_arithmetic,
     fingerprint,
     load_backbone,
     load_weights,
+    precision_name,
     resolve_device,
     resolve_precision,
     roi_pool,
 )
 from tracker.errors import InputError
+from vae.updates import resolve_precision as vae_precision
 
 WEIGHTS = Path(tracker.__file__).parent / "weights" / "slim.safetensors"
 
@@ -271,25 +274,87 @@ def test_torchvision_that_cannot_fetch_says_what_to_do(monkeypatch) -> None:
 
 
 def test_devices(monkeypatch) -> None:
-    assert resolve_device("cpu").type == "cpu"
+    assert resolve_device("cpu") == resolve_device(torch.device("cpu", 0)) == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_device("auto").type == "cpu"
-    for name in ("cuda", "cuda:1", "gpu", ""):
-        with pytest.raises(InputError, match=f"'{name}'"):
+    for name in ("cuda", "cuda:1", "gpu", "", "cpu:1", "meta"):
+        with pytest.raises(InputError, match=f"'{name}'.*choose auto"):
             resolve_device(name)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert resolve_device("auto").type == "cuda" and resolve_device("cuda:1").index == 1
-    with pytest.raises(InputError, match="cuda:2"):
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    # With an index always: `cuda` and `cuda:1` can be the same device.
+    for name in ("auto", "cuda", "cuda:1", torch.device("cuda")):
+        assert resolve_device(name) == torch.device("cuda", 1)
+    assert resolve_device("cuda:0") == torch.device("cuda", 0)
+    with pytest.raises(InputError, match="'cuda:2' on this machine; choose auto, cpu, cuda:0, cuda:1"):
         resolve_device("cuda:2")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device("mps") == torch.device("mps", 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(InputError, match="no device 'mps' on this machine"):
+        resolve_device("mps")
 
 
 def test_precisions() -> None:
     cpu = torch.device("cpu")
     assert resolve_precision("fp32", cpu) == torch.float32 and resolve_precision("bf16", cpu) == torch.bfloat16
-    assert resolve_precision("auto", cpu) in (torch.float32, torch.bfloat16)
+    assert precision_name("auto", "cpu") in ("fp32", "bf16") and precision_name("bf16", cpu) == "bf16"
     with pytest.raises(InputError, match="fp16"):
         resolve_precision("fp16", cpu)  # type: ignore[arg-type]
+
+
+CPUS = {
+    "AVX-512 with bf16 units": ("x86_64", "AVX512", True, True, False, True),
+    "AMX": ("x86_64", "AVX512", True, False, True, True),
+    "AVX-512 without bf16 units": ("x86_64", "AVX512", True, False, False, False),
+    "AVX2": ("x86_64", "AVX2", False, False, False, False),
+    "held at AVX2 by ATEN_CPU_CAPABILITY": ("AMD64", "AVX2", True, True, False, False),
+    "held at AVX2 by ONEDNN_MAX_CPU_ISA": ("x86_64", "AVX512", False, True, False, False),
+    "ARM with bf16": ("aarch64", "DEFAULT", True, False, False, True),
+    "ARM without bf16": ("aarch64", "DEFAULT", False, False, False, False),
+    "Apple, no oneDNN": ("arm64", "DEFAULT", None, False, False, False),
+}
+"""Architecture, PyTorch's instructions, oneDNN's answer (`None`: not built), AVX512_BF16, AMX; bf16 by `auto`."""
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+def test_auto_is_bf16_on_cpus_with_units_for_it(cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, instructions, onednn, avx512_bf16, amx, bf16 = CPUS[cpu]
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: instructions)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: onednn is not None)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    for resolve in (resolve_precision, vae_precision):
+        assert (resolve("auto", torch.device("cpu")) == torch.bfloat16) == bf16
+        assert resolve("auto", torch.device("mps")) == torch.float32
+    assert precision_name("auto", "cpu") == ("bf16" if bf16 else "fp32")
+
+
+@pytest.mark.parametrize(
+    ("gpu", "capability", "bf16"), [("V100", (7, 0), False), ("T4", (7, 5), False), ("A100", (8, 0), True)]
+)
+def test_auto_is_bf16_on_gpus_with_units_for_it(
+    gpu: str, capability: tuple[int, int], bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`torch.cuda.is_bf16_supported` is true of all of them: it counts emulation."""
+    asked = []
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: asked.append(device) or capability)
+    device = torch.device("cuda:1")
+    for resolve in (resolve_precision, vae_precision):
+        assert (resolve("auto", device) == torch.bfloat16) == bf16, gpu
+    assert asked == [device, device]
+
+
+def test_records_say_whether_tf32_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = torch.device("cuda:0")
+    assert describe_arithmetic(torch.bfloat16, cuda) == "torch.bfloat16 on cuda"
+    assert describe_arithmetic(torch.float32, cuda) == "torch.float32 on cuda, TF32 in convolutions"
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    assert describe_arithmetic(torch.float32, cuda) == "torch.float32 on cuda, no TF32"
 
 
 @pytest.mark.parametrize(("layer", "length"), [("conv4", 192 * 196), ("pool5", 6272), ("fc6", 256), ("fc8", 128)])

@@ -9,7 +9,8 @@ from torch.nn import functional
 
 from tracker.backbones import Backbone, Slim, load_backbone, roi_pool
 from tracker.errors import InputError
-from tracker.scorers import Scorer, SintScorer, join_parts, load_scorer, shared_backbone, sint_embedding
+from tracker.scorers import Scorer, SintScorer, load_scorer, shared_backbone
+from tracker.sint import join_parts, sint_embedding
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as PILImage
 
 from tracker.boxes import check_box
 from tracker.errors import InputError
 from tracker.images import as_rgb
+from tracker.judging.running import run_tracker
+from tracker.sequences import ArrayFrames
 from tracker.tracking.check import check_tracker, output_fault
 from tracker.tracking.peers.opencv import MILTracker
 
@@ -287,3 +290,24 @@ def test_usable_outputs(box: Any) -> None:
 @pytest.mark.parametrize("box", [None, "box", np.ones((1, 4)), (1, 2, 3), [1, 2, 3, -1], (1, 2, np.inf, 4), {}])
 def test_unusable_outputs(box: Any) -> None:
     assert output_fault(box)
+
+
+@pytest.mark.parametrize("wrap", [lambda box: box, list, lambda box: (box[0], *box[1:].tolist())])
+def test_a_box_that_keeps_gradients_is_one_sentence(wrap: Callable[[torch.Tensor], Any]) -> None:
+    class Gradients(Good):
+        name = "gradients"
+
+        def update(self, image: Any) -> Any:
+            return wrap(torch.tensor(super().update(image), requires_grad=True))
+
+    findings = check_tracker(Gradients())
+    assert len(findings) == 1 and "that keeps gradients (put update under torch.no_grad)" in findings[0]
+    frames = ArrayFrames([np.zeros((60, 60, 3), np.uint8)] * 2)
+    with pytest.raises(InputError, match="'gradients' returned .* keeps gradients .* in frame 1"):
+        run_tracker(Gradients(), frames, (10, 10, 20, 20))
+
+
+def test_tensors_say_why_they_cannot_be_read() -> None:
+    assert "BFloat16" in str(output_fault(torch.ones(4, dtype=torch.bfloat16)))
+    assert "meta" in str(output_fault(torch.ones(4, device="meta")))
+    assert output_fault(torch.ones(4)) is None

@@ -59,7 +59,11 @@ def test_siamfc_takes_device_and_precision(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "weights", "says"),
     [
-        ("camshift", None, f"'camshift' is no tracker; choose {', '.join(TRACKERS)}, or module:function"),
+        (
+            "camshift",
+            None,
+            f"'camshift' is no tracker; choose {', '.join(TRACKERS)}, sint-torchvision:MODEL, or module:function",
+        ),
         ("nano", None, "'nano' needs weights; give the folder with its two ONNX files"),
         ("siamfc", None, "'siamfc' needs weights; give its safetensors file"),
         ("mil", "w", "'mil' has no weights; leave them out"),

@@ -73,6 +73,20 @@ def test_it_starts_anew_at_every_init(video):
     assert (follow(tracker, video.limit(5)) == first).all()
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_init_reads_the_weights_as_they_are_then(video, precision):
+    sint = Sint.load(SintConfig("slim", side=96)).eval()
+    tracker = SintTracker(sint, precision=precision)
+    before = follow(tracker, video.limit(3))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in sint.backbone.parameters():
+            parameter.add_(0.1 * parameter.std() * torch.randn(parameter.shape, generator=generator))
+    after = follow(tracker, video.limit(3))
+    assert (after == follow(SintTracker(sint, precision=precision), video.limit(3))).all()
+    assert (after != before).any()
+
+
 def test_the_score_falls_when_the_target_is_gone(video):
     tracker = small()
     tracker.init(video.frames[0], video.boxes[0])
@@ -191,7 +205,7 @@ def test_misuse_is_one_sentence(video):
     tracker.init(video.frames[0], video.boxes[0])
     with pytest.raises(InputError, match="may not change"):
         tracker.update(video.frames[1][:-1])
-    with pytest.raises(InputError, match="base weights"):
+    with pytest.raises(InputError, match="Base weights"):
         SintTracker.load("vgg16", base_weights="somewhere.safetensors")
     for bad in (
         {"candidates": "grid"},

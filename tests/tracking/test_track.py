@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -325,3 +326,28 @@ def test_what_is_refused(
     code, text = command(*line)
     assert code == 2 and says in " ".join(text.split()), text
     assert left_over(tmp_path) == ["empty.mp4", "text.txt"]
+
+
+def test_the_video_is_h264(video: Path, tmp_path: Path, command: Callable) -> None:
+    """Browsers show no MPEG-4 part 2."""
+    assert command("--video", video, "--box", "20,15,24,20", "--tracker", "mil", "--out", "o.mp4")[0] == 0
+    with av.open(str(tmp_path / "o.mp4")) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+
+
+def test_a_video_is_not_written_over_itself(video: Path, tmp_path: Path, command: Callable) -> None:
+    video = video.rename(tmp_path / "a.mp4")
+    (tmp_path / "b.mp4").symlink_to(video)
+    before = video.read_bytes()
+    for out in ("a.mp4", "b.mp4", "../" + tmp_path.name + "/a.mp4"):
+        code, text = command("--video", "a.mp4", "--box", "20,15,24,20", "--tracker", "mil", "--out", out)
+        assert code == 2 and "is an input of this command too" in text
+    command("--video", "a.mp4", "--box", "1,1,9,9", "--tracker", "mil", "--out", "o.mp4", "--boxes", "o.mp4")
+    assert video.read_bytes() == before and left_over(tmp_path) == ["a.mp4", "b.mp4"]
+
+
+def test_a_video_goes_to_a_device(video: Path, command: Callable) -> None:
+    link = video.parent / "o.mp4"
+    link.symlink_to("/dev/null")
+    code, _ = command("--video", video, "--box", "20,15,24,20", "--tracker", "mil", "--out", "o.mp4")
+    assert code == 0 and link.is_symlink()

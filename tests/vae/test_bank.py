@@ -113,6 +113,27 @@ def test_a_model_made_otherwise_is_refused_or_replaced(bank: VAEBank, counted: l
     assert not train(bank, **changed, replace=True)
 
 
+def test_the_resolved_arithmetic_and_the_device_are_part_of_the_identity(
+    bank: VAEBank, counted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`auto` is another recipe where it resolves to another arithmetic."""
+    monkeypatch.setattr(vae.bank, "resolve_precision", lambda *_: torch.float32)
+    assert train(bank) and not train(bank)
+    assert (bank.record("ball").precision, bank.record("ball").device) == ("float32", "cpu")
+    monkeypatch.setattr(vae.bank, "resolve_precision", lambda *_: torch.bfloat16)
+    with pytest.raises(VAEError, match=r"'ball' with precision float32 \(asked is bfloat16\); give another bank"):
+        train(bank)
+    monkeypatch.setattr(vae.bank, "resolve_precision", lambda *_: torch.float32)
+    with pytest.raises(VAEError, match=r"device cpu \(asked is cuda\)"):
+        train(VAEBank(bank.folder, "cuda"))
+    record = json.loads((bank.path("ball") / RECORD_NAME).read_text())
+    del record["precision"], record["device"]
+    (bank.path("ball") / RECORD_NAME).write_text(json.dumps(record))
+    assert bank.record("ball").precision is None
+    with pytest.raises(VAEError, match="precision not recorded"):
+        train(bank)
+
+
 @pytest.mark.parametrize("missing", [RECORD_NAME, CODES_NAME, "model.safetensors", "config.json"])
 def test_a_half_written_model_is_trained_again(bank: VAEBank, counted: list[int], missing: str) -> None:
     train(bank)

@@ -7,7 +7,14 @@ fully connected layers stand on the pooled grid.
 from .base import Backbone, Cells, fingerprint
 from .extracted import Extracted
 from .features import FeatureExtractor
-from .hardware import Precision, autocast, resolve_device, resolve_precision
+from .hardware import (
+    Precision,
+    autocast,
+    describe_arithmetic,
+    precision_name,
+    resolve_device,
+    resolve_precision,
+)
 from .incremental import IncrementalMaps, KnownMaps
 from .loading import load_backbone, load_weights
 from .nets import AlexNet, Chain, Slim, Vgg16
@@ -27,9 +34,11 @@ __all__ = [
     "Slim",
     "Vgg16",
     "autocast",
+    "describe_arithmetic",
     "fingerprint",
     "load_backbone",
     "load_weights",
+    "precision_name",
     "resolve_device",
     "resolve_precision",
     "roi_pool",

@@ -45,7 +45,7 @@ class Extracted(Backbone):
                 f"torchvision has no model '{self.model_name}'; see torchvision.models.list_models()."
             )
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)
             model = get_model(self.model_name, weights=None).eval()
         shapes: dict[str, torch.Size] = {}
         if given:

@@ -69,7 +69,8 @@ def load_backbone(
     if name != "slim" and weights is None:
         title = {"vgg16": "VGG-16", "alexnet": "AlexNet (alexnet)"}.get(name, f"'{name}'")
         raise InputError(
-            f"{title} needs weights; give --weights FILE (torchvision's keys), or --weights imagenet to fetch."
+            f"{title} needs weights; give weights=FILE (--weights FILE; torchvision's keys), or weights='imagenet'"
+            " (--weights imagenet) to fetch them."
         )
     if str(weights) == "random":
         warnings.warn(f"The net '{name}' starts from random weights; it is good for training only.", stacklevel=2)
@@ -124,10 +125,13 @@ def _fetch(model: str) -> dict[str, Tensor]:
     try:
         choice = get_model_weights(model).IMAGENET1K_V1
     except (ValueError, AttributeError):
-        raise InputError(f"torchvision has no ImageNet weights of '{model}'; give --weights FILE.") from None
+        raise InputError(
+            f"torchvision has no ImageNet weights of '{model}'; give weights=FILE (--weights FILE)."
+        ) from None
     try:
         return dict(choice.get_state_dict(check_hash=True))
     except (OSError, RuntimeError):
         raise InputError(
-            f"torchvision could not fetch {choice.url}; fetch it elsewhere and give the file with --weights FILE."
+            f"torchvision could not fetch {choice.url}; fetch it elsewhere and give the file: weights=FILE"
+            " (--weights FILE)."
         ) from None

@@ -11,7 +11,7 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from .annotations import Annotation, read_annotations
-    from .bootstrap import interval, paired_difference
+    from .intervals import interval, paired_difference
     from .lists import LISTS
     from .protocols import Run, runs, sre_boxes, tre_starts
     from .result_files import find_results, read_boxes, read_times, write_boxes, write_times
@@ -41,7 +41,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "annotations": ["Annotation", "read_annotations"],
-        "bootstrap": ["interval", "paired_difference"],
+        "intervals": ["interval", "paired_difference"],
         "lists": ["LISTS"],
         "protocols": ["Run", "runs", "sre_boxes", "tre_starts"],
         "result_files": ["find_results", "read_boxes", "read_times", "write_boxes", "write_times"],

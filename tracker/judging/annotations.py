@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..readers import list_targets, open_sequence, zero_based
 
-__all__ = ["Annotation", "read_annotations"]
+__all__ = ["Annotation", "Annotations", "read_annotations"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,20 @@ class Annotation:
         return len(self.boxes)
 
 
-def read_annotations(source: str | Path, attributes: str | Path | None = None) -> dict[str, Annotation]:
+class Annotations(dict[str, Annotation]):
+    """Annotations by the targets' names, sorted.
+
+    Attributes:
+        left_out: Targets of the source whose annotation cannot be used, and why.
+    """
+
+    def __init__(self, found: Mapping[str, Annotation], left_out: Mapping[str, str]) -> None:
+        """See the class."""
+        super().__init__(sorted(found.items()))
+        self.left_out = dict(sorted(left_out.items()))
+
+
+def read_annotations(source: str | Path, attributes: str | Path | None = None) -> Annotations:
     """Read the annotations of a benchmark.
 
     Args:
@@ -55,49 +68,65 @@ def read_annotations(source: str | Path, attributes: str | Path | None = None) -
         attributes: A JSON file of the same form (or `{name: [...]}`), from which the attributes are taken.
 
     Returns:
-        The annotations by name, sorted.
+        The annotations by name, sorted. A target whose annotation or attributes cannot be used is in `left_out`.
 
     Raises:
-        InputError: If a file cannot be read or holds something else, or a folder holds no annotation.
+        InputError: If a file cannot be read or holds something else, or there is no annotation that can be used.
     """
     source = Path(source)
     if not source.exists():
         raise InputError(f"'{source}' does not exist; give a JSON file of annotations or a folder of sequences.")
-    found = _from_folder(source) if source.is_dir() else _from_json(source)
-    if not found:
-        raise InputError(f"'{source}' holds no annotated target; give a JSON file or a folder of sequences.")
-    if attributes is not None:
-        labels = _read_json(Path(attributes))
-        found = {
-            name: Annotation(name, annotation.boxes, annotation.valid, _attributes(labels, name, attributes))
-            for name, annotation in found.items()
-        }
-    return dict(sorted(found.items()))
-
-
-def _from_folder(folder: Path) -> dict[str, Annotation]:
-    found = {}
-    for name, (path, target) in list_targets(folder).items():
-        found[name] = Annotation.of_boxes(name, open_sequence(path, target=target).boxes)
-    return found
-
-
-def _from_json(path: Path) -> dict[str, Annotation]:
-    found = {}
-    content = _read_json(path)
-    for name, entry in content.items():
-        if not isinstance(entry, dict) or "boxes" not in entry:
-            raise InputError(f"'{name}' in '{path}' has no boxes; write {{\"boxes\": [[x, y, w, h], ...]}}.")
+    readers = _from_folder(source) if source.is_dir() else _from_json(source)
+    labels = None if attributes is None else _read_json(Path(attributes))
+    found, left_out = {}, {}
+    for name, read in readers.items():
         try:
-            boxes = np.asarray(entry["boxes"], dtype=np.float64)
-        except (TypeError, ValueError):
-            boxes = np.empty(0)
-        if boxes.ndim != 2 or boxes.shape[1:] != (4,):
-            raise InputError(f"The boxes of '{name}' in '{path}' are not rows of four numbers; correct them.")
-        if len(boxes) == 0:
-            raise InputError(f"'{name}' in '{path}' has no boxes; add them or remove it.")
-        found[name] = Annotation(name, zero_based(boxes), _valid(boxes), _attributes(content, name, path))
-    return found
+            found[name] = read()
+            if labels is not None:
+                found[name] = replace(found[name], attributes=_attributes(labels, name, str(attributes)))
+        except InputError as error:
+            found.pop(name, None)
+            left_out[name] = str(error)
+    if not found:
+        nothing = f"'{source}' holds no annotated target; give a JSON file or a folder of sequences."
+        raise InputError(next(iter(left_out.values()), nothing))
+    return Annotations(found, left_out)
+
+
+def _from_folder(folder: Path) -> dict[str, Callable[[], Annotation]]:
+    def reader(name: str, path: Path, target: int | None) -> Callable[[], Annotation]:
+        return lambda: Annotation.of_boxes(name, open_sequence(path, target=target).boxes)
+
+    return {name: reader(name, *place) for name, place in list_targets(folder).items()}
+
+
+def _from_json(path: Path) -> dict[str, Callable[[], Annotation]]:
+    content = _read_json(path)
+    if any(isinstance(entry, dict) and "gt_rect" in entry for entry in content.values()):
+        raise InputError(
+            f"'{path}' is an annotation file of pysot (it has gt_rect and img_names), which is not read; give a"
+            ' folder of sequences, or a JSON file {name: {"boxes": [[x, y, w, h], ...]}} with 1-based boxes.'
+        )
+
+    def reader(name: str) -> Callable[[], Annotation]:
+        return lambda: _entry(content, name, path)
+
+    return {name: reader(name) for name in content}
+
+
+def _entry(content: Mapping[str, Any], name: str, path: Path) -> Annotation:
+    entry = content[name]
+    if not isinstance(entry, dict) or "boxes" not in entry:
+        raise InputError(f"'{name}' in '{path}' has no boxes; write {{\"boxes\": [[x, y, w, h], ...]}}.")
+    try:
+        boxes = np.asarray(entry["boxes"], dtype=np.float64)
+    except (TypeError, ValueError):
+        boxes = np.empty(0)
+    if boxes.ndim != 2 or boxes.shape[1:] != (4,):
+        raise InputError(f"The boxes of '{name}' in '{path}' are not rows of four numbers; correct them.")
+    if len(boxes) == 0:
+        raise InputError(f"'{name}' in '{path}' has no boxes; add them or remove it.")
+    return Annotation(name, zero_based(boxes), _valid(boxes), _attributes(content, name, path))
 
 
 def _valid(one_based: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from .annotations import Annotation
-from .bootstrap import DRAWS, LEVEL, Difference, Interval, interval, paired_difference
+from .intervals import Interval, holm, interval, method_record, paired_difference
 from .measures import Invalid
 from .protocols import Protocol
 from .result_files import choose_results, find_results
@@ -46,7 +46,7 @@ class Entry:
     settings: Mapping[str, Any]
 
     def interval(self, measure: str) -> Interval:
-        """Return the mean of `auc` or `precision`, and its bootstrap interval over the common targets."""
+        """Return the mean of `auc` or `precision`, with its interval over the common targets."""
         return interval([getattr(target, measure) for target in self.scores.targets])
 
 
@@ -72,24 +72,52 @@ class Comparison:
     baseline: str
     left_out: Mapping[str, str]
 
-    def difference(self, first: str, second: str, measure: str) -> Difference:
+    def difference(self, first: str, second: str, measure: str) -> Interval:
         """Return the paired difference of two trackers, with its interval."""
         scores = {entry.name: entry.scores for entry in self.entries}
         return paired_difference(scores[first], scores[second], "auc" if measure == "auc" else "precision")
 
+    @property
+    def warnings(self) -> list[str]:
+        """The warnings of the trackers' scores; those that all trackers share once."""
+        found = [entry.scores.warnings for entry in self.entries]
+        shared = [warning for warning in found[0] if all(warning in each for each in found)]
+        own = [
+            f"{entry.name}: {warning}"
+            for entry, warnings in zip(self.entries, found, strict=True)
+            for warning in warnings
+            if warning not in shared
+        ]
+        return shared + own
+
+    def corrected_p(self, measure: str) -> dict[tuple[str, str], float]:
+        """Return the p-value of each ordered pair, Holm-corrected over all pairs; empty with too few targets."""
+        pairs = list(combinations([entry.name for entry in self.entries], 2))
+        found = [self.difference(*pair, measure).p for pair in pairs]
+        known = [p for p in found if p is not None]
+        corrected = dict(zip(pairs, holm(known), strict=True)) if len(known) == len(pairs) else {}
+        return corrected | {(second, first): p for (first, second), p in corrected.items()}
+
     def to_json(self) -> dict[str, Any]:
         """Return all numbers as plain data."""
+        corrected = {measure: self.corrected_p(measure) for measure in ("auc", "precision")}
+
+        def row(first: str, second: str, measure: str) -> dict[str, Any]:
+            found = self.difference(first, second, measure)
+            p = corrected[measure].get((first, second))
+            return {"difference": found.mean, "interval": found.bounds, "p_holm": p}
+
         return {
             "protocol": self.protocol,
             "invalid": self.invalid,
             "list": self.list_name,
             "baseline": self.baseline,
             "targets": list(self.targets),
-            "interval": {"method": "percentile bootstrap over targets", "level": LEVEL, "draws": DRAWS, "seed": 0},
+            "interval": method_record(),
             "trackers": {
                 entry.name: {
                     **{key: value for key, value in entry.scores.to_json().items() if key not in _SHARED},
-                    "intervals": {measure: list(entry.interval(measure)[1:]) for measure in ("auc", "precision")},
+                    "intervals": {measure: entry.interval(measure).bounds for measure in ("auc", "precision")},
                     "targets_not_common": list(entry.other),
                     "missing": list(entry.missing),
                     "failures": dict(entry.failures),
@@ -102,16 +130,12 @@ class Comparison:
                     "first": first.name,
                     "second": second.name,
                     "targets": len(self.targets),
-                    **{measure: self._row(first.name, second.name, measure) for measure in ("auc", "precision")},
+                    **{measure: row(first.name, second.name, measure) for measure in corrected},
                 }
                 for first, second in permutations(self.entries, 2)
             ],
             "left_out": dict(self.left_out),
         }
-
-    def _row(self, first: str, second: str, measure: str) -> dict[str, Any]:
-        found = self.difference(first, second, measure)
-        return {"difference": found.mean, "interval": [found.low, found.high]}
 
 
 _SHARED = ("tracker", "protocol", "invalid", "missing")
@@ -145,6 +169,9 @@ def compare(
             common, or the baseline is none of them.
     """
     if targets is not None:
+        left_out_truth = getattr(annotations, "left_out", {})
+        if unusable := [left_out_truth[name] for name in targets if name in left_out_truth]:
+            raise InputError(unusable[0])
         if unknown := [name for name in targets if name not in annotations]:
             raise InputError(
                 f"There is no annotation of {', '.join(unknown)}; give a file or folder that has them."

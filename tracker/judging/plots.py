@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator, ScalarFormatter
 from numpy.typing import ArrayLike
 
-from .bootstrap import Difference
+from .intervals import Interval
 from .measures import ERROR_THRESHOLDS, OVERLAP_THRESHOLDS, PRECISION_AT
 
 __all__ = [
@@ -54,8 +54,8 @@ class Comparison(NamedTuple):
     """A row of the plot of paired differences: what is compared, and by how much."""
 
     name: str
-    auc: Difference
-    precision: Difference
+    auc: Interval
+    precision: Interval
 
 
 def styles(trackers: Iterable[str]) -> dict[str, Style]:
@@ -198,22 +198,26 @@ def draw_differences(rows: Many[Comparison], title: str, level: float) -> Figure
     for axis, measure in ((left, "auc"), (right, "precision")):
         axis.axvline(0, color="0.4", linewidth=1)
         for place, row in enumerate(rows):
-            value, low, high, _ = getattr(row, measure)
-            clear = low > 0 or high < 0
+            found = getattr(row, measure)
+            value, clear = found.mean, found.excludes_zero
             colour = "#0072B2" if value > 0 else "#D55E00"
-            axis.plot([low, high], [place, place], color=colour if clear else "0.55", linewidth=2)
+            if found.bounds is not None:
+                axis.plot(found.bounds, [place, place], color=colour if clear else "0.55", linewidth=2)
             axis.plot(
                 value, place, "o", color=colour if clear else "0.55", markerfacecolor=None if clear else "white"
             )
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.grid(axis="x", alpha=0.3)
-        ends = [0.0, *(number for row in rows for number in getattr(row, measure)[1:3])]
+        found = [getattr(row, measure) for row in rows]
+        ends = [0.0, *(number for each in found for number in each.bounds or (each.mean,))]
         room = 0.08 * (max(ends) - min(ends)) or 0.01
         axis.set_xlim(min(ends) - room, max(ends) + room)
     left.set_yticks(range(len(rows)), [label(row.name, 60) for row in rows])
     left.set_xlabel("difference of the AUC")
     right.set_xlabel(f"difference of the precision at {PRECISION_AT} px")
-    figure.suptitle(f"{label(title, 80)}\n{level:.0%} intervals; hollow: the interval holds zero", fontsize=11)
+    figure.suptitle(
+        f"{label(title, 80)}\n{level:.0%} intervals, each on its own; hollow: not without zero", fontsize=11
+    )
     return figure
 
 

@@ -15,8 +15,8 @@ from ..readers import list_targets, open_sequence
 from ..sequences import Frames
 from . import pictures, plots
 from .annotations import Annotation
-from .bootstrap import DRAWS, LEVEL
 from .comparison import Comparison, Entry
+from .intervals import LEAST_TARGETS, LEVEL
 from .measures import PRECISION_AT
 from .page import PageTable, Picture, render_page
 from .protocols import runs
@@ -133,21 +133,28 @@ def _lead(comparison: Comparison) -> str:
     frames = sum(target.frames for target in best.scores.targets)
     on = f"{_count(len(comparison.targets), 'target')} ({frames:,} judged frames)"
     if len(comparison.entries) == 1:
-        return f"{best.name} reaches an AUC of {auc.mean:.3f} ({auc.low:.3f} to {auc.high:.3f}) on {on}."
+        return f"{best.name} reaches an AUC of {auc.format()} on {on}."
     second = comparison.entries[1]
     lead = comparison.difference(best.name, second.name, "auc")
-    told = "holds 0: these targets do not tell them apart" if lead.low <= 0 else "is above 0"
+    p = comparison.corrected_p("auc").get((best.name, second.name))
+    if p is None:
+        told = f"too few targets for a verdict (at least {LEAST_TARGETS})"
+    else:
+        pairs = len(comparison.entries) * (len(comparison.entries) - 1) // 2
+        told = f"p = {p:.3f}, Holm-corrected over {_count(pairs, 'pair')} of trackers"
+        told += "" if p < 1 - LEVEL else ": no measurable difference"
     return (
         f"{best.name} has the highest AUC, {auc.mean:.3f}, on {on} that all trackers have in common. Its lead on "
-        f"the next, {second.name}, is {lead.mean:.3f}; the interval, {lead.low:+.3f} to {lead.high:+.3f}, {told}."
+        f"the next, {second.name}, is {lead.mean:.3f} ({told})."
     )
 
 
 def _interval_text(targets: int) -> str:
-    few = " With so few targets it is only a rough guide." if targets < 10 else ""
+    if targets < LEAST_TARGETS:
+        return f"none, because {LEAST_TARGETS} targets are the fewest for an interval."
     return (
-        f"the {LEVEL:.0%} bootstrap interval over targets, which says how far the mean would move with other "
-        f"videos of the same kind.{few}"
+        f"the {LEVEL:.0%} Student's t interval over targets, which says how far the mean would move with other "
+        "videos of the same kind."
     )
 
 
@@ -158,6 +165,7 @@ def _warnings(comparison: Comparison) -> list[str]:
             found.append(f"{entry.name} failed on {target}: {' '.join(why.split())}")
         if entry.missing:
             found.append(f"{entry.name} has no whole result for {_names(entry.missing)}.")
+    found += comparison.warnings
     if apart := _not_common(comparison):
         found.append(
             f"{_count(len(apart), 'target')} left out for all trackers, because not every tracker has a whole "
@@ -176,8 +184,8 @@ def _score_table(comparison: Comparison) -> PageTable:
         table.rows.append(
             [
                 entry.name,
-                f"{auc.mean:.4f} [{auc.low:.3f}, {auc.high:.3f}]",
-                f"{precision.mean:.4f} [{precision.low:.3f}, {precision.high:.3f}]",
+                auc.format(4),
+                precision.format(4),
                 "not recorded" if fps is None else _speed(fps),
             ]
         )
@@ -192,20 +200,21 @@ def _difference_table(comparison: Comparison) -> PageTable | None:
     rest = [name for name in names if name != comparison.baseline]
     pairs += [(a, b) for i, a in enumerate(rest) for b in rest[i + 1 :]]
     table = PageTable(
-        f"First less second, target by target, with {LEVEL:.0%} intervals; those of {comparison.baseline} first.",
+        f"First less second, target by target, with {LEVEL:.0%} intervals; those of {comparison.baseline} first. "
+        "p: two-sided, Holm-corrected over all pairs.",
         ["first less second", "AUC", f"precision at {PRECISION_AT} px", "targets"],
     )
+    corrected = {measure: comparison.corrected_p(measure) for measure in ("auc", "precision")}
+
+    def cell(first: str, second: str, measure: str) -> str:
+        p = corrected[measure].get((first, second))
+        found = comparison.difference(first, second, measure).format(4, sign=True)
+        return found if p is None else f"{found} p = {p:.3f}"
+
     for first, second in pairs:
         auc = comparison.difference(first, second, "auc")
-        precision = comparison.difference(first, second, "precision")
-        table.rows.append(
-            [
-                f"{first} less {second}",
-                f"{auc.mean:+.4f} [{auc.low:+.3f}, {auc.high:+.3f}]",
-                f"{precision.mean:+.4f} [{precision.low:+.3f}, {precision.high:+.3f}]",
-                str(auc.targets),
-            ]
-        )
+        cells = [cell(first, second, measure) for measure in corrected]
+        table.rows.append([f"{first} less {second}", *cells, str(auc.targets)])
     return table
 
 
@@ -273,7 +282,7 @@ def _settings(
             if invalid
             else f"none in these targets (they would count {_INVALID[comparison.invalid]}).",
         ),
-        ("Intervals", f"percentile bootstrap over targets, {DRAWS:,} draws, seed 0, {LEVEL:.0%}."),
+        ("Intervals", f"{LEVEL:.0%} Student's t over targets, from {LEAST_TARGETS} targets on."),
         (f"The {_count(len(comparison.targets), 'target')} in common", f"{', '.join(comparison.targets)}."),
     ]
     return rows if command is None else [*rows, ("Command of this report", command)]

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 Origin = Literal[0, 1]
-"""What a file counts pixels from: 1 in OTB's and GOT-10k's files, 0 in pysot's."""
+"""What a file counts pixels from: 1 in the files of OTB, GOT-10k and pysot (which adds half a pixel)."""
 
 _TIMES = "_time.txt"
 
@@ -113,19 +113,15 @@ def read_mat(path: str | Path, origin: Origin = 1) -> list[Floats]:
         The boxes of each run, `float64[n, 4]`, 0-based.
 
     Raises:
-        InputError: If scipy is not installed, or the file holds something else than rectangles.
+        InputError: If the file holds something else than rectangles.
     """
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise InputError(
-            f"Reading '{path}' needs scipy; install it with: pip install 'occlusion-search[mat]'."
-        ) from None
+    from scipy.io import loadmat
+
     try:
         content: dict[str, Any] = loadmat(path, squeeze_me=True, struct_as_record=False)
     except NotImplementedError:
         raise InputError(f"'{path}' is a MATLAB file of version 7.3; save it with the option -v7.") from None
-    except (OSError, ValueError, TypeError) as error:
+    except Exception as error:  # scipy has many for a damaged file
         raise InputError(f"'{path}' is not a readable MATLAB file ({error}); check it.") from None
     if "results" not in content:
         raise InputError(f"'{path}' has no variable 'results'; give a result file of the OTB toolkit.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import platform
@@ -21,6 +22,7 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..files import replacing_file
+from ..identity import check_identity, code_version, sequence_digest
 from ..readers import list_targets, open_sequence
 from ..sequences import Frames, Sequence
 from ..tracking.check import output_fault
@@ -33,6 +35,7 @@ __all__ = ["FAILURES", "SETTINGS", "RunReport", "run_benchmark", "run_tracker", 
 
 FAILURES = "failures.json"
 SETTINGS = "settings.json"
+DATA = "data.json"
 
 PACKAGES = (
     "occlusion-search",
@@ -122,10 +125,10 @@ def run_benchmark(
     """Run a tracker on sequences and write its boxes and times.
 
     Writes `out/TRACKER/PROTOCOL/TARGET.txt` and `times/TARGET_time.txt` there (OPE), or `TARGET/KEY.txt` and
-    `TARGET/times/KEY_time.txt` (TRE, SRE), and `settings.json`. A run whose file of boxes is there is not made
-    again. What goes wrong with one target (a frame that cannot be read, an exception of the tracker, a box that is
-    no box) costs the run that it happens in, and is kept in `failures.json` until that run succeeds; the next run
-    gets a new tracker. An interrupt ends the benchmark, and starting it again goes on.
+    `TARGET/times/KEY_time.txt` (TRE, SRE), `settings.json` and `data.json`. A run whose file of boxes is there is
+    not made again. What goes wrong with one target (a frame that cannot be read, an exception of the tracker, a
+    box that is no box) costs the run that it happens in, and is kept in `failures.json` until that run succeeds;
+    the next run gets a new tracker. An interrupt ends the benchmark, and starting it again goes on.
 
     Args:
         make_tracker: Makes the tracker.
@@ -134,14 +137,17 @@ def run_benchmark(
         out: Where the results go.
         protocol: `ope`, `tre` or `sre`.
         targets: Run these targets only.
-        settings: What else decides the results, such as the weights' digest; kept in `settings.json`, and a
-            benchmark that was begun with other settings is not gone on with.
+        settings: What else changes the results, such as the weights' digest. With the tracker's name and
+            `identity` (see `Tracker`), its device, the protocol and this package's code they are the results'
+            identity, kept in `settings.json`: a benchmark that was begun with another one is refused. Versions of
+            libraries and the machine are kept as well; where they differ there is a warning.
         command: Kept in `settings.json`.
         progress: Show progress bars on standard error.
 
     Raises:
         InputError: If the protocol is unknown, there is no target to run, two have the same name, the
-            tracker's name cannot name a folder, or `out` holds results made with other settings.
+            tracker's name cannot name a folder, or `out` holds results made with other settings or on other frames
+            or boxes of a sequence of the same name.
     """
     if protocol not in PROTOCOLS:
         raise InputError(f"'{protocol}' is no protocol; choose {', '.join(PROTOCOLS)}.")
@@ -150,7 +156,8 @@ def run_benchmark(
     if not tracker.name or Path(tracker.name).name != tracker.name or tracker.name.startswith("."):
         raise InputError(f"The tracker's name '{tracker.name}' cannot name a folder; give it another.")
     folder = Path(out) / tracker.name / protocol
-    _settle(folder, _record(tracker, protocol, settings or {}), command)
+    _settle(folder, _identity(tracker, protocol, settings or {}), command)
+    data = _Data(folder)
     failures = _Failures(folder / FAILURES)
     report = RunReport(tracker.name, protocol, folder)
     made = kept = 0
@@ -162,6 +169,7 @@ def run_benchmark(
         except InputError as error:
             report.failures[name] = failures.add(name, error)
             continue
+        data.check(sequence)
         if protocol != "ope":  # There the sequence's name is the run's, too.
             failures.remove(name)
         annotation = Annotation.of_boxes(sequence.name, sequence.boxes)
@@ -188,7 +196,7 @@ def run_benchmark(
 
 
 def weights_digest(path: str | Path) -> str:
-    """SHA-256 of a file, or of the files in a folder, in the order of their names.
+    """SHA-256 of a file, or of the files in a folder and its subfolders, in the order of their names.
 
     Raises:
         InputError: If there is no such file or folder.
@@ -197,7 +205,7 @@ def weights_digest(path: str | Path) -> str:
     if not path.exists():
         raise InputError(f"The weights '{path}' do not exist.")
     total = hashlib.sha256()
-    for file in sorted(child for child in path.iterdir() if child.is_file()) if path.is_dir() else [path]:
+    for file in sorted(child for child in path.rglob("*") if child.is_file()) if path.is_dir() else [path]:
         with file.open("rb") as stream:
             while block := stream.read(2**20):
                 total.update(block)
@@ -293,13 +301,33 @@ def _opening(path: Path, target: int | None) -> Callable[[], Sequence]:
     return lambda: open_sequence(path, target=target)
 
 
-def _record(tracker: Tracker, protocol: Protocol, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that the results and the times depend on."""
+def _identity(tracker: Tracker, protocol: Protocol, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that changes the boxes, the sequences excepted."""
+    device = str(getattr(tracker, "device", "cpu"))
     return {
         "tracker": tracker.name,
         "protocol": protocol,
         **settings,
-        "device": str(getattr(tracker, "device", "cpu")),
+        "configuration": getattr(tracker, "identity", {}),
+        "source": _source_digest(tracker),
+        "device": device.partition(":")[0],
+        "code": code_version("tracker"),
+    }
+
+
+def _source_digest(tracker: Tracker) -> str | None:
+    """Digest of the file that defines a tracker of one's own; the package's are in the code's version."""
+    if type(tracker).__module__.startswith(f"{__package__.partition('.')[0]}."):
+        return None
+    try:
+        return weights_digest(inspect.getfile(type(tracker)))[:16]
+    except (TypeError, OSError):  # Defined in a notebook.
+        return None
+
+
+def _made_with() -> dict[str, Any]:
+    """What the times depend on, and the libraries' versions."""
+    return {
         "threads": {"opencv": cv2.getNumThreads(), "torch": _torch_threads()},
         "processors": os.cpu_count(),
         "machine": platform.machine(),
@@ -325,29 +353,33 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _settle(folder: Path, record: dict[str, Any], command: str) -> None:
+def _settle(folder: Path, identity: dict[str, Any], command: str) -> None:
     """Write the settings, or check that they are those with which the folder's results were made."""
-    path = folder / SETTINGS
-    record = json.loads(json.dumps(record))
-    if path.exists():
-        try:
-            earlier = json.loads(path.read_text())
-        except ValueError:
-            raise InputError(f"'{path}' is not JSON; delete the folder or give another one.") from None
-        changed = [
-            f"{key} was {json.dumps(earlier.get(key))} and is {json.dumps(record.get(key))}"
-            for key in sorted((earlier.keys() | record.keys()) - {"command"})
-            if earlier.get(key) != record.get(key)
-        ]
-        if changed:
-            raise InputError(
-                f"The results in '{folder}' were made with other settings ({'; '.join(changed)}); delete that "
-                "folder or give another one for the results."
-            )
-        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"'{folder}' cannot be written ({error.strerror}); give another folder.") from None
-    with replacing_file(path) as temporary:
-        temporary.write_text(json.dumps({**record, "command": command}, indent=2) + "\n")
+    check_identity(folder / SETTINGS, identity, _made_with(), command)
+
+
+class _Data:
+    """The file of the sequences' digests, by target."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / DATA
+        self._known: dict[str, str] = json.loads(self._path.read_text()) if self._path.exists() else {}
+
+    def check(self, sequence: Sequence) -> None:
+        """Note a sequence's digest, or compare it with the one under which its results were made."""
+        digest = sequence_digest(sequence)
+        known = self._known.get(sequence.name)
+        if known == digest:
+            return
+        if known is not None:
+            raise InputError(
+                f"The results of '{sequence.name}' in '{self._path.parent}' were made on other frames or boxes"
+                f" (digest was {known} and is {digest}); give another --out."
+            )
+        self._known[sequence.name] = digest
+        with replacing_file(self._path) as temporary:
+            temporary.write_text(json.dumps(self._known, indent=2) + "\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ class TargetScore:
         attributes: The benchmark's labels; `None` where they are not known.
         overlap: `float64[frames]`, intersection over union or -1 where the annotation is invalid; the frames of
             several runs one run after the other.
+        short: Result files with fewer boxes than judged frames: the number of boxes and of frames, by the file's
+            target or `target/run`. Frames without a box are failures.
     """
 
     name: str
@@ -52,6 +54,7 @@ class TargetScore:
     fps: float | None
     attributes: tuple[str, ...] | None
     overlap: Floats
+    short: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,8 @@ class Scores:
         invalid: What frames with an invalid annotation count as in precision, see `measures.Invalid`.
         targets: One score a target.
         missing: Annotated targets without (all) result files, which were left out.
+        left_out: Targets whose annotation or result file cannot be used, and why.
+        origin_doubt: That the files seem to count pixels from another origin than was said; `None` if they do not.
     """
 
     tracker: str
@@ -71,6 +76,19 @@ class Scores:
     invalid: Invalid
     targets: tuple[TargetScore, ...]
     missing: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    origin_doubt: str | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """One sentence for each thing that puts the scores in doubt or is missing in them."""
+        found = [] if self.origin_doubt is None else [self.origin_doubt]
+        found += [f"{name} is left out: {why}" for name, why in self.left_out.items()]
+        short = {file: counts for target in self.targets for file, counts in target.short.items()}
+        if short:
+            files = ", ".join(f"{file} ({boxes} of {frames})" for file, (boxes, frames) in short.items())
+            found.append(f"Result files with fewer boxes than frames, whose other frames are failures: {files}.")
+        return found
 
     @property
     def auc(self) -> float:
@@ -157,6 +175,13 @@ class Scores:
                 for target in self.targets
             },
             "missing": list(self.missing),
+            "left_out": dict(self.left_out),
+            "short_files": {
+                file: {"boxes": boxes, "frames": frames}
+                for target in self.targets
+                for file, (boxes, frames) in target.short.items()
+            },
+            "origin_doubt": self.origin_doubt,
         }
 
 
@@ -175,6 +200,10 @@ def score_results(
     OPE judges one run a target. TRE and SRE pool the frames of all runs of a target. Then the mean over targets is
     taken.
 
+    A file with fewer boxes than frames is judged over all frames, and those without a box are failures, as in
+    pytracking (the OTB authors' toolkit stops at such a file). A target with more boxes than frames, or whose file
+    cannot be read, is left out, because nothing says which frames the boxes are of. `Scores.warnings` names both.
+
     Args:
         folder: The folder of the files; `result_files.ResultFiles` says which layouts are known.
         annotations: The truth by target, from `read_annotations`.
@@ -182,34 +211,78 @@ def score_results(
         invalid: What frames with an invalid annotation count as in precision; see
             `measures.overlaps_and_errors`.
         targets: Judge these and no others; by default every annotated target that has result files.
-        zero_based: The files count pixels from 0, as pysot's.
+        zero_based: The files count pixels from 0. Those of OTB, GOT-10k and pysot count from 1.
         tracker: The tracker's name; by default the folder's.
 
     Raises:
-        InputError: If a file cannot be used, a target that was asked for is not annotated or has no (or not all)
-            result files, or no annotated target has any.
+        InputError: If a target that was asked for is not annotated, has no (or not all) result files or has one
+            that cannot be used, or no annotated target has one that can.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"The folder of results '{folder}' does not exist; give the folder of a tracker's files.")
-    if targets is not None and (unknown := [name for name in targets if name not in annotations]):
-        raise InputError(f"There is no annotation of {', '.join(unknown)}; give a file or folder that has them.")
+    left_out: dict[str, str] = dict(getattr(annotations, "left_out", {}))
+    if targets is not None:
+        if unusable := [left_out[name] for name in targets if name in left_out]:
+            raise InputError(unusable[0])
+        if unknown := [name for name in targets if name not in annotations]:
+            raise InputError(
+                f"There is no annotation of {', '.join(unknown)}; give a file or folder that has them."
+            )
+        left_out = {}
     origin: Origin = 0 if zero_based else 1
     files = ResultFiles(folder, protocol, origin, tracker)
-    scores, missing = [], {}
+    scores, missing, offsets = [], {}, []
     for name in dict.fromkeys(annotations if targets is None else targets):
         made = runs(protocol, annotations[name])
-        boxes = files.boxes(made, len(annotations[name]))
-        there = sum(box is not None for box in boxes)
-        if there == len(made):
-            scores.append(_score(files, annotations[name], made, boxes, invalid))
-        else:
-            missing[name] = f"{name} ({there} of {len(made)} runs)" if there else name
+        try:
+            boxes = files.boxes(made, len(annotations[name]))
+            there = sum(box is not None for box in boxes)
+            if there == len(made):
+                score, apart = _score(files, annotations[name], made, boxes, invalid)
+                scores.append(score)
+                offsets += apart
+            else:
+                missing[name] = f"{name} ({there} of {len(made)} runs)" if there else name
+        except InputError as error:
+            if targets is not None:
+                raise
+            left_out[name] = str(error)
     if targets is not None and missing:
         raise InputError(f"'{folder}' has no results for {', '.join(missing.values())}; run the tracker on them.")
     if not scores:
-        raise InputError(_nothing(folder, missing))
-    return Scores(tracker or folder.resolve().name, protocol, invalid, tuple(scores), tuple(missing))
+        with_files = [why for name, why in left_out.items() if name in annotations]
+        raise InputError(next(iter(with_files), _nothing(folder, missing)))
+    return Scores(
+        tracker or folder.resolve().name,
+        protocol,
+        invalid,
+        tuple(scores),
+        tuple(missing),
+        left_out,
+        _doubt_origin(offsets, origin),
+    )
+
+
+def _doubt_origin(offsets: Sequence[Floats], origin: Origin) -> str | None:
+    """Say that the files seem to have another origin than `origin`.
+
+    Args:
+        offsets: First box of each run less the box that the tracker was given, x and y, read with `origin`.
+        origin: What the files are said to count pixels from.
+    """
+    if not offsets:
+        return None
+    here = np.median(offsets, axis=0)
+    there = here + (2 * origin - 1)  # the same, read with the other origin
+    nearer = np.abs(here) - np.abs(there)
+    if not (np.isfinite(here).all() and (nearer > 0.5).all() and (np.abs(there) <= 0.75).all()):
+        return None
+    return (
+        f"The first boxes lie {here[0]:+.1f}, {here[1]:+.1f} pixels from the annotation: the files seem to count"
+        f" pixels from {1 - origin}, not from {origin}; "
+        + ("leave --zero-based out." if origin == 0 else "give --zero-based.")
+    )
 
 
 def _score(
@@ -218,12 +291,22 @@ def _score(
     made: Sequence[Run],
     results: Sequence[Floats | None],
     invalid: Invalid,
-) -> TargetScore:
+) -> tuple[TargetScore, list[Floats]]:
+    """The score of a target, and how far the first box of each run lies from the one that was given."""
     overlaps, errors, frames, seconds = [], [], 0, 0.0
+    short: dict[str, tuple[int, int]] = {}
+    offsets = []
     for run, boxes in zip(made, results, strict=True):
         assert boxes is not None
         truth = replace(annotation, boxes=annotation.boxes[run.start :], valid=annotation.valid[run.start :])
         boxes = _trimmed(files, truth, run, boxes)
+        if len(boxes) < len(truth):
+            short[annotation.name if run.key is None else f"{annotation.name}/{run.key}"] = (
+                len(boxes),
+                len(truth),
+            )
+        if len(boxes) and np.isfinite(boxes[0]).all():
+            offsets.append(boxes[0, :2] - run.box[:2])
         overlap, error = overlaps_and_errors(boxes, truth, invalid)
         overlaps.append(overlap)
         errors.append(error)
@@ -232,7 +315,7 @@ def _score(
             seconds += float(times[1:].sum())
     pooled, apart = np.concatenate(overlaps), np.concatenate(errors)
     success, precise = success_curve(pooled), precision_curve(apart)
-    return TargetScore(
+    score = TargetScore(
         name=annotation.name,
         auc=float(success.mean()),
         precision=float(precise[PRECISION_AT]),
@@ -242,7 +325,9 @@ def _score(
         fps=frames / seconds if seconds > 0 else None,
         attributes=annotation.attributes,
         overlap=pooled,
+        short=short,
     )
+    return score, offsets
 
 
 def _trimmed(files: ResultFiles, truth: Annotation, run: Run, boxes: Floats) -> Floats:

@@ -2,7 +2,7 @@
 
 The toolkit starts a tracker as a process and talks to it over TraX. This module is that process,
 
-    python -m tracker.judging.vot NAME [--weights FILE] [--device cpu]
+    python -m tracker.judging.vot NAME [--weights FILE] [--base-weights FILE] [--device cpu] [--precision fp32]
 
 and writes the entry of the workspace's `trackers.ini` that starts it (`register`). Install the extra `vot`
 (`pip install "occlusion-search[vot]"`): vot-toolkit 0.7, because the supervised experiment, which VOT-2013 to
@@ -42,8 +42,10 @@ from ..boxes import hull
 from ..errors import InputError
 from ..files import replacing_file
 from ..images import read_image
+from ..tracking.check import output_fault
 
 if TYPE_CHECKING:
+    from ..backbones import Precision
     from ..tracking.protocol import Tracker
 
 __all__ = ["check_extra", "entry", "main", "region_to_box", "register", "serve"]
@@ -124,19 +126,31 @@ def serve(make: Callable[[], Tracker]) -> None:
 
 
 def _answer(box: Any) -> NDArray[np.float64]:
-    values = np.asarray(box, dtype=np.float64)
+    try:
+        values = np.asarray(box, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"The tracker returned {output_fault(box)}; return four numbers x, y, w, h.") from None
     usable = values.shape == (4,) and np.isfinite(values).all() and (values[2:] > 0).all()
     return values if usable else np.zeros(4)
 
 
-def entry(label: str, name: str, weights: str | Path | None = None, device: str = "auto") -> str:
+def entry(
+    label: str,
+    name: str,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    base_weights: str | Path | None = None,
+) -> str:
     """Return the tracker's section for `trackers.ini`.
 
     Args:
         label: What the toolkit calls it: letters, digits, `-` and `_`.
         name: One of our trackers.
-        weights: A file with its weights.
-        device: `auto`, `cpu` or `cuda`.
+        weights: See `tracker.tracking.registry.load_tracker`, as the three below.
+        device: See `tracker.backbones.resolve_device`.
+        precision: Arithmetic of its network.
+        base_weights: What the training of its weights started from.
 
     Raises:
         InputError: If the toolkit would not take the label.
@@ -145,21 +159,30 @@ def entry(label: str, name: str, weights: str | Path | None = None, device: str 
     [mil]
     label = mil
     protocol = trax
-    command = python -m tracker.judging.vot mil --device cpu
+    command = python -m tracker.judging.vot mil --device cpu --precision auto
     timeout = 300
     """
     if not _IDENTIFIER.fullmatch(label):
         raise InputError(f"'{label}' is no name for vot-toolkit; use letters, digits, '-' and '_' alone.")
     words = [sys.executable, "-m", "tracker.judging.vot", name]
-    if weights is not None:
-        words += ["--weights", str(Path(weights).resolve())]
-    words += ["--device", device]
+    for option, given in (("--weights", weights), ("--base-weights", base_weights)):
+        if given is not None:
+            # The toolkit starts the process in another folder; `imagenet` and `random` name weights.
+            named = str(given) in ("imagenet", "random") and not Path(given).exists()
+            words += [option, str(given) if named else str(Path(given).resolve())]
+    words += ["--device", device, "--precision", precision]
     command = shlex.join(words).replace("%", "%%")  # the toolkit reads the file with interpolation
     return f"[{label}]\nlabel = {label}\nprotocol = trax\ncommand = {command}\ntimeout = {TIMEOUT}\n"
 
 
 def register(
-    workspace: str | Path, label: str, name: str, weights: str | Path | None = None, device: str = "auto"
+    workspace: str | Path,
+    label: str,
+    name: str,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    base_weights: str | Path | None = None,
 ) -> Path:
     """Write a tracker's entry into a workspace; an earlier one of the same label is replaced, others stay.
 
@@ -169,6 +192,8 @@ def register(
         name: See `entry`.
         weights: See `entry`.
         device: See `entry`.
+        precision: See `entry`.
+        base_weights: See `entry`.
 
     Returns:
         The `trackers.ini` that was written.
@@ -181,7 +206,7 @@ def register(
         raise InputError(
             f"'{workspace}' is no VOT workspace (no config.yaml); make one: vot initialize STACK --workspace DIR."
         )
-    section = entry(label, name, weights, device)
+    section = entry(label, name, weights, device, precision, base_weights)
     file = workspace / "trackers.ini"
     try:
         text = file.read_text() if file.is_file() else ""
@@ -211,13 +236,15 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("name", help="one of our trackers, as `occlusion-search benchmark run --tracker` has it")
     parser.add_argument("--weights", default=None)
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--base-weights", default=None)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
     given = parser.parse_args(arguments)
 
     def make() -> Tracker:
         from ..tracking.registry import load_tracker
 
-        return load_tracker(given.name, weights=given.weights, device=given.device)
+        return load_tracker(given.name, given.weights, given.device, given.precision, given.base_weights)
 
     try:
         serve(make)

@@ -16,8 +16,8 @@ from ..errors import InputError
 from ..images import crop, to_tensor
 from ..losses import contrastive_loss
 from ..pairs import draw_boxes
-from ..scorers import join_parts
 from ..sequences import Sequence
+from ..sint import join_parts
 from .settings import BackboneTraining
 
 __all__ = ["matching_figures", "train_fully_connected"]

@@ -9,11 +9,18 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from ..backbones import Slim, fingerprint, load_backbone, resolve_device
+from ..backbones import (
+    Slim,
+    describe_arithmetic,
+    fingerprint,
+    load_backbone,
+    resolve_device,
+    resolve_precision,
+)
 from ..errors import InputError
 from ..files import replacing_file
+from ..identity import check_identity
 from ..readers import list_sequences, open_sequence
-from ..records import note_run
 from .contrastive import matching_figures, train_fully_connected
 from .distillation import distil, teacher_maps
 from .settings import BackboneTraining
@@ -68,8 +75,9 @@ def train_backbone(
         "settings": asdict(settings),
         "frames": {sequence.name: len(sequence.present) for sequence in sequences},
         "teacher": fingerprint(vgg),
+        "arithmetic": describe_arithmetic(resolve_precision("auto", device), device),
     }
-    note_run(work / "run.json", run, out)
+    check_identity(work / "run.json", run, what="a run with other settings")
     reference = matching_figures(vgg, held_out, with_fc=False)
     crops, knowledge = teacher_maps(train, vgg, work / "train", settings, progress)
     slim = Slim().to(device).to(memory_format=torch.channels_last)
@@ -81,6 +89,7 @@ def train_backbone(
         "parameters": sum(parameter.numel() for parameter in slim.parameters()),
         "convolutions": "distilled from VGG-16's conv4_3 and conv5_3",
         "teacher": run["teacher"],
+        "arithmetic": run["arithmetic"],
         "fully_connected": "SINT's contrastive loss, margin 1, convolutions fixed; the best step on validation",
         "trained_on": [sequence.name for sequence in train],
         "frames": sum(len(sequence) for sequence in train),

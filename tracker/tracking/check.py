@@ -35,8 +35,13 @@ def output_fault(box: object) -> str | None:
     """
     try:
         array = np.asarray(box, dtype=np.float64)
-    except (TypeError, ValueError):
-        return f"a {type(box).__name__} that is not four numbers"
+    except (TypeError, ValueError, RuntimeError) as error:
+        what = f"a {type(box).__name__}"
+        if "requires grad" in str(error):
+            return f"{what} that keeps gradients (put update under torch.no_grad)"
+        # Tensors say why numpy cannot read them: another device, bfloat16.
+        why = f" ({_name(error)})" if hasattr(box, "detach") else ""
+        return f"{what} that is not four numbers{why}"
     if array.shape != (4,):
         return f"an array of shape {list(array.shape)} instead of four numbers x, y, w, h"
     text = ", ".join(f"{value:g}" for value in array)

@@ -1,12 +1,14 @@
 """All candidates on a lattice at once: one resampled feature map a scale, no candidate cut out of it.
 
-The pooled grid of a box (`Backbone.pool`) is a maximum over bilinear samples of the feature map at the centres of
-14 x 14 bins. Boxes of one size that are shifted by whole bins share these samples. So the map is resampled once a
-scale, and a box is a window of the result: its inner product with the exemplar is a correlation.
+The pooled grid of a box (`Backbone.pool`) is a maximum over the means of 14 x 14 bins, each the mean of bilinear
+samples of the feature map, one for each cell that the bin spans. Boxes of one size that are shifted by whole bins
+share these means. So the map is resampled once a scale, and a box is a window of the result: its inner product
+with the exemplar is a correlation. The scores are those of `Backbone.pool` to rounding, for boxes inside the view.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,11 +80,26 @@ class Lattice:
         centre = np.asarray(self.centre) + steps * size / self.bins
         return np.concatenate([centre - size / 2, centre + size / 2], axis=-1)
 
-    def samples(self, axis: int) -> NDArray[np.float64]:
-        """Where the map is read along x (axis 0) or y (axis 1), `float64[S, columns or rows + bins - 1]`."""
+    def bin_weights(self, axis: int, cells: Cells, length: int) -> Tensor:
+        """The bilinear weights that a line of a map has in the means of the bins along an axis.
+
+        Args:
+            axis: 0 for x, 1 for y.
+            cells: Where the cells of the map lie.
+            length: Cells of the line; its ends are repeated beyond it.
+
+        Returns:
+            `float32[S, columns or rows + bins - 1, length]`.
+        """
         count = (self.columns, self.rows)[axis] + self.bins - 1
         steps = np.arange(count) - (count - 1) / 2
-        return self.centre[axis] + self.sizes[:, axis, None] / self.bins * steps
+        weights = []
+        for size in self.sizes[:, axis] / self.bins:
+            samples = max(1, math.ceil(size / cells.stride - 1e-6))  # RoI-align's number
+            inside = (np.arange(samples) + 0.5) / samples - 0.5
+            pixels = self.centre[axis] + size * (steps[:, None] + inside)
+            weights.append(_bilinear((pixels - cells.offset) / cells.stride - 0.5, length).mean(1))
+        return torch.stack(weights)
 
 
 class LatticeMatcher:
@@ -141,8 +158,8 @@ class LatticeMatcher:
     def _resample(self, maps: Tensor, cells: Cells, lattice: Lattice) -> Tensor:
         """The resampled map of each scale after its max pooling, `[S, rows', columns', C]`."""
         height, width = maps.shape[-2:]
-        by_x = _bilinear((lattice.samples(0) - cells.offset) / cells.stride - 0.5, width).to(maps)
-        by_y = _bilinear((lattice.samples(1) - cells.offset) / cells.stride - 0.5, height).to(maps)
+        by_x = lattice.bin_weights(0, cells, width).to(maps)
+        by_y = lattice.bin_weights(1, cells, height).to(maps)
         scales, down, across = len(by_x), by_y.shape[1], by_x.shape[1]
         grid = maps[0].permute(1, 2, 0)
         rows = (by_y.flatten(0, 1) @ grid.reshape(height, -1)).view(scales, down, width, -1)

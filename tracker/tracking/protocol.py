@@ -14,6 +14,9 @@ __all__ = ["Tracker"]
 class Tracker(Protocol):
     """Sees its target once and follows it through the frames.
 
+    A tracker may also have an attribute `identity`, plain data of everything that changes its boxes (settings, a
+    digest of its weights, its precision): `run_benchmark` refuses to mix results of different ones.
+
     Attributes:
         name: What result folders and tables call it.
     """

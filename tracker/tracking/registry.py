@@ -33,12 +33,13 @@ def load_tracker(
     """Make a tracker, ready for `init`.
 
     Args:
-        name: One of `TRACKERS`, or `module:function`: a callable without arguments that returns a tracker of
-            your own, imported from where Python finds it or from the current folder.
+        name: One of `TRACKERS`; `sint-torchvision:MODEL` or `sint-torchvision:MODEL:NODE,NODE` for SINT over
+            another network; or `module:function`: a callable without arguments that returns a tracker of your own,
+            imported from where Python finds it or from the current folder.
         weights: For `sint-*` see `SintTracker.load`; for `nano` the folder with its two ONNX
             files; for `siamfc` its safetensors file. The others have none.
-        device: Where the networks of `sint-*` and `siamfc` run: `auto`, `cpu` or `cuda`. OpenCV's trackers run on
-            the CPU; your own decides itself.
+        device: Where the networks of `sint-*` and `siamfc` run, see `tracker.backbones.resolve_device`. OpenCV's
+            trackers run on the CPU; your own decides itself.
         precision: Arithmetic of those networks: `auto`, `fp32` or `bf16`.
         base_weights: For `sint-*`, where `weights` is what `train-tracker` wrote: what it started from.
 
@@ -46,11 +47,13 @@ def load_tracker(
         InputError: If the name is unknown, weights are missing or given where there are none, or what they need is
             not installed.
     """
-    if ":" in name:
+    over_torchvision = name.startswith("sint-torchvision:")
+    if ":" in name and not over_torchvision:
         return _load_own(name, weights)
-    if name not in TRACKERS:
+    if name not in TRACKERS and not over_torchvision:
         raise InputError(
-            f"'{name}' is no tracker; choose {', '.join(TRACKERS)}, or module:function for one of your own."
+            f"'{name}' is no tracker; choose {', '.join(TRACKERS)}, sint-torchvision:MODEL, or module:function for"
+            " one of your own."
         )
     if name.startswith("sint-"):
         from .sint import SintTracker

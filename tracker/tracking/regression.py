@@ -70,7 +70,7 @@ class BoxRegression:
             `float64[N, 4]`.
         """
         boxes = np.asarray(boxes, dtype=np.float64)
-        step = (features.float() @ self._weights).double().cpu().numpy()
+        step = (features.float() @ self._weights).cpu().double().numpy()
         centre = boxes[:, :2] + boxes[:, 2:] / 2 + step[:, :2] * boxes[:, 2:]
         size = boxes[:, 2:] * np.exp(np.clip(step[:, 2:], -1.0, 1.0))
         return np.concatenate([centre - size / 2, size], axis=1)

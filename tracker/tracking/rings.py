@@ -10,9 +10,9 @@ from ..boxes import inside, shifted
 __all__ = ["RADIUS", "RING_SCALES", "STEP", "ring_boxes"]
 
 RADIUS = 30 / 512
-"""Of the widest ring, in widths of the frame: SINT+'s."""
-STEP = 3 / 512
-"""From ring to ring, in widths of the frame."""
+"""Radius of the search, in widths of the frame: SINT+'s."""
+STEP = 3.0
+"""From ring to ring, in pixels of the frame: SINT's, whatever the frame's width."""
 RING_SCALES = (2**-0.5, 1.0, 2**0.5)
 
 
@@ -30,23 +30,26 @@ def ring_boxes(
     The released code moves the upper left corner, so that its larger and smaller boxes are off centre; here the
     centres are on the rings, whatever the size.
 
+    A frame of W pixels has `int(30 / 512 * W / 3)` rings, as in the released code: with 10 boxes a ring, the
+    centre and 3 sizes these are 183 boxes at W = 320, 303 at 512, 363 at 640 and 753 at 1280.
+
     Args:
         centre: `(x, y)`.
         size: `(w, h)` of the box of scale 1: SINT takes the first frame's, always.
         frame: Width and height of the frame.
         scales: Sizes relative to `size`.
-        radius: Of the widest ring, in widths of the frame.
-        step: From ring to ring, in widths of the frame.
+        radius: No ring is wider, in widths of the frame.
+        step: From ring to ring, in pixels.
         angles: Boxes of a size on a ring.
 
     Returns:
         `float64[N, 4]`; empty where none lies inside the frame.
 
-    >>> ring_boxes((50, 50), (10, 20), (100, 100), scales=(1.0,), radius=0.06, step=0.03, angles=4).shape
+    >>> ring_boxes((50, 50), (10, 20), (100, 100), scales=(1.0,), radius=0.06, angles=4).shape
     (9, 4)
     """
     width, height = frame
-    radii = width * step * np.arange(1, int(radius / step + 1e-9) + 1)
+    radii = step * np.arange(1, int(radius * width / step + 1e-9) + 1)
     size = np.asarray(size, dtype=np.float64)
     box = np.concatenate([np.asarray(centre, dtype=np.float64) - size / 2, size])
     boxes = shifted(box, radii, angles, scales)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,14 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ..backbones import Precision, autocast, resolve_device, resolve_precision
+from ..backbones import Precision, autocast, fingerprint, resolve_device, resolve_precision
 from ..backbones.base import in_precision
 from ..boxes import check_box
 from ..errors import InputError
 from ..images import as_rgb, to_tensor
-from ..scorers import sint_descriptor
 from ..shipped import shipped_sint
-from ..sint import Sint, View, load_sint, to_rois, view_of
+from ..sint import Sint, View, sint_descriptor, to_rois, trained_weights, view_of
 from .flow import carried_share, moved_pixels
 from .lattice import Lattice, LatticeMatcher
 from .regression import BoxRegression, regression_boxes
@@ -101,6 +100,9 @@ class SintTracker:
 
     It never updates the exemplar. Where no candidate lies inside the frame it repeats its last box.
 
+    The network's weights are read at `init`, in every precision. A change of them counts from the next `init` on;
+    they must not change while a target is followed.
+
     Args:
         sint: The network and the way it is shown a frame.
         settings: How the target is looked for.
@@ -150,26 +152,37 @@ class SintTracker:
         """Load a tracker.
 
         Args:
-            features: The network's name (`load_backbone`); the tracker is called `sint-` and this.
-            weights: The network's weights (`load_backbone`); with `base_weights`, what `train-tracker` wrote.
-            device: `auto`, `cpu`, `cuda`, `cuda:N`.
+            features: The network's name (`load_backbone`). The tracker is called `sint-` and this, with `-` for
+                `:` because names are folders; of a trained network the first 8 digits of `Sint.fingerprint`
+                follow, so that each has results of its own.
+            weights: The network's weights (`load_backbone`), or what `train-tracker` wrote: the card beside it
+                gives the configuration.
+            device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
             precision: Arithmetic of the network.
             settings: How the target is looked for; by default the lattice, and with networks other than the slim
                 one, whose time it hardly adds to, SINT+'s flow filter.
-            base_weights: The weights that `train-tracker` started from (`load_sint`).
+            base_weights: Where `train-tracker` wrote `weights`: what it started from; not needed for the slim net.
 
         Raises:
-            InputError: If one of them is unknown, missing or corrupt.
+            InputError: If one of them is unknown, missing or corrupt, or the card names another network than
+                `features`.
         """
-        where = resolve_device(device)
-        if base_weights is None:
-            sint = shipped_sint(features, weights, where)
-        elif weights is None:
-            raise InputError("There are base weights but none that were trained from them; give those as weights.")
-        else:
-            sint = load_sint(weights, base_weights, where)
+        sint = shipped_sint(features, weights, resolve_device(device), base_weights)
+        name = f"sint-{features}".replace(":", "-")
+        if trained_weights(weights):
+            name = f"{name}-{sint.fingerprint()[:8]}"
         default = TrackingSettings(motion="none" if features == "slim" else "flow")
-        return cls(sint, settings or default, f"sint-{features}", precision)
+        return cls(sint, settings or default, name, precision)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that changes the boxes; see `Tracker`."""
+        return {
+            "settings": asdict(self.settings),
+            "network": asdict(self.sint.config),
+            "weights": fingerprint(self.sint),
+            "precision": str(self._dtype).removeprefix("torch."),
+        }
 
     @torch.inference_mode()
     def init(self, image: NDArray[np.uint8], box: ArrayLike) -> None:
@@ -179,6 +192,8 @@ class SintTracker:
             InputError: If the image is none, or the box has no area or lies outside it.
         """
         image = as_rgb(image).copy()
+        if self._backbone is not self.sint.backbone:
+            self._backbone.load_state_dict(self.sint.backbone.state_dict())
         height, width = image.shape[:2]
         first = check_box(box, width, height, "The box of the first frame").copy()
         self._image, self._box, self._first, self.score = image, first, first, 1.0
@@ -279,7 +294,7 @@ class SintTracker:
         scale = peaks[:, 0].cpu().numpy()
         corners = lattice.corners(scale, rows, columns)
         found = ranking[tuple(peaks.T)], scores[tuple(peaks.T)]
-        ranked, scored = (value.double().cpu().numpy() for value in found)
+        ranked, scored = (value.cpu().double().numpy() for value in found)
         return _to_frame(view, corners), ranked, scored
 
     def _on_rings(
@@ -292,7 +307,7 @@ class SintTracker:
         self.looked_at = len(boxes)
         if not len(boxes):
             return boxes, np.zeros(0), np.zeros(0)
-        scores = (self._describe(maps, view, boxes) @ self._exemplar).double().cpu().numpy()
+        scores = (self._describe(maps, view, boxes) @ self._exemplar).cpu().double().numpy()
         return boxes, scores, scores
 
     def _attention(self, width: int) -> NDArray[np.float64]:

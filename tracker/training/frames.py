@@ -120,8 +120,9 @@ class FrozenMaps:
         ]
         device = self._backbone.mean.device
         maps = {
-            name: torch.cat([entry[name].float() for entry in kept])
+            name: torch.cat([entry[name] for entry in kept])
             .to(device)
+            .float()
             .contiguous(memory_format=torch.channels_last)
             for name in self.names
         }

@@ -20,10 +20,10 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from ..backbones import autocast, fingerprint, resolve_precision
+from ..backbones import autocast, describe_arithmetic, fingerprint, resolve_precision
 from ..errors import InputError
 from ..files import replacing_file
-from ..records import note_run
+from ..identity import check_identity
 from ..sequences import Sequence
 from ..tracking.peers.siamfc import SiamFCNet, respond
 from .checkpoints import read_checkpoint, write_checkpoint
@@ -106,9 +106,9 @@ def train_siamfc(
         "transform": None if transform is None else repr(transform),
         "trained_on": {each.name: len(each.present) for each in pairs.sequences},
         "validated_on": {each.name: len(each.present) for each in judged.sequences},
-        "arithmetic": f"{trainer.dtype} on {trainer.device.type}",
+        "arithmetic": describe_arithmetic(trainer.dtype, trainer.device),
     }
-    note_run(work / "run.json", record, out)
+    check_identity(work / "run.json", record, what="a run with other settings")
     trainer.train(work / "checkpoint.safetensors")
     state = trainer.state
     card = record | {
@@ -176,11 +176,11 @@ class _Trainer:
 
     def _step(self, step: int) -> float:
         settings = self.settings
-        shown = self.pairs.draw(step, settings.pairs)
-        searched, boxes = shown.searched.to(self.device), shown.boxes.to(self.device)
+        shown = self.pairs.draw(step, settings.pairs, self.device)
+        searched, boxes = shown.searched, shown.boxes
         if self.transform is not None:
             generator = step_generator(settings.seed, step)
-            searched = self.transform(searched, boxes, shown.targets.to(self.device), generator)
+            searched = self.transform(searched, boxes, shown.targets, generator)
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
         logits = self.state["slope"] * (self._responses(shown, searched) - self.state["offset"])
@@ -192,7 +192,7 @@ class _Trainer:
 
     def _responses(self, shown: SearchPairs, searched: Tensor) -> Tensor:
         """`float32[N, 17, 17]`."""
-        inputs = (shown.exemplars.to(self.device), searched)
+        inputs = (shown.exemplars, searched)
         with autocast(self.device, self.dtype):
             exemplars, maps = (
                 self.net((255 * each).contiguous(memory_format=torch.channels_last)).float() for each in inputs
@@ -202,9 +202,9 @@ class _Trainer:
     @torch.no_grad()
     def _calibrate(self) -> None:
         """Find the slope and the offset; see `train_siamfc`."""
-        shown = self.pairs.draw(-1 % 2**31, _CALIBRATION)
-        responses = self._responses(shown, shown.searched.to(self.device))
-        labels = response_labels(shown.boxes.to(self.device), self.settings.radius)
+        shown = self.pairs.draw(-1 % 2**31, _CALIBRATION, self.device)
+        responses = self._responses(shown, shown.searched)
+        labels = response_labels(shown.boxes, self.settings.radius)
         at, off = float(responses[labels].mean()), float(responses[~labels].mean())
         self.state["offset"] = (at + off) / 2
         self.state["slope"] = _SLOPE / max(at - off, float(responses.std()), 1e-12)
@@ -216,11 +216,9 @@ class _Trainer:
         losses, left = [], settings.validate_pairs
         while left:
             count = min(left, settings.pairs)
-            shown = self.judged.draw(left, count)
-            logits = self.state["slope"] * (
-                self._responses(shown, shown.searched.to(self.device)) - self.state["offset"]
-            )
-            labels = response_labels(shown.boxes.to(self.device), settings.radius)
+            shown = self.judged.draw(left, count, self.device)
+            logits = self.state["slope"] * (self._responses(shown, shown.searched) - self.state["offset"])
+            labels = response_labels(shown.boxes, settings.radius)
             losses.append(float(balanced_logistic(logits, labels)) * count)
             left -= count
         return round(sum(losses) / settings.validate_pairs, 6)

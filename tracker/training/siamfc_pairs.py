@@ -134,14 +134,14 @@ class SiamFCPairs:
                     " leave it out, or allow a larger gap."
                 )
 
-    def draw(self, step: int, count: int) -> SearchPairs:
-        """The pairs of a step, by its number."""
+    def draw(self, step: int, count: int, device: str | torch.device = "cpu") -> SearchPairs:
+        """Draw the pairs of a step by its number; they are moved to the device as bytes."""
         rng = np.random.default_rng([self.settings.seed, 11, step])
         found = [self._pair(rng) for _ in range(count)]
         exemplars, targets, searched, boxes = zip(*found, strict=True)
         return SearchPairs(
-            to_tensor(np.stack(exemplars)), to_tensor(np.stack(targets)), to_tensor(np.stack(searched)),
-            torch.from_numpy(np.stack(boxes)).float(),
+            to_tensor(np.stack(exemplars), device), to_tensor(np.stack(targets), device),
+            to_tensor(np.stack(searched), device), torch.from_numpy(np.stack(boxes)).float().to(device),
         )  # fmt: skip
 
     def _pair(self, rng: np.random.Generator) -> tuple[Image, Image, Image, NDArray[np.float64]]:

@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from ..backbones import Precision, autocast, resolve_precision
+from ..backbones import Precision, autocast, describe_arithmetic, resolve_precision
 from ..errors import InputError
+from ..identity import check_identity
 from ..images import to_tensor
 from ..losses import contrastive_loss
 from ..matching import Describe, MatchingFigures, matching_figures
-from ..records import note_run
-from ..scorers import join_parts, sint_descriptor
 from ..sequences import Sequence
-from ..sint import Sint, SintConfig, save_sint, to_rois, view_of
+from ..sint import Sint, SintConfig, join_parts, save_sint, sint_descriptor, to_rois, view_of
 from .checkpoints import read_checkpoint, write_checkpoint
 from .frames import FrozenMaps, Views, shown
 from .hard_positives import HardPositive, digest
@@ -119,9 +118,9 @@ def train_sint(
         "held_out": {sequence.name: len(sequence.present) for sequence in held_out},
         "hard_positives": digest(sampler.hard_positives) if positives else None,
         "hardening": None if hardening is None else hardening.record(),
-        "arithmetic": f"{trainer.dtype} on {trainer.device.type}",
+        "arithmetic": describe_arithmetic(trainer.dtype, trainer.device),
     }
-    note_run(work / "run.json", record, out)
+    check_identity(work / "run.json", record, what="a run with other settings")
     with ExitStack() as stack:
         if writer is not None:
             stack.callback(writer.close)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...backbones import Precision, autocast, load_weights, resolve_device, resolve_precision
+from ...backbones import Precision, autocast, fingerprint, load_weights, resolve_device, resolve_precision
 from ...boxes import check_box
 from ...errors import InputError
 from ...images import as_rgb
@@ -113,6 +113,11 @@ class SiamFCTracker:
         window = np.outer(np.hanning(side), np.hanning(side))
         self._window = torch.from_numpy(window / window.sum()).float().to(self.device)
         self.score = 0.0
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Everything that changes the boxes; see `Tracker`."""
+        return {"weights": fingerprint(self._net), "precision": str(self._dtype).removeprefix("torch.")}
 
     def init(self, image: NDArray[np.uint8], box: ArrayLike) -> None:
         """Take the target; see `Tracker`.

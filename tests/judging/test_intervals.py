@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tracker.errors import InputError
+from tracker.judging.intervals import (
+    LEAST_TARGETS,
+    Interval,
+    holm,
+    interval,
+    paired_difference,
+    ratio_difference,
+    ratio_interval,
+)
+from tracker.judging.scoring import Scores, TargetScore
+
+Draw = Callable[[np.random.Generator, int], np.ndarray]
+
+
+def overlaps(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Differences of the overlaps of two trackers on the same videos, each in [0, 1]."""
+    level = rng.beta(2, 1.2, n)
+    return np.clip(level + rng.normal(0.05, 0.08, n), 0, 1) - np.clip(level + rng.normal(0, 0.08, n), 0, 1)
+
+
+VALUES: dict[str, Draw] = {
+    "normal": lambda rng, n: rng.normal(0.02, 0.05, n),
+    "uniform": lambda rng, n: rng.uniform(-1, 1, n),
+    "beta(2, 5)": lambda rng, n: rng.beta(2, 5, n),
+    "differences of overlaps": overlaps,
+}
+
+
+def scores(tracker: str, values: dict[str, tuple[float, float]], **how) -> Scores:
+    curve = np.zeros(21)
+    targets = tuple(
+        TargetScore(name, auc, precision, curve, np.zeros(51), 1, None, None, np.zeros(1))
+        for name, (auc, precision) in values.items()
+    )
+    return Scores(tracker, how.get("protocol", "ope"), how.get("invalid", "otb"), targets)
+
+
+def holds(found: Interval, value: float) -> bool:
+    assert found.bounds is not None
+    return found.bounds[0] <= value <= found.bounds[1]
+
+
+@pytest.mark.parametrize("n", [8, 15, 30])
+@pytest.mark.parametrize("name", VALUES)
+def test_the_interval_covers_the_mean_as_often_as_it_says(name: str, n: int) -> None:
+    """A percentile bootstrap covers 88 % of these at 8 values and 92 % at 15."""
+    rng = np.random.default_rng(0)
+    mean = VALUES[name](rng, 2_000_000).mean()
+    covered = np.mean([holds(interval(VALUES[name](rng, n)), mean) for _ in range(3000)])
+    assert 0.93 <= covered <= 0.97
+
+
+def test_heavy_skew_lowers_the_coverage_as_documented() -> None:
+    rng = np.random.default_rng(0)
+    exponential = np.mean([holds(interval(rng.exponential(1, 8)), 1) for _ in range(3000)])
+    lognormal = np.mean([holds(interval(rng.lognormal(0, 1, 8)), np.exp(0.5)) for _ in range(3000)])
+    assert exponential == pytest.approx(0.90, abs=0.02) and lognormal == pytest.approx(0.83, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("videos", "trainings", "rest"), [(0.05, 0.0, 0.03), (0.05, 0.01, 0.03), (0.02, 0.02, 0.02), (0.0, 0.03, 0.03)]
+)
+def test_trainings_are_a_second_random_factor(videos: float, trainings: float, rest: float) -> None:
+    """Standard deviations over videos, over trainings, and of their interaction; 15 videos, 3 trainings."""
+    rng = np.random.default_rng(0)
+
+    def draw() -> np.ndarray:
+        return (
+            rng.normal(0, 1, (15, 1)) * videos
+            + rng.normal(0, 1, (1, 3)) * trainings
+            + rng.normal(0, rest, (15, 3))
+        )
+
+    drawn = [draw() for _ in range(3000)]
+    assert 0.93 <= np.mean([holds(interval(values), 0) for values in drawn]) <= 0.97
+    alone = np.mean([holds(interval(values.mean(axis=1)), 0) for values in drawn])
+    assert alone < 0.7 if trainings >= 0.02 else alone > 0.9
+
+
+@pytest.mark.parametrize("n", [8, 15])
+@pytest.mark.parametrize("shape", ["even gaps", "skewed gaps"])
+def test_the_interval_of_a_ratio_covers_it(n: int, shape: str) -> None:
+    """Closures that do not depend on the gap."""
+    rng = np.random.default_rng(0)
+
+    def draw(count: int) -> tuple[np.ndarray, np.ndarray]:
+        gaps = rng.uniform(0.05, 0.2, count) if shape == "even gaps" else rng.beta(2, 10, count)
+        return gaps * np.clip(rng.normal(0.6, 0.15, count), -1, 1), gaps
+
+    above, below = draw(2_000_000)
+    ratio = above.mean() / below.mean()
+    drawn = [ratio_interval(*draw(n)) for _ in range(1200)]
+    # The interval without ends, which a few draws of 8 very unequal gaps have, holds every ratio.
+    assert 0.93 <= np.mean([found.bounds is None or holds(found, ratio) for found in drawn]) <= 0.97
+    assert np.mean([found.bounds is None for found in drawn]) < 0.02
+
+
+def test_the_interval_of_a_difference_of_ratios_covers_it() -> None:
+    rng = np.random.default_rng(0)
+
+    def draw() -> Interval:
+        gaps, hard = rng.uniform(0.05, 0.2, 10), rng.normal(0, 0.1, 10)
+        first, second = (gaps * (level + hard + rng.normal(0, 0.1, 10)) for level in (0.7, 0.5))
+        return ratio_difference((first, gaps), (second, gaps))
+
+    assert 0.93 <= np.mean([holds(draw(), 0.2) for _ in range(3000)]) <= 0.97
+
+
+def test_the_interval_of_a_mean_is_that_of_scipys_t_test() -> None:
+    values = np.random.default_rng(1).normal(0.6, 0.2, 9)
+    found, expected = interval(values, level=0.9), stats.ttest_1samp(values, 0)
+    assert found.bounds == pytest.approx(tuple(expected.confidence_interval(0.9)))
+    assert found.p == pytest.approx(expected.pvalue) and found.mean == pytest.approx(values.mean())
+
+
+def test_too_few_targets_have_a_figure_and_no_verdict() -> None:
+    few = np.linspace(0.5, 0.6, LEAST_TARGETS - 1)
+    assert interval(few) == (pytest.approx(0.55), None, None, 7) and not interval(few).excludes_zero
+    assert ratio_interval(few, few)[1:] == (None, None, 7)
+    assert ratio_difference((few, few), (few / 2, few))[1:] == (None, None, 7)
+    assert interval([*few, 0.6]).excludes_zero
+
+
+def test_two_trainings_are_averaged() -> None:
+    values = np.random.default_rng(0).normal(0.1, 0.1, (9, 3))
+    assert interval(values[:, :2]).bounds == pytest.approx(interval(values[:, :2].mean(axis=1)).bounds)
+    assert interval(values) != interval(values.mean(axis=1))
+
+
+def test_no_values() -> None:
+    with pytest.raises(InputError, match="at least one target"):
+        interval([])
+
+
+def test_paired_difference() -> None:
+    """A tracker that is 0.02 better on every target is surely better, however much the targets differ."""
+    rng = np.random.default_rng(0)
+    base = {f"t{k}": (value, 1 - value) for k, value in enumerate(rng.random(40))}
+    better = {name: (auc + 0.02, precision) for name, (auc, precision) in base.items()}
+    a, b = scores("A", {**better, "only A": (0.0, 0.0)}), scores("B", {**base, "only B": (1.0, 1.0)})
+    mean, bounds, p, targets = paired_difference(a, b)
+    assert (mean, bounds, targets) == (pytest.approx(0.02), pytest.approx((0.02, 0.02)), 40) and p < 1e-9
+    assert paired_difference(b, a).mean == pytest.approx(-0.02)
+    assert paired_difference(a, b, "precision") == (0, (0, 0), 1, 40)
+    low, high = interval([auc for auc, _ in base.values()]).bounds
+    assert high - low > 0.1  # unpaired, the targets' differences would hide it
+
+
+def test_what_cannot_be_compared() -> None:
+    a = scores("A", {"x": (1, 1)})
+    with pytest.raises(InputError, match="A and B were judged on no target in common"):
+        paired_difference(a, scores("B", {"y": (1, 1)}))
+    with pytest.raises(InputError, match=r"A was judged by ope \(otb\) and B by tre \(otb\)"):
+        paired_difference(a, scores("B", {"x": (1, 1)}, protocol="tre"))
+    with pytest.raises(InputError, match="strict"):
+        paired_difference(a, scores("B", {"x": (1, 1)}, invalid="strict"))
+
+
+def test_the_ends_of_a_ratio_are_where_the_t_test_turns() -> None:
+    rng = np.random.default_rng(0)
+    above, below = rng.uniform(0, 1, 12), rng.uniform(0.5, 2, 12)
+    found = ratio_interval(above, below)
+    for end in found.bounds:
+        assert stats.ttest_1samp(above - end * below, 0).pvalue == pytest.approx(0.05, abs=1e-6)
+    assert found.mean == pytest.approx(above.sum() / below.sum())
+    same = ratio_interval(0.3 * below, below)
+    assert (same.mean, same.bounds) == (pytest.approx(0.3), pytest.approx((0.3, 0.3)))
+
+
+def test_a_ratio_whose_denominators_do_not_tell_their_mean_has_no_interval() -> None:
+    above, below = np.full(8, 1e-9), np.full(8, 1e-9)
+    above[0], below[0] = 1.0, 2.0
+    assert ratio_interval(above, below).bounds is None
+
+
+def test_trainings_of_a_ratio() -> None:
+    """Three trainings that differ by more than their videos do: the interval is wider than over videos alone."""
+    rng = np.random.default_rng(0)
+    gaps = rng.uniform(0.05, 0.2, (15, 3))
+    closed = gaps * (0.6 + np.array([-0.2, 0.0, 0.2]) + rng.normal(0, 0.02, (15, 3)))
+    (low, high), (inner, outer) = (
+        ratio_interval(closed, gaps).bounds,
+        ratio_interval(closed.mean(axis=1), gaps.mean(axis=1)).bounds,
+    )
+    assert high - low > 5 * (outer - inner) and low < 0.4 < 0.8 < high
+
+
+def test_the_difference_of_two_ratios_is_paired() -> None:
+    """A method that closes a tenth of each gap more surely does, however much the targets differ."""
+    rng = np.random.default_rng(0)
+    gaps, closed = rng.uniform(0.5, 2, 30), rng.uniform(-1, 1, 30)
+    found = ratio_difference((closed + 0.1 * gaps, gaps), (closed, gaps))
+    assert (found.mean, found.bounds) == (pytest.approx(0.1), pytest.approx((0.1, 0.1)))
+    other = ratio_difference((closed, gaps), (closed[::-1], gaps))
+    first, second = ratio_interval(closed, gaps), ratio_interval(closed[::-1], gaps)
+    assert other.mean == pytest.approx(first.mean - second.mean) and holds(other, other.mean)
+    with pytest.raises(InputError, match="30 and 29 targets"):
+        ratio_difference((closed, gaps), (closed[:29], gaps[:29]))
+
+
+@pytest.mark.parametrize(("above", "below"), [([], []), ([1], [1, 2]), ([1, 2], [1, 0])])
+def test_a_ratio_that_is_none(above: list, below: list) -> None:
+    with pytest.raises(InputError):
+        ratio_interval(above, below)
+
+
+def test_holm_corrects_the_smallest_most() -> None:
+    assert holm([0.01, 0.5, 0.02, 0.9]) == pytest.approx([0.04, 1.0, 0.06, 1.0])
+    assert holm([]) == []
+    rng = np.random.default_rng(0)
+    false = [min(holm(rng.random(20))) < 0.05 for _ in range(2000)]
+    assert np.mean(false) == pytest.approx(0.05, abs=0.015)

@@ -1,0 +1,132 @@
+"""The one writer of files, and its twin in `vae`, which stands alone."""
+
+import inspect
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+import tracker.files
+import vae.files
+
+WRITERS = [tracker.files.replacing_file, vae.files.replacing_file]
+writers = pytest.mark.parametrize("replacing_file", WRITERS, ids=["tracker", "vae"])
+
+
+@pytest.fixture
+def umask():
+    """Set the umask for one test."""
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def write(replacing_file, path, text="new"):
+    with replacing_file(path) as temporary:
+        temporary.write_text(text)
+
+
+def test_the_twins_are_the_same():
+    assert len({inspect.getsource(writer) for writer in WRITERS}) == 1
+
+
+@writers
+@pytest.mark.parametrize("mask, expected", [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path, umask, replacing_file, mask, expected):
+    umask(mask)
+    write(replacing_file, tmp_path / "a.txt")
+    with replacing_file(tmp_path / "b.txt") as temporary:  # as safetensors does
+        temporary.unlink(missing_ok=True)
+        os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))
+    assert (mode(tmp_path / "a.txt"), mode(tmp_path / "b.txt")) == (expected, expected)
+
+
+@writers
+def test_a_replaced_file_keeps_its_mode(tmp_path, umask, replacing_file):
+    file = tmp_path / "a.txt"
+    file.write_text("old")
+    file.chmod(0o640)
+    write(replacing_file, file)
+    assert (file.read_text(), mode(file)) == ("new", 0o640)
+
+
+@writers
+def test_a_link_stays_and_its_file_is_replaced(tmp_path, replacing_file):
+    (tmp_path / "there").mkdir()
+    real, link, second = tmp_path / "there" / "real.txt", tmp_path / "link.txt", tmp_path / "second.txt"
+    real.write_text("old")
+    link.symlink_to(Path("there") / "real.txt")
+    second.symlink_to(link)
+    write(replacing_file, second)
+    assert (second.is_symlink(), link.is_symlink(), real.is_symlink()) == (True, True, False)
+    assert real.read_text() == "new"
+    dangling = tmp_path / "dangling.txt"
+    dangling.symlink_to(tmp_path / "there" / "made.txt")
+    write(replacing_file, dangling)
+    assert dangling.is_symlink() and (tmp_path / "there" / "made.txt").read_text() == "new"
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == ["made.txt", "real.txt"]
+
+
+@writers
+def test_devices_and_links_to_them_stay(tmp_path, replacing_file):
+    link = tmp_path / "null"
+    link.symlink_to(os.devnull)
+    write(replacing_file, link)
+    write(replacing_file, Path(os.devnull))
+    assert link.is_symlink() and stat.S_ISCHR(os.stat(os.devnull).st_mode)
+
+
+@writers
+def test_a_pipe_is_written_into(tmp_path, replacing_file):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    found = []
+    reader = threading.Thread(target=lambda: found.append(pipe.read_text()), daemon=True)
+    reader.start()
+    write(replacing_file, pipe)
+    reader.join(10)
+    assert found == ["new"] and stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@writers
+def test_standard_output_is_written_into_behind_what_was_printed(capfd, replacing_file):
+    print("before")
+    write(replacing_file, Path("/dev/stdout"), "new\n")
+    print("behind")
+    assert capfd.readouterr().out == "before\nnew\nbehind\n"
+    assert Path("/dev/stdout").is_symlink()
+
+
+@writers
+def test_a_failure_leaves_the_earlier_file_and_nothing_else(tmp_path, replacing_file):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(RuntimeError), replacing_file(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "old")]
+
+
+@writers
+def test_errors_of_the_disk_name_the_file(tmp_path, replacing_file):
+    (tmp_path / "file").write_text("x")
+    for place in (tmp_path / "missing" / "a.txt", tmp_path / "file" / "a.txt", tmp_path):
+        with pytest.raises(OSError) as caught:
+            write(replacing_file, place)
+        assert caught.value.filename == str(place)
+    if Path("/dev/full").exists():
+        with pytest.raises(OSError, match="No space left") as caught:
+            write(replacing_file, Path("/dev/full"))
+        assert caught.value.filename == "/dev/full"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@writers
+def test_a_long_name(tmp_path, replacing_file):
+    write(replacing_file, tmp_path / ("n" * 250 + ".txt"))
+    assert len(list(tmp_path.iterdir())) == 1

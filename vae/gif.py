@@ -1,0 +1,50 @@
+"""GIF files that repeat."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+
+from PIL import Image as PILImage
+
+__all__ = ["write_gif"]
+
+_UNIT = 10
+"""Milliseconds in which a GIF counts."""
+_LEAST = 20
+"""Browsers show a picture with a shorter time for 100 ms."""
+
+
+def write_gif(
+    path: str | os.PathLike[str], pictures: Sequence[PILImage.Image], milliseconds: Sequence[float]
+) -> None:
+    """Write a GIF that repeats; the written file is opened again and its pictures are decoded.
+
+    Args:
+        path: The file to write, of any name; take it from `files.replacing_file`, so that the file appears whole.
+        pictures: At least one, all of one size.
+        milliseconds: How long each is shown, rounded to 10 ms and at least 20 ms: browsers slow shorter ones down.
+
+    Raises:
+        OSError: If the disk refuses, or the file does not hold what was written.
+    """
+    shown = [max(_LEAST, round(each / _UNIT) * _UNIT) for each in milliseconds]
+    first, *rest = pictures
+    first.save(path, format="GIF", save_all=True, append_images=rest, duration=shown, loop=0)
+    # Equal neighbours become one picture with the time of both.
+    if (found := _total_time(path)) != sum(shown):
+        raise OSError(errno.EIO, f"The written GIF lasts {found} of {sum(shown)} ms", os.fspath(path))
+
+
+def _total_time(path: str | os.PathLike[str]) -> int:
+    total = 0
+    try:
+        with PILImage.open(path) as gif:
+            for number in range(getattr(gif, "n_frames", 1)):
+                gif.seek(number)
+                gif.load()
+                total += int(gif.info.get("duration", 0))
+    except (OSError, EOFError, SyntaxError, ValueError):
+        return 0
+    return total
