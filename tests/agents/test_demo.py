@@ -19,9 +19,11 @@ from tracker.synthetic import synthetic_sequence
 
 TINY = Effort(max_frames=9, crops=4, epochs=2, samples=2, steps=24, held_out=2, unseen_samples=1)
 COMMAND = f"""
+import sys
 import agents.demo
 from agents.cli import main
 agents.demo.QUICK = agents.demo.{TINY}
+sys.argv[0] = "occlusion-search"
 main()
 """
 """The command line with less work behind `--quick`."""
