@@ -122,7 +122,7 @@ def evaluate_agents(
                     targets = _targets(path, number, run.per_sequence)
                     worse: Many[Agent] = ()
                     if other is not None:
-                        worse = checks(_other_targets(other, there, run.per_sequence))
+                        worse = checks(_other_targets(name, other, there, run.per_sequence))
                     found = {
                         seed: compare(setup, targets, agents, worse, seed=seed, key=name, done=bar.update)
                         for seed in run.seeds
@@ -143,7 +143,7 @@ def evaluate_agents(
 
 
 def _fingerprints(there: Mapping[str, tuple[Path, int | None]]) -> dict[str, str]:
-    """The fingerprint of each sequence that can be read, by name."""
+    """The digest of each sequence that can be read, by name."""
     found = {}
     for name, (path, number) in there.items():
         with suppress(InputError):
@@ -160,10 +160,17 @@ def _other_video(name: str, videos: Many[str]) -> str:
     return videos[(videos.index(name) + 1) % len(videos)]
 
 
-def _other_targets(name: str, there: Mapping[str, tuple[Path, int | None]], at_most: int) -> list[Target]:
-    if name in there:
-        return _targets(*there[name], at_most)
-    made = load_targets(name)
+def _other_targets(
+    name: str, other: str, there: Mapping[str, tuple[Path, int | None]], at_most: int
+) -> list[Target]:
+    """Targets of the other video, or of the next one that can be read; of a synthetic one where there is none."""
+    names = list(there)
+    first = names.index(other) if other in there else 0
+    for candidate in names[first:] + names[:first]:
+        if candidate != name:
+            with suppress(InputError):
+                return _targets(*there[candidate], at_most)
+    made = load_targets("synthetic")
     return list(made.subset(evenly_spaced(len(made), at_most)))
 
 

@@ -476,8 +476,13 @@ def test_the_checks_see_the_next_sequence_or_a_synthetic_one(folder, setup):
     assert [videos for videos in seen if videos] == [["square-2"] * 2, ["square-1"] * 2]
     seen.clear()
     shutil.rmtree(folder / "data" / "square-2")
-    evaluate_agents(run_of(folder, out=folder / "alone"), setup, [agent("agent", "up")], checks)
-    assert [videos for videos in seen if videos] == [["synthetic-0"] * 2]
+    (folder / "data" / "bad" / "img").mkdir(parents=True)
+    for file in (folder / "data" / "square-1").rglob("*.*"):
+        (folder / "data" / "bad" / file.relative_to(folder / "data" / "square-1")).write_bytes(file.read_bytes())
+    (folder / "data" / "bad" / "img" / "0003.png").write_bytes(b"no picture")
+    run = run_of(folder, out=folder / "alone", per_sequence=20)
+    assert list(evaluate_agents(run, setup, [agent("agent", "up")], checks)["failed"]) == ["bad"]
+    assert [videos for videos in seen if videos] == [["synthetic-0"] * 20]
 
 
 def test_a_warning_where_an_agent_is_evaluated_on_its_training_videos(folder, setup):
