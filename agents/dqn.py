@@ -20,6 +20,7 @@ from occlusion_env.naming import named
 from tracker.errors import InputError
 
 __all__ = [
+    "OWN_SECTION",
     "TARGETS",
     "HuberDQN",
     "SquaredErrorDQN",
@@ -59,17 +60,27 @@ class TemporalDifferenceDQN(DQN):
     Args:
         args: See `DQN`.
         td_target: One of `TARGETS`.
+        truncation_is_terminal: Whether the value of a state after T steps is 0 (line 18 of Algorithm 1); else it
+            is bootstrapped. True is `handle_timeout_termination=False` of the replay buffer.
         kwargs: See `DQN`.
 
     Raises:
         InputError: If `td_target` is unknown.
     """
 
-    def __init__(self, *args: Any, td_target: str = "max", **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, td_target: str = "max", truncation_is_terminal: bool = False, **kwargs: Any
+    ) -> None:
         """See the class."""
         named("td_target", td_target, TARGETS)
         self.td_target = td_target
+        self.truncation_is_terminal = truncation_is_terminal
         super().__init__(*args, **kwargs)
+
+    def _setup_model(self) -> None:
+        if self.truncation_is_terminal:
+            self.replay_buffer_kwargs = {**self.replay_buffer_kwargs, "handle_timeout_termination": False}
+        super()._setup_model()
 
     def loss(self, difference: Tensor) -> Tensor:
         """Temporal differences `[B, 1]` to the loss, a number."""
@@ -133,8 +144,12 @@ class HuberDQN(TemporalDifferenceDQN):
         return functional.smooth_l1_loss(difference, torch.zeros_like(difference))
 
 
+OWN_SECTION = "occlusion-search"
+"""Section of a hyper-parameter file with keys that RL Zoo does not know; RL Zoo never reads it."""
+
+
 def load_hyperparameters(name: str, env_id: str = "OcclusionSearch-v0") -> dict[str, Any]:
-    """Read a section of a hyper-parameter file in RL Zoo's format.
+    """Read the environment's section of a hyper-parameter file in RL Zoo's format, and the section `OWN_SECTION`.
 
     Args:
         name: A file of `agents/hyperparams` that the package ships, without `.yml`, or the path of a YAML file.
@@ -155,7 +170,7 @@ def load_hyperparameters(name: str, env_id: str = "OcclusionSearch-v0") -> dict[
         text = shipped.read_text() if shipped.is_file() else Path(name).read_text()
         sections = yaml.safe_load(text)
         section = sections[env_id] if env_id in sections else sections["default"]
-        return dict(section)
+        return dict(section) | dict(sections.get(OWN_SECTION) or {})
     except OSError:
         known = sorted(file.name.removesuffix(".yml") for file in folder.iterdir() if file.name.endswith(".yml"))
         raise InputError(f"'{name}' is no hyper-parameter file; give {', '.join(known)} or a YAML file.") from None

@@ -1,4 +1,4 @@
-"""Is an agent worth its training? It is judged beside what learns nothing, at equal area, with the same patch."""
+"""Comparison of agents with baselines that learn nothing, at equal area and with the same patch."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tracker.scorers import Scorer
 
 from .baselines import Chooser, Exhaustive, RandomRegion, baselines_for, by_area
 from .rollout import Answer, Observe, Policy, Rollout, begin_all, roll_out
+from .training_environment import TrainingEnvironment
 
 __all__ = ["Agent", "Comparison", "Setup", "Trial", "closure", "compare", "generator"]
 
@@ -70,6 +71,7 @@ class Agent:
         policy: Makes the policy for a search; most policies are the same for all.
         settings: Of the search that it was trained in; the comparison's own if `None`.
         features: Of the state that it was trained with; the comparison's own if `None`.
+        trained: The environment that it was trained in; `None` if unknown.
         observe: What it is shown.
         answers: Which of its regions are judged, see `Rollout`; the first one under its name, another under
             `NAME (last)`.
@@ -79,6 +81,7 @@ class Agent:
     policy: Callable[[Search], Policy]
     settings: SearchSettings | None = None
     features: FeatureExtractor | None = None
+    trained: TrainingEnvironment | None = None
     observe: Observe = Search.observe
     answers: tuple[Literal["best", "last"], ...] = ("best", "last")
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Many
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from occlusion_env.targets import Target, TargetSet
+from occlusion_env.targets import Target, TargetSet, load_targets
 from tracker.errors import InputError
+from tracker.identity import code_version, sequence_digest
 from tracker.readers import list_targets, open_sequence
 from tracker.sequences import evenly_spaced
 
@@ -21,10 +22,12 @@ from .evaluation import Agent, Comparison, Setup, compare
 from .evaluation_summary import record, summarise
 from .output import claim_folder, write_json
 
-__all__ = ["SETTINGS", "EvaluationRun", "evaluate_agents"]
+__all__ = ["SETTINGS", "Checks", "EvaluationRun", "evaluate_agents"]
 
 SETTINGS = "settings.json"
 _SEQUENCES = "sequences"
+Checks = Callable[[Many[Target]], Many[Agent]]
+"""Leak checks, made with targets of another video (none where only their names are needed)."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class EvaluationRun:
         out: Receives `settings.json` and what each sequence gave, in `sequences/`.
         per_sequence: Targets of a sequence, evenly spaced over its frames after the first.
         seeds: Of the patches and the random regions; all are pooled.
-        identity: What else decides the figures, as plain data: a folder with other results is refused.
+        identity: Everything else that the figures depend on, as plain data: a folder with other results is
+            refused.
     """
 
     data: Path
@@ -61,30 +65,42 @@ def evaluate_agents(
     run: EvaluationRun,
     setup: Setup,
     agents: Many[Agent] = (),
-    checks: Many[Agent] = (),
+    checks: Checks = lambda others: (),
     look: Callable[[str, list[Target], Comparison], object] | None = None,
     arms: Mapping[str, Many[str]] | None = None,
+    warn: Callable[[str], object] = lambda sentence: None,
 ) -> dict[str, Any]:
     """Compare agents with baselines on every sequence.
 
-    Each sequence's results are written when it is done; a run into the same folder takes those that are there.
+    Each sequence's results are written when it is done; a run into the same folder takes those that are there,
+    where the sequence has not changed.
 
     Args:
         run: What to run on.
         setup: The matcher, the features, the search.
         agents: The policies to judge; the first one's area is the baselines'.
-        checks: Policies that must do worse, see `leaks`.
+        checks: Policies that must do worse, see `leaks`; their other video is the next sequence, or a synthetic
+            one where there is one sequence.
         look: Called with each new sequence's name, its targets, and what the first seed gave.
         arms: See `summarise`.
+        warn: Called with a sentence where an agent was trained on a sequence.
 
     Returns:
-        What `summarise` returns, and `failed`: why, by sequence; one that fails does not stop the others.
+        What `summarise` returns; `failed`: why, by sequence; one that fails does not stop the others; and
+        `trained_on`: the sequences that an agent was trained on, by agent.
 
     Raises:
         InputError: If there is no sequence, all failed, or the folder holds results of something else.
     """
     there = list_targets(run.data)
-    _claim(run, setup, agents)
+    if not there:
+        raise InputError(f"'{run.data}' holds no annotated sequence; give --targets a folder of some.")
+    _claim(run, setup, agents, checks(()))
+    videos = _fingerprints(there)
+    trained_on = {agent.name: agent.trained.shared_videos(videos) for agent in agents if agent.trained is not None}
+    for name, shared in trained_on.items():
+        if shared:
+            warn(f"'{name}' was trained on {', '.join(shared)}; its figures there say nothing about other videos.")
     folder = run.out / _SEQUENCES
     folder.mkdir(parents=True, exist_ok=True)
     records: dict[str, Any] = {}
@@ -96,27 +112,66 @@ def evaluate_agents(
             file = folder / f"{name}.json"
             bar.set_postfix_str(name)
             end = bar.n + run.per_sequence * len(run.seeds)
-            if file.is_file():
-                records[name] = json.loads(file.read_text())
+            other = _other_video(name, list(videos)) if checks(()) else None
+            made_of = [videos.get(name), None if other is None else videos.get(other, other)]
+            cached = json.loads(file.read_text()) if file.is_file() else {}
+            if cached.get("videos") == made_of:
+                records[name] = cached
             else:
                 try:
                     targets = _targets(path, number, run.per_sequence)
+                    worse: Many[Agent] = ()
+                    if other is not None:
+                        worse = checks(_other_targets(name, other, there, run.per_sequence))
                     found = {
-                        seed: compare(setup, targets, agents, checks, seed=seed, key=name, done=bar.update)
+                        seed: compare(setup, targets, agents, worse, seed=seed, key=name, done=bar.update)
                         for seed in run.seeds
                     }
                 except InputError as error:
                     failed[name] = str(error)
                 else:
                     ids = tuple(target.id for target in targets)
-                    records[name] = record(found, ids, caps)
+                    records[name] = {"videos": made_of, **record(found, ids, caps)}
                     if look is not None:
                         look(name, targets, found[run.seeds[0]])
                     write_json(file, records[name])
             bar.update(end - bar.n)
     if not records:
         raise InputError(next(iter(failed.values())))
-    return {**summarise(records, [agent.name for agent in agents], arms=arms), "failed": failed}
+    figures = summarise(records, [agent.name for agent in agents], arms=arms)
+    return {**figures, "failed": failed, "trained_on": trained_on}
+
+
+def _fingerprints(there: Mapping[str, tuple[Path, int | None]]) -> dict[str, str]:
+    """The digest of each sequence that can be read, by name."""
+    found = {}
+    for name, (path, number) in there.items():
+        with suppress(InputError):
+            found[name] = sequence_digest(open_sequence(path, target=number))
+    return found
+
+
+def _other_video(name: str, videos: Many[str]) -> str:
+    """The sequence after this one; a synthetic one where there is no other."""
+    if len(set(videos) - {name}) == 0:
+        return "synthetic"
+    if name not in videos:
+        return videos[0]
+    return videos[(videos.index(name) + 1) % len(videos)]
+
+
+def _other_targets(
+    name: str, other: str, there: Mapping[str, tuple[Path, int | None]], at_most: int
+) -> list[Target]:
+    """Targets of the other video, or of the next one that can be read; of a synthetic one where there is none."""
+    names = list(there)
+    first = names.index(other) if other in there else 0
+    for candidate in names[first:] + names[:first]:
+        if candidate != name:
+            with suppress(InputError):
+                return _targets(*there[candidate], at_most)
+    made = load_targets("synthetic")
+    return list(made.subset(evenly_spaced(len(made), at_most)))
 
 
 def _targets(path: Path, number: int | None, at_most: int) -> list[Target]:
@@ -124,14 +179,16 @@ def _targets(path: Path, number: int | None, at_most: int) -> list[Target]:
     return list(whole.subset(evenly_spaced(len(whole), at_most)))
 
 
-def _claim(run: EvaluationRun, setup: Setup, agents: Many[Agent]) -> None:
+def _claim(run: EvaluationRun, setup: Setup, agents: Many[Agent], checks: Many[Agent]) -> None:
     """Note what the folder's results are made with; refuse a folder whose results are made with something else."""
     made_with = {
-        "data": os.path.abspath(run.data),
         "per_sequence": run.per_sequence,
         "seeds": run.seeds,
         "search": asdict(setup.settings),
+        "occluder": setup.occluder,
         "agents": [[agent.name, agent.answers, agent.settings and asdict(agent.settings)] for agent in agents],
+        "checks": [[check.name, check.answers] for check in checks],
+        "code": code_version("tracker", "occlusion_env", "agents"),
         **run.identity,
     }
     claim_folder(run.out, SETTINGS, made_with, "results of another evaluation")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
@@ -39,12 +39,12 @@ from tracker.sequences import evenly_spaced
 from .evaluation import Agent
 from .generation import HardPositiveGenerator, WhichAnswer
 from .hard_positives import HardPositive, folder_name
-from .loading import load_agent
+from .loading import agent_digest, load_agent
 from .methods import METHODS, Method, as_method, random_count
 from .output import claim_folder
 from .processes import process_pool
 
-__all__ = ["GenerationReport", "GenerationRun", "generate_hard_positives", "method_of"]
+__all__ = ["GenerationReport", "GenerationRun", "generate_hard_positives", "method_of", "names_method"]
 
 METADATA = "metadata.jsonl"
 SETTINGS = "settings.json"
@@ -143,16 +143,26 @@ class _Block:
         return out / _PARTS / f"{self.name}-{self.low:06d}.jsonl"
 
 
-def method_of(agent: str, device: str = "cpu") -> Method | Agent:
+def names_method(agent: str) -> bool:
+    """Whether `GenerationRun.agent` is a name of `methods.METHODS`, and no agent's file."""
+    plain = agent.replace("-", " ")
+    return random_count(agent) is not None or (plain in METHODS and not Path(agent).exists())
+
+
+def method_of(agent: str, device: str = "cpu", weights: Mapping[str, str | None] | None = None) -> Method | Agent:
     """A method by name, or an agent by file.
 
+    Args:
+        agent: See `GenerationRun`.
+        device: Where an agent runs.
+        weights: See `loading.load_agent`.
+
     Raises:
-        InputError: If it is neither.
+        InputError: If it is neither, or the weights are others than in training.
     """
-    plain = agent.replace("-", " ")
-    if random_count(agent) is not None or (plain in METHODS and not Path(agent).exists()):
+    if names_method(agent):
         return as_method(agent)
-    return load_agent(agent, device=device)
+    return load_agent(agent, device=device, weights=weights)
 
 
 def generate_hard_positives(run: GenerationRun) -> GenerationReport:
@@ -167,6 +177,8 @@ def generate_hard_positives(run: GenerationRun) -> GenerationReport:
     there = list_targets(run.data)
     _worker(run)  # What is wrong with the arguments is said before the folder is claimed.
     _claim(run)
+    for left_by_a_kill in run.out.rglob(".*.tmp"):
+        left_by_a_kill.unlink()
     failed: dict[str, str] = {}
     blocks: list[_Block] = []
     for name, (path, number) in there.items():
@@ -231,7 +243,7 @@ def _outcomes(
 def _worker(run: GenerationRun) -> HardPositiveGenerator:
     """What a process makes hard positives with."""
     arguments, device = run.arguments, run.arguments.device
-    method = as_method(method_of(run.agent, device))
+    method = as_method(method_of(run.agent, device, {arguments.features: arguments.weights}))
     networks = load_networks(arguments)
     bank = None
     if run.bank is not None:
@@ -297,7 +309,7 @@ def _claim(run: GenerationRun) -> None:
     device = resolve_device(run.arguments.device)
     arguments["device"] = device.type
     arguments["precision"] = str(resolve_precision(run.arguments.precision, device)).removeprefix("torch.")
-    files = {"agent": run.agent, "weights": arguments["weights"]}
+    weights = arguments["weights"]
     models = {}
     if run.bank is not None:
         bank = vae.VAEBank(run.bank)
@@ -313,7 +325,8 @@ def _claim(run: GenerationRun) -> None:
         "image_format": run.image_format,
         "batch": run.batch,
         **arguments,
-        "digests": {name: weights_digest(spec) for name, spec in files.items() if spec and Path(spec).exists()},
+        "weights": weights_digest(weights) if weights and Path(weights).exists() else weights,
+        "agent_file": agent_digest(run.agent),
         "code": code_version("tracker", "vae", "occlusion_env", "agents"),
     }
     claim_folder(run.out, SETTINGS, made_with, "hard positives of another run")

@@ -1,8 +1,8 @@
-"""What should do worse than an agent that looks: policies that see no target, and policies that never choose."""
+"""Leak checks: policies that see no target, and policies with one action; an agent should do better."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence as Many
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from occlusion_env.actions import ACTIONS
 from occlusion_env.search import Search
+from occlusion_env.targets import Target
+from tracker.errors import InputError
 
 from .evaluation import Agent
 
@@ -49,20 +51,52 @@ def constant_agents() -> list[Agent]:
     ]
 
 
-def without_features(agent: Agent) -> list[Agent]:
+def without_features(agent: Agent, others: Many[Target]) -> list[Agent]:
     """The same agent twice, with nothing to go by but its past actions (and its region, where it is shown that).
 
-    `no features` is shown zeros. `features of another target` is shown what lies under its region on the next
-    target, so that its input looks like an input.
+    `no features` observes zeros. `features of another video` observes what it would observe on another video's
+    target after the same actions, so that its input has the usual distribution.
+
+    Args:
+        agent: The agent.
+        others: Targets of another video, at least one before the second policy is made; they are used in turn.
     """
-    changes: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
-        "no features": np.zeros_like,
-        "features of another target": lambda features: np.roll(features, 1, axis=0),
-    }
-    return [
-        replace(agent, name=f"{agent.name}, {what}", observe=_with(agent, change), answers=agent.answers[:1])
-        for what, change in changes.items()
-    ]
+    hidden = replace(agent, name=f"{agent.name}, no features", observe=partial(_zeros, agent))
+    swapped = replace(
+        agent, name=f"{agent.name}, features of another video", policy=partial(_Swapped, agent, tuple(others))
+    )
+    return [replace(each, answers=agent.answers[:1]) for each in (hidden, swapped)]
+
+
+class _Swapped:
+    """A policy that observes the features of another video's targets.
+
+    A second search over those targets takes the same actions.
+    """
+
+    def __init__(self, agent: Agent, others: Many[Target], search: Search) -> None:
+        if not others:
+            raise InputError("The check with another video's features needs targets of another video.")
+        self._policy, self._observe, self._search = agent.policy(search), agent.observe, search
+        count = len(search)
+        self._other = Search(count, search.scorer, search.features, search.settings)
+        shown = [others[slot % len(others)] for slot in range(count)]
+        self._other.begin(np.arange(count), shown, list(search.patches()), drop=0.0)
+
+    def predict(
+        self,
+        observation: Any,
+        state: tuple[NDArray[Any], ...] | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
+        """The inner policy's action; see `rollout.Policy`."""
+        shown = _replace_features(self._search, observation, self._observe(self._other))
+        actions, state = self._policy.predict(
+            shown, state=state, episode_start=episode_start, deterministic=deterministic
+        )
+        self._other.step(np.asarray(actions).reshape(len(self._search)))
+        return actions, state
 
 
 def _constant(action: str, search: Search) -> Constant:
@@ -73,18 +107,19 @@ def _nothing(search: Search) -> None:
     """No observation: a constant policy needs none, and features cost forward passes."""
 
 
-def _with(
-    agent: Agent, change: Callable[[NDArray[Any]], NDArray[Any]]
-) -> Callable[[Search], NDArray[Any] | dict[str, NDArray[Any]]]:
-    """The agent's observations with the features of all targets, `[N, ...]`, changed."""
+def _zeros(agent: Agent, search: Search) -> Any:
+    """The agent's observations with zeros for features."""
+    seen = agent.observe(search)
+    features = seen["features"] if isinstance(seen, dict) else seen
+    blank = np.zeros_like(features)
+    return _replace_features(search, seen, {"features": blank} if isinstance(seen, dict) else blank)
 
-    def observe(search: Search) -> NDArray[Any] | dict[str, NDArray[Any]]:
-        seen = agent.observe(search)
-        if isinstance(seen, dict):
-            return {**seen, "features": change(seen["features"])}
-        if seen.ndim > 2:  # an image is all features
-            return change(seen)
-        length = search.feature_length
-        return np.concatenate([change(seen[:, :length]), seen[:, length:]], axis=1)
 
-    return observe
+def _replace_features(search: Search, seen: Any, other: Any) -> Any:
+    """Observations `seen` with the features of the observations `other`; an image is all features."""
+    if isinstance(seen, dict):
+        return {**seen, "features": other["features"]}
+    if seen.ndim > 2:
+        return other
+    length = search.feature_length
+    return np.concatenate([other[:, :length], seen[:, length:]], axis=1)

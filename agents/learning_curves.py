@@ -16,10 +16,13 @@ from tracker.files import replacing_file
 
 from .pictures import save
 
-__all__ = ["COLUMNS", "draw_learning_curves", "moving_average", "read_monitors"]
+__all__ = ["COLUMNS", "TIMESTEPS", "draw_learning_curves", "moving_average", "read_monitors"]
 
 COLUMNS = ("score", "clean_score", "action_index", "is_success", "queries")
-"""What a monitor's log holds of an episode's last info, beside its return `r`, length `l` and time `t`."""
+"""Keys of an episode's last info that a monitor's log holds, beside return `r`, length `l` and time `t`."""
+
+TIMESTEPS = "timesteps"
+"""Column of a monitor's log: environment steps of the run, over all environments, when the episode ended."""
 
 Curve = NDArray[np.float64]
 
@@ -44,8 +47,11 @@ def read_monitors(files: Iterable[Path]) -> dict[str, Curve]:
         before = seconds[-1] if seconds else 0.0
         seconds += [before + float(row["t"]) for row in rows[len(seconds) :]]
     length = np.array([float(row["l"]) for row in rows])
+    # A log of another program has no steps; the sum of lengths is right for one environment.
+    counted = bool(rows) and all(row.get(TIMESTEPS) for row in rows)
+    steps = np.array([float(row[TIMESTEPS]) for row in rows]) if counted else np.cumsum(length)
     found = {
-        "steps": np.cumsum(length), "seconds": np.array(seconds),
+        "steps": steps, "seconds": np.array(seconds),
         "return": np.array([float(row["r"]) for row in rows]), "length": length,
     }  # fmt: skip
     if rows and "action_index" in rows[0]:

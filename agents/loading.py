@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from functools import partial
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from occlusion_env.arguments import SearchArguments
-from occlusion_env.building import load_networks
 from occlusion_env.search import Search
 from tracker.backbones import resolve_device
 from tracker.errors import InputError
+from tracker.judging.running import weights_digest
 
 from .baselines import BASELINES, Steering
 from .evaluation import Agent
@@ -24,12 +24,22 @@ from .learning_curves import read_monitors
 from .pretrained import PRETRAINED, is_exported, load_pretrained
 from .rollout import Policy
 from .runs import RunFolder
+from .training_environment import TrainingEnvironment
 
 if TYPE_CHECKING:
     from sb3_contrib import MaskablePPO
     from stable_baselines3.common.base_class import BaseAlgorithm
 
-__all__ = ["ALGORITHMS", "Masked", "algorithm_of", "load_agent", "training_arguments", "training_speed"]
+__all__ = [
+    "ALGORITHMS",
+    "Masked",
+    "agent_digest",
+    "algorithm_of",
+    "environment_of",
+    "load_agent",
+    "training_environment",
+    "training_speed",
+]
 
 
 GREEDY = "foresight"
@@ -62,6 +72,13 @@ ALGORITHMS: dict[str, Callable[[], type[BaseAlgorithm]]] = {
     "ppo_mask": partial(_contrib, "MaskablePPO"),
 }
 """The algorithms by RL Zoo's names; each class is imported when it is asked for."""
+
+
+WITHOUT_SCHEDULES: dict[str, Any] = {
+    name: 0.0 if name == "learning_rate" else lambda progress: 0.0
+    for name in ("learning_rate", "lr_schedule", "clip_range", "clip_range_vf")
+}
+"""`custom_objects` for loading an agent to play with: schedules of RL Zoo are of its own classes."""
 
 
 class Masked:
@@ -106,11 +123,14 @@ def algorithm_of(path: Path) -> str | None:
     return None
 
 
-def load_agent(spec: str, algo: str | None = None, device: str = "auto") -> Agent:
-    """Load an agent to judge, or to work with.
+def load_agent(
+    spec: str, algo: str | None = None, device: str = "auto", weights: Mapping[str, str | None] | None = None
+) -> Agent:
+    """Load an agent, with the state and the search of its training.
 
-    Of a run of `occlusion-search train` it takes the best model, and the state and the search of its training. A
-    file of Stable-Baselines3 holds pickled objects: load those alone whose origin you trust.
+    Of a run it takes `RunFolder.agent_file`. Its card or its run says what it was trained in, and its policy
+    refuses a search with other observations (`TrainingEnvironment.check`). A file of Stable-Baselines3 holds
+    pickled objects: load those alone whose origin you trust.
 
     Args:
         spec: `pretrained` (what the package ships), a file of `save_pretrained`, the folder of a run, a zip file
@@ -119,22 +139,39 @@ def load_agent(spec: str, algo: str | None = None, device: str = "auto") -> Agen
             time (`Steering`).
         algo: The algorithm; what the run or the path says if `None`.
         device: Where it runs.
+        weights: Files of weights by network, such as `{"vgg16": FILE}`, where that of the state's network is no
+            longer where it was in training.
 
     Raises:
-        InputError: If there is no such file, it is none of Stable-Baselines3's, or its algorithm is unknown.
+        InputError: If there is no such file, it is none of Stable-Baselines3's, its algorithm is unknown, or the
+            weights of the state's network are others than in training.
     """
-    if is_exported(spec):
-        found = load_pretrained(spec, device)
-        return Agent(Path(spec).stem, partial(_policy, found.policy, "dqn", spec), found.arguments.settings)
     if spec == GREEDY:
-        return Agent(
-            "foresight, greedy", lambda _: GreedyForesight(), load_pretrained(device="cpu").arguments.settings
-        )
+        pretrained = load_pretrained(device="cpu").environment  # its predictor has seen the same videos
+        settings = pretrained.arguments.settings
+        return Agent("foresight, greedy", lambda _: GreedyForesight(), settings, trained=pretrained)
     if spec in BASELINES:
         return Agent(f"{spec}, steered", partial(_steered, spec))
+    model: Any
+    trained: TrainingEnvironment | None
+    if is_exported(spec):
+        found = load_pretrained(spec, device)
+        model, name, title, trained = found.policy, "dqn", Path(spec).stem, found.environment
+    else:
+        model, name, title = _load_zip(spec, algo, device)
+        trained = training_environment(spec)
+    policy = partial(_policy, model, name, spec, trained)
+    if trained is None:
+        return Agent(title, policy)
+    file = (weights or {}).get(trained.arguments.features)
+    return Agent(title, policy, trained.arguments.settings, trained.load_features(device, file), trained)
+
+
+def _load_zip(spec: str, algo: str | None, device: str) -> tuple[Any, str, str]:
+    """The model of a run's folder or a zip file, its algorithm, and its title."""
     path, run = Path(spec), _run_of(Path(spec))
     if run is not None and path.is_dir():
-        path = run.best_model if run.best_model.is_file() else run.model
+        path = run.agent_file()
     if not path.is_file():
         raise InputError(
             f"There is no agent '{spec}'; give the folder of a run, the file of an agent, or one of"
@@ -147,33 +184,59 @@ def load_agent(spec: str, algo: str | None = None, device: str = "auto") -> Agen
         raise InputError(f"'{name}' is no algorithm; choose {', '.join(ALGORITHMS)}.")
     kind, device = ALGORITHMS[name](), str(resolve_device(device))
     try:
-        model = kind.load(path, device=device)
+        model = kind.load(path, device=device, custom_objects=WITHOUT_SCHEDULES)
     except Exception as error:  # a zip of another origin breaks in any way
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"'{spec}' cannot be loaded as an agent of {name} ({reason}).") from None
-    title = path.stem if run is None else f"{name}/{run.path.name}/{path.stem}"
-    arguments = training_arguments(spec)
-    if arguments is None:
-        return Agent(title, partial(_policy, model, name, spec))
-    features = load_networks(replace(arguments, device=device)).features
-    return Agent(title, partial(_policy, model, name, spec), arguments.settings, features)
+    return model, name, path.stem if run is None else f"{name}/{run.path.name}/{path.stem}"
 
 
-def training_arguments(spec: str) -> SearchArguments | None:
-    """What an agent's environment was made with, less its targets; `None` where no run tells.
+def agent_digest(spec: str) -> str:
+    """Fingerprint of an agent's files (model and card), by which a cached result knows it; `spec` for a name."""
+    if spec == PRETRAINED:
+        with resources.as_file(resources.files("agents") / "weights") as folder:
+            return agent_digest(str(folder / "agent.safetensors"))
+    path = Path(spec)
+    if not path.exists():
+        return spec
+    run = _run_of(path)
+    files = [run.agent_file() if run is not None and path.is_dir() else path]
+    if path.suffix == ".safetensors":
+        files.append(path.with_suffix(".json"))
+    if run is not None:
+        files.append(run.parameters / "config.yml")
+    return ":".join(weights_digest(file)[:32] for file in files)
+
+
+def training_environment(spec: str) -> TrainingEnvironment | None:
+    """The environment that an agent was trained in; `None` where neither a card nor a run tells.
 
     Args:
         spec: See `load_agent`.
 
     Raises:
-        InputError: If the run's record has an argument that is unknown or out of range.
+        InputError: If the record has an argument that is unknown or out of range.
     """
+    if is_exported(spec):
+        return load_pretrained(spec, "cpu").environment
     run = _run_of(Path(spec))
-    if run is None:
-        return None
-    given = dict(run.config().get("env_kwargs") or {})
-    given.pop("targets", None)
-    return SearchArguments.from_keywords(given)
+    return None if run is None else environment_of(run)
+
+
+def environment_of(run: RunFolder) -> TrainingEnvironment:
+    """The environment of a run; one without `environment.json` tells its arguments alone.
+
+    Raises:
+        InputError: If the record has an argument that is unknown or out of range.
+    """
+    record = run.environment()
+    if record is None:
+        defaults = gym.registry[run.env_id].kwargs if run.env_id in gym.registry else {}
+        record = {"env_kwargs": {**defaults, **run.env_kwargs()}}
+    try:
+        return TrainingEnvironment.from_record(record)
+    except (KeyError, TypeError, AttributeError):
+        raise InputError(f"'{run.parameters}' holds no record of a training environment; train again.") from None
 
 
 def training_speed(spec: str) -> dict[str, float] | None:
@@ -202,8 +265,10 @@ def _steered(name: str, search: Search) -> Policy:
     return Steering(BASELINES[name](), search, np.random.default_rng(0))
 
 
-def _policy(model: Any, algo: str, spec: str, search: Search) -> Policy:
+def _policy(model: Any, algo: str, spec: str, trained: TrainingEnvironment | None, search: Search) -> Policy:
     """The policy of a loaded model in a search; its observations must be those that it was trained on."""
+    if trained is not None:
+        trained.check(search, spec)
     wanted, given = model.observation_space, search.observation.space
     if wanted.shape != given.shape or type(wanted) is not type(given):
         raise InputError(

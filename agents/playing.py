@@ -19,6 +19,7 @@ from tracker.files import replacing_file
 from vae import gif
 
 from .training import check_env_id
+from .training_environment import TrainingEnvironment
 
 __all__ = ["Episode", "play", "write_gif"]
 
@@ -50,6 +51,7 @@ def play(
     seed: int = 0,
     deterministic: bool = True,
     pictures: int = 0,
+    trained: TrainingEnvironment | None = None,
 ) -> Iterator[Episode]:
     """Play in one environment.
 
@@ -61,6 +63,8 @@ def play(
         seed: Of the environment.
         deterministic: Whether the agent takes its best action.
         pictures: How many of the first episodes are drawn.
+        trained: The environment that the agent was trained in; one of this package with other observations is
+            refused.
 
     Yields:
         The episodes, one after the other.
@@ -72,6 +76,8 @@ def play(
     given = env_kwargs | ({"render_mode": "rgb_array"} if pictures else {})
     env: gym.Env[Any, Any] = gym.make(env_id, **given)
     try:
+        if trained is not None:
+            trained.check(env.unwrapped.search, "The agent")  # type: ignore[attr-defined]
         if env.observation_space.shape != model.observation_space.shape:
             raise InputError(
                 f"The agent observes {model.observation_space.shape} and {env_id} shows"

@@ -14,10 +14,11 @@ from safetensors.torch import save_file
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.dqn.policies import DQNPolicy
 
-from occlusion_env.arguments import SearchArguments
 from tracker.backbones import load_weights, resolve_device
 from tracker.errors import InputError
 from tracker.files import replacing_file
+
+from .training_environment import TrainingEnvironment
 
 __all__ = ["PRETRAINED", "Pretrained", "is_exported", "load_pretrained", "save_pretrained"]
 
@@ -31,22 +32,27 @@ class Pretrained:
 
     Attributes:
         policy: Chooses the actions (`predict`).
-        arguments: Of the environment; its targets are whatever they are by default.
-        card: What else its file says: who made it, how, of what.
+        environment: That it was trained in.
+        card: The contents of its card.
     """
 
     policy: DQNPolicy
-    arguments: SearchArguments
+    environment: TrainingEnvironment
     card: dict[str, Any]
 
 
-def save_pretrained(file: Path, model: BaseAlgorithm, env_kwargs: dict[str, Any], card: dict[str, Any]) -> None:
+def save_pretrained(
+    file: Path, model: BaseAlgorithm, environment: TrainingEnvironment, card: dict[str, Any]
+) -> None:
     """Write an agent's Q-network as safetensors, and its card beside it as JSON.
+
+    The card holds the environment of the training (its arguments, the layer, the fingerprint of the network, the
+    videos), and whoever loads the agent gets it from there.
 
     Args:
         file: `NAME.safetensors`.
         model: The agent; its observations and its policy's layers must be flat.
-        env_kwargs: Of the environment that it was trained in; its targets are left out.
+        environment: That it was trained in.
         card: What else is worth knowing, as plain data.
 
     Raises:
@@ -60,7 +66,7 @@ def save_pretrained(file: Path, model: BaseAlgorithm, env_kwargs: dict[str, Any]
     if not isinstance(policy, DQNPolicy):
         raise InputError("Only an agent of dqn can be written as safetensors; keep the zip file of another.")
     record = {
-        "env_kwargs": {name: value for name, value in env_kwargs.items() if name != "targets"},
+        **environment.record(),
         "observation_length": space.shape[0],
         "net_arch": list(policy.net_arch),
         "actions": int(actions.n),
@@ -99,11 +105,14 @@ def load_pretrained(file: str | Path = PRETRAINED, device: str = "auto") -> Pret
     try:
         card = json.loads(file.with_suffix(".json").read_text())
         space = spaces.Box(-np.inf, np.inf, (int(card["observation_length"]),), np.float32)
-        count, arch, env_kwargs = int(card["actions"]), list(card["net_arch"]), dict(card["env_kwargs"])
+        count, arch = int(card["actions"]), list(card["net_arch"])
+        environment = TrainingEnvironment.from_record(card)
     except FileNotFoundError:
         raise InputError(
             f"There is no '{file.with_suffix('.json')}' beside the agent; it tells what it is."
         ) from None
+    except InputError:
+        raise
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
         raise InputError(f"'{file.with_suffix('.json')}' is no card of an agent; export it again.") from None
     policy = DQNPolicy(space, spaces.Discrete(count), lambda _: 0.0, net_arch=arch)
@@ -114,4 +123,4 @@ def load_pretrained(file: str | Path = PRETRAINED, device: str = "auto") -> Pret
     policy.q_net.load_state_dict(state)
     policy.to(resolve_device(device))
     policy.set_training_mode(False)
-    return Pretrained(policy, SearchArguments.from_keywords(env_kwargs), card)
+    return Pretrained(policy, environment, card)

@@ -2,17 +2,18 @@
 
 logs/<algo>/<env>_<n>/
     <env>.zip                          the agent when training ended
-    best_model.zip                     the one that did best when it was looked at
-    evaluations.npz                    what these looks found
+    best_model.zip                     the one with the highest mean return on the selection videos
+    evaluations.npz                    the returns of these evaluations
     0.monitor.csv                      every training episode; 1.monitor.csv after a resume, and so on
     rl_model_<steps>_steps.zip         a checkpoint
     rl_model_replay_buffer_<steps>_steps.pkl
-    <env>/config.yml, args.yml, command.txt
+    <env>/config.yml, args.yml, command.txt, environment.json
     learning_curve.png
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,34 @@ import yaml
 from tracker.errors import InputError
 from tracker.files import replacing_file
 
-__all__ = ["Checkpoint", "RunFolder"]
+__all__ = ["ZOO_ONLY", "Checkpoint", "RunFolder"]
+
+ZOO_ONLY = ("normalize", "env_wrapper", "vec_env_wrapper", "frame_stack", "callback", "monitor_kwargs")
+"""Hyper-parameters that only RL Zoo reads."""
+
+_CHANGES_OBSERVATIONS = ("normalize", "env_wrapper", "vec_env_wrapper", "frame_stack")
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain YAML, and the ordered mappings and tuples that RL Zoo's files hold; nothing is run."""
+
+
+def _mapping(loader: _Loader, node: yaml.Node) -> dict[Any, Any]:
+    """`OrderedDict([[key, value], ...])` as a dict."""
+    arguments: list[Any] = [None]
+    if isinstance(node, yaml.SequenceNode):
+        arguments = loader.construct_sequence(node, deep=True)
+    if len(arguments) > 1 or not all(isinstance(pairs, list) for pairs in arguments):
+        raise yaml.constructor.ConstructorError(None, None, "no OrderedDict of pairs", node.start_mark)
+    return {key: value for pairs in arguments for key, value in pairs}
+
+
+def _sequence(loader: _Loader, node: yaml.SequenceNode) -> list[Any]:
+    return loader.construct_sequence(node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:python/object/apply:collections.OrderedDict", _mapping)
+_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _sequence)
 
 
 @dataclass(frozen=True)
@@ -140,9 +168,32 @@ class RunFolder:
         """The agent that did best."""
         return self.path / "best_model.zip"
 
+    def agent_file(self, last: bool = False, checkpoint: int | None = None) -> Path:
+        """The model file that stands for the run: the same for every command.
+
+        Args:
+            last: Take the agent when training ended, not the best one.
+            checkpoint: Take the checkpoint of so many steps.
+
+        Returns:
+            `best_model` where the run has one, else `model`; it may not exist.
+
+        Raises:
+            InputError: If RL Zoo changed the agent's observations in a way that is not recorded in plain data.
+        """
+        for name in _CHANGES_OBSERVATIONS:
+            if self.config().get(name):
+                raise InputError(
+                    f"The run '{self.path}' was trained with RL Zoo's '{name}'; play it with"
+                    " `python -m rl_zoo3.enjoy`."
+                )
+        if checkpoint is not None:
+            return Checkpoint(self.path, checkpoint).model
+        return self.best_model if self.best_model.is_file() and not last else self.model
+
     @property
     def evaluations(self) -> Path:
-        """What the looks at it found."""
+        """The returns of the evaluations on the selection videos."""
         return self.path / "evaluations.npz"
 
     @property
@@ -177,7 +228,32 @@ class RunFolder:
         for name, content in (("config.yml", config), ("args.yml", arguments)):
             with replacing_file(self.parameters / name) as temporary:
                 temporary.write_text(yaml.safe_dump(content))
-        (self.parameters / "command.txt").write_text(command)
+        with replacing_file(self.parameters / "command.txt") as temporary:
+            temporary.write_text(command)
+
+    def write_environment(self, record: dict[str, Any]) -> None:
+        """Write the record of the training environment, see `training_environment.TrainingEnvironment`."""
+        with replacing_file(self.parameters / "environment.json") as temporary:
+            temporary.write_text(json.dumps(record, indent=1) + "\n")
+
+    def environment(self) -> dict[str, Any] | None:
+        """The record of the training environment; `None` where the run has none, as those of RL Zoo.
+
+        Raises:
+            InputError: If the file is truncated.
+        """
+        file = self.parameters / "environment.json"
+        if not file.is_file():
+            return None
+        try:
+            return dict(json.loads(file.read_text()))
+        except (ValueError, TypeError):
+            raise InputError(f"'{file}' is no record of a training environment; train again.") from None
+
+    def env_kwargs(self) -> dict[str, Any]:
+        """The environment's arguments: the hyper-parameters' and, over them, the command's."""
+        config, arguments = self.config(), self.arguments()
+        return {**(config.get("env_kwargs") or {}), **(arguments.get("env_kwargs") or {})}
 
     def config(self) -> dict[str, Any]:
         """The hyper-parameters, `env_kwargs` among them."""
@@ -196,10 +272,10 @@ def _numbers(parent: Path, env_id: str) -> list[int]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text())
+        content = yaml.load(file.read_text(), _Loader)
     except OSError:
         raise InputError(f"'{file}' does not exist; the folder above it holds no run.") from None
-    except yaml.YAMLError:
+    except (yaml.YAMLError, TypeError, ValueError):
         content = None
     if not isinstance(content, dict):
         raise InputError(f"'{file}' is no YAML of plain values, as `occlusion-search train` writes it.")

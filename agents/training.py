@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,11 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecMonitor
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from occlusion_env import ENV_ID, ENV_IDS
+from occlusion_env.arguments import SearchArguments
 from occlusion_env.naming import named
 from tracker.backbones import resolve_device
 from tracker.errors import InputError
@@ -34,10 +35,12 @@ from tracker.files import replacing_file
 from .bridge import VectorEnvBridge
 from .dqn import TARGETS, HuberDQN, SquaredErrorDQN, load_hyperparameters, no_log
 from .exploration import guided
-from .learning_curves import COLUMNS, draw_learning_curves, read_monitors
-from .loading import ALGORITHMS
+from .learning_curves import COLUMNS, TIMESTEPS, draw_learning_curves, read_monitors
+from .loading import ALGORITHMS, WITHOUT_SCHEDULES
 from .replay import LookupNStepReplayBuffer, LookupReplayBuffer, PreviousRegions, states_of
-from .runs import Checkpoint, RunFolder
+from .runs import ZOO_ONLY, Checkpoint, RunFolder
+from .splits import split_targets
+from .training_environment import TrainingEnvironment
 
 __all__ = [
     "EXPLORATIONS",
@@ -61,8 +64,8 @@ EXPLORATIONS: dict[str, Callable[[type[OffPolicyAlgorithm]], type[OffPolicyAlgor
 """How an off-policy algorithm explores, by name."""
 
 _SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")
-_ZOO_ONLY = ("normalize", "env_wrapper", "vec_env_wrapper", "frame_stack", "callback", "monitor_kwargs")
 _COUNTS = ("batch_size", "buffer_size", "n_steps", "n_epochs", "target_update_interval")
+_WHOLE_IN_KWARGS = ("net_arch", "n_quantiles", "n_steps")
 _OURS = ("policy", "n_timesteps", "n_envs", "env_kwargs", "loss")
 
 
@@ -78,15 +81,17 @@ class TrainRequest:
             shipped one if `None`.
         hyperparams: Override the file's.
         env_kwargs: Override the file's `env_kwargs`, key by key.
-        eval_env_kwargs: Override those in turn where the agent is looked at.
+        eval_env_kwargs: Override those in turn in the environments that the best model is chosen in; `targets`
+            among them replaces the videos that are held out of the training for it (`splits.split_targets`).
         n_envs: Environments side by side; the file's, or 1, if `None`.
         exploration: One of `EXPLORATIONS`, for DQN and QR-DQN.
         seed: Of everything that is drawn.
         device: Of the policy's network, and of the environment's unless `env_kwargs` has one; see
             `tracker.backbones.resolve_device`.
-        eval_freq: Steps between two looks at the agent, which acts greedily; none where it is below 1.
-        eval_episodes: Episodes of a look.
-        n_eval_envs: Environments of a look.
+        eval_freq: Steps between two evaluations of the agent, which acts greedily on the selection videos; below 1
+            there is none, no best model, and no video is held out.
+        eval_episodes: Episodes of an evaluation; the same ones each time.
+        n_eval_envs: Environments of an evaluation.
         save_freq: Steps between two checkpoints; none where it is below 1.
         save_replay_buffer: Whether the replay memory is kept when training ends.
         log_folder: Where the run's folder is made.
@@ -106,8 +111,8 @@ class TrainRequest:
     seed: int = 0
     device: str = "auto"
     eval_freq: int = 25_000
-    eval_episodes: int = 5
-    n_eval_envs: int = 1
+    eval_episodes: int = 50
+    n_eval_envs: int = 10
     save_freq: int = -1
     save_replay_buffer: bool = False
     log_folder: str = "logs"
@@ -140,16 +145,22 @@ class _Plan:
     config: dict[str, Any]
 
 
-def train(request: TrainRequest, command: str = "", progress: bool = False) -> RunFolder:
+def train(
+    request: TrainRequest,
+    command: str = "",
+    progress: bool = False,
+    started: Callable[[RunFolder], object] = lambda run: None,
+) -> RunFolder:
     """Train an agent.
 
     Args:
         request: What to train.
         command: The command line, for the record.
         progress: Whether to show a progress bar.
+        started: Called with the run's folder when it has been made.
 
     Returns:
-        The run's folder, with the agent, what the looks at it found, and the learning curve.
+        The run's folder, with the agent, the returns of its evaluations, and the learning curve.
 
     Raises:
         InputError: If the request cannot be met.
@@ -161,6 +172,8 @@ def train(request: TrainRequest, command: str = "", progress: bool = False) -> R
     env, evaluation = _environments(plan)
     run = RunFolder.create(Path(request.log_folder), request.algo, request.env)
     run.write_parameters(plan.config, asdict(request), command)
+    if request.env in ENV_IDS:
+        run.write_environment(_record(env, evaluation).record())
     env = _monitored(env, run.path / "0.monitor.csv")
     try:
         if trained is None:
@@ -173,28 +186,31 @@ def train(request: TrainRequest, command: str = "", progress: bool = False) -> R
         shutil.rmtree(run.path)  # there is nothing in it but what was asked for
         raise
     _connect(model, env)
+    started(run)
     return _learn(plan, run, model, evaluation, progress)
 
 
 def resume(path: Path, progress: bool = False) -> RunFolder:
     """Go on with a run that was cut off, from its last complete checkpoint.
 
-    Weights, optimizer, steps, schedules and replay memory are those of the checkpoint; the episodes that were
-    under way begin anew, and what is drawn is seeded with the seed plus the steps.
+    Weights, optimizer, steps, schedules and replay memory are those of the checkpoint, the hyper-parameters those
+    that the run recorded. The episodes that were under way begin anew, and what is drawn is seeded with the seed
+    plus the steps.
 
     Args:
         path: The run's folder.
         progress: Whether to show a progress bar.
 
     Raises:
-        InputError: If it is no run's folder, has no checkpoint, or has nothing left to do.
+        InputError: If it is no run's folder, has no checkpoint, or has nothing left to do, or its videos or
+            weights have changed.
     """
     run = RunFolder.open(path)
     try:
         request = TrainRequest(**run.arguments())
     except TypeError:
         raise InputError(f"'{run.parameters / 'args.yml'}' is not of `occlusion-search train`.") from None
-    plan = _plan(request)
+    plan = _plan(request, run.config())
     checkpoints = run.checkpoints()
     if not checkpoints:
         raise InputError(f"'{path}' has no checkpoint; train with --save-freq, so that a run can go on.")
@@ -202,8 +218,10 @@ def resume(path: Path, progress: bool = False) -> RunFolder:
     if run.model.is_file():
         raise InputError(f"The run '{path}' is complete; go on from its agent with --trained-agent '{run.model}'.")
     env, evaluation = _environments(plan)
+    if (recorded := run.environment()) is not None:
+        _check_unchanged(path, recorded, _record(env, evaluation).record())
     episodes = _cut_monitors(run, last.steps)
-    env = _monitored(env, run.path / f"{episodes}.monitor.csv")
+    env = _monitored(env, run.path / f"{episodes}.monitor.csv", last.steps)
     model = _load(plan.kind, last.model, env, request.device, seed=request.seed + last.steps)
     if isinstance(model, OffPolicyAlgorithm):
         model.load_replay_buffer(last.replay_buffer)
@@ -241,16 +259,20 @@ def make_env(env_id: str, n_envs: int, env_kwargs: dict[str, Any]) -> VecEnv:
     return _monitored(_bridged(env_id, n_envs, env_kwargs), None)
 
 
-def _plan(request: TrainRequest) -> _Plan:
+def _plan(request: TrainRequest, recorded: dict[str, Any] | None = None) -> _Plan:
+    """Resolve a request; `recorded` hyper-parameters stand in for those of the file, which may have changed."""
     kind = _algorithm(request.algo)
-    config = load_hyperparameters(request.conf_file or request.algo, request.env) | request.hyperparams
+    if recorded is None:
+        config = load_hyperparameters(request.conf_file or request.algo, request.env) | request.hyperparams
+    else:
+        config = dict(recorded)
     config["env_kwargs"] = (config.get("env_kwargs") or {}) | request.env_kwargs
     if request.n_timesteps is not None:
         config["n_timesteps"] = request.n_timesteps
     if request.n_envs is not None:
         config["n_envs"] = request.n_envs
     for name in ("n_timesteps", "n_envs"):
-        value = config.setdefault(name, 1)
+        value = config[name] = _whole(config.get(name, 1))
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InputError(f"{name} is {value!r}; it must be a whole number, at least 1.")
     resolve_device(request.device)
@@ -302,13 +324,29 @@ def _value(name: str, value: Any) -> Any:
             raise InputError(f"{name} is '{value}'; give a number, or lin_NUMBER, which falls to 0.") from None
         return LinearSchedule(start, 0.0, 1.0) if value.startswith("lin_") else start
     if name == "train_freq" and isinstance(value, list):
-        return tuple(value)
-    if name.endswith("_kwargs") and not isinstance(value, dict | None):
-        raise InputError(f"{name} is {value!r}; write it as a YAML mapping, code is not run.")
+        return tuple(_whole(each) for each in value)
+    if name.endswith("_kwargs"):
+        if not isinstance(value, dict | None):
+            raise InputError(f"{name} is {value!r}; write it as a YAML mapping, code is not run.")
+        return {key: _whole(part) if key in _WHOLE_IN_KWARGS else part for key, part in (value or {}).items()}
     return value
 
 
+def _whole(value: Any) -> Any:
+    """The same with integral floats as integers: RL Zoo's files write `!!float 1e7` for a count.
+
+    >>> _whole({"pi": [64.0, 32]}), _whole(0.5)
+    ({'pi': [64, 32]}, 0.5)
+    """
+    if isinstance(value, dict):
+        return {key: _whole(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_whole(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _check_parameters(kind: type[BaseAlgorithm], algo: str, parameters: dict[str, Any]) -> None:
+    """Refuse unknown hyper-parameters and values of the wrong type; integral floats become integers in place."""
     known = {
         name
         for base in kind.__mro__
@@ -316,11 +354,11 @@ def _check_parameters(kind: type[BaseAlgorithm], algo: str, parameters: dict[str
         for name in inspect.signature(base.__init__).parameters
     } - {"self", "args", "kwargs", "env", "policy"}
     declared = inspect.signature(_first_full(kind)).parameters
-    known &= {*declared, "td_target"}
+    known &= {*declared, "td_target", "truncation_is_terminal"}
     if "td_target" in parameters and "td_target" in known:
         named("td_target", parameters["td_target"], TARGETS)
     for name, value in parameters.items():
-        if name in _ZOO_ONLY:
+        if name in ZOO_ONLY:
             raise InputError(
                 f"The hyper-parameter '{name}' is RL Zoo's alone; train with `python -m rl_zoo3.train`."
             )
@@ -328,8 +366,14 @@ def _check_parameters(kind: type[BaseAlgorithm], algo: str, parameters: dict[str
             near = difflib.get_close_matches(name, known, n=1)
             remedy = f"did you mean '{near[0]}'?" if near else f"choose {', '.join(sorted(known))}."
             raise InputError(f"'{name}' is no hyper-parameter of {algo}; {remedy}")
-        if name in _COUNTS and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise InputError(f"{name} is {value!r}; it must be a whole number, at least 1.")
+        counts = name in _COUNTS
+        if counts or name == "train_freq" or (name in declared and declared[name].annotation is int):
+            value = parameters[name] = _whole(value)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if name != "train_freq" and (not whole or (counts and value < 1)):
+                raise InputError(f"{name} is {value!r}; it must be a whole number{', at least 1' * counts}.")
+        if name == "truncation_is_terminal" and not isinstance(value, bool):
+            raise InputError(f"{name} is {value!r}; it must be true or false.")
         if isinstance(value, str) and name in declared and isinstance(declared[name].default, int | float):
             kinds = "true or false" if isinstance(declared[name].default, bool) else "a number"
             raise InputError(f"{name} is {value!r}; it must be {kinds}.")
@@ -345,14 +389,39 @@ def _first_full(kind: type[BaseAlgorithm]) -> Callable[..., None]:
 
 
 def _environments(plan: _Plan) -> tuple[VecEnv, VecEnv | None]:
-    """The training environments, and those that the agent is looked at in."""
+    """The training environments, and those that the best model is chosen in."""
     request = plan.request
-    env = _bridged(request.env, plan.n_envs, plan.env_kwargs)
     if request.eval_freq < 1:
-        return env, None
-    evaluation = make_env(request.env, request.n_eval_envs, plan.env_kwargs | request.eval_env_kwargs)
-    evaluation.seed(request.seed + plan.n_envs)
-    return env, evaluation
+        return _bridged(request.env, plan.n_envs, plan.env_kwargs), None
+    training, selection = plan.env_kwargs, plan.env_kwargs | request.eval_env_kwargs
+    if request.env in ENV_IDS and "targets" not in request.eval_env_kwargs:
+        default = gym.spec(request.env).kwargs.get("targets", SearchArguments.targets)
+        own, held_out = split_targets(training.get("targets", default))
+        training, selection = training | {"targets": own}, selection | {"targets": held_out}
+    env = _bridged(request.env, plan.n_envs, training)
+    return env, make_env(request.env, request.n_eval_envs, selection)
+
+
+def _record(env: VecEnv, evaluation: VecEnv | None) -> TrainingEnvironment:
+    training = states_of(env)
+    selection = None if evaluation is None else states_of(evaluation).targets
+    return TrainingEnvironment.of_search(training.arguments, training.search, training.targets, selection)
+
+
+def _check_unchanged(path: Path, recorded: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuse to go on with other videos or weights than a run began with."""
+    for name in ("weights", "videos", "selection_videos"):
+        if recorded.get(name) != now[name]:
+            raise InputError(
+                f"The run '{path}' began with {name} {_brief(recorded.get(name))} and would go on with"
+                f" {_brief(now[name])}; restore them or train anew."
+            )
+
+
+def _brief(value: Any) -> str:
+    """A value in a sentence, at most 200 characters of it."""
+    text = ", ".join(f"{name} ({mark})" for name, mark in value.items()) if isinstance(value, dict) else str(value)
+    return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
 def _bridged(env_id: str, n_envs: int, env_kwargs: dict[str, Any]) -> VecEnv:
@@ -360,9 +429,28 @@ def _bridged(env_id: str, n_envs: int, env_kwargs: dict[str, Any]) -> VecEnv:
     return PreviousRegions(bridge) if env_id in ENV_IDS else bridge
 
 
-def _monitored(env: VecEnv, file: Path | None) -> VecEnv:
-    ours = isinstance(env, PreviousRegions)
-    return VecMonitor(env, None if file is None else str(file), COLUMNS if ours else ())
+class _Timesteps(VecEnvWrapper):
+    """Adds `timesteps` to the infos: environment steps so far, over all environments."""
+
+    def __init__(self, venv: VecEnv, taken: int) -> None:
+        super().__init__(venv)
+        self.taken = taken
+
+    def reset(self) -> VecEnvObs:
+        observations = self.venv.reset()
+        self.reset_infos = self.venv.reset_infos
+        return observations
+
+    def step_wait(self) -> VecEnvStepReturn:
+        observations, rewards, dones, infos = self.venv.step_wait()
+        self.taken += self.num_envs
+        return observations, rewards, dones, [info | {TIMESTEPS: self.taken} for info in infos]
+
+
+def _monitored(env: VecEnv, file: Path | None, taken: int = 0) -> VecEnv:
+    """Log episodes; the run took `taken` steps before this log."""
+    columns = COLUMNS if isinstance(env, PreviousRegions) else ()
+    return VecMonitor(_Timesteps(env, taken), None if file is None else str(file), (*columns, TIMESTEPS))
 
 
 def _arguments(plan: _Plan, env: VecEnv) -> dict[str, Any]:
@@ -371,10 +459,14 @@ def _arguments(plan: _Plan, env: VecEnv) -> dict[str, Any]:
     if _looks_up(plan, env):
         steps = int(given.pop("n_steps", 1))  # the buffer does it
         given["replay_buffer_class"] = LookupReplayBuffer if steps == 1 else LookupNStepReplayBuffer
-        given["replay_buffer_kwargs"] = {"feature_length": states_of(env).feature_length}
+        own: dict[str, Any] = {"feature_length": states_of(env).feature_length}
         if steps > 1:
             gamma = given.get("gamma", inspect.signature(_first_full(plan.kind)).parameters["gamma"].default)
-            given["replay_buffer_kwargs"] |= {"n_steps": steps, "gamma": gamma}
+            own |= {"n_steps": steps, "gamma": gamma}
+        asked = given.get("replay_buffer_kwargs") or {}
+        if clash := sorted(own.keys() & asked.keys()):
+            raise InputError(f"replay_buffer_kwargs sets '{clash[0]}', which training sets itself; leave it out.")
+        given["replay_buffer_kwargs"] = asked | own
     if issubclass(plan.kind, OffPolicyAlgorithm):
         given["buffer_size"] = min(int(given.get("buffer_size", 1_000_000)), max(plan.steps, plan.n_envs))
     board = None if request.tensorboard_log is None else str(Path(request.tensorboard_log) / request.env)
@@ -419,7 +511,8 @@ def load_model(algo: str, path: Path, device: str = "auto") -> BaseAlgorithm:
     if not path.is_file():
         raise InputError(f"There is no agent '{path}'; give the zip file of one that was trained.")
     kind, device = _algorithm(algo), str(resolve_device(device))
-    return _load(kind, path, None, device, **({"buffer_size": 1} if issubclass(kind, OffPolicyAlgorithm) else {}))
+    size = {"buffer_size": 1} if issubclass(kind, OffPolicyAlgorithm) else {}
+    return _load(kind, path, None, device, custom_objects=WITHOUT_SCHEDULES, **size)
 
 
 def _load(kind: type[BaseAlgorithm], path: Path, env: VecEnv | None, device: str, **changed: Any) -> BaseAlgorithm:
@@ -503,13 +596,13 @@ def _learn(
 
 
 def _evaluations(plan: _Plan, run: RunFolder, env: VecEnv, steps: int) -> EvalCallback:
-    """The looks at the agent; those of a run's first part are kept."""
-    kind: Callable[..., EvalCallback] = EvalCallback
+    """Evaluations on the selection videos; those of a run's first part are kept."""
+    kind: type[EvalCallback] = EvalCallback
     if plan.request.algo == "ppo_mask":
         from sb3_contrib.common.maskable.callbacks import MaskableEvalCallback
 
-        kind = partial(MaskableEvalCallback)
-    callback = kind(
+        kind = MaskableEvalCallback
+    callback = _seeded(kind, plan.request.seed + plan.n_envs)(
         env, best_model_save_path=str(run.path), log_path=str(run.path), verbose=0,
         eval_freq=max(plan.request.eval_freq // plan.n_envs, 1), n_eval_episodes=plan.request.eval_episodes,
     )  # fmt: skip
@@ -524,19 +617,35 @@ def _evaluations(plan: _Plan, run: RunFolder, env: VecEnv, steps: int) -> EvalCa
     return callback
 
 
+def _seeded(kind: type[EvalCallback], seed: int) -> type[EvalCallback]:
+    """The callback with the same episodes in every evaluation, so that agents and not episodes are compared."""
+
+    class SeededEvaluation(kind):  # type: ignore[misc, valid-type]
+        def _on_step(self) -> bool:
+            if self.eval_freq > 0 and self.n_calls % self.eval_freq == 0:
+                self.eval_env.seed(seed)
+            return super()._on_step()
+
+    return SeededEvaluation
+
+
 def _cut_monitors(run: RunFolder, steps: int) -> int:
-    """Drop the episodes that ended after a checkpoint; returns the number of the next log."""
-    ended = 0
+    """Drop the episodes that ended after a checkpoint; returns the number of the next log.
+
+    An episode's end is its `timesteps`. The sum of lengths says less with several environments: it lacks the
+    unfinished episodes, so that episodes after the checkpoint would be kept.
+    """
     monitors = run.monitors
     for file in monitors:
         head, names, *rows = file.read_text().splitlines()
-        column = names.split(",").index("l")
-        kept = []
+        columns = names.split(",")
+        if TIMESTEPS not in columns:
+            raise InputError(f"'{file}' has no column {TIMESTEPS}: an older version wrote it; train anew.")
+        column, kept = columns.index(TIMESTEPS), []
         for row in rows:
             cells = row.split(",")
-            if len(cells) != names.count(",") + 1 or ended + int(cells[column]) > steps:
+            if len(cells) != len(columns) or int(cells[column]) > steps:
                 break
-            ended += int(cells[column])
             kept.append(row)
         with replacing_file(file) as temporary:
             temporary.write_text("\n".join([head, names, *kept]) + "\n")

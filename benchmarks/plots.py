@@ -2,7 +2,7 @@
 
 Usage: python benchmarks/plots.py [--results benchmarks/results] [--out docs/pictures]
 
-Writes closures.png (agents.json), trackers.png (otb15.json), manifolds.png (vae.json), ladder.png and
+Writes trackers.png (otb15.json), manifolds.png (vae.json), ladder.png and
 ladder_sweep.png (ladder.json), actions.png and search.png.
 """
 
@@ -29,29 +29,9 @@ from occlusion_env.actions import ACTIONS, RegionLimits
 from tracker.files import replacing_file
 from tracker.images import write_png
 
-_READ = ("agents", "otb15", "vae", "ladder")
+_READ = ("otb15", "vae", "ladder")
 
 _OURS, _OTHERS, _BOUNDS = "#D55E00", "#0072B2", "0.35"
-
-_CLOSURES = {
-    "random": "random region",
-    "attribution": "attribution",
-    "dqn/paper/OcclusionSearch-v0": "dqn, the paper's state and rewards (9,000 steps)",
-    "cell": "lowest of 9 cells (VITAL)",
-    "best of 5": "best of attribution's first 5",
-    "foresight, greedy": "foresight, greedy",
-    "hill climbing": "hill climbing",
-    "qrdqn/qrdqn/OcclusionSearch-v0": "qrdqn",
-    "best of 20": "best of attribution's first 20",
-    "pretrained": "the pretrained agent (dqn)",
-    "ppo/ppo/OcclusionSearch-v0": "ppo",
-    "a2c/a2c/OcclusionSearch-v0": "a2c",
-    "ppo_mask/ppo_mask/OcclusionSearch-v0": "ppo_mask",
-    "exhaustive": "exhaustive search",
-}
-"""What the methods of agents.json are called in the picture."""
-
-_LEARNED = ("dqn/", "pretrained", "ppo", "a2c/", "qrdqn/")
 
 _TRACKERS = {
     "nano": "Nano",
@@ -101,28 +81,6 @@ def draw_rows(axis: Axes, rows: Many[Row], label: str) -> None:
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.set_xlabel(label)
     axis.grid(axis="x", alpha=0.3)
-
-
-def closures(content: dict[str, Any]) -> Figure:
-    """What each way of searching reaches, and what it costs."""
-    rows, queries = [], []
-    for key, name in sorted(_CLOSURES.items(), key=lambda item: content["methods"][item[0]]["closure"]):
-        found = content["methods"][key]
-        colour = _BOUNDS if key in ("random", "exhaustive") else _OURS if key.startswith(_LEARNED) else _OTHERS
-        rows.append(Row(name, found["closure"], *(found["interval"] or [found["closure"]] * 2), colour))
-        queries.append(found["queries"])
-    figure = Figure(figsize=(9.0, 5.4), layout="constrained")
-    axis = figure.subplots()
-    draw_rows(axis, rows, "closure: 0 is a random region, 1 is exhaustive search")
-    for place, count in enumerate(queries):
-        axis.text(1.02, place, f"{count:.0f}", transform=axis.get_yaxis_transform(), va="center", color="0.3")
-    axis.text(1.02, 1.01, "scores\nasked for", transform=axis.transAxes, va="bottom", color="0.3", fontsize=9)
-    figure.suptitle(
-        f"{content['targets']} targets of {len(content['sequences'])} videos that nothing was trained on,"
-        " equal area, same patch;\nbars: 95 % t over videos; orange: trained agents",
-        fontsize=11,
-    )
-    return figure
 
 
 def trackers(content: dict[str, Any]) -> Figure:
@@ -206,7 +164,6 @@ def main(given: Arguments) -> None:
     """Draw them all."""
     read = {name: json.loads((given.results / f"{name}.json").read_text()) for name in _READ}
     figures = {
-        "closures.png": closures(read["agents"]),
         "trackers.png": trackers(read["otb15"]),
         "manifolds.png": manifolds(read["vae"]),
         "actions.png": actions(RegionLimits()),

@@ -212,6 +212,11 @@ class TargetSet:
         """The name of each target's video, in order."""
         return tuple(entry.sequence.name for entry in self._entries)
 
+    @property
+    def sequences(self) -> dict[str, Sequence]:
+        """The targets' videos by name."""
+        return {entry.sequence.name: entry.sequence for entry in self._entries}
+
     def subset(self, indices: Iterable[int]) -> TargetSet:
         """Only these targets, in this order."""
         return TargetSet(tuple(self._entries[int(index)] for index in indices))

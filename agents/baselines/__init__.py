@@ -1,4 +1,4 @@
-"""Ways to choose where to occlude that learn nothing: what an agent has to beat."""
+"""Baselines: ways to choose where to occlude that learn nothing."""
 
 from .attribution import Attribution, BestOf, box_sums, similarity, spread_out
 from .choosing import Choice, Chooser, by_area, lowest_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from typing import TextIO
@@ -51,7 +52,7 @@ app.command(name="check-tracker")(check_tracker)
 
 
 def main() -> None:
-    """Run a command; what a person got wrong is one sentence and exit code 2."""
+    """Run a command: bad input is one sentence and exit code 2; a closed pipe on standard output is silent."""
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         _run()
@@ -59,7 +60,14 @@ def main() -> None:
 
 def _run() -> None:
     try:
-        app.cli(prog="occlusion-search", description="Hard positives for visual trackers (SINT++).")
+        try:
+            app.cli(prog="occlusion-search", description="Hard positives for visual trackers (SINT++).")
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        with open(os.devnull, "w") as nowhere:  # so that Python's own flush at exit does not fail again
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        sys.exit(128 + 13)  # as a program that SIGPIPE ends
     except ValueError as error:
         if not isinstance(error, _input_errors()):
             raise
@@ -70,8 +78,8 @@ def _run() -> None:
             raise
         print(f"occlusion-search: error: '{error.filename}': {error.strerror}.", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("occlusion-search: interrupted; nothing was written.", file=sys.stderr)
+    except KeyboardInterrupt:  # of a command without a state to report; see shared.on_interrupt
+        print("occlusion-search: interrupted.", file=sys.stderr)
         sys.exit(130)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .shared import Device
+from .shared import Device, on_interrupt
 
 __all__ = ["train_backbone"]
 
@@ -45,7 +45,8 @@ def train_backbone(
     check_folder(out, data, teacher)
     check_json_path(json, data, teacher)
     settings = BackboneTraining(validation=validation, rounds=rounds, epochs=epochs, fc_steps=fc_steps, seed=seed)
-    card = train(data, teacher, out, settings, resolve_device(device))
+    with on_interrupt(f"the same command goes on from the last checkpoint in {out}"):
+        card = train(data, teacher, out, settings, resolve_device(device))
     if json is not None:
         write_result(json, "train-backbone", card)
     print(f"slim.safetensors and its card are in {out}")

@@ -11,7 +11,7 @@ import tyro
 
 from tracker.errors import InputError
 
-from .shared import Device, Precision, command_line
+from .shared import GOES_ON, Device, Precision, command_line, on_interrupt
 
 if TYPE_CHECKING:
     from tracker.judging.running import RunReport
@@ -76,7 +76,7 @@ def benchmark_run(
     if len(set(names)) < len(names):
         raise InputError(f"Two trackers have the same name ({', '.join(names)}); give each its own.")
     rows: dict[str, dict[str, Any]] = {}
-    try:
+    with on_interrupt(GOES_ON):
         for name in tracker:
             report = run_benchmark(
                 maker(name),
@@ -97,9 +97,6 @@ def benchmark_run(
                     f" {report.folder}, and cannot be scored here.",
                     file=sys.stderr,
                 )
-    except KeyboardInterrupt:
-        print("occlusion-search: interrupted; the same command goes on where this one ended.", file=sys.stderr)
-        sys.exit(130)
     if json is not None:
         write_result(json, "benchmark run", {"protocol": protocol, "list": targets, "trackers": rows})
     _show(rows)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from .shared import Device, Precision, command_line
+from .shared import Device, Precision, command_line, on_interrupt
 
 __all__ = ["demo"]
 
@@ -56,9 +56,10 @@ def demo(
     effort = QUICK if quick else FULL
     if steps is not None:
         effort = replace(effort, steps=steps)
-    report = run_demo(
-        Demo(out, sequence, box, seed, device, features, weights, layer, precision, effort, command_line())
-    )
+    with on_interrupt():
+        report = run_demo(
+            Demo(out, sequence, box, seed, device, features, weights, layer, precision, effort, command_line())
+        )
     if json is not None:
         write_json(json, report)
     closure = "undefined" if report["closure"] is None else f"{report['closure']:.2f}"

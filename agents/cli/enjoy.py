@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from tracker.errors import InputError
 
-from .shared import Device
+from .shared import NOTHING_WRITTEN, Device, on_interrupt, warn
 from .train import Algorithm, EnvId, Pairs, key_values, targets_argument
+
+if TYPE_CHECKING:
+    from ..training_environment import TrainingEnvironment
 
 __all__ = ["enjoy"]
 
@@ -20,7 +23,7 @@ def enjoy(
     env: EnvId = "OcclusionSearch-v0",
     folder: Annotated[Path, tyro.conf.arg(aliases=["-f"])] = Path("logs"),
     exp_id: int = 0,
-    load_best: bool = False,
+    load_best: bool = True,
     load_checkpoint: int | None = None,
     model: Annotated[str | None, tyro.conf.arg(metavar="FILE|pretrained")] = None,
     targets: Annotated[str | None, tyro.conf.arg(metavar="DIR|synthetic[:SEED]|drawn[:SEED]")] = None,
@@ -41,10 +44,10 @@ def enjoy(
         env: The environment.
         folder: Where runs are.
         exp_id: Number of the run; 0 for the last.
-        load_best: Take best_model.zip, not the agent when training ended.
+        load_best: Take best_model.zip where the run has one; --no-load-best takes the agent when training ended.
         load_checkpoint: Take the checkpoint of this many steps.
-        model: Take this file, and leave the runs alone; `pretrained` is the agent that the package ships, and a
-            file of export-agent says itself what it was trained in.
+        model: Take this file; its run or its card says what it was trained in. `pretrained` is the agent that the
+            package ships.
         targets: Videos to play on; by default those of the training.
         env_kwargs: Arguments of the environment that differ from the training's.
         n_timesteps: Actions in all; the last episode is played to its end.
@@ -53,16 +56,19 @@ def enjoy(
         device: Where the agent runs.
         gif: Write the first episode here.
     """
+    import gymnasium as gym
     import numpy as np
     from stable_baselines3.common.utils import set_random_seed
 
     from occlusion_env import ENV_IDS
     from occlusion_env.actions import TRIGGER
+    from occlusion_env.arguments import SearchArguments
 
+    from ..loading import environment_of, training_environment
     from ..output import check_file
     from ..playing import play, write_gif
     from ..pretrained import is_exported, load_pretrained
-    from ..runs import Checkpoint, RunFolder
+    from ..runs import RunFolder
     from ..training import load_model
 
     check_file(gif, model, targets, option="--gif")
@@ -71,36 +77,44 @@ def enjoy(
     if n_timesteps < 1:
         raise InputError(f"--n-timesteps is {n_timesteps}; it must be at least 1.")
     agent: Any
+    trained: TrainingEnvironment | None
     if model is None:
         run = RunFolder.find(folder, algo, env, exp_id)
-        file = run.best_model if load_best else run.model
-        if load_checkpoint is not None:
-            file = Checkpoint(run.path, load_checkpoint).model
-        given, agent = dict(run.config().get("env_kwargs") or {}), load_model(algo, file, device)
-    elif is_exported(model):
-        exported = load_pretrained(model, device)
-        given, agent = dict(exported.card["env_kwargs"]), exported.policy
+        agent = load_model(algo, run.agent_file(not load_best, load_checkpoint), device)
+        trained, given = environment_of(run), run.env_kwargs()
     else:
-        given, agent = {}, load_model(algo, Path(model), device)
+        if is_exported(model):
+            agent = load_pretrained(model, device).policy
+        else:
+            agent = load_model(algo, Path(model), device)
+        trained = training_environment(model)
+        given = {} if trained is None else trained.record()["env_kwargs"]
     given |= key_values("--env-kwargs", env_kwargs) | targets_argument(targets) | {"info_names": True}
     if device != "auto":
         given.setdefault("device", device)
+    if trained is not None:
+        defaults = gym.spec(env).kwargs
+        for sentence in trained.departures(SearchArguments.from_keywords(defaults | given), "The agent"):
+            warn(sentence)
     set_random_seed(seed)
     drops, lengths, triggers = [], [], []
-    for number, episode in enumerate(
-        play(agent, env, given, n_timesteps, seed, not stochastic, int(gif is not None))
-    ):
-        if gif is not None and number == 0:
-            write_gif(gif, episode.frames)
-        last = episode.last
-        triggers.append(last["action_index"] == TRIGGER)
-        drops.append(last["clean_score"] - last["score"])
-        lengths.append(episode.length)
-        ending = "trigger" if triggers[-1] else "out of steps"
-        print(
-            f"{last['target']}: clean {last['clean_score']:+.3f}, start {episode.first['score']:+.3f}, end"
-            f" {last['score']:+.3f}; {episode.length} actions, {ending}; return {episode.total:+.2f}"
-        )
+    written: list[Path] = []
+    with on_interrupt(lambda: f"the first episode is in {gif}" if written else NOTHING_WRITTEN):
+        for number, episode in enumerate(
+            play(agent, env, given, n_timesteps, seed, not stochastic, int(gif is not None), trained)
+        ):
+            if gif is not None and number == 0:
+                write_gif(gif, episode.frames)
+                written.append(gif)
+            last = episode.last
+            triggers.append(last["action_index"] == TRIGGER)
+            drops.append(last["clean_score"] - last["score"])
+            lengths.append(episode.length)
+            ending = "trigger" if triggers[-1] else "out of steps"
+            print(
+                f"{last['target']}: clean {last['clean_score']:+.3f}, start {episode.first['score']:+.3f}, end"
+                f" {last['score']:+.3f}; {episode.length} actions, {ending}; return {episode.total:+.2f}"
+            )
     print(
         f"{len(drops)} episodes: score drop {np.mean(drops):.3f} +/- {np.std(drops):.3f}, {np.mean(lengths):.1f}"
         f" actions, {np.mean(triggers):.0%} ended by the trigger"

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from .shared import Device, Precision
+from .shared import GOES_ON, Device, Precision, on_interrupt, warn
 from .train import Algorithm
+
+if TYPE_CHECKING:
+    from occlusion_env.targets import Target
+
+    from ..evaluation import Agent
 
 __all__ = ["evaluate"]
 
@@ -30,7 +36,7 @@ def evaluate(
     device: Device = "auto",
     json: Path | None = None,
 ) -> None:
-    """What agents are worth beside what learns nothing: at equal area and with the same patch.
+    """Evaluate agents beside baselines that learn nothing: at equal area and with the same patch.
 
     Random regions, the centre, the cells of a 3 x 3 grid, attribution, the best of its first 5 and 20, hill
     climbing, each agent's best and last region, exhaustive search; and what should do worse than an agent: the
@@ -52,17 +58,18 @@ def evaluate(
         checks: What should do worse than an agent; none where a slow scorer's queries count.
         out: Folder for the results.
         scorer: The matcher that all are judged by, and the agents are told the scores of: sint, or module:function
-            for your own; by default that of the first agent's run, or sint.
-        features: The network of SINT, and of the state where no run says another; by default that of the
-            first agent's run, or slim.
+            for your own; by default that of the first agent's training, or sint.
+        features: The network of SINT, and of the state where no card and no run says another; by default that of
+            the first agent's training, or slim.
         weights: A safetensors file with the network's weights; for vgg16 also `imagenet`, which fetches them.
-        layer: The network's layer that is the state; fc7, or pool5 where the weights hold convolutions alone.
+        layer: The network's layer that is the state, for an agent of which no card and no run says it; fc7, or
+            pool5 where the weights hold convolutions alone.
         precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
         device: Where the networks run.
         json: Write the figures here too.
     """
     from occlusion_env.arguments import SearchArguments
-    from tracker.backbones import resolve_device
+    from tracker.backbones import resolve_device, resolve_precision
     from tracker.errors import InputError
     from tracker.judging.running import weights_digest
 
@@ -72,7 +79,7 @@ def evaluate(
     from ..evaluation_run import EvaluationRun, evaluate_agents
     from ..evaluation_table import print_evaluation
     from ..leaks import constant_agents, without_features
-    from ..loading import load_agent, training_arguments, training_speed
+    from ..loading import agent_digest, load_agent, training_environment, training_speed
     from ..output import check_folder, check_json_path
     from ..results import write_result
 
@@ -81,51 +88,65 @@ def evaluate(
     place = str(resolve_device(device))
     members = read_members(agent)
     specs, arms = [member.spec for member in members], arms_of(members)
-    loaded = [load_agent(spec, algo, place) for spec in specs]
+    records = [training_environment(spec) for spec in specs]
+    trained = records[0].arguments if records and records[0] is not None else None
+    network: str = features or (trained.features if trained is not None else "slim")
+    loaded = [load_agent(spec, algo, place, {network: weights}) for spec in specs]
     loaded = [replace(one, name=member.name or one.name) for one, member in zip(loaded, members, strict=True)]
     judged_last = {"all": len(loaded), "first": 1, "none": 0}[last]
     loaded = [replace(one, answers=one.answers[: 1 + (n < judged_last)]) for n, one in enumerate(loaded)]
     names = [one.name for one in loaded]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"Two agents have the name '{doubled[0]}'; rename the file of one.")
-    trained = training_arguments(specs[0]) if specs else None
-    network: str = features or "slim"
     base_weights = None
     if features is None and trained is not None:
-        network, weights, base_weights = trained.features, weights or trained.weights, trained.base_weights
+        weights, base_weights = weights or trained.weights, trained.base_weights
     if scorer is None:
         scorer = "sint" if trained is None or not isinstance(trained.scorer, str) else trained.scorer
     given = SearchArguments(
         scorer=scorer, features=network, weights=weights, layer=layer, device=place, precision=precision,
         base_weights=base_weights,
+        occluder="background" if trained is None else trained.occluder,
     )  # fmt: skip
+    for name, record in zip(names, records, strict=True):
+        if record is None:
+            continue
+        if layer is not None and record.reads_features and record.layer not in (None, layer):
+            raise InputError(
+                f"'{name}' was trained with layer {record.layer} and --layer is {layer}; leave it out."
+            )
+        for sentence in record.departures(given, name):
+            warn(sentence)
     setup = Setup.load(given)
     identity = {
         "scorer": scorer,
+        "scorer_code": _code_digest(scorer),
         "features": given.features,
-        "layer": layer,
-        "precision": precision,
+        "layer": getattr(setup.features, "layer", layer),
+        "arithmetic": f"{resolve_precision(precision, resolve_device(place))} on {resolve_device(place).type}",
         "weights": weights_digest(weights) if weights is not None and Path(weights).exists() else weights,
-        "agent_files": [weights_digest(spec) if Path(spec).exists() else spec for spec in specs],
+        "agent_files": [agent_digest(spec) for spec in specs],
     }
     run = EvaluationRun(targets, out, per_sequence, tuple(range(seeds)), identity)
-    worse = [check for one in loaded[:1] for check in without_features(one)]
-    worse += constant_agents() if loaded else []
-    try:
+
+    def worse(others: Sequence[Target]) -> list[Agent]:
+        if checks == "none" or not loaded:
+            return []
+        return [*without_features(loaded[0], others), *constant_agents()]
+
+    with on_interrupt(GOES_ON):
         content = evaluate_agents(
-            run, setup, loaded, worse if checks == "all" else [],
+            run, setup, loaded, worse,
             lambda name, shown, found: draw_choices(
                 out / "pictures" / f"{name}.png", f"'{name}': what each method covers, and the score", shown, found
             ),
-            arms or None,
+            arms or None, warn,
         )  # fmt: skip
-    except KeyboardInterrupt:
-        print("occlusion-search: interrupted; the same command goes on where this one ended.", file=sys.stderr)
-        sys.exit(130)
     for name, spec in zip(names, specs, strict=True):
         content["agents"][name] |= {"agent": spec, "training": training_speed(spec)}
     content.update(
         per_sequence=per_sequence, seeds=list(run.seeds), scorer=scorer, features=given.features, device=place,
+        occluder=given.occluder,
     )  # fmt: skip
     for path in (out / "evaluation.json", json):
         if path is not None:
@@ -137,3 +158,14 @@ def evaluate(
         print(f"- {name} failed: {reason}", file=sys.stderr)
     if content["failed"]:
         sys.exit(1)
+
+
+def _code_digest(name: str) -> str | None:
+    """SHA-256 of the module behind `module:function`; `None` for a name of the package's own."""
+    from importlib.util import find_spec
+
+    from tracker.judging.running import weights_digest
+
+    module, colon, _ = name.partition(":")
+    found = find_spec(module) if colon else None
+    return weights_digest(found.origin) if found is not None and found.origin is not None else None

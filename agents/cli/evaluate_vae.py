@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from .shared import Device, Precision
+from .shared import Device, Precision, on_interrupt
 
 __all__ = ["evaluate_vae"]
 
@@ -91,7 +91,7 @@ def evaluate_vae(
     if epochs is not None:
         shape = vae.VAEConfig(latent=latent, architecture=architecture)
         training = vae.TrainingConfig(epochs=epochs, seed=seed)
-        try:
+        with on_interrupt(f"the models so far are in {out / 'bank'}; the same command goes on"):
             report = train_bank(
                 models,
                 videos,
@@ -100,9 +100,6 @@ def evaluate_vae(
                 training=training,
                 at_once=at_once or default_at_once(place),
             )
-        except KeyboardInterrupt:
-            print(f"occlusion-search: interrupted; the same command goes on in {out}.", file=sys.stderr)
-            sys.exit(130)
         untrained = report.failed
         videos = {name: path for name, path in videos.items() if name not in untrained}
     if not videos:
@@ -115,7 +112,8 @@ def evaluate_vae(
         draw_held_out(folder / "reconstructions.png", video)
         draw_samples(folder / "samples.png", video, np.random.default_rng(seed))
 
-    content = evaluate_bank(models, videos, scorer, settings, draw)
+    with on_interrupt(f"no figures were written, and the pictures so far are in {out / 'pictures'}"):
+        content = evaluate_bank(models, videos, scorer, settings, draw)
     content["failed"] = {**untrained, **content["failed"]}
     content.update(features=features, device=place, precision=precision)
     for path in (out / "vae.json", json):

@@ -20,11 +20,13 @@ def export_agent(
     `occlusion-search evaluate --agent FILE.safetensors` and `agents.pretrained.load_pretrained` read it.
 
     Args:
-        run: Folder of a run of `train`; the agent is the one when training ended.
+        run: Folder of a run of `train`; the agent is that of `evaluate` and `enjoy`: best_model.zip where the run
+            has one.
         out: NAME.safetensors.
     """
     from tracker.errors import InputError
 
+    from ..loading import environment_of
     from ..pretrained import save_pretrained
     from ..runs import RunFolder
     from ..training import load_model
@@ -33,8 +35,15 @@ def export_agent(
         raise InputError(f"'{out}' cannot be written; give NAME.safetensors in a folder that exists.")
     found = RunFolder.open(run)
     config = found.config()
-    model = load_model(found.algo, found.model, "cpu")
+    file = found.agent_file()
+    model = load_model(found.algo, file, "cpu")
     recipe = {name: value for name, value in config.items() if name not in ("env_kwargs", "policy_kwargs")}
-    card = {"algo": found.algo, "steps": model.num_timesteps, "recipe": recipe, "command": command_line()}
-    save_pretrained(out, model, dict(config.get("env_kwargs") or {}), card)
-    print(f"The agent is in {out}, its card beside it.")
+    card = {
+        "algo": found.algo,
+        "model": file.name,
+        "steps": model.num_timesteps,
+        "recipe": recipe,
+        "command": command_line(),
+    }
+    save_pretrained(out, model, environment_of(found), card)
+    print(f"The agent of {file.name} is in {out}, its card beside it.")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from .shared import Device, Precision
+from .shared import GOES_ON, Device, Precision, on_interrupt, warn
 
 __all__ = ["generate"]
 
@@ -67,17 +67,17 @@ def generate(
     from tracker.backbones import resolve_device
     from tracker.errors import InputError
 
-    from ..generation_run import GenerationRun, generate_hard_positives, method_of
-    from ..loading import training_arguments
+    from ..generation_run import GenerationRun, generate_hard_positives, method_of, names_method
+    from ..loading import training_environment
     from ..methods import Acting, as_method
     from ..output import check_folder
 
     check_folder(out, data, bank, agent, weights)
     place = str(resolve_device(device))
-    method = as_method(method_of(agent, place))
-    acting = isinstance(method, Acting)
-    arguments = (training_arguments(agent) if acting else None) or SearchArguments()
-    if acting and max_area is not None:
+    trained = None if names_method(agent) else training_environment(agent)
+    arguments = SearchArguments() if trained is None else trained.arguments
+    method = as_method(method_of(agent, place, {features or arguments.features: weights}))
+    if isinstance(method, Acting) and max_area is not None:
         raise InputError("An agent keeps to the largest area that it was trained with; leave --max-area out.")
     given: dict[str, Any] = {
         "features": features, "weights": weights, "scorer": scorer, "occluder": occluder, "max_area": max_area,
@@ -86,14 +86,13 @@ def generate(
     arguments = replace(arguments, device=place, precision=precision, targets="synthetic", **given)
     if scorer is not None and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+    for sentence in [] if trained is None else trained.departures(arguments, agent):
+        warn(sentence)
     run = GenerationRun(
         data, out, agent, arguments, bank, per_target, per_sequence, answer, seed, format, workers, batch
     )
-    try:
+    with on_interrupt(GOES_ON):
         report = generate_hard_positives(run)
-    except KeyboardInterrupt:
-        print("occlusion-search: interrupted; the same command goes on where this one ended.", file=sys.stderr)
-        sys.exit(130)
     speed = f", {report.made / report.seconds:.1f} a second" if report.made else ""
     print(
         f"{report.images} hard positives ({report.made} of them new{speed}) in {out}; mean score"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .shared import Device, Precision, command_line
+from .shared import GOES_ON, Device, Precision, command_line, on_interrupt
 
 __all__ = ["reproduce"]
 
@@ -90,11 +89,8 @@ def reproduce(
         epochs, per_video, agent, attributes, SweepSettings(frames=sweep_frames), workers,
         str(resolve_device(device)), precision,
     )  # fmt: skip
-    try:
+    with on_interrupt(GOES_ON):
         found = run_ladder(run)
-    except KeyboardInterrupt:
-        print("occlusion-search: interrupted; the same command goes on where this one ended.", file=sys.stderr)
-        sys.exit(130)
     content = summarise_ladder(run, found)
     for path in (out / "ladder.json", json):
         if path is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
@@ -13,7 +14,16 @@ from ..results import command_line
 if TYPE_CHECKING:
     from tracker.sequences import Sequence
 
-__all__ = ["Device", "Precision", "command_line", "warn_of_otb"]
+__all__ = [
+    "GOES_ON",
+    "NOTHING_WRITTEN",
+    "Device",
+    "Precision",
+    "command_line",
+    "on_interrupt",
+    "warn",
+    "warn_of_otb",
+]
 
 _DEVICES = "auto|cpu|cuda|cuda:N|mps"
 
@@ -41,13 +51,33 @@ Device = Annotated[
 Precision = Literal["auto", "fp32", "bf16"]
 
 
+NOTHING_WRITTEN = "nothing was written"
+GOES_ON = "the same command goes on where this one ended"
+
+
+@contextmanager
+def on_interrupt(state: str | Callable[[], str] = NOTHING_WRITTEN) -> Iterator[None]:
+    """End a command with exit code 130 when it is interrupted, and say what it leaves.
+
+    Args:
+        state: What was written and how to go on, without a full stop; a function is called at the interrupt.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        said = state if isinstance(state, str) else state()
+        print(f"occlusion-search: interrupted; {said}.", file=sys.stderr)
+        sys.exit(130)
+
+
+def warn(sentence: str) -> None:
+    """Print a warning to the standard error."""
+    print(f"occlusion-search: warning: {sentence}", file=sys.stderr)
+
+
 def warn_of_otb(train: Iterable[Sequence]) -> None:
     """Say so where videos that a tracker is trained on have the names of OTB's."""
     from tracker.training import otb_names
 
     if shared := otb_names(sequence.name for sequence in train):
-        print(
-            f"occlusion-search: warning: {', '.join(shared)} are names of OTB's targets; a tracker trained on them"
-            " cannot be judged on OTB.",
-            file=sys.stderr,
-        )
+        warn(f"{', '.join(shared)} are names of OTB's targets; a tracker trained on them cannot be judged on OTB.")

@@ -10,7 +10,7 @@ import tyro
 
 from tracker.errors import InputError
 
-from .shared import Device, Precision
+from .shared import Device, Precision, on_interrupt
 
 __all__ = ["track"]
 
@@ -68,9 +68,10 @@ def track(
         raise InputError(f"--fps {fps:g} is no rate; give frames a second, above 0 and at most 1000.")
     given = None if box is None else parse_box(box)
     chosen = load_tracker(tracker, weights, device, precision, base_weights)
-    report = track_video(
-        open_stream(video), chosen, given, out, boxes_file=boxes, fps=fps, most_frames=frames, show=show
-    )
+    with on_interrupt():
+        report = track_video(
+            open_stream(video), chosen, given, out, boxes_file=boxes, fps=fps, most_frames=frames, show=show
+        )
     print(f"{report.frames} frames with the boxes of {chosen.name} are in {out}")
     if report.broken is not None:
         print(f"occlusion-search: {report.broken}", file=sys.stderr)

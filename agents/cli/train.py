@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,7 +9,7 @@ import tyro
 
 from tracker.errors import InputError
 
-from .shared import Device, command_line
+from .shared import NOTHING_WRITTEN, Device, command_line, on_interrupt
 
 __all__ = ["Algorithm", "Pairs", "EnvId", "key_values", "targets_argument", "train"]
 
@@ -33,8 +32,8 @@ def train(
     device: Device = "auto",
     n_envs: int | None = None,
     eval_freq: int = 25_000,
-    eval_episodes: int = 5,
-    n_eval_envs: int = 1,
+    eval_episodes: int = 50,
+    n_eval_envs: int = 10,
     save_freq: int = 10_000,
     save_replay_buffer: bool = False,
     log_folder: Annotated[Path, tyro.conf.arg(aliases=["-f"])] = Path("logs"),
@@ -57,16 +56,18 @@ def train(
         conf_file: Hyper-parameters: dqn, ppo, a2c, qrdqn, ppo_mask, paper, demo, or a YAML file in RL Zoo's
             format; the algorithm's own by default.
         env_kwargs: Arguments of the environment, such as reward:difference max_area:0.2; values are YAML.
-        eval_env_kwargs: What differs where the agent is looked at.
+        eval_env_kwargs: What differs in the environments that the best model is chosen in; targets:DIR among them
+            are its videos, in place of one training video in six that is held out.
         hyperparams: Override the file's, such as learning_rate:1e-4 td_target:double loss:huber n_steps:3.
         exploration: guided explores among the actions that are rewarded (Caicedo and Lazebnik 2015), at the price
-            of up to eight scores a look.
+            of up to eight scorer queries a step.
         seed: Of everything that is drawn.
         device: Where the networks run.
         n_envs: Environments side by side.
-        eval_freq: Steps between two looks at the agent; -1 for none.
-        eval_episodes: Episodes of a look.
-        n_eval_envs: Environments of a look.
+        eval_freq: Steps between two evaluations, which choose best_model.zip on held-out training videos; -1 for
+            none, and the agent learns from all videos.
+        eval_episodes: Episodes of an evaluation, the same each time.
+        n_eval_envs: Environments of an evaluation.
         save_freq: Steps between two checkpoints; -1 for none.
         save_replay_buffer: Keep the replay memory when training ends.
         log_folder: Where runs go.
@@ -79,7 +80,16 @@ def train(
     from ..training import resume as go_on
     from ..training import train as train_agent
 
-    try:
+    folders: list[Path] = [] if resume is None else [resume]
+
+    def left() -> str:
+        if not folders:
+            return NOTHING_WRITTEN
+        if save_freq < 1 and resume is None:
+            return f"the episodes so far are in {folders[0]}, and no checkpoint, as --save-freq is {save_freq}"
+        return f"go on with --resume {folders[0]}"
+
+    with on_interrupt(left):
         if resume is not None:
             run = go_on(resume, progress)
         else:
@@ -94,10 +104,7 @@ def train(
                 tensorboard_log=None if tensorboard_log is None else str(tensorboard_log),
                 trained_agent=None if trained_agent is None else str(trained_agent),
             )  # fmt: skip
-            run = train_agent(request, command_line(), progress)
-    except KeyboardInterrupt:
-        print("occlusion-search: interrupted; go on with --resume and the run's folder.", file=sys.stderr)
-        sys.exit(130)
+            run = train_agent(request, command_line(), progress, lambda started: folders.append(started.path))
     print(f"The agent, its learning curve and its checkpoints are in {run.path}")
 
 

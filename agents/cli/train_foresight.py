@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from .shared import Device, Precision, command_line
+from .shared import Device, Precision, command_line, on_interrupt
 
 __all__ = ["train_foresight"]
 
 
+@on_interrupt()
 def train_foresight(
     targets: Path,
     out: Path = Path("out/foresight.safetensors"),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from .shared import Device, Precision, warn_of_otb
+from .shared import Device, Precision, on_interrupt, warn_of_otb
 
 __all__ = ["train_siamfc"]
 
@@ -91,7 +91,9 @@ def train_siamfc(
         )
     train, held_out = open_folder(data, validation)
     warn_of_otb(train)
-    card = train_net(net, train, held_out, out, settings, transform, TrainingRun(precision, checkpoint_seconds))
+    with on_interrupt(f"the same command goes on from the last checkpoint in {out}"):
+        run = TrainingRun(precision, checkpoint_seconds)
+        card = train_net(net, train, held_out, out, settings, transform, run)
     if json is not None:
         write_result(json, "train-siamfc", card)
     loss = card["validation_loss"]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from .shared import Device, Precision, warn_of_otb
+from .shared import Device, Precision, on_interrupt, warn_of_otb
 
 __all__ = ["train_tracker"]
 
@@ -116,11 +116,12 @@ def train_tracker(
     positives = read_hard_positives(hard_positives) if hard_positives is not None else []
     train, held_out = open_folder(data, validation)
     warn_of_otb(train)
-    card = train_sint(
-        train, held_out, out, network, settings, weights, positives, resolve_device(device),
-        TrainingRun(precision, checkpoint_seconds, tensorboard=tensorboard),
-        None if harden is None else hardening_of(harden, hard_share),
-    )  # fmt: skip
+    with on_interrupt(f"the same command goes on from the last checkpoint in {out}"):
+        card = train_sint(
+            train, held_out, out, network, settings, weights, positives, resolve_device(device),
+            TrainingRun(precision, checkpoint_seconds, tensorboard=tensorboard),
+            None if harden is None else hardening_of(harden, hard_share),
+        )  # fmt: skip
     if json is not None:
         write_result(json, "train-tracker", card)
     before, after = (card["validation"][when] for when in ("before", "after"))

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from .shared import Device
+from .shared import Device, on_interrupt
 
 __all__ = ["train_vae"]
 
@@ -66,7 +66,7 @@ def train_vae(
     videos = find_videos(data, only)
     place = str(resolve_device(device))
     bank = vae.VAEBank(out, place)
-    try:
+    with on_interrupt(f"the models so far are in {out}; the same command goes on"):
         report = train_bank(
             bank,
             videos,
@@ -79,9 +79,6 @@ def train_vae(
         )
         drawn = [name for name in videos if name in report.trained + report.skipped]
         draw_bank(bank, {name: videos[name] for name in drawn}, moving=pictures)
-    except KeyboardInterrupt:
-        print(f"occlusion-search: interrupted; the same command goes on in {out}.", file=sys.stderr)
-        sys.exit(130)
     if json is not None:
         records = {name: bank.record(name).to_dict() for name in drawn}
         content = {"trained": report.trained, "skipped": report.skipped, "failed": report.failed}

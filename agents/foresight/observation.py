@@ -44,6 +44,8 @@ class Foresight:
         InputError: If the scorer's unit is needed and unknown.
     """
 
+    reads_features = False
+
     def __init__(self, search: Search) -> None:
         """See the class."""
         self.search = search

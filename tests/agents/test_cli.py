@@ -27,6 +27,7 @@ COMMANDS = (
 
 @pytest.fixture
 def video(tmp_path, make_video, write_otb):
+    write_otb(tmp_path / "in" / "other", make_video(frames=8, seed=1))
     return write_otb(tmp_path / "in" / "clip", make_video(frames=8))
 
 
@@ -175,6 +176,74 @@ def test_interrupt(run, monkeypatch, tmp_path):
     code, _, error = run("demo", "--quick", "--out", "out")
     assert code == 130 and "nothing was written" in error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["", "train", "evaluate", "benchmark run"])
+def test_a_reader_that_ends_early_leaves_no_traceback(tmp_path, command):
+    """`--help | head -1`: the reader closes the pipe before anything is written."""
+    script = "import sys; sys.stdin.close(); from agents.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *command.split(), "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() != 1
+    process.stderr.close()
+
+
+def test_an_interrupt_says_what_was_written(run, monkeypatch, tmp_path, video):
+    """Each command that writes says so, with the way to go on; the fallback says nothing about files."""
+    import agents.evaluation_run
+    import agents.foresight
+    import agents.generation_run
+    import agents.manifolds
+    import agents.playing
+    import tracker.training
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    for module, name in (
+        (agents.evaluation_run, "compare"), (agents.generation_run, "_make_block"),
+        (tracker.training, "train_sint"), (agents.manifolds, "train_bank"), (agents.foresight, "sample_drops"),
+        (agents.playing, "play"),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, interrupted)
+    tracker_run = ("train-tracker", "--validation", "other", "--out", "net")
+    foresight = ("train-foresight", "--out", "a.safetensors", "--folds", 2)
+    data, cpu = ("--data", video.parent), ("--device", "cpu")
+    for arguments, said in (
+        (("evaluate", "--targets", video.parent, *cpu), "the same command goes on where this one ended"),
+        (("generate", *data, *cpu), "the same command goes on where this one ended"),
+        ((*tracker_run, *data, *cpu), "the same command goes on from the last checkpoint in net"),
+        (("train-vae", *data, "--out", "bank", *cpu), "the models so far are in bank; the same command goes on"),
+        (("evaluate-vae", *data, "--epochs", 1, "--out", "vae", *cpu), "the models so far are in vae"),
+        ((*foresight, "--targets", video.parent, *cpu), "nothing was written"),
+        (("enjoy", "--model", "pretrained", "-n", 1, *cpu), "nothing was written"),
+    ):  # fmt: skip
+        code, _, error = run(*arguments)
+        assert code == 130 and said in error.splitlines()[-1], (arguments[0], error)
+        assert ("nothing was written" in error) == (said == "nothing was written")
+    assert not (tmp_path / "a.safetensors").exists()
+    monkeypatch.setattr("agents.cli.app.cli", interrupted)
+    code, _, error = run("doctor")
+    assert code == 130 and error == "occlusion-search: interrupted.\n"
+
+
+def test_an_interrupted_training_names_its_folder(run, monkeypatch, tmp_path):
+    from agents.dqn import SquaredErrorDQN
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SquaredErrorDQN, "train", interrupted)
+    given = ("train", "--env", "OcclusionSearchOracle-v0", "-n", 60, "--hyperparams", "learning_starts:8")
+    folder = "logs/dqn/OcclusionSearchOracle-v0_"
+    code, _, error = run(*given, "--save-freq", 1000, "--eval-freq", -1)
+    assert code == 130 and f"interrupted; go on with --resume {folder}1." in error
+    assert list((tmp_path / f"{folder}1").glob("rl_model_*_steps.zip"))
+    code, _, error = run(*given, "--save-freq", -1, "--eval-freq", -1)
+    assert code == 130 and f"the episodes so far are in {folder}2, and no checkpoint" in error
+    assert not list((tmp_path / f"{folder}2").glob("*.zip"))
 
 
 def test_doctor(run, tmp_path):

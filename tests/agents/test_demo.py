@@ -5,16 +5,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
+from agents.baselines import RandomRegion
 from agents.demo import Demo, Effort, run_demo
 from agents.splits import split_frames
+from occlusion_env.actions import RegionLimits
 from tracker.errors import InputError
 from tracker.images import read_image
 from tracker.synthetic import synthetic_sequence
 
-TINY = Effort(max_frames=12, crops=6, epochs=4, samples=3, steps=60, held_out=3, unseen_samples=2)
+TINY = Effort(max_frames=9, crops=4, epochs=2, samples=2, steps=24, held_out=2, unseen_samples=1)
+COMMAND = f"""
+import sys
+import agents.demo
+from agents.cli import main
+agents.demo.QUICK = agents.demo.{TINY}
+sys.argv[0] = "occlusion-search"
+main()
+"""
+"""The command line with less work behind `--quick`."""
 PICTURES = ("contact_sheet.png", "manifold.png", "scores.png")
 
 
@@ -48,10 +60,10 @@ def check_results(out: Path, report: dict) -> None:
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
-    """`occlusion-search demo --quick`, in a process of its own."""
+    """`occlusion-search demo --quick`, in a separate process, with the work of `TINY`."""
     folder = tmp_path_factory.mktemp("demo")
     done = subprocess.run(
-        [sys.executable, "-m", "agents.cli", "demo", "--quick", "--out", str(folder / "out"), "--seed", "1"]
+        [sys.executable, "-c", COMMAND, "demo", "--quick", "--out", str(folder / "out"), "--seed", "1"]
         + ["--json", str(folder / "copy.json")],
         capture_output=True,
         text=True,
@@ -133,10 +145,15 @@ def test_real_frames(tmp_path, data_root):
 
 
 @pytest.mark.data
-def test_vgg16_on_real_frames(tmp_path, data_root):
+def test_vgg16_on_real_frames(tmp_path, data_root, monkeypatch):
+    """A forward pass of VGG-16 takes a tenth of a second: short episodes, and every fifth candidate."""
     weights = data_root.parent / "weights" / "vgg16_conv_imagenet_fp16.safetensors"
     if not weights.is_file():
         pytest.skip("no VGG-16 weights beside the data")
+    make, grid = gym.make, RegionLimits.grid
+    monkeypatch.setattr(gym, "make", lambda *args, **kwargs: make(*args, max_steps=3, **kwargs))
+    monkeypatch.setattr(RegionLimits, "grid", lambda self, area: grid(self, area)[::5])
+    monkeypatch.setattr(RandomRegion, "draws", 4)
     effort = Effort(max_frames=8, crops=4, epochs=2, samples=1, steps=20, held_out=1, unseen_samples=1)
     demo = Demo(
         tmp_path / "out", data_root / "train" / "bag", features="vgg16", weights=str(weights), effort=effort

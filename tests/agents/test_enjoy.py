@@ -26,8 +26,12 @@ def test_an_agent_plays_and_leaves_a_gif(run, logs, tmp_path):
         assert gif.n_frames <= length + 1 and gif.size[0] > 100
 
 
-def test_a_file_and_its_own_arguments(run, logs):
-    model = logs / "dqn" / f"{ORACLE}_1" / f"{ORACLE}.zip"
+def test_a_file_and_its_own_arguments(run, logs, tmp_path):
+    of_run = logs / "dqn" / f"{ORACLE}_1" / f"{ORACLE}.zip"
+    code, _, err = run("enjoy", "--env", ORACLE, "--model", of_run, "-n", 5)
+    assert code == 0, err
+    model = tmp_path / "elsewhere.zip"
+    model.write_bytes(of_run.read_bytes())
     arguments = ("enjoy", "--env", ORACLE, "--model", model, "-n", 5, "--stochastic")
     code, _, err = run(*arguments)
     assert code == 2 and "give the --env-kwargs that it was trained with" in err

@@ -1,6 +1,7 @@
 """Agents beside baselines: on a matcher whose best occlusion is known, and the command for real."""
 
 import json
+import shutil
 from pathlib import Path
 
 import gymnasium as gym
@@ -16,9 +17,12 @@ from agents.evaluation import Agent, Setup, compare, generator
 from agents.evaluation_run import EvaluationRun, evaluate_agents
 from agents.evaluation_summary import record, summarise
 from agents.leaks import Constant, constant_agents, without_features
-from agents.loading import Masked, algorithm_of, load_agent, training_arguments, training_speed
+from agents.loading import Masked, algorithm_of, load_agent, training_environment, training_speed
+from agents.rollout import roll_out
 from agents.runs import RunFolder
+from agents.training_environment import TrainingEnvironment, fingerprint_videos
 from occlusion_env.actions import ACTIONS, TRIGGER, RegionLimits
+from occlusion_env.arguments import SearchArguments
 from occlusion_env.settings import SearchSettings
 from occlusion_env.targets import TargetSet
 from tracker.errors import InputError
@@ -190,10 +194,31 @@ def test_features_are_hidden_and_nothing_else(setup, targets):
     search.begin(np.arange(4), targets, [np.zeros((64, 64, 3), np.uint8)] * 4, drop=0.0)
     search.step(np.array([0, 1, 2, 3]))
     whole = search.observe()
-    hidden, swapped = (one.observe(search) for one in without_features(agent("a")))
+    hidden = without_features(agent("a"), targets)[0].observe(search)
     assert (whole[:, :4] != 0).any() and (hidden[:, :4] == 0).all()
-    assert np.array_equal(hidden[:, 4:], whole[:, 4:]) and np.array_equal(swapped[:, 4:], whole[:, 4:])
-    assert np.array_equal(swapped[:, :4], whole[[3, 0, 1, 2], :4])
+    assert np.array_equal(hidden[:, 4:], whole[:, 4:])
+
+
+def test_features_come_from_another_video_after_the_same_actions(setup, targets):
+    """Each observation has the features of the other video under the own region, and the own history."""
+    others = list(TargetSet.from_sequence(square_video(3, seed=90)))
+    policy = Scripted("right", "down", "smaller")
+    check = without_features(Agent("a", lambda search: policy), others)[1]
+    assert check.name == "a, features of another video"
+    seen, own = [], setup.search(4, check)
+    own.begin(np.arange(4), targets, [np.zeros((64, 64, 3), np.uint8)] * 4, drop=0.0)
+    observe = lambda search: seen.append((search.region.copy(), search.observe())) or seen[-1][1]  # noqa: E731
+    roll_out(check.policy(own), own, observe)
+    assert len(policy.seen) == len(seen) == 4 and len({region.tobytes() for region, _ in seen}) == 4
+    mirror = setup.search(4, check)
+    mirror.begin(np.arange(4), [others[slot % 2] for slot in range(4)], [np.zeros((64, 64, 3), np.uint8)] * 4,
+                 drop=0.0)  # fmt: skip
+    for shown, (region, mine) in zip(policy.seen, seen, strict=True):
+        mirror.region[:] = region
+        assert np.allclose(shown[:, :4], mirror.observe()[:, :4], atol=1e-5)
+        assert np.array_equal(shown[:, 4:], mine[:, 4:]) and not np.allclose(shown[:, 1], mine[:, 1], atol=1e-3)
+    with pytest.raises(InputError, match="targets of another video"):
+        without_features(agent("a"), [])[1].policy(own)
 
 
 @pytest.mark.parametrize("observation", ["features+region", "dict", "pixels"])
@@ -202,7 +227,7 @@ def test_features_are_hidden_in_every_observation(setup, targets, observation):
     search = setup.search(4, agent("a", settings=settings))
     search.begin(np.arange(4), targets, [np.zeros((64, 64, 3), np.uint8)] * 4, drop=0.0)
     whole = search.observe()
-    hidden = without_features(agent("a", settings=settings))[0].observe(search)
+    hidden = without_features(agent("a", settings=settings), targets)[0].observe(search)
     if observation == "dict":
         assert (hidden["features"] == 0).all() and np.array_equal(hidden["region"], whole["region"])
     elif observation == "pixels":
@@ -227,8 +252,10 @@ def test_an_agent_that_looks_is_worse_without_its_features(setup):
     boxes = np.tile([20.0, 20.0, 40.0, 40.0], (6, 1))
     found = TargetSet.from_sequence(Sequence("c", ArrayFrames(crops), boxes, np.ones(6), "test", "exact"))
     looking = Agent("looks", lambda search: Looks(), answers=("last",))
-    comparison = compare(setup, list(found), [looking], [*without_features(looking), *constant_agents()])
-    assert list(comparison.checks)[:2] == ["looks, no features", "looks, features of another target"]
+    comparison = compare(
+        setup, list(found), [looking], [*without_features(looking, list(found)), *constant_agents()]
+    )
+    assert list(comparison.checks)[:2] == ["looks, no features", "looks, features of another video"]
     assert list(comparison.checks)[2:] == [f"always {action}" for action in ACTIONS]
     assert comparison.trials["looks"].area == pytest.approx(0.25)
     trigger = comparison.checks["always trigger"]
@@ -379,7 +406,7 @@ def test_a_run_goes_on_where_it_was_cut_off(folder, setup, monkeypatch):
     agents = [agent("agent", *TO_THE_CORNER)]
     seen = []
     first = evaluate_agents(
-        run_of(folder), setup, agents, constant_agents(),
+        run_of(folder), setup, agents, lambda others: constant_agents(),
         lambda name, targets, found: seen.append((name, len(targets), list(found.trials))),
     )  # fmt: skip
     assert [name for name, _, _ in seen] == ["square-1", "square-2"] and seen[0][1] == 2
@@ -390,7 +417,7 @@ def test_a_run_goes_on_where_it_was_cut_off(folder, setup, monkeypatch):
     original = evaluation_run.compare
     monkeypatch.setattr(evaluation_run, "compare", lambda *a, **k: made.append(k["key"]) or original(*a, **k))
     (folder / "out" / "sequences" / "square-2.json").unlink()
-    second = evaluate_agents(run_of(folder), setup, agents, constant_agents())
+    second = evaluate_agents(run_of(folder), setup, agents, lambda others: constant_agents())
     assert made == ["square-2"] * 2
     assert without_times(second) == without_times(first)
 
@@ -416,6 +443,64 @@ def test_results_of_another_evaluation_are_refused(folder, setup, changes, key):
         evaluate_agents(run_of(folder, **changes), setup, [agent("agent", "up")])
     with pytest.raises(InputError, match="agents was"):
         evaluate_agents(run_of(folder), setup)
+    with pytest.raises(InputError, match=r'another evaluation \(checks was \[\] and is .*"always right"'):
+        evaluate_agents(run_of(folder), setup, [agent("agent", "up")], lambda others: constant_agents())
+    noise = Setup(Corner(), Corners(), occluder="noise")
+    with pytest.raises(InputError, match='occluder was "background" and is "noise"'):
+        evaluate_agents(run_of(folder), noise, [agent("agent", "up")])
+    settings = json.loads((folder / "out" / "settings.json").read_text())
+    (folder / "out" / "settings.json").write_text(json.dumps(settings | {"code": "0"}))
+    with pytest.raises(InputError, match='code was "0" and is'):
+        evaluate_agents(run_of(folder), setup, [agent("agent", "up")])
+
+
+def test_a_sequence_that_has_changed_is_evaluated_again(folder, setup, write_otb):
+    first = evaluate_agents(run_of(folder), setup)
+    shutil.rmtree(folder / "data" / "square-1")
+    write_otb(folder / "data" / "square-1", square_video(6, 77))
+    second = evaluate_agents(run_of(folder), setup)
+    clean = [content["sequences"]["square-1"]["clean"] for content in (first, second)]
+    assert first["sequences"]["square-2"] == second["sequences"]["square-2"]
+    fresh = evaluate_agents(run_of(folder, out=folder / "fresh"), setup)
+    assert second["sequences"] == fresh["sequences"] and clean[0] == clean[1], "red is the same, the rest is not"
+
+
+def test_the_checks_see_the_next_sequence_or_a_synthetic_one(folder, setup):
+    seen = []
+
+    def checks(others):
+        seen.append([target.source.video for target in others])
+        return [agent("check", "up")]
+
+    evaluate_agents(run_of(folder), setup, [agent("agent", "up")], checks)
+    assert [videos for videos in seen if videos] == [["square-2"] * 2, ["square-1"] * 2]
+    seen.clear()
+    shutil.rmtree(folder / "data" / "square-2")
+    (folder / "data" / "bad" / "img").mkdir(parents=True)
+    for file in (folder / "data" / "square-1").rglob("*.*"):
+        (folder / "data" / "bad" / file.relative_to(folder / "data" / "square-1")).write_bytes(file.read_bytes())
+    (folder / "data" / "bad" / "img" / "0003.png").write_bytes(b"no picture")
+    run = run_of(folder, out=folder / "alone", per_sequence=20)
+    assert list(evaluate_agents(run, setup, [agent("agent", "up")], checks)["failed"]) == ["bad"]
+    assert [videos for videos in seen if videos] == [["synthetic-0"] * 20]
+
+
+def test_a_warning_where_an_agent_is_evaluated_on_its_training_videos(folder, setup):
+    """By the name, or by the fingerprint where the video has another name."""
+    renamed = fingerprint_videos(TargetSet.from_sequence(square_video(6, 2)))
+    assert list(renamed) == ["square-2"]
+    said = []
+    for videos, shared in (
+        ({"square-1": None}, ["square-1"]), ({"other": renamed["square-2"]}, ["square-2"]), ({"other": "0"}, []),
+    ):  # fmt: skip
+        trained = TrainingEnvironment(SearchArguments(), videos=videos)
+        one = agent("agent", "up", trained=trained)
+        run = run_of(folder, out=folder / f"out-{len(said)}-{len(shared)}", per_sequence=1, seeds=(0,))
+        found = evaluate_agents(run, setup, [one], warn=said.append)
+        assert found["trained_on"] == {"agent": shared}
+    assert [sentence.split(";")[0] for sentence in said] == [
+        "'agent' was trained on square-1", "'agent' was trained on square-2",
+    ]  # fmt: skip
 
 
 def test_a_folder_with_other_files_is_refused(folder, setup):
@@ -466,8 +551,6 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def slim():
-    from occlusion_env.arguments import SearchArguments
-
     return Setup.load(SearchArguments(device="cpu", precision="fp32"))
 
 
@@ -525,19 +608,23 @@ def test_an_agent_of_a_run_is_judged_as_it_was_trained(run_folder, slim, targets
         assert loaded.name == "ppo/OcclusionSearch-v0_1/OcclusionSearch-v0"
         assert loaded.settings.history == 3 and loaded.settings.limits.max_area == 0.1
         assert loaded.settings.state == "roi" and loaded.features.layer == "conv1"
-    found = compare(slim, targets[:2], [loaded], without_features(loaded), baselines={})
+    found = compare(slim, targets[:2], [loaded], without_features(loaded, targets), baselines={})
     assert found.trials["random"].area == pytest.approx(found.trials[loaded.name].area) and len(found.checks) == 2
     assert (found.trials[loaded.name].area <= 0.1 + 1e-9).all()
     episodes = record({0: found}, ("a", "b"), {loaded.name: 0.1})["seeds"]["0"]["episodes"][loaded.name]
     areas = [float(np.prod(episode.best.region[2:])) for episode in found.episodes[loaded.name]]
     assert episodes["at_cap"] == [area > 0.0999 for area in areas]
-    assert training_arguments(str(run_folder.path)).targets == "synthetic"
+    assert training_environment(str(run_folder.path)).arguments.targets == "synthetic"
     assert training_speed(str(run_folder.path)) is None, "it has no log"
     log = run_folder.path / "0.monitor.csv"
     log.write_text('#{"t_start": 0, "env_id": "x"}\nr,l,t\n1,30,2\n2,10,5\n')
     assert training_speed(str(run_folder.model)) == {"steps": 40, "seconds": 5.0, "steps_a_second": 8.0}
     log.unlink()
+    assert run_folder.agent_file() == run_folder.model
     run_folder.best_model.write_bytes(b"not yet")
+    assert (
+        run_folder.agent_file() == run_folder.best_model and run_folder.agent_file(last=True) == run_folder.model
+    )
     with pytest.raises(InputError, match="cannot be loaded as an agent of ppo"):
         load_agent(str(run_folder.path))
     run_folder.best_model.unlink()
@@ -594,6 +681,12 @@ def test_the_command_without_an_agent(folder, run):
         assert read_image(folder / "out" / "evaluation" / picture).std() > 10
 
 
+def slim_is_fp32():
+    from tracker.backbones import resolve_precision
+
+    return resolve_precision("auto", torch.device("cpu")) == torch.float32
+
+
 def test_the_command_with_agents(folder, run, trained):
     given = [
         "evaluate", "--targets", folder / "data" / "square-1", "--per-sequence", 1, "--seeds", 1,
@@ -605,7 +698,16 @@ def test_the_command_with_agents(folder, run, trained):
     assert content["closure"] == content["methods"]["dqn-tiny"]["closure"] is not None
     assert {"dqn-tiny", "dqn-tiny (last)", "ppo-tiny", "ppo-tiny (last)"} <= set(content["methods"])
     assert set(content["agents"]) == {"dqn-tiny", "ppo-tiny"}
-    assert {"dqn-tiny, no features", "always trigger"} <= set(content["checks"])
+    assert {"dqn-tiny, no features", "dqn-tiny, features of another video", "always trigger"} <= set(
+        content["checks"]
+    )
+    again = [*given, trained / "ppo-tiny.zip"]
+    code, _, err = run(*again, "--checks", "none")
+    assert code == 2 and "another evaluation (checks was" in err and "and is []" in err
+    code, _, err = run(*again, "--precision", "bf16" if slim_is_fp32() else "fp32")
+    assert code == 2 and "another evaluation (arithmetic was" in err
+    code, _, err = run(*again, "--last", "none")
+    assert code == 2 and "another evaluation (agents was" in err
     assert content["best_constant"].startswith("always ") and "trigger pulled" in out
     assert content["methods"]["dqn-tiny"]["queries"] >= 1
     code, _, err = run(*given)

@@ -17,6 +17,7 @@ from agents.foresight import GreedyForesight
 from agents.foresight.planning import LENGTH, PER_MOVE
 from agents.loading import load_agent
 from agents.pretrained import load_pretrained, save_pretrained
+from agents.training_environment import TrainingEnvironment
 from occlusion_env.actions import MOVES
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.targets import load_targets
@@ -33,13 +34,14 @@ def model() -> DQN:
 
 @pytest.fixture
 def file(model: DQN, tmp_path: Path) -> Path:
-    save_pretrained(tmp_path / "mine.safetensors", model, KEYWORDS, {"note": "a trial"})
+    record = TrainingEnvironment.from_record({"env_kwargs": KEYWORDS})
+    save_pretrained(tmp_path / "mine.safetensors", model, record, {"note": "a trial"})
     return tmp_path / "mine.safetensors"
 
 
 def test_an_agent_comes_back_as_it_was(model: DQN, file: Path) -> None:
     again = load_pretrained(file)
-    assert again.arguments == SearchArguments(max_steps=3, history=2)
+    assert again.environment.arguments == SearchArguments(max_steps=3, history=2)
     assert again.card["note"] == "a trial" and "targets" not in again.card["env_kwargs"]
     seen = np.random.default_rng(0).normal(size=(50, *model.observation_space.shape)).astype(np.float32)
     assert np.array_equal(
@@ -64,11 +66,12 @@ def test_files_that_do_not_fit_are_named(file: Path) -> None:
 
 
 def test_only_a_flat_dqn_can_be_written(tmp_path: Path) -> None:
+    nowhere = TrainingEnvironment(SearchArguments())
     with pytest.raises(InputError, match="Only an agent of dqn"):
-        save_pretrained(tmp_path / "a.safetensors", PPO("MlpPolicy", "CartPole-v1"), {}, {})
+        save_pretrained(tmp_path / "a.safetensors", PPO("MlpPolicy", "CartPole-v1"), nowhere, {})
     env = gym.make("OcclusionSearch-v0", observation="dict")
     with pytest.raises(InputError, match="flat observation"):
-        save_pretrained(tmp_path / "a.safetensors", DQN("MultiInputPolicy", env, buffer_size=10), {}, {})
+        save_pretrained(tmp_path / "a.safetensors", DQN("MultiInputPolicy", env, buffer_size=10), nowhere, {})
     assert not list(tmp_path.iterdir())
 
 

@@ -5,17 +5,20 @@ import time
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from stable_baselines3.common.utils import LinearSchedule
 
-from agents.dqn import HuberDQN, SquaredErrorDQN
+from agents.dqn import HuberDQN, SquaredErrorDQN, load_hyperparameters
 from agents.learning_curves import moving_average, read_monitors
 from agents.playing import play
 from agents.replay import LookupNStepReplayBuffer, LookupReplayBuffer
 from agents.runs import RunFolder
+from agents.splits import split_targets
 from agents.training import TrainRequest, _cut_monitors, _plan, load_model, make_vector_env, resume, train
 from occlusion_env.actions import RegionLimits
 from occlusion_env.oracle import optimum
+from occlusion_env.targets import TargetSet
 from tracker.errors import InputError
 from tracker.images import read_image
 
@@ -59,7 +62,7 @@ def test_a_device_that_is_not_there_is_an_input_error(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_same_seed_gives_the_same_agent_and_the_same_looks_at_it(tmp_path):
+def test_the_same_seed_gives_the_same_agent_and_the_same_evaluations(tmp_path):
     first, second, other = (
         train(request(tmp_path, save_freq=-1, env_kwargs={"drop": 0.95}, seed=seed)) for seed in (1, 1, 2)
     )
@@ -70,16 +73,16 @@ def test_the_same_seed_gives_the_same_agent_and_the_same_looks_at_it(tmp_path):
     assert any((one[name] != another[name]).any() for name in one)
 
 
-def test_the_looks_at_a_masked_agent_mask(tmp_path, monkeypatch):
+def test_the_evaluations_of_a_masked_agent_mask(tmp_path, monkeypatch):
     import agents.training as training
 
     made, make = [], training._evaluations
     monkeypatch.setattr(training, "_evaluations", lambda *args: made.append(make(*args)) or made[0])
     train(request(tmp_path, "ppo_mask", save_freq=-1))
-    assert type(made[0]).__name__ == "MaskableEvalCallback"
+    assert "MaskableEvalCallback" in [kind.__name__ for kind in type(made[0]).__mro__]
 
 
-def test_the_looks_have_arguments_of_their_own(tmp_path):
+def test_the_evaluations_have_their_own_arguments(tmp_path):
     kwargs = {"max_steps": 9, "reward": "difference"}
     run = train(request(tmp_path, save_freq=-1, env_kwargs=kwargs, eval_env_kwargs={"max_steps": 3}, eval_freq=16))
     with np.load(run.evaluations) as found:
@@ -131,6 +134,10 @@ def test_hyperparameters_reach_the_algorithm(tmp_path):
     ({"hyperparams": {"optimize_memory_usage": "no"}}, "optimize_memory_usage is 'no'; it must be true or false"),
     ({"hyperparams": {"batch_size": 0}}, "batch_size is 0; it must be a whole number"),
     ({"hyperparams": {"buffer_size": 1.5}}, "buffer_size is 1.5; it must be a whole number"),
+    ({"hyperparams": {"learning_starts": 1.5}}, "learning_starts is 1.5; it must be a whole number"),
+    ({"hyperparams": {"truncation_is_terminal": 1}}, "truncation_is_terminal is 1; it must be true or false"),
+    ({"algo": "ppo", "hyperparams": {"truncation_is_terminal": True}}, "no hyper-parameter of ppo"),
+    ({"hyperparams": {"replay_buffer_kwargs": {"feature_length": 3}}}, "'feature_length', which training sets"),
     ({"algo": "ppo", "hyperparams": {"n_epochs": True}}, "n_epochs is True; it must be a whole number"),
     ({"hyperparams": {"loss": "cubic"}}, "'cubic' is no loss"),
     ({"hyperparams": {"td_target": "triple"}}, "no td_target"),
@@ -145,6 +152,164 @@ def test_what_is_wrong_is_named_before_anything_is_written(tmp_path, changed, me
     with pytest.raises(InputError, match=message):
         train(request(tmp_path / "logs", **changed))
     assert not list(tmp_path.glob("logs/*/*"))
+
+
+def trained_model(folder, monkeypatch, **changed):
+    """The model after training, with its replay buffer."""
+    import agents.training as training
+
+    made, original = [], training._learn
+    monkeypatch.setattr(training, "_learn", lambda plan, run, model, *rest: made.append(model) or original(
+        plan, run, model, *rest))  # fmt: skip
+    train(request(folder, eval_freq=-1, save_freq=-1, n_timesteps=80, **changed))
+    monkeypatch.setattr(training, "_learn", original)
+    return made[0]
+
+
+@pytest.mark.parametrize("observation", ["features", "dict"])
+@pytest.mark.parametrize("switch", [
+    {"truncation_is_terminal": True}, {"replay_buffer_kwargs": {"handle_timeout_termination": False}},
+])  # fmt: skip
+def test_a_truncated_episode_is_terminal_where_algorithm_1_has_it_so(tmp_path, monkeypatch, observation, switch):
+    """Line 18: the target of the last transition is its reward."""
+    kwargs = {"env_kwargs": {"max_steps": 2, "observation": observation}}
+    policy = {"policy": "MultiInputPolicy"} if observation == "dict" else {}
+    plain = trained_model(tmp_path, monkeypatch, hyperparams=policy, **kwargs)
+    agent = trained_model(tmp_path, monkeypatch, hyperparams=policy | switch, **kwargs)
+    for model, terminal in ((plain, False), (agent, True)):
+        buffer = model.replay_buffer
+        ends = buffer.dones[: buffer.size()].astype(bool)
+        truncated = ends & ~(buffer.actions[: buffer.size(), :, 0] == 8)
+        assert truncated.any()
+        rows, envs = np.nonzero(truncated)
+        monkeypatch.setattr(np.random, "randint", lambda *args, envs=envs, **kwargs: envs)
+        batch = buffer._get_samples(rows)
+        monkeypatch.undo()
+        assert (batch.dones == float(terminal)).all()
+        assert torch.equal(model.expected(batch), batch.rewards) == terminal
+
+
+def test_the_switch_holds_for_returns_over_n_steps_and_in_papers_file(tmp_path, monkeypatch):
+    given = {"truncation_is_terminal": True, "n_steps": 2}
+    agent = trained_model(tmp_path, monkeypatch, hyperparams=given, env_kwargs={"max_steps": 3})
+    assert isinstance(agent.replay_buffer, LookupNStepReplayBuffer)
+    assert not agent.replay_buffer.timeouts.any() and agent.replay_buffer.dones.any()
+    assert load_hyperparameters("paper")["truncation_is_terminal"] is True
+    first = train(request(tmp_path, eval_freq=-1, n_timesteps=40))
+    again = trained_model(tmp_path, monkeypatch, hyperparams={"truncation_is_terminal": True},
+                          trained_agent=str(first.model))  # fmt: skip
+    assert not again.replay_buffer.handle_timeout_termination
+
+
+def test_integral_floats_are_integers(tmp_path):
+    """RL Zoo's files write `!!float 1e7` for counts."""
+    file = tmp_path / "zoo.yml"
+    file.write_text(f"""{ORACLE}:
+  n_timesteps: !!float 1e2
+  n_envs: 4.0
+  policy: MlpPolicy
+  buffer_size: !!float 1e3
+  learning_starts: !!float 2e1
+  batch_size: 16.0
+  train_freq: 2.0
+  gradient_steps: 1.0
+  target_update_interval: !!float 1e2
+  n_steps: 2.0
+  max_grad_norm: 10.0
+  gamma: 1.0
+  policy_kwargs: {{net_arch: [8.0]}}
+""")
+    plan = _plan(TrainRequest(env=ORACLE, conf_file=str(file)))
+    assert (plan.steps, plan.n_envs) == (100, 4) and type(plan.steps) is int
+    for name in ("buffer_size", "learning_starts", "batch_size", "train_freq", "gradient_steps", "n_steps",
+                 "target_update_interval"):  # fmt: skip
+        assert type(plan.parameters[name]) is int, name
+    assert type(plan.parameters["gamma"]) is float
+    run = train(TrainRequest(env=ORACLE, conf_file=str(file), log_folder=str(tmp_path), eval_freq=-1))
+    assert load_model("dqn", run.model).num_timesteps == 104
+    quantiles = {"policy_kwargs": {"n_quantiles": 5.0, "net_arch": {"pi": [3.0]}}, "train_freq": [4.0, "step"]}
+    plan = _plan(request(tmp_path, "qrdqn", hyperparams=quantiles))
+    assert plan.parameters["policy_kwargs"] == {"n_quantiles": 5, "net_arch": {"pi": [3]}}
+    assert type(plan.parameters["policy_kwargs"]["n_quantiles"]) is int
+    assert plan.parameters["train_freq"] == (4, "step")
+
+
+def videos_of(run):
+    record = run.environment()
+    return sorted(record["videos"]), sorted(record["selection_videos"])
+
+
+def test_the_best_model_is_chosen_on_videos_that_are_not_trained_on(tmp_path, make_video, write_otb, monkeypatch):
+    for number in range(7):
+        write_otb(tmp_path / "data" / f"clip-{number}", make_video(frames=4, seed=number))
+    kwargs = {"env": "OcclusionSearch-v0", "n_timesteps": 12, "save_freq": -1, "eval_freq": 8,
+              "hyperparams": {"learning_starts": 4}}  # fmt: skip
+    data = {"targets": str(tmp_path / "data"), "max_steps": 2, "drop": 0.1}
+    seen = {}
+    import agents.training as training
+
+    def evaluations(plan, run, env, steps):
+        seen["selection"] = set(training.states_of(env).targets.videos)
+        return made(plan, run, env, steps)
+
+    made = training._evaluations
+    monkeypatch.setattr(training, "_evaluations", evaluations)
+    run = train(request(tmp_path, env_kwargs=data, **kwargs))
+    training_videos, selection = videos_of(run)
+    assert len(training_videos) == 6 and len(selection) == 1 and not set(training_videos) & set(selection)
+    assert seen["selection"] == set(selection)
+    everything = train(request(tmp_path, env_kwargs=data, **(kwargs | {"eval_freq": -1})))
+    assert len(videos_of(everything)[0]) == 7 and videos_of(everything)[1] == []
+    own = {"targets": str(tmp_path / "data" / "clip-0")}
+    chosen = train(request(tmp_path, env_kwargs=data, eval_env_kwargs=own, **kwargs))
+    assert len(videos_of(chosen)[0]) == 7 and videos_of(chosen)[1] == ["clip-0"]
+
+
+def test_generated_and_single_videos_are_split_too(make_video):
+    assert split_targets("synthetic") == ("synthetic", "synthetic:1")
+    assert split_targets("oracle:7") == ("oracle:7", "oracle:8")
+    one = TargetSet.from_sequence(make_video(frames=10))
+    training, selection = split_targets(one)
+    assert training.ids + selection.ids == one.ids and len(selection) == 3
+    with pytest.raises(InputError, match="one training target"):
+        split_targets(one.subset([0]))
+    two = TargetSet.join(TargetSet.from_sequence(make_video(frames=3, seed=seed)) for seed in range(2))
+    assert [set(each.videos) for each in split_targets(two)] == [{"noise-0"}, {"noise-1"}]
+    many = TargetSet.join(TargetSet.from_sequence(make_video(frames=2, seed=seed)) for seed in range(18))
+    assert [len(set(each.videos)) for each in split_targets(many)] == [15, 3]
+
+
+def test_every_evaluation_has_the_same_episodes_fifty_by_default(tmp_path, monkeypatch):
+    """A policy that does not learn has the same returns each time."""
+    assert TrainRequest().eval_episodes >= 50
+    frozen = {"learning_starts": 10_000}
+    run = train(request(tmp_path, eval_freq=64, eval_episodes=6, n_timesteps=200, hyperparams=frozen))
+    with np.load(run.evaluations) as found:
+        assert len(found["results"]) == 3 and (found["results"] == found["results"][0]).all()
+        assert len(np.unique(found["results"][0])) > 1
+
+
+def test_a_run_goes_on_with_the_hyperparameters_and_videos_that_it_began_with(tmp_path, make_video, write_otb):
+    data = tmp_path / "data"
+    for number in range(2):
+        write_otb(data / f"clip-{number}", make_video(frames=4, seed=number))
+    file = tmp_path / "own.yml"
+    file.write_text("OcclusionSearch-v0:\n  policy: MlpPolicy\n  gamma: 0.5\n  learning_starts: 4\n")
+    run = train(TrainRequest(
+        conf_file=str(file), n_timesteps=8, log_folder=str(tmp_path), eval_freq=-1, save_freq=4,
+        env_kwargs={"targets": str(data), "max_steps": 2, "drop": 0.1},
+    ))  # fmt: skip
+    run.model.unlink()
+    file.write_text("OcclusionSearch-v0:\n  policy: MlpPolicy\n  gamma: 0.7\n  learning_starts: 4\n")
+    args = yaml.safe_load((run.parameters / "args.yml").read_text())
+    (run.parameters / "args.yml").write_text(yaml.safe_dump(args | {"n_timesteps": 12}))
+    resume(run.path)
+    assert load_model("dqn", run.model).gamma == 0.5
+    run.model.unlink()
+    record = run.environment()
+    run.write_environment(record | {"videos": {"clip-9": "0123"}})
+    with pytest.raises(InputError, match=r"began with videos clip-9 \(0123\) .*go on with clip-0 \("):
+        resume(run.path)
 
 
 def test_going_on_from_an_agent(tmp_path):
@@ -188,7 +353,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path):
     np.savez(run.evaluations, **{key: np.concatenate([looks[key], noted[key]])[order] for key in noted})
     best = run.best_model.read_bytes()
     with run.monitors[0].open("a") as log:
-        log.write(f"-77,{last.steps},1,0,1,up,False,1\n")
+        log.write(f"-77,2,1,0,1,up,False,1,{last.steps + 4}\n")
     config = yaml.safe_load((run.parameters / "args.yml").read_text())
     config["n_timesteps"] = last.steps + 400  # so that the test ends soon
     (run.parameters / "args.yml").write_text(yaml.safe_dump(config))
@@ -249,14 +414,31 @@ def test_nothing_is_left_among_temporary_files(tmp_path, monkeypatch):
     assert not list((tmp_path / "temporary").iterdir())
 
 
-def test_episodes_after_the_checkpoint_and_half_written_ones_are_cut(tmp_path):
+def test_episodes_after_the_checkpoint_and_truncated_rows_are_cut(tmp_path):
+    """Two environments: the lengths of the episodes after 30 steps add up to less than 30."""
     run = RunFolder.create(tmp_path, "dqn", ORACLE)
-    head = '#{"t_start": 0, "env_id": "x"}\nr,l,t\n'
+    head = '#{"t_start": 0, "env_id": "x"}\nr,l,t,timesteps\n'
     logs = [run.path / f"{number}.monitor.csv" for number in range(3)]
-    for log, rows in zip(logs, ("1,10,1\n2,10,2\n3,1", "4,5,1\n5,6,2\n6,1,3\n", "7,9,1\n"), strict=True):
+    written = ("1,5,1,10\n2,5,2,20\n3,1", "4,5,1,30\n5,6,2,32\n6,1,3,34\n", "7,9,1,40\n")
+    for log, rows in zip(logs, written, strict=True):
         log.write_text(head + rows)
     assert _cut_monitors(run, 30) == 3, "the next log's number"
-    assert [log.read_text() for log in logs] == [head + "1,10,1\n2,10,2\n", head + "4,5,1\n", head]
+    assert [log.read_text() for log in logs] == [head + "1,5,1,10\n2,5,2,20\n", head + "4,5,1,30\n", head]
+    assert read_monitors(logs)["steps"].tolist() == [10, 20, 30]
+
+
+def test_the_log_says_when_an_episode_ended_with_several_environments(tmp_path, monkeypatch):
+    """Resumed at 100 of 400 steps: no episode of the log ended between them in the first part."""
+    run = train(request(tmp_path, n_timesteps=400, save_freq=100, eval_freq=-1, env_kwargs={"max_steps": 7}))
+    before = read_monitors(run.monitors)
+    assert (np.diff(before["steps"]) >= 0).all() and before["steps"][-1] <= 400
+    assert (before["steps"] % 4 == 0).all() and before["steps"][0] < 7 * 4 + 1
+    run.model.unlink()
+    for checkpoint in run.checkpoints()[1:]:
+        checkpoint.model.unlink()
+    assert _cut_monitors(run, 100) == 1
+    kept = read_monitors(run.monitors)
+    assert len(kept["steps"]) == (before["steps"] <= 100).sum() < (np.cumsum(before["length"]) <= 100).sum()
 
 
 def test_resuming_what_cannot_be_resumed(tmp_path):

@@ -24,10 +24,21 @@ def zoo(command, *arguments):
 
 
 @pytest.mark.parametrize("algo", ["dqn", "ppo"])
-def test_zoo_trains_with_our_files(tmp_path, algo):
+def test_zoo_trains_with_our_files_and_we_play_its_runs(tmp_path, algo, run):
     zoo("train", "--algo", algo, "--env", ORACLE, "-conf", HYPERPARAMS / f"{algo}.yml", "-n", 64, "-f", tmp_path,
-        "--eval-freq", -1, "--device", "cpu", "--seed", 1)  # fmt: skip
+        "--eval-freq", -1, "--device", "cpu", "--seed", 1, "--env-kwargs", "max_steps:3")  # fmt: skip
     assert (tmp_path / algo / f"{ORACLE}_1" / f"{ORACLE}.zip").is_file()
+    code, out, err = run("enjoy", "--algo", algo, "--env", ORACLE, "-f", tmp_path, "-n", 6, "--device", "cpu")
+    assert code == 0 and "episodes: score drop" in out, err
+
+
+@pytest.mark.parametrize("name", ["tuned", "paper"])
+def test_zoo_trains_with_a_file_that_has_keys_of_ours(tmp_path, name):
+    """RL Zoo reads the environment's section alone."""
+    zoo("train", "--algo", "dqn", "--env", "OcclusionSearch-v0", "-conf", HYPERPARAMS / f"{name}.yml", "-n", 32,
+        "-f", tmp_path, "--eval-freq", -1, "--device", "cpu", "--env-kwargs", "features:'slim'",
+        "drop:0.1")  # fmt: skip
+    assert (tmp_path / "dqn" / "OcclusionSearch-v0_1" / "OcclusionSearch-v0.zip").is_file()
 
 
 def test_zoo_plays_an_agent_of_ours(tmp_path):

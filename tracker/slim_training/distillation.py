@@ -94,7 +94,8 @@ def teacher_maps(
             if position % 100 == 99 or position == len(frames) - 1:
                 crops.flush()
                 maps.flush()
-                done_file.write_text(str(position + 1))
+                with replacing_file(done_file) as temporary:
+                    temporary.write_text(str(position + 1))
     bar.close()
     return crops, maps
 

@@ -19,6 +19,7 @@ from ..backbones import (
 )
 from ..errors import InputError
 from ..files import replacing_file
+from ..identity import check_identity
 from ..readers import open_sequences
 from .contrastive import matching_figures, train_fully_connected
 from .distillation import distil, teacher_maps
@@ -77,7 +78,7 @@ def train_backbone(
         "teacher": fingerprint(vgg),
         "arithmetic": describe_arithmetic(resolve_precision("auto", device), device),
     }
-    _same_run(work / "run.json", run)
+    check_identity(work / "run.json", run, what="a run with other settings")
     reference = matching_figures(vgg, held_out, with_fc=False)
     crops, knowledge = teacher_maps(train, vgg, work / "train", settings, progress)
     slim = Slim().to(device).to(memory_format=torch.channels_last)
@@ -108,12 +109,3 @@ def train_backbone(
     with replacing_file(out / "slim.json") as temporary:
         temporary.write_text(json.dumps(card, indent=1) + "\n")
     return card
-
-
-def _same_run(path: Path, run: dict[str, object]) -> None:
-    text = json.dumps(run, indent=1)
-    if path.exists() and path.read_text() != text:
-        raise InputError(
-            f"'{path.parent}' holds a run with other settings, data or teacher; give another --out or delete it."
-        )
-    path.write_text(text)

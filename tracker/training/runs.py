@@ -1,16 +1,13 @@
-"""How a training is run, and which run a folder holds."""
+"""How a training is run."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..backbones import Precision
-from ..errors import InputError
 
-__all__ = ["TrainingRun", "same_run"]
+__all__ = ["TrainingRun"]
 
 
 @dataclass(frozen=True)
@@ -32,22 +29,3 @@ class TrainingRun:
     map_bytes: int = 4 * 2**30
     tensorboard: Path | None = None
     progress: bool = True
-
-
-def same_run(path: Path, record: dict[str, Any]) -> None:
-    """Note what a folder's run is made with.
-
-    Args:
-        path: The file `OUT/work/run.json`.
-        record: Plain data.
-
-    Raises:
-        InputError: If a run that was made with something else has been noted there.
-    """
-    text = json.dumps(record, indent=1)
-    if path.exists() and path.read_text() != text:
-        raise InputError(
-            f"'{path.parent.parent}' holds a run with other settings, data, weights or precision; give another"
-            " --out or delete it."
-        )
-    path.write_text(text)

@@ -23,11 +23,12 @@ from tqdm import tqdm
 from ..backbones import autocast, describe_arithmetic, fingerprint, resolve_precision
 from ..errors import InputError
 from ..files import replacing_file
+from ..identity import check_identity
 from ..sequences import Sequence
 from ..tracking.peers.siamfc import SiamFCNet, respond
 from .checkpoints import read_checkpoint, write_checkpoint
 from .hardening import FrameTransform, step_generator
-from .runs import TrainingRun, same_run
+from .runs import TrainingRun
 from .siamfc_pairs import SearchPairs, SiamFCPairs, SiamFCTraining, response_labels
 
 __all__ = ["balanced_logistic", "train_siamfc"]
@@ -107,7 +108,7 @@ def train_siamfc(
         "validated_on": {each.name: len(each.present) for each in judged.sequences},
         "arithmetic": describe_arithmetic(trainer.dtype, trainer.device),
     }
-    same_run(work / "run.json", record)
+    check_identity(work / "run.json", record, what="a run with other settings")
     trainer.train(work / "checkpoint.safetensors")
     state = trainer.state
     card = record | {

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ..backbones import Precision, autocast, describe_arithmetic, resolve_precision
 from ..errors import InputError
+from ..identity import check_identity
 from ..images import to_tensor
 from ..losses import contrastive_loss
 from ..matching import Describe, MatchingFigures, matching_figures
@@ -28,7 +29,7 @@ from .frames import FrozenMaps, Views, shown
 from .hard_positives import HardPositive, digest
 from .hardening import Hardening, MakeHardening, harden_frames, step_generator
 from .rates import frozen_convolution, make_optimizer, multipliers
-from .runs import TrainingRun, same_run
+from .runs import TrainingRun
 from .sampling import ImagePair, PairSampler
 from .settings import SintTraining
 
@@ -119,7 +120,7 @@ def train_sint(
         "hardening": None if hardening is None else hardening.record(),
         "arithmetic": describe_arithmetic(trainer.dtype, trainer.device),
     }
-    same_run(work / "run.json", record)
+    check_identity(work / "run.json", record, what="a run with other settings")
     with ExitStack() as stack:
         if writer is not None:
             stack.callback(writer.close)
