@@ -65,7 +65,6 @@ def damage_images(video):
     [
         (damage_count, ("6", "8")),
         (damage_line("900,900,5,5"), ("outside", "4")),
-        (damage_line("10,10,0,5"), ("area", "4")),
         (damage_line("10,nan,5,5"), ("4",)),
         (damage_line("10,ten,5,5"), ("4",)),
         (damage_jpeg, ("0005.jpg",)),
