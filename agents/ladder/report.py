@@ -144,7 +144,8 @@ def _scores(content: Mapping[str, Any]) -> PageTable:
     columns = _columns(content)
     found = PageTable("Means over sequences and seeds", ["training", *columns.values()])
     for arm in content["arms"].values():
-        cells = [f"{arm['means'][name]:.3f} ({arm['spread'][name]:.3f})" for name in columns]
+        spread = len(arm["seeds"]) > 1
+        cells = [f"{arm['means'][name]:.3f}" + spread * f" ({arm['spread'][name]:.3f})" for name in columns]
         found.rows.append([arm["title"], *cells])
     return found
 

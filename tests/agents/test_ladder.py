@@ -62,6 +62,7 @@ def test_the_command_writes_everything_and_goes_on(run, data: Path, tmp_path: Pa
     assert set(content["arms"]["sint"]["seeds"]["0"]["ope"]) == {"d", "e"}
     page = (out / "report.html").read_text()
     assert "All are means over 2 sequences" in " ".join(page.split())
+    assert "(0.000)" not in page, "one seed has no spread"
     assert page.count("data:image/png;base64,") == 5 and "SINT + VAE + random occlusion" in page
     made = {path: path.stat().st_mtime_ns for path in (out / "results").rglob("*.json")}
     code, _, _ = run(*command, "sint", "vae-random", "adv-net")
