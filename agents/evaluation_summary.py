@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.judging.intervals import Interval, method_record, ratio_difference, ratio_interval
+from tracker.judging.intervals import Interval, holm, method_record, ratio_difference, ratio_interval
 
 from .evaluation import Comparison, Trial, closure
 from .rollout import Rollout
@@ -82,8 +82,8 @@ def summarise(
 ) -> Record:
     """Means over sequences, each a mean over its targets and seeds.
 
-    Closures are ratios of means (`evaluation.closure`), with Fieller's 95 % interval over sequences, from
-    8 sequences on; both ends of a method's closure have the area of its own regions.
+    Closures are ratios of means (`evaluation.closure`), with the 95 % interval of `ratio_interval` over
+    sequences, from 8 sequences on; both ends of a method's closure have the area of its own regions.
 
     Args:
         records: What `record` gave, by sequence.
@@ -94,7 +94,7 @@ def summarise(
         `closure` and `interval` (`None` without an agent), `interval_method`, `targets` (how many), `methods`,
         `checks`, `agents` and `sequences`. With arms also `arms`, whose rows are as those of `methods` but have
         the trainings as `seeds` (from 3 on a second random factor of the interval), and `differences` of their
-        closures, paired over sequences.
+        closures, paired over sequences, with p-values Holm-corrected over all pairs of arms.
     """
     methods = _tables(records, "trials")
     checks = _tables(records, "checks")
@@ -178,13 +178,24 @@ def _compare_arms(methods: Mapping[str, Table], arms: Mapping[str, Many[str]]) -
         for arm, agents in arms.items()
     }
     rows = {arm: {"agents": list(arms[arm]), **_summary(table, trainings=True)} for arm, table in tables.items()}
-    differences = []
+    found: dict[tuple[str, str], Interval] = {}
     for one, other in combinations(arms, 2):
         first, second = (_closed(tables[arm], trainings=True) for arm in (one, other))
         if not all((gaps > 0).all() for _, gaps in (first, second)):
             continue
-        found = ratio_difference(first, second)
-        differences.append({"of": one, "less": other, "closure": _round(found.mean), "interval": _bounds(found)})
+        found[one, other] = ratio_difference(first, second)
+    p_values = {pair: difference.p for pair, difference in found.items() if difference.p is not None}
+    p_holm = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    differences = [
+        {
+            "of": one,
+            "less": other,
+            "closure": _round(difference.mean),
+            "interval": _bounds(difference),
+            "p_holm": None if (one, other) not in p_holm else _round(p_holm[one, other]),
+        }
+        for (one, other), difference in found.items()
+    ]
     return {"arms": rows, "differences": differences}
 
 

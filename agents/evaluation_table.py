@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tracker.judging.intervals import format_p
+
 __all__ = ["print_evaluation"]
 
 
@@ -20,7 +22,11 @@ def print_evaluation(content: dict[str, Any]) -> None:
         console.print(_methods(content["arms"], "Arms; between seeds: between trainings"))
     for row in content.get("differences", ()):
         ends = row["interval"]
-        told = "" if ends is None else f" ({ends[0]:+.3f} to {ends[1]:+.3f})"
+        told = (
+            ""
+            if ends is None
+            else f" ({ends[0]:+.3f} to {ends[1]:+.3f}; Holm-corrected {format_p(row['p_holm'])})"
+        )
         console.print(f"closure of {row['of']} less that of {row['less']}: {row['closure']:+.3f}{told}")
     if content["checks"]:
         console.print(_methods(content["checks"], "What should do worse than an agent"))

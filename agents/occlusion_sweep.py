@@ -130,7 +130,7 @@ def sweep_frames(
         sequence: Annotated.
         settings: What is shown.
         t: The frame.
-        others: What `cutout` and `side` are taken from; the sequence's own entry is left out.
+        others: What `cutout` and `side` are taken from; those of the sequence's own video are left out.
 
     Raises:
         InputError: If such a kind is shown and there is no other video.
@@ -138,7 +138,7 @@ def sweep_frames(
     frame, box = sequence.frames[t], sequence.boxes[t]
     offset = generator(settings.seed, sequence.name, str(t)).uniform(-settings.shift, settings.shift, 2)
     start = np.concatenate([box[:2] + offset * box[2:], box[2:]])
-    foreign = [other for other in others if other.name != sequence.name]
+    foreign = [other for other in others if not other.is_of(sequence)]
     if not foreign and {"cutout", "side"} & set(settings.kinds):
         raise InputError(
             f"Occluders for '{sequence.name}' are cut from other videos, and there is none; give more sequences,"

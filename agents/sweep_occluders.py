@@ -55,6 +55,10 @@ class OtherVideo:
     frame: Image
     target: Image
 
+    def is_of(self, sequence: Sequence) -> bool:
+        """Whether it is of the same video, of another target in it too (OTB's `Jogging-1` and `Jogging-2`)."""
+        return self.name == sequence.name or np.array_equal(self.frame, sequence.frames[0])
+
 
 def other_videos(sequences: Iterable[Sequence]) -> list[OtherVideo]:
     """Read the first frame of each sequence."""

@@ -34,7 +34,7 @@ def reproduce(
     precision: Precision = "auto",
     json: Path | None = None,
 ) -> None:
-    """The whole paper: train SINT with and without generated positives, judge each, and tell what helped.
+    """The whole paper: train SINT with and without generated positives and judge each.
 
     Each arm starts from the same network and trains with the same videos, steps and seeds: SINT alone; with
     samples of the targets' manifolds (VAE), as they are, or occluded at random, by the agent (SINT++) or by

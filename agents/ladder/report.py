@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.files import replacing_file
-from tracker.judging.intervals import LEAST_TARGETS
+from tracker.judging.intervals import LEAST_TARGETS, format_p
 from tracker.judging.page import PageTable, Picture, render_page
 
 from .arms import choose_arms
@@ -62,7 +62,7 @@ def write_ladder_report(run: LadderRun, content: Mapping[str, Any], command: str
             for name in baselines
         },
     }
-    count = len(content["arms"][START]["seeds"]["0"]["sweep"])
+    count = len(content["arms"][START]["seeds"]["0"]["ope"])
     page = render_page(
         "agents.ladder",
         "ladder.html.j2",
@@ -106,22 +106,28 @@ def _lead(content: Mapping[str, Any]) -> str:
             verdict = f"fewer than {LEAST_TARGETS} sequences, no verdict"
         else:
             clear = row["p_holm"] < 1 - content["interval"]["level"]
-            verdict = f"corrected p = {row['p_holm']:.3f}" + ("" if clear else ", no measurable difference")
+            verdict = f"{format_p(row['p_holm'])}, corrected" + ("" if clear else ", no measurable difference")
         told.append(f"'{titles[row['arm']]}' less '{titles[row['less']]}': {_difference(row)} ({verdict})")
+    named = len(content["primary"]["contrasts"])
     if not told:
-        return "The arms of the primary contrasts were not trained, so every difference here is exploratory."
+        return (
+            f"None of the {named} contrasts that are named before a run was measured, because an arm or the unseen"
+            " occluders were left out; every difference here is exploratory."
+        )
+    missing = named - len(told)
     return (
         "Mean overlap on targets under occluders that no arm trains with, the measure named before the run:"
-        f" {'; '.join(told)}."
+        f" {'; '.join(told)}." + (f" {missing} of the {named} contrasts was not measured." if missing else "")
     )
 
 
 def _interval_text(content: Mapping[str, Any]) -> str:
     level, primary = content["interval"]["level"], len(content["primary"]["contrasts"])
     return (
-        f"the {level:.0%} Student's t interval over sequences, each on its own, with the seeds as a second random"
-        f" factor from three on. A star marks a Holm-corrected p below {1 - level:.2f}: over the {primary} primary"
-        f" contrasts, or over the {content['exploratory']} others."
+        f"the {level:.0%} Student's t interval over sequences, with the seeds as a second random factor from three"
+        f" on; fewer than {LEAST_TARGETS} sequences have none. It is not corrected for the number of differences:"
+        f" a star marks a Holm-corrected p below {1 - level:.2f}, over the {primary} contrasts that are named"
+        f" before the run or over the {content['exploratory']} others. The rest may be chance."
     )
 
 
@@ -138,7 +144,8 @@ def _scores(content: Mapping[str, Any]) -> PageTable:
     columns = _columns(content)
     found = PageTable("Means over sequences and seeds", ["training", *columns.values()])
     for arm in content["arms"].values():
-        cells = [f"{arm['means'][name]:.3f} ({arm['spread'][name]:.3f})" for name in columns]
+        spread = len(arm["seeds"]) > 1
+        cells = [f"{arm['means'][name]:.3f}" + spread * f" ({arm['spread'][name]:.3f})" for name in columns]
         found.rows.append([arm["title"], *cells])
     return found
 

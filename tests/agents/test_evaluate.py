@@ -16,6 +16,7 @@ from agents.baselines import Centre
 from agents.evaluation import Agent, Setup, compare, generator
 from agents.evaluation_run import EvaluationRun, evaluate_agents
 from agents.evaluation_summary import record, summarise
+from agents.evaluation_table import print_evaluation
 from agents.leaks import Constant, constant_agents, without_features
 from agents.loading import Masked, algorithm_of, load_agent, training_environment, training_speed
 from agents.rollout import roll_out
@@ -319,7 +320,7 @@ def test_closure_is_a_ratio_of_means_over_sequences():
     }  # fmt: skip
 
 
-def test_arms_are_one_method_whose_seeds_are_trainings():
+def test_arms_are_one_method_whose_seeds_are_trainings(capsys):
     """Three agents of one episode each; the arm `high` closes 0.2 of every gap more than `low`."""
     records = made_up([[0.6, 0.6], [0.7, 0.7]])
     closures = {"high 1": 0.7, "high 2": 0.5, "low 1": 0.4}
@@ -342,6 +343,12 @@ def test_arms_are_one_method_whose_seeds_are_trainings():
     wide = summarise(many, [*closures], arms={"high": ["high 1", "high 2"], "low": ["low 1"]})
     assert wide["arms"]["high"]["interval"] == pytest.approx([0.6, 0.6])
     assert wide["differences"][0]["interval"] == pytest.approx([0.2, 0.2])
+    assert wide["differences"][0]["p_holm"] < 0.001 and difference["p_holm"] is None
+    print_evaluation(wide)
+    assert "Holm-corrected p < 0.001" in " ".join(capsys.readouterr().out.split())
+    same = {"one": ["high 1"], "two": ["low 1"], "three": ["low 1"]}
+    p_values = [row["p_holm"] for row in summarise(many, [*closures], arms=same)["differences"]]
+    assert p_values[2] == 1 and len(p_values) == 3
     assert "arms" not in summarise(records, [*closures])
     alone = summarise({"a": records["a"]}, [*closures], arms={"high": ["high 1"], "low": ["low 1"]})
     assert alone["differences"][0]["closure"] == pytest.approx(0.3) and alone["arms"]["high"][

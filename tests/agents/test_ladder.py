@@ -61,6 +61,8 @@ def test_the_command_writes_everything_and_goes_on(run, data: Path, tmp_path: Pa
     } <= set(content["measures"])  # fmt: skip
     assert set(content["arms"]["sint"]["seeds"]["0"]["ope"]) == {"d", "e"}
     page = (out / "report.html").read_text()
+    assert "All are means over 2 sequences" in " ".join(page.split())
+    assert "(0.000)" not in page, "one seed has no spread"
     assert page.count("data:image/png;base64,") == 5 and "SINT + VAE + random occlusion" in page
     made = {path: path.stat().st_mtime_ns for path in (out / "results").rglob("*.json")}
     code, _, _ = run(*command, "sint", "vae-random", "adv-net")
@@ -134,6 +136,11 @@ def test_the_claims_are_two_and_named_before(tmp_path: Path) -> None:
     lead = _lead(content)
     assert "hardest" not in lead and lead.count("no measurable difference") == 2
     assert content["arms"]["hardest"]["less"]["sint"]["sweep, unseen"]["p_holm"] < 0.05
+    shift.pop("vae-random")
+    assert "1 of the 2 contrasts was not measured" in _lead(summarise_ladder(ladder, made_up(shift)))
+    shift.pop("vae-hptn")
+    assert "None of the 2 contrasts" in _lead(summarise_ladder(ladder, made_up(shift)))
+    shift |= {"vae-hptn": 0.0, "vae-random": 0.0}
     few = summarise_ladder(ladder, made_up(shift, sequences=7))
     assert few["primary"]["results"][0]["interval"] is None and _lead(few).count("no verdict") == 2
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +58,18 @@ def test_the_share_that_is_covered_and_nothing_else(video, others) -> None:
             assert np.array_equal(shown.start, plain.start)
         offset = (plain.start - plain.box)[:2] / plain.box[2:]
         assert (np.abs(offset) <= 0.3).all() and (offset != 0).any()
+
+
+def test_no_occluder_is_cut_from_the_judged_video(video, others) -> None:
+    """Another target of the same video is of the same video, whatever its name."""
+    second = replace(video, name=f"{video.name}-2")
+    settings = SweepSettings(kinds=("cutout", "side"), levels=(0.3,))
+    with pytest.raises(InputError, match="there is none"):
+        sweep_frames(second, settings, 5, other_videos([video, second]))
+    alone, beside = (
+        sweep_frames(second, settings, 5, found) for found in (others, [*other_videos([video]), *others])
+    )
+    assert all(np.array_equal(alone[kind][0].image, beside[kind][0].image) for kind in settings.kinds)
 
 
 @pytest.mark.parametrize("kind", UNSEEN_KINDS)

@@ -31,6 +31,7 @@ VALUES: dict[str, Draw] = {
     "normal": lambda rng, n: rng.normal(0.02, 0.05, n),
     "uniform": lambda rng, n: rng.uniform(-1, 1, n),
     "beta(2, 5)": lambda rng, n: rng.beta(2, 5, n),
+    "beta(1/2, 1/2)": lambda rng, n: rng.beta(0.5, 0.5, n),
     "differences of overlaps": overlaps,
 }
 
@@ -42,6 +43,10 @@ def scores(tracker: str, values: dict[str, tuple[float, float]], **how) -> Score
         for name, (auc, precision) in values.items()
     )
     return Scores(tracker, how.get("protocol", "ope"), how.get("invalid", "otb"), targets)
+
+
+def excludes_zero(found: Interval) -> bool:
+    return found.bounds is not None and not holds(found, 0)
 
 
 def holds(found: Interval, value: float) -> bool:
@@ -64,6 +69,22 @@ def test_heavy_skew_lowers_the_coverage_as_documented() -> None:
     exponential = np.mean([holds(interval(rng.exponential(1, 8)), 1) for _ in range(3000)])
     lognormal = np.mean([holds(interval(rng.lognormal(0, 1, 8)), np.exp(0.5)) for _ in range(3000)])
     assert exponential == pytest.approx(0.90, abs=0.02) and lognormal == pytest.approx(0.83, abs=0.02)
+    near_one = np.mean([holds(interval(rng.beta(8, 1, 8)), 8 / 9) for _ in range(3000)])
+    few = [np.where(rng.random(8) < 0.8, rng.normal(0, 0.02, 8), rng.normal(0.3, 0.1, 8)) for _ in range(3000)]
+    mostly_zero = np.mean([holds(interval(values), 0.06) for values in few])
+    assert near_one == pytest.approx(0.91, abs=0.02) and mostly_zero == pytest.approx(0.81, abs=0.02)
+
+
+@pytest.mark.parametrize("videos", [8, 30])
+def test_three_trainings_that_differ_most_lower_the_coverage_as_documented(videos: int) -> None:
+    """Nine tenths of the variance of the mean are the trainings'; over all shares this is the least."""
+    rng = np.random.default_rng(0)
+
+    def draw() -> np.ndarray:
+        own, training = rng.normal(0, np.sqrt(0.1 * videos), (videos, 1)), rng.normal(0, np.sqrt(2.7), (1, 3))
+        return own + training + rng.normal(0, 0.3 * np.sqrt(0.1 * videos), (videos, 3))
+
+    assert 0.915 <= np.mean([holds(interval(draw()), 0) for _ in range(3000)]) <= 0.94
 
 
 @pytest.mark.parametrize(
@@ -124,10 +145,10 @@ def test_the_interval_of_a_mean_is_that_of_scipys_t_test() -> None:
 
 def test_too_few_targets_have_a_figure_and_no_verdict() -> None:
     few = np.linspace(0.5, 0.6, LEAST_TARGETS - 1)
-    assert interval(few) == (pytest.approx(0.55), None, None, 7) and not interval(few).excludes_zero
+    assert interval(few) == (pytest.approx(0.55), None, None, 7) and not excludes_zero(interval(few))
     assert ratio_interval(few, few)[1:] == (None, None, 7)
     assert ratio_difference((few, few), (few / 2, few))[1:] == (None, None, 7)
-    assert interval([*few, 0.6]).excludes_zero
+    assert excludes_zero(interval([*few, 0.6]))
 
 
 def test_two_trainings_are_averaged() -> None:
@@ -194,6 +215,17 @@ def test_trainings_of_a_ratio() -> None:
     assert high - low > 5 * (outer - inner) and low < 0.4 < 0.8 < high
 
 
+def test_the_interval_of_a_ratio_covers_it_with_trainings() -> None:
+    rng = np.random.default_rng(0)
+
+    def draw() -> Interval:
+        gaps = rng.beta(2, 10, (15, 1)) * rng.uniform(0.9, 1.1, (15, 3))
+        effects = rng.normal(0, 0.1, (15, 1)) + rng.normal(0, 0.05, (1, 3)) + rng.normal(0, 0.1, (15, 3))
+        return ratio_interval(gaps * (0.6 + effects), gaps)
+
+    assert 0.93 <= np.mean([holds(draw(), 0.6) for _ in range(2000)]) <= 0.97
+
+
 def test_the_difference_of_two_ratios_is_paired() -> None:
     """A method that closes a tenth of each gap more surely does, however much the targets differ."""
     rng = np.random.default_rng(0)
@@ -219,3 +251,54 @@ def test_holm_corrects_the_smallest_most() -> None:
     rng = np.random.default_rng(0)
     false = [min(holm(rng.random(20))) < 0.05 for _ in range(2000)]
     assert np.mean(false) == pytest.approx(0.05, abs=0.015)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_what_is_not_finite_gives_no_verdict(wrong: float) -> None:
+    """NaN came out as an interval of NaN with p = 0."""
+    values, ones = np.r_[np.full(8, 0.1), wrong], np.ones(9)
+    for call in (
+        lambda: interval(values),
+        lambda: interval(np.stack([values] * 3, axis=1)),
+        lambda: ratio_interval(values, ones),
+        lambda: ratio_interval(ones, np.abs(values)),
+        lambda: ratio_difference((ones, ones), (values, ones)),
+    ):
+        with pytest.raises(InputError, match=r"1 of the 9 \w+ are not finite|3 of the 27 values are not finite"):
+            call()
+
+
+def test_shapes_and_levels_that_have_no_interval() -> None:
+    with pytest.raises(InputError, match=r"shape \[9, 3, 2\]"):
+        interval(np.zeros((9, 3, 2)))
+    with pytest.raises(InputError, match=r"shape \[\]"):
+        interval(0.3)
+    for level in (0, 1, 95):
+        with pytest.raises(InputError, match="level"):
+            interval([0.1] * 9, level)
+        with pytest.raises(InputError, match="level"):
+            ratio_interval([0.1] * 9, [1] * 9, level)
+
+
+def test_differences_of_rounding_are_none() -> None:
+    assert interval(np.full(9, 1e-17)) == (0, (0, 0), 1, 9)
+    assert interval(np.full((9, 3), 0.1)).p == 0 and interval(np.full(9, 0.1)).bounds == pytest.approx((0.1, 0.1))
+
+
+def test_a_p_value_agrees_with_its_interval() -> None:
+    rng = np.random.default_rng(0)
+    verdicts = []
+    for _ in range(1500):
+        gaps, values = rng.uniform(0.05, 0.2, (10, 3)), rng.normal(0.3, 0.5, (10, 3))
+        one = values[:, 0] * gaps[:, 0], gaps[:, 0]
+        for found in (interval(values), ratio_interval(gaps * values, gaps), ratio_interval(*one)):
+            assert found.p is not None and (found.p < 0.05) == excludes_zero(found)
+            verdicts.append(excludes_zero(found))
+    assert 0.1 < np.mean(verdicts) < 0.9
+
+
+def test_holm_of_equal_p_values_keeps_their_order() -> None:
+    assert holm([0.02] * 5) == pytest.approx([0.1] * 5)
+    p_values = np.sort(np.random.default_rng(0).random(30))
+    adjusted = holm(list(p_values))
+    assert adjusted == sorted(adjusted) and all(a >= p for a, p in zip(adjusted, p_values, strict=True))

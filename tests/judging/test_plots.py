@@ -63,10 +63,10 @@ def test_attribute_bars_have_the_scores_as_heights_and_the_counts_below():
     assert [tick.get_text() for tick in axis.get_xticklabels()] == ["OCC\n(7)", "MB\n(1)"]
 
 
-def test_a_difference_whose_interval_holds_zero_is_hollow():
+def test_a_difference_is_filled_by_its_corrected_p_value():
     rows = [
         plots.Comparison("clear", Interval(0.2, (0.1, 0.3), 0.01, 9), Interval(0.2, (0.1, 0.3), 0.01, 9)),
-        plots.Comparison("unclear", Interval(0.1, (-0.1, 0.3), 0.2, 9), Interval(-0.2, (-0.3, -0.1), 0.01, 9)),
+        plots.Comparison("unclear", Interval(0.1, (0.01, 0.3), 0.2, 9), Interval(-0.2, (-0.3, -0.1), 0.01, 9)),
         plots.Comparison("few", Interval(0.1, None, None, 3), Interval(-0.1, None, None, 3)),
     ]
     left, right = plots.draw_differences(rows, "t", 0.95).axes
@@ -74,7 +74,7 @@ def test_a_difference_whose_interval_holds_zero_is_hollow():
     assert [to_hex(point.get_markerfacecolor()) == "#ffffff" for point in points] == [False, True, True]
     points = [line for line in right.get_lines() if line.get_marker() == "o"]
     assert [to_hex(point.get_markerfacecolor()) == "#ffffff" for point in points] == [False, False, True]
-    assert left.get_xlim()[0] < -0.1 and left.get_xlim()[1] > 0.3
+    assert left.get_xlim()[0] < 0 and left.get_xlim()[1] > 0.3
 
 
 def test_png_bytes_repeat():

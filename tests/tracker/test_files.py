@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import tracker.backbones.hardware
 import tracker.files
 import vae.files
+import vae.updates
 
 WRITERS = [tracker.files.replacing_file, vae.files.replacing_file]
 writers = pytest.mark.parametrize("replacing_file", WRITERS, ids=["tracker", "vae"])
@@ -33,7 +35,10 @@ def write(replacing_file, path, text="new"):
 
 
 def test_the_twins_are_the_same():
+    """`vae` imports nothing of `tracker`, so each has its own copy."""
     assert len({inspect.getsource(writer) for writer in WRITERS}) == 1
+    units = [tracker.backbones.hardware._cpu_has_bf16_units, vae.updates._cpu_has_bf16_units]
+    assert len({inspect.getsource(function) for function in units}) == 1
 
 
 @writers

@@ -51,7 +51,13 @@ class Style(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """A row of the plot of paired differences: what is compared, and by how much."""
+    """A row of the plot of paired differences.
+
+    Attributes:
+        name: What is compared.
+        auc: Difference of the AUC, with its p-value corrected for the number of pairs.
+        precision: The same of the precision.
+    """
 
     name: str
     auc: Interval
@@ -186,7 +192,7 @@ def draw_attributes(
 
 
 def draw_differences(rows: Many[Comparison], title: str, level: float) -> Figure:
-    """Forest plot: each comparison a point and its interval, around zero.
+    """Forest plot: each comparison a point and its interval, around zero; filled where p is below 1 - `level`.
 
     Args:
         rows: The comparisons, from top to bottom.
@@ -199,7 +205,7 @@ def draw_differences(rows: Many[Comparison], title: str, level: float) -> Figure
         axis.axvline(0, color="0.4", linewidth=1)
         for place, row in enumerate(rows):
             found = getattr(row, measure)
-            value, clear = found.mean, found.excludes_zero
+            value, clear = found.mean, found.p is not None and found.p < 1 - level
             colour = "#0072B2" if value > 0 else "#D55E00"
             if found.bounds is not None:
                 axis.plot(found.bounds, [place, place], color=colour if clear else "0.55", linewidth=2)
@@ -216,7 +222,8 @@ def draw_differences(rows: Many[Comparison], title: str, level: float) -> Figure
     left.set_xlabel("difference of the AUC")
     right.set_xlabel(f"difference of the precision at {PRECISION_AT} px")
     figure.suptitle(
-        f"{label(title, 80)}\n{level:.0%} intervals, each on its own; hollow: not without zero", fontsize=11
+        f"{label(title, 80)}\n{level:.0%} intervals, uncorrected; filled: Holm-corrected p below {1 - level:.2f}",
+        fontsize=11,
     )
     return figure
 

@@ -16,7 +16,7 @@ from ..sequences import Frames
 from . import pictures, plots
 from .annotations import Annotation
 from .comparison import Comparison, Entry
-from .intervals import LEAST_TARGETS, LEVEL
+from .intervals import LEAST_TARGETS, LEVEL, Interval, format_p
 from .measures import PRECISION_AT
 from .page import PageTable, Picture, render_page
 from .protocols import runs
@@ -141,7 +141,7 @@ def _lead(comparison: Comparison) -> str:
         told = f"too few targets for a verdict (at least {LEAST_TARGETS})"
     else:
         pairs = len(comparison.entries) * (len(comparison.entries) - 1) // 2
-        told = f"p = {p:.3f}, Holm-corrected over {_count(pairs, 'pair')} of trackers"
+        told = f"{format_p(p)}, Holm-corrected over {_count(pairs, 'pair')} of trackers"
         told += "" if p < 1 - LEVEL else ": no measurable difference"
     return (
         f"{best.name} has the highest AUC, {auc.mean:.3f}, on {on} that all trackers have in common. Its lead on "
@@ -209,7 +209,7 @@ def _difference_table(comparison: Comparison) -> PageTable | None:
     def cell(first: str, second: str, measure: str) -> str:
         p = corrected[measure].get((first, second))
         found = comparison.difference(first, second, measure).format(4, sign=True)
-        return found if p is None else f"{found} p = {p:.3f}"
+        return found if p is None else f"{found} {format_p(p)}"
 
     for first, second in pairs:
         auc = comparison.difference(first, second, "auc")
@@ -331,14 +331,13 @@ def _plots(comparison: Comparison) -> dict[str, Picture]:
     }
     others = [name for name in names if name != comparison.baseline]
     if others:
-        rows = [
-            plots.Comparison(
-                name,
-                comparison.difference(comparison.baseline, name, "auc"),
-                comparison.difference(comparison.baseline, name, "precision"),
-            )
-            for name in others
-        ]
+        corrected = {measure: comparison.corrected_p(measure) for measure in ("auc", "precision")}
+
+        def difference(name: str, measure: str) -> Interval:
+            p = corrected[measure].get((comparison.baseline, name))
+            return comparison.difference(comparison.baseline, name, measure)._replace(p=p)
+
+        rows = [plots.Comparison(name, difference(name, "auc"), difference(name, "precision")) for name in others]
         figure = plots.draw_differences(rows, f"{comparison.baseline} less each other tracker", LEVEL)
         found["differences"] = Picture(
             "differences.png",

@@ -1,0 +1,156 @@
+"""The figures of the README's and the pages' tables are those of `benchmarks/results`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README, REPRODUCE, SEARCH = ROOT / "README.md", ROOT / "docs" / "reproduce.md", ROOT / "docs" / "search.md"
+
+
+def results(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+
+
+def table(page: Path, first: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """The rows of all tables whose first heading is `first`: the row's name, and heading and text of each cell."""
+    heads: list[str] | None = None
+    for line in page.read_text().splitlines():
+        cells = [cell.strip().strip("*") for cell in line.strip().strip("|").split("|")] if line[:1] == "|" else []
+        if not cells:
+            heads = None
+        elif cells[0] == first:
+            heads = cells
+        elif heads and set(cells[0]) != {"-"}:
+            yield cells[0], list(zip(heads[1:], cells[1:], strict=True))
+
+
+def short(value: float) -> str:
+    """`.034` for 0.034."""
+    return f"{value:.3f}".replace("0.", ".", 1)
+
+
+def difference(row: dict[str, Any]) -> str:
+    ends = row["interval"]
+    return f"{row['difference']:+.3f}" + ("" if ends is None else f" [{ends[0]:+.3f}, {ends[1]:+.3f}]")
+
+
+LADDER = {
+    "uncovered": "sweep, 0%", "sweep": "sweep, seen", "sweep, 10 to 50 % covered": "sweep, seen",
+    "seen occluders": "sweep, seen", "unseen occluders": "sweep, unseen", "50 %": "sweep, seen, 50%",
+    "AUC": "auc, all", "AUC on OTB": "auc, all", "OCC": "auc, OCC", "AUC, OCC": "auc, OCC",
+    "precision": "precision, all",
+}  # fmt: skip
+"""Headings of the ladder's tables, and their measures."""
+
+
+@pytest.mark.parametrize("page", [README, REPRODUCE], ids=lambda page: page.stem)
+def test_the_ladder(page: Path) -> None:
+    arms = results("ladder")["arms"]
+    names = {arm["title"].removeprefix("SINT + "): name for name, arm in arms.items()}
+    names |= {"nothing: the network before": "start", "its frames alone (plain SINT)": "sint"}
+    for name, cells in table(page, "SINT trained on with"):
+        arm, measure = arms[names[name]], ""
+        for heading, text in cells:
+            if heading == "less plain SINT":  # In the measure of the column before.
+                assert text == ("" if names[name] == "sint" else difference(arm["less"]["sint"][measure])), name
+            else:
+                measure = LADDER[heading]
+                assert text == f"{arm['means'][measure]:.3f}", f"{name}, {heading}"
+    differences = list(table(page, "less plain SINT"))
+    assert bool(differences) == (page == REPRODUCE)
+    for name, cells in differences:
+        less = arms[names[name]]["less"]["sint"]
+        assert [text for _, text in cells] == [difference(less[LADDER[heading]]) for heading, _ in cells], name
+
+
+def test_the_trackers() -> None:
+    content = results("otb15")
+    names = {
+        "Nano": "nano",
+        "SiamFC": "siamfc",
+        "SINT, VGG-16": "sint-vgg16",
+        "CSRT": "csrt",
+        "SINT, slim": "sint-slim",
+    }
+    names |= {"MIL": "mil", "KCF": "kcf"}
+    less = {row["first"]: row["auc"] for row in content["paired_differences"] if row["second"] == "csrt"}
+    rows = list(table(README, "tracker"))
+    assert [name for name, _ in rows] == sorted(names, key=lambda name: -content["trackers"][names[name]]["auc"])
+    for name, cells in rows:
+        row = content["trackers"][names[name]]
+        expected = [f"{row['auc']:.3f}", f"{row['precision']:.3f}", f"{row['fps']:.0f}"]
+        expected.append(difference(less[names[name]]) if name != "CSRT" else "")
+        assert [text for _, text in cells] == expected, name
+
+
+def test_the_matchers() -> None:
+    content = results("scorers")["matchers"]
+    rows = list(table(README, "matcher"))
+    assert len(rows) == 3
+    for name, cells in rows:
+        matcher = content[{"SINT, slim": "sint", "SiamFC": "siamfc", "Nano": "nano"}[name]]
+        drops = [matcher["methods"][method]["drop"] for method in ("random", "hill climbing", "exhaustive")]
+        assert [text for _, text in cells] == [short(matcher["clean"]), *(f"-{short(drop)}" for drop in drops)], (
+            name
+        )
+
+
+def test_the_manifolds() -> None:
+    methods = results("vae")["methods"]
+    names = {
+        "the mean crop": "mean_crop", "PCA, 2 components": "pca",
+        "blends of neighbouring crops": "crop_interpolation",
+        "motion blur of real crops": "motion_blur", "VAE: reconstructions": "vae_reconstruction",
+        "VAE: prior grid (Fig. 3)": "vae_prior_grid", "VAE: aggregate posterior": "vae_posterior",
+        "VAE: between neighbours": "vae_neighbours",
+    }  # fmt: skip
+    figures = {
+        "held-out MSE": "mse", "held-out SSIM": "ssim", "diversity": "diversity", "novelty": "novelty_ratio",
+        "realism": "realism",
+    }  # fmt: skip
+    rows = list(table(README, "crops made by"))
+    assert {name for name, _ in rows} == set(names)
+    for name, cells in rows:
+        for heading, text in cells:
+            found = methods[names[name]][figures[heading]]
+            digits = 0.0005 if heading == "held-out MSE" else 0.005
+            if found is None:
+                assert text == ""
+            else:
+                assert float(text) == pytest.approx(found["mean"], abs=1.01 * digits), f"{name}, {heading}"
+
+
+def test_siamfc() -> None:
+    sweep = results("siamfc")["sweep"]["seen"]
+    names = {
+        "as released": "released", "fine-tuned": "fine-tuned",
+        "and random occlusion of a quarter": "random occlusion",
+        "and the hardest of 8, as it learns": "hardest of 8",
+    }  # fmt: skip
+    rows = list(table(REPRODUCE, "SiamFC"))
+    assert {name for name, _ in rows} == set(names)
+    for name, cells in rows:
+        expected = [short(value) for value in sweep["arms"][names[name]]["iou"]]
+        assert [text for _, text in cells[:-1]] == expected, name
+
+
+@pytest.mark.parametrize(("network", "file"), [("VGG-16", "env_speed_vgg16"), ("slim", "env_speed_slim")])
+def test_the_speed_of_the_environment(network: str, file: str) -> None:
+    counts = results(file)["environments"]
+    keys: dict[str, Callable[[dict[str, float]], float]] = {
+        "batched": lambda row: row["batched_ratio"],
+        "`roi`": lambda row: row["roi_ratio"],
+        "training": lambda row: row["training_ratio"],
+        "training, `patches=4`": lambda row: row["patches_ratio"],
+    }
+    rows = [row for row in table(SEARCH, "network, environments") if row[0].startswith(network)]
+    assert len(rows) == len(counts)
+    for name, cells in rows:
+        row = counts[name.split(", ")[1]]
+        assert [text for _, text in cells] == [f"{keys[heading](row):.1f}" for heading, _ in cells], name
