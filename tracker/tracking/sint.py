@@ -212,11 +212,12 @@ class SintTracker:
             boxes = regression_boxes(first, (width, height), 1000, np.random.default_rng(0))
             self._regression = BoxRegression(self._shallow(maps, view, boxes), boxes, first)
 
-    def place(self, box: ArrayLike) -> None:
+    def place(self, box: ArrayLike, size: tuple[int, int] | None = None) -> None:
         """Take a box for the last one that was found, so that the next search is around it.
 
         Args:
-            box: `(x, y, w, h)`, 0-based pixels of the first frame.
+            box: `(x, y, w, h)`, 0-based pixels of a frame.
+            size: Width and height of that frame; those of the first by default.
 
         Raises:
             InputError: If `init` was not called, or the box has no area or lies outside the frame.
@@ -224,7 +225,9 @@ class SintTracker:
         if self._image is None:
             raise InputError("The tracker has no target yet; call init(image, box) first.")
         height, width = self._image.shape[:2]
-        self._box = check_box(box, width, height, "The box to look at").copy()
+        size = size or (width, height)
+        given = check_box(box, *size, "The box to look at")
+        self._box = given * np.array([width / size[0], height / size[1]] * 2)
 
     @torch.inference_mode()
     def update(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
