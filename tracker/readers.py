@@ -583,7 +583,8 @@ def read_table(path: Path, widths: tuple[int, ...]) -> Table:
             raise InputError(f"{where} holds something that is not a number: '{line.strip()[:60]}'.") from None
         if len(row) not in widths:
             wanted = " or ".join(map(str, widths))
-            raise InputError(f"{where} has {len(row)} numbers; it must have {wanted}.")
+            numbers = f"{len(row)} number{'s' if len(row) != 1 else ''}"
+            raise InputError(f"{where} has {numbers}; it must have {wanted}.")
         rows.append(row)
         lines.append(number)
     if not rows:

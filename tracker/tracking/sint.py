@@ -154,7 +154,7 @@ class SintTracker:
         Args:
             features: The network's name (`load_backbone`). The tracker is called `sint-` and this, with `-` for
                 `:` because names are folders; of a trained network the first 8 digits of `Sint.fingerprint`
-                follow, so that each has results of its own.
+                follow, and of `weights="random"` that word, so that each has results of its own.
             weights: The network's weights (`load_backbone`), or what `train-tracker` wrote: the card beside it
                 gives the configuration.
             device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
@@ -171,6 +171,8 @@ class SintTracker:
         name = f"sint-{features}".replace(":", "-")
         if trained_weights(weights):
             name = f"{name}-{sint.fingerprint()[:8]}"
+        elif weights == "random":
+            name = f"{name}-random"
         default = TrackingSettings(motion="none" if features == "slim" else "flow")
         return cls(sint, settings or default, name, precision)
 
