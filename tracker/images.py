@@ -79,11 +79,11 @@ class Levels:
         >>> Levels.of([np.array([[200, 40000]], np.uint16)])
         Levels(low=0, high=65535)
         """
-        ends = (100 * DEAD_SHARE, 100 * (1 - DEAD_SHARE))
+        low_end, high_end = 100 * DEAD_SHARE, 100 * (1 - DEAD_SHARE)
         extremes = [
-            tuple(
-                int(np.percentile(image, end, method=method))
-                for end, method in zip(ends, ("lower", "higher"), strict=True)
+            (
+                int(np.percentile(image, low_end, method="lower")),
+                int(np.percentile(image, high_end, method="higher")),
             )
             for image in images
             if image.size
@@ -174,7 +174,7 @@ def _sixteen_bits(path: str | Path, image: PILImage.Image) -> NDArray[np.uint16]
     """The pixels of an opened file of 16 bits a channel, grey or RGB; `None` for other files."""
     if image.mode.startswith("I"):
         return _pixels_of_pillow(image, f"The image '{path}'").astype(np.uint16)
-    if ";16" not in str(image.tile):
+    if ";16" not in str(getattr(image, "tile", "")):
         return None
     image.load()  # refuses a truncated file
     colours = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)  # Pillow keeps the high bytes only

@@ -36,7 +36,7 @@ def output_fault(box: object) -> str | None:
     if box is None:
         return "None instead of four numbers x, y, w, h"
     try:
-        if np.iscomplexobj(box):
+        if np.iscomplexobj(np.asarray(box)):
             return "complex numbers"
         array = np.asarray(box, dtype=np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
