@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field
@@ -268,9 +269,10 @@ def _chosen(run: GenerationRun, path: Path, number: int | None) -> TargetSet:
 def _everything(run: GenerationRun) -> TargetSet:
     """All targets that can be used, which cut-outs are taken from."""
     places = list_targets(run.data)
-    return TargetSet.join(
-        open_usable({name: partial(_chosen, run, *place) for name, place in places.items()}).values()
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # The report names the sequences that cannot be used.
+        usable = open_usable({name: partial(_chosen, run, *place) for name, place in places.items()})
+    return TargetSet.join(usable.values())
 
 
 def _make_block(run: GenerationRun, block: _Block) -> int | str:

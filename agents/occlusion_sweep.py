@@ -41,8 +41,8 @@ class PlaceableTracker(Protocol):
         """Take the target; see `tracker.tracking.protocol.Tracker`."""
         ...
 
-    def place(self, box: ArrayLike) -> None:
-        """Take `(x, y, w, h)` for the last box that was found; the exemplar stays."""
+    def place(self, box: ArrayLike, size: tuple[int, int]) -> None:
+        """Take `(x, y, w, h)` of a frame of that width and height for the last box found; the exemplar stays."""
         ...
 
     def update(self, image: Image) -> NDArray[np.float64]:
@@ -200,7 +200,8 @@ def occlusion_sweep(
                     if settings.levels[column] == 0 and uncovered is not None:
                         overlaps[row, depth, column] = uncovered
                         continue
-                    tracker.place(shown.start)
+                    height, width = shown.image.shape[:2]
+                    tracker.place(shown.start, (width, height))
                     overlap = float(iou(tracker.update(shown.image)[None], shown.box)[0])
                     overlaps[row, depth, column] = overlap
                     if settings.levels[column] == 0:

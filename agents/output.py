@@ -15,6 +15,7 @@ from typing import Any
 from tracker.errors import InputError
 from tracker.files import replacing_file
 from tracker.identity import check_identity
+from tracker.readers import in_sequence
 
 __all__ = [
     "check_apart",
@@ -67,7 +68,9 @@ def replacing_folder(out: Path, mark: str) -> Iterator[Path]:
 
 
 def check_apart(out: Path | None, *inputs: str | Path | None, option: str = "--out") -> None:
-    """Refuse an output that would destroy an input: the same file or folder, a folder around it, a file inside it.
+    """Refuse an output that would destroy an input, or mix with its frames.
+
+    That is the same file or folder, a folder around it, a file inside it, or the folder of a sequence inside it.
 
     Links are followed. Inputs that are no path of this machine (names of weights, the index of a camera) are
     passed over.
@@ -95,6 +98,8 @@ def check_apart(out: Path | None, *inputs: str | Path | None, option: str = "--o
             raise InputError(
                 f"'{out}' exists in the input '{given}' and would be lost; give another {option}, or delete it."
             )
+        if place.is_dir() and place.is_relative_to(source) and in_sequence(place):
+            raise InputError(f"'{out}' belongs to a sequence of the input '{given}'; give another {option}.")
 
 
 def check_folder(out: Path, *inputs: str | Path | None, option: str = "--out") -> None:

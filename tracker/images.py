@@ -7,6 +7,7 @@ float in [0, 1]. `to_tensor` and `to_images` are the only functions that cross t
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -45,6 +46,12 @@ Image = NDArray[np.uint8]
 FULL_RANGE_FROM = 2**14
 """16-bit images whose values span less than this, a quarter of the 16 bits, are read as sensor values."""
 
+DEAD_SHARE = 0.001
+"""Share of the pixels at either end of the values that may be dead pixels of a sensor."""
+
+_END_MARKS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+_END_BYTES = 64
+
 
 @dataclass(frozen=True)
 class Levels:
@@ -64,14 +71,23 @@ class Levels:
 
         Images whose values span a quarter of the 16 bits or more keep their full range. Others hold the values
         of a sensor (10 to 14 bits of a thermal camera, or temperatures with an offset), so their smallest and
-        their largest value become 0 and 255.
+        their largest value become 0 and 255. One value in a thousand at either end, such as a sensor's dead
+        pixels, does not count.
 
         >>> Levels.of([np.array([[7400, 8000]], np.uint16), np.array([[7350, 7900]], np.uint16)])
         Levels(low=7350, high=8000)
         >>> Levels.of([np.array([[200, 40000]], np.uint16)])
         Levels(low=0, high=65535)
         """
-        extremes = [(int(image.min()), int(image.max())) for image in images if image.size]
+        low_end, high_end = 100 * DEAD_SHARE, 100 * (1 - DEAD_SHARE)
+        extremes = [
+            (
+                int(np.percentile(image, low_end, method="lower")),
+                int(np.percentile(image, high_end, method="higher")),
+            )
+            for image in images
+            if image.size
+        ]
         low = min((each[0] for each in extremes), default=0)
         high = max((each[1] for each in extremes), default=0)
         return cls(low, high) if 0 < high - low < FULL_RANGE_FROM else cls()
@@ -89,7 +105,7 @@ def read_image(path: str | Path, levels: Levels | None = None) -> Image:
 
     Args:
         path: A file of any format that Pillow reads.
-        levels: For a file of 16-bit grey; its own by default. The frames of a video need common ones.
+        levels: For a file of 16 bits a channel; its own by default. The frames of a video need common ones.
 
     Returns:
         `uint8[H, W, 3]`.
@@ -97,24 +113,34 @@ def read_image(path: str | Path, levels: Levels | None = None) -> Image:
     Raises:
         InputError: If the file is missing, is no image, or is cut short.
     """
+    what = f"The image '{path}'"
     with _opened(path) as image:
-        if levels is None and image.mode.startswith("I"):
-            levels = Levels.of([_pixels_of_pillow(image, "The image").astype(np.uint16)])
-        return as_rgb(image, levels=levels).copy()
+        deep = _sixteen_bits(path, image)
+        if deep is None:
+            return as_rgb(image, what).copy()
+        return as_rgb(deep, what, levels or Levels.of([deep])).copy()
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """Width and height of an image file in pixels; only its header is read.
+    """Width and height of an image file in pixels.
+
+    The header is read, and the end of a JPEG or PNG file; a file without the mark of its end is decoded.
 
     Raises:
-        InputError: If the file is missing or is no image.
+        InputError: If the file is missing, is no image, or is cut short.
     """
     with _opened(path) as image:
+        mark = _END_MARKS.get(image.format or "")
+        if mark is not None:
+            with open(path, "rb") as file:
+                file.seek(-min(_END_BYTES, os.fstat(file.fileno()).st_size), os.SEEK_END)
+                if mark not in file.read():
+                    image.load()
         return image.size
 
 
 def read_levels(paths: Iterable[str | Path]) -> Levels | None:
-    """Choose the common levels of image files; `None` where they do not hold 16-bit grey.
+    """Choose the common levels of image files; `None` where one does not hold 16 bits a channel.
 
     Raises:
         InputError: If a file is missing, is no image, or is cut short.
@@ -122,9 +148,10 @@ def read_levels(paths: Iterable[str | Path]) -> Levels | None:
     found = []
     for path in paths:
         with _opened(path) as image:
-            if not image.mode.startswith("I"):
+            deep = _sixteen_bits(path, image)
+            if deep is None:
                 return None
-            found.append(_pixels_of_pillow(image, "The image").astype(np.uint16))
+            found.append(deep)
     return Levels.of(found) if found else None
 
 
@@ -134,11 +161,26 @@ def _opened(path: str | Path) -> Iterator[PILImage.Image]:
     try:
         with PILImage.open(path) as image:
             yield image
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"The image '{path}' does not exist.") from None
     except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise InputError(f"The image '{path}' cannot be read ({reason}); replace the file.") from None
+
+
+def _sixteen_bits(path: str | Path, image: PILImage.Image) -> NDArray[np.uint16] | None:
+    """The pixels of an opened file of 16 bits a channel, grey or RGB; `None` for other files."""
+    if image.mode.startswith("I"):
+        return _pixels_of_pillow(image, f"The image '{path}'").astype(np.uint16)
+    if ";16" not in str(getattr(image, "tile", "")):
+        return None
+    image.load()  # refuses a truncated file
+    colours = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)  # Pillow keeps the high bytes only
+    if colours is None or colours.dtype != np.uint16 or colours.ndim != 3:
+        return None
+    return np.ascontiguousarray(colours[..., 2::-1])
 
 
 def as_rgb(image: object, what: str = "The image", levels: Levels | None = None) -> Image:
@@ -149,8 +191,8 @@ def as_rgb(image: object, what: str = "The image", levels: Levels | None = None)
     - 16 bits become 8 by `levels`, else by their high byte, so that 0 to 65535 becomes 0 to 255 whatever the
       content, and the frames of a video are scaled alike. That takes the contrast of values that span less than
       a quarter of 16 bits, such as a thermal camera's 14 bits: there is a warning then. Files are read with
-      levels of their own (`read_image`, `tracker.sequences.ImageFiles`). Pillow reads 16-bit colour files by
-      their high byte.
+      levels of their own (`read_image`, `tracker.sequences.ImageFiles`). Pillow opens 16-bit colour by its high
+      byte.
     - Palettes and other colour spaces are converted by Pillow.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .errors import InputError
 
-__all__ = ["KNOWN_LAYOUTS", "refuse_unread", "unread_sequence"]
+__all__ = ["IMAGE_SUFFIXES", "KNOWN_LAYOUTS", "refuse_unread", "unread_sequence"]
 
 KNOWN_LAYOUTS = (
     "OTB (img/ and groundtruth_rect.txt), VOT (groundtruth.txt, the frames beside it or in color/), GOT-10k (as"
@@ -17,7 +17,10 @@ KNOWN_LAYOUTS = (
 )
 """The layouts of annotated sequences that are read, for the sentences of errors."""
 
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
 _NFS_RATES = ("30", "240")
+_UAV_PARTS = ("UAV123", "UAV20L", "UAV123_10fps")
 
 
 def unread_sequence(folder: Path) -> tuple[str, str] | None:
@@ -29,13 +32,15 @@ def unread_sequence(folder: Path) -> tuple[str, str] | None:
     for name in ("full_occlusion.txt", "out_of_view.txt", "nlp.txt"):
         if (folder / name).is_file():
             return "LaSOT", name
+    if (folder / "groundtruth.txt").is_file() and (folder / "img").is_dir() and not _is_read(folder):
+        return "LaSOT", "groundtruth.txt and img/"
     if (folder / "imgs").is_dir() and any((folder / n).is_file() for n in ("groundtruth.txt", "language.txt")):
         return "TNL2K", "imgs/"
     for rate in _NFS_RATES:
         if (folder / rate).is_dir() and any((folder / rate).glob("*.txt")):
             return "NfS", f"{rate}/"
-    if (folder / "groundtruth.txt").is_file() and _starts_with_mask(folder / "groundtruth.txt"):
-        return "VOT with masks", "groundtruth.txt, whose rows begin with m"
+    if (folder / "groundtruth.txt").is_file() and _holds_masks(folder / "groundtruth.txt"):
+        return "VOT with masks", "groundtruth.txt, with rows that begin with m"
     return None
 
 
@@ -72,6 +77,9 @@ def _uav123(path: Path) -> tuple[str, str] | None:
     for folder in (path, *path.resolve().parents[:3]):
         if (folder / "anno").is_dir() and (folder / "data_seq").is_dir():
             return "UAV123", "anno/ and data_seq/"
+        for part in ("anno", "data_seq"):  # one without the other
+            if any((folder / part / name).is_dir() for name in _UAV_PARTS):
+                return "UAV123", f"{part}/"
     return None
 
 
@@ -113,6 +121,13 @@ def _folders(path: Path) -> list[Path]:
         return []
 
 
-def _starts_with_mask(file: Path) -> bool:
+def _holds_masks(file: Path) -> bool:
     with file.open(encoding="utf-8-sig", errors="replace") as lines:
-        return re.match(r"\s*m\s*\d", lines.readline(200)) is not None
+        return any(re.match(r"\s*m\s*\d", line) for line in lines)
+
+
+def _is_read(folder: Path) -> bool:
+    """Whether a folder with `groundtruth.txt` has a label file of VOT or GOT-10k, or frames outside of `img/`."""
+    names = ("absence.label", "cover.label", "meta_info.ini", "occlusion.tag", "occlusion.label", "color")
+    beside = (child.suffix.lower() in IMAGE_SUFFIXES for child in folder.iterdir())
+    return any((folder / name).exists() for name in names) or any(beside)

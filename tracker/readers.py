@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from .boxes import hull, parse_box
 from .errors import InputError
 from .following import follow
-from .layouts import KNOWN_LAYOUTS, refuse_unread, unread_sequence
+from .layouts import IMAGE_SUFFIXES, KNOWN_LAYOUTS, refuse_unread, unread_sequence
 from .sequences import (
     Frames,
     ImageFiles,
@@ -32,6 +32,7 @@ __all__ = [
     "FORMATS",
     "Table",
     "find_images",
+    "in_sequence",
     "list_sequences",
     "list_targets",
     "open_sequence",
@@ -43,7 +44,6 @@ __all__ = [
 
 FORMATS = ("auto", "otb", "vot", "got10k", "images", "video")
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts"}
     | {".webm", ".wmv"}
@@ -100,7 +100,8 @@ def open_sequence(
       names; `Tiger1` starts behind its five first frames, as the benchmark does. A folder `Jogging-2` that holds
       the files of both targets means the second.
     - `vot`: `groundtruth.txt` with rectangles or four-cornered polygons, 0-based; a polygon becomes its
-      min/max hull. The frames lie in the folder or in `color/`. A frame tagged in `occlusion.tag` or
+      min/max hull. The frames lie in the folder or in `color/` (with them in `img/` alone, `auto` takes it for
+      LaSOT, which counts from 1). A frame tagged in `occlusion.tag` or
       `occlusion.label` gets the visibility 0.5.
     - `got10k`: as `vot` with rectangles, but 1-based, and with `absence.label` (1: visibility 0) and
       `cover.label` (0 to 8: visibility in eighths, but above 0: absence alone means absent). Folders named as
@@ -191,6 +192,12 @@ def list_sequences(folder: str | Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"The folder '{folder}' does not exist.")
     return sorted(child for child in folder.iterdir() if child.is_dir() and _is_annotated(child))
+
+
+def in_sequence(folder: str | Path) -> bool:
+    """Return whether a folder is an annotated sequence's, or the one of its frames."""
+    folder = Path(folder)
+    return _is_annotated(folder) or (_is_annotated(folder.parent) and bool(_images_in(folder)))
 
 
 def list_targets(folder: str | Path) -> dict[str, tuple[Path, int | None]]:
@@ -576,7 +583,8 @@ def read_table(path: Path, widths: tuple[int, ...]) -> Table:
             raise InputError(f"{where} holds something that is not a number: '{line.strip()[:60]}'.") from None
         if len(row) not in widths:
             wanted = " or ".join(map(str, widths))
-            raise InputError(f"{where} has {len(row)} numbers; it must have {wanted}.")
+            numbers = f"{len(row)} number{'s' if len(row) != 1 else ''}"
+            raise InputError(f"{where} has {numbers}; it must have {wanted}.")
         rows.append(row)
         lines.append(number)
     if not rows:

@@ -6,6 +6,7 @@ was in memory.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import deque
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["VideoReader", "encoding_command", "upright", "upright_size"]
 
 SHORT_SECONDS = 1.0
-"""A video that lacks frames is truncated if it ends at least this long before its declared end."""
+SHORT_SHARE = 0.1
+"""A video is truncated if it lacks at least so many seconds, or this share, of what it declares."""
 
 
 class VideoReader:
@@ -62,7 +64,7 @@ class VideoReader:
         rate = self._stream.average_rate
         self.fps = float(rate) if rate and 0 < rate <= 1000 else None
         self.promised = self._stream.frames or None
-        self._last, self._damaged = 0.0, False
+        self._end, self._damaged = 0.0, False
         self._frames = self._decode()
 
     def __iter__(self) -> Iterator[av.VideoFrame]:
@@ -113,16 +115,33 @@ class VideoReader:
                 f"The video '{self.path}' holds no frame that can be decoded; replace it, or convert it with "
                 f"{encoding_command(self.path)}"
             )
-        declared = (self._container.duration or 0) / 1_000_000
+        declared = self._declared_seconds()
+        missing = declared - self._end
+        damaged = self._damaged or missing >= min(SHORT_SECONDS, SHORT_SHARE * declared) > 0
+        if not damaged or (self.promised is not None and count >= self.promised):
+            return
+        if self.promised is not None:
+            found = f"{count} of the {self.promised} frames"
+        elif missing > 0:
+            found = f"{self._end:.2f} of the {declared:.2f} seconds"
+        else:
+            return
+        raise InputError(
+            f"Only {found} of the video '{self.path}' can be decoded; replace it, or keep them with"
+            f" {encoding_command(self.path)}"
+        )
+
+    def _declared_seconds(self) -> float:
+        """How long the video should be by its header; 0 where that does not say."""
+        duration = self._stream.metadata.get("DURATION", "")  # Matroska: of this track; others may be longer
+        if match := re.fullmatch(r"(\d+):(\d+):([\d.]+)", duration):
+            start = float((self._stream.start_time or 0) * (self._stream.time_base or 0))
+            return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) - start
+        declared = (self._container.duration or 0) / 1_000_000 if self.promised else 0.0
         if self.promised and self.fps and "mov" not in self._container.format.name:
             # Only MP4 and MOV are trimmed by their index; FFmpeg guesses an AVI's duration by the file's size.
             declared = max(declared, self.promised / self.fps)
-        damaged = self._damaged or self._last + SHORT_SECONDS <= declared
-        if damaged and self.promised is not None and count < self.promised:
-            raise InputError(
-                f"Only {count} of the {self.promised} frames of the video '{self.path}' can be decoded; replace"
-                f" it, or keep them with {encoding_command(self.path)}"
-            )
+        return declared
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         import av
@@ -147,7 +166,9 @@ class VideoReader:
         """Note what `check_end` asks about a frame."""
         self._damaged = self._damaged or frame.is_corrupt
         if frame.time is not None:
-            self._last = max(self._last, frame.time - (self._container.start_time or 0) / 1_000_000)
+            start = (self._container.start_time or 0) / 1_000_000
+            lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
+            self._end = max(self._end, frame.time - start + (lasts or (1 / self.fps if self.fps else 0.0)))
         return frame
 
 

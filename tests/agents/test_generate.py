@@ -196,13 +196,17 @@ def test_cutouts_come_from_the_other_video(data, tmp_path) -> None:
         assert record["occluder"]["target"][0] == {"a": "b", "b": "a"}[record["source"]["video"]]
 
 
-@pytest.mark.filterwarnings("ignore:The sequence 'c' is left out")
+@pytest.mark.filterwarnings("error")
 def test_a_bad_sequence_gives_no_cutouts_and_costs_itself_alone(data, tmp_path, make_video, write_otb) -> None:
-    write_otb(data / "c", make_video(frames=3, seed=2))
+    for seed, name in enumerate("cd", 2):
+        write_otb(data / name, make_video(frames=3, seed=seed))
     (data / "c" / "groundtruth_rect.txt").write_text("0,0,0,0\n" * 3)
+    last = max((data / "d" / "img").iterdir())
+    last.write_bytes(last.read_bytes()[:-30])
     arguments = SearchArguments(scorer="dark_scorer:Dark", device="cpu", occluder="cutout")
     report = generate_hard_positives(run_of(data, tmp_path / "out", arguments=arguments, per_sequence=2))
-    assert report.images == 4 and list(report.failed) == ["c"] and "starts without" in report.failed["c"]
+    assert report.images == 4 and list(report.failed) == ["c", "d"] and "starts without" in report.failed["c"]
+    assert f"{last.name}' cannot be read" in report.failed["d"]
 
 
 @pytest.mark.parametrize(

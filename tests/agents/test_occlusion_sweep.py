@@ -11,6 +11,7 @@ from agents.ladder.arms import Tools
 from agents.occlusion_sweep import SweepSettings, occlusion_sweep, sweep_frames
 from agents.sweep_occluders import KINDS, UNSEEN_KINDS, OtherVideo, cover, draw_texture, other_videos
 from tracker.errors import InputError
+from tracker.sequences import ArrayFrames, Sequence
 from tracker.shipped import shipped_sint
 from tracker.synthetic import synthetic_sequence
 from tracker.tracking.sint import SintTracker
@@ -22,11 +23,13 @@ class Stays:
     def __init__(self) -> None:
         self.box = np.zeros(4)
         self.images: list[np.ndarray] = []
+        self.sizes: list[tuple[int, int]] = []
 
     def init(self, image, box) -> None:  # type: ignore[no-untyped-def]
         self.box = np.asarray(box, dtype=float)
 
-    def place(self, box) -> None:  # type: ignore[no-untyped-def]
+    def place(self, box, size) -> None:  # type: ignore[no-untyped-def]
+        self.sizes.append(size)
         self.box = np.asarray(box, dtype=float)
 
     def update(self, image):  # type: ignore[no-untyped-def]
@@ -171,3 +174,20 @@ def test_a_tracker_must_have_begun_and_looks_inside_the_frame(video) -> None:
     tracker.init(video.frames[0], video.boxes[0])
     with pytest.raises(InputError, match="The box to look at"):
         tracker.place((-50, -50, 10, 10))
+
+
+def test_a_place_in_a_frame_of_another_size(video, others) -> None:
+    """Trackers scale such a frame to the first one's size; a frame of doubled pixels scales back to itself."""
+    tracker = SintTracker.load("slim", device="cpu", precision="fp32")
+    tracker.init(video.frames[0], video.boxes[0])
+    frame, start = video.frames[5], video.boxes[5] + [2.0, -2.0, 0.0, 0.0]
+    doubled = frame.repeat(2, axis=0).repeat(2, axis=1)
+    tracker.place(start)
+    found = tracker.update(frame)
+    tracker.place(2 * start, doubled.shape[1::-1])
+    assert tracker.update(doubled) == pytest.approx(2 * found, abs=1e-3)
+    boxes = np.stack([video.boxes[0], 2 * video.boxes[5]])
+    mixed = Sequence("mixed", ArrayFrames([video.frames[0], doubled]), boxes, np.ones(2), "memory", "exact")
+    shown = Stays()
+    occlusion_sweep(shown, [mixed], SweepSettings(levels=(0.0, 0.2), kinds=("background",)), others)
+    assert set(shown.sizes) == {doubled.shape[1::-1]}

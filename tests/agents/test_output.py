@@ -122,6 +122,18 @@ def test_an_output_that_would_destroy_an_input(tmp_path):
     assert (video.read_text(), inside.read_text()) == ("frames", "1,1,2,2")
 
 
+def test_no_output_among_the_frames_of_an_input(tmp_path, make_video, write_otb):
+    """The folder of a sequence, and that of its frames; an earlier result inside the data may go on."""
+    write_otb(tmp_path / "data" / "a", make_video(frames=2))
+    (tmp_path / "data" / "results").mkdir()
+    (tmp_path / "data" / "results" / "closure.png").write_bytes(b"")
+    for out in (tmp_path / "data" / "a", tmp_path / "data" / "a" / "img"):
+        with pytest.raises(InputError, match="belongs to a sequence of the input .*give another --out"):
+            check_folder(out, tmp_path / "data")
+    for out in (tmp_path / "data" / "results", tmp_path / "data" / "a" / "new"):
+        check_folder(out, tmp_path / "data")
+
+
 COMMANDS = {
     "track": "--video {clip} --box 1,1,4,4 --out {clip}",
     "track --boxes": "--video {clip} --box 1,1,4,4 --out {new}.mp4 --boxes {clip}",

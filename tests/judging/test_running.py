@@ -135,8 +135,9 @@ def test_boxes_come_last(videos: list[Sequence], tmp_path: Path, monkeypatch: py
 BAD_RETURNS = {
     "three": ([1, 2, 3], r"returned an array of shape \[3\] instead of four numbers x, y, w, h, in frame 4"),
     "nan": ([1, 2, 3, np.nan], "returned the box .* not finite, in frame 4"),
-    "empty": ([1, 2, 0, 4], "returned the box .* has no area, in frame 4"),
+    "empty": ([1, 2, 0, 4], "returned the box .*, which has no area, in frame 4"),
     "none": (np.array(None), "four numbers"),
+    "complex": (np.array([1, 2, 3, 4j]), "returned complex numbers, in frame 4"),
     "text": ("box", "a str that is not four numbers"),
     "crash": (RuntimeError("lost\nit"), "RuntimeError: lost it"),
     "input": (InputError("The frame is odd."), "^The frame is odd.$"),

@@ -354,6 +354,12 @@ def make_lasot(folder: Path) -> Path:
     return folder
 
 
+def make_bare_lasot(folder: Path) -> Path:
+    write_frames(folder / "img")
+    (folder / "groundtruth.txt").write_text(lines(one_based(SQUARES)))
+    return folder
+
+
 def make_tnl2k(folder: Path) -> Path:
     write_frames(folder / "imgs")
     (folder / "groundtruth.txt").write_text(lines([tuple(map(float, row)) for row in SQUARES]))
@@ -370,13 +376,19 @@ def make_nfs(folder: Path) -> Path:
 
 def make_masks(folder: Path) -> Path:
     write_frames(folder / "color")
-    (folder / "groundtruth.txt").write_text("m5,3,6,4,0,24\n" * COUNT)
+    (folder / "groundtruth.txt").write_text("5,3,6,4\n" + "m5,3,6,4,0,24\n" * (COUNT - 1))
     return folder
 
 
 @pytest.mark.parametrize(
     ("make", "name"),
-    [(make_lasot, "LaSOT"), (make_tnl2k, "TNL2K"), (make_nfs, "NfS"), (make_masks, "VOT with masks")],
+    [
+        (make_lasot, "LaSOT"),
+        (make_bare_lasot, "LaSOT"),
+        (make_tnl2k, "TNL2K"),
+        (make_nfs, "NfS"),
+        (make_masks, "VOT with masks"),
+    ],
 )
 def test_layouts_that_are_refused_by_name(tmp_path: Path, make: Callable[[Path], Path], name: str) -> None:
     """The sequence, the folder of sequences and, as LaSOT has it, the folder of classes."""
@@ -420,6 +432,21 @@ def test_benchmarks_that_are_refused_by_name(tmp_path: Path) -> None:
             list_targets(tmp_path / name)
     given = open_sequence(tmp_path / "UAV123" / "data_seq" / "UAV123" / "bike1", SQUARES)
     assert_red(given)
+
+
+@pytest.mark.parametrize("place", ["anno/UAV123", "data_seq/UAV123/bike1"])
+def test_a_part_of_uav123_is_refused_by_name(tmp_path: Path, place: str) -> None:
+    (tmp_path / place).mkdir(parents=True)
+    for folder in (tmp_path, tmp_path / place):
+        with pytest.raises(InputError, match="looks like UAV123"):
+            open_sequence(folder)
+
+
+def test_frames_in_img_can_be_said_to_be_vots(tmp_path: Path) -> None:
+    folder = make_bare_lasot(tmp_path / "Toy")
+    assert open_sequence(folder, format="vot").boxes[0].tolist() == [6, 4, 6, 4]
+    (folder / "occlusion.tag").write_text("0\n" * COUNT)
+    assert open_sequence(folder).boxes[0].tolist() == [6, 4, 6, 4]
 
 
 def test_an_unknown_layout_lists_the_known_ones(tmp_path: Path) -> None:
@@ -551,7 +578,8 @@ def test_a_video_that_cannot_be_decoded(tmp_path: Path) -> None:
         open_sequence(tmp_path / "broken.mp4", "1,1,5,5")
 
 
-def test_a_jpeg_that_is_cut_short(tmp_path: Path) -> None:
+def test_an_image_that_is_cut_short(tmp_path: Path) -> None:
+    """Found when the folder is opened, so that the sequence can be left out; more behind the end is no harm."""
     folder = tmp_path / "Toy"
     (folder / "img").mkdir(parents=True)
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
@@ -559,10 +587,17 @@ def test_a_jpeg_that_is_cut_short(tmp_path: Path) -> None:
         cv2.imwrite(str(folder / "img" / f"{t}.jpg"), noise)
     (folder / "groundtruth_rect.txt").write_text("5,5,9,9\n" * 2)
     whole = (folder / "img" / "1.jpg").read_bytes()
-    (folder / "img" / "1.jpg").write_bytes(whole[: len(whole) // 2])
-    sequence = open_sequence(folder)
-    with pytest.raises(InputError, match="1.jpg' cannot be read"):
-        sequence.crop(1)
+    for length in (len(whole) // 2, len(whole) - 20):
+        (folder / "img" / "1.jpg").write_bytes(whole[:length])
+        with pytest.raises(InputError, match="1.jpg' cannot be read"):
+            open_sequence(folder)
+    (folder / "img" / "1.jpg").write_bytes(whole + b"a camera's own notes" * 9)
+    assert len(open_sequence(folder)) == 2
+    (folder / "img" / "1.jpg").unlink()
+    cv2.imwrite(str(folder / "img" / "1.png"), noise)
+    (folder / "img" / "1.png").write_bytes((folder / "img" / "1.png").read_bytes()[:-200])
+    with pytest.raises(InputError, match="1.png' cannot be read"):
+        open_sequence(folder)
     (folder / "img" / "0.jpg").write_bytes(whole[:300])
     with pytest.raises(InputError, match="0.jpg' cannot be read"):
         open_sequence(folder)

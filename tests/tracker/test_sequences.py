@@ -193,6 +193,25 @@ def test_sensor_values_in_16_bits_keep_their_contrast(tmp_path: Path, low: int, 
     assert [(frame == both).all() for frame, both in zip(opened, (first, second), strict=True)] == [True, True]
 
 
+@pytest.mark.parametrize("dead", [0, 65535])
+def test_dead_pixels_do_not_take_the_contrast(tmp_path: Path, dead: int) -> None:
+    """One pixel in a thousand, or one frame's."""
+    values = np.linspace(7000, 8000, 2000).reshape(40, 50)
+    for t in range(3):
+        shown = values.copy()
+        shown[t, t] = dead
+        thermal(tmp_path / f"{t}.png", shown)
+    frame = ImageFiles(sorted(tmp_path.iterdir()))[0][..., 0]
+    assert frame[0, 1] < 3 and frame[-1, -1] > 252 and 110 < frame[20, 0] < 145
+
+
+def test_colours_in_16_bits_keep_their_contrast_too(tmp_path: Path) -> None:
+    values = np.linspace(0, 4095, 3 * 12).reshape(3, 4, 3)  # BGR
+    for name in ("0.png", "1.tiff"):
+        frame = ImageFiles([thermal(tmp_path / name, values)])[0]
+        assert np.array_equal(frame[..., ::-1], (values.astype(np.uint16) / 4095 * 255).round())
+
+
 def test_16_bits_that_are_used_keep_the_high_byte(tmp_path: Path) -> None:
     values = np.linspace(0, 65535, 12).reshape(3, 4)
     paths = [thermal(tmp_path / "0.png", values), thermal(tmp_path / "1.png", np.full((3, 4), 512))]

@@ -73,6 +73,25 @@ def test_a_truncated_video_is_refused_with_the_remedy(tmp_path: Path, name: str,
         VideoFile(path)
 
 
+@pytest.mark.parametrize("share", [0.5, 0.85])
+def test_a_truncated_matroska_file_is_refused(tmp_path: Path, share: float) -> None:
+    """It declares seconds, no number of frames; 12 frames are less than half a second."""
+    path = write_video(tmp_path / "cut.mkv", 12)
+    assert len(VideoFile(path)) == 12
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(InputError, match=r"Only 0\.\d+ of the 0\.48 seconds .* ffmpeg -i .*cut-h264.mp4"):
+        VideoFile(path)
+
+
+def test_a_short_truncated_avi_is_refused(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "cut.avi", 12, "mjpeg")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"Only \d of the 12 frames"):
+        VideoFile(path)
+
+
 def test_a_damaged_video_is_refused(tmp_path: Path) -> None:
     path = write_video(tmp_path / "bad.mp4")
     content = bytearray(path.read_bytes())

@@ -115,7 +115,7 @@ def test_a_trained_resnet_keeps_to_the_interface(resnet: Path) -> None:
 def test_an_untrained_resnet_tracks(videos: Videos) -> None:
     with pytest.warns(UserWarning, match="random weights"):
         tracker = load_tracker(f"sint-{RESNET}", "random", "cpu")
-    assert tracker.name == "sint-torchvision-resnet18"
+    assert tracker.name == "sint-torchvision-resnet18-random"
     assert np.isfinite(follow(tracker, videos[0][0])).all()
 
 
@@ -165,7 +165,7 @@ def test_benchmark_run_keeps_the_results_of_each_network_apart(
             warnings.simplefilter("ignore", UserWarning)
             main()
     names = sorted(folder.name for folder in (tmp_path / "out").iterdir())
-    pattern = r"sint-slim-\w{8} sint-torchvision-resnet18 sint-torchvision-resnet18-\w{8}"
+    pattern = r"sint-slim-\w{8} sint-torchvision-resnet18-\w{8} sint-torchvision-resnet18-random"
     assert re.fullmatch(pattern, " ".join(names))
     for name in names:
         settings = json.loads((tmp_path / "out" / name / "ope" / "settings.json").read_text())

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tracker.backbones import Precision
 from tracker.errors import InputError
 from tracker.losses import contrastive_loss
 from tracker.sint import Sint, SintConfig, to_rois
@@ -170,18 +171,20 @@ def test_the_rate_falls_by_the_cosine_and_with_each_layers_factor(videos, config
         assert found == pytest.approx([0.005, 0.01, 0.01, 0.02], rel=1e-2)
 
 
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 2e-3), ("bf16", 0.05)])
 @pytest.mark.parametrize(("rates", "names"), [((("conv*", 0.0),), ("conv4", "conv5")), ((), ("conv3",))])
 def test_maps_of_the_fixed_part_are_those_of_the_whole(
-    videos, config, settings, tiny_file: Path, rates: tuple, names: tuple
+    videos, config, settings, tiny_file: Path, rates: tuple, names: tuple, precision: Precision, tolerance: float
 ) -> None:
     """All convolutions fixed, and SINT's rule; only float16 is between them."""
     sampler = PairSampler(videos[0], replace(settings, layer_rates=rates))
-    trainer = _Trainer(Sint.load(config, tiny_file), sampler, videos[1], sampler.settings, QUIET)
+    run = replace(QUIET, precision=precision)
+    trainer = _Trainer(Sint.load(config, tiny_file), sampler, videos[1], sampler.settings, run)
     assert trainer.maps is not None and trainer.maps.names == names
     same = torch.ones(1, 2, settings.boxes_per_frame, dtype=torch.bool)
     kept = trainer._describe(sampler.draw(0), same, 0)[0]
     trainer.maps = None
-    assert torch.allclose(trainer._describe(sampler.draw(0), same, 0)[0], kept, atol=2e-3)
+    assert torch.allclose(trainer._describe(sampler.draw(0), same, 0)[0], kept, atol=tolerance)
     assert not torch.equal(trainer._describe(sampler.draw(1), same, 1)[0], kept)
 
 

@@ -31,9 +31,13 @@ def output_fault(box: object) -> str | None:
 
     >>> output_fault((1, 2, 3, 4))
     >>> output_fault([1, 2, float("nan"), 4])
-    'the box (1, 2, nan, 4) holds a number that is not finite'
+    'the box (1, 2, nan, 4), which holds a number that is not finite'
     """
+    if box is None:
+        return "None instead of four numbers x, y, w, h"
     try:
+        if np.iscomplexobj(np.asarray(box)):
+            return "complex numbers"
         array = np.asarray(box, dtype=np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         what = f"a {type(box).__name__}"
@@ -46,9 +50,9 @@ def output_fault(box: object) -> str | None:
         return f"an array of shape {list(array.shape)} instead of four numbers x, y, w, h"
     text = ", ".join(f"{value:g}" for value in array)
     if not np.isfinite(array).all():
-        return f"the box ({text}) holds a number that is not finite"
+        return f"the box ({text}), which holds a number that is not finite"
     if array[2] <= 0 or array[3] <= 0:
-        return f"the box ({text}) has no area"
+        return f"the box ({text}), which has no area"
     return None
 
 

@@ -154,7 +154,7 @@ class SintTracker:
         Args:
             features: The network's name (`load_backbone`). The tracker is called `sint-` and this, with `-` for
                 `:` because names are folders; of a trained network the first 8 digits of `Sint.fingerprint`
-                follow, so that each has results of its own.
+                follow, and of `weights="random"` that word, so that each has results of its own.
             weights: The network's weights (`load_backbone`), or what `train-tracker` wrote: the card beside it
                 gives the configuration.
             device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
@@ -171,6 +171,8 @@ class SintTracker:
         name = f"sint-{features}".replace(":", "-")
         if trained_weights(weights):
             name = f"{name}-{sint.fingerprint()[:8]}"
+        elif weights == "random":
+            name = f"{name}-random"
         default = TrackingSettings(motion="none" if features == "slim" else "flow")
         return cls(sint, settings or default, name, precision)
 
@@ -212,11 +214,12 @@ class SintTracker:
             boxes = regression_boxes(first, (width, height), 1000, np.random.default_rng(0))
             self._regression = BoxRegression(self._shallow(maps, view, boxes), boxes, first)
 
-    def place(self, box: ArrayLike) -> None:
+    def place(self, box: ArrayLike, size: tuple[int, int] | None = None) -> None:
         """Take a box for the last one that was found, so that the next search is around it.
 
         Args:
-            box: `(x, y, w, h)`, 0-based pixels of the first frame.
+            box: `(x, y, w, h)`, 0-based pixels of a frame.
+            size: Width and height of that frame; those of the first by default.
 
         Raises:
             InputError: If `init` was not called, or the box has no area or lies outside the frame.
@@ -224,7 +227,9 @@ class SintTracker:
         if self._image is None:
             raise InputError("The tracker has no target yet; call init(image, box) first.")
         height, width = self._image.shape[:2]
-        self._box = check_box(box, width, height, "The box to look at").copy()
+        size = size or (width, height)
+        given = check_box(box, *size, "The box to look at")
+        self._box = given * np.array([width / size[0], height / size[1]] * 2)
 
     @torch.inference_mode()
     def update(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:

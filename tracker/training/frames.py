@@ -120,10 +120,10 @@ class FrozenMaps:
         ]
         device = self._backbone.mean.device
         maps = {
-            name: torch.cat([entry[name] for entry in kept])
-            .to(device)
-            .float()
-            .contiguous(memory_format=torch.channels_last)
+            # On a CPU, autocast concatenates no float16.
+            name: torch.cat([entry[name].to(device).float() for entry in kept]).contiguous(
+                memory_format=torch.channels_last
+            )
             for name in self.names
         }
         missing = [name for name in self._backbone.sint_layers if name not in maps]
