@@ -2,6 +2,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -425,6 +426,54 @@ def test_episodes_after_the_checkpoint_and_truncated_rows_are_cut(tmp_path):
     assert _cut_monitors(run, 30) == 3, "the next log's number"
     assert [log.read_text() for log in logs] == [head + "1,5,1,10\n2,5,2,20\n", head + "4,5,1,30\n", head]
     assert read_monitors(logs)["steps"].tolist() == [10, 20, 30]
+
+
+def test_a_log_without_its_head_is_removed(tmp_path):
+    """A resumed run was killed as it opened its log."""
+    run = RunFolder.create(tmp_path, "dqn", ORACLE)
+    head = '#{"t_start": 0, "env_id": "x"}\nr,l,t,timesteps\n'
+    (run.path / "0.monitor.csv").write_text(head + "1,5,1,10\n")
+    for rest in ("", head.splitlines()[0]):
+        (run.path / "1.monitor.csv").write_text(rest)
+        assert _cut_monitors(run, 30) == 1, "the number is free again"
+        assert read_monitors(run.monitors)["steps"].tolist() == [10]
+
+
+@pytest.mark.parametrize("algo", ["dqn", "ppo_mask"])
+def test_a_resumed_run_is_evaluated_at_the_steps_of_an_uninterrupted_one(tmp_path, algo):
+    run = train(request(tmp_path, algo))
+    run.model.unlink()
+    run.checkpoints()[-1].model.unlink()
+    assert run.checkpoints()[-1].steps == 100
+    if algo == "dqn":
+        (run.path / "rl_model_replay_buffer_200_steps.pkl").rename(run.checkpoints()[0].replay_buffer)
+    run.best_model.unlink()
+    resume(run.path)
+    assert run.best_model.is_file()
+    with np.load(run.evaluations) as found:
+        assert found["timesteps"].tolist() == [128, 256]
+
+
+def test_an_evaluation_that_is_cut_off_leaves_the_earlier_files(tmp_path, monkeypatch):
+    """The second evaluation's files are cut off in the middle of a write, then the run goes on."""
+    import agents.training as training
+
+    def save(file, **arrays):
+        if len(arrays["timesteps"]) == 2:
+            Path(f"{file}.npz").write_bytes(b"half")
+            raise KeyboardInterrupt
+        savez(file, **arrays)
+
+    savez = np.savez
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", save)
+        with pytest.raises(KeyboardInterrupt):
+            train(request(tmp_path))
+    run = RunFolder.find(tmp_path, "dqn", ORACLE)
+    with np.load(run.evaluations) as found:
+        assert found["timesteps"].tolist() == [128]
+    resume(run.path)
+    assert not (run.path / ".evaluation").exists() and training.load_model("dqn", run.best_model)
 
 
 def test_the_log_says_when_an_episode_ended_with_several_environments(tmp_path, monkeypatch):
