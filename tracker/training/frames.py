@@ -119,12 +119,11 @@ class FrozenMaps:
             self._maps(frame.video, frame.frame, tuple(frame.boxes[0].tolist()), frame.hard) for frame in frames
         ]
         device = self._backbone.mean.device
+        with torch.autocast("cpu", enabled=False):  # it knows no float16
+            batches = {name: torch.cat([entry[name] for entry in kept]) for name in self.names}
         maps = {
-            name: torch.cat([entry[name] for entry in kept])
-            .to(device)
-            .float()
-            .contiguous(memory_format=torch.channels_last)
-            for name in self.names
+            name: batch.to(device).float().contiguous(memory_format=torch.channels_last)
+            for name, batch in batches.items()
         }
         missing = [name for name in self._backbone.sint_layers if name not in maps]
         if missing:
