@@ -10,6 +10,7 @@ import torch
 import yaml
 from stable_baselines3.common.utils import LinearSchedule
 
+from agents.cli.train import key_values
 from agents.dqn import HuberDQN, SquaredErrorDQN, load_hyperparameters
 from agents.learning_curves import moving_average, read_monitors
 from agents.playing import play
@@ -426,6 +427,30 @@ def test_episodes_after_the_checkpoint_and_truncated_rows_are_cut(tmp_path):
     assert _cut_monitors(run, 30) == 3, "the next log's number"
     assert [log.read_text() for log in logs] == [head + "1,5,1,10\n2,5,2,20\n", head + "4,5,1,30\n", head]
     assert read_monitors(logs)["steps"].tolist() == [10, 20, 30]
+
+
+def test_numbers_of_yaml_need_no_point(tmp_path):
+    """`1e3` is a number in YAML 1.2 and text in YAML 1.1, which the parser has."""
+    file = tmp_path / "own.yml"
+    file.write_text(f"{ORACLE}:\n  n_timesteps: 1e3\n  batch_size: 1E+1\n  gamma: .5\n  learning_rate: 1e-3\n")
+    plan = _plan(TrainRequest(env=ORACLE, conf_file=str(file), env_kwargs={"drop": 0.1}))
+    assert plan.steps == 1000 and plan.parameters["batch_size"] == 10
+    assert (plan.parameters["gamma"], plan.parameters["learning_rate"]) == (0.5, 0.001)
+    assert key_values("--env-kwargs", ("drop:5e-2", "targets:drawn:3", "name:'1e3'")) == {
+        "drop": 0.05, "targets": "drawn:3", "name": "1e3",
+    }  # fmt: skip
+    file.write_text(f"{ORACLE}:\n  batch_size: '1e1'\n")
+    with pytest.raises(InputError, match="batch_size is '1e1'; it must be a whole number"):
+        _plan(TrainRequest(env=ORACLE, conf_file=str(file)))
+
+
+def test_an_unknown_hyperparameter_is_answered_with_those_that_can_be_given():
+    with pytest.raises(InputError, match="choose batch_size") as raised:
+        _plan(TrainRequest(env=ORACLE, algo="ppo", hyperparams={"zzz": 1}))
+    for name in ("seed", "device", "tensorboard_log", "_init_setup_model"):
+        assert f" {name}," not in str(raised.value)
+        with pytest.raises(InputError, match=f"'{name}' is no hyper-parameter of ppo"):
+            _plan(TrainRequest(env=ORACLE, algo="ppo", hyperparams={name: 1}))
 
 
 def test_a_log_without_its_head_is_removed(tmp_path):
