@@ -111,7 +111,7 @@ def load_pretrained(file: str | Path = PRETRAINED, device: str = "auto") -> Pret
         environment = TrainingEnvironment.from_record(card)
     except FileNotFoundError:
         raise InputError(
-            f"There is no card '{file.with_suffix('.json')}' beside the agent; copy it too, or export the agent again."
+            f"There is no card '{file.with_suffix('.json')}' beside the agent; copy it too, or export again."
         ) from None
     except InputError:
         raise

@@ -238,6 +238,9 @@ def make_vector_env(env_id: str, n_envs: int, env_kwargs: dict[str, Any]) -> Vec
     check_env_id(env_id)
     mode = AutoresetMode.SAME_STEP
     if env_id in ENV_IDS:
+        if (horizon := env_kwargs.get("max_episode_steps")) is not None:
+            # The run's record, and observations that count steps, know the horizon as max_steps.
+            env_kwargs = {"max_steps": horizon, **env_kwargs}
         return gym.make_vec(env_id, n_envs, "vector_entry_point", autoreset_mode=mode, **env_kwargs)
     return gym.make_vec(env_id, n_envs, "sync", vector_kwargs={"autoreset_mode": mode}, **env_kwargs)
 

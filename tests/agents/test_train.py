@@ -13,6 +13,7 @@ from stable_baselines3.common.utils import LinearSchedule
 from agents.cli.train import key_values
 from agents.dqn import HuberDQN, SquaredErrorDQN, load_hyperparameters
 from agents.learning_curves import moving_average, read_monitors
+from agents.loading import environment_of
 from agents.playing import play
 from agents.replay import LookupNStepReplayBuffer, LookupReplayBuffer
 from agents.runs import RunFolder
@@ -451,6 +452,33 @@ def test_an_unknown_hyperparameter_is_answered_with_those_that_can_be_given():
         assert f" {name}," not in str(raised.value)
         with pytest.raises(InputError, match=f"'{name}' is no hyper-parameter of ppo"):
             _plan(TrainRequest(env=ORACLE, algo="ppo", hyperparams={name: 1}))
+
+
+class Right:
+    """Moves to the right, whatever it observes."""
+
+    def __init__(self, observation_space):
+        self.observation_space = observation_space
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=True):
+        return np.int64(0), None
+
+
+@pytest.mark.parametrize("horizon", [7, 30])
+def test_the_horizon_of_a_training_is_that_of_its_agent(tmp_path, horizon):
+    """An agent that had 30 steps in training has 30 wherever it is judged, and its observations count to 30."""
+    kwargs = {"max_episode_steps": horizon, "scorer": "occlusion_env.oracle:OracleScorer"}
+    run = train(request(tmp_path, n_timesteps=120, save_freq=-1, env_kwargs=kwargs))
+    assert environment_of(run).arguments.settings.max_steps == horizon
+    assert max(read_monitors(run.monitors)["length"]) <= horizon
+    envs = make_vector_env(ORACLE, 2, run.env_kwargs())
+    assert envs.search.settings.max_steps == horizon
+    envs.reset(seed=0)
+    ends = [envs.step(np.array([0, 0]))[3].all() for _ in range(horizon)]
+    assert ends == [False] * (horizon - 1) + [True]
+    for kwargs in (run.env_kwargs(), environment_of(run).record()["env_kwargs"]):
+        (episode,) = play(Right(envs.single_observation_space), ORACLE, kwargs | {"targets": "oracle"}, horizon)
+        assert episode.length == horizon
 
 
 def test_a_log_without_its_head_is_removed(tmp_path):
