@@ -67,7 +67,8 @@ class TemporalDifferenceDQN(DQN):
         kwargs: See `DQN`.
 
     Raises:
-        InputError: If `td_target` is unknown.
+        InputError: If `td_target` is unknown, or the replay buffer's `handle_timeout_termination` contradicts
+            `truncation_is_terminal`.
     """
 
     def __init__(
@@ -75,6 +76,11 @@ class TemporalDifferenceDQN(DQN):
     ) -> None:
         """See the class."""
         named("td_target", td_target, TARGETS)
+        if truncation_is_terminal and (kwargs.get("replay_buffer_kwargs") or {}).get("handle_timeout_termination"):
+            raise InputError(
+                "truncation_is_terminal and the replay buffer's handle_timeout_termination contradict each other;"
+                " give one of them."
+            )
         self.td_target = td_target
         self.truncation_is_terminal = truncation_is_terminal
         super().__init__(*args, **kwargs)

@@ -481,6 +481,13 @@ def test_the_horizon_of_a_training_is_that_of_its_agent(tmp_path, horizon):
         assert episode.length == horizon
 
 
+def test_a_terminal_step_and_a_bootstrapped_one_contradict_each_other(tmp_path):
+    both = {"truncation_is_terminal": True, "replay_buffer_kwargs": {"handle_timeout_termination": True}}
+    with pytest.raises(InputError, match="handle_timeout_termination contradict each other; give one"):
+        train(request(tmp_path, hyperparams=both))
+    assert not list(tmp_path.glob("*/*/*"))
+
+
 def test_a_log_without_its_head_is_removed(tmp_path):
     """A resumed run was killed as it opened its log."""
     run = RunFolder.create(tmp_path, "dqn", ORACLE)
