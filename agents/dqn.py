@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -29,6 +30,7 @@ __all__ = [
     "load_hyperparameters",
     "max_target",
     "no_log",
+    "read_yaml",
 ]
 
 
@@ -65,7 +67,8 @@ class TemporalDifferenceDQN(DQN):
         kwargs: See `DQN`.
 
     Raises:
-        InputError: If `td_target` is unknown.
+        InputError: If `td_target` is unknown, or the replay buffer's `handle_timeout_termination` contradicts
+            `truncation_is_terminal`.
     """
 
     def __init__(
@@ -73,6 +76,11 @@ class TemporalDifferenceDQN(DQN):
     ) -> None:
         """See the class."""
         named("td_target", td_target, TARGETS)
+        if truncation_is_terminal and (kwargs.get("replay_buffer_kwargs") or {}).get("handle_timeout_termination"):
+            raise InputError(
+                "truncation_is_terminal and the replay buffer's handle_timeout_termination contradict each other;"
+                " give one of them."
+            )
         self.td_target = td_target
         self.truncation_is_terminal = truncation_is_terminal
         super().__init__(*args, **kwargs)
@@ -148,6 +156,27 @@ OWN_SECTION = "occlusion-search"
 """Section of a hyper-parameter file with keys that RL Zoo does not know; RL Zoo never reads it."""
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads plain YAML; `1e7` is a number, as in YAML 1.2 (in YAML 1.1 it is text without a point)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def read_yaml(text: str) -> Any:
+    """Read YAML that a person wrote, without running anything in it.
+
+    Raises:
+        yaml.YAMLError: If it is none.
+
+    >>> read_yaml("{n_timesteps: 1e7, gamma: .5, name: '1e7'}")
+    {'n_timesteps': 10000000.0, 'gamma': 0.5, 'name': '1e7'}
+    """
+    return yaml.load(text, _Loader)
+
+
 def load_hyperparameters(name: str, env_id: str = "OcclusionSearch-v0") -> dict[str, Any]:
     """Read the environment's section of a hyper-parameter file in RL Zoo's format, and the section `OWN_SECTION`.
 
@@ -168,7 +197,7 @@ def load_hyperparameters(name: str, env_id: str = "OcclusionSearch-v0") -> dict[
     shipped = folder / f"{name}.yml"
     try:
         text = shipped.read_text() if shipped.is_file() else Path(name).read_text()
-        sections = yaml.safe_load(text)
+        sections = read_yaml(text)
         section = sections[env_id] if env_id in sections else sections["default"]
         return dict(section) | dict(sections.get(OWN_SECTION) or {})
     except OSError:

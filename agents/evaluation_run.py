@@ -186,8 +186,11 @@ def _claim(run: EvaluationRun, setup: Setup, agents: Many[Agent], checks: Many[A
         "seeds": run.seeds,
         "search": asdict(setup.settings),
         "occluder": setup.occluder,
-        "agents": [[agent.name, agent.answers, agent.settings and asdict(agent.settings)] for agent in agents],
-        "checks": [[check.name, check.answers] for check in checks],
+        "agents": {
+            agent.name: {"answers": agent.answers, "search": agent.settings and asdict(agent.settings)}
+            for agent in agents
+        },
+        "checks": [check.name for check in checks],
         "code": code_version("tracker", "occlusion_env", "agents"),
         **run.identity,
     }

@@ -268,7 +268,7 @@ def _steered(name: str, search: Search) -> Policy:
 def _policy(model: Any, algo: str, spec: str, trained: TrainingEnvironment | None, search: Search) -> Policy:
     """The policy of a loaded model in a search; its observations must be those that it was trained on."""
     if trained is not None:
-        trained.check(search, spec)
+        trained.check(search, f"The agent '{spec}'")
     wanted, given = model.observation_space, search.observation.space
     if wanted.shape != given.shape or type(wanted) is not type(given):
         raise InputError(

@@ -36,7 +36,10 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def draw_contact_sheet(path: Path, positives: Many[HardPositive], title: str, rows: int = 8) -> None:
-    """One row a hard positive: exemplar, target, the trail of the search, the hard positive and its score."""
+    """One row a hard positive: exemplar, target, the trail of the search, the hard positive and its score.
+
+    The orange region is the hard positive's; a search may have gone on from there.
+    """
     picked = [positives[i] for i in evenly_spaced(len(positives), rows)]
     figure = Figure(figsize=(8.4, 1.0 + 2.0 * len(picked)), layout="constrained")
     figure.suptitle(title)
@@ -49,7 +52,7 @@ def draw_contact_sheet(path: Path, positives: Many[HardPositive], title: str, ro
         shown = [
             enlarged(target.exemplar),
             enlarged(target.crop),
-            draw_trail(enlarged(target.crop), list(positive.episode.trail)),
+            draw_trail(enlarged(target.crop), [*positive.episode.trail, positive.region]),
             enlarged(positive.image),
         ]
         for axis, image in zip(row, shown, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from collections.abc import Sequence as Many
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from occlusion_env import ENV_IDS
 from tracker.errors import InputError
 from tracker.files import replacing_file
 from vae import gif
@@ -22,6 +23,8 @@ from .training import check_env_id
 from .training_environment import TrainingEnvironment
 
 __all__ = ["Episode", "play", "write_gif"]
+
+_HORIZONS = ("max_steps", "max_episode_steps")
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def play(
     """
     check_env_id(env_id)
     given = env_kwargs | ({"render_mode": "rgb_array"} if pictures else {})
-    env: gym.Env[Any, Any] = gym.make(env_id, **given)
+    env = _make(env_id, given)
     try:
         if trained is not None:
             trained.check(env.unwrapped.search, "The agent")  # type: ignore[attr-defined]
@@ -102,6 +105,19 @@ def play(
             yield Episode(total, length, first, last, tuple(frames))  # type: ignore[arg-type]
     finally:
         env.close()
+
+
+def _make(env_id: str, env_kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
+    """The environment; observations that count steps count to its horizon, as in training."""
+    horizons = [env_kwargs.get(name) for name in _HORIZONS]
+    known = [horizon for horizon in horizons if horizon is not None]
+    if env_id not in ENV_IDS or not known:
+        return gym.make(env_id, **env_kwargs)
+    rest = {name: value for name, value in env_kwargs.items() if name not in _HORIZONS}
+    env: gym.Env[Any, Any] = gym.make(env_id, max_episode_steps=min(known), **rest)
+    search = env.unwrapped.search  # type: ignore[attr-defined]
+    search.settings = replace(search.settings, max_steps=min(known))
+    return env
 
 
 def write_gif(path: Path, frames: Many[NDArray[np.uint8]], seconds: float = 0.4, pause: float = 1.5) -> None:

@@ -102,6 +102,8 @@ def load_pretrained(file: str | Path = PRETRAINED, device: str = "auto") -> Pret
         with resources.as_file(resources.files("agents") / "weights") as folder:
             return load_pretrained(folder / "agent.safetensors", device)
     file = Path(file)
+    if not file.is_file():
+        raise InputError(f"There is no agent '{file}'; give the file that `export-agent` wrote.")
     try:
         card = json.loads(file.with_suffix(".json").read_text())
         space = spaces.Box(-np.inf, np.inf, (int(card["observation_length"]),), np.float32)
@@ -109,7 +111,7 @@ def load_pretrained(file: str | Path = PRETRAINED, device: str = "auto") -> Pret
         environment = TrainingEnvironment.from_record(card)
     except FileNotFoundError:
         raise InputError(
-            f"There is no '{file.with_suffix('.json')}' beside the agent; it tells what it is."
+            f"There is no card '{file.with_suffix('.json')}' beside the agent; copy it too, or export again."
         ) from None
     except InputError:
         raise

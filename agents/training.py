@@ -238,6 +238,9 @@ def make_vector_env(env_id: str, n_envs: int, env_kwargs: dict[str, Any]) -> Vec
     check_env_id(env_id)
     mode = AutoresetMode.SAME_STEP
     if env_id in ENV_IDS:
+        if (horizon := env_kwargs.get("max_episode_steps")) is not None:
+            # The run's record, and observations that count steps, know the horizon as max_steps.
+            env_kwargs = {"max_steps": horizon, **env_kwargs}
         return gym.make_vec(env_id, n_envs, "vector_entry_point", autoreset_mode=mode, **env_kwargs)
     return gym.make_vec(env_id, n_envs, "sync", vector_kwargs={"autoreset_mode": mode}, **env_kwargs)
 
@@ -352,7 +355,7 @@ def _check_parameters(kind: type[BaseAlgorithm], algo: str, parameters: dict[str
         for base in kind.__mro__
         if issubclass(base, BaseAlgorithm) and base is not BaseAlgorithm and "__init__" in vars(base)
         for name in inspect.signature(base.__init__).parameters
-    } - {"self", "args", "kwargs", "env", "policy"}
+    } - {"self", "args", "kwargs", "env", "policy", "seed", "device", "tensorboard_log", "_init_setup_model"}
     declared = inspect.signature(_first_full(kind)).parameters
     known &= {*declared, "td_target", "truncation_is_terminal"}
     if "td_target" in parameters and "td_target" in known:
@@ -362,7 +365,7 @@ def _check_parameters(kind: type[BaseAlgorithm], algo: str, parameters: dict[str
             raise InputError(
                 f"The hyper-parameter '{name}' is RL Zoo's alone; train with `python -m rl_zoo3.train`."
             )
-        if name not in known or name in ("seed", "device", "tensorboard_log"):
+        if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             remedy = f"did you mean '{near[0]}'?" if near else f"choose {', '.join(sorted(known))}."
             raise InputError(f"'{name}' is no hyper-parameter of {algo}; {remedy}")
@@ -596,16 +599,17 @@ def _learn(
 
 
 def _evaluations(plan: _Plan, run: RunFolder, env: VecEnv, steps: int) -> EvalCallback:
-    """Evaluations on the selection videos; those of a run's first part are kept."""
+    """Evaluations on the selection videos; a resumed run keeps those of its first part, and their schedule."""
     kind: type[EvalCallback] = EvalCallback
     if plan.request.algo == "ppo_mask":
         from sb3_contrib.common.maskable.callbacks import MaskableEvalCallback
 
         kind = MaskableEvalCallback
-    callback = _seeded(kind, plan.request.seed + plan.n_envs)(
+    callback = _selection(kind, plan.request.seed + plan.n_envs, run.path)(
         env, best_model_save_path=str(run.path), log_path=str(run.path), verbose=0,
         eval_freq=max(plan.request.eval_freq // plan.n_envs, 1), n_eval_episodes=plan.request.eval_episodes,
     )  # fmt: skip
+    callback.n_calls = steps // plan.n_envs
     if steps and run.evaluations.is_file():
         with np.load(run.evaluations) as found:
             kept = found["timesteps"] <= steps
@@ -617,16 +621,27 @@ def _evaluations(plan: _Plan, run: RunFolder, env: VecEnv, steps: int) -> EvalCa
     return callback
 
 
-def _seeded(kind: type[EvalCallback], seed: int) -> type[EvalCallback]:
-    """The callback with the same episodes in every evaluation, so that agents and not episodes are compared."""
+def _selection(kind: type[EvalCallback], seed: int, folder: Path) -> type[EvalCallback]:
+    """The callback with the same episodes in every evaluation, and with files that are complete or not there."""
+    unfinished = folder / ".evaluation"
 
-    class SeededEvaluation(kind):  # type: ignore[misc, valid-type]
+    class Selection(kind):  # type: ignore[misc, valid-type]
         def _on_step(self) -> bool:
-            if self.eval_freq > 0 and self.n_calls % self.eval_freq == 0:
-                self.eval_env.seed(seed)
-            return super()._on_step()
+            if self.n_calls % self.eval_freq:
+                return True
+            self.eval_env.seed(seed)
+            shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
+            unfinished.mkdir()
+            self.best_model_save_path, self.log_path = str(unfinished), str(unfinished / "evaluations")
+            try:
+                goes_on = super()._on_step()
+                for file in sorted(unfinished.iterdir()):
+                    file.replace(folder / file.name)
+            finally:
+                shutil.rmtree(unfinished)
+            return goes_on
 
-    return SeededEvaluation
+    return Selection
 
 
 def _cut_monitors(run: RunFolder, steps: int) -> int:
@@ -637,7 +652,11 @@ def _cut_monitors(run: RunFolder, steps: int) -> int:
     """
     monitors = run.monitors
     for file in monitors:
-        head, names, *rows = file.read_text().splitlines()
+        lines = file.read_text().splitlines()
+        if len(lines) < 2:  # killed before the log had its head; it is the last one
+            file.unlink()
+            continue
+        head, names, *rows = lines
         columns = names.split(",")
         if TIMESTEPS not in columns:
             raise InputError(f"'{file}' has no column {TIMESTEPS}: an older version wrote it; train anew.")
@@ -649,7 +668,7 @@ def _cut_monitors(run: RunFolder, steps: int) -> int:
             kept.append(row)
         with replacing_file(file) as temporary:
             temporary.write_text("\n".join([head, names, *kept]) + "\n")
-    return len(monitors)
+    return len(run.monitors)
 
 
 def _draw(plan: _Plan, run: RunFolder) -> None:

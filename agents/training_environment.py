@@ -123,7 +123,7 @@ class TrainingEnvironment:
 
         Args:
             search: Where the agent is to act.
-            agent: Its name, for the error's sentence.
+            agent: Begins the error's sentence, such as "The agent 'FILE'".
 
         Raises:
             InputError: Naming the setting, its value in training, and its value in the search.
@@ -143,7 +143,7 @@ class TrainingEnvironment:
         for name in ("scorer", "occluder"):
             trained, given = self._acts_on(self.arguments, name), self._acts_on(arguments, name)
             if trained != given:
-                said.append(f"'{agent}' was trained with the {name} {trained} and acts on {given}.")
+                said.append(f"{agent} was trained with the {name} {trained} and acts on {given}.")
         return said
 
     def shared_videos(self, videos: Mapping[str, str]) -> list[str]:
@@ -184,7 +184,7 @@ def _portable(arguments: SearchArguments) -> SearchArguments:
 
 
 def _mismatch(agent: str, name: str, trained: object, given: object) -> str:
-    return f"'{agent}' was trained with {name} {trained} and is given {given}; give it what it was trained with."
+    return f"{agent} was trained with {name} {trained} and is given {given}; give it what it was trained with."
 
 
 @lru_cache(maxsize=8)

@@ -453,8 +453,8 @@ def check_horizon(max_steps: int | None, max_episode_steps: int | None) -> None:
     """
     if max_steps is not None and max_episode_steps is not None and max_steps > max_episode_steps:
         raise InputError(
-            f"max_steps={max_steps} lies beyond the end of an episode, max_episode_steps={max_episode_steps}; give"
-            f" gym.make max_episode_steps={max_steps} in its place."
+            f"max_steps={max_steps} lies beyond the end of an episode, {max_episode_steps} steps; give"
+            f" max_episode_steps={max_steps} in place of max_steps."
         )
 
 

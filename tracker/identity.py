@@ -106,7 +106,7 @@ def differing_settings(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> li
     """
     first, second = dict(_flat(plain_data(earlier))), dict(_flat(plain_data(now)))
     return [
-        f"{name} was {_shown(first, name)} and is {_shown(second, name)}"
+        "{} was {} and is {}".format(name, *_shown(first, second, name))
         for name in sorted(first.keys() | second.keys())
         if first.get(name, _MISSING) != second.get(name, _MISSING)
     ]
@@ -143,7 +143,9 @@ def check_identity(
         raise InputError(f"'{note}' is not JSON; delete its folder or give another --out.") from None
     recorded = made_with.keys() | {"command"}
     if found := differing_settings({k: v for k, v in earlier.items() if k not in recorded}, identity):
-        raise InputError(f"'{note.parent}' holds {what} ({'; '.join(found)}); give another --out.")
+        more = [f"and {len(found) - _NAMED} more settings"] if len(found) > _NAMED + 1 else found[_NAMED:]
+        named = "; ".join(found[:_NAMED] + more)
+        raise InputError(f"'{note.parent}' holds {what} ({named}); give another --out.")
     if found := differing_settings({k: v for k, v in earlier.items() if k in made_with}, made_with):
         print(
             f"occlusion-search: warning: results in '{note.parent}' were made with other software or another"
@@ -153,10 +155,18 @@ def check_identity(
 
 
 _MISSING = object()
+_NAMED = 3
+"""Settings that a sentence names."""
+_LENGTH = 100
+"""Characters of a value that a sentence shows."""
 
 
-def _shown(values: Mapping[str, Any], name: str) -> str:
-    return json.dumps(values[name]) if name in values else "not set"
+def _shown(first: Mapping[str, Any], second: Mapping[str, Any], name: str) -> tuple[str, str]:
+    """Both values of a setting, cut where their beginnings differ."""
+    texts = [json.dumps(values[name]) if name in values else "not set" for values in (first, second)]
+    short = [text if len(text) <= _LENGTH else f"{text[:_LENGTH]} ..." for text in texts]
+    one, other = texts if short[0] == short[1] else short
+    return one, other
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -115,7 +115,7 @@ def evaluate(
             raise InputError(
                 f"'{name}' was trained with layer {record.layer} and --layer is {layer}; leave it out."
             )
-        for sentence in record.departures(given, name):
+        for sentence in record.departures(given, f"The agent '{name}'"):
             warn(sentence)
     setup = Setup.load(given)
     identity = {

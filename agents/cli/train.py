@@ -119,20 +119,17 @@ def key_values(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:
     """
     import yaml
 
+    from ..dqn import read_yaml
+
     found: dict[str, Any] = {}
     for pair in pairs:
         key, colon, value = pair.partition(":")
         try:
             if not (key and colon):
                 raise ValueError
-            found[key] = yaml.safe_load(value)
+            found[key] = read_yaml(value)
         except (ValueError, yaml.YAMLError):
             raise InputError(f"'{pair}' is no KEY:VALUE; give {flag} pairs such as gamma:0.9.") from None
-        if isinstance(found[key], str):  # YAML takes 1e-4 for a word
-            try:
-                found[key] = float(value)
-            except ValueError:
-                pass
     return found
 
 

@@ -53,7 +53,7 @@ def test_the_shipped_agent_in_a_drawn_scene(run, tmp_path):
     (("--exp-id", 7), "There is no run 7 of dqn"),
     (("--algo", "ppo"), "There is no run of ppo"),
     (("--model", "no.zip"), "There is no agent 'no.zip'"),
-    (("--model", "no.safetensors"), "There is no 'no.json' beside the agent"),
+    (("--model", "no.safetensors"), "There is no agent 'no.safetensors'"),
     (("--load-checkpoint", 77), "rl_model_77_steps.zip"),
     (("-n", 0), "--n-timesteps is 0"),
     (("--env-kwargs", "reward"), "'reward' is no KEY:VALUE"),

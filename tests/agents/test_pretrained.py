@@ -61,6 +61,8 @@ def test_files_that_do_not_fit_are_named(file: Path) -> None:
         with pytest.raises(InputError, match=sentence):
             load_pretrained(file)
     file.with_suffix(".json").unlink()
+    with pytest.raises(InputError, match="There is no agent 'nowhere.safetensors'"):
+        load_pretrained("nowhere.safetensors")
     with pytest.raises(InputError, match="beside the agent"):
         load_agent(str(file))
 

@@ -2,6 +2,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ import torch
 import yaml
 from stable_baselines3.common.utils import LinearSchedule
 
+from agents.cli.train import key_values
 from agents.dqn import HuberDQN, SquaredErrorDQN, load_hyperparameters
 from agents.learning_curves import moving_average, read_monitors
+from agents.loading import environment_of
 from agents.playing import play
 from agents.replay import LookupNStepReplayBuffer, LookupReplayBuffer
 from agents.runs import RunFolder
@@ -425,6 +428,112 @@ def test_episodes_after_the_checkpoint_and_truncated_rows_are_cut(tmp_path):
     assert _cut_monitors(run, 30) == 3, "the next log's number"
     assert [log.read_text() for log in logs] == [head + "1,5,1,10\n2,5,2,20\n", head + "4,5,1,30\n", head]
     assert read_monitors(logs)["steps"].tolist() == [10, 20, 30]
+
+
+def test_numbers_of_yaml_need_no_point(tmp_path):
+    """`1e3` is a number in YAML 1.2 and text in YAML 1.1, which the parser has."""
+    file = tmp_path / "own.yml"
+    file.write_text(f"{ORACLE}:\n  n_timesteps: 1e3\n  batch_size: 1E+1\n  gamma: .5\n  learning_rate: 1e-3\n")
+    plan = _plan(TrainRequest(env=ORACLE, conf_file=str(file), env_kwargs={"drop": 0.1}))
+    assert plan.steps == 1000 and plan.parameters["batch_size"] == 10
+    assert (plan.parameters["gamma"], plan.parameters["learning_rate"]) == (0.5, 0.001)
+    assert key_values("--env-kwargs", ("drop:5e-2", "targets:drawn:3", "name:'1e3'")) == {
+        "drop": 0.05, "targets": "drawn:3", "name": "1e3",
+    }  # fmt: skip
+    file.write_text(f"{ORACLE}:\n  batch_size: '1e1'\n")
+    with pytest.raises(InputError, match="batch_size is '1e1'; it must be a whole number"):
+        _plan(TrainRequest(env=ORACLE, conf_file=str(file)))
+
+
+def test_an_unknown_hyperparameter_is_answered_with_those_that_can_be_given():
+    with pytest.raises(InputError, match="choose batch_size") as raised:
+        _plan(TrainRequest(env=ORACLE, algo="ppo", hyperparams={"zzz": 1}))
+    for name in ("seed", "device", "tensorboard_log", "_init_setup_model"):
+        assert f" {name}," not in str(raised.value)
+        with pytest.raises(InputError, match=f"'{name}' is no hyper-parameter of ppo"):
+            _plan(TrainRequest(env=ORACLE, algo="ppo", hyperparams={name: 1}))
+
+
+class Right:
+    """Moves to the right, whatever it observes."""
+
+    def __init__(self, observation_space):
+        self.observation_space = observation_space
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=True):
+        return np.int64(0), None
+
+
+@pytest.mark.parametrize("horizon", [7, 30])
+def test_the_horizon_of_a_training_is_that_of_its_agent(tmp_path, horizon):
+    """An agent that had 30 steps in training has 30 wherever it is judged, and its observations count to 30."""
+    kwargs = {"max_episode_steps": horizon, "scorer": "occlusion_env.oracle:OracleScorer"}
+    run = train(request(tmp_path, n_timesteps=120, save_freq=-1, env_kwargs=kwargs))
+    assert environment_of(run).arguments.settings.max_steps == horizon
+    assert max(read_monitors(run.monitors)["length"]) <= horizon
+    envs = make_vector_env(ORACLE, 2, run.env_kwargs())
+    assert envs.search.settings.max_steps == horizon
+    envs.reset(seed=0)
+    ends = [envs.step(np.array([0, 0]))[3].all() for _ in range(horizon)]
+    assert ends == [False] * (horizon - 1) + [True]
+    for kwargs in (run.env_kwargs(), environment_of(run).record()["env_kwargs"]):
+        (episode,) = play(Right(envs.single_observation_space), ORACLE, kwargs | {"targets": "oracle"}, horizon)
+        assert episode.length == horizon
+
+
+def test_a_terminal_step_and_a_bootstrapped_one_contradict_each_other(tmp_path):
+    both = {"truncation_is_terminal": True, "replay_buffer_kwargs": {"handle_timeout_termination": True}}
+    with pytest.raises(InputError, match="handle_timeout_termination contradict each other; give one"):
+        train(request(tmp_path, hyperparams=both))
+    assert not list(tmp_path.glob("*/*/*"))
+
+
+def test_a_log_without_its_head_is_removed(tmp_path):
+    """A resumed run was killed as it opened its log."""
+    run = RunFolder.create(tmp_path, "dqn", ORACLE)
+    head = '#{"t_start": 0, "env_id": "x"}\nr,l,t,timesteps\n'
+    (run.path / "0.monitor.csv").write_text(head + "1,5,1,10\n")
+    for rest in ("", head.splitlines()[0]):
+        (run.path / "1.monitor.csv").write_text(rest)
+        assert _cut_monitors(run, 30) == 1, "the number is free again"
+        assert read_monitors(run.monitors)["steps"].tolist() == [10]
+
+
+@pytest.mark.parametrize("algo", ["dqn", "ppo_mask"])
+def test_a_resumed_run_is_evaluated_at_the_steps_of_an_uninterrupted_one(tmp_path, algo):
+    run = train(request(tmp_path, algo))
+    run.model.unlink()
+    run.checkpoints()[-1].model.unlink()
+    assert run.checkpoints()[-1].steps == 100
+    if algo == "dqn":
+        (run.path / "rl_model_replay_buffer_200_steps.pkl").rename(run.checkpoints()[0].replay_buffer)
+    run.best_model.unlink()
+    resume(run.path)
+    assert run.best_model.is_file()
+    with np.load(run.evaluations) as found:
+        assert found["timesteps"].tolist() == [128, 256]
+
+
+def test_an_evaluation_that_is_cut_off_leaves_the_earlier_files(tmp_path, monkeypatch):
+    """The second evaluation's files are cut off in the middle of a write, then the run goes on."""
+    import agents.training as training
+
+    def save(file, **arrays):
+        if len(arrays["timesteps"]) == 2:
+            Path(f"{file}.npz").write_bytes(b"half")
+            raise KeyboardInterrupt
+        savez(file, **arrays)
+
+    savez = np.savez
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", save)
+        with pytest.raises(KeyboardInterrupt):
+            train(request(tmp_path))
+    run = RunFolder.find(tmp_path, "dqn", ORACLE)
+    with np.load(run.evaluations) as found:
+        assert found["timesteps"].tolist() == [128]
+    resume(run.path)
+    assert not (run.path / ".evaluation").exists() and training.load_model("dqn", run.best_model)
 
 
 def test_the_log_says_when_an_episode_ended_with_several_environments(tmp_path, monkeypatch):

@@ -264,7 +264,7 @@ def test_max_steps_ends_an_episode_before_the_horizon() -> None:
         envs.reset(seed=0)
         assert [envs.step(np.zeros(2, int))[3].all() for _ in range(3)] == [False, False, True]
     for create in (make, partial(gym.make_vec, ID)):
-        with pytest.raises(InputError, match="max_steps=50 lies beyond .* give gym.make max_episode_steps=50"):
+        with pytest.raises(InputError, match="max_steps=50 lies beyond .* give max_episode_steps=50 in place"):
             create(max_steps=50)
     assert SearchArguments.from_keywords({"max_episode_steps": 50}).settings.max_steps == 50
     assert SearchArguments().settings.max_steps == 20
