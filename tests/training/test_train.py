@@ -200,16 +200,6 @@ def test_fixed_maps_are_made_once(videos, config, settings, tiny_file: Path) -> 
     assert len(calls) == 2
 
 
-def test_fixed_maps_inside_autocast(videos, config, settings, tiny_file: Path) -> None:
-    """A training in bf16 batches maps that are kept in float16, which autocast on a CPU refuses."""
-    sint = Sint.load(config, tiny_file)
-    maps = FrozenMaps(sint.backbone, "conv5", Views(config, videos[0]), torch.bfloat16)
-    pair = PairSampler(videos[0], settings).draw(0)[0]
-    with torch.autocast("cpu", torch.bfloat16):
-        found = maps([pair.first, pair.second])
-    assert all(value.dtype == torch.float32 and len(value) == 2 for value in found.values())
-
-
 def test_no_maps_are_kept_where_frames_change(videos, config, settings, tiny_file: Path) -> None:
     for change in ({"flip": 0.5}, {"jitter": 0.1}, {"shift": 0.1}, {"layer_rates": (("*", 1.0),)}):
         changed_settings = replace(settings, **{"layer_rates": (("conv*", 0.0),), **change})

@@ -119,8 +119,6 @@ class FrozenMaps:
             self._maps(frame.video, frame.frame, tuple(frame.boxes[0].tolist()), frame.hard) for frame in frames
         ]
         device = self._backbone.mean.device
-        with torch.autocast("cpu", enabled=False):  # it knows no float16
-            batches = {name: torch.cat([entry[name] for entry in kept]) for name in self.names}
         maps = {
             # On a CPU, autocast concatenates no float16.
             name: torch.cat([entry[name].to(device).float() for entry in kept]).contiguous(
