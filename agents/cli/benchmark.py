@@ -37,7 +37,8 @@ def score(
 ) -> None:
     """Judge anybody's result files: success AUC and precision at 20 pixels, with 95 % intervals, by attribute.
 
-    Reads the text files of OTB, got10k and pysot and the .mat files of the OTB authors' toolkit.
+    Reads the text files of OTB, got10k and pysot and the .mat files of the OTB authors' toolkit. A target whose
+    annotation or file is bad is left out and named; the exit code is then 1.
 
     Args:
         results: Folder of a tracker's result files, or what `benchmark run` wrote.
@@ -73,6 +74,8 @@ def score(
     if json is not None:
         write_result(json, "benchmark score", content)
     _show(scores, content)
+    if content["left_out"]:
+        sys.exit(1)
 
 
 def _content(scores: Scores, list_name: str | None) -> dict[str, Any]:

@@ -82,3 +82,5 @@ def report(
         print(f"{name} is left out: {why}")
     count = len(comparison.targets)
     print(f"{count} target{'' if count == 1 else 's'} in common; the report is {out / PAGE}")
+    if comparison.left_out:
+        sys.exit(1)

@@ -120,7 +120,7 @@ def test_a_bad_line_is_named(run: Call, out: Path, annotations: Path, tmp_path: 
     (out / "KCF" / "ope" / "b.txt").write_text("11,11,20,20\n11,11,20\n")
     command = ("--results", out, "--annotations", annotations, "--json", tmp_path / "s.json")
     code, text, error = run(*command)
-    assert code == 0 and "b is left out: Line 2 of" in error and "b.txt' has 3 numbers" in error
+    assert code == 1 and "b is left out: Line 2 of" in error and "b.txt' has 3 numbers" in error
     assert json.loads((tmp_path / "s.json").read_text())["left_out"].keys() == {"b"}
     (tmp_path / "s.json").unlink()
     (out / "KCF" / "ope" / "a.txt").write_text("11,11,20\n")
@@ -140,10 +140,10 @@ def test_a_bad_annotation_and_a_wrong_origin_are_said(
     (tmp_path / "data" / "b" / "groundtruth_rect.txt").write_text("11,11,20,20\n11,11,x,20\n")
     command = ("--results", out, "--annotations", tmp_path / "data")
     code, text, error = run(*command)
-    assert code == 0 and "1 target, 4 frames" in text and "warning: b is left out: Line 2" in error
+    assert code == 1 and "1 target, 4 frames" in text and "warning: b is left out: Line 2" in error
     assert "seem to count" not in error
     code, _, error = run(*command, "--zero-based")
-    assert code == 0 and "leave --zero-based out" in error
+    assert code == 1 and "leave --zero-based out" in error
 
 
 def test_annotation_files_of_pysot_are_named(run: Call, out: Path, tmp_path: Path) -> None:
