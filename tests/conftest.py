@@ -20,7 +20,8 @@ hypothesis.settings.load_profile("project")
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Keep these small networks from waiting for one another's threads on a busy machine."""
+    """One thread for each process, those that tests start among them: two run side by side (`make test`)."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -74,7 +74,7 @@ def test_a_network_learns_and_moves(simulated: Any) -> None:
     parameters = list(net.parameters())
     before = parameters[0].detach().cpu().clone()
     optimizer = torch.optim.Adam(parameters, 0.1)
-    net(torch.ones(2, 3, 8, 8, device=B)).square().mean().backward()
+    net(torch.linspace(0, 1, 384, device=B).view(2, 3, 8, 8)).square().mean().backward()
     optimizer.step()
     assert not torch.equal(before, parameters[0].detach().cpu())
     twin = copy.deepcopy(net)
