@@ -717,7 +717,7 @@ def test_the_command_with_agents(folder, run, trained):
     code, _, err = run(*again, "--precision", "bf16" if slim_is_fp32() else "fp32")
     assert code == 2 and "another evaluation (arithmetic was" in err
     code, _, err = run(*again, "--last", "none")
-    assert code == 2 and "another evaluation (agents was" in err
+    assert code == 2 and "another evaluation (agents.dqn-tiny.answers was" in err
     assert content["best_constant"].startswith("always ") and "trigger pulled" in out
     assert content["methods"]["dqn-tiny"]["queries"] >= 1
     code, _, err = run(*given)
