@@ -41,7 +41,8 @@ def difference(row: dict[str, Any]) -> str:
 
 
 LADDER = {
-    "uncovered": "sweep, 0%", "seen occluders": "sweep, seen", "unseen occluders": "sweep, unseen", "50 %": "sweep, seen, 50%",
+    "uncovered": "sweep, 0%", "seen occluders": "sweep, seen", "unseen occluders": "sweep, unseen",
+    "50 %": "sweep, seen, 50%",
     "AUC": "auc, all", "AUC on OTB": "auc, all", "OCC": "auc, OCC", "AUC, OCC": "auc, OCC",
     "precision": "precision, all",
 }  # fmt: skip
