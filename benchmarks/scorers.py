@@ -178,6 +178,7 @@ def summary(given: Arguments, name: str, plan: Plan, found: dict[str, Any]) -> d
     card = given.out / f"{name}.json"
     return {
         "clean": clean,
+        "interval_method": found["interval_method"],
         "targets": found["targets"],
         "per_sequence": found["per_sequence"],
         "methods": {
