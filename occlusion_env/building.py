@@ -118,7 +118,7 @@ def _features(arguments: SearchArguments) -> FeatureExtractor:
 
 
 def _network(arguments: SearchArguments) -> tuple[str, str | None, str, Precision, str | None]:
-    """What `shared_backbone` and `load_scorer` take."""
+    """Return the keyword arguments of `shared_backbone` and `load_scorer`."""
     given = arguments
     return given.features, given.weights, given.device, given.precision, given.base_weights
 

@@ -43,7 +43,7 @@ class TargetEmbedding:
         self._known: dict[bytes, KnownImage] = {}
 
     def begin(self, slots: Slots, keys: Many[bytes]) -> None:
-        """Put targets into slots, and evict what is kept of targets that are in none.
+        """Put targets into slots, and evict the cached maps of targets that are in none.
 
         Args:
             slots: `int[M]`.

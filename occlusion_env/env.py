@@ -103,7 +103,7 @@ in its own frame |
     | `action_index` | `int`, the last action; -1 after a reset |
     | `action_mask` | `int8[9]`, 1 for a move that changes the region and for the trigger |
     | `target_index` | `int`, in the target set; -1 for an image of your own |
-    | `queries` | `int`, scores that the episode has asked for, the unoccluded target's among them |
+    | `queries` | `int`, number of scorer queries in the episode, the unoccluded target's included |
     | `action`, `target` | with `info_names=True`: the action's name (`"reset"` after a reset), the target's id |
 
     Stable-Baselines3's `EvalCallback` reads `is_success` at the end of an episode.

@@ -95,7 +95,7 @@ class Turn:
 
 
 class Reward(Protocol):
-    """How actions are paid; another one is a class with these, named in `REWARDS` or as `module:class`.
+    """Reward function; a custom one is a class with these members, named as `module:class`.
 
     Attributes:
         needs_rivals: Whether phi is the score of the best distractor in the target's frame, in place of what

@@ -200,7 +200,7 @@ class ImageFiles:
         return self._sizes[t]
 
     def cached_in(self, cache: FrameCache) -> ImageFiles:
-        """Return the same frames, kept in another cache."""
+        """Return the same frames with another cache."""
         copy = ImageFiles(self.paths, cache)
         copy._sizes = self._sizes
         return copy

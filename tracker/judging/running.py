@@ -334,7 +334,7 @@ def _source_digest(tracker: Tracker) -> str | None:
 
 
 def _made_with() -> dict[str, Any]:
-    """What the times depend on, and the libraries' versions."""
+    """Return the machine facts that times depend on, and the libraries' versions."""
     return {
         "threads": {"opencv": cv2.getNumThreads(), "torch": _torch_threads()},
         "processors": os.cpu_count(),
