@@ -24,8 +24,8 @@ _SINGLE = {"observation_space": "single_observation_space", "action_space": "sin
 class VectorEnvBridge(VecEnv):
     """A Gymnasium vector environment as Stable-Baselines3 drives it.
 
-    Rewards, ends, infos and observations are those that `DummyVecEnv` gives of the same single environments, but
-    for rounding where the vector environment batches what they compute one by one.
+    Rewards, ends, infos and observations equal those of `DummyVecEnv` over the same single environments up to
+    rounding, because a batched forward pass rounds differently.
 
     `SyncVectorEnv` and `AsyncVectorEnv` answer `get_attr`, `set_attr` and `env_method` for each of their
     environments. Any other vector environment is one object: an attribute is that of all, and a method is called

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from occlusion_env.targets import Target, TargetSet, load_targets
 from tracker.errors import InputError
-from tracker.identity import code_version, sequence_digest
+from tracker.identity import UNREADABLE, code_version, folder_digests
 from tracker.readers import list_targets, open_sequence
 from tracker.sequences import evenly_spaced
 
@@ -95,8 +95,9 @@ def evaluate_agents(
     there = list_targets(run.data)
     if not there:
         raise InputError(f"'{run.data}' holds no annotated sequence; give --targets a folder of some.")
-    _claim(run, setup, agents, checks(()))
-    videos = _fingerprints(there)
+    named_checks = checks(())
+    _claim(run, setup, agents, named_checks)
+    videos = {name: digest for name, digest in folder_digests(run.data).items() if digest != UNREADABLE}
     trained_on = {agent.name: agent.trained.shared_videos(videos) for agent in agents if agent.trained is not None}
     for name, shared in trained_on.items():
         if shared:
@@ -112,7 +113,7 @@ def evaluate_agents(
             file = folder / f"{name}.json"
             bar.set_postfix_str(name)
             end = bar.n + run.per_sequence * len(run.seeds)
-            other = _other_video(name, list(videos)) if checks(()) else None
+            other = _other_video(name, list(videos)) if named_checks else None
             made_of = [videos.get(name), None if other is None else videos.get(other, other)]
             cached = json.loads(file.read_text()) if file.is_file() else {}
             if cached.get("videos") == made_of:
@@ -140,15 +141,6 @@ def evaluate_agents(
         raise InputError(next(iter(failed.values())))
     figures = summarise(records, [agent.name for agent in agents], arms=arms)
     return {**figures, "failed": failed, "trained_on": trained_on}
-
-
-def _fingerprints(there: Mapping[str, tuple[Path, int | None]]) -> dict[str, str]:
-    """The digest of each sequence that can be read, by name."""
-    found = {}
-    for name, (path, number) in there.items():
-        with suppress(InputError):
-            found[name] = sequence_digest(open_sequence(path, target=number))
-    return found
 
 
 def _other_video(name: str, videos: Many[str]) -> str:

@@ -178,9 +178,7 @@ def fingerprint_videos(targets: TargetSet) -> dict[str, str]:
 def _portable(arguments: SearchArguments) -> SearchArguments:
     """The arguments without those of one machine."""
     plain = SearchArguments()
-    return replace(
-        arguments, targets=plain.targets, device=plain.device, cache_mb=plain.cache_mb, info_names=plain.info_names
-    )
+    return replace(arguments, **{name: getattr(plain, name) for name in _OF_THE_MACHINE})
 
 
 def _mismatch(agent: str, name: str, trained: object, given: object) -> str:

@@ -47,7 +47,7 @@ class SearchArguments:
         layer: Its layer that is the state; by default `fc7`, or `pool5` where only convolutions were loaded.
         weights: The network's weights (`tracker.backbones.load_backbone`), or what `train-tracker` wrote, whose
             card gives the layers; `None` for those of the package.
-        base_weights: Where `train-tracker` wrote `weights`: what it started from; not needed for `slim`.
+        base_weights: Initial weights of the training that wrote `weights`; not needed for `slim`.
         scorer: `sint`, `module:function` (a function without arguments that returns a `tracker.scorers.Scorer`;
             a process calls it once), or a `Scorer`.
         observation: `features` (and the history), `features+region`, `dict` or `pixels`, or `module:class`.

@@ -19,6 +19,7 @@ from .readers import list_targets, open_sequence
 from .sequences import Sequence
 
 __all__ = [
+    "UNREADABLE",
     "check_identity",
     "code_version",
     "differing_settings",
@@ -28,6 +29,9 @@ __all__ = [
 ]
 
 DISTRIBUTION = "occlusion-search"
+
+UNREADABLE = "unreadable"
+"""Stands for the digest of a sequence that cannot be read."""
 
 _PRESENTATION = ("cli", "page", "pictures", "plots", "report", "templates")
 """Ends of the names of modules and folders that show numbers and do not change them."""
@@ -70,14 +74,14 @@ def sequence_digest(sequence: Sequence) -> str:
 def folder_digests(folder: str | Path) -> dict[str, str]:
     """Return the digest of each annotated target in a folder of sequences, by its name.
 
-    Of a sequence that cannot be read it is `unreadable`.
+    Of a sequence that cannot be read it is `UNREADABLE`.
     """
     found = {}
     for name, (path, number) in list_targets(folder).items():
         try:
             found[name] = sequence_digest(open_sequence(path, target=number))
         except InputError:
-            found[name] = "unreadable"
+            found[name] = UNREADABLE
     return found
 
 

@@ -243,7 +243,7 @@ def shared_backbone(
         device: See `load_backbone`.
         precision: What the convolutions and fully connected layers are kept in, so that a forward pass in it
             casts none of them.
-        base_weights: Where `train-tracker` wrote `weights`: what it started from; not needed for the slim net.
+        base_weights: Initial weights of the training that wrote `weights`; not needed for the slim net.
 
     Raises:
         InputError: See `load_backbone` and `load_sint`.

@@ -33,7 +33,7 @@ def shipped_sint(
         features: The backbone's name.
         weights: Its weights (`load_backbone`), or what `train-tracker` wrote.
         device: Where it runs.
-        base_weights: Where `train-tracker` wrote `weights`: what it started from; not needed for the slim net.
+        base_weights: Initial weights of the training that wrote `weights`; not needed for the slim net.
 
     Raises:
         InputError: See `load_backbone` and `load_sint`; if the card names another backbone than `features`.

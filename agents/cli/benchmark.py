@@ -11,6 +11,7 @@ import tyro
 from .benchmark_report import report
 from .benchmark_run import benchmark_run
 from .benchmark_vot import vot
+from .shared import warn
 
 if TYPE_CHECKING:
     from tracker.judging.scoring import Scores
@@ -47,7 +48,7 @@ def score(
         list: Judge exactly these targets; by default all that are annotated and have results.
         protocol: One pass, 20 starts in time, or 12 shifted starts; by default the folder's, or else ope.
         invalid: What a frame with an invalid annotation is in precision: a hit (otb) or a miss (strict).
-        zero_based: The files count pixels from 0; those of OTB, got10k and pysot count from 1.
+        zero_based: Pixel coordinates in the files start at 0, not at 1 as those of OTB, got10k and pysot.
         tracker: Which tracker, where the folder holds several.
         json: Write the scores here too.
     """
@@ -118,7 +119,7 @@ def _show(scores: Scores, content: dict[str, Any]) -> None:
             table.add_row(name, str(row["targets"]), f"{row['auc']:.4f}", f"{row['precision']:.4f}")
         console.print(table)
     for warning in scores.warnings:
-        print(f"occlusion-search: warning: {warning}", file=sys.stderr)
+        warn(warning)
     if scores.missing:
         shown = ", ".join(scores.missing[:10]) + (", ..." if len(scores.missing) > 10 else "")
         console.print(

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from .shared import command_line
+from .shared import command_line, warn
 
 __all__ = ["report"]
 
@@ -40,7 +40,7 @@ def report(
         protocol: One pass, twenty starts in time, or twelve shifted starts; by default ope.
         invalid: Precision of frames whose annotation is invalid: a hit, as in OTB's toolkit and pysot (otb), or
             a miss, as in pytracking (strict).
-        zero_based: The result files count pixels from 0; those of OTB, got10k and pysot count from 1.
+        zero_based: Pixel coordinates in the files start at 0, not at 1 as those of OTB, got10k and pysot.
         json: Write all numbers here too.
     """
     from tracker.judging.annotations import read_annotations
@@ -77,7 +77,7 @@ def report(
         if entry.missing:
             print(f"  without a whole result for {', '.join(entry.missing)}")
     for warning in comparison.warnings:
-        print(f"occlusion-search: warning: {warning}", file=sys.stderr)
+        warn(warning)
     for name, why in comparison.left_out.items():
         print(f"{name} is left out: {why}")
     count = len(comparison.targets)

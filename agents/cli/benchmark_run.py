@@ -44,7 +44,7 @@ def benchmark_run(
         data: Folder of annotated sequences (OTB, VOT or GOT-10k), or one of them.
         out: Receives the results; those that are there already are kept.
         weights: Weights of the trackers that need them: NAME=FILE each, or FILE alone for one tracker.
-        base_weights: For those whose weights train-tracker wrote: what it started from.
+        base_weights: The initial weights of the training, for weights that train-tracker wrote.
         protocol: One pass (ope), 20 starts in time (tre) or 12 shifted starts (sre).
         targets: Only the targets of this list.
         sequences: Only these; Jogging means both of its targets.

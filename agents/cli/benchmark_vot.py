@@ -28,7 +28,7 @@ def vot(
         label: What vot-toolkit calls it (letters, digits, `-` and `_`); by default the tracker's name, with `-`
             for other characters.
         weights: Its weights, where it needs them.
-        base_weights: Where train-tracker wrote the weights: what it started from.
+        base_weights: The initial weights of the training, for weights that train-tracker wrote.
         device: Where its network runs.
         precision: Arithmetic of its network.
     """

@@ -25,7 +25,7 @@ def check_tracker(
     Args:
         name: A tracker's name, or module:function for one of your own (a callable that returns it).
         weights: Its weights, where it needs them.
-        base_weights: Where train-tracker wrote the weights: what it started from.
+        base_weights: The initial weights of the training, for weights that train-tracker wrote.
         device: Where its network runs.
         precision: Arithmetic of its network.
         json: Write the findings here too.

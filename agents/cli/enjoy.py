@@ -46,8 +46,8 @@ def enjoy(
         exp_id: Number of the run; 0 for the last.
         load_best: Take best_model.zip where the run has one; --no-load-best takes the agent when training ended.
         load_checkpoint: Take the checkpoint of this many steps.
-        model: Take this file; its run or its card says what it was trained in. `pretrained` is the agent that the
-            package ships.
+        model: File of an agent, played in the environment that its run or its card records; `pretrained` is the
+            shipped agent.
         targets: Videos to play on; by default those of the training.
         env_kwargs: Arguments of the environment that differ from the training's.
         n_timesteps: Actions in all; the last episode is played to its end.

@@ -69,7 +69,7 @@ def evaluate(
         json: Write the figures here too.
     """
     from occlusion_env.arguments import SearchArguments
-    from tracker.backbones import resolve_device, resolve_precision
+    from tracker.backbones import describe_arithmetic, resolve_device, resolve_precision
     from tracker.errors import InputError
     from tracker.judging.running import weights_digest
 
@@ -123,7 +123,9 @@ def evaluate(
         "scorer_code": _code_digest(scorer),
         "features": given.features,
         "layer": getattr(setup.features, "layer", layer),
-        "arithmetic": f"{resolve_precision(precision, resolve_device(place))} on {resolve_device(place).type}",
+        "arithmetic": describe_arithmetic(
+            resolve_precision(precision, resolve_device(place)), resolve_device(place)
+        ),
         "weights": weights_digest(weights) if weights is not None and Path(weights).exists() else weights,
         "agent_files": [agent_digest(spec) for spec in specs],
     }

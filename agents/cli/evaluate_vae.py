@@ -59,7 +59,7 @@ def evaluate_vae(
         features: The network of the matcher that judges realism.
         weights: A safetensors file with the network's weights.
         precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
-        seed: Of the training and of what is drawn.
+        seed: Seed of the training and of the drawn samples.
         device: Where the networks run.
         json: Write the figures here too.
     """
@@ -91,7 +91,7 @@ def evaluate_vae(
     if epochs is not None:
         shape = vae.VAEConfig(latent=latent, architecture=architecture)
         training = vae.TrainingConfig(epochs=epochs, seed=seed)
-        with on_interrupt(f"the models so far are in {out / 'bank'}; the same command goes on"):
+        with on_interrupt(f"the models so far are in {out / 'bank'}; run the same command again to resume"):
             report = train_bank(
                 models,
                 videos,

@@ -52,7 +52,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 
 NOTHING_WRITTEN = "nothing was written"
-GOES_ON = "the same command goes on where this one ended"
+GOES_ON = "run the same command again to resume"
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def track(
         tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, csrt, kcf, mil, nano, siamfc;
             module:function for your own.
         weights: Its weights, where it needs them.
-        base_weights: Where train-tracker wrote the weights: what it started from.
+        base_weights: The initial weights of the training, for weights that train-tracker wrote.
         boxes: Write the boxes here too: 0-based x,y,w,h a line.
         show: Show the frames in a window as they come; q ends.
         frames: End after this many frames.

@@ -91,7 +91,7 @@ def train_siamfc(
         )
     train, held_out = open_folder(data, validation)
     warn_of_otb(train)
-    with on_interrupt(f"the same command goes on from the last checkpoint in {out}"):
+    with on_interrupt(f"run the same command again to resume from the last checkpoint in {out}"):
         run = TrainingRun(precision, checkpoint_seconds)
         card = train_net(net, train, held_out, out, settings, transform, run)
     if json is not None:

@@ -66,7 +66,7 @@ def train_vae(
     videos = find_videos(data, only)
     place = str(resolve_device(device))
     bank = vae.VAEBank(out, place)
-    with on_interrupt(f"the models so far are in {out}; the same command goes on"):
+    with on_interrupt(f"the models so far are in {out}; run the same command again to resume"):
         report = train_bank(
             bank,
             videos,

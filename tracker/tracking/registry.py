@@ -41,7 +41,7 @@ def load_tracker(
         device: Where the networks of `sint-*` and `siamfc` run, see `tracker.backbones.resolve_device`. OpenCV's
             trackers run on the CPU; your own decides itself.
         precision: Arithmetic of those networks: `auto`, `fp32` or `bf16`.
-        base_weights: For `sint-*`, where `weights` is what `train-tracker` wrote: what it started from.
+        base_weights: For `sint-*`: initial weights of the training that wrote `weights`.
 
     Raises:
         InputError: If the name is unknown, weights are missing or given where there are none, or what they need is

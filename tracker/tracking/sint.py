@@ -161,7 +161,7 @@ class SintTracker:
             precision: Arithmetic of the network.
             settings: How the target is looked for; by default the lattice, and with networks other than the slim
                 one, whose time it hardly adds to, SINT+'s flow filter.
-            base_weights: Where `train-tracker` wrote `weights`: what it started from; not needed for the slim net.
+            base_weights: Initial weights of the training that wrote `weights`; not needed for the slim net.
 
         Raises:
             InputError: If one of them is unknown, missing or corrupt, or the card names another network than
