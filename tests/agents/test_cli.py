@@ -214,7 +214,10 @@ def test_an_interrupt_says_what_was_written(run, monkeypatch, tmp_path, video):
         (("evaluate", "--targets", video.parent, *cpu), "run the same command again to resume"),
         (("generate", *data, *cpu), "run the same command again to resume"),
         ((*tracker_run, *data, *cpu), "run the same command again to resume from the last checkpoint in net"),
-        (("train-vae", *data, "--out", "bank", *cpu), "the models so far are in bank; run the same command again to resume"),
+        (
+            ("train-vae", *data, "--out", "bank", *cpu),
+            "the models so far are in bank; run the same command again to resume",
+        ),
         (("evaluate-vae", *data, "--epochs", 1, "--out", "vae", *cpu), "the models so far are in vae"),
         ((*foresight, "--targets", video.parent, *cpu), "nothing was written"),
         (("enjoy", "--model", "pretrained", "-n", 1, *cpu), "nothing was written"),
