@@ -43,6 +43,7 @@ from .versions import versions
 __all__ = ["Demo", "Effort", "FULL", "QUICK", "run_demo"]
 
 REPORT = "report.json"
+RESULT = "demo"
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def run_demo(demo: Demo) -> dict[str, Any]:
     demo = replace(
         demo, device=str(resolve_device(demo.device)), precision=precision_name(demo.precision, demo.device)
     )
-    with replacing_folder(demo.out, mark=REPORT) as folder:
+    with replacing_folder(demo.out, RESULT) as folder:
         report = _run(demo, folder)
         write_json(folder / REPORT, report)
     return report

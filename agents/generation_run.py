@@ -178,8 +178,6 @@ def generate_hard_positives(run: GenerationRun) -> GenerationReport:
     there = list_targets(run.data)
     _worker(run)  # What is wrong with the arguments is said before the folder is claimed.
     _claim(run)
-    for left_by_a_kill in run.out.rglob(".*.tmp"):
-        left_by_a_kill.unlink()
     failed: dict[str, str] = {}
     blocks: list[_Block] = []
     for name, (path, number) in there.items():

@@ -1,76 +1,262 @@
-"""Results appear whole or not at all: written under a temporary name, then renamed."""
+"""Outputs of commands: checked before the work begins, complete or not there at all."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
-import stat
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tracker.errors import InputError
-from tracker.files import replacing_file
+from tracker.files import is_leftover, remove_leftovers, replacing_file, temporary_folder
 from tracker.identity import check_identity
-from tracker.readers import in_sequence
 
 __all__ = [
+    "FILE_BYTES",
+    "MARKER",
+    "RESULT_BYTES",
+    "TRAINING_BYTES",
     "check_apart",
     "check_file",
     "check_folder",
     "check_json_path",
     "claim_folder",
+    "is_complete",
     "replacing_folder",
     "write_json",
 ]
 
+MARKER = ".occlusion-search.json"
+"""File in a folder of `replacing_folder`: the kind of result and the paths of the files that were written."""
+
+RESULT_BYTES = 10_000_000
+"""Least free space for a folder of results; the demo writes 3 MB."""
+TRAINING_BYTES = 100_000_000
+"""Least free space for the training of a network; slim writes two checkpoints of 26 MB and weights of 6 MB."""
+FILE_BYTES = 1_000_000
+"""Least free space for one file."""
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 @contextmanager
-def replacing_folder(out: Path, mark: str) -> Iterator[Path]:
-    """Yield an empty folder that becomes `out` when the block ends well, and disappears when it does not.
+def replacing_folder(out: Path, result: str) -> Iterator[Path]:
+    """Yield an empty folder whose files are moved into `out` when the block ends well, and deleted when not.
+
+    It lies in `out`, which stays the same folder (a mount point, the target of a link, the current folder). When
+    the block ends, `MARKER` notes the new files and those of the earlier result; then each file is renamed into
+    place, the rest of the earlier result is removed, and `MARKER` notes the new files alone. If the process ends
+    in between, the next `replacing_folder` continues there. Files that no `MARKER` lists are never touched.
 
     Args:
-        out: Must not exist, be empty, or be an earlier result, which is then replaced.
-        mark: Name of the file that an earlier result has.
+        out: Must not exist, hold no file, or hold an earlier result of the same kind, which is replaced.
+        result: Kind of result, such as `demo`.
 
     Raises:
-        InputError: If `out` holds something else or cannot be written.
+        InputError: If `out` holds something else or cannot be written, or the disk is full.
     """
     out = Path(os.path.realpath(out))
-    if out.exists() and not out.is_dir():
-        raise InputError(f"'{out}' is a file; give a folder for --out.")
-    if out.is_dir() and any(out.iterdir()) and not (out / mark).is_file():
-        raise InputError(f"'{out}' holds other files (no {mark}); give an empty or a new folder for --out.")
+    _check_replaceable(out, result, "--out")
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name[:100]}.", dir=out.parent))
+        out.mkdir(parents=True, exist_ok=True)
+        _recover(out)
+        remove_leftovers(out)
+        work = temporary_folder(out / "result")
     except OSError as error:
         raise InputError(f"'{out}' cannot be written ({error.strerror}); give another --out.") from None
-    new, old = work / "new", work / "old"
     try:
-        # `mkdtemp` allows its owner alone; a folder made inside has the mode that the umask leaves.
-        new.mkdir()
-        yield new
-        if out.exists():
-            new.chmod(stat.S_IMODE(out.stat().st_mode))
-            os.replace(out, old)
-        try:
-            os.replace(new, out)
-        except OSError:
-            if old.exists():
-                os.replace(old, out)
+        # `temporary_folder` allows its owner alone; a folder made inside has the mode that the umask leaves.
+        (work / "new").mkdir()
+        yield work / "new"
+        _recover(out)  # of another process, in the meantime
+        _begin_replacing(out, work, result)
+        _recover(out, own=True)
+    except OSError as error:
+        if error.errno not in _DISK_FULL and not str(error.filename).startswith(f"{out}{os.sep}"):
             raise
+        begun = _is_begun(out, work)
+        state = "the next run of this command completes the result there" if begun else "nothing there was changed"
+        raise InputError(f"'{out}' cannot be written ({error.strerror}); {state}.") from error
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        if not _is_begun(out, work):
+            shutil.rmtree(work, ignore_errors=True)
+            for folder in missing:
+                with suppress(OSError):
+                    folder.rmdir()
+
+
+def is_complete(folder: Path) -> bool:
+    """Return whether a folder holds a complete result of `replacing_folder`.
+
+    Raises:
+        InputError: If its `MARKER` is damaged.
+    """
+    marker = _Marker.read(folder)
+    return marker is not None and marker.work is None
+
+
+@dataclass(frozen=True)
+class _Marker:
+    """Content of `MARKER`.
+
+    Attributes:
+        result: Kind of result.
+        files: Its files, relative to the folder.
+        replaced: While they are moved into place: the files of the earlier result.
+        work: While they are moved into place: the temporary folder that they come from.
+    """
+
+    result: str
+    files: list[str]
+    replaced: list[str]
+    work: str | None
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / MARKER, {"written_by": "occlusion-search", **asdict(self)})
+
+    @classmethod
+    def read(cls, folder: Path) -> _Marker | None:
+        """Return a folder's marker, `None` if it has none.
+
+        Raises:
+            InputError: If it is not one that `write` wrote.
+        """
+        try:
+            content = json.loads((folder / MARKER).read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, RecursionError):
+            content = None
+        if isinstance(content, dict) and content.pop("written_by", None) == "occlusion-search":
+            with suppress(TypeError):
+                marker = cls(**content)
+                if marker._is_valid():
+                    return marker
+        raise InputError(f"'{folder / MARKER}' is damaged; give an empty or a new folder for --out.")
+
+    def _is_valid(self) -> bool:
+        names = [*self.files, *self.replaced] if isinstance(self.files, list) else [None]
+        paths = [PurePosixPath(name) for name in names if isinstance(name, str) and name]
+        inside = all(not path.is_absolute() and ".." not in path.parts for path in paths)
+        work = self.work is None or (isinstance(self.work, str) and os.path.basename(self.work) == self.work)
+        return isinstance(self.result, str) and work and inside and len(paths) == len(names)
+
+
+def _check_replaceable(out: Path, result: str, option: str) -> None:
+    """Refuse a folder that holds files but no earlier result of this kind."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"'{out}' is a file; give a folder for {option}.")
+    marker = _Marker.read(out)
+    if marker is None:
+        _check_empty(out, option)
+    elif marker.result != result:
+        raise InputError(f"'{out}' holds the result of {marker.result}; give another {option}.")
+
+
+def _check_empty(out: Path, option: str = "--out") -> None:
+    """Refuse a folder that holds a file; empty folders in it, such as a volume's lost+found, do not count."""
+    for parent, folders, files in os.walk(out):
+        folders[:] = [name for name in folders if not is_leftover(name)]
+        links = [name for name in folders if (Path(parent) / name).is_symlink()]
+        for name in sorted(files + links)[:1]:
+            found = (Path(parent) / name).relative_to(out)
+            raise InputError(f"'{out}' holds other files ('{found}'); give an empty or a new folder for {option}.")
+
+
+def _begin_replacing(out: Path, work: Path, result: str) -> None:
+    """Note in `MARKER` what is to be moved, once nothing is in the way and the folders are there."""
+    new = work / "new"
+    names = sorted(
+        (Path(parent) / name).relative_to(new).as_posix() for parent, _, files in os.walk(new) for name in files
+    )
+    marker = _Marker.read(out)
+    earlier = [] if marker is None else marker.files
+    device, owned = out.stat().st_dev, set(earlier)
+    for name in names:
+        place = out / name
+        between = place.parents[: len(PurePosixPath(name).parts) - 1]
+        blocking = [
+            folder
+            for folder in between
+            if os.path.lexists(folder)
+            and (folder.is_symlink() or not folder.is_dir() or folder.stat().st_dev != device)
+        ]
+        if os.path.lexists(place) and (name not in owned or (place.is_dir() and not place.is_symlink())):
+            blocking.append(place)
+        if blocking:
+            raise InputError(
+                f"'{blocking[0]}' is not a file of the earlier result; move it or give another --out."
+            )
+    made: list[Path] = []
+    try:
+        for folder in sorted({(out / name).parent for name in names}):
+            made += [each for each in (folder, *folder.parents) if not each.exists()]
+            folder.mkdir(parents=True, exist_ok=True)
+        _Marker(result, names, earlier, work.name).write(out)
+    except BaseException:
+        if not _is_begun(out, work):
+            for folder in sorted(made, reverse=True):
+                with suppress(OSError):
+                    folder.rmdir()
+        raise
+
+
+def _is_begun(out: Path, work: Path) -> bool:
+    """Return whether files of `work` are being moved into place."""
+    marker = _Marker.read(out)
+    return marker is not None and marker.work == work.name
+
+
+def _recover(out: Path, own: bool = False) -> None:
+    """Complete a replacing that `MARKER` says has begun.
+
+    Args:
+        out: The folder.
+        own: It was begun by this process.
+
+    Raises:
+        InputError: If it is another living process's.
+        OSError: If the disk refuses; what is missing can still be completed.
+    """
+    marker = _Marker.read(out)
+    if marker is None or marker.work is None:
+        return
+    if not own and (out / marker.work).is_dir() and not is_leftover(marker.work):
+        raise InputError(f"'{out}' is being written by another process; wait for it, or give another --out.")
+    new = out / marker.work / "new"
+    files, obsolete = marker.files, sorted(set(marker.replaced) - set(marker.files))
+    if new.is_dir():
+        for name in files:
+            if os.path.lexists(new / name):
+                os.replace(new / name, out / name)
+        for name in obsolete:
+            _remove(out, name)
+    else:  # somebody removed it: what is there of both results can be replaced
+        files = sorted(name for name in {*files, *obsolete} if os.path.lexists(out / name))
+    _Marker(marker.result, files, [], None).write(out)
+    shutil.rmtree(out / marker.work, ignore_errors=True)
+
+
+def _remove(out: Path, name: str) -> None:
+    """Remove a file of an earlier result, not through links, and the folders that are then empty."""
+    place = out / name
+    between = place.parents[: len(PurePosixPath(name).parts) - 1]
+    if any(folder.is_symlink() for folder in between) or (place.is_dir() and not place.is_symlink()):
+        return
+    place.unlink(missing_ok=True)
+    for folder in between:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def check_apart(out: Path | None, *inputs: str | Path | None, option: str = "--out") -> None:
-    """Refuse an output that would destroy an input, or mix with its frames.
-
-    That is the same file or folder, a folder around it, a file inside it, or the folder of a sequence inside it.
+    """Refuse an output that is, contains or lies in an input.
 
     Links are followed. Inputs that are no path of this machine (names of weights, the index of a camera) are
     passed over.
@@ -83,47 +269,55 @@ def check_apart(out: Path | None, *inputs: str | Path | None, option: str = "--o
     Raises:
         InputError: Naming both.
     """
-    if out is None or (out.exists() and not out.is_file() and not out.is_dir()):
+    if out is None or _is_stream(out):
         return
     place = Path(os.path.realpath(out))
     for given in inputs:
-        if given is None or not (Path(given).is_file() or Path(given).is_dir()):
+        if given is None or not (os.path.isfile(given) or os.path.isdir(given)):
             continue
         source = Path(os.path.realpath(given))
-        if place == source or (place.exists() and place.samefile(source)):
+        if _is_same(place, source):
             raise InputError(f"'{out}' is an input of this command too and would be lost; give another {option}.")
-        if source.is_relative_to(place):
+        if any(_is_same(place, folder) for folder in source.parents):
             raise InputError(f"'{out}' contains the input '{given}', which could be lost; give another {option}.")
-        if place.is_file() and place.is_relative_to(source):
-            raise InputError(
-                f"'{out}' exists in the input '{given}' and would be lost; give another {option}, or delete it."
-            )
-        if place.is_dir() and place.is_relative_to(source) and in_sequence(place):
-            raise InputError(f"'{out}' belongs to a sequence of the input '{given}'; give another {option}.")
+        if any(_is_same(folder, source) for folder in place.parents):
+            raise InputError(f"'{out}' lies in the input '{given}'; give another {option}.")
 
 
-def check_folder(out: Path, *inputs: str | Path | None, option: str = "--out") -> None:
+def check_folder(
+    out: Path,
+    *inputs: str | Path | None,
+    option: str = "--out",
+    result: str | None = None,
+    least_bytes: int = RESULT_BYTES,
+) -> None:
     """Refuse an output folder that cannot be written or would destroy an input, before the work begins.
 
     Args:
         out: The folder; it need not exist.
         inputs: See `check_apart`.
         option: See `check_apart`.
+        result: For `replacing_folder`: the kind of result; `None` for a folder in which the command goes on.
+        least_bytes: Free space that is needed.
 
     Raises:
         InputError: Naming the folder.
     """
     check_apart(out, *inputs, option=option)
     place = Path(os.path.realpath(out))
-    nearest = next(parent for parent in (place, *place.parents) if parent.exists())
-    if place.exists() and not place.is_dir():
+    if os.path.exists(place) and not place.is_dir():
         raise InputError(f"'{out}' is a file; give a folder for {option}.")
-    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
-        raise InputError(f"'{out}' cannot be written, because of '{nearest}'; give another {option}.")
+    if result is not None:
+        _check_replaceable(place, result, option)
+    nearest = next(parent for parent in (place, *place.parents) if os.path.exists(parent))
+    if (reason := _why_unwritable(nearest, least_bytes)) is not None:
+        raise InputError(f"'{out}' cannot be written, because of '{nearest}' ({reason}); give another {option}.")
 
 
 def check_file(path: Path | None, *inputs: str | Path | None, option: str) -> None:
     """Refuse an output file that cannot be written or would destroy an input, before the work begins.
+
+    What a killed process left of writing the same file is removed.
 
     Args:
         path: The file; `None` if it was not asked for.
@@ -136,13 +330,47 @@ def check_file(path: Path | None, *inputs: str | Path | None, option: str) -> No
     if path is None:
         return
     check_apart(path, *inputs, option=option)
-    if path.exists() and not path.is_file() and not path.is_dir():
-        writable = os.access(path, os.W_OK)  # a device or a pipe
+    place = Path(os.path.realpath(path))
+    if _is_stream(path):
+        reason = None if os.access(path, os.W_OK) else "no permission"
+    elif os.path.isdir(path):
+        reason = "it is a folder"
+    elif not os.path.isdir(place.parent):
+        reason = "its folder does not exist"
     else:
-        parent = Path(os.path.realpath(path)).parent
-        writable = not path.is_dir() and parent.is_dir() and os.access(parent, os.W_OK)
-    if not writable:
-        raise InputError(f"'{path}' cannot be written; give {option} a file in a folder that exists.")
+        reason = _why_unwritable(place.parent, FILE_BYTES)
+    if reason is not None:
+        raise InputError(f"'{path}' cannot be written ({reason}); give {option} a file in a folder that exists.")
+    if not _is_stream(path):
+        remove_leftovers(place)
+
+
+def _is_stream(path: Path) -> bool:
+    """Return whether a path is a device or a pipe."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Return whether two resolved paths are one file or folder, be it by a hard link or a second mount."""
+    return one == other or (os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other))
+
+
+def _why_unwritable(folder: Path, least_bytes: int) -> str | None:
+    """Return why nothing can be written into a folder, found out by writing; `None` if it can."""
+    if not folder.is_dir():
+        return "it is no folder"
+    try:
+        trial = temporary_folder(folder / "trial")
+        try:
+            (trial / "file").write_bytes(b"0")
+        finally:
+            shutil.rmtree(trial, ignore_errors=True)
+    except OSError as error:
+        return error.strerror
+    space = shutil.disk_usage(folder)
+    if 0 < space.total and space.free < least_bytes:
+        return f"{space.free / 1e6:.1f} MB are free and at least {least_bytes / 1e6:.0f} MB are needed"
+    return None
 
 
 def check_json_path(path: Path | None, *inputs: str | Path | None) -> None:
@@ -179,6 +407,6 @@ def claim_folder(
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"'{out}' cannot be written ({error.strerror}); give another --out.") from None
-        if any(out.iterdir()):
-            raise InputError(f"'{out}' holds other files (no {file}); give an empty or a new folder for --out.")
+        _check_empty(out)
     check_identity(out / file, identity, made_with, what=what)
+    remove_leftovers(out)

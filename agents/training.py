@@ -30,7 +30,7 @@ from occlusion_env.arguments import SearchArguments
 from occlusion_env.naming import named
 from tracker.backbones import resolve_device
 from tracker.errors import InputError
-from tracker.files import replacing_file
+from tracker.files import remove_leftovers, replacing_file
 
 from .bridge import VectorEnvBridge
 from .dqn import TARGETS, HuberDQN, SquaredErrorDQN, load_hyperparameters, no_log
@@ -220,6 +220,7 @@ def resume(path: Path, progress: bool = False) -> RunFolder:
     env, evaluation = _environments(plan)
     if (recorded := run.environment()) is not None:
         _check_unchanged(path, recorded, _record(env, evaluation).record())
+    remove_leftovers(run.path)
     episodes = _cut_monitors(run, last.steps)
     env = _monitored(env, run.path / f"{episodes}.monitor.csv", last.steps)
     model = _load(plan.kind, last.model, env, request.device, seed=request.seed + last.steps)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
+import re
 import shutil
 import stat
 import sys
@@ -12,12 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing_file"]
+__all__ = ["is_leftover", "remove_leftovers", "replacing_file", "temporary_folder"]
 
 
 @contextmanager
 def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary name beside `path`, renamed to it when the block ends well and deleted when not.
+    """Yield a temporary name, renamed to `path` when the block ends well and deleted when not.
+
+    It lies in a `temporary_folder` beside `path`, with whatever else a library puts beside it while it writes.
 
     A link is followed, and the file that it leads to is replaced. A replaced file keeps its mode; a new file gets
     the mode that the umask leaves. Devices, pipes and the process's own standard output and error are written into
@@ -34,7 +38,7 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     ['a.txt']
     """
     path = Path(path)
-    temporary: Path | None = None
+    target, temporary = Path(os.path.realpath(path)), None
     try:
         try:
             status = path.stat()
@@ -54,8 +58,8 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
                 ):
                     shutil.copyfileobj(source, sink)
             return
-        target = Path(os.path.realpath(path))
-        temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}.tmp")
+        beside = temporary_folder(target)
+        temporary = beside / target.name
         temporary.touch()
         mode = stat.S_IMODE((status or temporary.stat()).st_mode)
         try:
@@ -63,9 +67,9 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.chmod(mode)
             os.replace(temporary, target)
         finally:
-            temporary.unlink(missing_ok=True)
+            shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
-        if error.errno is None or error.filename not in (None, temporary, str(temporary)):
+        if error.errno is None or error.filename not in (None, str(target), temporary, str(temporary)):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 
@@ -79,3 +83,62 @@ def _standard_stream(status: os.stat_result) -> int | None:
         except OSError:
             continue
     return None
+
+
+_TEMPORARY = re.compile(r"\..*\.[a-z0-9_]{8}\.(?P<pid>\d+)-(?P<start>\d+)\.occlusion-search", re.DOTALL)
+
+
+def temporary_folder(target: Path) -> Path:
+    """Make a hidden folder beside a file or folder to be written, named `.NAME.RANDOM.PID-START.occlusion-search`.
+
+    NAME is cut to 50 characters; PID and START are those of this process. Everything unfinished lies in such
+    folders, so that `remove_leftovers` finds it by its name.
+
+    Raises:
+        OSError: If the disk refuses; its `filename` is `target`.
+    """
+    process = f".{os.getpid()}-{_start_of(os.getpid())}.occlusion-search"
+    try:
+        return Path(tempfile.mkdtemp(suffix=process, prefix=f".{target.name[:50]}.", dir=target.parent))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from None
+
+
+def is_leftover(name: str) -> bool:
+    """Return whether a name is that of a temporary folder whose process has ended."""
+    found = _TEMPORARY.fullmatch(name)
+    return found is not None and _start_of(int(found["pid"])) != found["start"]
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove the temporary folders that killed processes left; those of living processes stay.
+
+    Args:
+        target: A folder, in which they are removed at any depth (links are not followed), or the path of a file,
+            beside which those of this file are removed.
+    """
+    prefix = "." if target.is_dir() else f".{target.name[:50]}."
+    for parent, folders, _ in os.walk(target) if target.is_dir() else itertools.islice(os.walk(target.parent), 1):
+        for name in [name for name in folders if _TEMPORARY.fullmatch(name)]:
+            folders.remove(name)
+            if name.startswith(prefix) and is_leftover(name):
+                shutil.rmtree(Path(parent) / name, ignore_errors=True)
+
+
+def _start_of(pid: int) -> str | None:
+    """Return when a process started, in clock ticks since boot, or `None` if it does not live.
+
+    Where the system has no /proc, a living process started at "0".
+    """
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        if Path("/proc/self/stat").exists():
+            return None
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return None
+    except PermissionError:
+        pass
+    return "0"

@@ -32,7 +32,6 @@ __all__ = [
     "FORMATS",
     "Table",
     "find_images",
-    "in_sequence",
     "list_sequences",
     "list_targets",
     "open_sequence",
@@ -192,12 +191,6 @@ def list_sequences(folder: str | Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"The folder '{folder}' does not exist.")
     return sorted(child for child in folder.iterdir() if child.is_dir() and _is_annotated(child))
-
-
-def in_sequence(folder: str | Path) -> bool:
-    """Return whether a folder is an annotated sequence's, or the one of its frames."""
-    folder = Path(folder)
-    return _is_annotated(folder) or (_is_annotated(folder.parent) and bool(_images_in(folder)))
 
 
 def list_targets(folder: str | Path) -> dict[str, tuple[Path, int | None]]:

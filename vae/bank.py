@@ -34,7 +34,7 @@ from tqdm import tqdm
 from .codes import Codes, check_codes
 from .config import TrainingConfig, VAEConfig, differences
 from .errors import CheckpointError, VAEError
-from .files import TEMPORARY_FILES, first_line, replacing_file
+from .files import first_line, remove_leftovers, replacing_file
 from .images import Images, check_images, images_digest
 from .many import fit_many
 from .model import VAE
@@ -410,8 +410,7 @@ class VAEBank(Mapping[str, VAE]):
                 raise
         (folder / RECORD_NAME).unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
-        for left_by_a_kill in folder.glob(TEMPORARY_FILES):
-            left_by_a_kill.unlink()
+        remove_leftovers(self.folder)
         return True
 
     def _checkpoint(self, name: str, recipe: _Recipe) -> Checkpoint:

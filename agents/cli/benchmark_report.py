@@ -10,6 +10,8 @@ from .shared import command_line, warn
 
 __all__ = ["report"]
 
+_RESULT = "benchmark report"
+
 
 def report(
     results: Path,
@@ -52,7 +54,7 @@ def report(
     from ..results import write_result
 
     inputs = (results, annotations, attributes, frames)
-    check_folder(out, *inputs)
+    check_folder(out, *inputs, result=_RESULT)
     check_json_path(json, *inputs)
     truth = read_annotations(annotations, attributes)
     comparison = compare(
@@ -67,7 +69,7 @@ def report(
     )
     if frames is None and annotations.is_dir():
         frames = annotations
-    with replacing_folder(out, mark=PAGE) as folder:
+    with replacing_folder(out, _RESULT) as folder:
         write_report(folder, comparison, truth, frames=frames, zero_based=zero_based, command=command_line())
     if json is not None:
         write_result(json, "benchmark report", comparison.to_json())

@@ -59,12 +59,12 @@ def benchmark_run(
     from ..output import check_folder, check_json_path
     from ..results import write_result
 
-    check_folder(out, data)
     if not tracker:
         raise InputError("No tracker is named; give --tracker NAME.")
     if doubled := sorted({name for name in tracker if tracker.count(name) > 1}):
         raise InputError(f"The tracker '{doubled[0]}' is named twice; name it once.")
     files, bases = _weights_by_tracker(weights, tracker), _weights_by_tracker(base_weights, tracker)
+    check_folder(out, data, *files.values(), *bases.values())
     check_json_path(json, data, *files.values(), *bases.values())
     chosen = _choose(list_targets(data), targets, sequences)
 

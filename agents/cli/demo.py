@@ -47,11 +47,11 @@ def demo(
         steps: Steps of deep Q-learning, at least 20; 12,000 by default, 1,000 with --quick.
         json: Write the report here too.
     """
-    from ..demo import FULL, QUICK, Demo, run_demo
+    from ..demo import FULL, QUICK, RESULT, Demo, run_demo
     from ..output import check_folder, check_json_path, write_json
 
     box_file = box if box is not None and "," not in box else None
-    check_folder(out, sequence, box_file, weights)
+    check_folder(out, sequence, box_file, weights, result=RESULT)
     check_json_path(json, sequence, box_file, weights)
     effort = QUICK if quick else FULL
     if steps is not None:

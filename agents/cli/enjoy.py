@@ -10,7 +10,7 @@ import tyro
 from tracker.errors import InputError
 
 from .shared import NOTHING_WRITTEN, Device, on_interrupt, warn
-from .train import Algorithm, EnvId, Pairs, key_values, targets_argument
+from .train import Algorithm, EnvId, Pairs, key_values, paths_of, targets_argument
 
 if TYPE_CHECKING:
     from ..training_environment import TrainingEnvironment
@@ -65,13 +65,14 @@ def enjoy(
     from occlusion_env.arguments import SearchArguments
 
     from ..loading import environment_of, training_environment
-    from ..output import check_file
+    from ..output import check_apart, check_file
     from ..playing import play, write_gif
     from ..pretrained import is_exported, load_pretrained
     from ..runs import RunFolder
     from ..training import load_model
 
-    check_file(gif, model, targets, option="--gif")
+    changes = key_values("--env-kwargs", env_kwargs) | targets_argument(targets)
+    check_file(gif, model, *paths_of(changes), option="--gif")
     if env not in ENV_IDS:
         raise InputError(f"'{env}' is no environment of this package; choose {', '.join(ENV_IDS)}.")
     if n_timesteps < 1:
@@ -80,6 +81,7 @@ def enjoy(
     trained: TrainingEnvironment | None
     if model is None:
         run = RunFolder.find(folder, algo, env, exp_id)
+        check_apart(gif, run.path, option="--gif")
         agent = load_model(algo, run.agent_file(not load_best, load_checkpoint), device)
         trained, given = environment_of(run), run.env_kwargs()
     else:
@@ -89,7 +91,7 @@ def enjoy(
             agent = load_model(algo, Path(model), device)
         trained = training_environment(model)
         given = {} if trained is None else trained.record()["env_kwargs"]
-    given |= key_values("--env-kwargs", env_kwargs) | targets_argument(targets) | {"info_names": True}
+    given |= changes | {"info_names": True}
     if device != "auto":
         given.setdefault("device", device)
     if trained is not None:

@@ -83,10 +83,11 @@ def evaluate(
     from ..output import check_folder, check_json_path
     from ..results import write_result
 
-    check_folder(out, targets)
-    check_json_path(json, targets, weights, *agent)
-    place = str(resolve_device(device))
     members = read_members(agent)
+    inputs = (targets, weights, *(member.spec for member in members))
+    check_folder(out, *inputs)
+    check_json_path(json, *inputs)
+    place = str(resolve_device(device))
     specs, arms = [member.spec for member in members], arms_of(members)
     records = [training_environment(spec) for spec in specs]
     trained = records[0].arguments if records and records[0] is not None else None

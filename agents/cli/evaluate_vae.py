@@ -30,7 +30,7 @@ def evaluate_vae(
     at_once: int | None = None,
     samples: int = 64,
     held_out: int = 40,
-    out: Path = Path("out/vae"),
+    out: Path = Path("out/evaluate-vae"),
     features: Literal["slim", "vgg16"] = "slim",
     weights: str | None = None,
     precision: Precision = "auto",
@@ -68,6 +68,7 @@ def evaluate_vae(
     import vae
     from tracker.backbones import precision_name, resolve_device
     from tracker.errors import InputError
+    from tracker.files import remove_leftovers
     from tracker.scorers import load_scorer
 
     from ..manifold_evaluation import EvaluationSettings, VideoManifold, evaluate_bank
@@ -76,8 +77,8 @@ def evaluate_vae(
     from ..output import check_folder, check_json_path
     from ..results import write_result
 
-    check_folder(out, data)
-    check_json_path(json, data, bank)
+    check_folder(out, data, bank, weights)
+    check_json_path(json, data, bank, weights)
     if (bank is None) == (epochs is None):
         raise InputError("Give either --bank, the models to judge, or --epochs, to train them first.")
     settings = EvaluationSettings(samples, held_out, seed)
@@ -86,6 +87,7 @@ def evaluate_vae(
     precision = precision_name(precision, place)
     scorer = load_scorer(features, weights, place, precision)
     out.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(out)
     models = vae.VAEBank(bank or out / "bank", place)
     untrained: dict[str, str] = {}
     if epochs is not None:

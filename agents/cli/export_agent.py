@@ -27,12 +27,15 @@ def export_agent(
     from tracker.errors import InputError
 
     from ..loading import environment_of
+    from ..output import check_file
     from ..pretrained import save_pretrained
     from ..runs import RunFolder
     from ..training import load_model
 
-    if out.suffix != ".safetensors" or not out.parent.is_dir():
+    if out.suffix != ".safetensors":
         raise InputError(f"'{out}' cannot be written; give NAME.safetensors in a folder that exists.")
+    for file in (out, out.with_suffix(".json")):
+        check_file(file, run, option="--out")
     found = RunFolder.open(run)
     config = found.config()
     file = found.agent_file()

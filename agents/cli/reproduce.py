@@ -72,10 +72,10 @@ def reproduce(
 
     from ..ladder import LadderRun, run_ladder, summarise_ladder, write_ladder_report
     from ..occlusion_sweep import SweepSettings
-    from ..output import check_folder, check_json_path
+    from ..output import TRAINING_BYTES, check_folder, check_json_path
     from ..results import write_result
 
-    check_folder(out, data, judge, attributes, bank, weights, agent)
+    check_folder(out, data, judge, attributes, bank, weights, agent, least_bytes=TRAINING_BYTES)
     check_json_path(json, data, judge, attributes, bank, weights, agent)
     train = data
     if judge is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from tracker.errors import InputError
 
 from .shared import NOTHING_WRITTEN, Device, command_line, on_interrupt
 
-__all__ = ["Algorithm", "Pairs", "EnvId", "key_values", "targets_argument", "train"]
+__all__ = ["Algorithm", "Pairs", "EnvId", "key_values", "paths_of", "targets_argument", "train"]
 
 Algorithm = Literal["dqn", "ppo", "a2c", "qrdqn", "ppo_mask"]
 Pairs = Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY:VALUE ...")]
@@ -76,6 +77,7 @@ def train(
         resume: The folder of a run that was cut off; every other flag but --progress is that run's.
         progress: Show a progress bar.
     """
+    from ..output import check_folder
     from ..training import TrainRequest
     from ..training import resume as go_on
     from ..training import train as train_agent
@@ -104,6 +106,10 @@ def train(
                 tensorboard_log=None if tensorboard_log is None else str(tensorboard_log),
                 trained_agent=None if trained_agent is None else str(trained_agent),
             )  # fmt: skip
+            inputs = (*paths_of(request.env_kwargs), *paths_of(request.eval_env_kwargs))
+            check_folder(log_folder / algo, *inputs, option="--log-folder")
+            if tensorboard_log is not None:
+                check_folder(tensorboard_log, *inputs, option="--tensorboard-log")
             run = train_agent(request, command_line(), progress, lambda started: folders.append(started.path))
     print(f"The agent, its learning curve and its checkpoints are in {run.path}")
 
@@ -138,3 +144,12 @@ def targets_argument(targets: str | None) -> dict[str, Any]:
     if targets is None:
         return {}
     return {"targets": str(Path(targets).absolute()) if Path(targets).exists() else targets}
+
+
+def paths_of(env_kwargs: Mapping[str, Any]) -> list[str]:
+    """The arguments of an environment that may be paths, for the checks of outputs."""
+    return [
+        env_kwargs[name]
+        for name in ("targets", "weights", "base_weights")
+        if isinstance(env_kwargs.get(name), str)
+    ]

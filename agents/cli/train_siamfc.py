@@ -67,11 +67,11 @@ def train_siamfc(
     from tracker.training import SiamFCTraining, TrainingRun, open_folder
     from tracker.training import train_siamfc as train_net
 
-    from ..output import check_folder, check_json_path
+    from ..output import TRAINING_BYTES, check_folder, check_json_path
     from ..results import write_result
     from ..transforms import HardPositiveBatch
 
-    check_folder(out, data, weights)
+    check_folder(out, data, weights, least_bytes=TRAINING_BYTES)
     check_json_path(json, data, weights)
     settings = SiamFCTraining(
         steps=steps,

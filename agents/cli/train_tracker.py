@@ -96,10 +96,12 @@ def train_tracker(
     )
 
     from ..ladder.arms import hardening_of
-    from ..output import check_folder, check_json_path
+    from ..output import TRAINING_BYTES, check_folder, check_json_path
     from ..results import write_result
 
-    check_folder(out, data, weights, hard_positives)
+    check_folder(out, data, weights, hard_positives, least_bytes=TRAINING_BYTES)
+    if tensorboard is not None:
+        check_folder(tensorboard, data, weights, hard_positives, option="--tensorboard")
     check_json_path(json, data, weights, hard_positives)
     network = SintConfig.fast(features or "slim") if config == "fast" else SintConfig.paper(features or "vgg16")
     if side is not None:

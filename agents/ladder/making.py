@@ -30,7 +30,7 @@ from ..generation_run import method_of
 from ..hard_positives import write_hard_positives
 from ..manifolds import default_at_once, train_bank
 from ..methods import as_method
-from ..output import replacing_folder
+from ..output import is_complete, replacing_folder
 from ..target_samples import Manifolds
 from .adversary import save_adversary, train_adversary
 from .arms import Arm
@@ -89,11 +89,11 @@ def make_positives(run: LadderRun, arm: Arm) -> None:
     Every arm's are made of the same samples of the same targets: what is drawn for one follows from its target.
     """
     folder = run.positives_folder(arm.name)
-    if (folder / _MARK).is_file():
+    if is_complete(folder):
         return
     bank = vae.VAEBank(run.bank_folder, run.device)
     targets = ladder_targets(run)
-    with replacing_folder(folder, _MARK) as work:
+    with replacing_folder(folder, "hard positives") as work:
         if arm.samples == "nothing":
             manifolds = Manifolds(bank)
             _write_samples(work, (manifolds.drawn(target, generator(0, target.id, "0")) for target in targets))

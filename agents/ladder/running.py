@@ -37,7 +37,7 @@ from tracker.tracking.sint import SintTracker
 from tracker.training import TrainingRun, open_folder, read_hard_positives, train_sint
 
 from ..occlusion_sweep import occlusion_sweep
-from ..output import claim_folder, write_json
+from ..output import claim_folder, is_complete, write_json
 from ..processes import process_pool
 from ..sweep_occluders import UNSEEN_KINDS, other_videos
 from ..versions import versions
@@ -200,7 +200,7 @@ def _annotations(run: LadderRun, known: dict[str, Annotation]) -> dict[str, Anno
 
 
 def _is_file(run: LadderRun, arm: Arm) -> bool:
-    return (run.positives_folder(arm.name) / "metadata.jsonl").is_file()
+    return is_complete(run.positives_folder(arm.name))
 
 
 def _read(run: LadderRun, name: str, seed: int) -> dict[str, Any]:

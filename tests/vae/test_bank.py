@@ -198,8 +198,9 @@ def test_a_training_that_is_cut_in_the_middle_ends_with_an_unbroken_ones_weights
         with pytest.raises(KeyboardInterrupt):
             train(bank, training=recipe, checkpoint_seconds=1e-9)
     assert "ball" not in bank
-    leftover = bank.path("ball") / ".model.safetensors.1.tmp"
-    leftover.write_bytes(b"half")
+    leftover = bank.path("ball") / ".model.safetensors.abcd1234.99999999-1.occlusion-search"
+    leftover.mkdir()
+    (leftover / "model.safetensors").write_bytes(b"half")
 
     monkeypatch.setattr(Updates, "advance", lambda self: (steps.append(1), real(self)))
     assert train(bank, training=recipe) and len(steps) == 9

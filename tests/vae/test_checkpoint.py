@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -68,8 +69,8 @@ fit(np.load({str(source)!r}), model_config=VAEConfig(image_size=16, hidden=16),
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    for leftover in tmp_path.glob(".*.tmp"):
-        leftover.unlink()
+    for leftover in tmp_path.glob(".*.occlusion-search"):
+        shutil.rmtree(leftover)
     epochs = len(load_file(path)["history"]) + 25
     resumed = fit(crops, model_config=SMALL, training=recipe(epochs), checkpoint=Checkpoint(path))
     assert len(resumed.history.loss) == epochs

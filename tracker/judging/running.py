@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from ..errors import InputError
-from ..files import replacing_file
+from ..files import remove_leftovers, replacing_file
 from ..identity import check_identity, code_version, sequence_digest
 from ..readers import list_targets, open_sequence
 from ..sequences import Frames, Sequence
@@ -368,6 +368,7 @@ def _settle(folder: Path, identity: dict[str, Any], command: str) -> None:
     except OSError as error:
         raise InputError(f"'{folder}' cannot be written ({error.strerror}); give another folder.") from None
     check_identity(folder / SETTINGS, identity, _made_with(), command)
+    remove_leftovers(folder)
 
 
 class _Data:

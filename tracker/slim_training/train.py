@@ -18,7 +18,7 @@ from ..backbones import (
     resolve_precision,
 )
 from ..errors import InputError
-from ..files import replacing_file
+from ..files import remove_leftovers, replacing_file
 from ..identity import check_identity
 from ..readers import open_sequences
 from .contrastive import matching_figures, train_fully_connected
@@ -72,6 +72,7 @@ def train_backbone(
     out = Path(out)
     work = out / "work"
     work.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(out)
     run: dict[str, object] = {
         "settings": asdict(settings),
         "frames": {sequence.name: len(sequence.present) for sequence in sequences},

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ..backbones import autocast, describe_arithmetic, fingerprint, resolve_precision
 from ..errors import InputError
-from ..files import replacing_file
+from ..files import remove_leftovers, replacing_file
 from ..identity import check_identity
 from ..sequences import Sequence
 from ..tracking.peers.siamfc import SiamFCNet, respond
@@ -98,6 +98,7 @@ def train_siamfc(
     out = Path(out)
     work = out / "work"
     work.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(out)
     trainer = _Trainer(net, pairs, judged, settings, transform, run)
     record: dict[str, Any] = {
         "network": "SiamFC-3s, five convolutions; RGB from 0 to 255",

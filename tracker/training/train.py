@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ..backbones import Precision, autocast, describe_arithmetic, resolve_precision
 from ..errors import InputError
+from ..files import remove_leftovers
 from ..identity import check_identity
 from ..images import to_tensor
 from ..losses import contrastive_loss
@@ -110,6 +111,7 @@ def train_sint(
     out = Path(out)
     work = out / "work"
     work.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(out)
     record: dict[str, Any] = {
         "config": config.record(),
         "settings": settings.record(),
