@@ -34,6 +34,9 @@ __all__ = [
 MARKER = ".occlusion-search.json"
 """File in a folder of `replacing_folder`: the kind of result and the paths of the files that were written."""
 
+LOCK_NAME = ".occlusion-search.lock"
+"""File in a folder in which a process works."""
+
 RESULT_BYTES = 10_000_000
 """Least free space for a folder of results; the demo writes 3 MB."""
 TRAINING_BYTES = 100_000_000
@@ -164,7 +167,7 @@ def _check_empty(out: Path, option: str = "--out") -> None:
     for parent, folders, files in os.walk(out):
         folders[:] = [name for name in folders if not is_leftover(name)]
         links = [name for name in folders if (Path(parent) / name).is_symlink()]
-        for name in sorted(files + links)[:1]:
+        for name in sorted({*files, *links} - {LOCK_NAME}):
             found = (Path(parent) / name).relative_to(out)
             raise InputError(f"'{out}' holds other files ('{found}'); give an empty or a new folder for {option}.")
 
@@ -193,6 +196,9 @@ def _begin_replacing(out: Path, work: Path, result: str) -> None:
             raise InputError(
                 f"'{blocking[0]}' is not a file of the earlier result; move it or give another --out."
             )
+    for name in names:  # the disk has the files before their names, which a loss of power can interrupt
+        with (new / name).open("rb") as file:
+            os.fsync(file.fileno())
     made: list[Path] = []
     try:
         for folder in sorted({(out / name).parent for name in names}):
