@@ -11,6 +11,7 @@ import pytest
 
 from agents.baselines import RandomRegion
 from agents.demo import Demo, Effort, run_demo
+from agents.output import MARKER
 from agents.splits import split_frames
 from occlusion_env.actions import RegionLimits
 from tracker.errors import InputError
@@ -31,7 +32,7 @@ PICTURES = ("contact_sheet.png", "manifold.png", "scores.png")
 
 
 def check_results(out: Path, report: dict) -> None:
-    assert {path.name for path in out.iterdir()} == {"hard_positives", "report.json", *PICTURES}
+    assert {path.name for path in out.iterdir()} == {MARKER, "hard_positives", "report.json", *PICTURES}
     assert json.loads((out / "report.json").read_text()) == report
     for key in ("clean", "random", "agent", "exhaustive"):
         assert -1 <= report[key] <= 1

@@ -26,6 +26,15 @@ def test_an_agent_plays_and_leaves_a_gif(run, logs, tmp_path):
         assert gif.n_frames <= length + 1 and gif.size[0] > 100
 
 
+def test_no_gif_into_the_run_that_is_played(run, logs):
+    inside = logs / "dqn" / f"{ORACLE}_1" / f"{ORACLE}.zip"
+    before = inside.read_bytes()
+    for gif in (inside, inside.with_suffix(".gif")):
+        code, _, err = run("enjoy", "--env", ORACLE, "-f", logs, "--gif", gif)
+        assert code == 2 and "lies in the input" in err and "give another --gif" in err
+    assert inside.read_bytes() == before and not inside.with_suffix(".gif").exists()
+
+
 def test_a_file_and_its_own_arguments(run, logs, tmp_path):
     of_run = logs / "dqn" / f"{ORACLE}_1" / f"{ORACLE}.zip"
     code, _, err = run("enjoy", "--env", ORACLE, "--model", of_run, "-n", 5)

@@ -154,7 +154,7 @@ def test_a_killed_command_goes_on(data, tmp_path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(records(out)) == 9 * 60 and "540 hard positives" in done.stdout
-    assert not [path for path in out.rglob("*.tmp")]
+    assert not list(out.rglob(".*.occlusion-search"))
     assert all(read_image(out / record["file_name"]).size for record in records(out))
 
 

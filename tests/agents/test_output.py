@@ -139,6 +139,8 @@ def test_a_full_disk_is_one_sentence(monkeypatch, capsys):
     assert "'/dev/full': No space left on device." in capsys.readouterr().err
 
 
+FILE_COMMANDS = {"track": ".mp4", "train-foresight": ".safetensors", "export-agent": ".safetensors"}
+"""Commands whose `out` is a file, and its ending."""
 FOLDERS = {
     "generate": "--data {data}",
     "demo": "--sequence {clip} --box 1,1,4,4",
@@ -157,6 +159,7 @@ FILES = {
     "enjoy": "--model pretrained --gif",
     "train-foresight": "--targets {data} --out",
     "check-tracker": "mil --json",
+    "export-agent": "{data} --out",
     "doctor": "--json",
 }
 
@@ -168,7 +171,7 @@ def test_places_that_no_command_can_write(tmp_path, monkeypatch, capsys, command
     (tmp_path / "data" / "clip.mp4").write_text("clip")
     for name in ("file", "file.mp4", "file.safetensors"):
         (tmp_path / name).write_text("x")
-    ending = {"track": ".mp4", "train-foresight": ".safetensors"}.get(command, "")
+    ending = FILE_COMMANDS.get(command, "")
     (tmp_path / f"folder{ending}").mkdir()
     arguments = {**FOLDERS, **FILES}[command].format(data=tmp_path / "data", clip=tmp_path / "data" / "clip.mp4")
     places = ["file", "file/below"]
@@ -189,8 +192,6 @@ def test_places_that_no_command_can_write(tmp_path, monkeypatch, capsys, command
 
 FOLDERS_OUT = {"log_folder", "tensorboard", "tensorboard_log"}
 FILES_OUT = {"json", "boxes", "gif"}
-FILE_COMMANDS = {"track": ".mp4", "train-foresight": ".safetensors", "export-agent": ".safetensors"}
-"""Commands whose `out` is a file, and its ending."""
 NEITHER = {
     "train": {"resume", "trained_agent"},  # goes on in a run's folder; a run's folder is new
     "enjoy": {"folder"},  # tested in test_enjoy.py, which has a run

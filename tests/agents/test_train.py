@@ -346,7 +346,9 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path):
     last = run.checkpoints()[-1]
     assert 600 <= last.steps < 4000 and last.replay_buffer.is_file() and not run.model.is_file()
     # A checkpoint that was being written when the run was killed does not count.
-    (path / f".rl_model_{last.steps + 200}_steps.zip.1.tmp").write_bytes(b"half")
+    unfinished = path / f".rl_model_{last.steps + 200}_steps.zip.abcd1234.99999999-1.occlusion-search"
+    unfinished.mkdir()
+    (unfinished / f"rl_model_{last.steps + 200}_steps.zip").write_bytes(b"half")
     (path / f"rl_model_replay_buffer_{last.steps + 200}_steps.pkl").write_bytes(b"half")
     # What was noted after the checkpoint did not happen; the best look before it stays the best.
     with np.load(run.evaluations) as found:
@@ -375,6 +377,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path):
         resume(path)
     finally:
         training._learn = original
+    assert not unfinished.exists()
     # Stable-Baselines3 calls back before it stores the step's transitions.
     assert seen == [(last.steps, last.steps // 4 - 1, last.steps)], "new draws, not those of the start"
     agent = load_model("dqn", run.model)
