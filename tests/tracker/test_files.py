@@ -37,6 +37,9 @@ def write(replacing_file, path, text="new"):
 def test_the_twins_are_the_same():
     """`vae` imports nothing of `tracker`, so each has its own copy."""
     assert len({inspect.getsource(writer) for writer in WRITERS}) == 1
+    for name in ("temporary_folder", "is_leftover", "remove_leftovers", "_start_of"):
+        assert len({inspect.getsource(getattr(module, name)) for module in (tracker.files, vae.files)}) == 1
+    assert tracker.files._TEMPORARY == vae.files._TEMPORARY
     units = [tracker.backbones.hardware._cpu_has_bf16_units, vae.updates._cpu_has_bf16_units]
     assert len({inspect.getsource(function) for function in units}) == 1
 
