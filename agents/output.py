@@ -179,8 +179,8 @@ def _begin_replacing(out: Path, work: Path, result: str) -> None:
         (Path(parent) / name).relative_to(new).as_posix() for parent, _, files in os.walk(new) for name in files
     )
     marker = _Marker.read(out)
-    earlier = [] if marker is None else marker.files
-    device, owned = out.stat().st_dev, set(earlier)
+    owned = set() if marker is None else {*marker.files, *marker.replaced}
+    device = out.stat().st_dev
     for name in names:
         place = out / name
         between = place.parents[: len(PurePosixPath(name).parts) - 1]
@@ -204,7 +204,7 @@ def _begin_replacing(out: Path, work: Path, result: str) -> None:
         for folder in sorted({(out / name).parent for name in names}):
             made += [each for each in (folder, *folder.parents) if not each.exists()]
             folder.mkdir(parents=True, exist_ok=True)
-        _Marker(result, names, earlier, work.name).write(out)
+        _Marker(result, names, sorted(owned), work.name).write(out)
     except BaseException:
         if not _is_begun(out, work):
             for folder in sorted(made, reverse=True):
@@ -222,6 +222,8 @@ def _is_begun(out: Path, work: Path) -> bool:
 def _recover(out: Path, own: bool = False) -> None:
     """Complete a replacing that `MARKER` says has begun.
 
+    If its temporary folder was removed, the folder stays incomplete; files of both results can be replaced.
+
     Args:
         out: The folder.
         own: It was begun by this process.
@@ -231,22 +233,18 @@ def _recover(out: Path, own: bool = False) -> None:
         OSError: If the disk refuses; what is missing can still be completed.
     """
     marker = _Marker.read(out)
-    if marker is None or marker.work is None:
+    if marker is None or marker.work is None or not (out / marker.work).is_dir():
         return
-    if not own and (out / marker.work).is_dir() and not is_leftover(marker.work):
+    work = out / marker.work
+    if not own and not is_leftover(work.name):
         raise InputError(f"'{out}' is being written by another process; wait for it, or give another --out.")
-    new = out / marker.work / "new"
-    files, obsolete = marker.files, sorted(set(marker.replaced) - set(marker.files))
-    if new.is_dir():
-        for name in files:
-            if os.path.lexists(new / name):
-                os.replace(new / name, out / name)
-        for name in obsolete:
-            _remove(out, name)
-    else:  # somebody removed it: what is there of both results can be replaced
-        files = sorted(name for name in {*files, *obsolete} if os.path.lexists(out / name))
-    _Marker(marker.result, files, [], None).write(out)
-    shutil.rmtree(out / marker.work, ignore_errors=True)
+    for name in marker.files:
+        if os.path.lexists(work / "new" / name):
+            os.replace(work / "new" / name, out / name)
+    for name in sorted(set(marker.replaced) - set(marker.files)):
+        _remove(out, name)
+    _Marker(marker.result, marker.files, [], None).write(out)
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def _remove(out: Path, name: str) -> None:

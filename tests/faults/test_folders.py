@@ -237,9 +237,20 @@ def test_a_replacing_that_lost_its_work(tmp_path):
     assert not is_complete(tmp_path)
     with pytest.raises(RuntimeError), replacing_folder(tmp_path, "demo"):
         raise RuntimeError
-    assert files(tmp_path) == {"a.txt": "old", "b.txt": "old"}
+    assert files(tmp_path) == {"a.txt": "old", "b.txt": "old"} and not is_complete(tmp_path)
     write(tmp_path, "c.txt", text="new")
-    assert files(tmp_path) == {"c.txt": "new"}
+    assert files(tmp_path) == {"c.txt": "new"} and is_complete(tmp_path)
+
+
+def test_a_marker_cannot_name_a_folder_to_be_deleted(tmp_path):
+    """A marker that came from elsewhere says that `photos` is temporary."""
+    (tmp_path / "photos" / "new").mkdir(parents=True)
+    (tmp_path / "photos" / "new" / "a.png").write_text("mine")
+    for work in ("photos", ".", "photos/new"):
+        (tmp_path / MARKER).write_text(json.dumps(BAD | {"files": ["a.png"], "work": work}))
+        with pytest.raises(InputError, match=r"is being written by another process|is damaged"):
+            write(tmp_path, "a.png")
+    assert files(tmp_path) == {"photos/new/a.png": "mine"}
 
 
 def test_a_replacing_of_a_living_process_is_left_alone(tmp_path):
