@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 import shutil
 from collections.abc import Callable
 from copy import deepcopy
@@ -585,13 +586,19 @@ def _learn(
         for callback in callbacks:
             if isinstance(callback, _Checkpoints):
                 callback.write()
+        _draw(plan, run)
         raise
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        # The monitor's log stays open, so that Python does not know its name.
+        raise OSError(error.errno, os.strerror(error.errno), str(run.path)) from error
     finally:
         assert model.env is not None
         model.env.close()
         if evaluation is not None:
             evaluation.close()
-        _draw(plan, run)
+    _draw(plan, run)
     _save(model.save, run.model)
     if request.save_replay_buffer and isinstance(model, OffPolicyAlgorithm):
         _save(model.save_replay_buffer, run.replay_buffer)
@@ -636,7 +643,8 @@ def _selection(kind: type[EvalCallback], seed: int, folder: Path) -> type[EvalCa
             try:
                 goes_on = super()._on_step()
                 for file in sorted(unfinished.iterdir()):
-                    file.replace(folder / file.name)
+                    with replacing_file(folder / file.name) as temporary:
+                        file.replace(temporary)
             finally:
                 shutil.rmtree(unfinished)
             return goes_on
