@@ -119,8 +119,9 @@ def write_checkpoint(path: Path, state: TrainingState, identity: Mapping[str, An
     tensors |= {f"average.{name}": average for name, average in state.square_averages.items()}
     tensors["history"] = state.terms[: state.epoch]
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    training = json.dumps({"format": _FORMAT, "epoch": state.epoch, **identity})
-    header = {"training": training, "sha256": _digest(training, content)}
+    training = {"format": _FORMAT, "epoch": state.epoch, **identity}
+    # One entry, because safetensors writes several in any order.
+    header = {"training": json.dumps({"sha256": _digest(training, content), **training})}
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing_file(path) as temporary:
         save_file(content, temporary, metadata=header)
@@ -146,14 +147,13 @@ def read_checkpoint(path: Path, state: TrainingState, identity: Mapping[str, Any
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-            header = json.loads(metadata["training"])
-            epoch, digest = header["epoch"], metadata["sha256"]
+            header = json.loads((file.metadata() or {})["training"])
+            epoch, digest = header["epoch"], header.pop("sha256")
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise DamagedCheckpointError(
             f"{path} is no checkpoint ({first_line(error)}); delete it to start again."
         ) from error
-    if _digest(metadata["training"], tensors) != digest:
+    if _digest(header, tensors) != digest:
         raise DamagedCheckpointError(f"{path} is damaged; delete it to start again.")
     if found := differences(header, {"format": _FORMAT, **identity}):
         raise CheckpointError(f"{path} is of a training with {', '.join(found)}; delete it to start again.")
@@ -187,9 +187,9 @@ def training_identity(
     }
 
 
-def _digest(training: str, tensors: Mapping[str, torch.Tensor]) -> str:
+def _digest(training: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> str:
     """SHA-256 of a checkpoint's header and tensors, since safetensors files have no checksum of their own."""
-    digest = hashlib.sha256(training.encode())
+    digest = hashlib.sha256(json.dumps(training).encode())
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())

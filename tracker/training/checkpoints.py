@@ -31,9 +31,10 @@ def write_checkpoint(
     tensors |= {f"best.{name}": value for name, value in best.items()}
     tensors |= {f"moments.{name}": value for name, value in flat_moments(optimizer).items()}
     content = {name: value.cpu().contiguous() for name, value in tensors.items()}
-    text = json.dumps(state)
+    # One entry, because safetensors writes several in any order.
+    text = json.dumps({"sha256": _digest(state, content), "state": state})
     with replacing_file(file) as temporary:
-        save_file(content, temporary, metadata={"state": text, "sha256": _digest(text, content)})
+        save_file(content, temporary, metadata={"training": text})
 
 
 @torch.no_grad()
@@ -50,12 +51,12 @@ def read_checkpoint(
         return None
     try:
         with safe_open(file, "pt") as content:
-            metadata = content.metadata() or {}
+            found = json.loads(content.metadata()["training"])
             tensors = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError):
-        metadata, tensors = {}, {}
-    text = metadata.get("state", "")
-    if metadata.get("sha256") != _digest(text, tensors):
+            intact = found["sha256"] == _digest(found["state"], tensors)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        intact = False
+    if not intact:
         warn_of_damage(file, "the training starts anew")
         return None
     groups: dict[str, dict[str, Tensor]] = {"now": {}, "best": {}, "moments": {}}
@@ -65,12 +66,12 @@ def read_checkpoint(
     for name, value in groups["now"].items():
         parameters[name].copy_(value)
     restore_moments(optimizer, groups["moments"])
-    return groups["best"], json.loads(text)
+    return groups["best"], found["state"]
 
 
-def _digest(state: str, tensors: dict[str, Tensor]) -> str:
+def _digest(state: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     """SHA-256 of a checkpoint's content, since safetensors files have no checksum of their own."""
-    digest = hashlib.sha256(state.encode())
+    digest = hashlib.sha256(json.dumps(state).encode())
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
