@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Many
 from contextlib import suppress
@@ -14,13 +13,15 @@ from tqdm import tqdm
 
 from occlusion_env.targets import Target, TargetSet, load_targets
 from tracker.errors import InputError
-from tracker.identity import UNREADABLE, code_version, folder_digests
+from tracker.identity import UNREADABLE, code_version, content_digest, folder_digests
+from tracker.judging.running import weights_digest
 from tracker.readers import list_targets, open_sequence
+from tracker.records import read_record, warn_of_damage, write_record
 from tracker.sequences import evenly_spaced
 
 from .evaluation import Agent, Comparison, Setup, compare
 from .evaluation_summary import record, summarise
-from .output import claim_folder, write_json
+from .output import claim_folder
 
 __all__ = ["SETTINGS", "Checks", "EvaluationRun", "evaluate_agents"]
 
@@ -66,14 +67,14 @@ def evaluate_agents(
     setup: Setup,
     agents: Many[Agent] = (),
     checks: Checks = lambda others: (),
-    look: Callable[[str, list[Target], Comparison], object] | None = None,
+    look: Callable[[str, list[Target], Comparison], Path | None] | None = None,
     arms: Mapping[str, Many[str]] | None = None,
     warn: Callable[[str], object] = lambda sentence: None,
 ) -> dict[str, Any]:
     """Compare agents with baselines on every sequence.
 
     Each sequence's results are written when it is done; a run into the same folder takes those that are there,
-    where the sequence has not changed.
+    where the sequence has not changed and no file is damaged.
 
     Args:
         run: What to run on.
@@ -81,7 +82,8 @@ def evaluate_agents(
         agents: The policies to judge; the first one's area is the baselines'.
         checks: Policies that must do worse, see `leaks`; their other video is the next sequence, or a synthetic
             one where there is one sequence.
-        look: Called with each new sequence's name, its targets, and what the first seed gave.
+        look: Called with each new sequence's name, its targets, and what the first seed gave; may draw a
+            picture in the run's folder and return its file.
         arms: See `summarise`.
         warn: Called with a sentence where an agent was trained on a sequence.
 
@@ -98,6 +100,7 @@ def evaluate_agents(
     named_checks = checks(())
     _claim(run, setup, agents, named_checks)
     videos = {name: digest for name, digest in folder_digests(run.data).items() if digest != UNREADABLE}
+    contents = folder_digests(run.data, content_digest)
     trained_on = {agent.name: agent.trained.shared_videos(videos) for agent in agents if agent.trained is not None}
     for name, shared in trained_on.items():
         if shared:
@@ -114,9 +117,9 @@ def evaluate_agents(
             bar.set_postfix_str(name)
             end = bar.n + run.per_sequence * len(run.seeds)
             other = _other_video(name, list(videos)) if named_checks else None
-            made_of = [videos.get(name), None if other is None else videos.get(other, other)]
-            cached = json.loads(file.read_text()) if file.is_file() else {}
-            if cached.get("videos") == made_of:
+            made_of = [contents.get(name), None if other is None else contents.get(other, other)]
+            cached = read_record(file) or {}
+            if cached.get("videos") == made_of and _has_picture(run.out, cached):
                 records[name] = cached
             else:
                 try:
@@ -133,14 +136,26 @@ def evaluate_agents(
                 else:
                     ids = tuple(target.id for target in targets)
                     records[name] = {"videos": made_of, **record(found, ids, caps)}
-                    if look is not None:
-                        look(name, targets, found[run.seeds[0]])
-                    write_json(file, records[name])
+                    picture = None if look is None else look(name, targets, found[run.seeds[0]])
+                    if picture is not None:
+                        records[name]["picture"] = [str(picture.relative_to(run.out)), weights_digest(picture)]
+                    write_record(file, records[name])
             bar.update(end - bar.n)
     if not records:
         raise InputError(next(iter(failed.values())))
     figures = summarise(records, [agent.name for agent in agents], arms=arms)
     return {**figures, "failed": failed, "trained_on": trained_on}
+
+
+def _has_picture(out: Path, cached: Mapping[str, Any]) -> bool:
+    """Whether the picture of a sequence is as it was drawn, if there was one; if not there is a warning."""
+    if "picture" not in cached:
+        return True
+    name, digest = cached["picture"]
+    if (out / name).is_file() and weights_digest(out / name) == digest:
+        return True
+    warn_of_damage(out / name)
+    return False
 
 
 def _other_video(name: str, videos: Many[str]) -> str:

@@ -3,14 +3,18 @@
     OUT/
       settings.json                what decides the images; a folder with others is refused
       <video>/000012-0.png         target of frame 12, hard positive number 0; see `folder_name`
-      .parts/<video>-000000.jsonl  the records of a block of targets, written when all its images are there
+      .parts/<video>-000000.json   the records of a block of targets and the digests of its images, written when
+                                   all of them are there
       metadata.jsonl               all records, written when the run ends; `datasets` reads it as an imagefolder
 
-A block is made again where its records are missing, with the same draws, so a run may be killed at any time.
+A block is made again where its records are missing, with the same draws, so a run may be killed at any time; so it
+is, with a warning, where a file of it is damaged.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import itertools
 import json
 import warnings
@@ -32,9 +36,10 @@ from occlusion_env.targets import TargetSet
 from tracker.backbones import resolve_device, resolve_precision
 from tracker.errors import InputError
 from tracker.files import replacing_file
-from tracker.identity import code_version, folder_digests
+from tracker.identity import code_version, content_digest, folder_digests
 from tracker.judging.running import weights_digest
 from tracker.readers import list_targets, open_sequence, open_usable
+from tracker.records import read_record, warn_of_damage, write_record
 from tracker.sequences import evenly_spaced
 
 from .evaluation import Agent
@@ -141,7 +146,7 @@ class _Block:
 
     def part(self, out: Path) -> Path:
         """The file of its records."""
-        return out / _PARTS / f"{self.name}-{self.low:06d}.jsonl"
+        return out / _PARTS / f"{self.name}-{self.low:06d}.json"
 
 
 def names_method(agent: str) -> bool:
@@ -191,7 +196,7 @@ def generate_hard_positives(run: GenerationRun) -> GenerationReport:
             for low in range(0, count, run.per_block)
         ]
     total = sum(block.high - block.low for block in blocks) * run.per_target
-    missing = [block for block in blocks if not block.part(run.out).is_file()]
+    missing = [block for block in blocks if not _is_done(run.out, block)]
     done = total - sum(block.high - block.low for block in missing) * run.per_target
     made = 0
     with tqdm(total=total, initial=done, desc="hard positives", unit="image", smoothing=0.05) as bar:
@@ -206,9 +211,8 @@ def generate_hard_positives(run: GenerationRun) -> GenerationReport:
     sums, images = np.zeros(2), 0
     with replacing_file(run.out / METADATA) as temporary, temporary.open("w") as table:
         for block in blocks:
-            for line in _lines(block.part(run.out)):
-                table.write(line + "\n")
-                record = json.loads(line)
+            for record in (read_record(block.part(run.out)) or {}).get("records", ()):
+                table.write(json.dumps(record) + "\n")
                 sums += record["score_before"], record["score_after"]
                 images += 1
         if not images:
@@ -280,25 +284,40 @@ def _make_block(run: GenerationRun, block: _Block) -> int | str:
         others = _everything(run) if run.arguments.occluder == "cutout" else None
         folder = run.out / folder_name(block.name)
         folder.mkdir(exist_ok=True)
-        lines = []
+        records, digests = [], {}
         for positive in _worker(run).of_targets(targets, run.per_target, run.seed, others):
-            name = f"{positive.target.source.frame:06d}-{positive.draw}.{run.image_format}"
-            _write(folder / name, positive, run.image_format)
-            lines.append(json.dumps({"file_name": f"{folder.name}/{name}", **positive.record()}) + "\n")
+            name = f"{folder.name}/{positive.target.source.frame:06d}-{positive.draw}.{run.image_format}"
+            digests[name] = _write(run.out / name, positive, run.image_format)
+            records.append({"file_name": name, **positive.record()})
     except (InputError, vae.VAEError) as error:
         return str(error)
-    with replacing_file(block.part(run.out)) as temporary:
-        temporary.write_text("".join(lines))
-    return len(lines)
+    write_record(block.part(run.out), {"records": records, "images": digests})
+    return len(records)
 
 
-def _write(path: Path, positive: HardPositive, image_format: ImageFormat) -> None:
-    with replacing_file(path) as temporary:
-        PILImage.fromarray(positive.image).save(temporary, format=image_format, quality=_JPEG_QUALITY)
+def _write(path: Path, positive: HardPositive, image_format: ImageFormat) -> str:
+    """Write an image; returns its digest."""
+    content = io.BytesIO()
+    PILImage.fromarray(positive.image).save(content, format=image_format, quality=_JPEG_QUALITY)
+    with replacing_file(path, durable=False) as temporary:
+        temporary.write_bytes(content.getbuffer())
+    return hashlib.sha256(content.getbuffer()).hexdigest()
 
 
-def _lines(part: Path) -> list[str]:
-    return part.read_text().splitlines() if part.is_file() else []
+def _is_done(out: Path, block: _Block) -> bool:
+    """Whether a block's records and images are there; of a damaged one the records are deleted, with a warning."""
+    part = block.part(out)
+    found = read_record(part)
+    if found is None:
+        part.unlink(missing_ok=True)
+        return False
+    for name, digest in found["images"].items():
+        image = out / name
+        if not image.is_file() or hashlib.sha256(image.read_bytes()).hexdigest() != digest:
+            warn_of_damage(image)
+            part.unlink()
+            return False
+    return True
 
 
 def _claim(run: GenerationRun) -> None:
@@ -315,7 +334,7 @@ def _claim(run: GenerationRun) -> None:
         bank = vae.VAEBank(run.bank)
         models = {name: bank.record(name) for name in bank}
     made_with = {
-        "data": folder_digests(run.data),
+        "data": folder_digests(run.data, content_digest),
         "agent": run.agent,
         "bank": {name: model.weights_digest for name, model in models.items()},
         "per_target": run.per_target,

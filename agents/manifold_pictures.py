@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 import vae
 from tracker.files import replacing_file
+from tracker.judging.running import weights_digest
 from tracker.readers import open_sequence
+from tracker.records import read_record, warn_of_damage, write_record
 from tracker.sequences import evenly_spaced
-from vae.bank import RECORD_NAME
 from vae.pictures import Row, draw_rows, traversal_pictures, write_animation
 
 from .manifold_controls import pairwise_distances
@@ -23,6 +24,7 @@ from .pictures import draw_manifold
 
 __all__ = ["Crops", "draw_bank", "draw_held_out", "draw_reconstructions", "draw_samples"]
 
+_PICTURES = "pictures.json"
 _GRID = 12
 _CORNERS, _STEPS = 12, 72
 _SHOWN = 8
@@ -41,7 +43,7 @@ class Crops(NamedTuple):
 
 
 def draw_bank(bank: vae.VAEBank, videos: Mapping[str, Path], moving: bool) -> None:
-    """Draw the manifold of each model beside it; what is there and not older than the model stays.
+    """Draw the manifold of each model beside it; what is there, of this model and not damaged stays.
 
     Args:
         bank: The models.
@@ -53,8 +55,8 @@ def draw_bank(bank: vae.VAEBank, videos: Mapping[str, Path], moving: bool) -> No
         folder, record = bank.path(name), bank.record(name)
         wanted = ["manifold.png"] if record.model_config.latent == 2 else []
         wanted += ["traversal.gif", "traversal.mp4", "reconstructions.png"] if moving else []
-        newest = (folder / RECORD_NAME).stat().st_mtime
-        missing = [file for file in wanted if not _is_newer(folder / file, newest)]
+        drawn = _drawn(folder, record.weights_digest)
+        missing = [file for file in wanted if not _is_intact(folder / file, drawn.get(file))]
         if not missing:
             continue
         model, (mu, _) = bank[name], bank.codes(name)
@@ -73,6 +75,8 @@ def draw_bank(bank: vae.VAEBank, videos: Mapping[str, Path], moving: bool) -> No
             known = Crops(frames, target_crops(open_sequence(path), frames, record.model_config.image_size))
             title = f"Crops of '{name}' that the model was trained on, and its reconstructions"
             draw_reconstructions(folder / "reconstructions.png", title, model, known, known)
+        drawn |= {file: weights_digest(folder / file) for file in missing if (folder / file).is_file()}
+        write_record(folder / _PICTURES, {"model": record.weights_digest, "files": drawn})
 
 
 def draw_held_out(path: Path, video: VideoManifold) -> None:
@@ -127,5 +131,17 @@ def _nearest_row(images: NDArray[np.uint8], known: Crops) -> Row:
     return Row("nearest\ntraining crop\n(below: distance)", known.images[nearest], notes)
 
 
-def _is_newer(path: Path, than: float) -> bool:
-    return path.is_file() and path.stat().st_mtime >= than
+def _drawn(folder: Path, model: str) -> dict[str, str]:
+    """The digests of the pictures that were drawn of a model, by name."""
+    noted = read_record(folder / _PICTURES) or {}
+    return dict(noted["files"]) if noted.get("model") == model else {}
+
+
+def _is_intact(file: Path, digest: str | None) -> bool:
+    """Whether a picture is as it was drawn; of a damaged one there is a warning."""
+    if digest is None:
+        return False
+    if file.is_file() and weights_digest(file) == digest:
+        return True
+    warn_of_damage(file)
+    return False

@@ -7,7 +7,8 @@ logs/<algo>/<env>_<n>/
     0.monitor.csv                      every training episode; 1.monitor.csv after a resume, and so on
     rl_model_<steps>_steps.zip         a checkpoint
     rl_model_replay_buffer_<steps>_steps.pkl
-    <env>/config.yml, args.yml, command.txt, environment.json
+    rl_model_replay_buffer_<steps>_steps.json    its digest
+    <env>/config.yml, args.yml, command.txt, environment.json, parameters.json
     learning_curve.png
 """
 
@@ -15,6 +16,8 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +26,15 @@ import yaml
 
 from tracker.errors import InputError
 from tracker.files import replacing_file
+from tracker.judging.running import weights_digest
+from tracker.records import read_record, warn_of_damage, write_record
 
-__all__ = ["ZOO_ONLY", "Checkpoint", "RunFolder"]
+__all__ = ["ZOO_ONLY", "Checkpoint", "RunFolder", "is_archive", "restore_parameters"]
 
 ZOO_ONLY = ("normalize", "env_wrapper", "vec_env_wrapper", "frame_stack", "callback", "monitor_kwargs")
 """Hyper-parameters that only RL Zoo reads."""
+
+_PARAMETERS = "parameters.json"
 
 _CHANGES_OBSERVATIONS = ("normalize", "env_wrapper", "vec_env_wrapper", "frame_stack")
 
@@ -75,6 +82,27 @@ class Checkpoint:
     def replay_buffer(self) -> Path:
         """The replay memory of an off-policy algorithm."""
         return self.folder / f"rl_model_replay_buffer_{self.steps}_steps.pkl"
+
+    @property
+    def note(self) -> Path:
+        """The digest of the replay memory."""
+        return self.replay_buffer.with_suffix(".json")
+
+    def damaged_file(self, has_replay_buffer: bool) -> Path | None:
+        """Return the first file that is missing or not as it was written; `None` if all are.
+
+        A replay memory without a note, as RL Zoo leaves it, is not checked.
+        """
+        if not is_archive(self.model):
+            return self.model
+        if not has_replay_buffer:
+            return None
+        if not self.replay_buffer.is_file():
+            return self.replay_buffer
+        noted = read_record(self.note)
+        if noted is not None and noted["digest"] != weights_digest(self.replay_buffer):
+            return self.replay_buffer
+        return None
 
 
 @dataclass(frozen=True)
@@ -225,9 +253,11 @@ class RunFolder:
             arguments: Of the command, plain data.
             command: The command line.
         """
-        for name, content in (("config.yml", config), ("args.yml", arguments)):
+        texts = {"config.yml": yaml.safe_dump(config), "args.yml": yaml.safe_dump(arguments)}
+        write_record(self.parameters / _PARAMETERS, texts)
+        for name, text in texts.items():
             with replacing_file(self.parameters / name) as temporary:
-                temporary.write_text(yaml.safe_dump(content))
+                temporary.write_text(text)
         with replacing_file(self.parameters / "command.txt") as temporary:
             temporary.write_text(command)
 
@@ -262,6 +292,33 @@ class RunFolder:
     def arguments(self) -> dict[str, Any]:
         """The arguments of the command."""
         return _read(self.parameters / "args.yml")
+
+
+def restore_parameters(path: Path) -> None:
+    """Write the parameters of a run again where a file of them is missing or truncated, with a warning.
+
+    Half a YAML file can be read too, and would be a run with other parameters. A file that a person edited stays.
+
+    Args:
+        path: The run's folder.
+    """
+    for note in sorted(Path(path).glob(f"*/{_PARAMETERS}")):
+        for name, text in (read_record(note) or {}).items():
+            file = note.with_name(name)
+            there = file.read_text(errors="replace") if file.is_file() else ""
+            if there != text and text.startswith(there):
+                warn_of_damage(file)
+                with replacing_file(file) as temporary:
+                    temporary.write_text(text)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is a zip archive whose members have their checksums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        return False
 
 
 def _numbers(parent: Path, env_id: str) -> list[int]:

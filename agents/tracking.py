@@ -118,10 +118,10 @@ def track_video(
     source = _Source(stream, most_frames)
     with ExitStack() as stack:
         stack.callback(stream.close)
+        # The boxes appear after the video, whose end is what a full disk is found at.
+        table = None if boxes_file is None else stack.enter_context(replacing_file(boxes_file))
         writer = stack.enter_context(VideoWriter(out, fps or stream.fps or DEFAULT_FPS).opened())
-        lines: IO[str] | None = None
-        if boxes_file is not None:
-            lines = stack.enter_context(stack.enter_context(replacing_file(boxes_file)).open("w"))
+        lines: IO[str] | None = None if table is None else stack.enter_context(table.open("w"))
         if show:
             stack.callback(cv2.destroyAllWindows)
         total = min(filter(None, (stream.promised, most_frames)), default=None)

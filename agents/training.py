@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
+import os
 import shutil
 from collections.abc import Callable
 from copy import deepcopy
@@ -31,6 +33,8 @@ from occlusion_env.naming import named
 from tracker.backbones import resolve_device
 from tracker.errors import InputError
 from tracker.files import remove_leftovers, replacing_file
+from tracker.judging.running import weights_digest
+from tracker.records import warn_of_damage, write_record
 
 from .bridge import VectorEnvBridge
 from .dqn import TARGETS, HuberDQN, SquaredErrorDQN, load_hyperparameters, no_log
@@ -38,7 +42,7 @@ from .exploration import guided
 from .learning_curves import COLUMNS, TIMESTEPS, draw_learning_curves, read_monitors
 from .loading import ALGORITHMS, WITHOUT_SCHEDULES
 from .replay import LookupNStepReplayBuffer, LookupReplayBuffer, PreviousRegions, states_of
-from .runs import ZOO_ONLY, Checkpoint, RunFolder
+from .runs import ZOO_ONLY, Checkpoint, RunFolder, is_archive, restore_parameters
 from .splits import split_targets
 from .training_environment import TrainingEnvironment
 
@@ -191,7 +195,7 @@ def train(
 
 
 def resume(path: Path, progress: bool = False) -> RunFolder:
-    """Go on with a run that was cut off, from its last complete checkpoint.
+    """Go on with a run that was cut off, from its last checkpoint that is complete and not damaged.
 
     Weights, optimizer, steps, schedules and replay memory are those of the checkpoint, the hyper-parameters those
     that the run recorded. The episodes that were under way begin anew, and what is drawn is seeded with the seed
@@ -202,9 +206,10 @@ def resume(path: Path, progress: bool = False) -> RunFolder:
         progress: Whether to show a progress bar.
 
     Raises:
-        InputError: If it is no run's folder, has no checkpoint, or has nothing left to do, or its videos or
-            weights have changed.
+        InputError: If it is no run's folder, has no checkpoint, or damaged ones alone, or has nothing left to do,
+            or its videos or weights have changed.
     """
+    restore_parameters(path)
     run = RunFolder.open(path)
     try:
         request = TrainRequest(**run.arguments())
@@ -214,20 +219,51 @@ def resume(path: Path, progress: bool = False) -> RunFolder:
     checkpoints = run.checkpoints()
     if not checkpoints:
         raise InputError(f"'{path}' has no checkpoint; train with --save-freq, so that a run can go on.")
-    last = checkpoints[-1]
     if run.model.is_file():
-        raise InputError(f"The run '{path}' is complete; go on from its agent with --trained-agent '{run.model}'.")
+        if is_archive(run.model):
+            raise InputError(
+                f"The run '{path}' is complete; go on from its agent with --trained-agent '{run.model}'."
+            )
+        warn_of_damage(run.model)
+    last = _last_intact(path, checkpoints, issubclass(plan.kind, OffPolicyAlgorithm))
     env, evaluation = _environments(plan)
     if (recorded := run.environment()) is not None:
         _check_unchanged(path, recorded, _record(env, evaluation).record())
     remove_leftovers(run.path)
-    episodes = _cut_monitors(run, last.steps)
-    env = _monitored(env, run.path / f"{episodes}.monitor.csv", last.steps)
+    log = _cut_monitors(run, last.steps)
+    env = _monitored(env, run.path / f"{log}.monitor.csv", last.steps)
     model = _load(plan.kind, last.model, env, request.device, seed=request.seed + last.steps)
     if isinstance(model, OffPolicyAlgorithm):
-        model.load_replay_buffer(last.replay_buffer)
+        try:
+            model.load_replay_buffer(last.replay_buffer)
+        except Exception as error:  # a pickle of another origin breaks in any way
+            raise InputError(
+                f"'{last.replay_buffer}' cannot be loaded as a replay memory ({_reason(error)}); go on with an"
+                f" empty one, with --trained-agent '{last.model}'."
+            ) from None
     _connect(model, env)
     return _learn(plan, run, model, evaluation, progress)
+
+
+def _last_intact(path: Path, checkpoints: list[Checkpoint], has_replay_buffer: bool) -> Checkpoint:
+    """The last checkpoint that is not damaged; the later ones are deleted, with a warning.
+
+    Raises:
+        InputError: If all are damaged; naming the file of the last one and the remedy.
+    """
+    faults = {}
+    for checkpoint in reversed(checkpoints):
+        if (fault := checkpoint.damaged_file(has_replay_buffer)) is None:
+            for later, file in faults.items():
+                warn_of_damage(file, f"the run goes on from {checkpoint.steps} steps")
+                later.model.unlink(missing_ok=True)
+            return checkpoint
+        faults[checkpoint] = fault
+    last, fault = next(iter(faults.items()))
+    remedy = "train anew"
+    if fault != last.model:
+        remedy = f"go on from its agent, with an empty replay memory, with --trained-agent '{last.model}'"
+    raise InputError(f"'{fault}' is damaged or missing, so that the run '{path}' cannot go on; {remedy}.")
 
 
 def make_vector_env(env_id: str, n_envs: int, env_kwargs: dict[str, Any]) -> VectorEnv[Any, Any, Any]:
@@ -554,10 +590,12 @@ class _Checkpoints(BaseCallback):
         checkpoint = Checkpoint(self.run.path, self.num_timesteps)
         if isinstance(self.model, OffPolicyAlgorithm):
             _save(self.model.save_replay_buffer, checkpoint.replay_buffer)
+            write_record(checkpoint.note, {"digest": weights_digest(checkpoint.replay_buffer)})
         _save(self.model.save, checkpoint.model)
         for older in self.run.checkpoints():
             if older.steps != checkpoint.steps:
                 older.replay_buffer.unlink(missing_ok=True)
+                older.note.unlink(missing_ok=True)
 
 
 def _save(write: Callable[[Any], None], path: Path) -> None:
@@ -586,13 +624,19 @@ def _learn(
         for callback in callbacks:
             if isinstance(callback, _Checkpoints):
                 callback.write()
+        _draw(plan, run)
         raise
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        # The monitor's log stays open, so that Python does not know its name.
+        raise OSError(error.errno, os.strerror(error.errno), str(run.path)) from error
     finally:
         assert model.env is not None
         model.env.close()
         if evaluation is not None:
             evaluation.close()
-        _draw(plan, run)
+    _draw(plan, run)
     _save(model.save, run.model)
     if request.save_replay_buffer and isinstance(model, OffPolicyAlgorithm):
         _save(model.save_replay_buffer, run.replay_buffer)
@@ -611,14 +655,22 @@ def _evaluations(plan: _Plan, run: RunFolder, env: VecEnv, steps: int) -> EvalCa
         eval_freq=max(plan.request.eval_freq // plan.n_envs, 1), n_eval_episodes=plan.request.eval_episodes,
     )  # fmt: skip
     callback.n_calls = steps // plan.n_envs
-    if steps and run.evaluations.is_file():
-        with np.load(run.evaluations) as found:
-            kept = found["timesteps"] <= steps
-            callback.evaluations_timesteps = found["timesteps"][kept].tolist()
-            callback.evaluations_results = found["results"][kept].tolist()
-            callback.evaluations_length = found["ep_lengths"][kept].tolist()
-        if kept.any():
+    if not steps or not run.evaluations.is_file():
+        return callback
+    if not is_archive(run.evaluations):
+        warn_of_damage(run.evaluations, "the evaluations start anew")
+        run.evaluations.unlink()
+        return callback
+    with np.load(run.evaluations) as found:
+        kept = found["timesteps"] <= steps
+        callback.evaluations_timesteps = found["timesteps"][kept].tolist()
+        callback.evaluations_results = found["results"][kept].tolist()
+        callback.evaluations_length = found["ep_lengths"][kept].tolist()
+    if kept.any():
+        if is_archive(run.best_model):
             callback.best_mean_reward = float(np.mean(callback.evaluations_results, axis=1).max())
+        else:
+            warn_of_damage(run.best_model, "the best agent of the evaluations to come replaces it")
     return callback
 
 
@@ -637,7 +689,8 @@ def _selection(kind: type[EvalCallback], seed: int, folder: Path) -> type[EvalCa
             try:
                 goes_on = super()._on_step()
                 for file in sorted(unfinished.iterdir()):
-                    file.replace(folder / file.name)
+                    with replacing_file(folder / file.name) as temporary:
+                        file.replace(temporary)
             finally:
                 shutil.rmtree(unfinished)
             return goes_on
@@ -653,23 +706,45 @@ def _cut_monitors(run: RunFolder, steps: int) -> int:
     """
     monitors = run.monitors
     for file in monitors:
-        lines = file.read_text().splitlines()
-        if len(lines) < 2:  # killed before the log had its head; it is the last one
+        # A kill leaves no complete head in the last log, or a last line without its end.
+        lines = [
+            line[:-1] for line in file.read_text(errors="replace").splitlines(keepends=True) if line[-1] == "\n"
+        ]
+        if not _is_head(lines):
+            if file != monitors[-1] or file == monitors[0] or len(lines) > 1:
+                warn_of_damage(file, "its episodes are missing in the learning curve")
             file.unlink()
             continue
         head, names, *rows = lines
         columns = names.split(",")
         if TIMESTEPS not in columns:
             raise InputError(f"'{file}' has no column {TIMESTEPS}: an older version wrote it; train anew.")
-        column, kept = columns.index(TIMESTEPS), []
-        for row in rows:
-            cells = row.split(",")
-            if len(cells) != len(columns) or int(cells[column]) > steps:
-                break
-            kept.append(row)
+        intact = [row for row in rows if _is_row(row, columns)]
+        if len(intact) < len(rows):
+            warn_of_damage(file, f"{len(rows) - len(intact)} of its episodes are missing in the learning curve")
+        column = columns.index(TIMESTEPS)
+        kept = [row for row in intact if int(row.split(",")[column]) <= steps]
         with replacing_file(file) as temporary:
             temporary.write_text("\n".join([head, names, *kept]) + "\n")
-    return len(run.monitors)
+    return 1 + max((int(file.name.split(".")[0]) for file in run.monitors), default=-1)
+
+
+def _is_head(lines: list[str]) -> bool:
+    """Whether a log begins with its JSON and the names of its columns."""
+    try:
+        return len(lines) > 1 and lines[0][:1] == "#" and isinstance(json.loads(lines[0][1:]), dict)
+    except ValueError:
+        return False
+
+
+def _is_row(row: str, columns: list[str]) -> bool:
+    """Whether a line of a log has a number for each column but those of texts and truth values."""
+    cells = dict(zip(columns, row.split(","), strict=False))
+    try:
+        _ = int(cells[TIMESTEPS]), *(float(cells[name]) for name in "rlt")
+    except (KeyError, ValueError):
+        return False
+    return len(row.split(",")) == len(columns)
 
 
 def _draw(plan: _Plan, run: RunFolder) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,12 +16,13 @@ import numpy as np
 from .errors import InputError
 from .files import replacing_file
 from .readers import list_targets, open_sequence
-from .sequences import Sequence
+from .sequences import Frames, ImageFiles, SelectedFrames, Sequence, VideoFile
 
 __all__ = [
     "UNREADABLE",
     "check_identity",
     "code_version",
+    "content_digest",
     "differing_settings",
     "folder_digests",
     "plain_data",
@@ -71,15 +72,47 @@ def sequence_digest(sequence: Sequence) -> str:
     return digest.hexdigest()[:16]
 
 
-def folder_digests(folder: str | Path) -> dict[str, str]:
+def content_digest(sequence: Sequence) -> str:
+    """Return a digest of a sequence's boxes and of all its frames: their files are read, and not decoded.
+
+    Resumed runs compare it, so that no frame changes between their parts.
+    """
+    digest = hashlib.sha256(np.ascontiguousarray(sequence.boxes, dtype=np.float64).tobytes())
+    for content in _frame_contents(sequence.frames):
+        digest.update(content)
+    return digest.hexdigest()[:16]
+
+
+def _frame_contents(frames: Frames) -> Iterator[bytes]:
+    if isinstance(frames, SelectedFrames):
+        yield np.asarray(frames.indices).tobytes()
+        yield from _frame_contents(frames.frames)
+    elif isinstance(frames, (ImageFiles, VideoFile)):
+        for path in frames.paths if isinstance(frames, ImageFiles) else [frames.path]:
+            try:
+                with path.open("rb") as file:
+                    while block := file.read(_BLOCK):
+                        yield block
+            except OSError:  # told where the frame is needed
+                yield b"unreadable"
+    else:
+        for t in range(len(frames)):
+            yield np.ascontiguousarray(frames[t]).tobytes()
+
+
+def folder_digests(folder: str | Path, digest: Callable[[Sequence], str] = sequence_digest) -> dict[str, str]:
     """Return the digest of each annotated target in a folder of sequences, by its name.
 
     Of a sequence that cannot be read it is `UNREADABLE`.
+
+    Args:
+        folder: See `tracker.readers.list_targets`.
+        digest: `sequence_digest` or `content_digest`.
     """
     found = {}
     for name, (path, number) in list_targets(folder).items():
         try:
-            found[name] = sequence_digest(open_sequence(path, target=number))
+            found[name] = digest(open_sequence(path, target=number))
         except InputError:
             found[name] = UNREADABLE
     return found
@@ -143,6 +176,8 @@ def check_identity(
         return
     try:
         earlier = json.loads(note.read_text())
+        if not isinstance(earlier, dict):
+            raise ValueError
     except ValueError:
         raise InputError(f"'{note}' is not JSON; delete its folder or give another --out.") from None
     recorded = made_with.keys() | {"command"}
@@ -158,6 +193,7 @@ def check_identity(
         )
 
 
+_BLOCK = 2**20
 _MISSING = object()
 _NAMED = 3
 """Settings that a sentence names."""

@@ -380,30 +380,34 @@ class SelectedFrames:
         frames: Where they are taken from; nothing is decoded before it is asked for.
         indices: Which; negative ones count from the end.
 
+    Attributes:
+        frames: As given.
+        indices: As given, but counted from 0.
+
     Raises:
         IndexError: If there is no such frame.
     """
 
     def __init__(self, frames: Frames, indices: Iterable[int]) -> None:
         """See the class."""
-        self._frames = frames
-        self._indices = tuple(_position(index, len(frames)) for index in indices)
+        self.frames = frames
+        self.indices = tuple(_position(index, len(frames)) for index in indices)
 
     def __len__(self) -> int:
         """Return the number of frames."""
-        return len(self._indices)
+        return len(self.indices)
 
     def __getitem__(self, index: int, /) -> Image:
         """Return a frame; see `Frames`."""
-        return self._frames[self._indices[_position(index, len(self))]]
+        return self.frames[self.indices[_position(index, len(self))]]
 
     def name(self, index: int, /) -> str:
         """Return the name that the frame has in the video."""
-        return self._frames.name(self._indices[_position(index, len(self))])
+        return self.frames.name(self.indices[_position(index, len(self))])
 
     def size(self, index: int, /) -> tuple[int, int]:
         """Return the width and the height of a frame."""
-        return self._frames.size(self._indices[_position(index, len(self))])
+        return self.frames.size(self.indices[_position(index, len(self))])
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,8 @@
               checkpoint.safetensors           only while it is trained
       failures.json                            the videos whose training failed, and why
 
-A training that was cut off is taken up again by asking for it again: what is whole stays, what is not is redone.
+A training that was cut off is taken up again by asking for it again: what is whole stays, what is not is redone,
+with a warning where a file is damaged.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import shutil
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -33,14 +35,14 @@ from tqdm import tqdm
 
 from .codes import Codes, check_codes
 from .config import TrainingConfig, VAEConfig, differences
-from .errors import CheckpointError, VAEError
+from .errors import CheckpointError, DamagedCheckpointError, VAEError
 from .files import first_line, remove_leftovers, replacing_file
 from .images import Images, check_images, images_digest
 from .many import fit_many
 from .model import VAE
 from .sampling import draw_codes
 from .state import Checkpoint
-from .storage import CONFIG_NAME, WEIGHTS_NAME
+from .storage import CONFIG_NAME, WEIGHTS_NAME, read_config
 from .training import FitResult, fit
 from .updates import resolve_precision
 
@@ -70,6 +72,7 @@ class BankRecord:
         weights_digest: SHA-256 of `model.safetensors`.
         precision: The arithmetic that the recipe's `precision` was resolved to: `float32` or `bfloat16`.
         device: Where it was trained: `cpu` or `cuda`. Both are `None` in records that do not say so.
+        codes_digest: SHA-256 of `codes.safetensors`; `None` in records that do not say so.
         notes: What the caller wanted to keep, as plain data.
     """
 
@@ -84,6 +87,7 @@ class BankRecord:
     weights_digest: str
     precision: str | None = None
     device: str | None = None
+    codes_digest: str | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -256,19 +260,48 @@ class VAEBank(Mapping[str, VAE]):
         (folder / RECORD_NAME).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 
+    def damaged_file(self, name: str) -> Path | None:
+        """Return the first file of a model that is missing or not as it was written; `None` if all are.
+
+        A model without a record is half-written, which is no damage.
+
+        Raises:
+            VAEError: If the record is of another version of this package.
+        """
+        folder = self.path(name)
+        if not (folder / RECORD_NAME).is_file():
+            return None
+        if _read_json(folder / RECORD_NAME) is None:
+            return folder / RECORD_NAME
+        record = self._read_record(name)
+        for file, digest in ((WEIGHTS_NAME, record.weights_digest), (CODES_NAME, record.codes_digest)):
+            path = folder / file
+            if not path.is_file() or (digest is not None and _file_digest(path) != digest):
+                return path
+        try:
+            if read_config(folder) == record.model_config:
+                return None
+        except VAEError:
+            pass
+        return folder / CONFIG_NAME
+
     def is_done(self, name: str, images: Images, model_config: VAEConfig, training: TrainingConfig) -> bool:
         """Return whether the model is there, whole, and made from these images by this recipe.
 
         The recipe's precision counts as it is resolved on this machine, and so does the kind of device.
 
         Raises:
-            VAEError: If a whole model is there that was made otherwise; the sentence says what differs.
+            VAEError: If a model is there that was made otherwise; the sentence says what differs.
         """
+        if not self._has_recipe(name, images, model_config, training):
+            return False
+        return self.damaged_file(name) is None
+
+    def _has_recipe(self, name: str, images: Images, model_config: VAEConfig, training: TrainingConfig) -> bool:
+        """Return whether the model is there with its record; it may be damaged. Errors as for `is_done`."""
         if name not in self:
             return False
         record = self._read_record(name)
-        if _file_digest(self.path(name) / WEIGHTS_NAME) != record.weights_digest:
-            return False
         resolved = self._resolved(training)
         was = {"images": record.images_digest, **record.model_config.to_dict(), **record.training.to_dict()}
         was |= {name: getattr(record, name) or "not recorded" for name in resolved}
@@ -347,6 +380,9 @@ class VAEBank(Mapping[str, VAE]):
 
         Returns:
             What became of each. What failed is in `failures` too, until it succeeds.
+
+        Raises:
+            OSError: If the disk refuses.
         """
         if at_once < 1:
             raise VAEError(f"at_once must be at least 1, got {at_once}.")
@@ -388,6 +424,8 @@ class VAEBank(Mapping[str, VAE]):
                     self._store(name, images, recipe, result, seconds, (notes or {}).get(name))
                     trained.append(name)
                     self._note_failure(name, None)
+                except OSError:  # of the disk, which the next video would meet too
+                    raise
                 except Exception as error:
                     fail(name, error)
         return BankReport(tuple(trained), tuple(skipped), failed)
@@ -403,7 +441,10 @@ class VAEBank(Mapping[str, VAE]):
         folder = self.path(name)
         check_images(images, recipe.model_config.image_shape)
         try:
-            if self.is_done(name, images, recipe.model_config, recipe.training):
+            there = self._has_recipe(name, images, recipe.model_config, recipe.training)
+            if (damaged := self.damaged_file(name)) is not None:
+                _warn_of_damage(damaged, name)
+            elif there:
                 return False
         except VAEError:
             if not recipe.replace:
@@ -431,8 +472,10 @@ class VAEBank(Mapping[str, VAE]):
 
         try:
             return train()
-        except CheckpointError:
-            if not recipe.replace:
+        except CheckpointError as error:
+            if isinstance(error, DamagedCheckpointError):
+                _warn_of_damage(Path(checkpoint.path), name)
+            elif not recipe.replace:
                 raise
             checkpoint.discard()
             return train()
@@ -479,6 +522,7 @@ class VAEBank(Mapping[str, VAE]):
             seconds=round(seconds, 2),
             weights_digest=_file_digest(folder / WEIGHTS_NAME),
             **self._resolved(recipe.training),
+            codes_digest=_file_digest(folder / CODES_NAME),
             notes=dict(notes or {}),
         )
         _write_json(folder / RECORD_NAME, record.to_dict())
@@ -509,6 +553,10 @@ class VAEBank(Mapping[str, VAE]):
             _write_json(self.folder / FAILURES_NAME, known)
         else:
             (self.folder / FAILURES_NAME).unlink(missing_ok=True)
+
+
+def _warn_of_damage(file: Path, name: str) -> None:
+    warnings.warn(f"'{file}' is damaged or missing; the model of '{name}' is trained again.", stacklevel=2)
 
 
 def _file_digest(path: Path) -> str:

@@ -7,3 +7,7 @@ class VAEError(ValueError):
 
 class CheckpointError(VAEError):
     """A checkpoint that is damaged, of another training, or further on than is asked for."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint that cannot be read, or whose content is not what was written."""

@@ -12,6 +12,7 @@ __all__ = ["write_gif"]
 
 _UNIT = 10
 """Milliseconds in which a GIF counts."""
+_TRAILER = b";"
 _LEAST = 20
 """Browsers show a picture with a shorter time for 100 ms."""
 
@@ -45,6 +46,8 @@ def _total_time(path: str | os.PathLike[str]) -> int:
                 gif.seek(number)
                 gif.load()
                 total += int(gif.info.get("duration", 0))
-    except (OSError, EOFError, SyntaxError, ValueError):
+    except Exception:  # Pillow has many for a truncated file
         return 0
-    return total
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return total if file.read() == _TRAILER else 0

@@ -60,6 +60,6 @@ def _count_frames(file: str) -> int:
         with av.open(file) as container:
             next(container.decode(video=0))
             container.seek(0)
-            return sum(packet.size > 0 for packet in container.demux(video=0))
+            return sum(packet.size > 0 and not packet.is_corrupt for packet in container.demux(video=0))
     except (av.FFmpegError, StopIteration, IndexError):
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .config import TrainingConfig, VAEConfig, differences
-from .errors import CheckpointError, VAEError
+from .errors import CheckpointError, DamagedCheckpointError, VAEError
 from .files import first_line, replacing_file
 from .images import Images, images_digest
 from .model import VAE
@@ -118,7 +119,9 @@ def write_checkpoint(path: Path, state: TrainingState, identity: Mapping[str, An
     tensors |= {f"average.{name}": average for name, average in state.square_averages.items()}
     tensors["history"] = state.terms[: state.epoch]
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header = {"training": json.dumps({"format": _FORMAT, "epoch": state.epoch, **identity})}
+    training = {"format": _FORMAT, "epoch": state.epoch, **identity}
+    # One entry, because safetensors writes several in any order.
+    header = {"training": json.dumps({"sha256": _digest(training, content), **training})}
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing_file(path) as temporary:
         save_file(content, temporary, metadata=header)
@@ -136,7 +139,8 @@ def read_checkpoint(path: Path, state: TrainingState, identity: Mapping[str, Any
         Whether there was a file.
 
     Raises:
-        CheckpointError: If the file is damaged, is of another training, or has more epochs than are asked for.
+        DamagedCheckpointError: If the file is damaged.
+        CheckpointError: If it is of another training, or has more epochs than are asked for.
     """
     if not path.exists():
         return False
@@ -144,11 +148,13 @@ def read_checkpoint(path: Path, state: TrainingState, identity: Mapping[str, Any
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             header = json.loads((file.metadata() or {})["training"])
-            epoch = header["epoch"]
+            epoch, digest = header["epoch"], header.pop("sha256")
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
+        raise DamagedCheckpointError(
             f"{path} is no checkpoint ({first_line(error)}); delete it to start again."
         ) from error
+    if _digest(header, tensors) != digest:
+        raise DamagedCheckpointError(f"{path} is damaged; delete it to start again.")
     if found := differences(header, {"format": _FORMAT, **identity}):
         raise CheckpointError(f"{path} is of a training with {', '.join(found)}; delete it to start again.")
     if epoch > len(state.terms):
@@ -160,7 +166,7 @@ def read_checkpoint(path: Path, state: TrainingState, identity: Mapping[str, Any
     targets["history"] = state.terms[:epoch]
     shapes = {name: (target.shape, target.dtype) for name, target in targets.items()}
     if shapes != {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}:
-        raise CheckpointError(
+        raise DamagedCheckpointError(
             f"{path} is damaged: its tensors are not those of this model; delete it to start again."
         )
     for name, target in targets.items():
@@ -179,6 +185,15 @@ def training_identity(
         "model_config": json.loads(json.dumps(model_config.to_dict())),
         "training": {**recipe, "precision": str(dtype).removeprefix("torch.")},
     }
+
+
+def _digest(training: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of a checkpoint's header and tensors, since safetensors files have no checksum of their own."""
+    digest = hashlib.sha256(json.dumps(training).encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _weights(model: VAE) -> dict[str, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
@@ -74,9 +75,10 @@ def _run() -> None:
         print(f"occlusion-search: error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno != errno.ENOSPC:
             raise
-        print(f"occlusion-search: error: '{error.filename}': {error.strerror}.", file=sys.stderr)
+        place = "" if error.filename is None else f"'{error.filename}': "
+        print(f"occlusion-search: error: {place}{error.strerror}.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:  # of a command without a state to report; see shared.on_interrupt
         print("occlusion-search: interrupted.", file=sys.stderr)

@@ -14,7 +14,7 @@ from .train import Algorithm
 if TYPE_CHECKING:
     from occlusion_env.targets import Target
 
-    from ..evaluation import Agent
+    from ..evaluation import Agent, Comparison
 
 __all__ = ["evaluate"]
 
@@ -137,14 +137,13 @@ def evaluate(
             return []
         return [*without_features(loaded[0], others), *constant_agents()]
 
+    def draw(name: str, shown: list[Target], found: Comparison) -> Path:
+        picture = out / "pictures" / f"{name}.png"
+        draw_choices(picture, f"'{name}': what each method covers, and the score", shown, found)
+        return picture
+
     with on_interrupt(GOES_ON):
-        content = evaluate_agents(
-            run, setup, loaded, worse,
-            lambda name, shown, found: draw_choices(
-                out / "pictures" / f"{name}.png", f"'{name}': what each method covers, and the score", shown, found
-            ),
-            arms or None, warn,
-        )  # fmt: skip
+        content = evaluate_agents(run, setup, loaded, worse, draw, arms or None, warn)
     for name, spec in zip(names, specs, strict=True):
         content["agents"][name] |= {"agent": spec, "training": training_speed(spec)}
     content.update(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable
 from dataclasses import asdict
 from functools import partial
@@ -18,7 +19,9 @@ from occlusion_env.occluders import PATCH_SIZE
 from occlusion_env.targets import Target, TargetSet
 from tracker.errors import InputError
 from tracker.images import resize, write_png
+from tracker.judging.running import weights_digest
 from tracker.readers import open_usable
+from tracker.records import read_record, warn_of_damage, write_record
 from tracker.sequences import Sequence, evenly_spaced
 from tracker.shipped import shipped_sint
 from tracker.sint import Sint
@@ -30,13 +33,13 @@ from ..generation_run import method_of
 from ..hard_positives import write_hard_positives
 from ..manifolds import default_at_once, train_bank
 from ..methods import as_method
-from ..output import is_complete, replacing_folder
+from ..output import replacing_folder
 from ..target_samples import Manifolds
 from .adversary import save_adversary, train_adversary
 from .arms import Arm
 from .settings import LadderRun
 
-__all__ = ["bank_digests", "cutouts", "ladder_targets", "make_adversary", "make_bank", "make_positives"]
+__all__ = ["bank_digests", "cutouts", "is_made", "ladder_targets", "make_adversary", "make_bank", "make_positives"]
 
 _MARK = "metadata.jsonl"
 
@@ -67,7 +70,9 @@ def make_bank(run: LadderRun) -> None:
     """
     bank = vae.VAEBank(run.bank_folder, run.device)
     paths = _training_paths(run)
-    missing = {name: path for name, path in paths.items() if name not in bank}
+    missing = {
+        name: path for name, path in paths.items() if name not in bank or bank.damaged_file(name) is not None
+    }
     if not missing:
         return
     report = train_bank(
@@ -84,42 +89,63 @@ def bank_digests(run: LadderRun) -> dict[str, str]:
 
 
 def make_positives(run: LadderRun, arm: Arm) -> None:
-    """Make an arm's hard positives, unless they are there.
+    """Make an arm's hard positives.
 
     Every arm's are made of the same samples of the same targets: what is drawn for one follows from its target.
     """
     folder = run.positives_folder(arm.name)
-    if is_complete(folder):
-        return
+    shutil.rmtree(folder, ignore_errors=True)  # half-made or damaged
     bank = vae.VAEBank(run.bank_folder, run.device)
     targets = ladder_targets(run)
     with replacing_folder(folder, "hard positives") as work:
         if arm.samples == "nothing":
             manifolds = Manifolds(bank)
             _write_samples(work, (manifolds.drawn(target, generator(0, target.id, "0")) for target in targets))
-            return
-        assert arm.samples is not None
-        method = as_method(method_of(run.agent if arm.samples == "agent" else arm.samples, run.device))
-        arguments = SearchArguments(
-            features=run.features, weights=run.weights, device=run.device, precision=run.precision
-        )
-        parts = load_networks(arguments)
-        maker = HardPositiveGenerator(
-            method, parts.scorer, vae_bank=bank, features=method.features or parts.features
-        )
-        # The folder is there: what it holds is written one level down, then moved.
-        write_hard_positives(work / "all", maker.of_targets(targets))
-        for file in (work / "all").iterdir():
-            file.rename(work / file.name)
-        (work / "all").rmdir()
+        else:
+            _write_occluded(work, run, arm, bank, targets)
+    _note(folder)
+
+
+def _write_occluded(work: Path, run: LadderRun, arm: Arm, bank: vae.VAEBank, targets: TargetSet) -> None:
+    """Samples of the manifolds, occluded as the arm has it."""
+    assert arm.samples is not None
+    method = as_method(method_of(run.agent if arm.samples == "agent" else arm.samples, run.device))
+    arguments = SearchArguments(
+        features=run.features, weights=run.weights, device=run.device, precision=run.precision
+    )
+    parts = load_networks(arguments)
+    maker = HardPositiveGenerator(method, parts.scorer, vae_bank=bank, features=method.features or parts.features)
+    # The folder is there: what it holds is written one level down, then moved.
+    write_hard_positives(work / "all", maker.of_targets(targets))
+    for file in (work / "all").iterdir():
+        file.rename(work / file.name)
+    (work / "all").rmdir()
 
 
 def make_adversary(run: LadderRun) -> None:
-    """Train the rotation adversary against the network that all arms start from, unless it is there."""
-    if run.adversary_file.is_file():
-        return
+    """Train the rotation adversary against the network that all arms start from."""
     sint = start_network(run)
     save_adversary(run.adversary_file, train_adversary(sint, ladder_targets(run)))
+    _note(run.adversary_file)
+
+
+def is_made(path: Path) -> bool:
+    """Return whether a file or a folder is there as it was made; a damaged one is not, with a warning."""
+    if (noted := read_record(_note_of(path))) is None:
+        return False
+    if path.exists() and weights_digest(path) == noted["digest"]:
+        return True
+    warn_of_damage(path)
+    return False
+
+
+def _note(path: Path) -> None:
+    """Note the digest of what was made."""
+    write_record(_note_of(path), {"digest": weights_digest(path)})
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_suffix(".json")
 
 
 def start_network(run: LadderRun) -> Sint:

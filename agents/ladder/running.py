@@ -4,8 +4,8 @@ OUT/
   settings.json                everything that changes the figures; a folder with others is refused
   bank/                        a manifold a training video (unless --bank)
   positives/bank.json          digests of the manifolds
-  positives/ARM/               samples of the manifolds, occluded as the arm has it
-  adversary.safetensors        Adv-Net's
+  positives/ARM/               samples of the manifolds, occluded as the arm has it; ARM.json, their digest
+  adversary.safetensors        Adv-Net's; adversary.json, its digest
   networks/ARM/SEED/           what was trained, and its card
   boxes/ARM-SEED/ope/          the boxes that it tracked with, in OTB's form
   results/ARM/SEED.json        its figures by sequence
@@ -13,7 +13,6 @@ OUT/
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -26,23 +25,24 @@ from tqdm import tqdm
 
 from occlusion_env.targets import visible_frames
 from tracker.errors import InputError
-from tracker.identity import code_version, folder_digests
+from tracker.identity import code_version, content_digest, folder_digests
 from tracker.judging.annotations import Annotation, read_annotations
 from tracker.judging.running import run_benchmark, weights_digest
 from tracker.judging.scoring import score_results
 from tracker.readers import list_targets, open_sequence, open_usable
+from tracker.records import read_record, write_record
 from tracker.sequences import Sequence
 from tracker.sint import Sint, load_sint
 from tracker.tracking.sint import SintTracker
 from tracker.training import TrainingRun, open_folder, read_hard_positives, train_sint
 
 from ..occlusion_sweep import occlusion_sweep
-from ..output import claim_folder, is_complete, write_json
+from ..output import claim_folder
 from ..processes import process_pool
 from ..sweep_occluders import UNSEEN_KINDS, other_videos
 from ..versions import versions
-from .arms import Arm, Tools, choose_arms
-from .making import bank_digests, cutouts, make_adversary, make_bank, make_positives, start_network
+from .arms import Tools, choose_arms
+from .making import bank_digests, cutouts, is_made, make_adversary, make_bank, make_positives, start_network
 from .settings import LadderRun
 
 __all__ = ["START", "judging_videos", "run_ladder", "tools_of"]
@@ -65,24 +65,23 @@ def run_ladder(run: LadderRun) -> dict[str, dict[int, dict[str, Any]]]:
     arms = choose_arms(run.arms)
     _check(run)
     claim_folder(run.out, "settings.json", _identity(run), "the results of another ladder", versions())
-    sampled = [arm for arm in arms if arm.samples is not None]
-    if any(not _is_file(run, arm) for arm in sampled):
+    unmade = [arm for arm in arms if arm.samples is not None and not is_made(run.positives_folder(arm.name))]
+    if unmade:
         make_bank(run)
         claim_folder(run.out / "positives", "bank.json", bank_digests(run), "hard positives of other manifolds")
     jobs: dict[str, Callable[[], None]] = {}
-    for arm in arms:
-        if arm.samples is not None and not _is_file(run, arm):
-            jobs[f"positives of {arm.name}"] = partial(make_positives, run, arm)
-        if arm.needs == "adversary":
-            jobs[f"adversary of {arm.name}"] = partial(make_adversary, run)
+    for arm in unmade:
+        jobs[f"positives of {arm.name}"] = partial(make_positives, run, arm)
+    if any(arm.needs == "adversary" for arm in arms) and not is_made(run.adversary_file):
+        jobs["adversary"] = partial(make_adversary, run)
     _work(run, jobs, "preparing")
     jobs = {}
-    if not run.result_file(START, 0).is_file():
+    if read_record(run.result_file(START, 0)) is None:
         jobs[START] = partial(_judge_start, run)
     # Seed by seed, so that a run that is cut off has whole ladders.
     for seed in range(run.seeds):
         for arm in arms:
-            if not run.result_file(arm.name, seed).is_file():
+            if read_record(run.result_file(arm.name, seed)) is None:
                 jobs[f"{arm.name}, seed {seed}"] = partial(_train_and_judge, run, arm.name, seed)
     _work(run, jobs, "ladder")
     found = {START: {0: _read(run, START, 0)}}
@@ -199,18 +198,13 @@ def _annotations(run: LadderRun, known: dict[str, Annotation]) -> dict[str, Anno
     return {name: each for name, each in read_annotations(run.judge, run.attributes).items() if name in known}
 
 
-def _is_file(run: LadderRun, arm: Arm) -> bool:
-    return is_complete(run.positives_folder(arm.name))
-
-
 def _read(run: LadderRun, name: str, seed: int) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(run.result_file(name, seed).read_text())
-    return found
+    return read_record(run.result_file(name, seed)) or {}
 
 
 def _write(file: Path, figures: dict[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, figures)
+    write_record(file, figures)
 
 
 def _check(run: LadderRun) -> None:
@@ -235,8 +229,8 @@ def _identity(run: LadderRun) -> dict[str, Any]:
     files = {"weights": run.weights, "agent": run.agent, "attributes": run.attributes}
     return {
         **run.record(),
-        "train": folder_digests(run.train),
-        "judge": folder_digests(run.judge),
+        "train": folder_digests(run.train, content_digest),
+        "judge": folder_digests(run.judge, content_digest),
         "digests": {name: weights_digest(file) for name, file in files.items() if file and Path(file).exists()},
         "code": code_version("tracker", "vae", "occlusion_env", "agents"),
     }

@@ -146,11 +146,11 @@ def test_a_killed_command_goes_on(data, tmp_path) -> None:
     ]  # fmt: skip
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     end = time.time() + 60
-    while time.time() < end and not list(out.glob(".parts/*.jsonl")):
+    while time.time() < end and not list(out.glob(".parts/*.json")):
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert list(out.glob(".parts/*.jsonl")) and not (out / "metadata.jsonl").exists()
+    assert list(out.glob(".parts/*.json")) and not (out / "metadata.jsonl").exists()
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(records(out)) == 9 * 60 and "540 hard positives" in done.stdout

@@ -38,7 +38,8 @@ def test_what_a_run_was_started_with_is_read_again(tmp_path):
     again = RunFolder.open(run.path)
     assert again == run and again.config() == config and again.arguments()["seed"] == 3
     assert (run.parameters / "command.txt").read_text() == "occlusion-search train"
-    assert sorted(file.name for file in run.parameters.iterdir()) == ["args.yml", "command.txt", "config.yml"]
+    names = ["args.yml", "command.txt", "config.yml", "parameters.json"]
+    assert sorted(file.name for file in run.parameters.iterdir()) == names
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The one writer of files, and its twin in `vae`, which stands alone."""
 
+import errno
 import inspect
 import os
 import stat
@@ -7,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 import tracker.backbones.hardware
 import tracker.files
@@ -37,7 +39,7 @@ def write(replacing_file, path, text="new"):
 def test_the_twins_are_the_same():
     """`vae` imports nothing of `tracker`, so each has its own copy."""
     assert len({inspect.getsource(writer) for writer in WRITERS}) == 1
-    for name in ("temporary_folder", "is_leftover", "remove_leftovers", "_start_of"):
+    for name in ("temporary_folder", "is_leftover", "remove_leftovers", "_start_of", "_flush"):
         assert len({inspect.getsource(getattr(module, name)) for module in (tracker.files, vae.files)}) == 1
     assert tracker.files._TEMPORARY == vae.files._TEMPORARY
     units = [tracker.backbones.hardware._cpu_has_bf16_units, vae.updates._cpu_has_bf16_units]
@@ -132,6 +134,57 @@ def test_errors_of_the_disk_name_the_file(tmp_path, replacing_file):
             write(replacing_file, Path("/dev/full"))
         assert caught.value.filename == "/dev/full"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@writers
+def test_the_disk_has_the_file_before_its_name(tmp_path, monkeypatch, replacing_file):
+    done = []
+
+    def fsync(descriptor):
+        done.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        synchronise(descriptor)
+
+    def rename(source, target):
+        done.append("name")
+        replace(source, target)
+
+    synchronise, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", rename)
+    write(replacing_file, tmp_path / "a.txt")
+    assert done == ["file", "name", "folder"]
+    done.clear()
+    with replacing_file(tmp_path / "b.txt", durable=False) as temporary:
+        temporary.write_text("new")
+    assert done == ["name"]
+
+
+@writers
+def test_a_folder_that_cannot_be_flushed_is_no_error(tmp_path, monkeypatch, replacing_file):
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        if refuse:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    refuse = False
+    write(replacing_file, tmp_path / "a.txt")
+    refuse = True
+    with pytest.raises(OSError, match="No space left") as caught:
+        write(replacing_file, tmp_path / "a.txt", "newer")
+    assert caught.value.filename == str(tmp_path / "a.txt")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "new")]
+
+
+@writers
+def test_disk_errors_of_libraries_in_rust_name_the_file(tmp_path, replacing_file):
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(OSError, match="No space left") as caught, replacing_file(path):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
+    with pytest.raises(SafetensorError), replacing_file(path):
+        raise SafetensorError("Error while serializing")
 
 
 @writers

@@ -20,6 +20,7 @@ from torch import Tensor
 from tracker.backbones import Precision
 from tracker.errors import InputError
 from tracker.losses import contrastive_loss
+from tracker.sequences import ArrayFrames
 from tracker.sint import Sint, SintConfig, to_rois
 from tracker.training import HardPositive, PairSampler, TrainingRun, held_out_names, open_folder, otb_names, train
 from tracker.training.frames import FrozenMaps, Views, changed, shown
@@ -288,10 +289,28 @@ def test_another_run_in_the_same_folder_is_refused(whole, videos, config, settin
     assert outputs(whole[0]) == before
 
 
-def test_a_broken_checkpoint_is_told(whole, videos, config, settings, tiny_file: Path) -> None:
-    (whole[0] / "work" / "checkpoint.safetensors").write_bytes(b"short")
-    with pytest.raises(InputError, match="checkpoint.safetensors.*corrupt"):
+@pytest.mark.parametrize("damage", ["empty", "cut", "changed"])
+def test_a_damaged_checkpoint_is_said_and_the_run_starts_anew(
+    whole, videos, config, settings, tiny_file: Path, damage: str
+) -> None:
+    before, file = outputs(whole[0]), whole[0] / "work" / "checkpoint.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes({"empty": b"", "cut": content[:-100], "changed": content}[damage])
+    with pytest.warns(
+        UserWarning, match=r"checkpoint.safetensors' is damaged or missing; the training starts anew"
+    ):
         train_sint(*videos, whole[0], config, settings, tiny_file, run=QUIET)
+    assert outputs(whole[0]) == before
+
+
+def test_a_run_whose_frames_changed_is_refused(whole, videos, config, settings, tiny_file: Path) -> None:
+    train, held_out = videos
+    frames = [train[0].frames[t].copy() for t in range(len(train[0]))]
+    frames[-1][0, 0, 0] ^= 1
+    changed = replace(train[0], frames=ArrayFrames(frames))
+    with pytest.raises(InputError, match=r"data.noise-1 was"):
+        train_sint([changed, *train[1:]], held_out, whole[0], config, settings, tiny_file, run=QUIET)
 
 
 def test_what_cannot_be_trained_is_told(videos, config, settings, tiny_file: Path, tmp_path: Path) -> None:

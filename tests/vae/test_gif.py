@@ -45,3 +45,12 @@ def test_a_truncated_file_is_no_result(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(OSError, match="GIF lasts 0 of 320 ms"):
         write_animation(tmp_path / "a.gif", images)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_cut_is_found_wherever_it_is(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    write_animation(tmp_path / "a.gif", images)
+    content = (tmp_path / "a.gif").read_bytes()
+    for end in [*range(0, len(content), 9), len(content) - 2, len(content) - 1]:
+        (tmp_path / "a.gif").write_bytes(content[:end])
+        assert vae.gif._total_time(tmp_path / "a.gif") < 240

@@ -63,3 +63,13 @@ def test_a_file_with_fewer_frames_than_were_written_is_no_result(
     with pytest.raises(OSError, match=r"holds \d of 9 frames"):
         write_animation(tmp_path / "a.mp4", images)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_cut_last_frame_is_found(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
+    write_animation(tmp_path / "a.mp4", images)
+    content = (tmp_path / "a.mp4").read_bytes()
+    assert vae.mp4._count_frames(str(tmp_path / "a.mp4")) == 9
+    for lost in (1, 100, 500):
+        (tmp_path / "b.mp4").write_bytes(content[:-lost])
+        assert vae.mp4._count_frames(str(tmp_path / "b.mp4")) < 9

@@ -22,14 +22,15 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..files import remove_leftovers, replacing_file
-from ..identity import check_identity, code_version, sequence_digest
+from ..identity import check_identity, code_version, content_digest
 from ..readers import list_targets, open_sequence
+from ..records import read_record, warn_of_damage, write_record
 from ..sequences import Frames, Sequence
 from ..tracking.check import output_fault
 from ..tracking.protocol import Tracker
 from .annotations import Annotation
 from .protocols import PROTOCOLS, Protocol, Run, runs
-from .result_files import boxes_path, times_path, write_boxes, write_times
+from .result_files import boxes_path, read_boxes, times_path, write_boxes, write_times
 
 __all__ = ["FAILURES", "SETTINGS", "RunReport", "run_benchmark", "run_tracker", "weights_digest"]
 
@@ -127,9 +128,10 @@ def run_benchmark(
 
     Writes `out/TRACKER/PROTOCOL/TARGET.txt` and `times/TARGET_time.txt` there (OPE), or `TARGET/KEY.txt` and
     `TARGET/times/KEY_time.txt` (TRE, SRE), `settings.json` and `data.json`. A run whose file of boxes is there is
-    not made again. What goes wrong with one target (a frame that cannot be read, an exception of the tracker, a
-    box that is no box) costs the run that it happens in, and is kept in `failures.json` until that run succeeds;
-    the next run gets a new tracker. An interrupt ends the benchmark, and starting it again goes on.
+    not made again, unless it or its times are not as they were written. What goes wrong with one target (a frame
+    that cannot be read, an exception of the tracker, a box that is no box) costs the run that it happens in, and
+    is kept in `failures.json` until that run succeeds; the next run gets a new tracker. An interrupt ends the
+    benchmark, and starting it again goes on.
 
     Args:
         make_tracker: Makes the tracker.
@@ -182,7 +184,8 @@ def run_benchmark(
             continue
         for run in runs(protocol, annotation, sequence.frames.size(0)):
             label = name if run.key is None else f"{name}/{run.key}"
-            if boxes_path(folder, run.target, run.key).exists():
+            files = boxes_path(folder, run.target, run.key), times_path(folder, run.target, run.key)
+            if data.has_result(label, *files):
                 failures.remove(label)
                 kept += 1
                 continue
@@ -193,8 +196,9 @@ def run_benchmark(
                 tracker = make_tracker()
                 continue
             # The file of boxes says that the run is done, so it comes last.
-            write_times(times_path(folder, run.target, run.key), seconds)
-            write_boxes(boxes_path(folder, run.target, run.key), boxes)
+            write_times(files[1], seconds)
+            write_boxes(files[0], boxes)
+            data.note_result(label, *files)
             failures.remove(label)
             made += 1
     return RunReport(tracker.name, protocol, folder, made, kept, report.failures, report.annotations)
@@ -372,16 +376,20 @@ def _settle(folder: Path, identity: dict[str, Any], command: str) -> None:
 
 
 class _Data:
-    """The file of the sequences' digests, by target."""
+    """The file of the sequences' digests by target, and of the results' digests by run."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / DATA
-        self._known: dict[str, str] = json.loads(self._path.read_text()) if self._path.exists() else {}
+        known = self._path.exists()
+        content = read_record(self._path) or {}
+        self._lost = known and not content
+        self._frames: dict[str, str] = content.get("frames", {})
+        self._results: dict[str, list[str]] = content.get("results", {})
 
     def check(self, sequence: Sequence) -> None:
         """Note a sequence's digest, or compare it with the one under which its results were made."""
-        digest = sequence_digest(sequence)
-        known = self._known.get(sequence.name)
+        digest = content_digest(sequence)
+        known = self._frames.get(sequence.name)
         if known == digest:
             return
         if known is not None:
@@ -389,6 +397,32 @@ class _Data:
                 f"The results of '{sequence.name}' in '{self._path.parent}' were made on other frames or boxes"
                 f" (digest was {known} and is {digest}); give another --out."
             )
-        self._known[sequence.name] = digest
-        with replacing_file(self._path) as temporary:
-            temporary.write_text(json.dumps(self._known, indent=2) + "\n")
+        self._frames[sequence.name] = digest
+        self._write()
+
+    def note_result(self, label: str, boxes: Path, times: Path) -> None:
+        """Note the digests of a run's files."""
+        self._results[label] = [weights_digest(boxes), weights_digest(times)]
+        self._write()
+
+    def has_result(self, label: str, boxes: Path, times: Path) -> bool:
+        """Return whether a run's boxes are there; damaged ones are not, with a warning.
+
+        Files of another program have no digest, and are there if they can be read.
+        """
+        if not boxes.exists() or (self._lost and label not in self._results):
+            return False
+        for file, digest in zip((boxes, times), self._results.get(label, ()), strict=False):
+            if not file.is_file() or weights_digest(file) != digest:
+                warn_of_damage(file, "the run is made again")
+                return False
+        if label not in self._results:
+            try:
+                read_boxes(boxes)
+            except InputError:
+                warn_of_damage(boxes, "the run is made again")
+                return False
+        return True
+
+    def _write(self) -> None:
+        write_record(self._path, {"frames": self._frames, "results": self._results})

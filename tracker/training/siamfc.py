@@ -23,7 +23,7 @@ from tqdm import tqdm
 from ..backbones import autocast, describe_arithmetic, fingerprint, resolve_precision
 from ..errors import InputError
 from ..files import remove_leftovers, replacing_file
-from ..identity import check_identity
+from ..identity import check_identity, content_digest
 from ..sequences import Sequence
 from ..tracking.peers.siamfc import SiamFCNet, respond
 from .checkpoints import read_checkpoint, write_checkpoint
@@ -107,6 +107,7 @@ def train_siamfc(
         "transform": None if transform is None else repr(transform),
         "trained_on": {each.name: len(each.present) for each in pairs.sequences},
         "validated_on": {each.name: len(each.present) for each in judged.sequences},
+        "data": {each.name: content_digest(each) for each in [*pairs.sequences, *judged.sequences]},
         "arithmetic": describe_arithmetic(trainer.dtype, trainer.device),
     }
     check_identity(work / "run.json", record, what="a run with other settings")
@@ -152,8 +153,8 @@ class _Trainer:
     def train(self, checkpoint: Path) -> None:
         """Go on to the last step."""
         settings, state = self.settings, self.state
-        if checkpoint.exists():
-            state.update(read_checkpoint(checkpoint, self.parameters, self.optimizer)[1])
+        if (found := read_checkpoint(checkpoint, self.parameters, self.optimizer)) is not None:
+            state.update(found[1])
         else:
             self._calibrate()
             state["before"] = self._validate()

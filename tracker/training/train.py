@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ..backbones import Precision, autocast, describe_arithmetic, resolve_precision
 from ..errors import InputError
 from ..files import remove_leftovers
-from ..identity import check_identity
+from ..identity import check_identity, content_digest
 from ..images import to_tensor
 from ..losses import contrastive_loss
 from ..matching import Describe, MatchingFigures, matching_figures
@@ -118,6 +118,7 @@ def train_sint(
         "weights": sint.base,
         "frames": {sequence.name: len(sequence.present) for sequence in train},
         "held_out": {sequence.name: len(sequence.present) for sequence in held_out},
+        "data": {sequence.name: content_digest(sequence) for sequence in [*train, *held_out]},
         "hard_positives": digest(sampler.hard_positives) if positives else None,
         "hardening": None if hardening is None else hardening.record(),
         "arithmetic": describe_arithmetic(trainer.dtype, trainer.device),
@@ -199,9 +200,9 @@ class _Trainer:
     def train(self, checkpoint: Path, writer: SummaryWriter | None) -> None:
         """Go on to the last step, and put the best parameters in place."""
         settings, state = self.settings, self.state
-        if checkpoint.exists():
-            self.best, found = read_checkpoint(checkpoint, self.parameters, self.optimizer)
-            state.update(found)
+        if (found := read_checkpoint(checkpoint, self.parameters, self.optimizer)) is not None:
+            self.best, known = found
+            state.update(known)
         else:
             self._validate(0, writer)
         bar = tqdm(
