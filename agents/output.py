@@ -17,6 +17,8 @@ from tracker.files import replacing_file
 from tracker.identity import check_identity
 from tracker.readers import in_sequence
 
+from .locks import LOCK_NAME
+
 __all__ = [
     "check_apart",
     "check_file",
@@ -42,7 +44,7 @@ def replacing_folder(out: Path, mark: str) -> Iterator[Path]:
     out = Path(os.path.realpath(out))
     if out.exists() and not out.is_dir():
         raise InputError(f"'{out}' is a file; give a folder for --out.")
-    if out.is_dir() and any(out.iterdir()) and not (out / mark).is_file():
+    if out.is_dir() and _holds_files(out) and not (out / mark).is_file():
         raise InputError(f"'{out}' holds other files (no {mark}); give an empty or a new folder for --out.")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -179,6 +181,10 @@ def claim_folder(
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"'{out}' cannot be written ({error.strerror}); give another --out.") from None
-        if any(out.iterdir()):
+        if _holds_files(out):
             raise InputError(f"'{out}' holds other files (no {file}); give an empty or a new folder for --out.")
     check_identity(out / file, identity, made_with, what=what)
+
+
+def _holds_files(folder: Path) -> bool:
+    return any(file.name != LOCK_NAME for file in folder.iterdir())

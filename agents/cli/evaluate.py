@@ -80,6 +80,7 @@ def evaluate(
     from ..evaluation_table import print_evaluation
     from ..leaks import constant_agents, without_features
     from ..loading import agent_digest, load_agent, training_environment, training_speed
+    from ..locks import lock_folder
     from ..output import check_folder, check_json_path
     from ..results import write_result
 
@@ -136,7 +137,7 @@ def evaluate(
             return []
         return [*without_features(loaded[0], others), *constant_agents()]
 
-    with on_interrupt(GOES_ON):
+    with on_interrupt(GOES_ON), lock_folder(out):
         content = evaluate_agents(
             run, setup, loaded, worse,
             lambda name, shown, found: draw_choices(
