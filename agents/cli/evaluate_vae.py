@@ -92,7 +92,8 @@ def evaluate_vae(
     if epochs is not None:
         shape = vae.VAEConfig(latent=latent, architecture=architecture)
         training = vae.TrainingConfig(epochs=epochs, seed=seed)
-        with on_interrupt(f"the models so far are in {out / 'bank'}; run the same command again to resume"):
+        said = f"the models so far are in {out / 'bank'}; run the same command again to resume"
+        with on_interrupt(said), lock_folder(out):
             report = train_bank(
                 models,
                 videos,
