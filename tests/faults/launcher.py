@@ -151,8 +151,9 @@ class Launcher:
     def close(self) -> None:
         """End the server."""
         assert self._server.stdin is not None and self._server.stdout is not None
-        self._server.stdin.close()
+        self._server.kill()
         self._server.wait()
+        self._server.stdin.close()
         self._server.stdout.close()
 
     def _answer(self) -> int:
