@@ -125,7 +125,7 @@ def kill(launcher: Launcher, name: str, number: int, seconds: float, wanted: dic
         tally.add("losses", number, f"{where}: exit code {ended.code} afterwards: {ended.errors[-300:]}")
         return
     if name == "train":
-        if fault := training_fault(launcher.folder):
+        if fault := training_fault(launcher.folder, wanted[f"{TRAINED}1/evaluations.npz"]["timesteps"]):
             tally.add("losses", number, f"{where}: {fault}")
         return
     found = contents(launcher.folder)
@@ -239,7 +239,7 @@ def check(file: Path) -> None:
             raise ValueError("no end of the last line")
 
 
-def training_fault(folder: Path) -> str | None:
+def training_fault(folder: Path, evaluated: list[int]) -> str | None:
     """What is wrong with a resumed training run; it draws anew, so its steps are compared, not its bytes."""
     runs = [
         RunFolder.open(path) for path in sorted(folder.glob(f"{TRAINED}*")) if (path / "0.monitor.csv").exists()
@@ -248,13 +248,13 @@ def training_fault(folder: Path) -> str | None:
     if not run.model.is_file():
         return "no agent"
     with np.load(run.evaluations) as found:
-        if found["timesteps"].tolist() != [60, 120, 180, 240]:
+        if found["timesteps"].tolist() != evaluated:
             return f"evaluations at {found['timesteps'].tolist()}"
     if run.checkpoints()[-1].steps != 240:
         return "no last checkpoint"
     if left := [file.name for file in run.path.glob(".*")]:
         return f"left {', '.join(left)}"
     steps = read_monitors(run.monitors)["steps"]
-    if (np.diff(steps) <= 0).any() or steps[-1] > 240:
+    if (np.diff(steps) < 0).any() or not 0 < steps[-1] <= 240:
         return f"episodes end at {steps}"
     return None
