@@ -127,6 +127,8 @@ def kill(launcher: Launcher, name: str, number: int, seconds: float, wanted: dic
     if name == "train":
         if fault := training_fault(launcher.folder, wanted[f"{TRAINED}1/evaluations.npz"]["timesteps"]):
             tally.add("losses", number, f"{where}: {fault}")
+        for file in launcher.folder.glob(f"{TRAINED}*/.*.tmp"):
+            tally.add("leftovers", number, f"{where}: {file.name}")
         return
     found = contents(launcher.folder)
     for file in sorted(found.keys() | wanted.keys()):
@@ -252,8 +254,6 @@ def training_fault(folder: Path, evaluated: list[int]) -> str | None:
             return f"evaluations at {found['timesteps'].tolist()}"
     if run.checkpoints()[-1].steps != 240:
         return "no last checkpoint"
-    if left := [file.name for file in run.path.glob(".*")]:
-        return f"left {', '.join(left)}"
     steps = read_monitors(run.monitors)["steps"]
     if (np.diff(steps) < 0).any() or not 0 < steps[-1] <= 240:
         return f"episodes end at {steps}"

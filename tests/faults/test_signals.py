@@ -55,7 +55,7 @@ def inputs(launcher: Launcher) -> Iterator[set[str]]:
             file.unlink()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 240.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
