@@ -18,8 +18,9 @@ import io
 import itertools
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -199,8 +200,11 @@ def generate_hard_positives(run: GenerationRun) -> GenerationReport:
     missing = [block for block in blocks if not _is_done(run.out, block)]
     done = total - sum(block.high - block.low for block in missing) * run.per_target
     made = 0
-    with tqdm(total=total, initial=done, desc="hard positives", unit="image", smoothing=0.05) as bar:
-        for block, outcome in _outcomes(run, missing, failed):
+    with (
+        closing(_outcomes(run, missing, failed)) as outcomes,
+        tqdm(total=total, initial=done, desc="hard positives", unit="image", smoothing=0.05) as bar,
+    ):
+        for block, outcome in outcomes:
             if isinstance(outcome, str):
                 failed[block.name] = outcome
                 outcome = 0
@@ -223,7 +227,7 @@ def generate_hard_positives(run: GenerationRun) -> GenerationReport:
 
 def _outcomes(
     run: GenerationRun, blocks: list[_Block], failed: dict[str, str]
-) -> Iterator[tuple[_Block, int | str]]:
+) -> Generator[tuple[_Block, int | str], None, None]:
     """Each block and how many images it gave, or why it failed; the rest of a failed sequence is passed over."""
     if run.workers == 1:
         for block in blocks:

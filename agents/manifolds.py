@@ -17,6 +17,7 @@ from tracker.images import check_image, resize
 from tracker.readers import list_sequences, open_sequence
 from tracker.sequences import Frames, Sequence, evenly_spaced
 
+from .locks import lock_folder
 from .splits import split_frames
 
 __all__ = [
@@ -135,7 +136,7 @@ def train_bank(
         What became of each video. One that fails does not stop the others.
 
     Raises:
-        InputError: If `max_crops` is below 1.
+        InputError: If `max_crops` is below 1, or another process trains models of this bank.
     """
     if max_crops is not None and max_crops < 1:
         raise InputError(f"A manifold is learned from {max_crops} crops; it must be at least 1.")
@@ -155,15 +156,16 @@ def train_bank(
         return crops
 
     sources = {name: load(name, path) for name, path in videos.items()}
-    return bank.train_all(
-        sources,
-        model_config=model_config,
-        training=training,
-        progress=progress,
-        replace=replace,
-        notes=notes,
-        at_once=at_once,
-    )
+    with lock_folder(bank.folder):
+        return bank.train_all(
+            sources,
+            model_config=model_config,
+            training=training,
+            progress=progress,
+            replace=replace,
+            notes=notes,
+            at_once=at_once,
+        )
 
 
 def match_colour(image: Image, reference: Image) -> Image:

@@ -16,6 +16,8 @@ from tracker.errors import InputError
 from tracker.files import is_leftover, remove_leftovers, replacing_file, temporary_folder
 from tracker.identity import check_identity
 
+from .locks import LOCK_NAME
+
 __all__ = [
     "FILE_BYTES",
     "MARKER",
@@ -33,9 +35,6 @@ __all__ = [
 
 MARKER = ".occlusion-search.json"
 """File in a folder of `replacing_folder`: the kind of result and the paths of the files that were written."""
-
-LOCK_NAME = ".occlusion-search.lock"
-"""File in a folder in which a process works."""
 
 RESULT_BYTES = 10_000_000
 """Least free space for a folder of results; the demo writes 3 MB."""

@@ -1,13 +1,20 @@
-"""Work for several processes: each with its share of the threads, and what goes wrong with one in a sentence."""
+"""Worker processes: each has its share of the threads, ends with its parent, and fails with one sentence."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import FrameType
+from typing import Any
 
 import torch
 
@@ -15,33 +22,104 @@ from tracker.errors import InputError
 
 __all__ = ["process_pool"]
 
+_GRACE = 3.0
+"""Seconds that workers have for removing their temporary files at an interrupt."""
+
 
 @contextmanager
 def process_pool(workers: int, remedy: str = "fewer --workers") -> Iterator[ProcessPoolExecutor]:
-    """Start processes; what is under way when the block ends is finished, what waits is dropped.
+    """Start worker processes.
 
-    An interrupt is left to the process that waits. The processes are spawned, so that they work with a GPU.
+    When the block ends, calls that are running are finished, and those that wait are dropped. At an interrupt
+    (`KeyboardInterrupt`, or any other exception that is no `Exception`) running calls are ended too, within four
+    seconds. Workers leave Ctrl-C to this process, and end when it is killed. They are spawned, so that they work
+    with a GPU.
 
     Args:
-        workers: How many.
+        workers: Number of processes.
         remedy: What the person may give where one was killed.
 
     Raises:
         InputError: If one was killed.
     """
     threads = max(1, torch.get_num_threads() // workers)
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start, (threads,))
+    context = _Context()
+    pool = ProcessPoolExecutor(workers, context, torch.set_num_threads, (threads,))
     try:
         yield pool
-    except BrokenProcessPool:
+    except (BrokenProcessPool, _Terminated):
         raise InputError(
             "A process of the run was killed, as happens where memory is short; the same command goes on, with"
             f" {remedy}."
         ) from None
+    except Exception:
+        raise
+    except BaseException:
+        context.end_workers()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start(threads: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(threads)
+class _Terminated(BaseException):
+    """SIGTERM in a worker."""
+
+
+class _Worker(SpawnProcess):
+    """A process that leaves Ctrl-C to its parent, ends with it, and unwinds its call at SIGTERM."""
+
+    def start(self) -> None:
+        """Start the process with Ctrl-C blocked."""
+        # A blocked signal stays blocked in the new process, from its first instruction; here it waits.
+        if not hasattr(signal, "pthread_sigmask"):
+            return super().start()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def run(self) -> None:
+        """Work until the pool ends, or the parent."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Windows
+        signal.signal(signal.SIGTERM, _terminate)
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+
+        def end_with_parent() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=end_with_parent, daemon=True).start()
+        try:
+            super().run()
+        except _Terminated:
+            sys.exit(128 + signal.SIGTERM)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+class _Context(SpawnContext):
+    """Starts `_Worker`s, and can end them."""
+
+    def __init__(self) -> None:
+        self._workers: list[_Worker] = []
+
+    def Process(self, *args: Any, **kwargs: Any) -> _Worker:  # type: ignore[override]
+        """Return a worker that is not started; named by `multiprocessing`."""
+        self._workers.append(_Worker(*args, **kwargs))
+        return self._workers[-1]
+
+    def end_workers(self) -> None:
+        """Terminate the workers, and kill those that run after `_GRACE` seconds."""
+        deadline = time.monotonic() + _GRACE
+        # Signalled more than once, because a worker whose call has ended takes the next.
+        while alive := [worker for worker in self._workers if worker.is_alive()]:
+            for worker in alive:
+                if time.monotonic() < deadline:
+                    worker.terminate()
+                else:
+                    worker.kill()
+            alive[0].join(0.5)

@@ -41,6 +41,7 @@ from .dqn import TARGETS, HuberDQN, SquaredErrorDQN, load_hyperparameters, no_lo
 from .exploration import guided
 from .learning_curves import COLUMNS, TIMESTEPS, draw_learning_curves, read_monitors
 from .loading import ALGORITHMS, WITHOUT_SCHEDULES
+from .locks import lock_folder
 from .replay import LookupNStepReplayBuffer, LookupReplayBuffer, PreviousRegions, states_of
 from .runs import ZOO_ONLY, Checkpoint, RunFolder, is_archive, restore_parameters
 from .splits import split_targets
@@ -175,6 +176,20 @@ def train(
         raise InputError(f"There is no agent '{trained}'; give --trained-agent the zip file of one.")
     env, evaluation = _environments(plan)
     run = RunFolder.create(Path(request.log_folder), request.algo, request.env)
+    with lock_folder(run.path):
+        return _start(plan, run, env, evaluation, command, progress, started)
+
+
+def _start(
+    plan: _Plan,
+    run: RunFolder,
+    env: VecEnv,
+    evaluation: VecEnv | None,
+    command: str,
+    progress: bool,
+    started: Callable[[RunFolder], object],
+) -> RunFolder:
+    request, trained = plan.request, plan.request.trained_agent
     run.write_parameters(plan.config, asdict(request), command)
     if request.env in ENV_IDS:
         run.write_environment(_record(env, evaluation).record())
@@ -207,10 +222,15 @@ def resume(path: Path, progress: bool = False) -> RunFolder:
 
     Raises:
         InputError: If it is no run's folder, has no checkpoint, or damaged ones alone, or has nothing left to do,
-            or its videos or weights have changed.
+            another process trains in it, or its videos or weights have changed.
     """
     restore_parameters(path)
     run = RunFolder.open(path)
+    with lock_folder(run.path):
+        return _resume(run, path, progress)
+
+
+def _resume(run: RunFolder, path: Path, progress: bool) -> RunFolder:
     try:
         request = TrainRequest(**run.arguments())
     except TypeError:

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 import warnings
+from contextlib import redirect_stderr, redirect_stdout
 from typing import TextIO
 
 import tyro
@@ -23,6 +24,8 @@ from .evaluate_vae import evaluate_vae
 from .export_agent import export_agent
 from .generate import generate
 from .reproduce import reproduce
+from .signals import exit_code, interruption, raised_signals
+from .streams import CLOSED_PIPE, Output, open_closed_streams
 from .track import track
 from .train import train
 from .train_foresight import train_foresight
@@ -53,8 +56,14 @@ app.command(name="check-tracker")(check_tracker)
 
 
 def main() -> None:
-    """Run a command: bad input is one sentence and exit code 2; a closed pipe on standard output is silent."""
-    with warnings.catch_warnings():
+    """Run a command: bad input is one sentence and exit code 2; a closed standard stream is silent."""
+    open_closed_streams()
+    with (
+        warnings.catch_warnings(),
+        redirect_stdout(Output(sys.stdout)),
+        redirect_stderr(Output(sys.stderr)),
+        raised_signals(),
+    ):
         warnings.showwarning = _show_warning
         _run()
 
@@ -65,10 +74,8 @@ def _run() -> None:
             app.cli(prog="occlusion-search", description="Hard positives for visual trackers (SINT++).")
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:
-        with open(os.devnull, "w") as nowhere:  # so that Python's own flush at exit does not fail again
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
-        sys.exit(128 + 13)  # as a program that SIGPIPE ends
+    except BrokenPipeError:  # a result that was written to a pipe
+        sys.exit(CLOSED_PIPE)
     except ValueError as error:
         if not isinstance(error, _input_errors()):
             raise
@@ -80,9 +87,9 @@ def _run() -> None:
         place = "" if error.filename is None else f"'{error.filename}': "
         print(f"occlusion-search: error: {place}{error.strerror}.", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:  # of a command without a state to report; see shared.on_interrupt
-        print("occlusion-search: interrupted.", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as interrupt:  # of a command without a state to report; see shared.on_interrupt
+        print(f"occlusion-search: {interruption(interrupt)}.", file=sys.stderr)
+        sys.exit(exit_code(interrupt))
 
 
 def _show_warning(

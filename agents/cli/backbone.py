@@ -39,13 +39,14 @@ def train_backbone(
     from tracker.slim_training import BackboneTraining
     from tracker.slim_training import train_backbone as train
 
+    from ..locks import lock_folder
     from ..output import TRAINING_BYTES, check_folder, check_json_path
     from ..results import write_result
 
     check_folder(out, data, teacher, least_bytes=TRAINING_BYTES)
     check_json_path(json, data, teacher)
     settings = BackboneTraining(validation=validation, rounds=rounds, epochs=epochs, fc_steps=fc_steps, seed=seed)
-    with on_interrupt(f"the same command goes on from the last checkpoint in {out}"):
+    with on_interrupt(f"the same command goes on from the last checkpoint in {out}"), lock_folder(out):
         card = train(data, teacher, out, settings, resolve_device(device))
     if json is not None:
         write_result(json, "train-backbone", card)

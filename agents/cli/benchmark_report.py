@@ -50,6 +50,7 @@ def report(
     from tracker.judging.lists import LISTS
     from tracker.judging.report import PAGE, write_report
 
+    from ..locks import lock_folder
     from ..output import check_folder, check_json_path, replacing_folder
     from ..results import write_result
 
@@ -69,7 +70,7 @@ def report(
     )
     if frames is None and annotations.is_dir():
         frames = annotations
-    with replacing_folder(out, _RESULT) as folder:
+    with lock_folder(out), replacing_folder(out, _RESULT) as folder:
         write_report(folder, comparison, truth, frames=frames, zero_based=zero_based, command=command_line())
     if json is not None:
         write_result(json, "benchmark report", comparison.to_json())

@@ -56,6 +56,7 @@ def benchmark_run(
     from tracker.readers import list_targets
     from tracker.tracking.registry import load_tracker
 
+    from ..locks import lock_folder
     from ..output import check_folder, check_json_path
     from ..results import write_result
 
@@ -77,19 +78,20 @@ def benchmark_run(
         raise InputError(f"Two trackers have the same name ({', '.join(names)}); give each its own.")
     rows: dict[str, dict[str, Any]] = {}
     with on_interrupt(GOES_ON):
-        for name in tracker:
-            report = run_benchmark(
-                maker(name),
-                [data],
-                out,
-                protocol=protocol,
-                targets=chosen,
-                settings={
-                    "weights": _digest(files.get(name)),
-                    "base_weights": _digest(bases.get(name)),
-                },
-                command=command_line(),
-            )
+        for name, label in zip(tracker, names, strict=True):
+            with lock_folder(out / label / protocol):
+                report = run_benchmark(
+                    maker(name),
+                    [data],
+                    out,
+                    protocol=protocol,
+                    targets=chosen,
+                    settings={
+                        "weights": _digest(files.get(name)),
+                        "base_weights": _digest(bases.get(name)),
+                    },
+                    command=command_line(),
+                )
             rows[report.tracker] = _scores(report)
             if not report.annotations and not report.failures:
                 print(

@@ -48,6 +48,7 @@ def demo(
         json: Write the report here too.
     """
     from ..demo import FULL, QUICK, RESULT, Demo, run_demo
+    from ..locks import lock_folder
     from ..output import check_folder, check_json_path, write_json
 
     box_file = box if box is not None and "," not in box else None
@@ -56,7 +57,7 @@ def demo(
     effort = QUICK if quick else FULL
     if steps is not None:
         effort = replace(effort, steps=steps)
-    with on_interrupt():
+    with on_interrupt(), lock_folder(out):
         report = run_demo(
             Demo(out, sequence, box, seed, device, features, weights, layer, precision, effort, command_line())
         )

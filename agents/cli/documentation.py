@@ -28,7 +28,11 @@ _HEAD = """\
 <!-- Written by `python -m agents.cli.documentation` from the docstrings; edit those. -->
 
 `occlusion-search COMMAND --help` says the same in the terminal. What a person got wrong is one sentence and exit
-code 2. A command that could not do all of its work, or found something wrong, says what and ends with 1.
+code 2. A command that could not do all of its work, or found something wrong, says what and ends with 1. Ctrl-C
+and SIGTERM end a command with 130 and 143: temporary files are removed, worker processes end within five seconds,
+and the command says what was written and how to resume. Workers also end when the command is killed. A command
+refuses an output folder that another process works in; the lock ends with that process, however it ends. On
+Windows, and on network file systems without `flock`, there is no such lock.
 
 {table}
 """

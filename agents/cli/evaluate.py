@@ -80,6 +80,7 @@ def evaluate(
     from ..evaluation_table import print_evaluation
     from ..leaks import constant_agents, without_features
     from ..loading import agent_digest, load_agent, training_environment, training_speed
+    from ..locks import lock_folder
     from ..output import check_folder, check_json_path
     from ..results import write_result
 
@@ -142,7 +143,7 @@ def evaluate(
         draw_choices(picture, f"'{name}': what each method covers, and the score", shown, found)
         return picture
 
-    with on_interrupt(GOES_ON):
+    with on_interrupt(GOES_ON), lock_folder(out):
         content = evaluate_agents(run, setup, loaded, worse, draw, arms or None, warn)
     for name, spec in zip(names, specs, strict=True):
         content["agents"][name] |= {"agent": spec, "training": training_speed(spec)}

@@ -71,6 +71,7 @@ def evaluate_vae(
     from tracker.files import remove_leftovers
     from tracker.scorers import load_scorer
 
+    from ..locks import lock_folder
     from ..manifold_evaluation import EvaluationSettings, VideoManifold, evaluate_bank
     from ..manifold_pictures import draw_held_out, draw_samples
     from ..manifolds import default_at_once, find_videos, train_bank
@@ -93,7 +94,8 @@ def evaluate_vae(
     if epochs is not None:
         shape = vae.VAEConfig(latent=latent, architecture=architecture)
         training = vae.TrainingConfig(epochs=epochs, seed=seed)
-        with on_interrupt(f"the models so far are in {out / 'bank'}; run the same command again to resume"):
+        said = f"the models so far are in {out / 'bank'}; run the same command again to resume"
+        with on_interrupt(said), lock_folder(out):
             report = train_bank(
                 models,
                 videos,
@@ -114,7 +116,10 @@ def evaluate_vae(
         draw_held_out(folder / "reconstructions.png", video)
         draw_samples(folder / "samples.png", video, np.random.default_rng(seed))
 
-    with on_interrupt(f"no figures were written, and the pictures so far are in {out / 'pictures'}"):
+    with (
+        on_interrupt(f"no figures were written, and the pictures so far are in {out / 'pictures'}"),
+        lock_folder(out),
+    ):
         content = evaluate_bank(models, videos, scorer, settings, draw)
     content["failed"] = {**untrained, **content["failed"]}
     content.update(features=features, device=place, precision=precision)

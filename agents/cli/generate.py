@@ -69,6 +69,7 @@ def generate(
 
     from ..generation_run import GenerationRun, generate_hard_positives, method_of, names_method
     from ..loading import training_environment
+    from ..locks import lock_folder
     from ..methods import Acting, as_method
     from ..output import check_folder
 
@@ -91,7 +92,7 @@ def generate(
     run = GenerationRun(
         data, out, agent, arguments, bank, per_target, per_sequence, answer, seed, format, workers, batch
     )
-    with on_interrupt(GOES_ON):
+    with on_interrupt(GOES_ON), lock_folder(out):
         report = generate_hard_positives(run)
     speed = f", {report.made / report.seconds:.1f} a second" if report.made else ""
     print(

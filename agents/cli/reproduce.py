@@ -71,6 +71,7 @@ def reproduce(
     from tracker.errors import InputError
 
     from ..ladder import LadderRun, run_ladder, summarise_ladder, write_ladder_report
+    from ..locks import lock_folder
     from ..occlusion_sweep import SweepSettings
     from ..output import TRAINING_BYTES, check_folder, check_json_path
     from ..results import write_result
@@ -89,7 +90,7 @@ def reproduce(
         epochs, per_video, agent, attributes, SweepSettings(frames=sweep_frames), workers,
         str(resolve_device(device)), precision,
     )  # fmt: skip
-    with on_interrupt(GOES_ON):
+    with on_interrupt(GOES_ON), lock_folder(out):
         found = run_ladder(run)
     content = summarise_ladder(run, found)
     for path in (out / "ladder.json", json):

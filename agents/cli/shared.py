@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from ..results import command_line
+from .signals import exit_code, interruption
 
 if TYPE_CHECKING:
     from tracker.sequences import Sequence
@@ -57,17 +58,17 @@ GOES_ON = "run the same command again to resume"
 
 @contextmanager
 def on_interrupt(state: str | Callable[[], str] = NOTHING_WRITTEN) -> Iterator[None]:
-    """End a command with exit code 130 when it is interrupted, and say what it leaves.
+    """End a command when it is interrupted or terminated (exit code 130 or 143), and say what it leaves.
 
     Args:
         state: What was written and how to go on, without a full stop; a function is called at the interrupt.
     """
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         said = state if isinstance(state, str) else state()
-        print(f"occlusion-search: interrupted; {said}.", file=sys.stderr)
-        sys.exit(130)
+        print(f"occlusion-search: {interruption(interrupt)}; {said}.", file=sys.stderr)
+        sys.exit(exit_code(interrupt))
 
 
 def warn(sentence: str) -> None:

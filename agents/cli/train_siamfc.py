@@ -67,6 +67,7 @@ def train_siamfc(
     from tracker.training import SiamFCTraining, TrainingRun, open_folder
     from tracker.training import train_siamfc as train_net
 
+    from ..locks import lock_folder
     from ..output import TRAINING_BYTES, check_folder, check_json_path
     from ..results import write_result
     from ..transforms import HardPositiveBatch
@@ -91,7 +92,7 @@ def train_siamfc(
         )
     train, held_out = open_folder(data, validation)
     warn_of_otb(train)
-    with on_interrupt(f"run the same command again to resume from the last checkpoint in {out}"):
+    with on_interrupt(f"run the same command again to resume from the last checkpoint in {out}"), lock_folder(out):
         run = TrainingRun(precision, checkpoint_seconds)
         card = train_net(net, train, held_out, out, settings, transform, run)
     if json is not None:

@@ -96,6 +96,7 @@ def train_tracker(
     )
 
     from ..ladder.arms import hardening_of
+    from ..locks import lock_folder
     from ..output import TRAINING_BYTES, check_folder, check_json_path
     from ..results import write_result
 
@@ -118,7 +119,7 @@ def train_tracker(
     positives = read_hard_positives(hard_positives) if hard_positives is not None else []
     train, held_out = open_folder(data, validation)
     warn_of_otb(train)
-    with on_interrupt(f"run the same command again to resume from the last checkpoint in {out}"):
+    with on_interrupt(f"run the same command again to resume from the last checkpoint in {out}"), lock_folder(out):
         card = train_sint(
             train, held_out, out, network, settings, weights, positives, resolve_device(device),
             TrainingRun(precision, checkpoint_seconds, tensorboard=tensorboard),

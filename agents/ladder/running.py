@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import as_completed
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -92,13 +93,13 @@ def run_ladder(run: LadderRun) -> dict[str, dict[int, dict[str, Any]]]:
 
 def _work(run: LadderRun, jobs: dict[str, Callable[[], None]], what: str) -> None:
     """Do jobs, several at a time."""
-    with tqdm(total=len(jobs), desc=what, unit="job") as bar:
-        for name in _done(run, jobs):
+    with closing(_done(run, jobs)) as done, tqdm(total=len(jobs), desc=what, unit="job") as bar:
+        for name in done:
             bar.set_postfix_str(name)
             bar.update()
 
 
-def _done(run: LadderRun, jobs: dict[str, Callable[[], None]]) -> Iterator[str]:
+def _done(run: LadderRun, jobs: dict[str, Callable[[], None]]) -> Generator[str, None, None]:
     if run.workers == 1 or len(jobs) < 2:
         for name, job in jobs.items():
             job()
