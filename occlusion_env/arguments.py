@@ -13,6 +13,7 @@ import numpy as np
 from tracker.errors import InputError
 
 from .actions import RegionLimits
+from .naming import built_in
 from .settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class SearchArguments:
         base_weights: Initial weights of the training that wrote `weights`; not needed for `slim`.
         scorer: `sint`, `module:function` (a function without arguments that returns a `tracker.scorers.Scorer`;
             a process calls it once), or a `Scorer`.
-        observation: `features` (and the history), `features+region`, `dict` or `pixels`, or `module:class`.
+        observation: `features` (and the history), `features+region`, `dict`, `pixels`, `foresight`
+            (`agents.foresight.Foresight`), or `module:class`.
         pixels: Side in pixels of the observation `pixels`; 0 for the network's input.
         state: `crop`: a region is resized to the network's input and goes through all of it (the paper's way).
             `roi`: a target goes through the convolutions once, and a region is RoI-aligned from its feature map
@@ -120,6 +122,7 @@ class SearchArguments:
         Raises:
             InputError: Naming the argument.
         """
+        object.__setattr__(self, "observation", built_in(self.observation))
         for each in fields(self):
             value = getattr(self, each.name)
             optional = each.name in ("phi", "drop") and value is None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tracker.errors import InputError
 
 from .actions import RegionLimits
+from .naming import built_in
 
 __all__ = ["HORIZON", "SearchSettings"]
 
@@ -53,6 +54,7 @@ class SearchSettings:
         Raises:
             InputError: Naming the value.
         """
+        object.__setattr__(self, "observation", built_in(self.observation))
         for name, least in (("history", 0), ("max_steps", 1), ("pixels", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
