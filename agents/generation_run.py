@@ -30,7 +30,7 @@ from occlusion_env.arguments import SearchArguments
 from occlusion_env.building import load_networks
 from occlusion_env.targets import TargetSet
 from tracker.backbones import resolve_device, resolve_precision
-from tracker.errors import InputError
+from tracker.errors import InputError, shorten
 from tracker.files import replacing_file
 from tracker.identity import code_version, folder_digests
 from tracker.judging.running import weights_digest
@@ -51,6 +51,7 @@ METADATA = "metadata.jsonl"
 SETTINGS = "settings.json"
 _PARTS = ".parts"
 _JPEG_QUALITY = 95
+_MOST = {"per_target": 10_000, "workers": 1_000, "batch": 10_000}
 
 ImageFormat = Literal["png", "jpeg"]
 
@@ -101,6 +102,10 @@ class GenerationRun:
         ):  # fmt: skip
             if value is not None and value < 1:
                 raise InputError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more.")
+            if name in _MOST and value is not None and value > _MOST[name]:
+                raise InputError(
+                    f"--{name.replace('_', '-')} is {shorten(value)}; it must be at most {_MOST[name]}."
+                )
         if self.seed < 0:
             raise InputError(f"--seed is {self.seed}; it must be 0 or more.")
 

@@ -247,7 +247,9 @@ def environment_of(run: RunFolder, allowed: Collection[str] = ()) -> TrainingEnv
         record = {"env_kwargs": {**defaults, **run.env_kwargs()}}
     try:
         return TrainingEnvironment.from_record(record, run.parameters, allowed)
-    except (KeyError, TypeError, AttributeError):
+    except InputError:
+        raise
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         raise InputError(f"'{run.parameters}' holds no record of a training environment; train again.") from None
 
 

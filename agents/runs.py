@@ -22,7 +22,9 @@ from typing import Any
 import yaml
 
 from tracker.errors import InputError
-from tracker.files import replacing_file
+from tracker.files import read_text, replacing_file
+
+from .plain_yaml import parse_yaml
 
 __all__ = ["ZOO_ONLY", "Checkpoint", "RunFolder"]
 
@@ -248,8 +250,10 @@ class RunFolder:
         if not file.is_file():
             return None
         try:
-            return dict(json.loads(file.read_text()))
-        except (ValueError, TypeError):
+            return dict(json.loads(read_text(file)))
+        except InputError:
+            raise
+        except (RecursionError, TypeError, ValueError):
             raise InputError(f"'{file}' is no record of a training environment; train again.") from None
 
     def env_kwargs(self) -> dict[str, Any]:
@@ -274,9 +278,11 @@ def _numbers(parent: Path, env_id: str) -> list[int]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(file.read_text(), _Loader)
+        content = parse_yaml(read_text(file), _Loader)
     except OSError:
         raise InputError(f"'{file}' does not exist; the folder above it holds no run.") from None
+    except InputError as error:
+        raise InputError(f"'{file}' cannot be used: {error}") from None
     except (yaml.YAMLError, TypeError, ValueError):
         content = None
     if not isinstance(content, dict):

@@ -13,7 +13,8 @@ from collections.abc import Callable, Collection
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import gymnasium as gym
 import numpy as np
@@ -29,14 +30,15 @@ from occlusion_env import ENV_ID, ENV_IDS
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.naming import check_built_in, imports_in, named
 from tracker.backbones import resolve_device
-from tracker.errors import InputError
+from tracker.errors import InputError, shorten
 from tracker.files import replacing_file
 
 from .bridge import VectorEnvBridge
-from .dqn import TARGETS, HuberDQN, SquaredErrorDQN, load_hyperparameters, no_log
+from .dqn import TARGETS, HuberDQN, SquaredErrorDQN, check_section, load_hyperparameters, no_log
 from .exploration import guided
-from .learning_curves import COLUMNS, TIMESTEPS, draw_learning_curves, read_monitors
+from .learning_curves import COLUMNS, TIMESTEPS, draw_learning_curves, read_evaluations, read_monitors
 from .loading import ALGORITHMS, WITHOUT_SCHEDULES
+from .pretrained import check_layers
 from .replay import LookupNStepReplayBuffer, LookupReplayBuffer, PreviousRegions, states_of
 from .runs import ZOO_ONLY, Checkpoint, RunFolder
 from .splits import split_targets
@@ -64,7 +66,14 @@ EXPLORATIONS: dict[str, Callable[[type[OffPolicyAlgorithm]], type[OffPolicyAlgor
 """How an off-policy algorithm explores, by name."""
 
 _SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")
-_COUNTS = ("batch_size", "buffer_size", "n_steps", "n_epochs", "target_update_interval")
+_COUNTS = {
+    "batch_size": 10**6,
+    "buffer_size": 10**8,
+    "n_steps": 10**6,
+    "n_epochs": 10**6,
+    "target_update_interval": 10**12,
+}
+"""Hyper-parameters that are counts, and their largest values: memory grows with the first three."""
 _WHOLE_IN_KWARGS = ("net_arch", "n_quantiles", "n_steps")
 _OURS = ("policy", "n_timesteps", "n_envs", "env_kwargs", "loss")
 
@@ -211,10 +220,7 @@ def resume(path: Path, progress: bool = False, allowed: Collection[str] = ()) ->
     """
     run = RunFolder.open(path)
     check_built_in([run.arguments(), run.config()], run.parameters, allowed)
-    try:
-        request = TrainRequest(**run.arguments())
-    except TypeError:
-        raise InputError(f"'{run.parameters / 'args.yml'}' is not of `occlusion-search train`.") from None
+    request = _recorded_request(run)
     plan = _plan(request, run.config())
     checkpoints = run.checkpoints()
     if not checkpoints:
@@ -232,6 +238,28 @@ def resume(path: Path, progress: bool = False, allowed: Collection[str] = ()) ->
         model.load_replay_buffer(last.replay_buffer)
     _connect(model, env)
     return _learn(plan, run, model, evaluation, progress)
+
+
+def _recorded_request(run: RunFolder) -> TrainRequest:
+    """The request that a run was started with.
+
+    Raises:
+        InputError: If its file holds other names or types.
+    """
+    file, arguments = run.parameters / "args.yml", run.arguments()
+    try:
+        request = TrainRequest(**arguments)
+    except TypeError:
+        raise InputError(f"'{file}' is not of `occlusion-search train`.") from None
+    for name, hint in get_type_hints(TrainRequest).items():
+        kinds = tuple(
+            get_origin(kind) or kind for kind in (get_args(hint) if isinstance(hint, UnionType) else (hint,))
+        )
+        if not isinstance(value := getattr(request, name), kinds):
+            raise InputError(
+                f"'{file}' says {name} is {shorten(value)}, which no `occlusion-search train` writes."
+            )
+    return request
 
 
 def make_vector_env(env_id: str, n_envs: int, env_kwargs: dict[str, Any]) -> VectorEnv[Any, Any, Any]:
@@ -276,6 +304,7 @@ def _plan(request: TrainRequest, recorded: dict[str, Any] | None = None, allowed
         config = load_hyperparameters(file, request.env, {*allowed, *given}) | request.hyperparams
     else:
         config = dict(recorded)
+    check_section(config, "The configuration of the run")
     config["env_kwargs"] = (config.get("env_kwargs") or {}) | request.env_kwargs
     if request.n_timesteps is not None:
         config["n_timesteps"] = request.n_timesteps
@@ -293,6 +322,9 @@ def _plan(request: TrainRequest, recorded: dict[str, Any] | None = None, allowed
     # Copies, because policies write what they default to into their policy_kwargs.
     parameters = {name: _value(name, deepcopy(value)) for name, value in config.items() if name not in _OURS}
     _check_parameters(kind, request.algo, parameters)
+    for name, value in (parameters.get("policy_kwargs") or {}).items():
+        if name in ("net_arch", "n_quantiles") and value is not None:
+            check_layers([value] if name == "n_quantiles" else value, name)
     policy = config.get("policy", "MlpPolicy")
     if policy not in kind.policy_aliases:
         raise InputError(f"{policy!r} is no policy of {request.algo}; choose {', '.join(kind.policy_aliases)}.")
@@ -380,6 +412,8 @@ def _check_parameters(kind: type[BaseAlgorithm], algo: str, parameters: dict[str
         if counts or name == "train_freq" or (name in declared and declared[name].annotation is int):
             value = parameters[name] = _whole(value)
             whole = isinstance(value, int) and not isinstance(value, bool)
+            if counts and whole and value > _COUNTS[name]:
+                raise InputError(f"{name} is {shorten(value)}; it must be at most {_COUNTS[name]}.")
             if name != "train_freq" and (not whole or (counts and value < 1)):
                 raise InputError(f"{name} is {value!r}; it must be a whole number{', at least 1' * counts}.")
         if name == "truncation_is_terminal" and not isinstance(value, bool):
@@ -618,11 +652,11 @@ def _evaluations(plan: _Plan, run: RunFolder, env: VecEnv, steps: int) -> EvalCa
     )  # fmt: skip
     callback.n_calls = steps // plan.n_envs
     if steps and run.evaluations.is_file():
-        with np.load(run.evaluations) as found:
-            kept = found["timesteps"] <= steps
-            callback.evaluations_timesteps = found["timesteps"][kept].tolist()
-            callback.evaluations_results = found["results"][kept].tolist()
-            callback.evaluations_length = found["ep_lengths"][kept].tolist()
+        found = read_evaluations(run.evaluations)
+        kept = found["timesteps"] <= steps
+        callback.evaluations_timesteps = found["timesteps"][kept].tolist()
+        callback.evaluations_results = found["results"][kept].tolist()
+        callback.evaluations_length = found["ep_lengths"][kept].tolist()
         if kept.any():
             callback.best_mean_reward = float(np.mean(callback.evaluations_results, axis=1).max())
     return callback

@@ -18,7 +18,7 @@ from occlusion_env.observations import OBSERVATIONS
 from occlusion_env.search import Search
 from occlusion_env.targets import TargetSet
 from tracker.backbones import Backbone, FeatureExtractor
-from tracker.errors import InputError
+from tracker.errors import InputError, shorten
 from tracker.identity import sequence_digest
 
 __all__ = ["TrainingEnvironment", "fingerprint_videos"]
@@ -68,7 +68,7 @@ class TrainingEnvironment:
     def from_record(
         cls,
         record: Mapping[str, Any],
-        source: str | Path = "The record of a training environment",
+        source: str | Path = "environment.json",
         allowed: Collection[str] = (),
     ) -> TrainingEnvironment:
         """Read what `record` wrote; what an older record lacks is unknown.
@@ -84,7 +84,13 @@ class TrainingEnvironment:
             TypeError: If a part has another type.
         """
         check_built_in(record["env_kwargs"], source, allowed)
-        arguments = SearchArguments.from_keywords(dict(record["env_kwargs"]))
+        for name in ("layer", "weights"):
+            if not isinstance(value := record.get(name), str | None):
+                raise InputError(f"'{source}' says {name} is {shorten(value)}; it must be a text.")
+        try:
+            arguments = SearchArguments.from_keywords(dict(record["env_kwargs"]))
+        except InputError as error:
+            raise InputError(f"'{source}' cannot be used: {error}") from None
         return cls(
             _portable(arguments),
             record.get("layer", arguments.layer),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .errors import InputError, shorten
 
-__all__ = ["inside_folder", "replacing_file"]
+__all__ = ["inside_folder", "read_text", "replacing_file"]
 
 
 def inside_folder(folder: str | os.PathLike[str], name: str) -> Path:
@@ -36,6 +36,21 @@ def inside_folder(folder: str | os.PathLike[str], name: str) -> Path:
             f"{shorten(name)} is no path inside of '{os.fspath(folder)}'; name a file in that folder."
         )
     return path
+
+
+def read_text(path: str | os.PathLike[str], most: int = 2**24) -> str:
+    """Read a file of text, UTF-8, of at most `most` bytes (16 MiB).
+
+    Raises:
+        OSError: If it cannot be read.
+        InputError: If it is longer.
+        UnicodeDecodeError: If it is no text.
+    """
+    with open(path, "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise InputError(f"'{os.fspath(path)}' is longer than {most} bytes; give a shorter file.")
+    return content.decode("utf-8-sig")
 
 
 @contextmanager

@@ -88,6 +88,8 @@ def evaluate(
     from ..output import check_folder, check_json_path
     from ..results import write_result
 
+    if seeds > 1000:
+        raise InputError(f"--seeds is {seeds}; it must be at most 1000.")
     check_folder(out, targets)
     check_json_path(json, targets, weights, *agent)
     place = str(resolve_device(device))

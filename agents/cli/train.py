@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from tracker.errors import InputError
+from tracker.errors import InputError, shorten
 
 from .shared import NOTHING_WRITTEN, Allow, Device, command_line, on_interrupt
 
@@ -134,8 +134,10 @@ def key_values(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:
             if not (key and colon):
                 raise ValueError
             found[key] = read_yaml(value)
+        except InputError as error:
+            raise InputError(f"{flag} {shorten(pair)} cannot be used: {error}") from None
         except (ValueError, yaml.YAMLError):
-            raise InputError(f"'{pair}' is no KEY:VALUE; give {flag} pairs such as gamma:0.9.") from None
+            raise InputError(f"{shorten(pair)} is no KEY:VALUE; give {flag} pairs such as gamma:0.9.") from None
     return found
 
 
