@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .shared import GOES_ON, Device, Precision, command_line, on_interrupt
+from .shared import GOES_ON, Allow, Device, Precision, command_line, on_interrupt
 
 __all__ = ["reproduce"]
 
@@ -33,6 +33,7 @@ def reproduce(
     device: Device = "auto",
     precision: Precision = "auto",
     json: Path | None = None,
+    allow: Allow = (),
 ) -> None:
     """The whole paper: train SINT with and without generated positives and judge each.
 
@@ -68,6 +69,7 @@ def reproduce(
         device: Where networks run.
         precision: Their arithmetic.
         json: Write the figures here too.
+        allow: Names of your own code that the agent's run or card may hold; files may name built-in things only.
     """
     from tracker.backbones import resolve_device
     from tracker.errors import InputError
@@ -89,7 +91,7 @@ def reproduce(
     run = LadderRun(
         train, judge, out, arms, seeds, steps, learning_rate, share, boxes_per_frame, features, weights, bank,
         epochs, per_video, agent, attributes, SweepSettings(frames=sweep_frames), workers,
-        str(resolve_device(device)), precision,
+        str(resolve_device(device)), precision, allow,
     )  # fmt: skip
     with on_interrupt(GOES_ON):
         found = run_ladder(run)

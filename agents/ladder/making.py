@@ -99,7 +99,8 @@ def make_positives(run: LadderRun, arm: Arm) -> None:
             _write_samples(work, (manifolds.drawn(target, generator(0, target.id, "0")) for target in targets))
             return
         assert arm.samples is not None
-        method = as_method(method_of(run.agent if arm.samples == "agent" else arm.samples, run.device))
+        agent = run.agent if arm.samples == "agent" else arm.samples
+        method = as_method(method_of(agent, run.device, allowed=run.allowed))
         arguments = SearchArguments(
             features=run.features, weights=run.weights, device=run.device, precision=run.precision
         )

@@ -24,6 +24,7 @@ from occlusion_env import ENV_ID, ORACLE_ENV_ID, SearchArguments
 from occlusion_env.naming import named
 from tracker.errors import InputError
 from tracker.images import write_png
+from tracker.judging import read_annotations
 from tracker.training.hard_positives import read_hard_positives
 
 ARGUMENTS = ("observation", "state", "reward", "scorer", "features", "targets")
@@ -294,6 +295,15 @@ def test_images_lie_in_the_folder_of_their_record(tmp_path: Path, make_video: An
             read_hard_positives(folder)
     (folder / "metadata.jsonl").write_text(json.dumps({"file_name": "own.png", "source": source}) + "\n")
     assert len(read_hard_positives(folder)) == 1
+
+
+def test_the_names_of_targets_lead_nowhere(tmp_path: Path) -> None:
+    """Files of results have their targets' names."""
+    entry = {"boxes": [[1, 1, 2, 2]]}
+    names = ["../ball", "/etc/passwd", "..", "a/b", "", "a\0"]
+    (tmp_path / "truth.json").write_text(json.dumps({name: entry for name in [*names, "ball"]}))
+    found = read_annotations(tmp_path / "truth.json")
+    assert list(found) == ["ball"] and set(found.left_out) == set(names)
 
 
 @pytest.mark.parametrize("command", ["train", "enjoy", "evaluate", "generate", "export-agent", "reproduce"])

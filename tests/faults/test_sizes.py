@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image as PILImage
+from scipy.io import savemat
 from stable_baselines3 import DQN
 
 import vae
@@ -35,6 +36,8 @@ from tracker import images, video
 from tracker.backbones import load_weights
 from tracker.errors import InputError, shorten
 from tracker.images import MOST_PIXELS, crop, image_size, read_image
+from tracker.judging import result_files
+from tracker.judging.result_files import read_mat
 from tracker.readers import open_sequence
 from tracker.sequences import Sequence
 from tracker.sint import SintConfig
@@ -325,6 +328,24 @@ def test_an_archive_of_evaluations_that_claims_a_giant_size(tmp_path: Path) -> N
     for content in (b"", b"PK\x03\x04", b"\x80\x04."):
         file.write_bytes(content)
         refused(lambda: read_evaluations(file), "no evaluations")
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_result_of_matlab_that_unpacks_to_much(
+    compress: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "ball.mat"
+    savemat(file, {"results": {"type": "rect", "res": np.ones((5, 4))}}, do_compression=compress)
+    assert read_mat(file)[0].shape == (5, 4)
+    monkeypatch.setattr(result_files, "_MOST_UNPACKED", 2**22)
+    savemat(file, {"results": {"type": "rect", "res": np.ones((2**18, 4))}}, do_compression=compress)
+    if compress:
+        assert file.stat().st_size < 2**16
+        refused(lambda: read_mat(file), "ball.mat", 2**22)
+    else:
+        assert len(read_mat(file)[0]) == 2**18, "its size on the disk is its size"
+    file.write_bytes(file.read_bytes()[:300])
+    refused(lambda: read_mat(file), "ball.mat")
 
 
 BOMB = "a0: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\n" + "".join(
