@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,11 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor
 from torch.nn import functional
 
-from occlusion_env.naming import named
-from tracker.errors import InputError
+from occlusion_env.naming import check_built_in, named
+from tracker.errors import InputError, shorten
+from tracker.files import read_text
+
+from .plain_yaml import parse_yaml
 
 __all__ = [
     "OWN_SECTION",
@@ -26,6 +28,7 @@ __all__ = [
     "HuberDQN",
     "SquaredErrorDQN",
     "TemporalDifferenceDQN",
+    "check_section",
     "double_target",
     "load_hyperparameters",
     "max_target",
@@ -170,25 +173,50 @@ def read_yaml(text: str) -> Any:
 
     Raises:
         yaml.YAMLError: If it is none.
+        InputError: If it is too large; see `plain_yaml.parse_yaml`.
 
     >>> read_yaml("{n_timesteps: 1e7, gamma: .5, name: '1e7'}")
     {'n_timesteps': 10000000.0, 'gamma': 0.5, 'name': '1e7'}
     """
-    return yaml.load(text, _Loader)
+    return parse_yaml(text, _Loader)
 
 
-def load_hyperparameters(name: str, env_id: str = "OcclusionSearch-v0") -> dict[str, Any]:
+def check_section(section: Mapping[str, Any], what: str) -> None:
+    """Refuse a section of hyper-parameters whose keys or values have other types than RL Zoo's format says.
+
+    Args:
+        section: Arguments of the algorithm by name.
+        what: Begins the error's sentence.
+
+    Raises:
+        InputError: Naming the first of them.
+    """
+    for name, value in section.items():
+        if not isinstance(name, str):
+            raise InputError(f"{what} has {shorten(name)} for a name; names are texts.")
+        if name in ("policy", "loss", "td_target") and not isinstance(value, str):
+            raise InputError(f"{what} says {name} is {shorten(value)}; it must be a text.")
+        if name.endswith("_kwargs") and isinstance(value, Mapping):
+            check_section(value, f"{what}, {name},")
+        elif name == "env_kwargs" and value is not None:
+            raise InputError(f"{what} says {name} is {shorten(value)}; write it as a YAML mapping.")
+
+
+def load_hyperparameters(
+    name: str, env_id: str = "OcclusionSearch-v0", allowed: Collection[str] = ()
+) -> dict[str, Any]:
     """Read the environment's section of a hyper-parameter file in RL Zoo's format, and the section `OWN_SECTION`.
 
     Args:
         name: A file of `agents/hyperparams` that the package ships, without `.yml`, or the path of a YAML file.
         env_id: The section; where it is missing, `default` stands in, as with RL Zoo.
+        allowed: Names `module:attribute` that the file may hold; see `occlusion_env.naming.check_built_in`.
 
     Returns:
         Arguments of the algorithm, with RL Zoo's `n_timesteps`, `policy`, `n_envs` and `env_kwargs` among them.
 
     Raises:
-        InputError: If the file or the section is missing, or it is no YAML.
+        InputError: If the file or the section is missing, it is no YAML, or it names `module:attribute`.
 
     >>> load_hyperparameters("paper")["learning_rate"]
     1e-06
@@ -196,12 +224,17 @@ def load_hyperparameters(name: str, env_id: str = "OcclusionSearch-v0") -> dict[
     folder = resources.files("agents") / "hyperparams"
     shipped = folder / f"{name}.yml"
     try:
-        text = shipped.read_text() if shipped.is_file() else Path(name).read_text()
+        text = shipped.read_text() if shipped.is_file() else read_text(name)
         sections = read_yaml(text)
         section = sections[env_id] if env_id in sections else sections["default"]
-        return dict(section) | dict(sections.get(OWN_SECTION) or {})
+        found = dict(section) | dict(sections.get(OWN_SECTION) or {})
+    except InputError as error:
+        raise InputError(f"The file '{name}' cannot be used: {error}") from None
     except OSError:
         known = sorted(file.name.removesuffix(".yml") for file in folder.iterdir() if file.name.endswith(".yml"))
         raise InputError(f"'{name}' is no hyper-parameter file; give {', '.join(known)} or a YAML file.") from None
     except (yaml.YAMLError, KeyError, TypeError, ValueError):
         raise InputError(f"The file '{name}' has no section '{env_id}' in RL Zoo's format.") from None
+    check_section(found, f"The file '{name}'")
+    check_built_in(found, name, allowed)
+    return found

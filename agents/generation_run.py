@@ -18,7 +18,7 @@ import io
 import itertools
 import json
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -35,7 +35,7 @@ from occlusion_env.arguments import SearchArguments
 from occlusion_env.building import load_networks
 from occlusion_env.targets import TargetSet
 from tracker.backbones import resolve_device, resolve_precision
-from tracker.errors import InputError
+from tracker.errors import InputError, shorten
 from tracker.files import replacing_file
 from tracker.identity import code_version, content_digest, folder_digests
 from tracker.judging.running import weights_digest
@@ -57,6 +57,7 @@ METADATA = "metadata.jsonl"
 SETTINGS = "settings.json"
 _PARTS = ".parts"
 _JPEG_QUALITY = 95
+_MOST = {"per_target": 10_000, "workers": 1_000, "batch": 10_000}
 
 ImageFormat = Literal["png", "jpeg"]
 
@@ -78,6 +79,7 @@ class GenerationRun:
         image_format: `png` keeps every pixel; `jpeg` (quality 95) is smaller.
         workers: Processes.
         batch: Searches side by side in each; a block has as many hard positives, or those of one target.
+        allowed: See `loading.load_agent`.
     """
 
     data: Path
@@ -92,6 +94,7 @@ class GenerationRun:
     image_format: ImageFormat = "png"
     workers: int = 1
     batch: int = 32
+    allowed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a run of nothing.
@@ -105,6 +108,10 @@ class GenerationRun:
         ):  # fmt: skip
             if value is not None and value < 1:
                 raise InputError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more.")
+            if name in _MOST and value is not None and value > _MOST[name]:
+                raise InputError(
+                    f"--{name.replace('_', '-')} is {shorten(value)}; it must be at most {_MOST[name]}."
+                )
         if self.seed < 0:
             raise InputError(f"--seed is {self.seed}; it must be 0 or more.")
 
@@ -156,20 +163,26 @@ def names_method(agent: str) -> bool:
     return random_count(agent) is not None or (plain in METHODS and not Path(agent).exists())
 
 
-def method_of(agent: str, device: str = "cpu", weights: Mapping[str, str | None] | None = None) -> Method | Agent:
+def method_of(
+    agent: str,
+    device: str = "cpu",
+    weights: Mapping[str, str | None] | None = None,
+    allowed: Collection[str] = (),
+) -> Method | Agent:
     """A method by name, or an agent by file.
 
     Args:
         agent: See `GenerationRun`.
         device: Where an agent runs.
         weights: See `loading.load_agent`.
+        allowed: See `loading.load_agent`.
 
     Raises:
         InputError: If it is neither, or the weights are others than in training.
     """
     if names_method(agent):
         return as_method(agent)
-    return load_agent(agent, device=device, weights=weights)
+    return load_agent(agent, device=device, weights=weights, allowed=allowed)
 
 
 def generate_hard_positives(run: GenerationRun) -> GenerationReport:
@@ -250,7 +263,7 @@ def _outcomes(
 def _worker(run: GenerationRun) -> HardPositiveGenerator:
     """What a process makes hard positives with."""
     arguments, device = run.arguments, run.arguments.device
-    method = as_method(method_of(run.agent, device, {arguments.features: arguments.weights}))
+    method = as_method(method_of(run.agent, device, {arguments.features: arguments.weights}, run.allowed))
     networks = load_networks(arguments)
     bank = None
     if run.bank is not None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,17 +15,27 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from occlusion_env.actions import TRIGGER
+from tracker.errors import InputError
 from tracker.files import replacing_file
 
 from .pictures import save
 
-__all__ = ["COLUMNS", "TIMESTEPS", "draw_learning_curves", "moving_average", "read_monitors"]
+__all__ = [
+    "COLUMNS",
+    "TIMESTEPS",
+    "draw_learning_curves",
+    "moving_average",
+    "read_evaluations",
+    "read_monitors",
+]
 
 COLUMNS = ("score", "clean_score", "action_index", "is_success", "queries")
 """Keys of an episode's last info that a monitor's log holds, beside return `r`, length `l` and time `t`."""
 
 TIMESTEPS = "timesteps"
 """Column of a monitor's log: environment steps of the run, over all environments, when the episode ended."""
+
+_MOST_BYTES = 2**26
 
 Curve = NDArray[np.float64]
 
@@ -58,6 +71,36 @@ def read_monitors(files: Iterable[Path]) -> dict[str, Curve]:
         found["drop"] = np.array([float(row["clean_score"]) - float(row["score"]) for row in rows])
         found["triggered"] = np.array([float(int(row["action_index"]) == TRIGGER) for row in rows])
     return found
+
+
+def read_evaluations(file: Path) -> dict[str, Curve]:
+    """Read the `evaluations.npz` of Stable-Baselines3's `EvalCallback`; nothing in it is unpickled.
+
+    Returns:
+        `timesteps`, `[N]`; `results` and `ep_lengths`, `[N, episodes]`.
+
+    Raises:
+        InputError: If it is damaged, or larger than 64 MiB once unpacked.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for member in archive.infolist():
+                with archive.open(member) as content:
+                    version = np.lib.format.read_magic(content)
+                    read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+                    shape, _, kind = read[version[0]](content)
+                size = max(member.file_size, math.prod(shape) * kind.itemsize)
+                if size > _MOST_BYTES:
+                    raise InputError(f"'{file}' says it has {size} bytes of '{member.filename}'; delete it.")
+        with np.load(file, allow_pickle=False) as found:
+            steps, results, lengths = (found[name] for name in ("timesteps", "results", "ep_lengths"))
+        if not (steps.shape == results.shape[:1] and results.shape == lengths.shape and results.ndim == 2):
+            raise ValueError("shapes")
+    except InputError:
+        raise
+    except (EOFError, KeyError, OSError, SyntaxError, ValueError, zipfile.BadZipFile, zlib.error):
+        raise InputError(f"'{file}' holds no evaluations of a training; delete it.") from None
+    return {"timesteps": steps, "results": results, "ep_lengths": lengths}
 
 
 def moving_average(values: Curve, window: int) -> Curve:
@@ -112,8 +155,8 @@ def draw_learning_curves(
         axis.grid(alpha=0.3)
         axis.locator_params(axis="x", nbins=5)
     if evaluations is not None and evaluations.is_file():
-        with np.load(evaluations) as found:
-            steps, returns, lengths = found["timesteps"], found["results"], found["ep_lengths"]
+        found = read_evaluations(evaluations)
+        steps, returns, lengths = found["timesteps"], found["results"], found["ep_lengths"]
         for key, values in (("return", returns), ("length", lengths)):
             axis = axes[list(panels).index(key)]
             label = f"evaluation without exploration, mean of {values.shape[1]}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,46 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.dqn.policies import DQNPolicy
 
 from tracker.backbones import load_weights, resolve_device
-from tracker.errors import InputError
-from tracker.files import replacing_file
+from tracker.errors import InputError, shorten
+from tracker.files import read_text, replacing_file
 
 from .training_environment import TrainingEnvironment
 
-__all__ = ["PRETRAINED", "Pretrained", "is_exported", "load_pretrained", "save_pretrained"]
+__all__ = ["PRETRAINED", "Pretrained", "check_layers", "is_exported", "load_pretrained", "save_pretrained"]
 
 PRETRAINED = "pretrained"
 """The name of the agent that the package ships."""
+
+
+_MOST_LAYERS, _MOST_UNITS, _MOST_WEIGHTS = 100, 65_536, 2**28
+
+
+def check_layers(layers: Any, name: str = "net_arch") -> None:
+    """Refuse a list of layers that no memory holds, before a network is made of it.
+
+    Args:
+        layers: Units of each layer; lists and mappings in it are further layers.
+        name: What it is called in the error's sentence.
+
+    Raises:
+        InputError: Naming the value and the bound.
+    """
+    if isinstance(layers, Mapping):
+        for each in layers.values():
+            check_layers(each, name)
+        return
+    if not isinstance(layers, list | tuple):
+        raise InputError(f"{name} is {shorten(layers)}; give a list of the units of each layer.")
+    if len(layers) > _MOST_LAYERS:
+        raise InputError(f"{name} has {len(layers)} layers; give at most {_MOST_LAYERS}.")
+    for units in layers:
+        if isinstance(units, list | tuple | Mapping):
+            check_layers(units, name)
+        elif not isinstance(units, int) or isinstance(units, bool) or not 1 <= units <= _MOST_UNITS:
+            raise InputError(f"{name} has a layer of {shorten(units)} units; give 1 to {_MOST_UNITS}.")
+    plain = [units for units in layers if isinstance(units, int)]
+    if (weights := sum(a * b for a, b in pairwise(plain))) > _MOST_WEIGHTS:
+        raise InputError(f"{name} {shorten(layers)} has {weights} weights; give at most {_MOST_WEIGHTS}.")
 
 
 @dataclass(frozen=True)
@@ -88,34 +121,40 @@ def is_exported(spec: str) -> bool:
     return spec == PRETRAINED or spec.endswith(".safetensors")
 
 
-def load_pretrained(file: str | Path = PRETRAINED, device: str = "auto") -> Pretrained:
-    """Load an agent that `save_pretrained` wrote.
+def load_pretrained(
+    file: str | Path = PRETRAINED, device: str = "auto", allowed: Collection[str] = ()
+) -> Pretrained:
+    """Load an agent that `save_pretrained` wrote; nothing in its files is run.
 
     Args:
         file: `NAME.safetensors`, with its card beside it; or `pretrained`, the one that the package ships.
         device: Where it runs.
+        allowed: Names `module:attribute` that the card may hold; see `occlusion_env.naming.check_built_in`.
 
     Raises:
-        InputError: If a file is missing, or is no agent's.
+        InputError: If a file is missing, or is no agent's, or the card names `module:attribute`.
     """
     if str(file) == PRETRAINED:
         with resources.as_file(resources.files("agents") / "weights") as folder:
-            return load_pretrained(folder / "agent.safetensors", device)
+            return load_pretrained(folder / "agent.safetensors", device, allowed)
     file = Path(file)
     if not file.is_file():
         raise InputError(f"There is no agent '{file}'; give the file that `export-agent` wrote.")
     try:
-        card = json.loads(file.with_suffix(".json").read_text())
-        space = spaces.Box(-np.inf, np.inf, (int(card["observation_length"]),), np.float32)
-        count, arch = int(card["actions"]), list(card["net_arch"])
-        environment = TrainingEnvironment.from_record(card)
+        card = json.loads(read_text(file.with_suffix(".json")))
+        length, count, arch = int(card["observation_length"]), int(card["actions"]), list(card["net_arch"])
+        check_layers(
+            [length, *arch, count], f"'{file.with_suffix('.json')}': observation_length, net_arch, actions"
+        )
+        space = spaces.Box(-np.inf, np.inf, (length,), np.float32)
+        environment = TrainingEnvironment.from_record(card, file.with_suffix(".json"), allowed)
     except FileNotFoundError:
         raise InputError(
             f"There is no card '{file.with_suffix('.json')}' beside the agent; copy it too, or export again."
         ) from None
     except InputError:
         raise
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
         raise InputError(f"'{file.with_suffix('.json')}' is no card of an agent; export it again.") from None
     policy = DQNPolicy(space, spaces.Discrete(count), lambda _: 0.0, net_arch=arch)
     state = load_weights(file)

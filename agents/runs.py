@@ -25,9 +25,11 @@ from typing import Any
 import yaml
 
 from tracker.errors import InputError
-from tracker.files import replacing_file
+from tracker.files import read_text, replacing_file
 from tracker.judging.running import weights_digest
 from tracker.records import read_record, warn_of_damage, write_record
+
+from .plain_yaml import parse_yaml
 
 __all__ = ["ZOO_ONLY", "Checkpoint", "RunFolder", "is_archive", "restore_parameters"]
 
@@ -175,7 +177,9 @@ class RunFolder:
         try:
             parameters = next(file.parent for file in sorted(path.glob("*/args.yml")))
             arguments = _read(parameters / "args.yml")
-            return cls(path, str(arguments["algo"]), str(arguments["env"]))
+            if arguments["env"] != parameters.name:  # else the run's files would lie elsewhere
+                raise InputError(f"'{parameters}' holds the arguments of another environment.")
+            return cls(path, str(arguments["algo"]), parameters.name)
         except (StopIteration, KeyError, InputError):
             raise InputError(
                 f"'{path}' is no folder of a run; give one such as logs/dqn/OcclusionSearch-v0_1."
@@ -276,8 +280,10 @@ class RunFolder:
         if not file.is_file():
             return None
         try:
-            return dict(json.loads(file.read_text()))
-        except (ValueError, TypeError):
+            return dict(json.loads(read_text(file)))
+        except InputError:
+            raise
+        except (RecursionError, TypeError, ValueError):
             raise InputError(f"'{file}' is no record of a training environment; train again.") from None
 
     def env_kwargs(self) -> dict[str, Any]:
@@ -329,9 +335,11 @@ def _numbers(parent: Path, env_id: str) -> list[int]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(file.read_text(), _Loader)
+        content = parse_yaml(read_text(file), _Loader)
     except OSError:
         raise InputError(f"'{file}' does not exist; the folder above it holds no run.") from None
+    except InputError as error:
+        raise InputError(f"'{file}' cannot be used: {error}") from None
     except (yaml.YAMLError, TypeError, ValueError):
         content = None
     if not isinstance(content, dict):

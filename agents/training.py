@@ -11,11 +11,12 @@ import inspect
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import gymnasium as gym
 import numpy as np
@@ -29,19 +30,20 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from occlusion_env import ENV_ID, ENV_IDS
 from occlusion_env.arguments import SearchArguments
-from occlusion_env.naming import named
+from occlusion_env.naming import check_built_in, imports_in, named
 from tracker.backbones import resolve_device
-from tracker.errors import InputError
+from tracker.errors import InputError, shorten
 from tracker.files import remove_leftovers, replacing_file
 from tracker.judging.running import weights_digest
 from tracker.records import warn_of_damage, write_record
 
 from .bridge import VectorEnvBridge
-from .dqn import TARGETS, HuberDQN, SquaredErrorDQN, load_hyperparameters, no_log
+from .dqn import TARGETS, HuberDQN, SquaredErrorDQN, check_section, load_hyperparameters, no_log
 from .exploration import guided
-from .learning_curves import COLUMNS, TIMESTEPS, draw_learning_curves, read_monitors
+from .learning_curves import COLUMNS, TIMESTEPS, draw_learning_curves, read_evaluations, read_monitors
 from .loading import ALGORITHMS, WITHOUT_SCHEDULES
 from .locks import lock_folder
+from .pretrained import check_layers
 from .replay import LookupNStepReplayBuffer, LookupReplayBuffer, PreviousRegions, states_of
 from .runs import ZOO_ONLY, Checkpoint, RunFolder, is_archive, restore_parameters
 from .splits import split_targets
@@ -69,7 +71,14 @@ EXPLORATIONS: dict[str, Callable[[type[OffPolicyAlgorithm]], type[OffPolicyAlgor
 """How an off-policy algorithm explores, by name."""
 
 _SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")
-_COUNTS = ("batch_size", "buffer_size", "n_steps", "n_epochs", "target_update_interval")
+_COUNTS = {
+    "batch_size": 10**6,
+    "buffer_size": 10**8,
+    "n_steps": 10**6,
+    "n_epochs": 10**6,
+    "target_update_interval": 10**12,
+}
+"""Hyper-parameters that are counts, and their largest values: memory grows with the first three."""
 _WHOLE_IN_KWARGS = ("net_arch", "n_quantiles", "n_steps")
 _OURS = ("policy", "n_timesteps", "n_envs", "env_kwargs", "loss")
 
@@ -155,6 +164,7 @@ def train(
     command: str = "",
     progress: bool = False,
     started: Callable[[RunFolder], object] = lambda run: None,
+    allowed: Collection[str] = (),
 ) -> RunFolder:
     """Train an agent.
 
@@ -163,6 +173,8 @@ def train(
         command: The command line, for the record.
         progress: Whether to show a progress bar.
         started: Called with the run's folder when it has been made.
+        allowed: Names `module:attribute` that the hyper-parameter file may hold, beside those of the request; see
+            `occlusion_env.naming.check_built_in`.
 
     Returns:
         The run's folder, with the agent, the returns of its evaluations, and the learning curve.
@@ -170,7 +182,7 @@ def train(
     Raises:
         InputError: If the request cannot be met.
     """
-    plan = _plan(request)
+    plan = _plan(request, allowed=allowed)
     trained = request.trained_agent
     if trained is not None and not Path(trained).is_file():
         raise InputError(f"There is no agent '{trained}'; give --trained-agent the zip file of one.")
@@ -209,7 +221,7 @@ def _start(
     return _learn(plan, run, model, evaluation, progress)
 
 
-def resume(path: Path, progress: bool = False) -> RunFolder:
+def resume(path: Path, progress: bool = False, allowed: Collection[str] = ()) -> RunFolder:
     """Go on with a run that was cut off, from its last checkpoint that is complete and not damaged.
 
     Weights, optimizer, steps, schedules and replay memory are those of the checkpoint, the hyper-parameters those
@@ -217,24 +229,23 @@ def resume(path: Path, progress: bool = False) -> RunFolder:
     plus the steps.
 
     Args:
-        path: The run's folder.
+        path: The run's folder. Its checkpoints are pickled: resuming runs what is in them.
         progress: Whether to show a progress bar.
+        allowed: Names `module:attribute` that its files may hold; see `occlusion_env.naming.check_built_in`.
 
     Raises:
         InputError: If it is no run's folder, has no checkpoint, or damaged ones alone, or has nothing left to do,
-            another process trains in it, or its videos or weights have changed.
+            names `module:attribute`, another process trains in it, or its videos or weights have changed.
     """
     restore_parameters(path)
     run = RunFolder.open(path)
     with lock_folder(run.path):
-        return _resume(run, path, progress)
+        return _resume(run, path, progress, allowed)
 
 
-def _resume(run: RunFolder, path: Path, progress: bool) -> RunFolder:
-    try:
-        request = TrainRequest(**run.arguments())
-    except TypeError:
-        raise InputError(f"'{run.parameters / 'args.yml'}' is not of `occlusion-search train`.") from None
+def _resume(run: RunFolder, path: Path, progress: bool, allowed: Collection[str]) -> RunFolder:
+    check_built_in([run.arguments(), run.config()], run.parameters, allowed)
+    request = _recorded_request(run)
     plan = _plan(request, run.config())
     checkpoints = run.checkpoints()
     if not checkpoints:
@@ -286,6 +297,28 @@ def _last_intact(path: Path, checkpoints: list[Checkpoint], has_replay_buffer: b
     raise InputError(f"'{fault}' is damaged or missing, so that the run '{path}' cannot go on; {remedy}.")
 
 
+def _recorded_request(run: RunFolder) -> TrainRequest:
+    """The request that a run was started with.
+
+    Raises:
+        InputError: If its file holds other names or types.
+    """
+    file, arguments = run.parameters / "args.yml", run.arguments()
+    try:
+        request = TrainRequest(**arguments)
+    except TypeError:
+        raise InputError(f"'{file}' is not of `occlusion-search train`.") from None
+    for name, hint in get_type_hints(TrainRequest).items():
+        kinds = tuple(
+            get_origin(kind) or kind for kind in (get_args(hint) if isinstance(hint, UnionType) else (hint,))
+        )
+        if not isinstance(value := getattr(request, name), kinds):
+            raise InputError(
+                f"'{file}' says {name} is {shorten(value)}, which no `occlusion-search train` writes."
+            )
+    return request
+
+
 def make_vector_env(env_id: str, n_envs: int, env_kwargs: dict[str, Any]) -> VectorEnv[Any, Any, Any]:
     """Environments side by side that reset as Stable-Baselines3 expects it; this package's in their vector form.
 
@@ -319,13 +352,16 @@ def make_env(env_id: str, n_envs: int, env_kwargs: dict[str, Any]) -> VecEnv:
     return _monitored(_bridged(env_id, n_envs, env_kwargs), None)
 
 
-def _plan(request: TrainRequest, recorded: dict[str, Any] | None = None) -> _Plan:
+def _plan(request: TrainRequest, recorded: dict[str, Any] | None = None, allowed: Collection[str] = ()) -> _Plan:
     """Resolve a request; `recorded` hyper-parameters stand in for those of the file, which may have changed."""
     kind = _algorithm(request.algo)
     if recorded is None:
-        config = load_hyperparameters(request.conf_file or request.algo, request.env) | request.hyperparams
+        given = imports_in([request.env_kwargs, request.eval_env_kwargs, request.hyperparams])
+        file = request.conf_file or request.algo
+        config = load_hyperparameters(file, request.env, {*allowed, *given}) | request.hyperparams
     else:
         config = dict(recorded)
+    check_section(config, "The configuration of the run")
     config["env_kwargs"] = (config.get("env_kwargs") or {}) | request.env_kwargs
     if request.n_timesteps is not None:
         config["n_timesteps"] = request.n_timesteps
@@ -343,6 +379,9 @@ def _plan(request: TrainRequest, recorded: dict[str, Any] | None = None) -> _Pla
     # Copies, because policies write what they default to into their policy_kwargs.
     parameters = {name: _value(name, deepcopy(value)) for name, value in config.items() if name not in _OURS}
     _check_parameters(kind, request.algo, parameters)
+    for name, value in (parameters.get("policy_kwargs") or {}).items():
+        if name in ("net_arch", "n_quantiles") and value is not None:
+            check_layers([value] if name == "n_quantiles" else value, name)
     policy = config.get("policy", "MlpPolicy")
     if policy not in kind.policy_aliases:
         raise InputError(f"{policy!r} is no policy of {request.algo}; choose {', '.join(kind.policy_aliases)}.")
@@ -430,6 +469,8 @@ def _check_parameters(kind: type[BaseAlgorithm], algo: str, parameters: dict[str
         if counts or name == "train_freq" or (name in declared and declared[name].annotation is int):
             value = parameters[name] = _whole(value)
             whole = isinstance(value, int) and not isinstance(value, bool)
+            if counts and whole and value > _COUNTS[name]:
+                raise InputError(f"{name} is {shorten(value)}; it must be at most {_COUNTS[name]}.")
             if name != "train_freq" and (not whole or (counts and value < 1)):
                 raise InputError(f"{name} is {value!r}; it must be a whole number{', at least 1' * counts}.")
         if name == "truncation_is_terminal" and not isinstance(value, bool):
@@ -681,11 +722,11 @@ def _evaluations(plan: _Plan, run: RunFolder, env: VecEnv, steps: int) -> EvalCa
         warn_of_damage(run.evaluations, "the evaluations start anew")
         run.evaluations.unlink()
         return callback
-    with np.load(run.evaluations) as found:
-        kept = found["timesteps"] <= steps
-        callback.evaluations_timesteps = found["timesteps"][kept].tolist()
-        callback.evaluations_results = found["results"][kept].tolist()
-        callback.evaluations_length = found["ep_lengths"][kept].tolist()
+    found = read_evaluations(run.evaluations)
+    kept = found["timesteps"] <= steps
+    callback.evaluations_timesteps = found["timesteps"][kept].tolist()
+    callback.evaluations_results = found["results"][kept].tolist()
+    callback.evaluations_length = found["ep_lengths"][kept].tolist()
     if kept.any():
         if is_archive(run.best_model):
             callback.best_mean_reward = float(np.mean(callback.evaluations_results, axis=1).max())

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.building import load_networks
-from occlusion_env.naming import named
+from occlusion_env.naming import check_built_in, named
 from occlusion_env.observations import OBSERVATIONS
 from occlusion_env.search import Search
 from occlusion_env.targets import TargetSet
 from tracker.backbones import Backbone, FeatureExtractor
-from tracker.errors import InputError
+from tracker.errors import InputError, shorten
 from tracker.identity import sequence_digest
 
 __all__ = ["TrainingEnvironment", "fingerprint_videos"]
@@ -64,15 +65,32 @@ class TrainingEnvironment:
         )
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> TrainingEnvironment:
+    def from_record(
+        cls,
+        record: Mapping[str, Any],
+        source: str | Path = "environment.json",
+        allowed: Collection[str] = (),
+    ) -> TrainingEnvironment:
         """Read what `record` wrote; what an older record lacks is unknown.
 
+        Args:
+            record: Plain data.
+            source: The file that it comes from, for the error's sentence.
+            allowed: Names `module:attribute` that the record may hold; see `occlusion_env.naming.check_built_in`.
+
         Raises:
-            InputError: If an argument is unknown or out of range.
+            InputError: If an argument is unknown or out of range, or names `module:attribute`.
             KeyError: If it has no `env_kwargs`.
             TypeError: If a part has another type.
         """
-        arguments = SearchArguments.from_keywords(dict(record["env_kwargs"]))
+        check_built_in(record["env_kwargs"], source, allowed)
+        for name in ("layer", "weights"):
+            if not isinstance(value := record.get(name), str | None):
+                raise InputError(f"'{source}' says {name} is {shorten(value)}; it must be a text.")
+        try:
+            arguments = SearchArguments.from_keywords(dict(record["env_kwargs"]))
+        except InputError as error:
+            raise InputError(f"'{source}' cannot be used: {error}") from None
         return cls(
             _portable(arguments),
             record.get("layer", arguments.layer),

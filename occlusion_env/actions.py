@@ -23,6 +23,8 @@ ACTIONS = (*MOVES, "trigger")
 
 Regions = NDArray[np.float64]
 
+_MOST_REGIONS = 1_000_000
+
 
 @dataclass(frozen=True)
 class RegionLimits:
@@ -163,9 +165,17 @@ class RegionLimits:
         Returns:
             `[N, 4]`, N at most `shapes * places * places`: a shape as long as the target has one place along it.
 
+        Raises:
+            InputError: If the area is beyond the limits, or there are more than a million regions.
+
         >>> RegionLimits().grid(0.25).shape
         (336, 4)
         """
+        if min(places, shapes) < 1 or shapes * places * places > _MOST_REGIONS:
+            raise InputError(
+                f"A grid of {shapes} shapes at {places} x {places} places is none; give at least 1 of each and at"
+                f" most {_MOST_REGIONS} regions in all."
+            )
         low, high = self.aspects(area)
         aspect = np.exp(np.linspace(np.log(low), np.log(high), shapes))
         width, height = np.sqrt(area * aspect), np.sqrt(area / aspect)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tracker.errors import InputError
+from tracker.errors import InputError, shorten
 
 from .actions import RegionLimits
-from .settings import SearchSettings
+from .naming import built_in
+from .settings import SearchSettings, check_whole
 
 if TYPE_CHECKING:
     from tracker.backbones import Precision
@@ -50,7 +52,8 @@ class SearchArguments:
         base_weights: Initial weights of the training that wrote `weights`; not needed for `slim`.
         scorer: `sint`, `module:function` (a function without arguments that returns a `tracker.scorers.Scorer`;
             a process calls it once), or a `Scorer`.
-        observation: `features` (and the history), `features+region`, `dict` or `pixels`, or `module:class`.
+        observation: `features` (and the history), `features+region`, `dict`, `pixels`, `foresight`
+            (`agents.foresight.Foresight`), or `module:class`.
         pixels: Side in pixels of the observation `pixels`; 0 for the network's input.
         state: `crop`: a region is resized to the network's input and goes through all of it (the paper's way).
             `roi`: a target goes through the convolutions once, and a region is RoI-aligned from its feature map
@@ -120,27 +123,33 @@ class SearchArguments:
         Raises:
             InputError: Naming the argument.
         """
+        object.__setattr__(self, "observation", built_in(self.observation))
         for each in fields(self):
             value = getattr(self, each.name)
             optional = each.name in ("phi", "drop") and value is None
             if (isinstance(each.default, float) or each.name in ("phi", "drop")) and not optional:
                 if not isinstance(value, int | float | np.number) or isinstance(value, bool):
-                    raise InputError(f"{each.name} is {value!r}; it must be a number.")
+                    raise InputError(f"{each.name} is {shorten(value)}; it must be a number.")
+        for name in ("observation", "state", "reward", "occluder", "precision"):
+            if not isinstance(value := getattr(self, name), str):
+                raise InputError(f"{name} is {shorten(value)}; it must be a text.")
+        for name in ("layer", "weights", "base_weights"):
+            if not isinstance(value := getattr(self, name), str | os.PathLike | None):
+                raise InputError(f"{name} is {shorten(value)}; it must be a text, or None.")
         if self.phi is not None and self.drop is not None:
             raise InputError("phi and drop are two ways to say one thing; give one of them.")
         for name, value in (("phi", self.phi), ("drop", self.drop)):
             if value is not None and not math.isfinite(value):
-                raise InputError(f"{name} is {value}; it must be finite, in units of the score.")
+                raise InputError(f"{name} is {shorten(value)}; it must be finite, in units of the score.")
         if self.drop is not None and self.drop < 0:
             raise InputError(f"drop is {self.drop}; it must be 0 or more: how far the score must fall.")
         if not 0 < self.phi_quantile < 1:
             raise InputError(f"phi_quantile is {self.phi_quantile}; it must lie between 0 and 1.")
-        if not isinstance(self.patches, int) or isinstance(self.patches, bool) or self.patches < 0:
-            raise InputError(f"patches is {self.patches!r}; it must be a whole number, 0 or more.")
+        check_whole("patches", self.patches, 0, 1_000_000)
         if not isinstance(self.info_names, bool):
-            raise InputError(f"info_names is {self.info_names!r}; it must be True or False.")
+            raise InputError(f"info_names is {shorten(self.info_names)}; it must be True or False.")
         if not isinstance(self.features, str):
-            raise InputError(f"features is {self.features!r}; name a network, such as slim or vgg16.")
+            raise InputError(f"features is {shorten(self.features)}; name a network, such as slim or vgg16.")
         _ = self.settings
 
     @classmethod

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from tracker.backbones import FeatureExtractor, Precision
-from tracker.errors import InputError
+from tracker.errors import InputError, shorten
 from tracker.scorers import Scorer, load_scorer, shared_backbone
 
 from .arguments import SearchArguments
@@ -104,7 +104,9 @@ def _drop(arguments: SearchArguments, parts: Parts, usual: Callable[..., float])
 def _targets(named: str | TargetSet) -> TargetSet:
     found = load_targets(named) if isinstance(named, str) else named
     if not isinstance(found, TargetSet) or not len(found):
-        raise InputError(f"targets is {named!r}; give a path, synthetic, or a TargetSet with targets in it.")
+        raise InputError(
+            f"targets is {shorten(named)}; give a path, synthetic, or a TargetSet with targets in it."
+        )
     return found
 
 
@@ -131,6 +133,6 @@ def _scorer(arguments: SearchArguments) -> Scorer:
         scorer = made("scorer", scorer)
     if isinstance(scorer, str) or not isinstance(scorer, Scorer):
         raise InputError(
-            f"{scorer!r} is no scorer; give sint, module:function, or an object with embed and compare."
+            f"{shorten(scorer)} is no scorer; give sint, module:function, or an object with embed and compare."
         )
     return scorer

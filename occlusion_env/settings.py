@@ -5,14 +5,29 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from tracker.errors import InputError
+from tracker.errors import InputError, shorten
 
 from .actions import RegionLimits
+from .naming import built_in
 
-__all__ = ["HORIZON", "SearchSettings"]
+__all__ = ["HORIZON", "SearchSettings", "check_whole"]
 
 HORIZON = 20
 """T of Algorithm 1, in actions: the default, and the `max_episode_steps` of the registered ids."""
+
+_WHOLE = (("history", 0, 1_000), ("max_steps", 1, 1_000_000), ("pixels", 0, 4_096))
+"""Whole numbers, their least and their largest value: what a state holds grows with them."""
+_MOST_MB = 2**20
+
+
+def check_whole(name: str, value: object, least: int, most: int) -> None:
+    """Refuse a value that is no whole number in a range, before memory of its size is allocated.
+
+    Raises:
+        InputError: Naming the value and the range.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise InputError(f"{name} is {shorten(value)}; it must be a whole number from {least} to {most}.")
 
 
 @dataclass(frozen=True)
@@ -53,10 +68,9 @@ class SearchSettings:
         Raises:
             InputError: Naming the value.
         """
-        for name, least in (("history", 0), ("max_steps", 1), ("pixels", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise InputError(f"{name} is {value!r}; it must be a whole number, {least} or more.")
+        object.__setattr__(self, "observation", built_in(self.observation))
+        for name, least, most in _WHOLE:
+            check_whole(name, getattr(self, name), least, most)
         for name, low, high in (("eta", 0.0, math.inf), ("reward_scale", 0.0, math.inf)):
             if not low < getattr(self, name) < high:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0 and finite.")
@@ -64,5 +78,7 @@ class SearchSettings:
             raise InputError(f"gamma is {self.gamma}; it must lie between 0 and 1.")
         if not 1 <= self.context <= 8:
             raise InputError(f"context is {self.context}; it must lie between 1 (the region alone) and 8.")
-        if not 0 <= self.cache_mb < math.inf:
-            raise InputError(f"cache_mb is {self.cache_mb}; it must be 0 (no memory) or more, and finite.")
+        if not 0 <= self.cache_mb <= _MOST_MB:
+            raise InputError(
+                f"cache_mb is {shorten(self.cache_mb)}; it must lie between 0 (no memory) and {_MOST_MB}."
+            )

@@ -23,11 +23,14 @@ from .memory import image_key
 from .occluders import OCCLUDERS, PATCH_SIZE, draw_occluder, occlude_image
 from .rendering import draw_search
 from .search import Search, check_actions
+from .settings import check_whole
 from .targets import Source, Target
 
 __all__ = ["OcclusionSearchVectorEnv"]
 
 Slots = NDArray[np.int64]
+
+_MOST = {"num_envs": 10_000, "max_episode_steps": 1_000_000}
 
 
 class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], EzPickle):
@@ -87,8 +90,8 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
             render_mode=render_mode, **arguments,
         )  # fmt: skip
         for name, value in (("num_envs", num_envs), ("max_episode_steps", max_episode_steps)):
-            if value is not None and (not isinstance(value, int | np.integer) or value < 1):
-                raise InputError(f"{name} is {value!r}; it must be a whole number, at least 1.")
+            if value is not None:
+                check_whole(name, int(value) if isinstance(value, np.integer) else value, 1, _MOST[name])
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise InputError(f"'{render_mode}' is no render mode; choose rgb_array or None.")
         self.num_envs = int(num_envs)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import InputError
+from .errors import InputError, shorten
 
 __all__ = [
     "area",
@@ -24,6 +24,9 @@ __all__ = [
 ]
 
 Boxes = NDArray[np.float64]
+
+LARGEST_BOX = 8
+"""Longest side of a box that is cut out, in longer sides of its image."""
 
 
 def area(boxes: ArrayLike) -> Boxes:
@@ -107,7 +110,8 @@ def check_box(box: ArrayLike, width: int, height: int, what: str) -> Boxes:
         what: Whose box it is, for the error's sentence.
 
     Raises:
-        InputError: If it is not four finite numbers, has no area, or lies outside the image.
+        InputError: If it is not four finite numbers, has no area, lies outside the image, or is more than
+            `LARGEST_BOX` times as long as the image.
     """
     array = np.asarray(box, dtype=np.float64)
     if array.shape != (4,):
@@ -119,6 +123,11 @@ def check_box(box: ArrayLike, width: int, height: int, what: str) -> Boxes:
         raise InputError(f"{what} ({text}) has no area; its width and height must be above 0.")
     if intersection(array, [0, 0, width, height]) <= 0:
         raise InputError(f"{what} ({text}) lies outside the image of {width} x {height} pixels.")
+    if max(array[2:]) > LARGEST_BOX * max(width, height):
+        raise InputError(
+            f"{what} ({text}) reaches far beyond the image of {width} x {height} pixels; its sides may be at most"
+            f" {LARGEST_BOX * max(width, height)} pixels."
+        )
     return array
 
 
@@ -136,7 +145,7 @@ def parse_box(text: str) -> Boxes:
     except ValueError:
         values = []
     if len(values) != 4:
-        raise InputError(f"'{text}' is not a box; give four numbers: x,y,w,h.")
+        raise InputError(f"{shorten(text)} is not a box; give four numbers: x,y,w,h.")
     return np.asarray(values)
 
 

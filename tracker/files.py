@@ -14,7 +14,52 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["is_leftover", "remove_leftovers", "replacing_file", "temporary_folder"]
+from .errors import InputError, shorten
+
+__all__ = [
+    "inside_folder",
+    "is_leftover",
+    "read_text",
+    "remove_leftovers",
+    "replacing_file",
+    "temporary_folder",
+]
+
+
+def inside_folder(folder: str | os.PathLike[str], name: str) -> Path:
+    """The path of a file that a record names, relative to the record's folder.
+
+    Args:
+        folder: The record's folder.
+        name: What the record says.
+
+    Raises:
+        InputError: If it is no text or leads out of the folder: an absolute path, `..`, a link.
+
+    >>> inside_folder("out", "ball/000001.png").as_posix()
+    'out/ball/000001.png'
+    """
+    path = Path(folder) / name if isinstance(name, str) and "\0" not in name else None
+    if path is None or not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise InputError(
+            f"{shorten(name)} is no path inside of '{os.fspath(folder)}'; name a file in that folder."
+        )
+    return path
+
+
+def read_text(path: str | os.PathLike[str], most: int = 2**24) -> str:
+    """Read a file of text, UTF-8, of at most `most` bytes (16 MiB).
+
+    Raises:
+        OSError: If it cannot be read.
+        InputError: If it is longer.
+        UnicodeDecodeError: If it is no text.
+    """
+    with open(path, "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise InputError(f"'{os.fspath(path)}' is longer than {most} bytes; give a shorter file.")
+    return content.decode("utf-8-sig")
 
 
 @contextmanager

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "MOST_PIXELS",
     "Levels",
     "as_rgb",
     "check_image",
+    "check_pixels",
     "crop",
     "image_size",
     "read_image",
@@ -42,6 +44,9 @@ __all__ = [
 ]
 
 Image = NDArray[np.uint8]
+
+MOST_PIXELS = 80_000_000
+"""Pixels of an image or a frame that is decoded: 240 MB, more than two frames of 8K."""
 
 FULL_RANGE_FROM = 2**14
 """16-bit images whose values span less than this, a quarter of the 16 bits, are read as sensor values."""
@@ -159,15 +164,40 @@ def read_levels(paths: Iterable[str | Path]) -> Levels | None:
 def _opened(path: str | Path) -> Iterator[PILImage.Image]:
     """Open an image file; what is wrong with it names the file."""
     try:
-        with PILImage.open(path) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)  # `check_pixels` refuses it
+            image = PILImage.open(path)
+        with image:
+            check_pixels(*image.size, f"The image '{path}'")
             yield image
     except InputError:
         raise
     except FileNotFoundError:
         raise InputError(f"The image '{path}' does not exist.") from None
-    except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
+    except PILImage.DecompressionBombError:  # Pillow's own bound, above twice `MOST_PIXELS`
+        raise InputError(
+            f"The image '{path}' has more than the {MOST_PIXELS} pixels that are decoded; scale it down."
+        ) from None
+    except (OSError, SyntaxError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise InputError(f"The image '{path}' cannot be read ({reason}); replace the file.") from None
+
+
+def check_pixels(width: int, height: int, what: str) -> None:
+    """Refuse an image or a video that claims more than `MOST_PIXELS`, before it is decoded.
+
+    Args:
+        width: In pixels, as its header says.
+        height: Likewise.
+        what: Begins the error's sentence.
+
+    Raises:
+        InputError: Naming the size and the bound.
+    """
+    if width * height > MOST_PIXELS:
+        raise InputError(
+            f"{what} has {width} x {height} pixels, more than the {MOST_PIXELS} that are decoded; scale it down."
+        )
 
 
 def _sixteen_bits(path: str | Path, image: PILImage.Image) -> NDArray[np.uint16] | None:

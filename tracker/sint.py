@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .backbones import Backbone, fingerprint, load_backbone, load_weights
-from .errors import InputError
+from .errors import InputError, shorten
 from .files import replacing_file
 from .images import Image, crop, resize
 
@@ -74,16 +74,16 @@ class SintConfig:
         """
         if self.view not in ("search", "frame"):
             raise InputError(f"'{self.view}' is no view; choose search or frame.")
-        if self.side < 32 or self.context < 1:
+        if not 32 <= self.side <= 4096 or not 1 <= self.context <= 64:
             raise InputError(
-                f"A view of {self.side} pixels and {self.context:g} times the target is too small; give at least"
-                " 32 and 1."
+                f"A view of {shorten(self.side)} pixels and {shorten(self.context)} times the target cannot be;"
+                " give 32 to 4096 and 1 to 64."
             )
         if self.fc_rank is not None and self.fc_size is None:
             raise InputError("There is a rank for fc6 but no size; give fc_size too.")
         for what, value in (("fc_size", self.fc_size), ("fc_rank", self.fc_rank)):
-            if value is not None and value < 1:
-                raise InputError(f"The value of {what} is {value}; it must be at least 1.")
+            if value is not None and not 1 <= value <= 65_536:
+                raise InputError(f"The value of {what} is {shorten(value)}; it must be 1 to 65536.")
 
     @classmethod
     def paper(cls, features: str = "vgg16") -> SintConfig:

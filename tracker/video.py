@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
+from .images import MOST_PIXELS, check_pixels
 
 if TYPE_CHECKING:
     import av
@@ -40,7 +41,7 @@ class VideoReader:
         promised: How many frames the file declares; `None` where it does not.
 
     Raises:
-        InputError: If the file is missing or holds no video that FFmpeg decodes.
+        InputError: If the file is missing, holds no video that FFmpeg decodes, or its frames have too many pixels.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -56,11 +57,20 @@ class VideoReader:
             # A forked process has no threads, and would wait for them when it closes what it inherited.
             self._stream.codec_context.thread_type = "NONE"
             self._stream.codec_context.thread_count = 1
+            # Frames may be larger than the file's header says; the decoder refuses them.
+            self._stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         except (av.error.FFmpegError, IndexError):
             raise InputError(
                 f"The video '{self.path}' cannot be decoded; replace it, or convert it with "
                 f"{encoding_command(self.path)}"
             ) from None
+        try:
+            check_pixels(
+                self._stream.codec_context.width, self._stream.codec_context.height, f"The video '{path}'"
+            )
+        except InputError:
+            self._container.close()
+            raise
         rate = self._stream.average_rate
         self.fps = float(rate) if rate and 0 < rate <= 1000 else None
         self.promised = self._stream.frames or None

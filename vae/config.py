@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar, get_args
 
-from .errors import VAEError
+from .errors import VAEError, shorten
 
 Architecture = Literal["mlp", "conv"]
 """The paper's fully connected network, or the convolutional one that it calls a good choice."""
@@ -17,6 +17,10 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 _CHANNELS = 3
 _LARGEST_SEED = 2**63 - 1
+_LARGEST_SIZE = 2**20
+"""Of a layer or an image's side; `layers.MOST_WEIGHTS` bounds the whole network."""
+_MOST_EPOCHS = 10_000_000
+_MOST_SAMPLES = 10_000
 
 T = TypeVar("T", bound="VAEConfig | TrainingConfig | Plateau")
 
@@ -51,13 +55,13 @@ class VAEConfig:
     def __post_init__(self) -> None:
         """Check every value."""
         for name in ("image_size", "hidden", "latent"):
-            _check_whole(name, getattr(self, name), 1)
+            _check_whole(name, getattr(self, name), 1, _LARGEST_SIZE)
         _check_choice("architecture", self.architecture, get_args(Architecture))
         if not isinstance(self.channels, list | tuple) or not self.channels:
-            raise VAEError(f"channels must be a list of numbers, got {self.channels!r}.")
+            raise VAEError(f"channels must be a list of numbers, got {shorten(self.channels)}.")
         object.__setattr__(self, "channels", tuple(self.channels))
         for count in self.channels:
-            _check_whole("channels", count, 1)
+            _check_whole("channels", count, 1, _LARGEST_SIZE)
         if self.architecture == "conv" and self.image_size % 2 ** len(self.channels):
             raise VAEError(
                 f"image_size must be a multiple of {2 ** len(self.channels)} for {len(self.channels)} "
@@ -111,7 +115,7 @@ class Plateau:
         """Check both values."""
         _check_whole("window", self.window, 1)
         if not (_is_number(self.tolerance) and self.tolerance >= 0):
-            raise VAEError(f"tolerance must be a number of at least 0, got {self.tolerance!r}.")
+            raise VAEError(f"tolerance must be a number of at least 0, got {shorten(self.tolerance)}.")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plateau:
@@ -152,18 +156,18 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Check every value."""
-        _check_whole("epochs", self.epochs, 1)
-        _check_whole("samples", self.samples, 1)
+        _check_whole("epochs", self.epochs, 1, _MOST_EPOCHS)
+        _check_whole("samples", self.samples, 1, _MOST_SAMPLES)
         _check_whole("seed", self.seed, 0, _LARGEST_SEED)
         if not (_is_number(self.learning_rate) and self.learning_rate > 0):
-            raise VAEError(f"learning_rate must be a number above 0, got {self.learning_rate!r}.")
+            raise VAEError(f"learning_rate must be a number above 0, got {shorten(self.learning_rate)}.")
         if not (_is_number(self.alpha) and 0 <= self.alpha < 1):
-            raise VAEError(f"alpha must be a number in [0, 1), got {self.alpha!r}.")
+            raise VAEError(f"alpha must be a number in [0, 1), got {shorten(self.alpha)}.")
         _check_choice("precision", self.precision, get_args(Precision))
         if isinstance(self.plateau, Mapping):
             object.__setattr__(self, "plateau", Plateau.from_dict(self.plateau))
         if not isinstance(self.plateau, Plateau | None):
-            raise VAEError(f"plateau must be a Plateau or nothing, got {self.plateau!r}.")
+            raise VAEError(f"plateau must be a Plateau or nothing, got {shorten(self.plateau)}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values by name, ready for JSON or YAML."""
@@ -199,22 +203,22 @@ def _from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
     if not isinstance(values, Mapping):
         raise VAEError(f"A {kind.__name__} is read from names and values, got {type(values).__name__}.")
     known = [field.name for field in fields(kind)]
-    unknown = [str(name) for name in values if name not in known]
+    unknown = [name if isinstance(name, str) else shorten(name) for name in values if name not in known]
     if unknown:
-        raise VAEError(f"{kind.__name__} has no {', '.join(unknown)}; it has {', '.join(known)}.")
+        raise VAEError(f"{kind.__name__} has no {', '.join(unknown)[:100]}; it has {', '.join(known)}.")
     return kind(**values)
 
 
 def _check_whole(name: str, value: object, least: int, most: int | None = None) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise VAEError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+        raise VAEError(f"{name} must be a whole number of at least {least}, got {shorten(value)}.")
     if most is not None and value > most:
-        raise VAEError(f"{name} must be at most {most}, got {value!r}.")
+        raise VAEError(f"{name} must be at most {most}, got {shorten(value)}.")
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise VAEError(f"{name} must be one of {', '.join(choices)}, got {value!r}.")
+        raise VAEError(f"{name} must be one of {', '.join(choices)}, got {shorten(value)}.")
 
 
 def _is_number(value: object) -> bool:

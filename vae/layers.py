@@ -13,6 +13,9 @@ from .errors import VAEError
 _COLOURS = 3
 _KERNEL, _STRIDE, _PADDING = 4, 2, 1
 
+MOST_WEIGHTS = 2**29
+"""Weights of a model: 2 GiB."""
+
 
 class Layers(NamedTuple):
     """What a model is made of, without memory for the weights (on the device `meta`).
@@ -36,12 +39,12 @@ def build_layers(config: VAEConfig) -> Layers:
     """Build the layers of an architecture.
 
     Raises:
-        VAEError: If the sizes are beyond what a tensor can have.
+        VAEError: If the sizes are beyond what a tensor can have, or there are more than `MOST_WEIGHTS`.
     """
     ends = {"mlp": _matrices, "conv": _convolutions}[config.architecture]
     try:
         encoder, output = ends(config)
-        return Layers(
+        layers = Layers(
             encoder,
             _linear(config.hidden, config.latent),
             _linear(config.hidden, config.latent),
@@ -50,6 +53,10 @@ def build_layers(config: VAEConfig) -> Layers:
         )
     except (RuntimeError, OverflowError) as error:
         raise VAEError(f"No network can have these sizes: {config}.") from error
+    count = sum(weight.numel() for layer in layers for weight in layer.parameters())
+    if count > MOST_WEIGHTS:
+        raise VAEError(f"{config} has {count} weights; give sizes with at most {MOST_WEIGHTS}.")
+    return layers
 
 
 def weight_shapes(config: VAEConfig) -> dict[str, tuple[int, ...]]:

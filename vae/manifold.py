@@ -11,6 +11,8 @@ from .images import Images
 from .model import VAE
 from .sampling import prior_axis
 
+_MOST_CODES = 1000
+
 
 def prior_grid(n: int) -> Codes:
     """Return a square grid of codes at even quantiles of the prior, 5 % to 95 % (Fig. 3).
@@ -95,8 +97,8 @@ def tile_images(images: Images, n: int) -> NDArray[np.uint8]:
 
 
 def _check_side(n: int) -> None:
-    if n < 2:
-        raise VAEError(f"A grid has at least 2 codes along a side, got {n}.")
+    if not 2 <= n <= _MOST_CODES:
+        raise VAEError(f"A grid has 2 to {_MOST_CODES} codes along a side, got {n}.")
 
 
 def _grid(across: NDArray[np.floating], down: NDArray[np.floating]) -> Codes:

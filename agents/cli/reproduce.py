@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .shared import GOES_ON, Device, Precision, command_line, on_interrupt
+from .shared import GOES_ON, Allow, Device, Precision, command_line, on_interrupt
 
 __all__ = ["reproduce"]
 
@@ -33,6 +33,7 @@ def reproduce(
     device: Device = "auto",
     precision: Precision = "auto",
     json: Path | None = None,
+    allow: Allow = (),
 ) -> None:
     """The whole paper: train SINT with and without generated positives and judge each.
 
@@ -60,12 +61,15 @@ def reproduce(
         bank: A folder of manifolds by train-vae; OUT/bank by default, trained where they are missing.
         epochs: Updates of a manifold that is trained; the paper's 20,000 take hours a video on a CPU.
         per_video: Targets of a video whose samples are made into hard positives.
-        agent: What searches in HPTN's arm: pretrained, the folder of a training run, or an agent's file.
+        agent: What searches in HPTN's arm: pretrained or an agent's safetensors file, which run nothing; or the
+            folder of a training run or an agent's zip file, which are pickled (loading runs what is in them: give
+            those alone whose origin you trust).
         sweep_frames: Test frames of each video in the sweep.
         workers: Processes that work side by side.
         device: Where networks run.
         precision: Their arithmetic.
         json: Write the figures here too.
+        allow: Names of your own code that the agent's run or card may hold; files may name built-in things only.
     """
     from tracker.backbones import resolve_device
     from tracker.errors import InputError
@@ -88,7 +92,7 @@ def reproduce(
     run = LadderRun(
         train, judge, out, arms, seeds, steps, learning_rate, share, boxes_per_frame, features, weights, bank,
         epochs, per_video, agent, attributes, SweepSettings(frames=sweep_frames), workers,
-        str(resolve_device(device)), precision,
+        str(resolve_device(device)), precision, allow,
     )  # fmt: skip
     with on_interrupt(GOES_ON), lock_folder(out):
         found = run_ladder(run)

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from tracker.errors import InputError
+from tracker.errors import InputError, shorten
 
-from .shared import NOTHING_WRITTEN, Device, command_line, on_interrupt
+from .shared import NOTHING_WRITTEN, Allow, Device, command_line, on_interrupt
 
 __all__ = ["Algorithm", "Pairs", "EnvId", "key_values", "paths_of", "targets_argument", "train"]
 
@@ -42,12 +42,14 @@ def train(
     trained_agent: Annotated[Path | None, tyro.conf.arg(aliases=["-i"], metavar="FILE")] = None,
     resume: Annotated[Path | None, tyro.conf.arg(metavar="RUN_FOLDER")] = None,
     progress: Annotated[bool, tyro.conf.arg(aliases=["-P"])] = False,
+    allow: Allow = (),
 ) -> None:
     """Train an agent; the flags and the run's folder are RL Zoo's.
 
     Writes LOG_FOLDER/ALGO/ENV_<n>: ENV.zip (the agent), best_model.zip, evaluations.npz, 0.monitor.csv,
     checkpoints, learning_curve.png, and in ENV/ what the run was started with. A run that was cut off goes on with
-    --resume. Agents are pickled: load those alone whose origin you trust.
+    --resume. Agents (.zip) and replay memories (.pkl) are pickled, and --trained-agent and --resume run what is in
+    them: give those alone whose origin you trust.
 
     Args:
         algo: The algorithm; dqn is Algorithm 1.
@@ -74,8 +76,10 @@ def train(
         log_folder: Where runs go.
         tensorboard_log: Folder for TensorBoard.
         trained_agent: An agent to go on from, as a new run.
-        resume: The folder of a run that was cut off; every other flag but --progress is that run's.
+        resume: The folder of a run that was cut off; every other flag but --progress and --allow is that run's.
         progress: Show a progress bar.
+        allow: Names of your own code that the hyper-parameter file or the resumed run may hold; files may name
+            built-in things only.
     """
     from ..output import check_folder
     from ..training import TrainRequest
@@ -93,7 +97,7 @@ def train(
 
     with on_interrupt(left):
         if resume is not None:
-            run = go_on(resume, progress)
+            run = go_on(resume, progress, allow)
         else:
             request = TrainRequest(
                 algo=algo, env=env, n_timesteps=n_timesteps, conf_file=conf_file,
@@ -110,7 +114,9 @@ def train(
             check_folder(log_folder / algo, *inputs, option="--log-folder")
             if tensorboard_log is not None:
                 check_folder(tensorboard_log, *inputs, option="--tensorboard-log")
-            run = train_agent(request, command_line(), progress, lambda started: folders.append(started.path))
+            run = train_agent(
+                request, command_line(), progress, lambda started: folders.append(started.path), allow
+            )
     print(f"The agent, its learning curve and its checkpoints are in {run.path}")
 
 
@@ -134,8 +140,10 @@ def key_values(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:
             if not (key and colon):
                 raise ValueError
             found[key] = read_yaml(value)
+        except InputError as error:
+            raise InputError(f"{flag} {shorten(pair)} cannot be used: {error}") from None
         except (ValueError, yaml.YAMLError):
-            raise InputError(f"'{pair}' is no KEY:VALUE; give {flag} pairs such as gamma:0.9.") from None
+            raise InputError(f"{shorten(pair)} is no KEY:VALUE; give {flag} pairs such as gamma:0.9.") from None
     return found
 
 

@@ -3,7 +3,7 @@
 The features of a region say little about what its occlusion does to the score. Here a small network learns that
 from scored occlusions (`DropPredictor`, `learning`), and the state is what the agent needs for its decision: what
 each move promises, given the prediction and the scores asked for so far (`planning`, `observation`). The
-environment takes it as `observation="agents.foresight:Foresight"`.
+environment takes it as `observation="foresight"`.
 
 Importing this package imports no torch; its names are loaded on first use.
 """

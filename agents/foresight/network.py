@@ -14,12 +14,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tracker.backbones import load_weights
-from tracker.errors import InputError
-from tracker.files import replacing_file
+from tracker.errors import InputError, shorten
+from tracker.files import read_text, replacing_file
 from tracker.scorers import SintScorer
 
 __all__ = ["DropPredictor", "load_predictor", "save_predictor", "shipped_predictor"]
 
+_MOST_CHANNELS = 2048
 _AROUND = 1.6
 
 
@@ -128,13 +129,21 @@ def load_predictor(file: str | Path) -> DropPredictor:
     """
     file = Path(file)
     try:
-        sizes = json.loads(file.with_suffix(".json").read_text())["sizes"]
+        sizes = json.loads(read_text(file.with_suffix(".json")))["sizes"]
+        for name in ("parts", "width", "hidden"):
+            if name in sizes and (type(sizes[name]) is not int or not 1 <= sizes[name] <= _MOST_CHANNELS):
+                raise InputError(
+                    f"'{file.with_suffix('.json')}' says {name} is {shorten(sizes[name])}; it must be 1 to"
+                    f" {_MOST_CHANNELS}."
+                )
         predictor = DropPredictor(**sizes)
     except FileNotFoundError:
         raise InputError(
             f"There is no '{file.with_suffix('.json')}'; name the .safetensors file beside it."
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+    except InputError:
+        raise
+    except (KeyError, RecursionError, TypeError, ValueError):
         raise InputError(f"'{file.with_suffix('.json')}' is no card of a predictor; train it again.") from None
     state = load_weights(file)
     own = predictor.state_dict()

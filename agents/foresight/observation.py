@@ -30,7 +30,7 @@ class Foresight:
     """What each move promises (`planning.outlook`), by the predictor that the package ships.
 
     It asks for no score: the exemplar and the target are embedded for the clean score anyhow, and what an
-    episode has scored it remembers. The environment takes it as `observation="agents.foresight:Foresight"`; a
+    episode has scored it remembers. The environment takes it as `observation="foresight"`; a
     subclass with another `predictor` sees by another network.
 
     Drops are shown in SINT's scale, so that an agent that learned on one matcher can act on another: those of a

@@ -109,7 +109,8 @@ def make_positives(run: LadderRun, arm: Arm) -> None:
 def _write_occluded(work: Path, run: LadderRun, arm: Arm, bank: vae.VAEBank, targets: TargetSet) -> None:
     """Samples of the manifolds, occluded as the arm has it."""
     assert arm.samples is not None
-    method = as_method(method_of(run.agent if arm.samples == "agent" else arm.samples, run.device))
+    agent = run.agent if arm.samples == "agent" else arm.samples
+    method = as_method(method_of(agent, run.device, allowed=run.allowed))
     arguments = SearchArguments(
         features=run.features, weights=run.weights, device=run.device, precision=run.precision
     )

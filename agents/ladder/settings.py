@@ -50,6 +50,7 @@ class LadderRun:
         workers: Processes that work side by side.
         device: Where networks run.
         precision: Their arithmetic.
+        allowed: See `loading.load_agent`.
     """
 
     train: Path
@@ -72,6 +73,7 @@ class LadderRun:
     workers: int = 1
     device: str = "cpu"
     precision: Precision = "auto"
+    allowed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a run of nothing.
@@ -137,6 +139,7 @@ class LadderRun:
             "workers",
             "weights",
             "agent",
+            "allowed",
         ):
             del content[name]
         device = torch.device(self.device)

@@ -40,7 +40,7 @@ def test_a_manifold_shows_what_the_codes_decode_to(model: VAE) -> None:
 
 
 def test_bad_input_is_refused(model: VAE) -> None:
-    with pytest.raises(VAEError, match="at least 2 codes along a side"):
+    with pytest.raises(VAEError, match="2 to 1000 codes along a side"):
         prior_grid(1)
     with pytest.raises(VAEError, match="at least 1 code"):
         codes_grid(np.zeros((0, 2)), 3)

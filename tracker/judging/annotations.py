@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, shorten
 from ..readers import list_targets, open_sequence, zero_based
 
 __all__ = ["Annotation", "Annotations", "read_annotations"]
@@ -122,6 +122,10 @@ def _from_json(path: Path) -> dict[str, Callable[[], Annotation]]:
 
 def _entry(content: Mapping[str, Any], name: str, path: Path) -> Annotation:
     entry = content[name]
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise InputError(
+            f"{shorten(name)} in '{path}' cannot name a target, whose files have its name; rename it."
+        )
     if not isinstance(entry, dict) or "boxes" not in entry:
         raise InputError(f"'{name}' in '{path}' has no boxes; write {{\"boxes\": [[x, y, w, h], ...]}}.")
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,8 @@ Origin = Literal[0, 1]
 """What a file counts pixels from: 1 in the files of OTB, GOT-10k and pysot (which adds half a pixel)."""
 
 _TIMES = "_time.txt"
+_MOST_UNPACKED = 2**28
+_MAT_HEADER, _MAT_COMPRESSED = 128, 15
 
 Floats = NDArray[np.float64]
 
@@ -113,10 +117,11 @@ def read_mat(path: str | Path, origin: Origin = 1) -> list[Floats]:
         The boxes of each run, `float64[n, 4]`, 0-based.
 
     Raises:
-        InputError: If the file holds something else than rectangles.
+        InputError: If the file holds something else than rectangles, or more than 256 MiB once unpacked.
     """
     from scipy.io import loadmat
 
+    _check_unpacked(Path(path))
     try:
         content: dict[str, Any] = loadmat(path, squeeze_me=True, struct_as_record=False)
     except NotImplementedError:
@@ -126,6 +131,27 @@ def read_mat(path: str | Path, origin: Origin = 1) -> list[Floats]:
     if "results" not in content:
         raise InputError(f"'{path}' has no variable 'results'; give a result file of the OTB toolkit.")
     return [_mat_run(run, path) - [origin, origin, 0.0, 0.0] for run in np.atleast_1d(content["results"])]
+
+
+def _check_unpacked(path: Path) -> None:
+    """Refuse a MATLAB file whose compressed variables unpack to more than memory should hold."""
+    left = _MOST_UNPACKED
+    with path.open("rb") as file:
+        order = {b"IM": "<", b"MI": ">"}.get(file.read(_MAT_HEADER)[-2:], "<")
+        while len(tag := file.read(8)) == 8 and left >= 0:
+            kind, size = struct.unpack(f"{order}II", tag)
+            end = file.tell() + size
+            unpacker = zlib.decompressobj()
+            while kind == _MAT_COMPRESSED and left >= 0 and (packed := file.read(min(2**16, end - file.tell()))):
+                try:
+                    while packed and left >= 0:
+                        left -= len(unpacker.decompress(packed, 2**20))
+                        packed = unpacker.unconsumed_tail
+                except zlib.error:
+                    return  # `loadmat` says what is wrong
+            file.seek(end)
+    if left < 0:
+        raise InputError(f"'{path}' unpacks to more than {_MOST_UNPACKED} bytes, which no result has; check it.")
 
 
 def _mat_run(run: Any, path: str | Path) -> Floats:

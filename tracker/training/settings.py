@@ -76,6 +76,9 @@ class SintTraining:
         for name in ("steps", "image_pairs", "validate_every", "validation_frames"):
             if getattr(self, name) < 1:
                 raise InputError(f"The setting {name} is {getattr(self, name)}; it must be at least 1.")
+        for name in ("image_pairs", "boxes_per_frame", "validation_frames"):
+            if getattr(self, name) > 10_000:
+                raise InputError(f"The setting {name} is {getattr(self, name)}; it must be at most 10000.")
         if self.boxes_per_frame < 2:
             raise InputError(f"The setting boxes_per_frame is {self.boxes_per_frame}; it must be at least 2.")
         if not self.learning_rate > 0:

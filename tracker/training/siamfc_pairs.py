@@ -62,6 +62,9 @@ class SiamFCTraining:
         for name in ("steps", "pairs", "gap", "validate_pairs"):
             if getattr(self, name) < 1:
                 raise InputError(f"The setting {name} is {getattr(self, name)}; it must be at least 1.")
+        for name in ("pairs", "validate_pairs"):
+            if getattr(self, name) > 10_000:
+                raise InputError(f"The setting {name} is {getattr(self, name)}; it must be at most 10000.")
         if not self.learning_rate > 0:
             raise InputError(f"The learning rate is {self.learning_rate:g}; it must be above 0.")
         for name in ("weight_decay", "radius", "shift", "seed"):
