@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image as PILImage
 
 from .boxes import check_box
-from .errors import InputError
+from .errors import InputError, reading
 
 if TYPE_CHECKING:
     import torch
@@ -158,16 +158,11 @@ def read_levels(paths: Iterable[str | Path]) -> Levels | None:
 @contextmanager
 def _opened(path: str | Path) -> Iterator[PILImage.Image]:
     """Open an image file; what is wrong with it names the file."""
-    try:
+    with reading(path, "an image", "replace the file"):
+        if not Path(path).exists():
+            raise InputError(f"The image '{path}' does not exist.")
         with PILImage.open(path) as image:
             yield image
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(f"The image '{path}' does not exist.") from None
-    except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
-        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        raise InputError(f"The image '{path}' cannot be read ({reason}); replace the file.") from None
 
 
 def _sixteen_bits(path: str | Path, image: PILImage.Image) -> NDArray[np.uint16] | None:

@@ -97,7 +97,7 @@ def _pysot(path: Path) -> tuple[str, str] | None:
             continue
         try:
             content = json.loads(file.read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
         entries = list(content.values()) if isinstance(content, dict) else []
         if entries and isinstance(entries[0], dict) and {"img_names", "gt_rect"} <= entries[0].keys():

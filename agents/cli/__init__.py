@@ -9,7 +9,7 @@ from typing import TextIO
 
 import tyro
 
-from tracker.errors import InputError
+from tracker.errors import InputError, describe_error
 
 from .backbone import train_backbone
 from .benchmark import benchmark
@@ -52,7 +52,11 @@ app.command(name="check-tracker")(check_tracker)
 
 
 def main() -> None:
-    """Run a command: bad input is one sentence and exit code 2; a closed pipe on standard output is silent."""
+    """Run a command.
+
+    Bad input and what the disk or the memory refuses are one sentence and exit code 2; a closed pipe on standard
+    output is silent.
+    """
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         _run()
@@ -68,15 +72,11 @@ def _run() -> None:
         with open(os.devnull, "w") as nowhere:  # so that Python's own flush at exit does not fail again
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         sys.exit(128 + 13)  # as a program that SIGPIPE ends
-    except ValueError as error:
-        if not isinstance(error, _input_errors()):
+    except Exception as error:
+        sentence = str(error) if isinstance(error, _input_errors()) else describe_error(error)
+        if sentence is None:
             raise
-        print(f"occlusion-search: error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        if error.filename is None:
-            raise
-        print(f"occlusion-search: error: '{error.filename}': {error.strerror}.", file=sys.stderr)
+        print(f"occlusion-search: error: {sentence}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:  # of a command without a state to report; see shared.on_interrupt
         print("occlusion-search: interrupted.", file=sys.stderr)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from tracker.errors import describe_error
+
 from ..results import command_line
 
 if TYPE_CHECKING:
@@ -57,13 +59,20 @@ GOES_ON = "run the same command again to resume"
 
 @contextmanager
 def on_interrupt(state: str | Callable[[], str] = NOTHING_WRITTEN) -> Iterator[None]:
-    """End a command with exit code 130 when it is interrupted, and say what it leaves.
+    """Say what a command leaves when it is interrupted (exit code 130), or the disk or the memory refuses (2).
 
     Args:
         state: What was written and how to go on, without a full stop; a function is called at the interrupt.
     """
     try:
         yield
+    except Exception as error:
+        sentence = None if isinstance(error, ValueError | BrokenPipeError) else describe_error(error)
+        if sentence is None:
+            raise
+        said = state if isinstance(state, str) else state()
+        print(f"occlusion-search: error: {sentence.rstrip('.')}; {said}.", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         said = state if isinstance(state, str) else state()
         print(f"occlusion-search: interrupted; {said}.", file=sys.stderr)

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tracker.backbones import load_weights
-from tracker.errors import InputError
+from tracker.backbones import load_weights, save_weights
+from tracker.errors import InputError, reading
 from tracker.files import replacing_file
 from tracker.scorers import SintScorer
 
@@ -112,10 +111,13 @@ def save_predictor(file: Path, predictor: DropPredictor, card: dict[str, Any]) -
         file: `NAME.safetensors`.
         predictor: The network.
         card: What else is worth knowing, as plain data.
+
+    Raises:
+        InputError: If a weight is not finite; nothing is written.
+        OSError: If the disk refuses.
     """
     sizes = {name: getattr(predictor, name) for name in ("parts", "width", "hidden", "unit")}
-    with replacing_file(file) as temporary:
-        save_file({name: value.cpu().contiguous() for name, value in predictor.state_dict().items()}, temporary)
+    save_weights(file, predictor.state_dict())
     with replacing_file(file.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps({"sizes": sizes, **card}, indent=1) + "\n")
 
@@ -127,15 +129,11 @@ def load_predictor(file: str | Path) -> DropPredictor:
         InputError: If a file is missing, or is none of a predictor's.
     """
     file = Path(file)
-    try:
-        sizes = json.loads(file.with_suffix(".json").read_text())["sizes"]
-        predictor = DropPredictor(**sizes)
-    except FileNotFoundError:
-        raise InputError(
-            f"There is no '{file.with_suffix('.json')}'; name the .safetensors file beside it."
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
-        raise InputError(f"'{file.with_suffix('.json')}' is no card of a predictor; train it again.") from None
+    card = file.with_suffix(".json")
+    if not card.exists():
+        raise InputError(f"There is no '{card}'; name the .safetensors file beside it.")
+    with reading(card, "the card of a predictor", "train it again"):
+        predictor = DropPredictor(**json.loads(card.read_text("utf-8"))["sizes"])
     state = load_weights(file)
     own = predictor.state_dict()
     if state.keys() != own.keys() or any(state[name].shape != own[name].shape for name in own):

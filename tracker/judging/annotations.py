@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, reading
 from ..readers import list_targets, open_sequence, zero_based
 
 __all__ = ["Annotation", "Annotations", "read_annotations"]
@@ -151,12 +151,8 @@ def _attributes(content: Mapping[str, Any], name: str, path: str | Path) -> tupl
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
+    with reading(path, "JSON", "give a JSON file of annotations"):
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"The file '{path}' cannot be read ({error.strerror}); check it.") from None
-    except ValueError as error:
-        raise InputError(f"'{path}' is not JSON ({error}); give a JSON file of annotations.") from None
     if not isinstance(content, dict):
         raise InputError(f"'{path}' holds no annotations by name; write {{name: {{\"boxes\": ...}}}}.")
     return content
