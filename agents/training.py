@@ -71,7 +71,8 @@ _FRACTIONS = ("gamma", "gae_lambda", "exploration_initial_eps", "exploration_fin
 _POSITIVE_FRACTIONS = ("tau", "exploration_fraction")
 _POSITIVE = ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", "target_kl", "rms_prop_eps")
 _NOT_NEGATIVE = ("ent_coef", "vf_coef", "learning_starts")
-_LARGEST_SEED = 2**32 - 1
+_LARGEST_SEED = 2**32 - 1  # of numpy's global generator, which Stable-Baselines3 seeds
+_MOST_ENVS = 2**16  # far above what a GPU's memory holds
 _OURS = ("policy", "n_timesteps", "n_envs", "env_kwargs", "loss")
 
 
@@ -284,6 +285,9 @@ def _plan(request: TrainRequest, recorded: dict[str, Any] | None = None) -> _Pla
         value = config[name] = _whole(config.get(name, 1))
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InputError(f"{name} is {value!r}; it must be a whole number, at least 1.")
+    for name, count in (("n_envs", config["n_envs"]), ("n_eval_envs", request.n_eval_envs)):
+        if count > _MOST_ENVS:
+            raise InputError(f"{name} is {count}; it must be at most {_MOST_ENVS}.")
     for name in ("eval_episodes", "n_eval_envs"):
         if request.eval_freq > 0 and getattr(request, name) < 1:
             raise InputError(f"{name} is {getattr(request, name)}; it must be at least 1.")

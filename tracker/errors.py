@@ -81,6 +81,8 @@ def describe_error(error: BaseException) -> str | None:
         second = f" (to '{os.fsdecode(error.filename2)}')" if error.filename2 is not None else ""
         name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename
         return f"'{name}'{second}: {error.strerror}."
+    if isinstance(error, OverflowError):
+        return f"A number that was given is too large ({_reason(error)})."
     if isinstance(error, MemoryError) or _is_out_of_memory(error):
         return f"There is not enough memory ({_reason(error)}); ask for less at a time, or free some."
     if isinstance(error, UnicodeDecodeError | RecursionError) or isinstance(error, _damage_errors()):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from tracker.errors import describe_error
+from tracker.errors import InputError, describe_error
 
 from ..results import command_line
 
@@ -21,6 +21,7 @@ __all__ = [
     "NOTHING_WRITTEN",
     "Device",
     "Precision",
+    "Seed",
     "command_line",
     "on_interrupt",
     "warn",
@@ -51,6 +52,30 @@ Device = Annotated[
     ),
 ]
 Precision = Literal["auto", "fp32", "bf16"]
+
+LARGEST_SEED = 2**32 - 1
+"""The largest seed that numpy's global generator takes."""
+
+
+def _seed(given: list[str]) -> int:
+    """Refuse a seed that a library would refuse in mid-run."""
+    seed = int(given[0])
+    if not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"--seed is {seed}; it must lie between 0 and {LARGEST_SEED}.")
+    return seed
+
+
+Seed = Annotated[
+    int,
+    tyro.conf.arg(metavar="INT"),
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=_seed,
+        is_instance=lambda value: isinstance(value, int),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
 
 
 NOTHING_WRITTEN = "nothing was written"

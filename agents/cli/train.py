@@ -9,7 +9,7 @@ import tyro
 
 from tracker.errors import InputError
 
-from .shared import NOTHING_WRITTEN, Device, command_line, on_interrupt
+from .shared import NOTHING_WRITTEN, Device, Seed, command_line, on_interrupt
 
 __all__ = ["Algorithm", "Pairs", "EnvId", "key_values", "targets_argument", "train"]
 
@@ -28,7 +28,7 @@ def train(
     eval_env_kwargs: Pairs = (),
     hyperparams: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-params"], metavar="KEY:VALUE ...")] = (),
     exploration: Literal["uniform", "guided"] = "uniform",
-    seed: int = 0,
+    seed: Seed = 0,
     device: Device = "auto",
     n_envs: int | None = None,
     eval_freq: int = 25_000,
