@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from occlusion_env.naming import named
-from tracker.errors import InputError
+from tracker.errors import InputError, reading
 
 __all__ = [
     "OWN_SECTION",
@@ -195,13 +195,13 @@ def load_hyperparameters(name: str, env_id: str = "OcclusionSearch-v0") -> dict[
     """
     folder = resources.files("agents") / "hyperparams"
     shipped = folder / f"{name}.yml"
-    try:
-        text = shipped.read_text() if shipped.is_file() else Path(name).read_text()
-        sections = read_yaml(text)
-        section = sections[env_id] if env_id in sections else sections["default"]
-        return dict(section) | dict(sections.get(OWN_SECTION) or {})
-    except OSError:
+    if not shipped.is_file() and not Path(name).is_file():
         known = sorted(file.name.removesuffix(".yml") for file in folder.iterdir() if file.name.endswith(".yml"))
-        raise InputError(f"'{name}' is no hyper-parameter file; give {', '.join(known)} or a YAML file.") from None
-    except (yaml.YAMLError, KeyError, TypeError, ValueError):
-        raise InputError(f"The file '{name}' has no section '{env_id}' in RL Zoo's format.") from None
+        raise InputError(f"'{name}' is no hyper-parameter file; give {', '.join(known)} or a YAML file.")
+    with reading(name, "YAML"):
+        sections = read_yaml(shipped.read_text("utf-8") if shipped.is_file() else Path(name).read_text("utf-8"))
+    found = sections if isinstance(sections, dict) else {}
+    section, own = found.get(env_id, found.get("default")), found.get(OWN_SECTION) or {}
+    if not isinstance(section, dict) or not isinstance(own, dict):
+        raise InputError(f"The file '{name}' has no section '{env_id}' in RL Zoo's format.")
+    return section | own

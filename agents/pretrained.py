@@ -114,7 +114,7 @@ def load_pretrained(file: str | Path = PRETRAINED, device: str = "auto") -> Pret
         ) from None
     except InputError:
         raise
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+    except (RecursionError, KeyError, TypeError, ValueError):
         raise InputError(f"'{file.with_suffix('.json')}' is no card of an agent; export it again.") from None
     policy = DQNPolicy(space, spaces.Discrete(count), lambda _: 0.0, net_arch=arch)
     state = load_weights(file)

@@ -247,7 +247,7 @@ class RunFolder:
             return None
         try:
             return dict(json.loads(file.read_text()))
-        except (ValueError, TypeError):
+        except (RecursionError, TypeError, ValueError):
             raise InputError(f"'{file}' is no record of a training environment; train again.") from None
 
     def env_kwargs(self) -> dict[str, Any]:
@@ -275,7 +275,7 @@ def _read(file: Path) -> dict[str, Any]:
         content = yaml.load(file.read_text(), _Loader)
     except OSError:
         raise InputError(f"'{file}' does not exist; the folder above it holds no run.") from None
-    except (yaml.YAMLError, TypeError, ValueError):
+    except (yaml.YAMLError, RecursionError, TypeError, ValueError):
         content = None
     if not isinstance(content, dict):
         raise InputError(f"'{file}' is no YAML of plain values, as `occlusion-search train` writes it.")

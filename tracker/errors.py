@@ -85,6 +85,10 @@ def describe_error(error: BaseException) -> str | None:
         return f"A number that was given is too large ({_reason(error)})."
     if isinstance(error, MemoryError) or _is_out_of_memory(error):
         return f"There is not enough memory ({_reason(error)}); ask for less at a time, or free some."
+    if isinstance(error, RuntimeError) and str(error).startswith(
+        "Symlink loop"
+    ):  # of Path.resolve before Python 3.13
+        return f"A link leads to itself ({_reason(error)})."
     if isinstance(error, UnicodeDecodeError | RecursionError) or isinstance(error, _damage_errors()):
         return f"A file that was read is damaged or of another kind ({type(error).__name__}: {_reason(error)})."
     return None

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,7 +16,6 @@ from occlusion_env import ORACLE_ENV_ID
 from tracker.backbones import Slim, load_backbone, save_weights
 from tracker.errors import InputError
 from tracker.tracking.peers.siamfc import SiamFCNet, load_net
-from tracker.training import SiamFCTraining, SintTraining
 
 NAN, INF = math.nan, math.inf
 
@@ -32,7 +29,7 @@ NAN, INF = math.nan, math.inf
     *[("dqn", {"train_freq": value}) for value in (0, -3, [0, "step"], [4, "episode"], [4, "weeks"], [])],
     *[("dqn", {"max_grad_norm": value}) for value in (NAN, -1, 0)],
     *[("dqn", {name: 0}) for name in ("batch_size", "target_update_interval", "buffer_size", "n_steps")],
-    *[("dqn", {name: value}) for name in ("exploration_initial_eps", "exploration_final_eps") for value in (3, NAN)],
+    *[("dqn", {f"exploration_{end}_eps": value}) for end in ("initial", "final") for value in (3, NAN)],
     ("dqn", {"learning_starts": -5}),
     ("dqn", {"stats_window_size": -1}),
     ("dqn", {"optimize_memory_usage": 1}),
