@@ -160,7 +160,7 @@ def cases():
             yield command, name, next(drawn[name in OUTPUTS])
 
 
-@pytest.mark.parametrize(("command", "option", "kind"), cases())
+@pytest.mark.parametrize(("command", "option", "kind"), list(cases()))
 def test_a_bad_file_is_one_sentence(run, good, tmp_path, command, option, kind):
     if (option, kind) == ("attributes", "object"):
         pytest.skip("a file of attributes that names no target")
