@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import itertools
+import json
 import os
 import shutil
 import sys
@@ -12,11 +14,16 @@ import zipfile
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+import cv2
 import pytest
+import safetensors
+import yaml
 
 from agents.cli import main
 from agents.cli.documentation import commands
+from agents.cli.shared import on_interrupt
 from tracker.backbones import save_weights
+from tracker.errors import InputError, describe_error, reading
 from tracker.tracking.peers.siamfc import SiamFCNet
 
 DEEP = "[" * 50_000
@@ -184,3 +191,38 @@ def test_a_bad_file_is_one_sentence(run, good, tmp_path, command, option, kind):
     sentences = [line for line in error.splitlines() if line.startswith("occlusion-search: error: ")]
     assert code == 2 and len(sentences) == 1 and sentences[0].endswith("."), error
     assert str(place)[-30:] in sentences[0], sentences[0]
+
+
+@pytest.mark.parametrize(("error", "words"), [
+    (OSError(errno.ENOSPC, "No space left on device", "out/a.json"), "'out/a.json': No space left on device"),
+    (OSError(errno.EROFS, "Read-only file system"), "Read-only file system"),
+    (MemoryError(), "not enough memory"),
+    (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "not enough memory"),
+    (OverflowError("Python int too large to convert to C long"), "too large"),
+])  # fmt: skip
+def test_what_the_system_refuses_says_what_was_written(capsys, error, words):
+    with pytest.raises(SystemExit) as end, on_interrupt("the models so far are in out"):
+        raise error
+    text = capsys.readouterr().err
+    assert end.value.code == 2 and words in text and text.endswith("; the models so far are in out.\n")
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [KeyError("bug"), TypeError("bug"), RuntimeError("bug"), ValueError("bug")])
+def test_a_fault_of_the_program_keeps_its_traceback(error):
+    assert describe_error(error) is None
+    with pytest.raises(type(error)), on_interrupt():
+        raise error
+
+
+@pytest.mark.parametrize("fault", [
+    json.JSONDecodeError("bad", "", 0), zipfile.BadZipFile("bad"), yaml.YAMLError("bad"), RecursionError("bad"),
+    safetensors.SafetensorError("bad"), cv2.error("bad"), EOFError("bad"), KeyError("bad"), MemoryError(),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), OSError(errno.EIO, "Input/output error"),
+])  # fmt: skip
+def test_a_file_that_cannot_be_read_is_named(tmp_path, fault):
+    file = tmp_path / "a.json"
+    with pytest.raises(InputError, match=r"a.json' cannot be read as JSON \(.+\); check it\.") as found:
+        with reading(file, "JSON"):
+            raise fault
+    assert found.value.__cause__ is fault
