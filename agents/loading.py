@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlusion_env.search import Search
-from tracker.backbones import resolve_device
+from tracker.backbones import check_finite, resolve_device
 from tracker.errors import InputError
 from tracker.judging.running import weights_digest
 
@@ -195,6 +195,7 @@ def _load_zip(spec: str, algo: str | None, device: str) -> tuple[Any, str, str]:
     except Exception as error:  # a zip of another origin breaks in any way
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"'{spec}' cannot be loaded as an agent of {name} ({reason}).") from None
+    check_finite(model.policy.state_dict(), f"The agent '{spec}' cannot be used", "train again")
     return model, name, path.stem if run is None else f"{name}/{run.path.name}/{path.stem}"
 
 

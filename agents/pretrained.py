@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from safetensors.torch import save_file
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.dqn.policies import DQNPolicy
 
-from tracker.backbones import load_weights, resolve_device
+from tracker.backbones import load_weights, resolve_device, save_weights
 from tracker.errors import InputError, shorten
 from tracker.files import read_text, replacing_file
 
@@ -89,7 +88,9 @@ def save_pretrained(
         card: What else is worth knowing, as plain data.
 
     Raises:
-        InputError: If the agent has other observations, or a network that a card cannot describe.
+        InputError: If the agent has other observations, a network that a card cannot describe, or weights that are
+            not finite.
+        OSError: If the disk refuses.
     """
     space, actions, policy = model.observation_space, model.action_space, model.policy
     if not isinstance(space, spaces.Box) or len(space.shape) != 1 or not isinstance(actions, spaces.Discrete):
@@ -105,9 +106,7 @@ def save_pretrained(
         "actions": int(actions.n),
         **card,
     }
-    state = {name: value.cpu().contiguous() for name, value in policy.q_net.state_dict().items()}
-    with replacing_file(file) as temporary:
-        save_file(state, temporary)
+    save_weights(file, policy.q_net.state_dict())
     with replacing_file(file.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n")
 

@@ -340,7 +340,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise InputError(f"'{file}' does not exist; the folder above it holds no run.") from None
     except InputError as error:
         raise InputError(f"'{file}' cannot be used: {error}") from None
-    except (yaml.YAMLError, TypeError, ValueError):
+    except (yaml.YAMLError, RecursionError, TypeError, ValueError):
         content = None
     if not isinstance(content, dict):
         raise InputError(f"'{file}' is no YAML of plain values, as `occlusion-search train` writes it.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Collection
@@ -31,7 +32,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from occlusion_env import ENV_ID, ENV_IDS
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.naming import check_built_in, imports_in, named
-from tracker.backbones import resolve_device
+from tracker.backbones import check_finite, resolve_device
 from tracker.errors import InputError, shorten
 from tracker.files import remove_leftovers, replacing_file
 from tracker.judging.running import weights_digest
@@ -77,9 +78,16 @@ _COUNTS = {
     "n_steps": 10**6,
     "n_epochs": 10**6,
     "target_update_interval": 10**12,
+    "stats_window_size": 10**6,
 }
 """Hyper-parameters that are counts, and their largest values: memory grows with the first three."""
 _WHOLE_IN_KWARGS = ("net_arch", "n_quantiles", "n_steps")
+_FRACTIONS = ("gamma", "gae_lambda", "exploration_initial_eps", "exploration_final_eps")
+_POSITIVE_FRACTIONS = ("tau", "exploration_fraction")
+_POSITIVE = ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", "target_kl", "rms_prop_eps")
+_NOT_NEGATIVE = ("ent_coef", "vf_coef", "learning_starts")
+_LARGEST_SEED = 2**32 - 1  # of numpy's global generator, which Stable-Baselines3 seeds
+_MOST_ENVS = 2**16  # far above what a GPU's memory holds
 _OURS = ("policy", "n_timesteps", "n_envs", "env_kwargs", "loss")
 
 
@@ -371,6 +379,14 @@ def _plan(request: TrainRequest, recorded: dict[str, Any] | None = None, allowed
         value = config[name] = _whole(config.get(name, 1))
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InputError(f"{name} is {value!r}; it must be a whole number, at least 1.")
+    for name, count in (("n_envs", config["n_envs"]), ("n_eval_envs", request.n_eval_envs)):
+        if count > _MOST_ENVS:
+            raise InputError(f"{name} is {count}; it must be at most {_MOST_ENVS}.")
+    for name in ("eval_episodes", "n_eval_envs"):
+        if request.eval_freq > 0 and getattr(request, name) < 1:
+            raise InputError(f"{name} is {getattr(request, name)}; it must be at least 1.")
+    if not 0 <= request.seed <= _LARGEST_SEED:
+        raise InputError(f"seed is {request.seed}; it must lie between 0 and {_LARGEST_SEED}.")
     resolve_device(request.device)
     env_kwargs = dict(config["env_kwargs"])
     if request.env in ENV_IDS and request.device != "auto":
@@ -382,6 +398,8 @@ def _plan(request: TrainRequest, recorded: dict[str, Any] | None = None, allowed
     for name, value in (parameters.get("policy_kwargs") or {}).items():
         if name in ("net_arch", "n_quantiles") and value is not None:
             check_layers([value] if name == "n_quantiles" else value, name)
+    if isinstance(freq := parameters.get("train_freq"), tuple) and "episode" in freq and config["n_envs"] > 1:
+        raise InputError(f"train_freq counts episodes, which needs one environment; n_envs is {config['n_envs']}.")
     policy = config.get("policy", "MlpPolicy")
     if policy not in kind.policy_aliases:
         raise InputError(f"{policy!r} is no policy of {request.algo}; choose {', '.join(kind.policy_aliases)}.")
@@ -478,6 +496,55 @@ def _check_parameters(kind: type[BaseAlgorithm], algo: str, parameters: dict[str
         if isinstance(value, str) and name in declared and isinstance(declared[name].default, int | float):
             kinds = "true or false" if isinstance(declared[name].default, bool) else "a number"
             raise InputError(f"{name} is {value!r}; it must be {kinds}.")
+        if name in declared and isinstance(declared[name].default, bool) and not isinstance(value, bool):
+            raise InputError(f"{name} is {value!r}; it must be true or false.")
+        if value is not None or (name in declared and declared[name].default is not None):
+            _check_range(name, value)
+
+
+def _check_range(name: str, value: Any) -> None:
+    """Refuse a hyper-parameter with which Stable-Baselines3 would train to nonsense or stop in mid-run.
+
+    Raises:
+        InputError: Naming it and its range.
+    """
+    number = value.start if isinstance(value, LinearSchedule) else value
+    is_number = isinstance(number, int | float) and not isinstance(number, bool)
+    if name in _FRACTIONS and not (is_number and 0 <= number <= 1):
+        raise InputError(f"{name} is {number!r}; it must lie between 0 and 1.")
+    if name in _POSITIVE_FRACTIONS and not (is_number and 0 < number <= 1):
+        raise InputError(f"{name} is {number!r}; it must be above 0 and at most 1.")
+    # An infinite max_grad_norm clips nothing.
+    if name in _POSITIVE and not (is_number and number > 0 and (number < math.inf or name == "max_grad_norm")):
+        raise InputError(f"{name} is {number!r}; it must be above 0 and finite.")
+    if name in _NOT_NEGATIVE and not (is_number and 0 <= number < math.inf):
+        raise InputError(f"{name} is {number!r}; it must be 0 or more, and finite.")
+    if name == "gradient_steps" and not (is_number and (number == -1 or number >= 1)):
+        raise InputError(
+            f"gradient_steps is {number!r}; it must be at least 1, or -1 for as many as environment steps."
+        )
+    if name == "train_freq":
+        count = number[0] if isinstance(number, tuple) and number else number
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise InputError(
+                f"train_freq is {number!r}; it must be a whole number, at least 1, or such a number and a unit."
+            )
+    if name.endswith("_kwargs"):
+        for key, part in (number or {}).items():
+            _check_plain(f"{name}.{key}", part, least=1 if key in ("net_arch", "n_quantiles") else None)
+
+
+def _check_plain(name: str, value: Any, least: int | None) -> None:
+    """Refuse a number inside a mapping that is not finite, or below `least`."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            _check_plain(name, each, least)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{name} holds {value}; it must be finite.")
+    elif least is not None and isinstance(value, int | float) and value < least:
+        raise InputError(f"{name} holds {value}; it must be at least {least}.")
 
 
 def _first_full(kind: type[BaseAlgorithm]) -> Callable[..., None]:
@@ -578,7 +645,7 @@ def _make(plan: _Plan, env: VecEnv) -> BaseAlgorithm:
     arguments = _arguments(plan, env)
     try:
         return plan.kind(plan.policy, env, **arguments)
-    except (AssertionError, TypeError, ValueError) as error:  # how Stable-Baselines3 and torch refuse a value
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:  # how SB3 and torch refuse a value
         raise InputError(
             f"{plan.request.algo} cannot be made with these hyper-parameters ({_reason(error)})."
         ) from error
@@ -619,9 +686,11 @@ def load_model(algo: str, path: Path, device: str = "auto") -> BaseAlgorithm:
 def _load(kind: type[BaseAlgorithm], path: Path, env: VecEnv | None, device: str, **changed: Any) -> BaseAlgorithm:
     changed.pop("policy_kwargs", None)
     try:
-        return kind.load(path, env=env, device=device, **changed)
+        model = kind.load(path, env=env, device=device, **changed)
     except Exception as error:  # a zip of another origin breaks in any way
         raise InputError(f"'{path}' cannot be loaded as an agent of {kind.__name__} ({_reason(error)}).") from None
+    check_finite(model.policy.state_dict(), f"The agent '{path}' cannot be used", "train again")
+    return model
 
 
 def _reason(error: Exception) -> str:
@@ -647,7 +716,12 @@ class _Checkpoints(BaseCallback):
         return True
 
     def write(self) -> None:
-        """Write one, the model last."""
+        """Write one, the model last.
+
+        Raises:
+            InputError: If the agent has diverged; the checkpoint before stays.
+        """
+        _check_trained(self.model, self.run.path)
         checkpoint = Checkpoint(self.run.path, self.num_timesteps)
         if isinstance(self.model, OffPolicyAlgorithm):
             _save(self.model.save_replay_buffer, checkpoint.replay_buffer)
@@ -657,6 +731,12 @@ class _Checkpoints(BaseCallback):
             if older.steps != checkpoint.steps:
                 older.replay_buffer.unlink(missing_ok=True)
                 older.note.unlink(missing_ok=True)
+
+
+def _check_trained(model: BaseAlgorithm, path: Path) -> None:
+    """Refuse to write an agent that has diverged."""
+    what = f"The training of '{path}' has diverged and its agent is not written"
+    check_finite(model.policy.state_dict(), what, "give a lower learning rate")
 
 
 def _save(write: Callable[[Any], None], path: Path) -> None:
@@ -692,12 +772,16 @@ def _learn(
             raise
         # The monitor's log stays open, so that Python does not know its name.
         raise OSError(error.errno, os.strerror(error.errno), str(run.path)) from error
+    except (RuntimeError, ValueError):
+        _check_trained(model, run.path)  # the distributions of PPO refuse NaN in mid-run
+        raise
     finally:
         assert model.env is not None
         model.env.close()
         if evaluation is not None:
             evaluation.close()
     _draw(plan, run)
+    _check_trained(model, run.model)
     _save(model.save, run.model)
     if request.save_replay_buffer and isinstance(model, OffPolicyAlgorithm):
         _save(model.save_replay_buffer, run.replay_buffer)
@@ -743,6 +827,7 @@ def _selection(kind: type[EvalCallback], seed: int, folder: Path) -> type[EvalCa
         def _on_step(self) -> bool:
             if self.n_calls % self.eval_freq:
                 return True
+            _check_trained(self.model, folder)
             self.eval_env.seed(seed)
             shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
             unfinished.mkdir()

@@ -1,13 +1,37 @@
-"""The one error that a person's input raises, and how its sentence quotes a value."""
+"""The one error that a person's input raises, and how errors of files, disks and memory become one sentence.
+
+A file that is read and cannot be used (missing, damaged, foreign, unreadable) is an `InputError`. What the system
+refuses while results are written (a full disk, a read-only folder) stays the plain `OSError`, with the file as its
+`filename`. The command line prints both as one sentence and exits with code 2.
+"""
 
 from __future__ import annotations
 
+import os
 import reprlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-__all__ = ["InputError", "shorten"]
+__all__ = ["InputError", "describe_error", "reading", "shorten"]
 
 _LENGTH = 100
 """Characters of a value that a sentence shows."""
+
+_DAMAGE = (
+    ("json", "JSONDecodeError"),
+    ("zipfile", "BadZipFile"),
+    ("zlib", "error"),
+    ("lzma", "LZMAError"),
+    ("xml.etree.ElementTree", "ParseError"),
+    ("yaml", "YAMLError"),
+    ("safetensors", "SafetensorError"),
+    ("av", "FFmpegError"),
+    ("cv2", "error"),
+    ("scipy.io.matlab", "MatReadError"),
+)
+"""Errors by which libraries say that a file is damaged."""
 
 
 class InputError(ValueError):
@@ -40,3 +64,82 @@ def shorten(value: object) -> str:
     """
     text = _Repr().repr(value)
     return text if len(text) <= _LENGTH + 2 else f"{text[:_LENGTH]} ..."
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str], what: str, remedy: str = "check it") -> Iterator[None]:
+    """Turn every error that a file's content raises in the block into an `InputError` that names the file.
+
+    Args:
+        path: The file; a pipe or a device is refused, because reading one may never end.
+        what: What the file should be, with its article, such as `a JSON file`.
+        remedy: What to do, for the end of the sentence.
+
+    Raises:
+        InputError: If the block raises any `Exception`; one of its own `InputError`s as it is.
+
+    >>> import json
+    >>> with reading("card.json", "a card", "train again"):
+    ...     json.loads("[" * 100_000)
+    Traceback (most recent call last):
+    tracker.errors.InputError: 'card.json' cannot be read as a card (nested too deeply); train again.
+    """
+    path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"'{path}' is a pipe or a device; give a file.")
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"'{path}' cannot be read as {what} ({_reason(error)}); {remedy}.") from error
+
+
+def describe_error(error: BaseException) -> str | None:
+    """Return the sentence for an error that a file, the disk or the memory causes; `None` for any other error.
+
+    >>> describe_error(FileNotFoundError(2, "No such file or directory", "a.txt"))
+    "'a.txt': No such file or directory."
+    >>> describe_error(KeyError("bug")) is None
+    True
+    """
+    if isinstance(error, OSError):
+        if error.filename is None:
+            return f"The system refuses to read or write ({_reason(error)})."
+        second = f" (to '{os.fsdecode(error.filename2)}')" if error.filename2 is not None else ""
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename
+        return f"'{name}'{second}: {error.strerror}."
+    if isinstance(error, OverflowError):
+        return f"A number that was given is too large ({_reason(error)})."
+    if isinstance(error, MemoryError) or _is_out_of_memory(error):
+        return f"There is not enough memory ({_reason(error)}); ask for less at a time, or free some."
+    if isinstance(error, RuntimeError) and str(error).startswith(
+        "Symlink loop"
+    ):  # of Path.resolve before Python 3.13
+        return f"A link leads to itself ({_reason(error)})."
+    if isinstance(error, UnicodeDecodeError | RecursionError) or isinstance(error, _damage_errors()):
+        return f"A file that was read is damaged or of another kind ({type(error).__name__}: {_reason(error)})."
+    return None
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch says that an allocation failed: its own class on a GPU, a `RuntimeError` on a CPU."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+
+
+def _damage_errors() -> tuple[type[BaseException], ...]:
+    """The classes of `_DAMAGE` whose modules are imported; the others cannot have been raised."""
+    found = [getattr(sys.modules[module], name, None) for module, name in _DAMAGE if module in sys.modules]
+    return tuple(kind for kind in found if isinstance(kind, type))
+
+
+def _reason(error: BaseException) -> str:
+    """An error's first line, at most 200 characters, without its full stop."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    text = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    if isinstance(error, KeyError):
+        text = f"no {text}"
+    line = (text.strip().splitlines() or [type(error).__name__])[0]
+    return (line if len(line) <= 200 else f"{line[:200]} ...").rstrip(".")

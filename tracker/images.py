@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image as PILImage
 
 from .boxes import check_box
-from .errors import InputError
+from .errors import InputError, reading
 
 if TYPE_CHECKING:
     import torch
@@ -163,24 +163,20 @@ def read_levels(paths: Iterable[str | Path]) -> Levels | None:
 @contextmanager
 def _opened(path: str | Path) -> Iterator[PILImage.Image]:
     """Open an image file; what is wrong with it names the file."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)  # `check_pixels` refuses it
-            image = PILImage.open(path)
+    with reading(path, "an image", "replace the file"):
+        if not Path(path).exists():
+            raise InputError(f"The image '{path}' does not exist.")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)  # `check_pixels` refuses it
+                image = PILImage.open(path)
+        except PILImage.DecompressionBombError:  # Pillow's own bound, above twice `MOST_PIXELS`
+            raise InputError(
+                f"The image '{path}' has more than the {MOST_PIXELS} pixels that are decoded; scale it down."
+            ) from None
         with image:
             check_pixels(*image.size, f"The image '{path}'")
             yield image
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(f"The image '{path}' does not exist.") from None
-    except PILImage.DecompressionBombError:  # Pillow's own bound, above twice `MOST_PIXELS`
-        raise InputError(
-            f"The image '{path}' has more than the {MOST_PIXELS} pixels that are decoded; scale it down."
-        ) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        raise InputError(f"The image '{path}' cannot be read ({reason}); replace the file.") from None
 
 
 def check_pixels(width: int, height: int, what: str) -> None:

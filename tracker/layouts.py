@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .errors import InputError
 
-__all__ = ["IMAGE_SUFFIXES", "KNOWN_LAYOUTS", "refuse_unread", "unread_sequence"]
+__all__ = ["FRAMES_IN_IMG", "IMAGE_SUFFIXES", "KNOWN_LAYOUTS", "refuse_unread", "unread_sequence"]
 
 KNOWN_LAYOUTS = (
     "OTB (img/ and groundtruth_rect.txt), VOT (groundtruth.txt, the frames beside it or in color/), GOT-10k (as"
@@ -18,6 +18,9 @@ KNOWN_LAYOUTS = (
 """The layouts of annotated sequences that are read, for the sentences of errors."""
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+FRAMES_IN_IMG = "groundtruth.txt and img/"
+"""What LaSOT without its occlusion files is recognised by; a VOT sequence may look the same."""
 
 _NFS_RATES = ("30", "240")
 _UAV_PARTS = ("UAV123", "UAV20L", "UAV123_10fps")
@@ -33,7 +36,7 @@ def unread_sequence(folder: Path) -> tuple[str, str] | None:
         if (folder / name).is_file():
             return "LaSOT", name
     if (folder / "groundtruth.txt").is_file() and (folder / "img").is_dir() and not _is_read(folder):
-        return "LaSOT", "groundtruth.txt and img/"
+        return "LaSOT", FRAMES_IN_IMG
     if (folder / "imgs").is_dir() and any((folder / n).is_file() for n in ("groundtruth.txt", "language.txt")):
         return "TNL2K", "imgs/"
     for rate in _NFS_RATES:
@@ -97,7 +100,7 @@ def _pysot(path: Path) -> tuple[str, str] | None:
             continue
         try:
             content = json.loads(file.read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
         entries = list(content.values()) if isinstance(content, dict) else []
         if entries and isinstance(entries[0], dict) and {"img_names", "gt_rect"} <= entries[0].keys():

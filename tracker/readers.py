@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from .boxes import hull, parse_box
 from .errors import InputError
 from .following import follow
-from .layouts import IMAGE_SUFFIXES, KNOWN_LAYOUTS, refuse_unread, unread_sequence
+from .layouts import FRAMES_IN_IMG, IMAGE_SUFFIXES, KNOWN_LAYOUTS, refuse_unread, unread_sequence
 from .sequences import (
     Frames,
     ImageFiles,
@@ -153,6 +153,9 @@ def open_sequence(
         )
 
     if format in _ANNOTATED and box is None:
+        found = unread_sequence(path)
+        if found and found[1] != FRAMES_IN_IMG:  # that alone the format that was given overrules
+            refuse_unread(path)
         source = _ANNOTATED[format](path, target)
     elif box is None:
         raise InputError(f"'{path}' has no annotation; give the target's box in the first frame as x,y,w,h.")

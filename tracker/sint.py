@@ -15,12 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .backbones import Backbone, fingerprint, load_backbone, load_weights
-from .errors import InputError, shorten
+from .backbones import Backbone, fingerprint, load_backbone, load_weights, save_weights
+from .errors import InputError, reading, shorten
 from .files import replacing_file
 from .images import Image, crop, resize
 
@@ -252,6 +251,10 @@ def save_sint(folder: Path, sint: Sint, trained: Iterable[str], card: dict[str, 
 
     Returns:
         The file of the weights.
+
+    Raises:
+        InputError: If a weight is not finite; nothing is written.
+        OSError: If the disk refuses.
     """
     state = sint.backbone.state_dict()
     if sint.config.features == "slim":
@@ -263,8 +266,7 @@ def save_sint(folder: Path, sint: Sint, trained: Iterable[str], card: dict[str, 
         "base": {"features": sint.config.features, "weights": sint.base},
         **card,
     }
-    with replacing_file(file) as temporary:
-        save_file({name: value.cpu().contiguous() for name, value in state.items()}, temporary, _MARK)
+    save_weights(file, state, _MARK)
     with replacing_file(file.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n")
     return file
@@ -284,6 +286,8 @@ def trained_weights(weights: str | Path | None) -> Path | None:
     """
     if weights is None or not (file := Path(weights)).exists():
         return None
+    if not file.is_file() and not file.is_dir():
+        raise InputError(f"'{file}' is a pipe or a device; give a .safetensors file.")
     if file.is_dir():
         found = [file / name for name in ("sint.safetensors", "slim.safetensors") if (file / name).is_file()]
         if len(found) != 1:
@@ -305,12 +309,10 @@ def _is_marked(file: Path) -> bool:
 def _read_card(file: Path) -> dict[str, Any] | None:
     """The card beside weights, `None` where there is none."""
     card = file.with_suffix(".json")
-    try:
-        content = json.loads(card.read_text())
-    except FileNotFoundError:
+    if not card.exists():
         return None
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise InputError(f"'{card}' is no JSON; it is the card of '{file.name}': fetch it again.") from None
+    with reading(card, f"JSON, the card of '{file.name}'", "fetch it again"):
+        content = json.loads(card.read_text("utf-8"))
     return content if isinstance(content, dict) else {}
 
 

@@ -23,8 +23,12 @@ def write_model(folder: str | os.PathLike[str], config: VAEConfig, tensors: Mapp
     """Write both files, each under a temporary name first; the folder is made where it is missing.
 
     Raises:
+        VAEError: If a value is not finite; nothing is written.
         OSError: If the disk refuses.
     """
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise VAEError(f"The model is not written: {name} is not finite; train with a lower learning rate.")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

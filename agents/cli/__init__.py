@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
@@ -11,7 +9,7 @@ from typing import TextIO
 
 import tyro
 
-from tracker.errors import InputError
+from tracker.errors import InputError, describe_error
 
 from .backbone import train_backbone
 from .benchmark import benchmark
@@ -56,7 +54,11 @@ app.command(name="check-tracker")(check_tracker)
 
 
 def main() -> None:
-    """Run a command: bad input is one sentence and exit code 2; a closed standard stream is silent."""
+    """Run a command.
+
+    Bad input and what the disk or the memory refuses are one sentence and exit code 2; a closed standard stream is
+    silent.
+    """
     open_closed_streams()
     with (
         warnings.catch_warnings(),
@@ -76,16 +78,11 @@ def _run() -> None:
             sys.stdout.flush()
     except BrokenPipeError:  # a result that was written to a pipe
         sys.exit(CLOSED_PIPE)
-    except ValueError as error:
-        if not isinstance(error, _input_errors()):
+    except Exception as error:
+        sentence = str(error) if isinstance(error, _input_errors()) else describe_error(error)
+        if sentence is None:
             raise
-        print(f"occlusion-search: error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        if error.filename is None and error.errno != errno.ENOSPC:
-            raise
-        place = "" if error.filename is None else f"'{error.filename}': "
-        print(f"occlusion-search: error: {place}{error.strerror}.", file=sys.stderr)
+        print(f"occlusion-search: error: {sentence}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as interrupt:  # of a command without a state to report; see shared.on_interrupt
         print(f"occlusion-search: {interruption(interrupt)}.", file=sys.stderr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .shared import Device, on_interrupt
+from .shared import Device, Seed, on_interrupt
 
 __all__ = ["train_backbone"]
 
@@ -17,7 +17,7 @@ def train_backbone(
     rounds: int = 1,
     epochs: int = 30,
     fc_steps: int = 600,
-    seed: int = 0,
+    seed: Seed = 0,
     device: Device = "auto",
     json: Path | None = None,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from .shared import Device, Precision, command_line, on_interrupt
+from .shared import Device, Precision, Seed, command_line, on_interrupt
 
 __all__ = ["demo"]
 
@@ -17,7 +17,7 @@ def demo(
     out: Path = Path("out/demo"),
     sequence: Path | None = None,
     box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H|FILE")] = None,
-    seed: int = 0,
+    seed: Seed = 0,
     device: Device = "auto",
     quick: bool = False,
     features: Literal["slim", "vgg16"] = "slim",

@@ -9,7 +9,7 @@ import tyro
 
 from tracker.errors import InputError
 
-from .shared import NOTHING_WRITTEN, Allow, Device, on_interrupt, warn
+from .shared import NOTHING_WRITTEN, Allow, Device, Seed, on_interrupt, warn
 from .train import Algorithm, EnvId, Pairs, key_values, paths_of, targets_argument
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def enjoy(
     env_kwargs: Pairs = (),
     n_timesteps: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 200,
     stochastic: bool = False,
-    seed: int = 0,
+    seed: Seed = 0,
     device: Device = "auto",
     gif: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     allow: Allow = (),

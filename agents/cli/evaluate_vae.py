@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from .shared import Device, Precision, on_interrupt
+from .shared import Device, Precision, Seed, on_interrupt
 
 __all__ = ["evaluate_vae"]
 
@@ -34,7 +34,7 @@ def evaluate_vae(
     features: Literal["slim", "vgg16"] = "slim",
     weights: str | None = None,
     precision: Precision = "auto",
-    seed: int = 0,
+    seed: Seed = 0,
     device: Device = "auto",
     json: Path | None = None,
 ) -> None:
@@ -102,7 +102,7 @@ def evaluate_vae(
                 choice="training",
                 model_config=shape,
                 training=training,
-                at_once=at_once or default_at_once(place),
+                at_once=default_at_once(place) if at_once is None else at_once,
             )
         untrained = report.failed
         videos = {name: path for name, path in videos.items() if name not in untrained}

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from .shared import GOES_ON, Allow, Device, Precision, on_interrupt, warn
+from .shared import GOES_ON, Allow, Device, Precision, Seed, on_interrupt, warn
 
 __all__ = ["generate"]
 
@@ -30,7 +30,7 @@ def generate(
     precision: Precision = "auto",
     device: Device = "auto",
     batch: int = 32,
-    seed: int = 0,
+    seed: Seed = 0,
     allow: Allow = (),
 ) -> None:
     """Make hard positives of annotated videos: images, and a record of how each was made.

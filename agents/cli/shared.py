@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from tracker.errors import InputError, describe_error
+
 from ..results import command_line
 from .signals import exit_code, interruption
 
@@ -21,6 +23,7 @@ __all__ = [
     "NOTHING_WRITTEN",
     "Device",
     "Precision",
+    "Seed",
     "command_line",
     "on_interrupt",
     "warn",
@@ -54,6 +57,30 @@ Precision = Literal["auto", "fp32", "bf16"]
 Allow = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODULE:NAME ...")]
 """Names `module:attribute` that files of agents, runs and hyper-parameters may hold, so that they are imported."""
 
+LARGEST_SEED = 2**32 - 1
+"""The largest seed that numpy's global generator takes."""
+
+
+def _seed(given: list[str]) -> int:
+    """Refuse a seed that a library would refuse in mid-run."""
+    seed = int(given[0])
+    if not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"--seed is {seed}; it must lie between 0 and {LARGEST_SEED}.")
+    return seed
+
+
+Seed = Annotated[
+    int,
+    tyro.conf.arg(metavar="INT"),
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=_seed,
+        is_instance=lambda value: isinstance(value, int),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
+
 
 NOTHING_WRITTEN = "nothing was written"
 GOES_ON = "run the same command again to resume"
@@ -61,13 +88,22 @@ GOES_ON = "run the same command again to resume"
 
 @contextmanager
 def on_interrupt(state: str | Callable[[], str] = NOTHING_WRITTEN) -> Iterator[None]:
-    """End a command when it is interrupted or terminated (exit code 130 or 143), and say what it leaves.
+    """End a command that is interrupted or terminated, or refused disk or memory, and say what it leaves.
+
+    The exit code is 130, 143 or 2.
 
     Args:
         state: What was written and how to go on, without a full stop; a function is called at the interrupt.
     """
     try:
         yield
+    except Exception as error:
+        sentence = None if isinstance(error, ValueError | BrokenPipeError) else describe_error(error)
+        if sentence is None:
+            raise
+        said = state if isinstance(state, str) else state()
+        print(f"occlusion-search: error: {sentence.rstrip('.')}; {said}.", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt as interrupt:
         said = state if isinstance(state, str) else state()
         print(f"occlusion-search: {interruption(interrupt)}; {said}.", file=sys.stderr)

@@ -10,7 +10,7 @@ import tyro
 
 from tracker.errors import InputError, shorten
 
-from .shared import NOTHING_WRITTEN, Allow, Device, command_line, on_interrupt
+from .shared import NOTHING_WRITTEN, Allow, Device, Seed, command_line, on_interrupt
 
 __all__ = ["Algorithm", "Pairs", "EnvId", "key_values", "paths_of", "targets_argument", "train"]
 
@@ -29,7 +29,7 @@ def train(
     eval_env_kwargs: Pairs = (),
     hyperparams: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-params"], metavar="KEY:VALUE ...")] = (),
     exploration: Literal["uniform", "guided"] = "uniform",
-    seed: int = 0,
+    seed: Seed = 0,
     device: Device = "auto",
     n_envs: int | None = None,
     eval_freq: int = 25_000,

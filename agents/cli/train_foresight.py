@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from .shared import Device, Precision, command_line, on_interrupt
+from .shared import Device, Precision, Seed, command_line, on_interrupt
 
 __all__ = ["train_foresight"]
 
@@ -19,7 +19,7 @@ def train_foresight(
     regions: int = 40,
     epochs: int = 30,
     folds: int = 4,
-    seed: int = 0,
+    seed: Seed = 0,
     scorer: str = "sint",
     features: Literal["slim", "vgg16"] = "slim",
     weights: str | None = None,
@@ -66,7 +66,12 @@ def train_foresight(
         raise InputError(f"'{out}' cannot be written; give NAME.safetensors in a folder that exists.")
     for file in (out, out.with_suffix(".json")):
         check_file(file, targets, weights, option="--out")
-    for name, value in (("per-sequence", per_sequence), ("patches", patches), ("regions", regions)):
+    for name, value in (
+        ("per-sequence", per_sequence),
+        ("patches", patches),
+        ("regions", regions),
+        ("epochs", epochs),
+    ):
         if value < 1:
             raise InputError(f"--{name} is {value}; it must be at least 1.")
 

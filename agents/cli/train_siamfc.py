@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from .shared import Device, Precision, on_interrupt, warn_of_otb
+from .shared import Device, Precision, Seed, on_interrupt, warn_of_otb
 
 __all__ = ["train_siamfc"]
 
@@ -27,7 +27,7 @@ def train_siamfc(
     gap: int = 100,
     shift: float = 32.0,
     scale: float = 0.05,
-    seed: int = 0,
+    seed: Seed = 0,
     device: Device = "auto",
     precision: Precision = "auto",
     checkpoint_seconds: float = 60.0,

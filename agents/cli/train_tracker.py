@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from .shared import Device, Precision, on_interrupt, warn_of_otb
+from .shared import Device, Precision, Seed, on_interrupt, warn_of_otb
 
 __all__ = ["train_tracker"]
 
@@ -37,7 +37,7 @@ def train_tracker(
     fc_size: int | None = None,
     fc_rank: int | None = None,
     validate_every: int = 200,
-    seed: int = 0,
+    seed: Seed = 0,
     device: Device = "auto",
     precision: Precision = "auto",
     checkpoint_seconds: float = 60.0,

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from .shared import Device, on_interrupt
+from .shared import Device, Seed, on_interrupt
 
 __all__ = ["train_vae"]
 
@@ -24,7 +24,7 @@ def train_vae(
     pictures: bool = False,
     replace: bool = False,
     at_once: int | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     device: Device = "auto",
     json: Path | None = None,
 ) -> None:
@@ -75,7 +75,7 @@ def train_vae(
             model_config=vae.VAEConfig(latent=latent, architecture=architecture),
             training=vae.TrainingConfig(epochs=epochs, seed=seed, plateau=Plateau() if plateau else None),
             replace=replace,
-            at_once=at_once or default_at_once(place),
+            at_once=default_at_once(place) if at_once is None else at_once,
         )
         drawn = [name for name in videos if name in report.trained + report.skipped]
         draw_bank(bank, {name: videos[name] for name in drawn}, moving=pictures)

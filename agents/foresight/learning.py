@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from tqdm import tqdm, trange
 
 from occlusion_env.search import Search, SearchSettings
 from occlusion_env.targets import TargetSet
-from tracker.backbones import FeatureExtractor
+from tracker.backbones import FeatureExtractor, check_finite
 from tracker.errors import InputError
 from tracker.scorers import Scorer
 
@@ -146,10 +147,16 @@ def fit_predictor(
         the training samples, and `held_out_correlation` on the others.
 
     Raises:
-        InputError: If there is no sample.
+        InputError: If there is no sample, a value is out of its range, or the training diverges.
     """
     if not len(samples.maps):
         raise InputError("There are no scored occlusions to learn from; give targets.")
+    if epochs < 1:
+        raise InputError(f"The number of epochs is {epochs}; it must be at least 1.")
+    if not 0 < learning_rate < math.inf:
+        raise InputError(f"The learning rate is {learning_rate:g}; it must be above 0 and finite.")
+    if not 0 <= weight_decay < math.inf:
+        raise InputError(f"The weight decay is {weight_decay:g}; it must be 0 or more, and finite.")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         network = DropPredictor(samples.maps.shape[1], unit=samples.unit if unit is None else unit)
@@ -168,6 +175,7 @@ def fit_predictor(
             loss.backward()
             optimizer.step()
         schedule.step()
+    check_finite(network.state_dict(), "The training has diverged", "give a lower learning rate")
     network.eval().requires_grad_(False)
     figures: dict[str, Any] = {"samples": samples.drops.numel(), "correlation": correlation(network, samples)}
     if held_out is not None:

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tracker.backbones import load_weights
+from tracker.backbones import load_weights, save_weights
 from tracker.errors import InputError, shorten
 from tracker.files import read_text, replacing_file
 from tracker.scorers import SintScorer
@@ -113,10 +112,13 @@ def save_predictor(file: Path, predictor: DropPredictor, card: dict[str, Any]) -
         file: `NAME.safetensors`.
         predictor: The network.
         card: What else is worth knowing, as plain data.
+
+    Raises:
+        InputError: If a weight is not finite; nothing is written.
+        OSError: If the disk refuses.
     """
     sizes = {name: getattr(predictor, name) for name in ("parts", "width", "hidden", "unit")}
-    with replacing_file(file) as temporary:
-        save_file({name: value.cpu().contiguous() for name, value in predictor.state_dict().items()}, temporary)
+    save_weights(file, predictor.state_dict())
     with replacing_file(file.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps({"sizes": sizes, **card}, indent=1) + "\n")
 

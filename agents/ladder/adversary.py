@@ -11,15 +11,13 @@ import math
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import roi_align
 
 from occlusion_env.targets import TargetSet
-from tracker.backbones import load_weights
+from tracker.backbones import load_weights, save_weights
 from tracker.errors import InputError
-from tracker.files import replacing_file
 from tracker.images import resize, to_tensor
 from tracker.sint import Sint, sint_embedding
 from tracker.training import FrameTransform
@@ -123,9 +121,8 @@ def train_adversary(
 
 
 def save_adversary(file: Path, adversary: RotationAdversary) -> None:
-    """Write its weights."""
-    with replacing_file(file) as temporary:
-        save_file({name: value.cpu().contiguous() for name, value in adversary.state_dict().items()}, temporary)
+    """Write its weights; `tracker.backbones.save_weights` says what it raises."""
+    save_weights(file, adversary.state_dict())
 
 
 def load_adversary(file: Path, device: str | torch.device = "cpu") -> RotationAdversary:

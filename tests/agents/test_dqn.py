@@ -178,5 +178,5 @@ def test_bad_hyperparameter_files(tmp_path):
     assert load_hyperparameters(str(file)) == {"gamma": 0.5}
     assert load_hyperparameters(str(file), "BackgroundSearch-v0") == {"gamma": 0.7}, "RL Zoo's default section"
     file.write_text("a: [1\n")
-    with pytest.raises(InputError, match="no section"):
+    with pytest.raises(InputError, match="cannot be read as YAML"):
         load_hyperparameters(str(file))

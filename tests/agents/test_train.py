@@ -131,7 +131,7 @@ def test_hyperparameters_reach_the_algorithm(tmp_path):
     ({"hyperparams": {"normalize": True}}, "RL Zoo's alone"),
     ({"hyperparams": {"policy_kwargs": "dict(net_arch=[3])"}}, "code is not run"),
     ({"hyperparams": {"learning_rate": "fast"}}, "give a number, or lin_NUMBER"),
-    ({"hyperparams": {"learning_rate": -1}}, r"dqn cannot be made .*learning rate: -1"),
+    ({"hyperparams": {"learning_rate": -1}}, "learning_rate is -1; it must be above 0"),
     ({"hyperparams": {"policy_kwargs": {"foo": 1}}}, r"dqn cannot be made .*'foo'"),
     ({"hyperparams": {"gamma": "two"}}, "gamma is 'two'; it must be a number"),
     ({"hyperparams": {"optimize_memory_usage": "no"}}, "optimize_memory_usage is 'no'; it must be true or false"),

@@ -49,7 +49,7 @@ def test_a_folder(tmp_path: Path, make_video: Callable[..., Sequence], write_otb
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is not JSON"),
+        ("{", "cannot be read as JSON"),
         ([1], "holds no annotations by name"),
         ({}, "holds no annotated target"),
         ({"a": 3}, "'a' in .* has no boxes; write"),

@@ -449,6 +449,15 @@ def test_frames_in_img_can_be_said_to_be_vots(tmp_path: Path) -> None:
     assert open_sequence(folder).boxes[0].tolist() == [6, 4, 6, 4]
 
 
+@pytest.mark.parametrize("name", ["full_occlusion.txt", "out_of_view.txt", "nlp.txt"])
+@pytest.mark.parametrize("format", ["vot", "got10k"])
+def test_a_folder_of_lasot_is_refused_in_another_format_too(tmp_path: Path, name: str, format: str) -> None:
+    folder = make_vot(tmp_path / "a", "img")
+    (folder / name).write_text("0,0,0,0\n")
+    with pytest.raises(InputError, match="looks like LaSOT"):
+        open_sequence(folder, format=format)
+
+
 def test_an_unknown_layout_lists_the_known_ones(tmp_path: Path) -> None:
     write_frames(tmp_path / "plain" / "clip")
     known = "OTB .img/ and groundtruth_rect.txt., VOT .groundtruth.txt.*, GOT-10k .as VOT"

@@ -142,7 +142,7 @@ def test_trained_weights_need_their_card(trained: Path, tiny_file: Path) -> None
     assert trained_weights(trained) == trained_weights(file) == file
     assert trained_weights(tiny_file) is trained_weights("imagenet") is trained_weights(None) is None
     (trained / "slim.json").write_text("{")
-    with pytest.raises(InputError, match=r"slim.json' is no JSON"):
+    with pytest.raises(InputError, match=r"slim.json' cannot be read as JSON"):
         load_tracker("sint-slim", file)
     (trained / "slim.json").unlink()
     for load in (lambda: load_tracker("sint-slim", file), lambda: load_scorer("slim", file)):

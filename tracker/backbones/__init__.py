@@ -16,7 +16,7 @@ from .hardware import (
     resolve_precision,
 )
 from .incremental import IncrementalMaps, KnownMaps
-from .loading import load_backbone, load_weights
+from .loading import check_finite, load_backbone, load_weights, save_weights
 from .nets import AlexNet, Chain, Slim, Vgg16
 from .pooling import GRID, roi_pool
 
@@ -34,6 +34,7 @@ __all__ = [
     "Slim",
     "Vgg16",
     "autocast",
+    "check_finite",
     "describe_arithmetic",
     "fingerprint",
     "load_backbone",
@@ -42,4 +43,5 @@ __all__ = [
     "resolve_device",
     "resolve_precision",
     "roi_pool",
+    "save_weights",
 ]

@@ -3,42 +3,77 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from ..errors import InputError
+from ..files import replacing_file
 from .base import Backbone
 from .extracted import PREFIX, Extracted
 from .hardware import resolve_device
 from .nets import AlexNet, Slim, Vgg16
 
-__all__ = ["load_backbone", "load_weights"]
+__all__ = ["check_finite", "load_backbone", "load_weights", "save_weights"]
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
     """Read a weights file: safetensors, or a torchvision `.pth` (loaded with `weights_only`).
 
     Raises:
-        InputError: If the file is missing or corrupt.
+        InputError: If the file is missing or corrupt, or holds a value that is not finite.
     """
     file = Path(path)
     if not file.is_file():
         raise InputError(f"The weights file '{file}' does not exist.")
     try:
         if file.suffix in (".pth", ".pt"):
-            return dict(torch.load(file, map_location="cpu", weights_only=True))
-        return load_file(file)
+            found = dict(torch.load(file, map_location="cpu", weights_only=True))
+        else:
+            found = load_file(file)
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"The weights file '{file}' is corrupt ({reason}); fetch or write it again.") from None
     except Exception as error:  # torch.load raises pickle's own errors, which share no narrower base
         raise InputError(f"The weights file '{file}' is corrupt ({type(error).__name__}).") from None
+    check_finite(found, f"The weights file '{file}' cannot be used", "fetch or train it again")
+    return found
+
+
+def save_weights(file: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write trained tensors as safetensors; the file appears complete or not at all.
+
+    Raises:
+        InputError: If a value is not finite; nothing is written.
+        OSError: If the disk refuses.
+    """
+    check_finite(tensors, f"'{file}' is not written", "train again with a lower learning rate")
+    with replacing_file(file) as temporary:
+        save_file(
+            {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, metadata
+        )
+
+
+def check_finite(tensors: Mapping[str, Tensor], what: str, remedy: str) -> None:
+    """Refuse tensors with NaN or infinite values.
+
+    Args:
+        tensors: By name; what is no tensor of floating-point numbers is passed over.
+        what: Start of the error's sentence: what cannot be done.
+        remedy: Its end: what to do.
+
+    Raises:
+        InputError: Naming the first such tensor.
+    """
+    for name, value in tensors.items():
+        if isinstance(value, Tensor) and value.is_floating_point() and not torch.isfinite(value).all():
+            raise InputError(f"{what}: '{name}' holds values that are not finite; {remedy}.")
 
 
 def load_backbone(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, shorten
+from ..errors import InputError, reading, shorten
 from ..readers import list_targets, open_sequence, zero_based
 
 __all__ = ["Annotation", "Annotations", "read_annotations"]
@@ -63,8 +63,9 @@ def read_annotations(source: str | Path, attributes: str | Path | None = None) -
 
     Args:
         source: A JSON file `{name: {"boxes": [[x, y, w, h], ...], "attributes": [...]}}` with 1-based boxes
-            (`attributes` may be missing), or a folder of annotated sequences, or one annotated sequence.
-            Both targets of an OTB folder that has two are taken.
+            (`attributes` may be missing), an annotation file of pysot (`gt_rect` and `attr`, such as
+            `OTB100.json`), or a folder of annotated sequences, or one annotated sequence. Both targets of an OTB
+            folder that has two are taken.
         attributes: A JSON file of the same form (or `{name: [...]}`), from which the attributes are taken.
 
     Returns:
@@ -108,11 +109,6 @@ def _from_folder(folder: Path) -> dict[str, Callable[[], Annotation]]:
 
 def _from_json(path: Path) -> dict[str, Callable[[], Annotation]]:
     content = _read_json(path)
-    if any(isinstance(entry, dict) and "gt_rect" in entry for entry in content.values()):
-        raise InputError(
-            f"'{path}' is an annotation file of pysot (it has gt_rect and img_names), which is not read; give a"
-            ' folder of sequences, or a JSON file {name: {"boxes": [[x, y, w, h], ...]}} with 1-based boxes.'
-        )
 
     def reader(name: str) -> Callable[[], Annotation]:
         return lambda: _entry(content, name, path)
@@ -126,11 +122,12 @@ def _entry(content: Mapping[str, Any], name: str, path: Path) -> Annotation:
         raise InputError(
             f"{shorten(name)} in '{path}' cannot name a target, whose files have its name; rename it."
         )
-    if not isinstance(entry, dict) or "boxes" not in entry:
+    rows = entry.get("boxes", entry.get("gt_rect")) if isinstance(entry, dict) else None
+    if rows is None:
         raise InputError(f"'{name}' in '{path}' has no boxes; write {{\"boxes\": [[x, y, w, h], ...]}}.")
     try:
-        boxes = np.asarray(entry["boxes"], dtype=np.float64)
-    except (TypeError, ValueError):
+        boxes = np.asarray(rows, dtype=np.float64)
+    except (OverflowError, TypeError, ValueError):
         boxes = np.empty(0)
     if boxes.ndim != 2 or boxes.shape[1:] != (4,):
         raise InputError(f"The boxes of '{name}' in '{path}' are not rows of four numbers; correct them.")
@@ -146,7 +143,7 @@ def _valid(one_based: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def _attributes(content: Mapping[str, Any], name: str, path: str | Path) -> tuple[str, ...] | None:
     entry = content.get(name)
-    labels = entry.get("attributes") if isinstance(entry, dict) else entry
+    labels = entry.get("attributes", entry.get("attr")) if isinstance(entry, dict) else entry
     if labels is None:
         return None
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
@@ -155,12 +152,8 @@ def _attributes(content: Mapping[str, Any], name: str, path: str | Path) -> tupl
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
+    with reading(path, "JSON", "give a JSON file of annotations"):
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"The file '{path}' cannot be read ({error.strerror}); check it.") from None
-    except ValueError as error:
-        raise InputError(f"'{path}' is not JSON ({error}); give a JSON file of annotations.") from None
     if not isinstance(content, dict):
         raise InputError(f"'{path}' holds no annotations by name; write {{name: {{\"boxes\": ...}}}}.")
     return content

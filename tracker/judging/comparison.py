@@ -10,7 +10,7 @@ from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, reading
 from .annotations import Annotation
 from .intervals import Interval, holm, interval, method_record, paired_difference
 from .measures import Invalid
@@ -255,10 +255,8 @@ def _failures(path: Path, wanted: set[str] | None) -> dict[str, str]:
 
 def _record(path: Path) -> dict[str, Any]:
     """What the runner wrote down, if it did."""
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (OSError, ValueError) as error:
-        raise InputError(f"'{path}' is not the record of a run ({error}); remove it or run again.") from None
+    with reading(path, "the record of a run", "remove it or run again"):
+        content = json.loads(path.read_text("utf-8"))
     return content if isinstance(content, dict) else {}

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from ..backbones import GRID, Backbone, Slim, autocast, resolve_precision, roi_pool
+from ..backbones import GRID, Backbone, Slim, autocast, resolve_precision, roi_pool, save_weights
 from ..boxes import visible_fraction
 from ..errors import InputError
 from ..files import replacing_file
@@ -181,5 +181,4 @@ def distil(
         state = {f"learner.{k}": v.contiguous() for k, v in learner.state_dict().items()}
         state |= {f"moments.{k}": v for k, v in flat_moments(optimizer).items()}
         state["epoch"] = torch.tensor(epoch + 1)
-        with replacing_file(checkpoint) as temporary:
-            save_file(state, temporary)
+        save_weights(checkpoint, state)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from ..errors import InputError
 
 __all__ = ["BackboneTraining"]
 
@@ -23,6 +26,9 @@ class BackboneTraining:
         fc_learning_rate: Adam's peak rate for the fully connected layers.
         frame_pairs: Pairs of frames a contrastive step.
         seed: Of everything that is drawn.
+
+    Raises:
+        InputError: If a value is out of its range.
     """
 
     validation: tuple[str, ...] = ("fernando", "hand2", "sunshade")
@@ -36,3 +42,19 @@ class BackboneTraining:
     fc_learning_rate: float = 1e-4
     frame_pairs: int = 8
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name, least in (
+            ("rounds", 1), ("epochs", 1), ("batch_size", 2), ("boxes_per_frame", 2), ("fc_steps", 1),
+            ("frame_pairs", 1), ("seed", 0),
+        ):  # fmt: skip
+            if getattr(self, name) < least:
+                raise InputError(f"The setting {name} is {getattr(self, name)}; it must be at least {least}.")
+        for name in ("learning_rate", "fc_learning_rate"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"The setting {name} is {getattr(self, name):g}; it must be above 0 and finite.")
+        if not 0 <= self.similarity_weight < math.inf:
+            raise InputError(
+                f"The setting similarity_weight is {self.similarity_weight:g}; it must be 0 or more, and finite."
+            )

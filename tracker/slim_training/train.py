@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from ..backbones import (
     Slim,
@@ -16,6 +15,7 @@ from ..backbones import (
     load_backbone,
     resolve_device,
     resolve_precision,
+    save_weights,
 )
 from ..errors import InputError
 from ..files import remove_leftovers, replacing_file
@@ -104,9 +104,7 @@ def train_backbone(
             "contrastive_curve": curve,
         },
     }
-    half = {key: value.half().contiguous() for key, value in slim.state_dict().items()}
-    with replacing_file(out / "slim.safetensors") as temporary:
-        save_file(half, temporary)
+    save_weights(out / "slim.safetensors", {key: value.half() for key, value in slim.state_dict().items()})
     with replacing_file(out / "slim.json") as temporary:
         temporary.write_text(json.dumps(card, indent=1) + "\n")
     return card

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..backbones import check_finite
 from ..files import replacing_file
 from ..optimizers import flat_moments, restore_moments
 from ..records import warn_of_damage
@@ -26,7 +27,13 @@ def write_checkpoint(
     best: dict[str, Tensor],
     state: dict[str, Any],
 ) -> None:
-    """Write the parameters that are trained, the optimizer's moments, the best parameters and plain data."""
+    """Write the parameters that are trained, the optimizer's moments, the best parameters and plain data.
+
+    Raises:
+        InputError: If a parameter is not finite; the checkpoint before stays.
+        OSError: If the disk refuses.
+    """
+    check_finite(parameters, "The training has diverged", "give a lower learning rate")
     tensors = {f"now.{name}": value.detach() for name, value in parameters.items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
     tensors |= {f"moments.{name}": value for name, value in flat_moments(optimizer).items()}

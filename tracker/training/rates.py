@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Any
@@ -38,15 +39,15 @@ def multipliers(backbone: Backbone, layer_rates: Iterable[tuple[str, float]] = (
     """The multiplier of every layer that has parameters: the first pattern that fits, else SINT's.
 
     Raises:
-        InputError: If a pattern fits no layer, or a multiplier is negative.
+        InputError: If a pattern fits no layer, or a multiplier is negative or not finite.
     """
     rates = list(layer_rates)
     layers = list(dict.fromkeys(backbone.layer_of(name) for name, _ in backbone.named_parameters()))
     for pattern, value in rates:
         if not any(fnmatchcase(layer, pattern) for layer in layers):
             raise InputError(f"No layer of '{backbone.name}' is called '{pattern}'; they are {', '.join(layers)}.")
-        if not value >= 0:
-            raise InputError(f"The rate of '{pattern}' is {value:g}; it must be at least 0.")
+        if not 0 <= value < math.inf:
+            raise InputError(f"The rate of '{pattern}' is {value:g}; it must be 0 or more, and finite.")
     return {
         layer: next(
             (value for pattern, value in rates if fnmatchcase(layer, pattern)), sint_multiplier(backbone, layer)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..backbones import Precision
+from ..errors import InputError
 
 __all__ = ["TrainingRun"]
 
@@ -21,6 +22,9 @@ class TrainingRun:
         map_bytes: For feature maps in memory, where the first convolutions are fixed and nothing is augmented.
         tensorboard: Folder for TensorBoard's event files.
         progress: Whether to show a progress bar.
+
+    Raises:
+        InputError: If a number is negative or NaN.
     """
 
     precision: Precision = "auto"
@@ -29,3 +33,9 @@ class TrainingRun:
     map_bytes: int = 4 * 2**30
     tensorboard: Path | None = None
     progress: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("checkpoint_seconds", "cache_bytes", "map_bytes"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} is {getattr(self, name):g}; it must be 0 or more.")

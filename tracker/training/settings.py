@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -81,11 +82,13 @@ class SintTraining:
                 raise InputError(f"The setting {name} is {getattr(self, name)}; it must be at most 10000.")
         if self.boxes_per_frame < 2:
             raise InputError(f"The setting boxes_per_frame is {self.boxes_per_frame}; it must be at least 2.")
-        if not self.learning_rate > 0:
-            raise InputError(f"The learning rate is {self.learning_rate:g}; it must be above 0.")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"The learning rate is {self.learning_rate:g}; it must be above 0 and finite.")
+        if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
+            raise InputError(f"The setting scales is {self.scales}; give some, each above 0 and finite.")
         for name in ("momentum", "weight_decay", "auxiliary_weight", "seed"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"The setting {name} is {getattr(self, name):g}; it must be at least 0.")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"The setting {name} is {getattr(self, name):g}; it must be finite, 0 or more.")
         for name in ("flip", "jitter", "shift", "hard_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"The setting {name} is {getattr(self, name):g}; it must be in [0, 1].")

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from ..backbones import autocast, describe_arithmetic, fingerprint, resolve_precision
+from ..backbones import autocast, describe_arithmetic, fingerprint, resolve_precision, save_weights
 from ..errors import InputError
 from ..files import remove_leftovers, replacing_file
 from ..identity import check_identity, content_digest
@@ -118,8 +117,7 @@ def train_siamfc(
         "training_loss": state["losses"],
         "validation_loss": {"before": state["before"], "after": state["after"]},
     }
-    with replacing_file(out / "siamfc.safetensors") as temporary:
-        save_file({name: value.float().cpu().contiguous() for name, value in net.state_dict().items()}, temporary)
+    save_weights(out / "siamfc.safetensors", {name: value.float() for name, value in net.state_dict().items()})
     with replacing_file(out / "siamfc.json") as temporary:
         temporary.write_text(json.dumps(card, indent=1) + "\n")
     return card

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -65,11 +66,11 @@ class SiamFCTraining:
         for name in ("pairs", "validate_pairs"):
             if getattr(self, name) > 10_000:
                 raise InputError(f"The setting {name} is {getattr(self, name)}; it must be at most 10000.")
-        if not self.learning_rate > 0:
-            raise InputError(f"The learning rate is {self.learning_rate:g}; it must be above 0.")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"The learning rate is {self.learning_rate:g}; it must be above 0 and finite.")
         for name in ("weight_decay", "radius", "shift", "seed"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"The setting {name} is {getattr(self, name):g}; it must be at least 0.")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"The setting {name} is {getattr(self, name):g}; it must be finite, 0 or more.")
         for name in ("momentum", "scale"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"The setting {name} is {getattr(self, name):g}; it must be in [0, 1).")
