@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,8 @@ class SearchArguments:
             if (isinstance(each.default, float) or each.name in ("phi", "drop")) and not optional:
                 if not isinstance(value, int | float | np.number) or isinstance(value, bool):
                     raise InputError(f"{each.name} is {value!r}; it must be a number.")
+                if isinstance(value, int) and abs(value) > sys.float_info.max:
+                    raise InputError(f"{each.name} has too many digits; it must be a number of ordinary size.")
         if self.phi is not None and self.drop is not None:
             raise InputError("phi and drop are two ways to say one thing; give one of them.")
         for name, value in (("phi", self.phi), ("drop", self.drop)):

@@ -106,6 +106,13 @@ class HardPositiveBatch(nn.Module):
     ) -> None:
         """See the class."""
         super().__init__()
+        for name, value in (("p", p), ("patches", patches), ("least_area", least_area)):
+            kind, what = (int, "a whole number") if name == "patches" else (int | float | np.number, "a number")
+            optional = name == "least_area" and value is None
+            if not optional and (not isinstance(value, kind) or isinstance(value, bool)):
+                raise InputError(f"{name} is {value!r}; it must be {what}.")
+        if not isinstance(limits, RegionLimits | None):
+            raise InputError(f"limits is {limits!r}; give a RegionLimits, or None.")
         if not 0 <= p <= 1:
             raise InputError(f"p is {p}; it must lie between 0 and 1.")
         self.p = p
