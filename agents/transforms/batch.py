@@ -35,6 +35,9 @@ AREAS = (0.05, 0.6)
 tracker on partly covered targets than a quarter did, and no harder choice of the region did clearly more
 (`benchmarks/results/ladder.json`)."""
 
+MOST_PATCHES = 1_000
+"""Patches that are drawn for one image: 50 MB."""
+
 
 @dataclass(frozen=True)
 class Occlusions:
@@ -134,8 +137,8 @@ class HardPositiveBatch(nn.Module):
         self.source: PatchSource = source or Background()
         self.patches = patches
         self.hurt = hurt
-        if patches < 1:
-            raise InputError(f"patches is {patches}; it must be at least 1.")
+        if not 1 <= patches <= MOST_PATCHES:
+            raise InputError(f"patches is {patches}; it must lie between 1 and {MOST_PATCHES}.")
         if (patches > 1 or hurt is not None) and not self._in_one_batch:
             raise InputError(
                 f"The method {method!r} takes one patch and its own score; leave patches and hurt out."

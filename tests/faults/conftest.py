@@ -230,8 +230,16 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the counts where a budget is set."""
+    """Print the counts where a budget is set, and what the soak measured."""
     counts = config.stash.get(_COUNTS, {})
-    if os.environ.get(BUDGET) and counts:
+    if not os.environ.get(BUDGET):
+        return
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    soaks = [value for report in reports for name, value in report.user_properties if name == "soak"]
+    for soak in soaks:
+        terminalreporter.write_line("soak: " + json.dumps(soak))
+    if soaks:
+        terminalreporter.write_line(f"soak: {sum(soak['steps'] for soak in soaks)} environment steps")
+    if counts:
         names = ("inputs", "calls", "refused", "tracebacks", "sentences", "foreign")
         terminalreporter.write_line("fuzz: " + json.dumps({name: counts.get(name, 0) for name in names}))

@@ -30,7 +30,7 @@ from PIL import Image as PILImage
 
 import occlusion_env
 
-BUDGET = int(os.environ.get("OCCLUSION_SEARCH_FAULTS") or 400)
+BUDGET = int(os.environ.get("OCCLUSION_SEARCH_FAULTS") or 300)
 FOREIGN = ("foreign_file:run", "foreign_loaded:run")
 CHEAP: dict[str, Any] = {
     "targets": "oracle",
@@ -248,6 +248,8 @@ def layouts(here: Path) -> dict[str, Path]:
 
 
 @fuzz(0.09, st.sampled_from([*LAYOUTS, "box"]), mutated(ROWS, ROWS.replace(b",", b"\t"), POLYGONS))
+@example("otb", b"\x0e")
+@example("box", b"1,1,1e300,1e300\n" * 3)
 def test_annotations_of_sequences(watchdog, layouts, layout: str, content: bytes) -> None:
     from tracker.readers import open_sequence
 
@@ -384,6 +386,7 @@ VIDEOS = [video("mp4", "mpeg4"), video("avi", "mpeg4"), video("mkv", "mpeg4")]
 
 
 @fuzz(0.05, mutated(*VIDEOS), st.sampled_from(["mp4", "avi", "mkv", "webm", "MOV", "ts"]))
+@example(VIDEOS[1].replace(b"FMP4", b"XXXX").replace(b"fmp4", b"xxxx"), "avi")
 def test_videos(watchdog, here: Path, content: bytes, suffix: str) -> None:
     from tracker.readers import open_sequence
 
@@ -531,6 +534,9 @@ ARGUMENTS = (
         ),
     ),
 )  # fmt: skip
+@example(SMALL_AGENT, dump({**SMALL_CARD, "env_kwargs": {"observation": FOREIGN[0]}}))
+@example(SMALL_AGENT, dump({**SMALL_CARD, "net_arch": [10**9]}))
+@example(SMALL_AGENT, b"[" * 100_000)
 def test_cards_of_agents(watchdog, here: Path, weights: bytes, card: bytes) -> None:
     from agents.loading import load_agent
     from agents.pretrained import load_pretrained
@@ -628,6 +634,7 @@ def oracle_targets() -> Any:
 
 
 @fuzz(0.05, variants(RECORD), mutated(dump(RECORD)))
+@example({**RECORD, "region": [0.1, 0.1, 0.5]}, b"\xff")
 def test_metadata(watchdog, here: Path, oracle_targets, record: Any, line: bytes) -> None:
     from agents.hard_positives import remake_hard_positive
     from tracker.training.hard_positives import read_hard_positives
@@ -675,6 +682,7 @@ def bank_strategy() -> st.SearchStrategy[tuple[str, Callable[[bytes], bytes]]]:
 
 
 @fuzz(0.05, bank_strategy(), SCALARS)
+@example(("failures.json", lambda content: b"[]"), "x" * 5000)
 def test_banks(watchdog, bank_files: Path, damage: Any, name: Any) -> None:
     import vae
 
@@ -733,6 +741,9 @@ YAMLS = st.one_of(mutated(*YAML_TEXTS), st.sampled_from(YAML_TEXTS))
     st.none() | documents({"env_kwargs": {"reward": "paper"}, "layer": None, "weights": None, "videos": {}}),
     mutated(b'#{"t_start": 1.0}\nr,l,t,timesteps\n1.0,3,0.5,3\n2.0,4,0.9,7\n'),
 )
+@example(as_yaml(ARGS), as_yaml(CONFIGURATION), None, b"")
+@example(as_yaml(ARGS), as_yaml(CONFIGURATION), None, b"\xff")
+@example(as_yaml({**ARGS, "env_kwargs": 3}), as_yaml({**CONFIGURATION, "env_kwargs": "x"}), None, b"")
 def test_run_folders(watchdog, here: Path, args: bytes, config: bytes, environment: Any, monitor: bytes) -> None:
     from agents.learning_curves import read_monitors
     from agents.loading import load_agent, training_environment
@@ -795,6 +806,8 @@ NUMERIC = st.sampled_from(
 
 
 @fuzz(0.01, st.dictionaries(st.sampled_from(HYPERPARAMETERS), NUMERIC | NETWORKS | VALUES, min_size=1, max_size=2))
+@example({"learning_rate": math.inf})
+@example({"gamma": math.nan})
 def test_hyperparameters(watchdog, here: Path, hyperparameters: dict[str, Any]) -> None:
     import torch
 
@@ -941,6 +954,8 @@ def sound(env: Any) -> None:
     st.sampled_from([False, *gym.vector.AutoresetMode]), OPTIONS | VALUES, st.none() | ODD | st.integers(0, 9),
     st.lists(ACTIONS, max_size=4),
 )  # fmt: skip
+@example("OcclusionSearchOracle-v0", False, [1], None, [])
+@example("OcclusionSearchOracle-v0", gym.vector.AutoresetMode.NEXT_STEP, None, object, [[0, [1]]])
 def test_options_and_actions(
     watchdog, environments, name: str, mode: Any, options: Any, seed: Any, actions: list[Any]
 ) -> None:
@@ -963,6 +978,8 @@ def test_options_and_actions(
     st.sampled_from(["random", "centre", "cell", "best of 3 random", "best of 0 random",
     "best of 99999999999 random", "x"]),
 )  # fmt: skip
+@example([np.zeros((9, 9, 3), np.uint8)], [[0, 0, 5]], None, None, 1, 0, "random")
+@example([], [], None, None, 1, 0, "best of 99999999999 random")
 def test_generator(watchdog, images, boxes, exemplars, names, draws: Any, seed: Any, method: str) -> None:
     from agents import HardPositiveGenerator
     from occlusion_env.oracle import OracleScorer
@@ -1044,6 +1061,7 @@ def test_transform(watchdog, kind: Any, layout: str, boxes: Any, form: str, wrap
     0.05, TENSORS, LAYOUT, ROWS_OF_BOXES, st.sampled_from(["random", "centre", "cell", "best of 2 random"]),
     ODD, st.integers(1, 3), st.none() | TENSORS,
 )  # fmt: skip
+@example(("uint8", (3, 40, 60)), "plain", [[5, 5, 20, 20]], "random", 10**20, 1, None)
 def test_batch(
     watchdog, kind: Any, layout: str, boxes: Any, method: str, patches: Any, count: int, exemplars: Any
 ) -> None:

@@ -7,7 +7,6 @@ million).
 from __future__ import annotations
 
 import gc
-import json
 import os
 import threading
 from pathlib import Path
@@ -93,8 +92,6 @@ def test_a_long_run_grows_nothing(name: str, record_property: Any) -> None:
     after = resources()
     env.close()
     report = {"run": name, "steps": taken, "mib": [round(value[0] / 2**20, 1) for value in (before, after)]}
-    if BUDGET:
-        print("\nsoak: " + json.dumps(report))
     record_property("soak", report)
     assert after[0] - before[0] < GROWTH, report
     assert after[1] <= before[1], f"open files grew from {before[1]} to {after[1]}"
