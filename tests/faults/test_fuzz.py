@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import importlib
 import io
 import json
 import math
@@ -479,13 +480,15 @@ def test_annotation_files(watchdog, here: Path, content: bytes, attributes: byte
 # Cards, weights, metadata, banks and runs
 
 
+ROOT = Path(occlusion_env.__file__).parents[1]
+
+
 def copied(source: str, *names: str) -> list[bytes]:
     """Files that the package ships."""
-    return [(Path(occlusion_env.__file__).parents[1] / source / name).read_bytes() for name in names]
+    return [(ROOT / source / name).read_bytes() for name in names]
 
 
 AGENT, AGENT_CARD = copied("agents/weights", "agent.safetensors", "agent.json")
-PREDICTOR, PREDICTOR_CARD = copied("agents/weights", "foresight.safetensors", "foresight.json")
 
 
 def small_agent() -> tuple[bytes, dict[str, Any]]:
@@ -552,19 +555,40 @@ def test_cards_of_agents(watchdog, here: Path, weights: bytes, card: bytes) -> N
     watchdog(lambda: load_agent(str(file), device="cpu"))
 
 
-@fuzz(0.03, st.just(PREDICTOR) | mutated(PREDICTOR), documents(json.loads(PREDICTOR_CARD)))
-def test_cards_of_predictors(watchdog, here: Path, weights: bytes, card: bytes) -> None:
-    from agents.foresight.network import load_predictor
+PREDICTORS = {
+    "foresight": ("agents.foresight.network", "load_predictor"),
+    "prior_slim": ("agents.belief.files", "load_prior"),
+}
+"""What loads the shipped predictors."""
+SHIPPED = {
+    name: (module, loader, *copied("agents/weights", f"{name}.safetensors", f"{name}.json"))
+    for name, (module, loader) in PREDICTORS.items()
+    if (ROOT / (module.replace(".", "/") + ".py")).is_file()
+}
 
-    file = here / "predictor.safetensors"
+
+@fuzz(
+    0.03,
+    st.sampled_from(sorted(SHIPPED)).flatmap(
+        lambda name: st.tuples(
+            st.just(name),
+            st.just(SHIPPED[name][2]) | mutated(SHIPPED[name][2]),
+            documents(json.loads(SHIPPED[name][3])),
+        )
+    ),
+)
+def test_cards_of_predictors(watchdog, here: Path, case: tuple[str, bytes, bytes]) -> None:
+    name, weights, card = case
+    module, loader, *_ = SHIPPED[name]
+    file = here / f"{name}.safetensors"
     file.write_bytes(weights)
     file.with_suffix(".json").write_bytes(card)
-    watchdog(lambda: load_predictor(file))
+    watchdog(lambda: getattr(importlib.import_module(module), loader)(file))
 
 
 def slim_pair() -> tuple[bytes, bytes]:
     """The shipped network, cut so that mutations are small, and a card of a trained one."""
-    root = Path(occlusion_env.__file__).parents[1] / "tracker" / "weights"
+    root = ROOT / "tracker" / "weights"
     cards = sorted(root.glob("*.json"))
     return (root / "slim.safetensors").read_bytes()[:20_000], cards[0].read_bytes()
 
