@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-gpu check docs format clean
+.PHONY: demo test test-gpu faults check docs format clean
 
 demo: $(READY)
 	$(BIN)/occlusion-search demo --out out/demo
@@ -15,6 +15,12 @@ test: $(READY) check
 # The tests that compare a GPU with the CPU; without a GPU they are skipped, and a simulated one is tested.
 test-gpu: $(READY)
 	$(BIN)/python -m pytest -q -rs tests/gpu
+
+# The fault tests at length: fuzzed inputs, kills (one for each hundred inputs) and environment steps (fifty for each
+# input). `make test` runs a few of each.
+FAULTS ?= 20000
+faults: $(READY)
+	OCCLUSION_SEARCH_FAULTS=$(FAULTS) $(BIN)/python -m pytest -q tests/faults
 
 check: $(READY)
 	$(BIN)/ruff format --check .

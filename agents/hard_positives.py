@@ -200,6 +200,8 @@ def remake_hard_positive(
         name, region = str(record["target"]), np.array(record["region"], dtype=np.float64)
         occluder = Occluder.from_record(record["occluder"])
         code = record["source"]["code"]
+        if region.shape != (4,) or not np.isfinite(region).all() or not (region[2:] > 0).all():
+            raise ValueError("region")
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise

@@ -36,7 +36,10 @@ def image_targets(
         InputError: If the numbers differ, or an image or a box cannot be used.
     """
     given = [check_image(image, f"Image {number}") for number, image in enumerate(images)]
-    places = np.asarray(boxes, dtype=np.float64)
+    try:
+        places = np.asarray(boxes, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError("The boxes hold something that is not a number; give an array [N, 4].") from None
     known = [None] * len(given) if exemplars is None else list(exemplars)
     called = [f"image-{number:06d}" for number in range(len(given))] if names is None else list(names)
     if not given or places.shape != (len(given), 4) or not len(known) == len(called) == len(given):

@@ -36,6 +36,7 @@ TIMESTEPS = "timesteps"
 """Column of a monitor's log: environment steps of the run, over all environments, when the episode ended."""
 
 _MOST_BYTES = 2**26
+_NUMBERS = ("r", "l", "t", TIMESTEPS, "score", "clean_score", "action_index")
 
 Curve = NDArray[np.float64]
 
@@ -50,26 +51,27 @@ def read_monitors(files: Iterable[Path]) -> dict[str, Curve]:
         Arrays over all episodes: `steps` (environment steps when it ended, over all environments), `seconds` (of
         training until then), `return`, `length`, and where the log has them `drop` (clean score less the last
         score) and `triggered` (0 or 1).
+
+    Raises:
+        InputError: If a file is no such log. An empty one, of a run that was killed at its start, has no episodes.
     """
-    rows: list[dict[str, str]] = []
+    rows: list[dict[str, float]] = []
     seconds: list[float] = []
     for file in files:
-        with file.open(newline="") as lines:
-            json.loads(next(lines)[1:])
-            rows += [row for row in csv.DictReader(lines) if None not in row.values()]
+        rows += _read_monitor(file)
         before = seconds[-1] if seconds else 0.0
-        seconds += [before + float(row["t"]) for row in rows[len(seconds) :]]
-    length = np.array([float(row["l"]) for row in rows])
+        seconds += [before + row["t"] for row in rows[len(seconds) :]]
+    length = np.array([row["l"] for row in rows])
     # A log of another program has no steps; the sum of lengths is right for one environment.
-    counted = bool(rows) and all(row.get(TIMESTEPS) for row in rows)
-    steps = np.array([float(row[TIMESTEPS]) for row in rows]) if counted else np.cumsum(length)
+    counted = bool(rows) and all(TIMESTEPS in row for row in rows)
+    steps = np.array([row[TIMESTEPS] for row in rows]) if counted else np.cumsum(length)
     found = {
-        "steps": steps, "seconds": np.array(seconds),
-        "return": np.array([float(row["r"]) for row in rows]), "length": length,
+        "steps": steps, "seconds": np.array(seconds), "return": np.array([row["r"] for row in rows]),
+        "length": length,
     }  # fmt: skip
-    if rows and "action_index" in rows[0]:
-        found["drop"] = np.array([float(row["clean_score"]) - float(row["score"]) for row in rows])
-        found["triggered"] = np.array([float(int(row["action_index"]) == TRIGGER) for row in rows])
+    if rows and all({"action_index", "clean_score", "score"} <= row.keys() for row in rows):
+        found["drop"] = np.array([row["clean_score"] - row["score"] for row in rows])
+        found["triggered"] = np.array([float(row["action_index"] == TRIGGER) for row in rows])
     return found
 
 
@@ -101,6 +103,22 @@ def read_evaluations(file: Path) -> dict[str, Curve]:
     except (EOFError, KeyError, OSError, SyntaxError, ValueError, zipfile.BadZipFile, zlib.error):
         raise InputError(f"'{file}' holds no evaluations of a training; delete it.") from None
     return {"timesteps": steps, "results": results, "ep_lengths": lengths}
+
+
+def _read_monitor(file: Path) -> list[dict[str, float]]:
+    """The episodes of one log by column; a last row that was cut off is left out."""
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            head = next(lines, "")
+            if head:
+                json.loads(head[1:])
+            rows = [row for row in csv.DictReader(lines) if None not in row.values()]
+        episodes = [{name: float(row[name]) for name in _NUMBERS if row.get(name)} for row in rows]
+        if all({"r", "l", "t"} <= row.keys() for row in episodes):
+            return episodes
+    except (ValueError, RecursionError, csv.Error):
+        pass
+    raise InputError(f"'{file}' is no log of training episodes; restore it, or move it away.")
 
 
 def moving_average(values: Curve, window: int) -> Curve:

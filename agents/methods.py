@@ -108,6 +108,10 @@ class Choosing:
         ]
 
 
+MOST_REGIONS = 100_000
+"""Random regions that are scored in one batch."""
+
+
 @dataclass(frozen=True)
 class RandomRegions:
     """Of `count` uniformly random regions of the largest area the one that hurts most, all scored in one batch.
@@ -122,13 +126,13 @@ class RandomRegions:
     looks = False
 
     def __post_init__(self) -> None:
-        """Refuse none.
+        """Refuse none, and more than memory holds.
 
         Raises:
-            InputError: If the count is below 1.
+            InputError: If the count is below 1 or above `MOST_REGIONS`.
         """
-        if self.count < 1:
-            raise InputError(f"The best of {self.count} regions cannot be found; draw 1 or more.")
+        if not 1 <= self.count <= MOST_REGIONS:
+            raise InputError(f"The best of {self.count} regions cannot be found; draw 1 to {MOST_REGIONS}.")
 
     def find(self, search: Search, generators: Generators) -> list[Rollout]:
         """See `Method`."""

@@ -288,8 +288,13 @@ class RunFolder:
 
     def env_kwargs(self) -> dict[str, Any]:
         """The environment's arguments: the hyper-parameters' and, over them, the command's."""
-        config, arguments = self.config(), self.arguments()
-        return {**(config.get("env_kwargs") or {}), **(arguments.get("env_kwargs") or {})}
+        found: dict[str, Any] = {}
+        for name, content in (("config.yml", self.config()), ("args.yml", self.arguments())):
+            given = content.get("env_kwargs") or {}
+            if not isinstance(given, dict):
+                raise InputError(f"'{self.parameters / name}' says env_kwargs is {given!r}; write a mapping.")
+            found |= given
+        return found
 
     def config(self) -> dict[str, Any]:
         """The hyper-parameters, `env_kwargs` among them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -130,6 +131,8 @@ class SearchArguments:
             if (isinstance(each.default, float) or each.name in ("phi", "drop")) and not optional:
                 if not isinstance(value, int | float | np.number) or isinstance(value, bool):
                     raise InputError(f"{each.name} is {shorten(value)}; it must be a number.")
+                if isinstance(value, int) and abs(value) > sys.float_info.max:
+                    raise InputError(f"{each.name} has too many digits; it must be a number of ordinary size.")
         for name in ("observation", "state", "reward", "occluder", "precision"):
             if not isinstance(value := getattr(self, name), str):
                 raise InputError(f"{name} is {shorten(value)}; it must be a text.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -98,10 +99,15 @@ class Occluder:
             InputError: If it is no such record.
         """
         try:
-            box = record["box"]
+            box, seed, target = record["box"], record["seed"], record["target"]
             found = cls(
-                str(record["kind"]), _four(box) if box is not None else None, record["seed"], record["target"]
+                str(record["kind"]),
+                None if box is None else _four(box),
+                None if seed is None else operator.index(seed),
+                None if target is None else str(target),
             )
+            if seed is not None and seed < 0:
+                raise ValueError("seed")
         except (KeyError, TypeError, ValueError):
             raise InputError(f"{record!r} is no occluder; write its kind, box, seed and target.") from None
         if found.kind not in OCCLUDERS:

@@ -488,14 +488,16 @@ def check_actions(actions: NDArray[np.integer], count: int) -> NDArray[np.intege
     Raises:
         InputError: If they are not as many integers from 0 to 8.
     """
-    actions = np.asarray(actions)
-    known = actions.shape == (count,) and actions.dtype.kind in "iu"
-    if not known or not ((actions >= 0) & (actions < len(ACTIONS))).all():
+    try:
+        given = np.asarray(actions)
+    except ValueError:  # rows of different lengths
+        given = np.empty(0)
+    known = given.shape == (count,) and given.dtype.kind in "iu"
+    if not known or not ((given >= 0) & (given < len(ACTIONS))).all():
         raise InputError(
-            f"{actions.tolist()} is no action for {count} search(es); give integers 0 to {TRIGGER}:"
-            f" {', '.join(ACTIONS)}."
+            f"{actions!r} is no action for {count} search(es); give integers 0 to {TRIGGER}: {', '.join(ACTIONS)}."
         )
-    return actions
+    return given
 
 
 def _resized(images: Many[Image], side: int) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence as Many
 from typing import Any
 
@@ -169,6 +170,8 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         Raises:
             InputError: If an option is unknown or cannot be used.
         """
+        if not isinstance(options, Mapping | None):
+            raise InputError(f"options is {options!r}; give a dictionary of reset options, or None.")
         options = dict(options or {})
         slots = self._slots_to_reset(options)
         seeds = self._each_seed(seed)
@@ -308,11 +311,19 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
     def _each_seed(self, seed: int | Many[int | None] | None) -> list[int | None]:
         if seed is None:
             return [None] * self.num_envs
-        if isinstance(seed, int | np.integer):
-            return [int(seed) + slot for slot in range(self.num_envs)]
-        if len(seed) != self.num_envs:
-            raise InputError(f"There are {len(seed)} seeds for {self.num_envs} environments; give one each.")
-        return [None if each is None else int(each) for each in seed]
+        if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
+            each: list[int | None] = [int(seed) + slot for slot in range(self.num_envs)]
+        elif isinstance(seed, Many | np.ndarray) and not isinstance(seed, str | bytes):
+            each = list(seed)
+        else:
+            raise InputError(f"seed is {seed!r}; give a whole number, 0 or more, or one for each environment.")
+        if len(each) != self.num_envs:
+            raise InputError(f"There are {len(each)} seeds for {self.num_envs} environments; give one each.")
+        for number in each:
+            known = isinstance(number, int | np.integer) and not isinstance(number, bool)
+            if number is not None and not (known and number >= 0):
+                raise InputError(f"The seed {number!r} is no whole number, 0 or more; give one, or None.")
+        return [None if number is None else int(number) for number in each]
 
     def _slots_to_reset(self, options: dict[str, Any]) -> Slots:
         mask = options.pop("reset_mask", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import math
+import os
 import re
 import warnings
 from collections.abc import Callable, Mapping
@@ -471,7 +472,8 @@ def _given(frames: Frames, path: Path, box: str | Path | ArrayLike) -> _Source:
     """Boxes that the caller gave, for one frame or for all."""
     what = "The box of the first frame"
     describe: Callable[[int], str]
-    if isinstance(box, Path) or (isinstance(box, str) and Path(box).is_file()):
+    # `os.path.isfile` is false for a text that no path can be.
+    if isinstance(box, Path) or (isinstance(box, str) and os.path.isfile(box)):
         if not Path(box).is_file():
             raise InputError(f"The file of boxes '{box}' does not exist.")
         table = _read_annotation(Path(box), (4,))

@@ -53,13 +53,13 @@ class VideoReader:
             raise InputError(f"The video '{self.path}' does not exist.")
         try:
             self._container = av.open(str(self.path))
-            self._stream = self._container.streams.video[0]
+            self._stream = next(each for each in self._container.streams.video if each.codec_context is not None)
             # A forked process has no threads, and would wait for them when it closes what it inherited.
             self._stream.codec_context.thread_type = "NONE"
             self._stream.codec_context.thread_count = 1
             # Frames may be larger than the file's header says; the decoder refuses them.
             self._stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
-        except (av.error.FFmpegError, IndexError):
+        except (av.error.FFmpegError, IndexError, StopIteration):
             raise InputError(
                 f"The video '{self.path}' cannot be decoded; replace it, or convert it with "
                 f"{encoding_command(self.path)}"

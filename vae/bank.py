@@ -531,7 +531,8 @@ class VAEBank(Mapping[str, VAE]):
     def _is_whole(self, name: str) -> bool:
         folder = self.folder / name
         files = (WEIGHTS_NAME, CONFIG_NAME, CODES_NAME)
-        return all((folder / file).is_file() for file in files) and _read_json(folder / RECORD_NAME) is not None
+        there = all(os.path.isfile(folder / file) for file in files)  # false for a name that no folder can have
+        return there and _read_json(folder / RECORD_NAME) is not None
 
     def _read_record(self, name: str) -> BankRecord:
         path = self.path(name) / RECORD_NAME

@@ -35,6 +35,9 @@ AREAS = (0.05, 0.6)
 tracker on partly covered targets than a quarter did, and no harder choice of the region did clearly more
 (`benchmarks/results/ladder.json`)."""
 
+MOST_PATCHES = 1_000
+"""Patches that are drawn for one image: 50 MB."""
+
 
 @dataclass(frozen=True)
 class Occlusions:
@@ -106,6 +109,13 @@ class HardPositiveBatch(nn.Module):
     ) -> None:
         """See the class."""
         super().__init__()
+        for name, value in (("p", p), ("patches", patches), ("least_area", least_area)):
+            kind, what = (int, "a whole number") if name == "patches" else (int | float | np.number, "a number")
+            optional = name == "least_area" and value is None
+            if not optional and (not isinstance(value, kind) or isinstance(value, bool)):
+                raise InputError(f"{name} is {value!r}; it must be {what}.")
+        if not isinstance(limits, RegionLimits | None):
+            raise InputError(f"limits is {limits!r}; give a RegionLimits, or None.")
         if not 0 <= p <= 1:
             raise InputError(f"p is {p}; it must lie between 0 and 1.")
         self.p = p
@@ -127,8 +137,8 @@ class HardPositiveBatch(nn.Module):
         self.source: PatchSource = source or Background()
         self.patches = patches
         self.hurt = hurt
-        if patches < 1:
-            raise InputError(f"patches is {patches}; it must be at least 1.")
+        if not 1 <= patches <= MOST_PATCHES:
+            raise InputError(f"patches is {patches}; it must lie between 1 and {MOST_PATCHES}.")
         if (patches > 1 or hurt is not None) and not self._in_one_batch:
             raise InputError(
                 f"The method {method!r} takes one patch and its own score; leave patches and hurt out."

@@ -55,13 +55,17 @@ def read_hard_positives(folder: str | Path) -> list[HardPositive]:
     if not table.is_file():
         raise InputError(f"'{folder}' holds no {METADATA}; give the folder hard_positives of a demo.")
     found = []
-    for number, line in enumerate(table.read_text().splitlines(), 1):
+    try:
+        lines = table.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"'{table}' is no text in UTF-8; write it again.") from None
+    for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
             file = inside_folder(folder, record["file_name"])
         except InputError as error:
             raise InputError(f"Line {number} of '{table}': {error}") from None
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except (json.JSONDecodeError, KeyError, RecursionError, TypeError):
             raise InputError(
                 f"Line {number} of '{table}' is no record with a file_name; write it again."
             ) from None
@@ -90,7 +94,7 @@ def _positive(image: Image | Path, record: Mapping[str, Any], what: str) -> Hard
         source = record["source"]
         x, y, w, h = (float(value) for value in source["box"])
         video, frame = str(source["video"]), int(source["frame"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         raise InputError(f"{what} does not tell its source (video, frame, box); write it again.") from None
     if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0 or frame < 0:
         raise InputError(f"{what} has the box {x:g},{y:g},{w:g},{h:g} in frame {frame}, which cannot be.")
