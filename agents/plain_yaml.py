@@ -46,8 +46,8 @@ def _check_size(text: str, loader: type[yaml.SafeLoader]) -> None:
     for event in yaml.parse(text, loader):
         if isinstance(event, yaml.AliasEvent):
             if any(anchor == event.anchor for anchor, _ in inside):
-                raise InputError(f"The YAML's alias *{event.anchor[:50]} lies inside of what it stands for.")
-            values += sizes.get(event.anchor, 0)
+                raise InputError(f"The YAML's alias {shorten(event.anchor)} lies inside of what it stands for.")
+            values += sizes.get(str(event.anchor), 0)
         elif isinstance(event, yaml.NodeEvent):
             values += 1
         if isinstance(event, yaml.CollectionStartEvent):

@@ -25,8 +25,10 @@ __all__ = [
 
 Boxes = NDArray[np.float64]
 
-LARGEST_BOX = 8
-"""Longest side of a box that is cut out, in longer sides of its image."""
+LARGEST_BOX = 4
+"""Longest side of a target's box, in longer sides of its image."""
+LARGEST_WINDOW = 16
+"""Longest side of a window around a target, likewise."""
 
 
 def area(boxes: ArrayLike) -> Boxes:
@@ -100,7 +102,7 @@ def hull(polygons: ArrayLike) -> Boxes:
     return np.concatenate([low, high - low], axis=-1)
 
 
-def check_box(box: ArrayLike, width: int, height: int, what: str) -> Boxes:
+def check_box(box: ArrayLike, width: int, height: int, what: str, largest: int = LARGEST_BOX) -> Boxes:
     """Return the box as `float64[4]` if a target can be cut out with it.
 
     Args:
@@ -108,10 +110,11 @@ def check_box(box: ArrayLike, width: int, height: int, what: str) -> Boxes:
         width: Width of the image in pixels.
         height: Height of the image in pixels.
         what: Whose box it is, for the error's sentence.
+        largest: Its longest side at most, in longer sides of the image.
 
     Raises:
-        InputError: If it is not four finite numbers, has no area, lies outside the image, or is more than
-            `LARGEST_BOX` times as long as the image.
+        InputError: If it is not four finite numbers, has no area, lies outside the image, or is longer than
+            `largest`.
     """
     array = np.asarray(box, dtype=np.float64)
     if array.shape != (4,):
@@ -123,10 +126,10 @@ def check_box(box: ArrayLike, width: int, height: int, what: str) -> Boxes:
         raise InputError(f"{what} ({text}) has no area; its width and height must be above 0.")
     if intersection(array, [0, 0, width, height]) <= 0:
         raise InputError(f"{what} ({text}) lies outside the image of {width} x {height} pixels.")
-    if max(array[2:]) > LARGEST_BOX * max(width, height):
+    if max(array[2:]) > largest * max(width, height):
         raise InputError(
             f"{what} ({text}) reaches far beyond the image of {width} x {height} pixels; its sides may be at most"
-            f" {LARGEST_BOX * max(width, height)} pixels."
+            f" {largest * max(width, height)} pixels."
         )
     return array
 

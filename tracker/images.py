@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image as PILImage
 
-from .boxes import check_box
+from .boxes import LARGEST_BOX, LARGEST_WINDOW, check_box
 from .errors import InputError, reading
 
 if TYPE_CHECKING:
@@ -340,7 +340,8 @@ def crop(image: Image, box: ArrayLike, size: int | None = None) -> Image:
         `uint8[h, w, 3]` or `uint8[size, size, 3]`, its own memory.
 
     Raises:
-        InputError: If the box has no area or lies outside the image.
+        InputError: If the box has no area, lies outside the image, or is longer than `tracker.boxes.LARGEST_BOX`
+            allows (`LARGEST_WINDOW` where it is resized).
 
     >>> frame = np.zeros((4, 4, 3), np.uint8)
     >>> frame[1, 2] = 255
@@ -350,7 +351,8 @@ def crop(image: Image, box: ArrayLike, size: int | None = None) -> Image:
     (4, 4, 3)
     """
     height, width = image.shape[:2]
-    x, y, w, h = check_box(box, width, height, "The box to cut out")
+    largest = LARGEST_BOX if size is None else LARGEST_WINDOW
+    x, y, w, h = check_box(box, width, height, "The box to cut out", largest)
     left, top = math.floor(x + 0.5), math.floor(y + 0.5)
     right, bottom = max(left + 1, math.floor(x + w + 0.5)), max(top + 1, math.floor(y + h + 0.5))
     columns = np.clip(np.arange(left, right), 0, width - 1)

@@ -73,10 +73,10 @@ class SintConfig:
         """
         if self.view not in ("search", "frame"):
             raise InputError(f"'{self.view}' is no view; choose search or frame.")
-        if not 32 <= self.side <= 4096 or not 1 <= self.context <= 64:
+        if not 32 <= self.side <= 4096 or not 1 <= self.context <= 16:
             raise InputError(
                 f"A view of {shorten(self.side)} pixels and {shorten(self.context)} times the target cannot be;"
-                " give 32 to 4096 and 1 to 64."
+                " give 32 to 4096 and 1 to 16."
             )
         if self.fc_rank is not None and self.fc_size is None:
             raise InputError("There is a rank for fc6 but no size; give fc_size too.")

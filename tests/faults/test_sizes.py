@@ -209,9 +209,9 @@ def test_a_box_far_beyond_its_frame(
 ) -> None:
     """Refused with the frame's size by crops, sequences, targets, readers and trackers."""
     clip = make_video()
-    frame, words = clip.frames[0], ("64 x 48", 512)
+    frame, words = clip.frames[0], ("64 x 48", 256)
     refused(lambda: crop(frame, box), *words)
-    refused(lambda: crop(frame, box, 64), *words)
+    refused(lambda: crop(frame, box, 64), "64 x 48", 1024)
     boxes = clip.boxes.copy()
     boxes[2] = box
     refused(
@@ -229,7 +229,8 @@ def test_a_box_far_beyond_its_frame(
 
 def test_a_box_that_sticks_out_is_cut_out() -> None:
     frame = np.zeros((48, 64, 3), np.uint8)
-    assert crop(frame, (-100, -100, 300, 300)).shape == (300, 300, 3)
+    assert crop(frame, (-100, -100, 250, 250)).shape == (250, 250, 3)
+    assert crop(frame, (-300, -300, 1000, 1000), 8).shape == (8, 8, 3)
 
 
 def png(width: int, height: int) -> bytes:

@@ -162,7 +162,7 @@ def test_damaged_files_are_refused_in_one_line(model: VAE, tmp_path: Path, name:
     ("values", "words"),
     [
         ({"hidden": 17}, "does not fit config.json"),
-        ({"hidden": 10**18}, "does not fit config.json"),
+        ({"hidden": 10**18}, "hidden must be at most 1048576"),
         ({"hidden": "16"}, "hidden must be a whole number"),
         ({"depth": 3}, "has no depth"),
     ],
