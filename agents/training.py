@@ -250,7 +250,7 @@ def _last_intact(path: Path, checkpoints: list[Checkpoint], has_replay_buffer: b
     Raises:
         InputError: If all are damaged; naming the file of the last one and the remedy.
     """
-    faults = {}
+    faults: dict[Checkpoint, Path] = {}
     for checkpoint in reversed(checkpoints):
         if (fault := checkpoint.damaged_file(has_replay_buffer)) is None:
             for later, file in faults.items():
