@@ -139,6 +139,13 @@ COMMANDS = {
 TEXTS = {"weights", "base_weights", "agent", "box", "video", "conf_file", "model", "targets"}
 """Options that name a file or a folder in text, beside those of the type `Path`."""
 
+ELSEWHERE = {
+    ("benchmark run", "targets"),  # the name of a list
+    ("export-agent", "out"),  # needs a trained agent
+    ("reproduce", "agent"),  # not read by the arm that is fast
+    ("reproduce", "bank"),
+}
+
 OUTPUTS = {"out", "json", "boxes", "gif", "log_folder", "tensorboard_log", "tensorboard"}
 
 SUFFIXES = {
@@ -154,7 +161,7 @@ def path_options():
     for command, function in commands().items():
         for name, kind in get_type_hints(function).items():
             if name != "return" and (kind is Path or Path in get_args(kind) or name in TEXTS):
-                if (command, name) != ("benchmark run", "targets"):  # the name of a list
+                if (command, name) not in ELSEWHERE:
                     yield command, name
 
 
