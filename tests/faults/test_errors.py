@@ -121,7 +121,7 @@ COMMANDS = {
     "train-foresight": "--targets {v} --out {o}.safetensors --per-sequence 1 --patches 1 --regions 1 --epochs 1"
     " --folds 2",
     "train": "-n 1 --targets {v} --log-folder {o} --eval-freq -1 --n-envs 1",
-    "enjoy": "--targets {v} -n 1 --folder {o}",
+    "enjoy": "--targets {v} -n 1 --model pretrained",
     "evaluate": "--targets {v} --out {o} --seeds 1 --per-sequence 1 --checks none",
     "generate": "--data {v} --out {o} --agent random --per-sequence 1",
     "reproduce": "--data {v} --judge {j} --out {o} --arms sint --seeds 1 --steps 1",
@@ -187,6 +187,8 @@ def test_a_bad_file_is_one_sentence(run, good, tmp_path, command, option, kind):
         )
     path = bad_file(place, kind, suffix)
     arguments = COMMANDS[command].format(**good, o=tmp_path / "out").split()
+    if option == "folder":  # read where no model is named
+        arguments = arguments[:-2]
     flag = f"--{option.replace('_', '-')}"
     if option == "run":
         arguments[0] = path
