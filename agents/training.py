@@ -508,7 +508,7 @@ def _check_range(name: str, value: Any) -> None:
     Raises:
         InputError: Naming it and its range.
     """
-    number = value.start if isinstance(value, LinearSchedule) else value
+    number: Any = value.start if isinstance(value, LinearSchedule) else value
     is_number = isinstance(number, int | float) and not isinstance(number, bool)
     if name in _FRACTIONS and not (is_number and 0 <= number <= 1):
         raise InputError(f"{name} is {number!r}; it must lie between 0 and 1.")
