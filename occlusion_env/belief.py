@@ -59,7 +59,9 @@ class Prior:
         for name, shape in shapes.items():
             values = getattr(self, name)
             if not count or values.shape != shape or not np.isfinite(values).all():
-                raise InputError(f"The prior's {name} must be finite numbers of shape {list(shape)}; fit it again.")
+                raise InputError(
+                    f"The prior's {name} must be finite numbers of shape {list(shape)}; fit it again."
+                )
         if not self.variance > 0:
             raise InputError("The prior's covariance has no positive variance; fit it again.")
 

@@ -108,7 +108,9 @@ def load_prior(file: str | Path) -> FittedPrior:
     try:
         arrays = {name: tensors[name].double().numpy() for name in ("regions", "mean", "offset", "covariance")}
         if predictor is not None:
-            own = {name.removeprefix("predictor."): v for name, v in tensors.items() if name.startswith("predictor.")}
+            own = {
+                name.removeprefix("predictor."): v for name, v in tensors.items() if name.startswith("predictor.")
+            }
             predictor.load_state_dict(own)
     except (KeyError, RuntimeError):
         raise InputError(f"'{file}' does not hold the prior of its card; fit it again.") from None

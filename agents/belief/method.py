@@ -57,7 +57,9 @@ class BeliefSearch:
     def __post_init__(self) -> None:
         most = len(self.fitted.prior.regions)
         if not 1 <= self.queries <= most:
-            raise InputError(f"queries is {self.queries}; it must lie between 1 and {most}, the candidate regions.")
+            raise InputError(
+                f"queries is {self.queries}; it must lie between 1 and {most}, the candidate regions."
+            )
 
     def find(self, search: Search, generators: Sequence[np.random.Generator]) -> list[Rollout]:
         """Search; see `Method`. Nothing is drawn. An episode's trail are the queried regions, in order."""

@@ -104,9 +104,7 @@ class BeliefObservation:
         per_move = [mean - best, deviation, expected_improvement(mean, deviation, best), *ahead]
         left = np.maximum(0, 1 - search.steps[slots] / search.settings.max_steps)
         error = (belief.mean - expected).mean(axis=1)
-        overall = np.stack(
-            [belief.best, here, left * self._unit, improvement.max(axis=1), error], axis=1
-        )
+        overall = np.stack([belief.best, here, left * self._unit, improvement.max(axis=1), error], axis=1)
         shown = np.concatenate([np.stack(per_move, axis=2).reshape(count, -1), overall], axis=1) / self._unit
         return np.clip(shown, -_BOUND, _BOUND).astype(np.float32)
 
