@@ -20,11 +20,11 @@ from .enjoy import enjoy
 from .evaluate import evaluate
 from .evaluate_vae import evaluate_vae
 from .export_agent import export_agent
+from .fit_prior import fit_prior
 from .generate import generate
 from .reproduce import reproduce
 from .track import track
 from .train import train
-from .fit_prior import fit_prior
 from .train_siamfc import train_siamfc
 from .train_tracker import train_tracker
 from .train_vae import train_vae
