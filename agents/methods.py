@@ -17,6 +17,7 @@ from occlusion_env.settings import SearchSettings
 from tracker.backbones import FeatureExtractor
 from tracker.errors import InputError
 
+from .belief.method import BeliefSearch
 from .baselines import BASELINES, Choice, Chooser, lowest_of
 from .evaluation import Agent
 from .rollout import Policy, Rollout, roll_out
@@ -148,7 +149,7 @@ class NoFeatures:
         return torch.zeros(len(crops), self.length, device=crops.device)
 
 
-METHODS = ("random", "best of K random", *(name for name in BASELINES if name != "random"))
+METHODS = ("belief", "random", "best of K random", *(name for name in BASELINES if name != "random"))
 """The names that `as_method` knows; K is a number."""
 
 
@@ -179,6 +180,8 @@ def as_method(given: Method | Agent | Chooser | Policy | str) -> Method:
         count, name = random_count(thing), _plain(thing)
         if count is not None:
             return RandomRegions(count)
+        if name == "belief":
+            return BeliefSearch()
         if name in BASELINES:
             return Choosing(BASELINES[name]())
         raise InputError(f"'{thing}' is no method; choose {', '.join(METHODS)}, or give an agent.")
@@ -207,6 +210,6 @@ def _largest(search: Search, slots: NDArray[np.int64]) -> NDArray[np.float64]:
 def _unmoved(choice: Choice) -> list[Rollout]:
     """Choices as episodes that begin where they end."""
     return [
-        Rollout((), region[None], np.array([score]), False)
-        for region, score in zip(choice.regions, choice.scores, strict=True)
+        Rollout((), region[None], np.array([score]), False, queries=int(queries))
+        for region, score, queries in zip(choice.regions, choice.scores, choice.queries, strict=True)
     ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from .files import check_prior, describe_search, load_prior, save_prior, shipped_prior
+    from .files import check_prior, describe_search, load_prior, prior_digest, save_prior, shipped_prior
     from .fitting import FittedPrior, GridDrops, fit_prior, score_grids
     from .method import BeliefSearch
     from .observation import BeliefObservation
@@ -29,6 +29,7 @@ __all__ = [
     "describe_search",
     "fit_prior",
     "load_prior",
+    "prior_digest",
     "save_prior",
     "score_grids",
     "shipped_prior",
@@ -37,7 +38,7 @@ __all__ = [
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "files": ["check_prior", "describe_search", "load_prior", "save_prior", "shipped_prior"],
+        "files": ["check_prior", "describe_search", "load_prior", "prior_digest", "save_prior", "shipped_prior"],
         "fitting": ["FittedPrior", "GridDrops", "fit_prior", "score_grids"],
         "method": ["BeliefSearch"],
         "observation": ["BeliefObservation"],

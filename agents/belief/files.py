@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
+from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import nn
 
 from occlusion_env.actions import RegionLimits
@@ -23,7 +24,7 @@ from ..training_environment import network_fingerprint
 from .fitting import FittedPrior
 from .predictor import DropPredictor
 
-__all__ = ["check_prior", "describe_search", "load_prior", "save_prior", "shipped_prior"]
+__all__ = ["check_prior", "describe_search", "load_prior", "prior_digest", "save_prior", "shipped_prior"]
 
 SHIPPED = ("slim", "vgg16", "siamfc")
 """Names of the priors in `agents/weights`, each for the matcher that its card names."""
@@ -72,17 +73,26 @@ def save_prior(file: Path, fitted: FittedPrior) -> None:
         file: `NAME.safetensors`.
         fitted: The prior, with its card.
     """
-    prior, predictor = fitted.prior, fitted.predictor
-    arrays = {name: torch.from_numpy(getattr(prior, name)) for name in ("regions", "mean", "offset")}
-    tensors = {**arrays, "covariance": torch.from_numpy(prior.covariance).float()}
-    sizes = None
-    if predictor is not None:
-        sizes = {name: getattr(predictor, name) for name in _SIZES}
-        tensors |= {f"predictor.{name}": value for name, value in predictor.state_dict().items()}
+    predictor = fitted.predictor
+    sizes = None if predictor is None else {name: getattr(predictor, name) for name in _SIZES}
     with replacing_file(file) as temporary:
-        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, temporary)
+        save_file(_tensors(fitted), temporary)
     with replacing_file(file.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps({**fitted.card, "predictor": sizes}, indent=1) + "\n")
+
+
+def prior_digest(fitted: FittedPrior) -> str:
+    """SHA-256 of the arrays of a prior, the same before and after it was stored."""
+    return sha256(save(_tensors(fitted))).hexdigest()
+
+
+def _tensors(fitted: FittedPrior) -> dict[str, torch.Tensor]:
+    """The arrays as they are stored: the covariance in single precision."""
+    tensors = {name: torch.from_numpy(getattr(fitted.prior, name)) for name in ("regions", "mean", "offset")}
+    tensors["covariance"] = torch.from_numpy(fitted.prior.covariance).float()
+    if fitted.predictor is not None:
+        tensors |= {f"predictor.{name}": value for name, value in fitted.predictor.state_dict().items()}
+    return {name: value.cpu().contiguous() for name, value in tensors.items()}
 
 
 def load_prior(file: str | Path) -> FittedPrior:

@@ -122,7 +122,7 @@ def score_grids(
         for low in range(0, len(targets), _BLOCK):
             block = list(targets.subset(range(low, min(low + _BLOCK, len(targets)))))
             search, slots = Search(len(block), scorer, features, settings), np.arange(len(block))
-            begin_all(search, block, rng, 0.0, occluder)
+            begin_all(search, block, rng, 0.0, occluder, targets)
             rows = np.repeat(slots, len(regions))
             scores = search.scores(rows, np.tile(regions, (len(block), 1)))
             drops.append((search.clean_score[rows] - scores).reshape(len(block), -1))
@@ -132,7 +132,9 @@ def score_grids(
     return GridDrops(torch.cat(maps), np.concatenate(drops), tuple(videos), regions)
 
 
-def fit_prior(samples: GridDrops, folds: int = 6, seed: int = 0, progress: bool = False) -> FittedPrior:
+def fit_prior(
+    samples: GridDrops, folds: int = 6, seed: int = 0, progress: bool = False, with_predictor: bool = True
+) -> FittedPrior:
     """Fit the mean and the covariance, from errors on videos that the mean was not fitted to.
 
     The videos are left out in `folds` groups in turn. For each group the average drop and a predictor are fitted to
@@ -145,6 +147,7 @@ def fit_prior(samples: GridDrops, folds: int = 6, seed: int = 0, progress: bool 
         folds: How many groups, at most as many as videos.
         seed: Of the predictor's weights and batches.
         progress: Whether to show a progress bar.
+        with_predictor: Whether to try a predictor; without one the average drop becomes the mean.
 
     Returns:
         The fitted prior. Its card holds `unexplained`: mean -> the share of the variance within a target that it
@@ -170,17 +173,15 @@ def fit_prior(samples: GridDrops, folds: int = 6, seed: int = 0, progress: bool 
     for number in range(fold.max() + 1):
         rest, left_out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         average[left_out] = samples.drops[rest].mean(axis=0)
-        network = fit_predictor(samples.select(rest), seed, progress)
-        predicted[left_out] = predict(network, samples.maps[torch.from_numpy(left_out)], samples.regions)
+        if with_predictor:
+            network = fit_predictor(samples.select(rest), seed, progress)
+            predicted[left_out] = predict(network, samples.maps[torch.from_numpy(left_out)], samples.regions)
     whole = _within(samples.drops)
     unexplained = {
         name: round(float(_within(samples.drops - means).var() / whole.var()), 4)
-        for name, means in (("average", average), ("predictor", predicted))
+        for name, means in (("average", average), ("predictor", predicted))[: 1 + with_predictor]
     }
-    correlations = (whole * _within(predicted)).sum(axis=1) / (
-        np.linalg.norm(whole, axis=1) * np.linalg.norm(_within(predicted), axis=1)
-    ).clip(1e-12)
-    use = unexplained["predictor"] < unexplained["average"]
+    use = with_predictor and unexplained["predictor"] < unexplained["average"]
     errors = samples.drops - (predicted if use else average)
     mean = samples.drops.mean(axis=0)
     spread = errors - errors.mean(axis=0)
@@ -191,7 +192,7 @@ def fit_prior(samples: GridDrops, folds: int = 6, seed: int = 0, progress: bool 
         "drops": samples.drops.size,
         "unit": round(unit, 6),
         "unexplained": unexplained,
-        "correlation": round(float(correlations.mean()), 4),
+        "correlation": _correlation(samples.drops, predicted) if with_predictor else None,
         "expected_drops": "predictor" if use else "average",
     }
     return FittedPrior(prior, predictor, card)
@@ -248,3 +249,10 @@ def _mirrored(maps: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
 def _within(values: Values) -> Values:
     """Differences from each target's mean."""
     return values - values.mean(axis=1, keepdims=True)
+
+
+def _correlation(first: Values, second: Values) -> float:
+    """Mean over targets of the correlation of `[N, R]` and `[N, R]`."""
+    one, two = _within(first), _within(second)
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
+    return round(float(((one * two).sum(axis=1) / norms.clip(1e-12)).mean()), 4)

@@ -20,6 +20,7 @@ from tracker.images import to_images
 from tracker.scorers import Scorer
 
 from ..baselines import Chooser, Exhaustive
+from ..belief.method import BeliefSearch
 from ..evaluation import Agent
 from ..image_targets import image_targets
 from ..methods import Choosing, Method, NoFeatures, RandomRegions, as_method
@@ -73,7 +74,9 @@ class HardPositiveBatch(nn.Module):
     worst of them answers both questions of section 4.2 at once, where and with what.
 
     Args:
-        method: Says where: a name of `agents.methods.METHODS`, or what `agents.methods.as_method` takes.
+        method: Says where: a name of `agents.methods.METHODS`, or what `agents.methods.as_method` takes. `None` is
+            `belief` where a scorer is given, and else `random`. The prior of a belief is chosen for the scorer at
+            the first batch (`agents.belief.BeliefSearch.with_prior`).
         scorer: The matcher: `sint` (the package's slim network, on the images' device), `module:function`, or a
             `Scorer` on any device. `random` and `centre` need none.
         p: How often an image is changed.
@@ -95,7 +98,7 @@ class HardPositiveBatch(nn.Module):
 
     def __init__(
         self,
-        method: Policy | Agent | Chooser | Method | str = "random",
+        method: Policy | Agent | Chooser | Method | str | None = None,
         scorer: Scorer | str | None = None,
         p: float = 1.0,
         limits: RegionLimits | None = None,
@@ -109,7 +112,10 @@ class HardPositiveBatch(nn.Module):
         if not 0 <= p <= 1:
             raise InputError(f"p is {p}; it must lie between 0 and 1.")
         self.p = p
+        if method is None:
+            method = "random" if scorer is None else "belief"
         self.method = as_method(method)
+        self._prior_chosen = False
         self.scorer = scorer
         settings = self.method.settings or SearchSettings()
         if limits is None and self.method == RandomRegions(1):
@@ -278,6 +284,10 @@ class HardPositiveBatch(nn.Module):
         features: Any = self.method.features or NoFeatures()
         if self.method.looks and self.method.features is None:
             features = load_networks(SearchArguments(device=str(images.device))).features
+        if isinstance(self.method, BeliefSearch) and not self._prior_chosen:
+            limits = self.settings.limits
+            self.method = self.method.with_prior(scorer, features, limits, "background", lambda: targets)
+            self._prior_chosen = True
         search = Search(len(targets), scorer, features, self.settings)
         search.begin(np.arange(len(targets)), list(targets), list(to_images(patches)))
         return np.stack([found.best.region for found in self.method.find(search, rng.spawn(len(targets)))])

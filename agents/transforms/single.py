@@ -60,7 +60,7 @@ class HardPositive(v2.Transform):
     def __init__(
         self,
         p: float = 0.5,
-        method: Policy | Agent | Chooser | Method | str = "random",
+        method: Policy | Agent | Chooser | Method | str | None = None,
         scorer: Scorer | str | None = None,
         limits: RegionLimits | None = None,
         target: int = 0,
