@@ -86,7 +86,7 @@ class FittedPrior:
         """Expected drops of unqueried targets.
 
         Args:
-            maps: `float32[N, P, G, G]`, see `similarity_maps`; the values are not read where there is no predictor.
+            maps: `float32[N, P, G, G]`, see `similarity_maps`; without a predictor only N matters.
 
         Returns:
             `float64[N, R]`.
@@ -104,7 +104,7 @@ def score_grids(
     seed: int = 0,
     progress: bool = False,
 ) -> GridDrops:
-    """Score every region of `RegionLimits.grid` at the largest area, for each target under one occluder of its own.
+    """Score every region of `RegionLimits.grid` at the largest area; each target has one occluder of its own.
 
     Args:
         targets: N targets.
@@ -137,10 +137,10 @@ def fit_prior(
 ) -> FittedPrior:
     """Fit the mean and the covariance, from errors on videos that the mean was not fitted to.
 
-    The videos are left out in `folds` groups in turn. For each group the average drop and a predictor are fitted to
-    the others; the errors on the group are kept. The one with the smaller variance of its errors within a target
-    becomes the mean. The returned predictor is fitted to all targets; the offset and the covariance are those of the
-    kept errors.
+    The videos are left out in `folds` groups in turn. For each group the average drop and a predictor are fitted
+    to the others, and their errors on the group are kept. The one whose errors vary less within a target becomes
+    the mean. The returned predictor is fitted to all targets; the offset and the covariance are those of the kept
+    errors.
 
     Args:
         samples: Drops of targets, of one video or more. Of one video the targets themselves are left out in turn.
@@ -201,7 +201,8 @@ def fit_prior(
 def fit_predictor(samples: GridDrops, seed: int = 0, progress: bool = False) -> DropPredictor:
     """Fit a predictor by the squared error, mostly of differences within a target.
 
-    Half of the batches are mirrored. AdamW (rate 0.001, falling to 0 by a cosine; weight decay 0.01), 800 batches of 64 targets with 96 candidates each.
+    Half of the batches are mirrored. AdamW: rate 0.001, falling to 0 by a cosine; weight decay 0.01; 800 batches of
+    64 targets with 96 candidates each.
 
     Args:
         samples: Drops of targets.

@@ -75,8 +75,8 @@ def fit_prior(
     usable = open_usable({name: partial(targets_of, *place) for name, place in list_targets(data).items()})
     chosen = TargetSet.join(each.subset(evenly_spaced(len(each), per_sequence)) for each in usable.values())
     arguments = SearchArguments(
-        features=features, weights=weights, scorer=scorer, occluder=occluder, max_area=max_area, precision=precision,
-        device=str(resolve_device(device)),
+        features=features, weights=weights, scorer=scorer, occluder=occluder, max_area=max_area,
+        precision=precision, device=str(resolve_device(device)),
     )  # fmt: skip
     networks = load_networks(arguments)
     drops = belief.score_grids(
@@ -99,8 +99,8 @@ def fit_prior(
     belief.save_prior(out, replace(fitted, card=card))
     x, y, w, h = fitted.prior.regions[fitted.prior.best]
     print(
-        f"{len(chosen)} targets, {drops.drops.size} scorer queries. The best constant region has x {x:.2f}, y {y:.2f},"
-        f" width {w:.2f}, height {h:.2f}, and an average drop of {fitted.prior.mean.max():.3f}"
+        f"{len(chosen)} targets, {drops.drops.size} scorer queries. The best constant region has x {x:.2f}, y"
+        f" {y:.2f}, width {w:.2f}, height {h:.2f}, and an average drop of {fitted.prior.mean.max():.3f}"
         f" (all regions: {fitted.prior.mean.mean():.3f})."
     )
     print(
