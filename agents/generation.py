@@ -60,9 +60,9 @@ class HardPositiveGenerator:
     Args:
         policy: Finds the region: any algorithm of Stable-Baselines3 or what has its `predict`, an `Agent`
             (`agents.loading.load_agent`), a `Chooser` of `agents.baselines`, or a name of
-            `agents.methods.METHODS`, such as `best of 20 random`. `belief` is `agents.belief.BeliefSearch()`, whose
-            prior is chosen for the matcher at the first call; give a `BeliefSearch` for a prior of your own, another
-            number of queries, or a wanted drop.
+            `agents.methods.METHODS`, such as `best of 20 random`. `belief` is `agents.belief.BeliefSearch()`,
+            whose prior is chosen for the matcher at the first call; give a `BeliefSearch` for a prior of your own,
+            another number of queries, or a wanted drop.
         scorer: The matcher; SINT over the slim network if `None`.
         occluder: What covers the target in the first search, one of `occlusion_env.occluders.OCCLUDERS`.
         vae_bank: Models by the names of the videos. With it, each hard positive is made of a new sample of its
@@ -77,8 +77,8 @@ class HardPositiveGenerator:
         batch: Searches side by side.
 
     Raises:
-        InputError: If `answer`, `occluder` or the policy's name is unknown, `batch` is below 1, or there is a wanted
-            drop beside a patch policy, which lowers the score further.
+        InputError: If `answer`, `occluder` or the policy's name is unknown, `batch` is below 1, or there is a
+            wanted drop beside a patch policy, which lowers the score further.
     """
 
     def __init__(

@@ -129,8 +129,8 @@ def load_agent(
 
     Args:
         spec: `pretrained` (what the package ships), a file of `save_pretrained`, the folder of a run, a zip file
-            that an algorithm of `ALGORITHMS` saved, or the name of one of the `baselines.BASELINES`, which then goes to its choice one move at a
-            time (`Steering`).
+            that an algorithm of `ALGORITHMS` saved, or the name of one of the `baselines.BASELINES`, which then
+            goes to its choice one move at a time (`Steering`).
         algo: The algorithm; what the run or the path says if `None`.
         device: Where it runs.
         weights: Files of weights by network, such as `{"vgg16": FILE}`, where that of the state's network is no

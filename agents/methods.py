@@ -17,8 +17,8 @@ from occlusion_env.settings import SearchSettings
 from tracker.backbones import FeatureExtractor
 from tracker.errors import InputError
 
-from .belief.method import BeliefSearch
 from .baselines import BASELINES, Choice, Chooser, lowest_of
+from .belief.method import BeliefSearch
 from .evaluation import Agent
 from .rollout import Policy, Rollout, roll_out
 

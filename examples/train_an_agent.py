@@ -1,8 +1,8 @@
 """Train an agent by deep Q-learning (Algorithm 1) and compare it with random regions.
 
-Thirty-two searches act side by side; the state is what a belief over regions expects of each move, and a move earns
-what it adds to the greatest drop of the score so far (`agents/hyperparams/tuned.yml`). `occlusion-search train` does the
-same from the command line, with checkpoints and learning curves.
+Thirty-two searches act side by side; the state is what a belief over regions expects of each move, and a move
+earns what it adds to the greatest drop of the score so far (`agents/hyperparams/tuned.yml`). `occlusion-search
+train` does the same from the command line, with checkpoints and learning curves.
 
 Usage: python examples/train_an_agent.py [SEQUENCES [STEPS]]
 """

@@ -49,7 +49,7 @@ def begin_belief(fitted: FittedPrior, search: Search, slots: np.ndarray) -> Beli
 
 @dataclass(frozen=True)
 class BeliefSearch:
-    """Queries one candidate after another where the belief expects the largest improvement, all targets in a batch.
+    """Queries one candidate after another, where the belief expects the largest improvement; targets in a batch.
 
     Attributes:
         fitted: The prior; `None` until `with_prior` finds one for the matcher.
@@ -124,8 +124,8 @@ class BeliefSearch:
         except InputError:
             return self._without_prior(name, "The score does not depend on where a target is occluded")
         warnings.warn(
-            f"There is no prior for the matcher {name}; one is fitted to grid search on {len(chosen)} of the targets"
-            f" ({drops.drops.size} scorer queries).",
+            f"There is no prior for the matcher {name}; one is fitted to grid search on {len(chosen)} of the"
+            f" targets ({drops.drops.size} scorer queries).",
             stacklevel=2,
         )
         card = {**describe_search(scorer, limits, occluder), **fitted.card}
@@ -133,7 +133,8 @@ class BeliefSearch:
 
     def _without_prior(self, scorer: str, reason: str) -> RandomQueries:
         warnings.warn(
-            f"{reason}, and there is no prior for the matcher {scorer}; {self.queries} random regions are queried.",
+            f"{reason}, and there is no prior for the matcher {scorer}; {self.queries} random regions are"
+            " queried.",
             stacklevel=3,
         )
         return RandomQueries(self.queries, self.wanted)

@@ -48,8 +48,8 @@ def generate(
         workers: Processes that work side by side.
         agent: What finds the region: belief, random, best-of-K-random, centre, cell, attribution, hill-climbing or
             exhaustive; or `pretrained`, the folder of a training run, or an agent's file.
-        prior: The belief's prior, a file of fit-prior; by default the one that the package ships for the scorer, or
-            else one that is fitted to grid search on 12 of the targets.
+        prior: The belief's prior, a file of fit-prior; by default the one that the package ships for the scorer,
+            or else one that is fitted to grid search on 12 of the targets.
         queries: Scorer queries of the belief a hard positive; 10 by default.
         drop: Wanted drop of the score: the belief then looks for it, in place of the largest one.
         bank: A folder of manifolds by train-vae; each hard positive is then made of a new sample of its target.
@@ -90,7 +90,9 @@ def generate(
     belief: dict[str, Any] = {"prior": prior, "queries": queries, "drop": drop}
     belief = {name: value for name, value in belief.items() if value is not None}
     if belief and not isinstance(method, BeliefSearch):
-        raise InputError(f"--{next(iter(belief))} is of the agent 'belief', not of '{agent}'; leave one of them out.")
+        raise InputError(
+            f"--{next(iter(belief))} is of the agent 'belief', not of '{agent}'; leave one of them out."
+        )
     given: dict[str, Any] = {
         "features": features, "weights": weights, "scorer": scorer, "occluder": occluder, "max_area": max_area,
     }  # fmt: skip

@@ -36,7 +36,7 @@ class Sure:
 
 
 def confidence() -> ConfidenceScorer:
-    return ConfidenceScorer(Sure, unit=0.1)
+    return ConfidenceScorer(Sure)
 
 
 def roll_out(device: str, count: int = 2, env: str = ENV_ID, **kwargs: Any) -> list[Any]:
