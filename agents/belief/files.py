@@ -92,7 +92,7 @@ def _tensors(fitted: FittedPrior) -> dict[str, torch.Tensor]:
     tensors["covariance"] = torch.from_numpy(fitted.prior.covariance).float()
     if fitted.predictor is not None:
         tensors |= {f"predictor.{name}": value for name, value in fitted.predictor.state_dict().items()}
-    return {name: value.cpu().contiguous() for name, value in tensors.items()}
+    return {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
 
 
 def load_prior(file: str | Path) -> FittedPrior:
