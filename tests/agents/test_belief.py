@@ -135,11 +135,11 @@ def test_padding_counts_nothing() -> None:
 
 
 @given(st.floats(-1, 1), st.floats(0.01, 2), st.floats(-1, 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_expected_improvement_is_the_mean_of_the_improvements(mean: float, deviation: float, best: float) -> None:
-    drawn = np.random.default_rng(0).normal(mean, deviation, 200_000)
+    drawn = np.random.default_rng(0).normal(mean, deviation, 50_000)
     found = expected_improvement(*(np.array(value) for value in (mean, deviation, best)))
-    assert found == pytest.approx(np.maximum(drawn - best, 0).mean(), abs=0.012 * deviation)
+    assert found == pytest.approx(np.maximum(drawn - best, 0).mean(), abs=0.025 * deviation)
 
 
 def test_proposals() -> None:
@@ -196,10 +196,11 @@ def planted(count: int, seed: int, videos: int = 6) -> GridDrops:
 
 
 def test_a_predictor_becomes_the_mean_where_the_maps_tell_the_drops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "_STEPS", 150)
-    samples, unseen = planted(60, 0), planted(10, 1)
+    for name, value in (("_STEPS", 80), ("_BATCH", 24), ("_CANDIDATES", 24)):
+        monkeypatch.setattr(fitting, name, value)
+    samples, unseen = planted(48, 0), planted(10, 1)
     fitted = fit_prior(samples, folds=2)
-    assert fitted.card["expected_drops"] == "predictor" and fitted.card["targets"] == 60
+    assert fitted.card["expected_drops"] == "predictor" and fitted.card["targets"] == 48
     assert fitted.card["unexplained"]["predictor"] < 0.5 < fitted.card["unexplained"]["average"]
     assert fitted.card["correlation"] > 0.7
     assert fitted.card["unit"] == pytest.approx(fitting._within(samples.drops).std(), abs=1e-6)
@@ -379,11 +380,8 @@ def test_ten_queries_find_nearly_what_grid_search_finds(fitted: FittedPrior) -> 
     search.queries[:] = 0
     ten = drops_found(BeliefSearch(fitted), search)
     assert (search.queries == 10).all()
-    closures = [
-        (each - random) / (best - random)
-        for each in (drops_found(BeliefSearch(fitted, 1), search).mean(), ten.mean())
-    ]
-    assert closures[0] < closures[1] and closures[1] > 0.85
+    one = drops_found(BeliefSearch(fitted, 1), search).mean()
+    assert one < ten.mean() and (ten.mean() - random) / (best - random) > 0.85
     drawn = drops_found(as_method("best of 10 random"), search).mean()
     assert ten.mean() > drawn
 
@@ -392,7 +390,7 @@ def test_episodes_are_the_answer_with_its_queries(fitted: FittedPrior) -> None:
     search = begun(Bright(), bright_targets(3, seed=5))
     for episode in BeliefSearch(fitted, 7).find(search, [np.random.default_rng(0)] * 3):
         assert episode.actions == () and episode.trail.shape == (1, 4)
-        assert episode.best == episode.last and episode.best.queries == 7
+        assert episode.best.score == episode.last.score and episode.best.queries == episode.last.queries == 7
 
 
 @pytest.mark.parametrize("method", [BeliefSearch, RandomQueries], ids=lambda method: method.__name__)
