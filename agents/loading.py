@@ -134,7 +134,8 @@ def load_agent(
 
     Args:
         spec: `pretrained` (what the package ships), a file of `save_pretrained`, the folder of a run, a zip file
-            that an algorithm of `ALGORITHMS` saved, or the name of one of the `baselines.BASELINES`, which then goes to its choice one move at a
+            that an algorithm of `ALGORITHMS` saved, or the name of one of the `baselines.BASELINES`, which then
+            goes to its choice one move at a
             time (`Steering`).
         algo: The algorithm; what the run or the path says if `None`.
         device: Where it runs.
@@ -172,7 +173,7 @@ def _load_zip(spec: str, algo: str | None, device: str) -> tuple[Any, str, str]:
     if not path.is_file():
         raise InputError(
             f"There is no agent '{spec}'; give the folder of a run, the file of an agent, or one of"
-            f" {', '.join((PRETRAINED, GREEDY, *BASELINES))}."
+            f" {', '.join((PRETRAINED, *BASELINES))}."
         )
     name = algo or (run.algo if run is not None else algorithm_of(path))
     if name is None:

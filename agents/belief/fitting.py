@@ -200,8 +200,8 @@ def fit_prior(samples: GridDrops, folds: int = 6, seed: int = 0, progress: bool 
 def fit_predictor(samples: GridDrops, seed: int = 0, progress: bool = False) -> DropPredictor:
     """Fit a predictor by the squared error, mostly of differences within a target.
 
-    Half of the batches are mirrored. AdamW: rate 0.001, falling to 0 by a cosine; weight decay 0.01; 800 batches of
-    64 targets with 64 candidates each.
+    Half of the batches are mirrored. AdamW: rate 0.001, falling to 0 by a cosine; weight decay 0.01; 800 batches
+    of 64 targets with 64 candidates each.
 
     Args:
         samples: Drops of targets.
