@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
@@ -77,6 +77,7 @@ class GenerationRun:
         image_format: `png` keeps every pixel; `jpeg` (quality 95) is smaller.
         workers: Processes.
         batch: Searches side by side in each; a block has as many hard positives, or those of one target.
+        allowed: See `loading.load_agent`.
         prior: File of the belief's prior; `None` takes what `BeliefSearch.with_prior` finds.
         queries: Scorer queries of the belief a hard positive.
         drop: Wanted drop of the score, for the belief; `None` for the largest.
@@ -94,6 +95,7 @@ class GenerationRun:
     image_format: ImageFormat = "png"
     workers: int = 1
     batch: int = 32
+    allowed: tuple[str, ...] = ()
     prior: Path | None = None
     queries: int = QUERIES
     drop: float | None = None
@@ -161,20 +163,26 @@ def names_method(agent: str) -> bool:
     return random_count(agent) is not None or (plain in METHODS and not Path(agent).exists())
 
 
-def method_of(agent: str, device: str = "cpu", weights: Mapping[str, str | None] | None = None) -> Method | Agent:
+def method_of(
+    agent: str,
+    device: str = "cpu",
+    weights: Mapping[str, str | None] | None = None,
+    allowed: Collection[str] = (),
+) -> Method | Agent:
     """A method by name, or an agent by file.
 
     Args:
         agent: See `GenerationRun`.
         device: Where an agent runs.
         weights: See `loading.load_agent`.
+        allowed: See `loading.load_agent`.
 
     Raises:
         InputError: If it is neither, or the weights are others than in training.
     """
     if names_method(agent):
         return as_method(agent)
-    return load_agent(agent, device=device, weights=weights)
+    return load_agent(agent, device=device, weights=weights, allowed=allowed)
 
 
 def generate_hard_positives(run: GenerationRun) -> GenerationReport:
@@ -275,7 +283,7 @@ def _outcomes(
 def _worker(run: GenerationRun) -> HardPositiveGenerator:
     """What a process makes hard positives with."""
     arguments, device = run.arguments, run.arguments.device
-    method = as_method(method_of(run.agent, device, {arguments.features: arguments.weights}))
+    method = as_method(method_of(run.agent, device, {arguments.features: arguments.weights}, run.allowed))
     networks = load_networks(arguments)
     if isinstance(method, BeliefSearch):
         method = _belief(run, networks.scorer)

@@ -50,7 +50,8 @@ class SearchArguments:
         base_weights: Initial weights of the training that wrote `weights`; not needed for `slim`.
         scorer: `sint`, `module:function` (a function without arguments that returns a `tracker.scorers.Scorer`;
             a process calls it once), or a `Scorer`.
-        observation: `features` (and the history), `features+region`, `dict` or `pixels`, or `module:class`.
+        observation: `features` (and the history), `features+region`, `dict`, `pixels`, `belief`
+            (`agents.belief.BeliefObservation`), or `module:class`.
         pixels: Side in pixels of the observation `pixels`; 0 for the network's input.
         state: `crop`: a region is resized to the network's input and goes through all of it (the paper's way).
             `roi`: a target goes through the convolutions once, and a region is RoI-aligned from its feature map

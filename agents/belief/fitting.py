@@ -32,7 +32,7 @@ _BLOCK = 8
 _BATCH = 64
 """Targets in a step of the predictor's training."""
 
-_CANDIDATES = 96
+_CANDIDATES = 64
 """Candidates of each target in a step: neighbours on the grid say nearly the same."""
 
 _STEPS = 800
@@ -201,8 +201,8 @@ def fit_prior(
 def fit_predictor(samples: GridDrops, seed: int = 0, progress: bool = False) -> DropPredictor:
     """Fit a predictor by the squared error, mostly of differences within a target.
 
-    Half of the batches are mirrored. AdamW: rate 0.001, falling to 0 by a cosine; weight decay 0.01; 800 batches of
-    64 targets with 96 candidates each.
+    Half of the batches are mirrored. AdamW: rate 0.001, falling to 0 by a cosine; weight decay 0.01; 800 batches
+    of 64 targets with 64 candidates each.
 
     Args:
         samples: Drops of targets.

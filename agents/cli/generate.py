@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from .shared import GOES_ON, Device, Precision, on_interrupt, warn
+from .shared import GOES_ON, Allow, Device, Precision, on_interrupt, warn
 
 __all__ = ["generate"]
 
@@ -34,6 +34,7 @@ def generate(
     device: Device = "auto",
     batch: int = 32,
     seed: int = 0,
+    allow: Allow = (),
 ) -> None:
     """Make hard positives of annotated videos: images, and a record of how each was made.
 
@@ -47,7 +48,9 @@ def generate(
         per_target: Hard positives of each target; they differ in what covers it.
         workers: Processes that work side by side.
         agent: What finds the region: belief, random, best-of-K-random, centre, cell, attribution, hill-climbing or
-            exhaustive; or `pretrained`, the folder of a training run, or an agent's file.
+            exhaustive; or `pretrained` or an agent's safetensors file, which run nothing; or the folder of a
+            training run or an agent's zip file, which are pickled (loading runs what is in them: give those alone
+            whose origin you trust).
         prior: The belief's prior, a file of fit-prior; by default the one that the package ships for the scorer,
             or else one that is fitted to grid search on 12 of the targets.
         queries: Scorer queries of the belief a hard positive; 10 by default.
@@ -67,10 +70,13 @@ def generate(
         device: Where the networks run.
         batch: Searches side by side in each process.
         seed: Of what is drawn.
+        allow: Names of your own code that the agent's run or card may hold, beside that of --scorer; files may
+            name built-in things only.
     """
     from dataclasses import replace
 
     from occlusion_env.arguments import SearchArguments
+    from occlusion_env.naming import imports_in
     from tracker.backbones import resolve_device
     from tracker.errors import InputError
 
@@ -82,9 +88,10 @@ def generate(
 
     check_folder(out, data, bank, agent, weights, prior)
     place = str(resolve_device(device))
-    trained = None if names_method(agent) else training_environment(agent)
+    allowed = tuple(sorted({*allow, *imports_in(scorer)}))
+    trained = None if names_method(agent) else training_environment(agent, allowed)
     arguments = SearchArguments() if trained is None else trained.arguments
-    method = as_method(method_of(agent, place, {features or arguments.features: weights}))
+    method = as_method(method_of(agent, place, {features or arguments.features: weights}, allowed))
     if isinstance(method, Acting) and max_area is not None:
         raise InputError("An agent keeps to the largest area that it was trained with; leave --max-area out.")
     belief: dict[str, Any] = {"prior": prior, "queries": queries, "drop": drop}
@@ -104,7 +111,7 @@ def generate(
         warn(sentence)
     run = GenerationRun(
         data, out, agent, arguments=arguments, bank=bank, per_target=per_target, per_sequence=per_sequence,
-        answer=answer, seed=seed, image_format=format, workers=workers, batch=batch, **belief,
+        answer=answer, seed=seed, image_format=format, workers=workers, batch=batch, allowed=allowed, **belief,
     )  # fmt: skip
     with on_interrupt(GOES_ON):
         report = generate_hard_positives(run)
