@@ -24,7 +24,6 @@ from tracker.errors import InputError
 from tracker.images import resize, to_tensor
 from tracker.scorers import Scorer
 
-from .baselines import Chooser
 from .evaluation import Agent, generator
 from .hard_positives import HardPositive, HardPositives, PatchEpisode
 from .image_targets import image_targets
@@ -58,7 +57,7 @@ class HardPositiveGenerator:
 
     Args:
         policy: Finds the region: any algorithm of Stable-Baselines3 or what has its `predict`, an `Agent`
-            (`agents.loading.load_agent`), a `Chooser` of `agents.baselines`, or a name of
+            (`agents.loading.load_agent`), a `Method` of `agents.methods`, or a name of
             `agents.methods.METHODS`, such as `best of 20 random`.
         scorer: The matcher.
         occluder: What covers the target in the first search, one of `occlusion_env.occluders.OCCLUDERS`.
@@ -79,7 +78,7 @@ class HardPositiveGenerator:
 
     def __init__(
         self,
-        policy: Policy | Agent | Chooser | Method | str,
+        policy: Policy | Agent | Method | str,
         scorer: Scorer,
         occluder: str = "background",
         vae_bank: vae.VAEBank | None = None,
@@ -217,7 +216,7 @@ class HardPositiveGenerator:
 
 
 def find_hard_positives(
-    policy: Policy | Agent | Chooser | Method | str,
+    policy: Policy | Agent | Method | str,
     targets: TargetSet,
     scorer: Scorer,
     features: FeatureExtractor | None = None,

@@ -107,7 +107,7 @@ def main(given: Arguments) -> None:
         evaluation = given.out / name / f"evaluation-{judged}"
         words = [
             "evaluate", "--targets", str(given.judge), "--scorer", plan.scorer, "--agent", *agents, "foresight",
-            "--per-sequence", str(judged), "--seeds", "1", "--last", "none",
+            "--per-sequence", str(judged), "--seeds", "1",
             "--checks", "none", "--out", str(evaluation),
         ]  # fmt: skip
         commands.append(command(*words))
