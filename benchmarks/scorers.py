@@ -3,7 +3,7 @@
 For SiamFC and Nano: what covering a region does to the score is learned from random occlusions of the training
 videos (`train-foresight`), an agent is trained on that scorer (`train`), and it is judged on other videos beside
 the agent that the package ships, which was trained on SINT and is told the other matcher's scores in SINT's scale,
-random regions and exhaustive search (`evaluate`). For SINT the agent that ships is both. All are the commands that
+random regions and grid search (`evaluate`). For SINT the agent that ships is both. All are the commands that
 a person uses for a tracker of their own; what was done is not done again, and a folder whose results were made
 with other arguments is refused.
 
@@ -174,7 +174,7 @@ def summary(given: Arguments, name: str, plan: Plan, found: dict[str, Any]) -> d
     titles = {trained: "trained on it", "foresight, greedy": "SINT's foresight, greedy"}
     if trained != "pretrained":
         titles["pretrained"] = "transferred from SINT"
-    keys = ("score", "queries", "area", "closure", "interval", "random", "exhaustive")
+    keys = ("score", "queries", "area", "closure", "interval")
     card = given.out / f"{name}.json"
     return {
         "clean": clean,
