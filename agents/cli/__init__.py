@@ -20,11 +20,11 @@ from .enjoy import enjoy
 from .evaluate import evaluate
 from .evaluate_vae import evaluate_vae
 from .export_agent import export_agent
+from .fit_prior import fit_prior
 from .generate import generate
 from .reproduce import reproduce
 from .track import track
 from .train import train
-from .train_foresight import train_foresight
 from .train_siamfc import train_siamfc
 from .train_tracker import train_tracker
 from .train_vae import train_vae
@@ -35,7 +35,7 @@ app = tyro.extras.SubcommandApp()
 app.command(name="demo")(demo)
 app.command(name="train-backbone")(train_backbone)
 app.command(name="export-agent")(export_agent)
-app.command(name="train-foresight")(train_foresight)
+app.command(name="fit-prior")(fit_prior)
 app.command(name="doctor")(doctor)
 app.command(name="train-vae")(train_vae)
 app.command(name="train-tracker")(train_tracker)
