@@ -24,7 +24,6 @@ from tracker.errors import InputError
 from tracker.images import resize, to_tensor
 from tracker.scorers import Scorer, load_scorer
 
-from .baselines import Chooser
 from .belief.method import BeliefSearch
 from .evaluation import Agent, generator
 from .hard_positives import HardPositive, HardPositives, PatchEpisode
@@ -59,7 +58,7 @@ class HardPositiveGenerator:
 
     Args:
         policy: Finds the region: any algorithm of Stable-Baselines3 or what has its `predict`, an `Agent`
-            (`agents.loading.load_agent`), a `Chooser` of `agents.baselines`, or a name of
+            (`agents.loading.load_agent`), a `Method` of `agents.methods`, or a name of
             `agents.methods.METHODS`, such as `best of 20 random`. `belief` is `agents.belief.BeliefSearch()`,
             whose prior is chosen for the matcher at the first call; give a `BeliefSearch` for a prior of your own,
             another number of queries, or a wanted drop.
@@ -83,7 +82,7 @@ class HardPositiveGenerator:
 
     def __init__(
         self,
-        policy: Policy | Agent | Chooser | Method | str = "belief",
+        policy: Policy | Agent | Method | str = "belief",
         scorer: Scorer | None = None,
         occluder: str = "background",
         vae_bank: vae.VAEBank | None = None,
@@ -240,7 +239,7 @@ class HardPositiveGenerator:
 
 
 def find_hard_positives(
-    policy: Policy | Agent | Chooser | Method | str,
+    policy: Policy | Agent | Method | str,
     targets: TargetSet,
     scorer: Scorer,
     features: FeatureExtractor | None = None,

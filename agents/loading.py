@@ -135,7 +135,7 @@ def load_agent(
     Args:
         spec: `pretrained` (what the package ships), a file of `save_pretrained`, the folder of a run, a zip file
             that an algorithm of `ALGORITHMS` saved, or the name of one of the `baselines.BASELINES`, which then
-            goes to its choice one move at a time (`Steering`).
+            moves to the region that it finds (`Steering`).
         algo: The algorithm; what the run or the path says if `None`.
         device: Where it runs.
         weights: Files of weights by network, such as `{"vgg16": FILE}`, where that of the state's network is no
@@ -264,7 +264,7 @@ def _run_of(path: Path) -> RunFolder | None:
 
 def _steered(name: str, search: Search) -> Policy:
     """A baseline as a policy; what it draws is the same in each search."""
-    return Steering(BASELINES[name](), search, np.random.default_rng(0))
+    return Steering(BASELINES[name], search, np.random.default_rng(0))
 
 
 def _policy(model: Any, algo: str, spec: str, trained: TrainingEnvironment | None, search: Search) -> Policy:

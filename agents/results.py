@@ -22,7 +22,7 @@ FORMATS = {
     "check-tracker": 1,
     "doctor": 1,
     "env_speed": 1,
-    "evaluation": 2,
+    "evaluation": 3,
     "generation_speed": 1,
     "ladder": 2,
     "robustness": 1,

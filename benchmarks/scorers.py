@@ -102,7 +102,7 @@ def main(given: Arguments) -> None:
         evaluation = given.out / name / f"evaluation-{judged}"
         words = [
             "evaluate", "--targets", str(given.judge), "--scorer", plan.scorer, "--agent", chosen,
-            "--per-sequence", str(judged), "--seeds", "1", "--last", "none",
+            "--per-sequence", str(judged), "--seeds", "1",
             "--checks", "none", "--out", str(evaluation),
         ]  # fmt: skip
         commands.append(command(*words))
@@ -167,7 +167,7 @@ def summary(given: Arguments, name: str, plan: Plan, found: dict[str, Any]) -> d
     clean = methods.pop("clean")["score"]
     trained = next((row for row in methods if row.startswith("dqn/")), "pretrained")
     titles = {trained: "trained on it"}
-    keys = ("score", "queries", "area", "closure", "interval", "random", "exhaustive")
+    keys = ("score", "queries", "area", "closure", "interval")
     card = given.out / f"{name}.json"
     return {
         "clean": clean,

@@ -81,7 +81,7 @@ def main(given: Arguments) -> None:
     seen = [f"scorer:{name}:scorer", f"observation:{name}:Observation", f"reward_scale:{scale:.4g}"]
     length = ["--n-timesteps", given.steps, "--eval-freq", -1, "--log-folder", given.out / "logs"]
     command("train", "--conf-file", "tuned", "--targets", given.train, *length, "--env-kwargs", *seen)
-    judged = [*count, "--seeds", 1, "--last", "none", "--checks", "none"]
+    judged = [*count, "--seeds", 1, "--checks", "none"]
     judged += ["--agent", given.out / "logs/dqn/OcclusionSearch-v0_1"]
     command("evaluate", "--targets", given.judge, *matcher, *judged, "--out", given.out / "evaluation")
 

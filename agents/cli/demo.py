@@ -65,7 +65,7 @@ def demo(
     closure = "undefined" if report["closure"] is None else f"{report['closure']:.2f}"
     print(
         f"Mean score of {report['targets']} held-out targets: clean {report['clean']:.3f}, random occlusion"
-        f" {report['random']:.3f}, agent {report['agent']:.3f}, exhaustive {report['exhaustive']:.3f}"
+        f" {report['random']:.3f}, agent {report['agent']:.3f}, grid search {report['grid search']:.3f}"
         f" (closure {closure})."
     )
     print(f"{report['hard_positives']} hard positives, the pictures and report.json are in {out}")

@@ -19,11 +19,11 @@ from tracker.errors import InputError
 from tracker.images import to_images
 from tracker.scorers import Scorer
 
-from ..baselines import Chooser, Exhaustive
+from ..baselines import Querying, RandomRegions, list_grid
 from ..belief.method import BeliefSearch
 from ..evaluation import Agent
 from ..image_targets import image_targets
-from ..methods import Choosing, Method, NoFeatures, RandomRegions, as_method
+from ..methods import Method, NoFeatures, as_method
 from ..randomness import numpy_generator
 from ..rollout import Policy
 from .hurting import Hurt, ScoreLeft
@@ -98,7 +98,7 @@ class HardPositiveBatch(nn.Module):
 
     def __init__(
         self,
-        method: Policy | Agent | Chooser | Method | str | None = None,
+        method: Policy | Agent | Method | str | None = None,
         scorer: Scorer | str | None = None,
         p: float = 1.0,
         limits: RegionLimits | None = None,
@@ -118,7 +118,11 @@ class HardPositiveBatch(nn.Module):
         self._prior_chosen = False
         self.scorer = scorer
         settings = self.method.settings or SearchSettings()
-        if limits is None and self.method == RandomRegions(1):
+        proposer = self.method.proposer if isinstance(self.method, Querying) else None
+        self._random = (
+            self.method.queries if isinstance(self.method, Querying) and proposer is RandomRegions else 0
+        )
+        if limits is None and self._random == 1:
             settings = SearchSettings(RegionLimits(max_area=AREAS[1]))
             least_area = AREAS[0] if least_area is None else least_area
         if limits is not None:
@@ -126,10 +130,8 @@ class HardPositiveBatch(nn.Module):
                 raise InputError("An agent keeps to the limits that it was trained with; leave limits out.")
             settings = SearchSettings(limits)
         self.settings = settings
-        self._needs_scorer = self.method != RandomRegions(1) and method != "centre"
-        self._in_one_batch = isinstance(self.method, RandomRegions) or (
-            isinstance(self.method, Choosing) and isinstance(self.method.chooser, Exhaustive)
-        )
+        self._needs_scorer = self._random != 1 and method != "centre"
+        self._in_one_batch = self._random > 0 or proposer is list_grid
         self.source: PatchSource = source or Background()
         self.patches = patches
         self.hurt = hurt
@@ -145,7 +147,7 @@ class HardPositiveBatch(nn.Module):
             raise InputError(
                 f"least_area is {least_area}; it must lie between {settings.limits.min_side**2:g} and {largest:g}."
             )
-        if self.least_area < largest and not (isinstance(self.method, RandomRegions) or method == "centre"):
+        if self.least_area < largest and not (self._random or method == "centre"):
             raise InputError(f"The method {method!r} covers the largest area; leave least_area out.")
         if self._needs_scorer and scorer is None and hurt is None:
             raise InputError(f"The method {method!r} asks a matcher where it hurts; give a scorer, such as sint.")
@@ -241,9 +243,9 @@ class HardPositiveBatch(nn.Module):
         first = patches[:, 0]
         if not count:
             return np.empty((0, 4)), first
-        if isinstance(self.method, RandomRegions):
-            drawn = limits.random(np.repeat(area, self.method.count), rng).reshape(count, -1, 4)
-            if self.method.count == 1:
+        if self._random:
+            drawn = limits.random(np.repeat(area, self._random), rng).reshape(count, -1, 4)
+            if self._random == 1:
                 return drawn[:, 0], first
             return self._worst(images, boxes, patches, exemplars, drawn)
         if not self._needs_scorer:

@@ -10,10 +10,10 @@ import torch
 
 import vae
 from agents import HardPositiveGenerator, remake_hard_positive
-from agents.baselines import HillClimbing, RandomRegion
+from agents.baselines import BASELINES, HillClimbing, Querying, RandomRegions
 from agents.evaluation import Agent
 from agents.image_targets import image_targets
-from agents.methods import Choosing, RandomRegions, as_method
+from agents.methods import as_method
 from agents.target_samples import Manifolds
 from occlusion_env.actions import ACTIONS, TRIGGER
 from occlusion_env.search import Search, SearchSettings
@@ -120,7 +120,7 @@ def test_exemplars_of_any_size_are_what_is_compared_with(images) -> None:
 
 def test_what_is_drawn_for_a_target_is_its_own(images) -> None:
     """Whatever the batch, the other targets, and the number of draws."""
-    for method in ("random", Choosing(RandomRegion()), "best of 3 random"):
+    for method in ("random", Querying(RandomRegions, 2), "best of 3 random"):
         whole = HardPositiveGenerator(method, Brightness())(images, BOXES, draws=3, seed=5)
         small = HardPositiveGenerator(method, Brightness(), batch=2)(images, BOXES, draws=3, seed=5)
         alone = HardPositiveGenerator(method, Brightness())(
@@ -219,8 +219,10 @@ def test_samples_are_drawn_around_their_own_target(images, bank) -> None:
 
 
 def test_methods_by_name() -> None:
-    assert as_method("random") == RandomRegions(1) and as_method("best-of-7-random") == RandomRegions(7)
-    assert isinstance(as_method(HillClimbing()), Choosing) and as_method(RandomRegions(2)).count == 2
+    assert as_method("random") == BASELINES["random"] and as_method("best-of-7-random") == Querying(
+        RandomRegions, 7
+    )
+    assert as_method(Querying(HillClimbing, 9)).queries == 9 and as_method("exhaustive") is BASELINES["exhaustive"]
     assert as_method("hill-climbing").looks is False and as_method(Right()).looks is True
 
 
@@ -230,7 +232,7 @@ def test_random_regions_have_the_largest_area() -> None:
     image = rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)
     targets = list(image_targets([image, image], [[5, 5, 20, 20]] * 2))
     search.begin(np.arange(2), targets, [np.zeros((64, 64, 3), np.uint8)] * 2)
-    found = RandomRegions(6).find(search, [np.random.default_rng(1), np.random.default_rng(1)])
+    found = Querying(RandomRegions, 6).find(search, [np.random.default_rng(1), np.random.default_rng(1)])
     assert found[0].region.tolist() == found[1].region.tolist()
     assert found[0].region[2] * found[0].region[3] == pytest.approx(0.25)
     assert found[0].actions == () and found[0].best.score == search.scores([0], found[0].region[None])[0]
@@ -240,7 +242,7 @@ def test_random_regions_have_the_largest_area() -> None:
     ("make", "message"),
     [
         (lambda: HardPositiveGenerator("smoke", Brightness()), "'smoke' is no method; choose random"),
-        (lambda: HardPositiveGenerator("best of 0 random", Brightness()), "best of 0"),
+        (lambda: HardPositiveGenerator("best of 0 random", Brightness()), "0 queries"),
         (lambda: HardPositiveGenerator("random", Brightness(), "smoke"), "'smoke' is no occluder"),
         (lambda: HardPositiveGenerator("random", Brightness(), answer="middle"), "middle"),
         (lambda: HardPositiveGenerator("random", Brightness(), batch=0), "batch of 0"),

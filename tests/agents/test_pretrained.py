@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -79,12 +78,12 @@ def test_only_a_flat_dqn_can_be_written(tmp_path: Path) -> None:
 
 def test_the_pretrained_agent_beats_chance() -> None:
     """On synthetic videos, which it was not trained on."""
-    agents = [replace(load_agent(name), answers=("best",)) for name in ("pretrained", "foresight")]
+    agents = [load_agent(name) for name in ("pretrained", "foresight")]
     assert agents[0].settings is not None and agents[0].settings.max_steps + 2 <= 20
     setup = Setup.load(SearchArguments(precision="fp32"))
     targets = [load_targets(f"synthetic:{seed}")[20] for seed in range(6)]
-    found = compare(setup, targets, agents, baselines={}).trials
-    closures = {name: trial.closure for name, trial in found.items()}
+    comparison = compare(setup, targets, agents, methods={})
+    found, closures = comparison.trials, {name: comparison.closure(name) for name in comparison.trials}
     assert closures["pretrained"] > 0.5
     assert found["pretrained"].queries.max() <= 19
     assert closures["foresight, greedy"] > 0.3
