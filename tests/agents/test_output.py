@@ -144,7 +144,7 @@ COMMANDS = {
     "evaluate-vae": "--data {data} --out {data}",
     "reproduce": "--data {data} --judge {data} --out {data}",
     "train-backbone": "--data {data} --teacher {clip} --out {data}",
-    "train-foresight": "--targets {data} --weights {weights} --out {weights}",
+    "fit-prior": "--data {data} --weights {weights} --out {weights}",
     "train-siamfc": "--data {new} --weights {weights} --out {data}",
     "train-tracker": "--data {data} --out {data}",
     "train-vae": "--data {data} --out {data}",
@@ -203,7 +203,7 @@ FOLDERS = {
 FILES = {
     "track": "--video {clip} --box 1,1,4,4 --out",
     "enjoy": "--model pretrained --gif",
-    "train-foresight": "--targets {data} --out",
+    "fit-prior": "--data {data} --out",
     "check-tracker": "mil --json",
     "doctor": "--json",
 }
@@ -216,7 +216,7 @@ def test_places_that_no_command_can_write(tmp_path, monkeypatch, capsys, command
     (tmp_path / "data" / "clip.mp4").write_text("clip")
     for name in ("file", "file.mp4", "file.safetensors"):
         (tmp_path / name).write_text("x")
-    ending = {"track": ".mp4", "train-foresight": ".safetensors"}.get(command, "")
+    ending = {"track": ".mp4", "fit-prior": ".safetensors"}.get(command, "")
     (tmp_path / f"folder{ending}").mkdir()
     arguments = {**FOLDERS, **FILES}[command].format(data=tmp_path / "data", clip=tmp_path / "data" / "clip.mp4")
     places = ["file", "file/below"]
