@@ -11,7 +11,9 @@ import torch
 import vae
 from agents import HardPositiveGenerator, remake_hard_positive
 from agents.baselines import BASELINES, HillClimbing, Querying, RandomRegions
+from agents.belief import BeliefSearch
 from agents.evaluation import Agent
+from agents.generation import PatchPolicy
 from agents.image_targets import image_targets
 from agents.methods import as_method
 from agents.target_samples import Manifolds
@@ -19,6 +21,7 @@ from occlusion_env.actions import ACTIONS, TRIGGER
 from occlusion_env.search import Search, SearchSettings
 from occlusion_env.targets import TargetSet
 from tracker.errors import InputError
+from tracker.scorers import SintScorer
 
 
 class Brightness:
@@ -216,6 +219,28 @@ def test_samples_are_drawn_around_their_own_target(images, bank) -> None:
     mu, sigma = bank["a"].posterior(resize(target.crop, 16, 16)[None])
     assert codes.mean(axis=0) == pytest.approx(mu[0], abs=4 * float(sigma[0].max()) / 20)
     assert codes.std(axis=0) == pytest.approx(sigma[0], rel=0.15)
+
+
+def test_the_belief_is_the_default(images) -> None:
+    """Its prior is chosen at the first call and stays; without a matcher it is SINT's."""
+    make = HardPositiveGenerator(scorer=Brightness())
+    with pytest.warns(UserWarning, match="Brightness; one is fitted to grid search on 3 of the targets"):
+        found = make(images, BOXES, draws=2, seed=1)
+    assert {record["queries"] for record in found.records()} == {10}
+    assert (found.regions[:, 0] + found.regions[:, 2] > 0.99).all()
+    make.scorer.embedded.clear()
+    make(images, BOXES, seed=1)
+    assert sum(make.scorer.embedded) < 3 * 15
+    assert isinstance(HardPositiveGenerator().scorer, SintScorer)
+
+
+def test_a_wanted_drop(images) -> None:
+    make = HardPositiveGenerator(BeliefSearch(queries=20, wanted=0.05), Brightness())
+    with pytest.warns(UserWarning, match="no prior"):
+        found = make(images, BOXES, seed=1)
+    assert found.scores_before - found.scores_after == pytest.approx([0.05] * 3, abs=0.02)
+    with pytest.raises(InputError, match="A patch policy lowers the score below a wanted drop"):
+        HardPositiveGenerator(BeliefSearch(wanted=0.05), Brightness(), patch_policy=PatchPolicy(Right()))
 
 
 def test_methods_by_name() -> None:
