@@ -45,10 +45,8 @@ def pixel_map(regions: Values, values: Values, side: int = _SIDE) -> Values:
     return np.einsum("r,rij->ij", values, covered) / np.maximum(covered.sum(axis=0), 1)
 
 
-def draw_priors(
-    path: Path, priors: Mapping[str, Prior], target: NDArray[np.uint8] | None = None
-) -> None:
-    """Draw where on a target matchers are weak: the average score drop at each pixel, and the best constant region.
+def draw_priors(path: Path, priors: Mapping[str, Prior], target: NDArray[np.uint8] | None = None) -> None:
+    """Draw where on a target matchers are weak: the average drop at each pixel, and the best constant region.
 
     Args:
         path: The PNG to write.

@@ -38,9 +38,10 @@ def fit_prior(
         per_sequence: Targets of a sequence, evenly spaced.
         folds: The videos are left out in so many groups in turn; the covariance is that of the errors on them.
         seed: Of the occluders and the predictor.
-        scorer: The matcher: sint, or module:function for your own.
+        scorer: The matcher: sint, siamfc, or module:function for your own.
         features: SINT's network.
-        weights: A safetensors file with its weights; for vgg16 also `imagenet`, which fetches them.
+        weights: A safetensors file with the weights of SINT's network or of SiamFC; for vgg16 also `imagenet`,
+            which fetches them.
         occluder: What covers the regions.
         max_area: Area of the regions as a share of the target.
         precision: SINT's arithmetic; auto takes bfloat16 where the hardware has it.
