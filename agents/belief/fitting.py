@@ -139,9 +139,9 @@ def fit_prior(samples: GridDrops, folds: int = 6, seed: int = 0, progress: bool 
     """Fit the mean and the covariance, from errors on videos that the mean was not fitted to.
 
     The videos are left out in `folds` groups in turn. For each group the average drop and a predictor are fitted
-    to the others, and their errors on the group are kept. The average becomes the mean, unless the predictor leaves
-    5 % less of the variance within a target unexplained. The returned predictor is fitted to all targets; the
-    offset and the covariance are those of the kept errors.
+    to the others, and their errors on the group are kept. The average becomes the mean, unless the predictor
+    leaves 5 % less of the variance within a target unexplained. The returned predictor is fitted to all targets;
+    the offset and the covariance are those of the kept errors.
 
     Args:
         samples: Drops of targets, of one video or more. Of one video the targets themselves are left out in turn.
