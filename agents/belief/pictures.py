@@ -85,10 +85,12 @@ def draw_belief(path: Path, fitted: FittedPrior, search: Search, target: NDArray
     """
     slot, regions = np.zeros(1, dtype=np.int64), fitted.prior.regions
     belief = begin_belief(fitted, search, slot)
-    shown, queried, drops = [], [], []
+    shown: list[tuple[Values, Values]] = []
+    queried: list[Values] = []
+    drops: list[float] = []
     for number in range(_SHOWN[-1] + 1):
         if number in _SHOWN:
-            shown.append((belief.mean[0].copy(), belief.deviation[0].copy(), len(queried)))
+            shown.append((belief.mean[0].copy(), belief.deviation[0].copy()))
         chosen = belief.propose()
         queried.append(regions[chosen[0]])
         drop = search.clean_score[slot] - search.scores(slot, regions[chosen])
@@ -100,7 +102,7 @@ def draw_belief(path: Path, fitted: FittedPrior, search: Search, target: NDArray
         maps = [pixel_map(regions, each[row]) for each in shown]
         low, high = min(0.0, *(each.min() for each in maps)), max(each.max() for each in maps)
         for column, (axis, values) in enumerate(zip(axes[row], maps, strict=True)):
-            count = shown[column][2]
+            count = _SHOWN[column]
             axis.imshow(target.mean(axis=2), cmap="gray", extent=(0, 1, 1, 0))
             drawn = axis.imshow(values, extent=(0, 1, 1, 0), cmap=colours, alpha=0.7, vmin=low, vmax=high)
             if count:
