@@ -1,10 +1,10 @@
-"""What the paper's state says about the score drop: ridge regression on the features of a region, on unseen videos.
+"""What the paper's state says about the score drop: ridge regression on features of regions, on unseen videos.
 
-Random regions of the largest area are scored on targets of training videos. The drop less its mean over the target
-is regressed on the features of the region (the state of section 4.2.1 without the history), on its x, y, w, h and
-their products, and on both. The penalty is chosen by leaving training videos out. The figure is Pearson's correlation
-within a target on the sequences of --judge: the mean over the targets of a sequence, then over the sequences. The
-drop predictor of the shipped prior is judged on the same regions.
+Random regions of the largest area are scored on targets of training videos. The drop less its mean over the
+target is regressed on the features of the region (the state of section 4.2.1 without the history), on its x, y, w,
+h and their products, and on both. The penalty is chosen by leaving training videos out. The figure is Pearson's
+correlation within a target on the sequences of --judge: the mean over the targets of a sequence, then over the
+sequences. The drop predictor of the shipped prior is judged on the same regions.
 
 Usage: python benchmarks/state_correlation.py --train DIR --judge DIR --vgg16 FILE --json FILE
 """
