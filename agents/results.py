@@ -28,6 +28,7 @@ FORMATS = {
     "robustness": 1,
     "scorers": 2,
     "siamfc": 2,
+    "state_correlation": 1,
     "tracker_speed": 1,
     "train-backbone": 1,
     "train-siamfc": 1,

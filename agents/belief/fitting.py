@@ -38,6 +38,9 @@ _CANDIDATES = 64
 _STEPS = 800
 _LEARNING_RATE = 1e-3
 _WEIGHT_DECAY = 1e-2
+_WORTHWHILE = 0.95
+"""Share of the average's unexplained variance below which a predictor is worth its network."""
+
 _LEVEL_LOSS = 0.2
 """Weight of the squared error in a target's mean drop; the rest of the loss is about differences within a target,
 which decide where to search."""
@@ -138,9 +141,9 @@ def fit_prior(
     """Fit the mean and the covariance, from errors on videos that the mean was not fitted to.
 
     The videos are left out in `folds` groups in turn. For each group the average drop and a predictor are fitted
-    to the others, and their errors on the group are kept. The one whose errors vary less within a target becomes
-    the mean. The returned predictor is fitted to all targets; the offset and the covariance are those of the kept
-    errors.
+    to the others, and their errors on the group are kept. The average becomes the mean, unless the predictor
+    leaves 5 % less of the variance within a target unexplained. The returned predictor is fitted to all targets;
+    the offset and the covariance are those of the kept errors.
 
     Args:
         samples: Drops of targets, of one video or more. Of one video the targets themselves are left out in turn.
@@ -181,7 +184,7 @@ def fit_prior(
         name: round(float(_within(samples.drops - means).var() / whole.var()), 4)
         for name, means in (("average", average), ("predictor", predicted))[: 1 + with_predictor]
     }
-    use = with_predictor and unexplained["predictor"] < unexplained["average"]
+    use = with_predictor and unexplained["predictor"] < _WORTHWHILE * unexplained["average"]
     errors = samples.drops - (predicted if use else average)
     mean = samples.drops.mean(axis=0)
     spread = errors - errors.mean(axis=0)

@@ -112,7 +112,7 @@ class BeliefObservation:
     def _expected_drops(self, slots: NDArray[np.int64]) -> Values:
         """Expected drops of unqueried targets, `float64[M, R]`; computed once a target."""
         search = self.search
-        new: list[tuple[int, Target, tuple[object, ...]]] = []
+        new: list[tuple[int, Target, tuple[str, bytes, bytes]]] = []
         for slot in slots:
             target, cached = search.targets[slot], self._expected[slot]
             assert target is not None
