@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor
 from torch.nn import functional
 
-from occlusion_env.naming import named
+from occlusion_env.naming import check_built_in, named
 from tracker.errors import InputError
 
 __all__ = [
@@ -177,18 +177,21 @@ def read_yaml(text: str) -> Any:
     return yaml.load(text, _Loader)
 
 
-def load_hyperparameters(name: str, env_id: str = "OcclusionSearch-v0") -> dict[str, Any]:
+def load_hyperparameters(
+    name: str, env_id: str = "OcclusionSearch-v0", allowed: Collection[str] = ()
+) -> dict[str, Any]:
     """Read the environment's section of a hyper-parameter file in RL Zoo's format, and the section `OWN_SECTION`.
 
     Args:
         name: A file of `agents/hyperparams` that the package ships, without `.yml`, or the path of a YAML file.
         env_id: The section; where it is missing, `default` stands in, as with RL Zoo.
+        allowed: Names `module:attribute` that the file may hold; see `occlusion_env.naming.check_built_in`.
 
     Returns:
         Arguments of the algorithm, with RL Zoo's `n_timesteps`, `policy`, `n_envs` and `env_kwargs` among them.
 
     Raises:
-        InputError: If the file or the section is missing, or it is no YAML.
+        InputError: If the file or the section is missing, it is no YAML, or it names `module:attribute`.
 
     >>> load_hyperparameters("paper")["learning_rate"]
     1e-06
@@ -199,9 +202,11 @@ def load_hyperparameters(name: str, env_id: str = "OcclusionSearch-v0") -> dict[
         text = shipped.read_text() if shipped.is_file() else Path(name).read_text()
         sections = read_yaml(text)
         section = sections[env_id] if env_id in sections else sections["default"]
-        return dict(section) | dict(sections.get(OWN_SECTION) or {})
+        found = dict(section) | dict(sections.get(OWN_SECTION) or {})
     except OSError:
         known = sorted(file.name.removesuffix(".yml") for file in folder.iterdir() if file.name.endswith(".yml"))
         raise InputError(f"'{name}' is no hyper-parameter file; give {', '.join(known)} or a YAML file.") from None
     except (yaml.YAMLError, KeyError, TypeError, ValueError):
         raise InputError(f"The file '{name}' has no section '{env_id}' in RL Zoo's format.") from None
+    check_built_in(found, name, allowed)
+    return found

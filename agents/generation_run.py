@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
@@ -72,6 +72,7 @@ class GenerationRun:
         image_format: `png` keeps every pixel; `jpeg` (quality 95) is smaller.
         workers: Processes.
         batch: Searches side by side in each; a block has as many hard positives, or those of one target.
+        allowed: See `loading.load_agent`.
     """
 
     data: Path
@@ -86,6 +87,7 @@ class GenerationRun:
     image_format: ImageFormat = "png"
     workers: int = 1
     batch: int = 32
+    allowed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a run of nothing.
@@ -150,20 +152,26 @@ def names_method(agent: str) -> bool:
     return random_count(agent) is not None or (plain in METHODS and not Path(agent).exists())
 
 
-def method_of(agent: str, device: str = "cpu", weights: Mapping[str, str | None] | None = None) -> Method | Agent:
+def method_of(
+    agent: str,
+    device: str = "cpu",
+    weights: Mapping[str, str | None] | None = None,
+    allowed: Collection[str] = (),
+) -> Method | Agent:
     """A method by name, or an agent by file.
 
     Args:
         agent: See `GenerationRun`.
         device: Where an agent runs.
         weights: See `loading.load_agent`.
+        allowed: See `loading.load_agent`.
 
     Raises:
         InputError: If it is neither, or the weights are others than in training.
     """
     if names_method(agent):
         return as_method(agent)
-    return load_agent(agent, device=device, weights=weights)
+    return load_agent(agent, device=device, weights=weights, allowed=allowed)
 
 
 def generate_hard_positives(run: GenerationRun) -> GenerationReport:
@@ -244,7 +252,7 @@ def _outcomes(
 def _worker(run: GenerationRun) -> HardPositiveGenerator:
     """What a process makes hard positives with."""
     arguments, device = run.arguments, run.arguments.device
-    method = as_method(method_of(run.agent, device, {arguments.features: arguments.weights}))
+    method = as_method(method_of(run.agent, device, {arguments.features: arguments.weights}, run.allowed))
     networks = load_networks(arguments)
     bank = None
     if run.bank is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -119,13 +119,18 @@ def algorithm_of(path: Path) -> str | None:
 
 
 def load_agent(
-    spec: str, algo: str | None = None, device: str = "auto", weights: Mapping[str, str | None] | None = None
+    spec: str,
+    algo: str | None = None,
+    device: str = "auto",
+    weights: Mapping[str, str | None] | None = None,
+    allowed: Collection[str] = (),
 ) -> Agent:
     """Load an agent, with the state and the search of its training.
 
     Of a run it takes `RunFolder.agent_file`. Its card or its run says what it was trained in, and its policy
-    refuses a search with other observations (`TrainingEnvironment.check`). A file of Stable-Baselines3 holds
-    pickled objects: load those alone whose origin you trust.
+    refuses a search with other observations (`TrainingEnvironment.check`). A zip file of Stable-Baselines3, also a
+    run's, holds pickled objects, and loading it runs what is in it: load those alone whose origin you trust. A
+    safetensors file and its card run nothing.
 
     Args:
         spec: `pretrained` (what the package ships), a file of `save_pretrained`, the folder of a run, a zip file
@@ -135,21 +140,23 @@ def load_agent(
         device: Where it runs.
         weights: Files of weights by network, such as `{"vgg16": FILE}`, where that of the state's network is no
             longer where it was in training.
+        allowed: Names `module:attribute` that its card or its run may hold; see
+            `occlusion_env.naming.check_built_in`.
 
     Raises:
-        InputError: If there is no such file, it is none of Stable-Baselines3's, its algorithm is unknown, or the
-            weights of the state's network are others than in training.
+        InputError: If there is no such file, it is none of Stable-Baselines3's, its algorithm is unknown, the
+            weights of the state's network are others than in training, or its card names `module:attribute`.
     """
     if spec in BASELINES:
         return Agent(f"{spec}, steered", partial(_steered, spec))
     model: Any
     trained: TrainingEnvironment | None
     if is_exported(spec):
-        found = load_pretrained(spec, device)
+        found = load_pretrained(spec, device, allowed)
         model, name, title, trained = found.policy, "dqn", Path(spec).stem, found.environment
     else:
+        trained = training_environment(spec, allowed)
         model, name, title = _load_zip(spec, algo, device)
-        trained = training_environment(spec)
     policy = partial(_policy, model, name, spec, trained)
     if trained is None:
         return Agent(title, policy)
@@ -198,33 +205,38 @@ def agent_digest(spec: str) -> str:
     return ":".join(weights_digest(file)[:32] for file in files)
 
 
-def training_environment(spec: str) -> TrainingEnvironment | None:
+def training_environment(spec: str, allowed: Collection[str] = ()) -> TrainingEnvironment | None:
     """The environment that an agent was trained in; `None` where neither a card nor a run tells.
 
     Args:
         spec: See `load_agent`.
+        allowed: See `load_agent`.
 
     Raises:
-        InputError: If the record has an argument that is unknown or out of range.
+        InputError: If the record has an argument that is unknown or out of range, or names `module:attribute`.
     """
     if is_exported(spec):
-        return load_pretrained(spec, "cpu").environment
+        return load_pretrained(spec, "cpu", allowed).environment
     run = _run_of(Path(spec))
-    return None if run is None else environment_of(run)
+    return None if run is None else environment_of(run, allowed)
 
 
-def environment_of(run: RunFolder) -> TrainingEnvironment:
+def environment_of(run: RunFolder, allowed: Collection[str] = ()) -> TrainingEnvironment:
     """The environment of a run; one without `environment.json` tells its arguments alone.
 
+    Args:
+        run: Its folder.
+        allowed: See `load_agent`.
+
     Raises:
-        InputError: If the record has an argument that is unknown or out of range.
+        InputError: If the record has an argument that is unknown or out of range, or names `module:attribute`.
     """
     record = run.environment()
     if record is None:
         defaults = gym.registry[run.env_id].kwargs if run.env_id in gym.registry else {}
         record = {"env_kwargs": {**defaults, **run.env_kwargs()}}
     try:
-        return TrainingEnvironment.from_record(record)
+        return TrainingEnvironment.from_record(record, run.parameters, allowed)
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"'{run.parameters}' holds no record of a training environment; train again.") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -88,19 +89,22 @@ def is_exported(spec: str) -> bool:
     return spec == PRETRAINED or spec.endswith(".safetensors")
 
 
-def load_pretrained(file: str | Path = PRETRAINED, device: str = "auto") -> Pretrained:
-    """Load an agent that `save_pretrained` wrote.
+def load_pretrained(
+    file: str | Path = PRETRAINED, device: str = "auto", allowed: Collection[str] = ()
+) -> Pretrained:
+    """Load an agent that `save_pretrained` wrote; nothing in its files is run.
 
     Args:
         file: `NAME.safetensors`, with its card beside it; or `pretrained`, the one that the package ships.
         device: Where it runs.
+        allowed: Names `module:attribute` that the card may hold; see `occlusion_env.naming.check_built_in`.
 
     Raises:
-        InputError: If a file is missing, or is no agent's.
+        InputError: If a file is missing, or is no agent's, or the card names `module:attribute`.
     """
     if str(file) == PRETRAINED:
         with resources.as_file(resources.files("agents") / "weights") as folder:
-            return load_pretrained(folder / "agent.safetensors", device)
+            return load_pretrained(folder / "agent.safetensors", device, allowed)
     file = Path(file)
     if not file.is_file():
         raise InputError(f"There is no agent '{file}'; give the file that `export-agent` wrote.")
@@ -108,7 +112,7 @@ def load_pretrained(file: str | Path = PRETRAINED, device: str = "auto") -> Pret
         card = json.loads(file.with_suffix(".json").read_text())
         space = spaces.Box(-np.inf, np.inf, (int(card["observation_length"]),), np.float32)
         count, arch = int(card["actions"]), list(card["net_arch"])
-        environment = TrainingEnvironment.from_record(card)
+        environment = TrainingEnvironment.from_record(card, file.with_suffix(".json"), allowed)
     except FileNotFoundError:
         raise InputError(
             f"There is no card '{file.with_suffix('.json')}' beside the agent; copy it too, or export again."

@@ -147,7 +147,9 @@ class RunFolder:
         try:
             parameters = next(file.parent for file in sorted(path.glob("*/args.yml")))
             arguments = _read(parameters / "args.yml")
-            return cls(path, str(arguments["algo"]), str(arguments["env"]))
+            if arguments["env"] != parameters.name:  # else the run's files would lie elsewhere
+                raise InputError(f"'{parameters}' holds the arguments of another environment.")
+            return cls(path, str(arguments["algo"]), parameters.name)
         except (StopIteration, KeyError, InputError):
             raise InputError(
                 f"'{path}' is no folder of a run; give one such as logs/dqn/OcclusionSearch-v0_1."

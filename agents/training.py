@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from occlusion_env import ENV_ID, ENV_IDS
 from occlusion_env.arguments import SearchArguments
-from occlusion_env.naming import named
+from occlusion_env.naming import check_built_in, imports_in, named
 from tracker.backbones import resolve_device
 from tracker.errors import InputError
 from tracker.files import replacing_file
@@ -150,6 +150,7 @@ def train(
     command: str = "",
     progress: bool = False,
     started: Callable[[RunFolder], object] = lambda run: None,
+    allowed: Collection[str] = (),
 ) -> RunFolder:
     """Train an agent.
 
@@ -158,6 +159,8 @@ def train(
         command: The command line, for the record.
         progress: Whether to show a progress bar.
         started: Called with the run's folder when it has been made.
+        allowed: Names `module:attribute` that the hyper-parameter file may hold, beside those of the request; see
+            `occlusion_env.naming.check_built_in`.
 
     Returns:
         The run's folder, with the agent, the returns of its evaluations, and the learning curve.
@@ -165,7 +168,7 @@ def train(
     Raises:
         InputError: If the request cannot be met.
     """
-    plan = _plan(request)
+    plan = _plan(request, allowed=allowed)
     trained = request.trained_agent
     if trained is not None and not Path(trained).is_file():
         raise InputError(f"There is no agent '{trained}'; give --trained-agent the zip file of one.")
@@ -190,7 +193,7 @@ def train(
     return _learn(plan, run, model, evaluation, progress)
 
 
-def resume(path: Path, progress: bool = False) -> RunFolder:
+def resume(path: Path, progress: bool = False, allowed: Collection[str] = ()) -> RunFolder:
     """Go on with a run that was cut off, from its last complete checkpoint.
 
     Weights, optimizer, steps, schedules and replay memory are those of the checkpoint, the hyper-parameters those
@@ -198,14 +201,16 @@ def resume(path: Path, progress: bool = False) -> RunFolder:
     plus the steps.
 
     Args:
-        path: The run's folder.
+        path: The run's folder. Its checkpoints are pickled: resuming runs what is in them.
         progress: Whether to show a progress bar.
+        allowed: Names `module:attribute` that its files may hold; see `occlusion_env.naming.check_built_in`.
 
     Raises:
-        InputError: If it is no run's folder, has no checkpoint, or has nothing left to do, or its videos or
-            weights have changed.
+        InputError: If it is no run's folder, has no checkpoint, has nothing left to do, or names
+            `module:attribute`, or its videos or weights have changed.
     """
     run = RunFolder.open(path)
+    check_built_in([run.arguments(), run.config()], run.parameters, allowed)
     try:
         request = TrainRequest(**run.arguments())
     except TypeError:
@@ -262,11 +267,13 @@ def make_env(env_id: str, n_envs: int, env_kwargs: dict[str, Any]) -> VecEnv:
     return _monitored(_bridged(env_id, n_envs, env_kwargs), None)
 
 
-def _plan(request: TrainRequest, recorded: dict[str, Any] | None = None) -> _Plan:
+def _plan(request: TrainRequest, recorded: dict[str, Any] | None = None, allowed: Collection[str] = ()) -> _Plan:
     """Resolve a request; `recorded` hyper-parameters stand in for those of the file, which may have changed."""
     kind = _algorithm(request.algo)
     if recorded is None:
-        config = load_hyperparameters(request.conf_file or request.algo, request.env) | request.hyperparams
+        given = imports_in([request.env_kwargs, request.eval_env_kwargs, request.hyperparams])
+        file = request.conf_file or request.algo
+        config = load_hyperparameters(file, request.env, {*allowed, *given}) | request.hyperparams
     else:
         config = dict(recorded)
     config["env_kwargs"] = (config.get("env_kwargs") or {}) | request.env_kwargs

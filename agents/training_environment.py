@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.building import load_networks
-from occlusion_env.naming import named
+from occlusion_env.naming import check_built_in, named
 from occlusion_env.observations import OBSERVATIONS
 from occlusion_env.search import Search
 from occlusion_env.targets import TargetSet
@@ -64,14 +65,25 @@ class TrainingEnvironment:
         )
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> TrainingEnvironment:
+    def from_record(
+        cls,
+        record: Mapping[str, Any],
+        source: str | Path = "The record of a training environment",
+        allowed: Collection[str] = (),
+    ) -> TrainingEnvironment:
         """Read what `record` wrote; what an older record lacks is unknown.
 
+        Args:
+            record: Plain data.
+            source: The file that it comes from, for the error's sentence.
+            allowed: Names `module:attribute` that the record may hold; see `occlusion_env.naming.check_built_in`.
+
         Raises:
-            InputError: If an argument is unknown or out of range.
+            InputError: If an argument is unknown or out of range, or names `module:attribute`.
             KeyError: If it has no `env_kwargs`.
             TypeError: If a part has another type.
         """
+        check_built_in(record["env_kwargs"], source, allowed)
         arguments = SearchArguments.from_keywords(dict(record["env_kwargs"]))
         return cls(
             _portable(arguments),

@@ -23,7 +23,7 @@ def main(sequences: str = "synthetic", steps: int | str = 20_000) -> None:
     """Train, then occlude twelve targets."""
     envs = gym.make_vec(
         "OcclusionSearch-v0", num_envs=32, autoreset_mode="SameStep", targets=sequences, reward="record",
-        observation="agents.foresight:Foresight", history=0, max_steps=18,
+        observation="foresight", history=0, max_steps=18,
     )  # fmt: skip
     agent = SquaredErrorDQN(
         "MlpPolicy", VecMonitor(VectorEnvBridge(envs)), gamma=0.95, learning_rate=5e-4, learning_starts=500,

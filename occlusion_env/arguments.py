@@ -46,11 +46,12 @@ class SearchArguments:
         features: The network of the state, and of the scorer: `slim`, `vgg16`, `alexnet` or `torchvision:MODEL`.
         layer: Its layer that is the state; by default `fc7`, or `pool5` where only convolutions were loaded.
         weights: The network's weights (`tracker.backbones.load_backbone`), or what `train-tracker` wrote, whose
-            card gives the layers; `None` for those of the package.
+            card gives the layers; `None` for those of the package. With the scorer `siamfc` they are SiamFC's.
         base_weights: Initial weights of the training that wrote `weights`; not needed for `slim`.
-        scorer: `sint`, `module:function` (a function without arguments that returns a `tracker.scorers.Scorer`;
-            a process calls it once), or a `Scorer`.
-        observation: `features` (and the history), `features+region`, `dict` or `pixels`, or `module:class`.
+        scorer: `sint`, `siamfc`, `module:function` (a function without arguments that returns a
+            `tracker.scorers.Scorer`; a process calls it once), or a `Scorer`.
+        observation: `features` (and the history), `features+region`, `dict`, `pixels`, `belief`
+            (`agents.belief.BeliefObservation`), or `module:class`.
         pixels: Side in pixels of the observation `pixels`; 0 for the network's input.
         state: `crop`: a region is resized to the network's input and goes through all of it (the paper's way).
             `roi`: a target goes through the convolutions once, and a region is RoI-aligned from its feature map

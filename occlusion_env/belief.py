@@ -7,8 +7,8 @@ were learned from other targets (`Prior`). K answers y about weighted means W d 
     m' = m + C W' (W C W' + s)^-1 (y - W m),    C' = C - C W' (W C W' + s)^-1 W C
 
 The next query goes where the expected improvement over the best answer is largest (Jones, Schonlau and Welch 1998,
-eq. 15), the first one where the mean is highest. This is Bayesian optimisation over a finite set of candidates, with
-a kernel that is estimated from data.
+eq. 15), the first one where the mean is highest. This is Bayesian optimisation over a finite set of candidates,
+with a kernel that is estimated from data.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ __all__ = ["Belief", "Prior", "expected_improvement"]
 Values = NDArray[np.float64]
 
 _NOISE = 0.01
-"""Variance of the noise s of an answer, as a share of the candidates' mean variance: it keeps the inverse stable where
-two candidates nearly coincide."""
+"""Variance of the noise s of an answer, as a share of the candidates' mean variance: it keeps the inverse stable
+where two candidates nearly coincide."""
 
 _SHARPNESS = 8
 """Power of the IoU in the weights of `Prior.weights`."""
@@ -42,7 +42,7 @@ class Prior:
         regions: `float64[R, 4]`, the candidate regions, relative to the target.
         mean: `float64[R]`, the average drop of each candidate over the training targets.
         offset: `float64[R]`, added to predicted drops; equal to `mean` where there is no predictor.
-        covariance: `float64[R, R]`, of the drops about their expected values, on videos that neither was fitted to.
+        covariance: `float64[R, R]`, of the drops about their expected values, on left-out videos.
 
     Raises:
         InputError: If the arrays do not fit one another, or a number is not finite.

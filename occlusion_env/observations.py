@@ -110,9 +110,10 @@ class PixelsObservation:
         return to_images(self.search.slot_pixels(slots, self.size))
 
 
-OBSERVATIONS: dict[str, Callable[[Search], Observation]] = {
+OBSERVATIONS: dict[str, Callable[[Search], Observation] | str] = {
     "features": FeaturesObservation,
     "features+region": FeaturesAndRegion,
     "dict": DictObservation,
     "pixels": PixelsObservation,
+    "belief": "agents.belief:BeliefObservation",  # imported when it is used
 }

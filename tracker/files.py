@@ -12,7 +12,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing_file"]
+from .errors import InputError, shorten
+
+__all__ = ["inside_folder", "replacing_file"]
+
+
+def inside_folder(folder: str | os.PathLike[str], name: str) -> Path:
+    """The path of a file that a record names, relative to the record's folder.
+
+    Args:
+        folder: The record's folder.
+        name: What the record says.
+
+    Raises:
+        InputError: If it is no text or leads out of the folder: an absolute path, `..`, a link.
+
+    >>> inside_folder("out", "ball/000001.png").as_posix()
+    'out/ball/000001.png'
+    """
+    path = Path(folder) / name if isinstance(name, str) and "\0" not in name else None
+    if path is None or not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise InputError(
+            f"{shorten(name)} is no path inside of '{os.fspath(folder)}'; name a file in that folder."
+        )
+    return path
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The belief over regions: learned from grid search on training targets, and used to search with few queries.
 
-`occlusion_env.belief` holds the mathematics. Here a prior is fitted to a matcher (`fit_prior`), stored (`files`), and
-used as a search method (`BeliefSearch`) and as the state of an agent (`BeliefObservation`).
+`occlusion_env.belief` holds the mathematics. Here a prior is fitted to a matcher (`fit_prior`), stored (`files`),
+and used as a search method (`BeliefSearch`) and as the state of an agent (`BeliefObservation`).
 
 Importing this package imports no torch; its names are loaded on first use.
 """

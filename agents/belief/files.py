@@ -80,7 +80,7 @@ def save_prior(file: Path, fitted: FittedPrior) -> None:
         sizes = {name: getattr(predictor, name) for name in _SIZES}
         tensors |= {f"predictor.{name}": value for name, value in predictor.state_dict().items()}
     with replacing_file(file) as temporary:
-        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, temporary)
+        save_file({name: value.cpu().clone() for name, value in tensors.items()}, temporary)
     with replacing_file(file.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps({**fitted.card, "predictor": sizes}, indent=1) + "\n")
 

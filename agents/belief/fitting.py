@@ -32,12 +32,15 @@ _BLOCK = 8
 _BATCH = 64
 """Targets in a step of the predictor's training."""
 
-_CANDIDATES = 96
+_CANDIDATES = 64
 """Candidates of each target in a step: neighbours on the grid say nearly the same."""
 
 _STEPS = 800
 _LEARNING_RATE = 1e-3
 _WEIGHT_DECAY = 1e-2
+_WORTHWHILE = 0.95
+"""Share of the average's unexplained variance below which a predictor is worth its network."""
+
 _LEVEL_LOSS = 0.2
 """Weight of the squared error in a target's mean drop; the rest of the loss is about differences within a target,
 which decide where to search."""
@@ -136,9 +139,9 @@ def fit_prior(samples: GridDrops, folds: int = 6, seed: int = 0, progress: bool 
     """Fit the mean and the covariance, from errors on videos that the mean was not fitted to.
 
     The videos are left out in `folds` groups in turn. For each group the average drop and a predictor are fitted
-    to the others, and their errors on the group are kept. The one whose errors vary less within a target becomes
-    the mean. The returned predictor is fitted to all targets; the offset and the covariance are those of the kept
-    errors.
+    to the others, and their errors on the group are kept. The average becomes the mean, unless the predictor
+    leaves 5 % less of the variance within a target unexplained. The returned predictor is fitted to all targets;
+    the offset and the covariance are those of the kept errors.
 
     Args:
         samples: Drops of targets, of one video or more. Of one video the targets themselves are left out in turn.
@@ -180,7 +183,7 @@ def fit_prior(samples: GridDrops, folds: int = 6, seed: int = 0, progress: bool 
     correlations = (whole * _within(predicted)).sum(axis=1) / (
         np.linalg.norm(whole, axis=1) * np.linalg.norm(_within(predicted), axis=1)
     ).clip(1e-12)
-    use = unexplained["predictor"] < unexplained["average"]
+    use = unexplained["predictor"] < _WORTHWHILE * unexplained["average"]
     errors = samples.drops - (predicted if use else average)
     mean = samples.drops.mean(axis=0)
     spread = errors - errors.mean(axis=0)
@@ -200,8 +203,8 @@ def fit_prior(samples: GridDrops, folds: int = 6, seed: int = 0, progress: bool 
 def fit_predictor(samples: GridDrops, seed: int = 0, progress: bool = False) -> DropPredictor:
     """Fit a predictor by the squared error, mostly of differences within a target.
 
-    Half of the batches are mirrored. AdamW: rate 0.001, falling to 0 by a cosine; weight decay 0.01; 800 batches of
-    64 targets with 96 candidates each.
+    Half of the batches are mirrored. AdamW: rate 0.001, falling to 0 by a cosine; weight decay 0.01; 800 batches
+    of 64 targets with 64 candidates each.
 
     Args:
         samples: Drops of targets.

@@ -36,7 +36,7 @@ def begin_belief(fitted: FittedPrior, search: Search, slots: np.ndarray) -> Beli
 
 @dataclass(frozen=True)
 class BeliefSearch:
-    """Queries one candidate after another where the belief expects the largest improvement, all targets in a batch.
+    """Queries the candidate with the largest expected improvement, again and again, all targets in a batch.
 
     Attributes:
         fitted: The prior.

@@ -36,13 +36,14 @@ class BeliefObservation:
     """What the belief expects of each of the eight moves, `float32[45]`.
 
     For each move, where r is the region that it leads to: the expected drop at r less the best one so far; its
-    standard deviation; the expected improvement at r; and for each of `DISCOUNTS` the largest expected improvement of
-    any candidate, times the discount to the power of the moves from r to it. Then: the best drop so far, the present
-    one, the share of the steps that is left, the largest expected improvement of any candidate, and the average error
-    of the expected drops. Drops are in units of the prior (its card's `unit`), so that an agent that was trained on
-    one matcher can act on another.
+    standard deviation; the expected improvement at r; and for each of `DISCOUNTS` the largest expected improvement
+    of any candidate, times the discount to the power of the moves from r to it. Then: the best drop so far, the
+    present one, the share of the steps that is left, the largest expected improvement of any candidate, and the
+    average change of the expected drops since the first step. Drops are in units of the prior (its card's `unit`),
+    so that an agent that was trained on one matcher can act on another.
 
-    The prior is the one that the package ships for the scorer; a subclass overrides `prior`. It costs no scorer query.
+    The prior is the one that the package ships for the scorer; a subclass overrides `prior`. Observing costs no
+    scorer query.
 
     Args:
         search: The searches.
@@ -70,8 +71,8 @@ class BeliefObservation:
         if (fitted := shipped_prior(search.scorer, search.settings.limits)) is None:
             raise InputError(
                 f"There is no prior for the scorer {type(search.scorer).__name__} at max_area"
-                f" {search.settings.limits.max_area:g}; fit one with fit-prior, and return it from the method prior of"
-                " a subclass of agents.belief.BeliefObservation."
+                f" {search.settings.limits.max_area:g}; fit one with fit-prior, and return it from the method"
+                " prior of a subclass of agents.belief.BeliefObservation."
             )
         return fitted
 
@@ -103,15 +104,15 @@ class BeliefObservation:
         ahead = [(improvement[:, None] * discount**way).max(axis=2) for discount in DISCOUNTS]
         per_move = [mean - best, deviation, expected_improvement(mean, deviation, best), *ahead]
         left = np.maximum(0, 1 - search.steps[slots] / search.settings.max_steps)
-        error = (belief.mean - expected).mean(axis=1)
-        overall = np.stack([belief.best, here, left * self._unit, improvement.max(axis=1), error], axis=1)
+        change = (belief.mean - expected).mean(axis=1)
+        overall = np.stack([belief.best, here, left * self._unit, improvement.max(axis=1), change], axis=1)
         shown = np.concatenate([np.stack(per_move, axis=2).reshape(count, -1), overall], axis=1) / self._unit
         return np.clip(shown, -_BOUND, _BOUND).astype(np.float32)
 
     def _expected_drops(self, slots: NDArray[np.int64]) -> Values:
         """Expected drops of unqueried targets, `float64[M, R]`; computed once a target."""
         search = self.search
-        new: list[tuple[int, Target, tuple[object, ...]]] = []
+        new: list[tuple[int, Target, tuple[str, bytes, bytes]]] = []
         for slot in slots:
             target, cached = search.targets[slot], self._expected[slot]
             assert target is not None

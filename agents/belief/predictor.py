@@ -15,8 +15,8 @@ class DropPredictor(nn.Module):
     """Predicts score drops from what each cell adds to the score (`tracker.attribution`).
 
     Two convolutions mix neighbouring cells. A region is described by the sums of their channels within it and
-    within a window 1.6 times as long and as wide, by their means over the target, and by its position and size; two
-    hidden layers turn that into a drop. The occluder is no input: the prediction is an average over occluders.
+    within a window 1.6 times as long and as wide, by their means over the target, and by its position and size;
+    two hidden layers turn that into a drop. The occluder is no input: the prediction is an average over occluders.
 
     Args:
         parts: P, the number of maps of a target.

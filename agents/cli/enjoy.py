@@ -9,7 +9,7 @@ import tyro
 
 from tracker.errors import InputError
 
-from .shared import NOTHING_WRITTEN, Device, on_interrupt, warn
+from .shared import NOTHING_WRITTEN, Allow, Device, on_interrupt, warn
 from .train import Algorithm, EnvId, Pairs, key_values, targets_argument
 
 if TYPE_CHECKING:
@@ -33,11 +33,13 @@ def enjoy(
     seed: int = 0,
     device: Device = "auto",
     gif: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    allow: Allow = (),
 ) -> None:
     """Watch a trained agent: the score before and after each episode, and one episode as a GIF.
 
     Takes the agent of a run that `train` wrote, in the environment that it was trained in; the flags are RL Zoo's.
-    Agents are pickled: load those alone whose origin you trust.
+    Agents of runs and zip files are pickled, and playing them runs what is in them: give those alone whose origin
+    you trust. A safetensors file and its card run nothing.
 
     Args:
         algo: The algorithm.
@@ -55,6 +57,8 @@ def enjoy(
         seed: Of the environment.
         device: Where the agent runs.
         gif: Write the first episode here.
+        allow: Names of your own code that the run or the card may hold, beside those of --env-kwargs; files may
+            name built-in things only.
     """
     import gymnasium as gym
     import numpy as np
@@ -63,6 +67,7 @@ def enjoy(
     from occlusion_env import ENV_IDS
     from occlusion_env.actions import TRIGGER
     from occlusion_env.arguments import SearchArguments
+    from occlusion_env.naming import check_built_in, imports_in
 
     from ..loading import environment_of, training_environment
     from ..output import check_file
@@ -76,20 +81,23 @@ def enjoy(
         raise InputError(f"'{env}' is no environment of this package; choose {', '.join(ENV_IDS)}.")
     if n_timesteps < 1:
         raise InputError(f"--n-timesteps is {n_timesteps}; it must be at least 1.")
+    own = key_values("--env-kwargs", env_kwargs) | targets_argument(targets)
+    allowed = {*allow, *imports_in(own)}
     agent: Any
     trained: TrainingEnvironment | None
     if model is None:
         run = RunFolder.find(folder, algo, env, exp_id)
+        trained, given = environment_of(run, allowed), run.env_kwargs()
+        check_built_in(given, run.parameters, allowed)
         agent = load_model(algo, run.agent_file(not load_best, load_checkpoint), device)
-        trained, given = environment_of(run), run.env_kwargs()
     else:
+        trained = training_environment(model, allowed)
         if is_exported(model):
-            agent = load_pretrained(model, device).policy
+            agent = load_pretrained(model, device, allowed).policy
         else:
             agent = load_model(algo, Path(model), device)
-        trained = training_environment(model)
         given = {} if trained is None else trained.record()["env_kwargs"]
-    given |= key_values("--env-kwargs", env_kwargs) | targets_argument(targets) | {"info_names": True}
+    given |= own | {"info_names": True}
     if device != "auto":
         given.setdefault("device", device)
     if trained is not None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from .shared import GOES_ON, Device, Precision, on_interrupt, warn
+from .shared import GOES_ON, Allow, Device, Precision, on_interrupt, warn
 from .train import Algorithm
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def evaluate(
     precision: Precision = "auto",
     device: Device = "auto",
     json: Path | None = None,
+    allow: Allow = (),
 ) -> None:
     """Compare agents and query methods at equal numbers of scorer queries, equal area cap and with the same patch.
 
@@ -50,9 +51,10 @@ def evaluate(
 
     Args:
         targets: A folder of annotated sequences, or one; nothing may have been trained on them.
-        agent: Folders of training runs, zip files, or names of baselines, which then move as an agent does. The
-            first one's largest area is that of all methods. ARM=AGENT puts agents that were trained with several
-            seeds together; arms are compared with one another.
+        agent: Folders of training runs and zip files, which are pickled (loading runs what is in them: give those
+            alone whose origin you trust), safetensors files, which run nothing, or names of baselines, which then
+            move as an agent does. The first one's largest area is that of all methods. ARM=AGENT puts agents that
+            were trained with several seeds together; arms are compared with one another.
         algo: Their algorithm; by default what each run or path says.
         per_sequence: Targets of a sequence, evenly spaced.
         seeds: Of the patches and the random regions: 0 to this, all pooled.
@@ -70,8 +72,11 @@ def evaluate(
         precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
         device: Where the networks run.
         json: Write the figures here too.
+        allow: Names of your own code that the agents' runs and cards may hold, beside that of --scorer; files may
+            name built-in things only.
     """
     from occlusion_env.arguments import SearchArguments
+    from occlusion_env.naming import imports_in
     from tracker.backbones import describe_arithmetic, resolve_device, resolve_precision
     from tracker.errors import InputError
     from tracker.judging.running import weights_digest
@@ -93,10 +98,11 @@ def evaluate(
     place = str(resolve_device(device))
     members = read_members(agent)
     specs, arms = [member.spec for member in members], arms_of(members)
-    records = [training_environment(spec) for spec in specs]
+    allowed = {*allow, *imports_in(scorer)}
+    records = [training_environment(spec, allowed) for spec in specs]
     trained = records[0].arguments if records and records[0] is not None else None
     network: str = features or (trained.features if trained is not None else "slim")
-    loaded = [load_agent(spec, algo, place, {network: weights}) for spec in specs]
+    loaded = [load_agent(spec, algo, place, {network: weights}, allowed) for spec in specs]
     loaded = [replace(one, name=member.name or one.name) for one, member in zip(loaded, members, strict=True)]
     names = [one.name for one in loaded]
     if doubled := sorted({name for name in names if names.count(name) > 1}):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tyro
 
-from .shared import command_line
+from .shared import Allow, command_line
 
 __all__ = ["export_agent"]
 
@@ -14,6 +14,7 @@ __all__ = ["export_agent"]
 def export_agent(
     run: tyro.conf.Positional[Path],
     out: Path = Path("agent.safetensors"),
+    allow: Allow = (),
 ) -> None:
     """Write a trained dqn as safetensors with a card, for those who would not load a stranger's pickle.
 
@@ -21,8 +22,9 @@ def export_agent(
 
     Args:
         run: Folder of a run of `train`; the agent is that of `evaluate` and `enjoy`: best_model.zip where the run
-            has one.
+            has one. It is pickled, and loading it runs what is in it: give a run whose origin you trust.
         out: NAME.safetensors.
+        allow: Names of your own code that the run may hold; files may name built-in things only.
     """
     from tracker.errors import InputError
 
@@ -36,6 +38,7 @@ def export_agent(
     found = RunFolder.open(run)
     config = found.config()
     file = found.agent_file()
+    environment = environment_of(found, allow)
     model = load_model(found.algo, file, "cpu")
     recipe = {name: value for name, value in config.items() if name not in ("env_kwargs", "policy_kwargs")}
     card = {
@@ -45,5 +48,5 @@ def export_agent(
         "recipe": recipe,
         "command": command_line(),
     }
-    save_pretrained(out, model, environment_of(found), card)
+    save_pretrained(out, model, environment, card)
     print(f"The agent of {file.name} is in {out}, its card beside it.")

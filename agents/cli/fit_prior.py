@@ -30,7 +30,7 @@ def fit_prior(
 
     Scores every region of the grid (336 at a quarter of the area) on targets of annotated videos. Writes the mean
     and the covariance of the score drops to OUT, with a predictor of the drops where it explains more than the
-    average does, and a card beside it.
+    average does; beside it a card, and a picture of where the matcher is weak.
 
     Args:
         data: A folder of annotated sequences, or one; none that you want to evaluate on.
@@ -38,9 +38,10 @@ def fit_prior(
         per_sequence: Targets of a sequence, evenly spaced.
         folds: The videos are left out in so many groups in turn; the covariance is that of the errors on them.
         seed: Of the occluders and the predictor.
-        scorer: The matcher: sint, or module:function for your own.
+        scorer: The matcher: sint, siamfc, or module:function for your own.
         features: SINT's network.
-        weights: A safetensors file with its weights; for vgg16 also `imagenet`, which fetches them.
+        weights: A safetensors file with the weights of SINT's network or of SiamFC; for vgg16 also `imagenet`,
+            which fetches them.
         occluder: What covers the regions.
         max_area: Area of the regions as a share of the target.
         precision: SINT's arithmetic; auto takes bfloat16 where the hardware has it.
@@ -58,12 +59,13 @@ def fit_prior(
     from tracker.sequences import evenly_spaced
 
     from .. import belief
+    from ..belief.pictures import average_target, draw_priors
     from ..output import check_file
     from ..training_environment import fingerprint_videos
 
     if out.suffix != ".safetensors":
         raise InputError(f"'{out}' cannot be written; give NAME.safetensors in a folder that exists.")
-    for file in (out, out.with_suffix(".json")):
+    for file in (out, out.with_suffix(".json"), out.with_suffix(".png")):
         check_file(file, data, weights, option="--out")
     for name, value, least in (("per-sequence", per_sequence, 1), ("folds", folds, 2)):
         if value < least:
@@ -97,6 +99,8 @@ def fit_prior(
         "command": command_line(),
     }
     belief.save_prior(out, replace(fitted, card=card))
+    name = card["matcher"].partition(" ")[0]
+    draw_priors(out.with_suffix(".png"), {name: fitted.prior}, average_target(chosen))
     x, y, w, h = fitted.prior.regions[fitted.prior.best]
     print(
         f"{len(chosen)} targets, {drops.drops.size} scorer queries. The best constant region has x {x:.2f}, y"
@@ -108,4 +112,4 @@ def fit_prior(
         + ", ".join(f"{name} {share:.2f}" for name, share in fitted.card["unexplained"].items())
         + f". Expected drops: {fitted.card['expected_drops']}."
     )
-    print(f"The prior is in {out}, its card beside it.")
+    print(f"The prior is in {out}, its card and picture beside it.")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from .shared import GOES_ON, Device, Precision, on_interrupt, warn
+from .shared import GOES_ON, Allow, Device, Precision, on_interrupt, warn
 
 __all__ = ["generate"]
 
@@ -31,6 +31,7 @@ def generate(
     device: Device = "auto",
     batch: int = 32,
     seed: int = 0,
+    allow: Allow = (),
 ) -> None:
     """Make hard positives of annotated videos: images, and a record of how each was made.
 
@@ -44,7 +45,9 @@ def generate(
         per_target: Hard positives of each target; they differ in what covers it.
         workers: Processes that work side by side.
         agent: What finds the region: random, best-of-K-random, centre, cell, attribution, hill-climbing or
-            exhaustive; or `pretrained`, the folder of a training run, or an agent's file.
+            exhaustive; or `pretrained` or an agent's safetensors file, which run nothing; or the folder of a
+            training run or an agent's zip file, which are pickled (loading runs what is in them: give those alone
+            whose origin you trust).
         bank: A folder of manifolds by train-vae; each hard positive is then made of a new sample of its target.
         per_sequence: Targets of a sequence at most, evenly spaced; all by default.
         scorer: The matcher: sint, or module:function, a function that returns a scorer of your own (imported from
@@ -60,10 +63,13 @@ def generate(
         device: Where the networks run.
         batch: Searches side by side in each process.
         seed: Of what is drawn.
+        allow: Names of your own code that the agent's run or card may hold, beside that of --scorer; files may
+            name built-in things only.
     """
     from dataclasses import replace
 
     from occlusion_env.arguments import SearchArguments
+    from occlusion_env.naming import imports_in
     from tracker.backbones import resolve_device
     from tracker.errors import InputError
 
@@ -74,9 +80,10 @@ def generate(
 
     check_folder(out, data, bank, agent, weights)
     place = str(resolve_device(device))
-    trained = None if names_method(agent) else training_environment(agent)
+    allowed = tuple(sorted({*allow, *imports_in(scorer)}))
+    trained = None if names_method(agent) else training_environment(agent, allowed)
     arguments = SearchArguments() if trained is None else trained.arguments
-    method = as_method(method_of(agent, place, {features or arguments.features: weights}))
+    method = as_method(method_of(agent, place, {features or arguments.features: weights}, allowed))
     if isinstance(method, Acting) and max_area is not None:
         raise InputError("An agent keeps to the largest area that it was trained with; leave --max-area out.")
     given: dict[str, Any] = {
@@ -89,8 +96,9 @@ def generate(
     for sentence in [] if trained is None else trained.departures(arguments, agent):
         warn(sentence)
     run = GenerationRun(
-        data, out, agent, arguments, bank, per_target, per_sequence, answer, seed, format, workers, batch
-    )
+        data, out, agent, arguments, bank, per_target, per_sequence, answer, seed, format, workers, batch,
+        allowed,
+    )  # fmt: skip
     with on_interrupt(GOES_ON):
         report = generate_hard_positives(run)
     speed = f", {report.made / report.seconds:.1f} a second" if report.made else ""

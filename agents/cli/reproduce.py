@@ -60,7 +60,9 @@ def reproduce(
         bank: A folder of manifolds by train-vae; OUT/bank by default, trained where they are missing.
         epochs: Updates of a manifold that is trained; the paper's 20,000 take hours a video on a CPU.
         per_video: Targets of a video whose samples are made into hard positives.
-        agent: What searches in HPTN's arm: pretrained, the folder of a training run, or an agent's file.
+        agent: What searches in HPTN's arm: pretrained or an agent's safetensors file, which run nothing; or the
+            folder of a training run or an agent's zip file, which are pickled (loading runs what is in them: give
+            those alone whose origin you trust).
         sweep_frames: Test frames of each video in the sweep.
         workers: Processes that work side by side.
         device: Where networks run.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tracker.sequences import Sequence
 
 __all__ = [
+    "Allow",
     "GOES_ON",
     "NOTHING_WRITTEN",
     "Device",
@@ -49,6 +50,8 @@ Device = Annotated[
     ),
 ]
 Precision = Literal["auto", "fp32", "bf16"]
+Allow = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODULE:NAME ...")]
+"""Names `module:attribute` that files of agents, runs and hyper-parameters may hold, so that they are imported."""
 
 
 NOTHING_WRITTEN = "nothing was written"

@@ -9,7 +9,7 @@ import tyro
 
 from tracker.errors import InputError
 
-from .shared import NOTHING_WRITTEN, Device, command_line, on_interrupt
+from .shared import NOTHING_WRITTEN, Allow, Device, command_line, on_interrupt
 
 __all__ = ["Algorithm", "Pairs", "EnvId", "key_values", "targets_argument", "train"]
 
@@ -41,12 +41,14 @@ def train(
     trained_agent: Annotated[Path | None, tyro.conf.arg(aliases=["-i"], metavar="FILE")] = None,
     resume: Annotated[Path | None, tyro.conf.arg(metavar="RUN_FOLDER")] = None,
     progress: Annotated[bool, tyro.conf.arg(aliases=["-P"])] = False,
+    allow: Allow = (),
 ) -> None:
     """Train an agent; the flags and the run's folder are RL Zoo's.
 
     Writes LOG_FOLDER/ALGO/ENV_<n>: ENV.zip (the agent), best_model.zip, evaluations.npz, 0.monitor.csv,
     checkpoints, learning_curve.png, and in ENV/ what the run was started with. A run that was cut off goes on with
-    --resume. Agents are pickled: load those alone whose origin you trust.
+    --resume. Agents (.zip) and replay memories (.pkl) are pickled, and --trained-agent and --resume run what is in
+    them: give those alone whose origin you trust.
 
     Args:
         algo: The algorithm; dqn is Algorithm 1.
@@ -73,8 +75,10 @@ def train(
         log_folder: Where runs go.
         tensorboard_log: Folder for TensorBoard.
         trained_agent: An agent to go on from, as a new run.
-        resume: The folder of a run that was cut off; every other flag but --progress is that run's.
+        resume: The folder of a run that was cut off; every other flag but --progress and --allow is that run's.
         progress: Show a progress bar.
+        allow: Names of your own code that the hyper-parameter file or the resumed run may hold; files may name
+            built-in things only.
     """
     from ..training import TrainRequest
     from ..training import resume as go_on
@@ -91,7 +95,7 @@ def train(
 
     with on_interrupt(left):
         if resume is not None:
-            run = go_on(resume, progress)
+            run = go_on(resume, progress, allow)
         else:
             request = TrainRequest(
                 algo=algo, env=env, n_timesteps=n_timesteps, conf_file=conf_file,
@@ -104,7 +108,9 @@ def train(
                 tensorboard_log=None if tensorboard_log is None else str(tensorboard_log),
                 trained_agent=None if trained_agent is None else str(trained_agent),
             )  # fmt: skip
-            run = train_agent(request, command_line(), progress, lambda started: folders.append(started.path))
+            run = train_agent(
+                request, command_line(), progress, lambda started: folders.append(started.path), allow
+            )
     print(f"The agent, its learning curve and its checkpoints are in {run.path}")
 
 

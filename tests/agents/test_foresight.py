@@ -176,7 +176,7 @@ def test_samples_are_what_a_search_says() -> None:
 
 
 def test_the_observation_in_the_environment() -> None:
-    keywords = {"observation": "agents.foresight:Foresight", "reward": "record", "history": 0, "precision": "fp32"}
+    keywords = {"observation": "foresight", "reward": "record", "history": 0, "precision": "fp32"}
     many = gym.make_vec("OcclusionSearch-v0", num_envs=3, autoreset_mode="SameStep", max_steps=4, **keywords)
     ones = [gym.make("OcclusionSearch-v0", max_steps=4, **keywords) for _ in range(3)]
     seen, _ = many.reset(seed=5)
@@ -194,7 +194,7 @@ def test_the_observation_in_the_environment() -> None:
 
 
 def test_the_observation_tells_the_scores_that_were_asked_for() -> None:
-    search = tiny(1, observation="agents.foresight:Foresight", max_steps=5)
+    search = tiny(1, observation="foresight", max_steps=5)
     target = load_targets("synthetic")[3]
     search.begin(np.array([0]), [target], [np.zeros((64, 64, 3), np.uint8)], drop=0.0)
     drops = [float(search.clean_score[0] - search.score[0])]
@@ -226,7 +226,7 @@ def test_another_scorer_is_named() -> None:
             return self.compare(self.embed(exemplars), self.embed(candidates))
 
     with pytest.raises(InputError, match="Brightness has no attribute unit"):
-        gym.make("OcclusionSearch-v0", scorer=Brightness(), observation="agents.foresight:Foresight")
+        gym.make("OcclusionSearch-v0", scorer=Brightness(), observation="foresight")
 
 
 def test_the_shipped_predictor() -> None:
@@ -257,9 +257,7 @@ def test_another_matchers_scores_are_shown_in_sints_scale() -> None:
     target, patch = load_targets("synthetic")[3], np.zeros((64, 64, 3), np.uint8)
     shown = []
     for scorer in (load_scorer("slim", precision="fp32"), Scaled(0.3, 0.03)):
-        search = Search(
-            1, scorer, tiny(1).features, occlusion_env.SearchSettings(observation="agents.foresight:Foresight")
-        )
+        search = Search(1, scorer, tiny(1).features, occlusion_env.SearchSettings(observation="foresight"))
         search.begin(np.array([0]), [target], [patch], drop=0.0)
         seen = [search.observe()]
         for action in (0, 7, 2):

@@ -15,7 +15,6 @@ from agents.evaluation import Setup, compare
 from agents.loading import load_agent
 from agents.pretrained import load_pretrained, save_pretrained
 from agents.training_environment import TrainingEnvironment
-from occlusion_env.actions import MOVES
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.targets import load_targets
 from tracker.errors import InputError

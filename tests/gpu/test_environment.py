@@ -70,7 +70,7 @@ def check(first: Any, second: Any) -> None:
         {"state": "roi", "context": 1.5},
         {"observation": "dict", "patches": 2},
         {"observation": "pixels", "pixels": 16},
-        {"observation": "agents.foresight:Foresight", "occluder": "noise"},
+        {"observation": "foresight", "occluder": "noise"},
         {"reward": "margin", "drop": None},
     ],
     ids=lambda kwargs: "-".join(map(str, kwargs)) or "plain",
@@ -93,7 +93,7 @@ def test_a_single_environment(device: str) -> None:
     check(*found)
 
 
-@pytest.mark.parametrize("observation", ["features", "pixels", "agents.foresight:Foresight"])
+@pytest.mark.parametrize("observation", ["features", "pixels", "foresight"])
 @pytest.mark.parametrize("state", ["crop", "roi"])
 def test_a_scorer_on_the_cpu_beside_features_on_the_gpu(device: str, observation: str, state: str) -> None:
     kwargs = {"scorer": confidence(), "observation": observation, "state": state}
@@ -102,7 +102,7 @@ def test_a_scorer_on_the_cpu_beside_features_on_the_gpu(device: str, observation
 
 def test_a_scorer_on_the_gpu_beside_features_on_the_cpu(device: str) -> None:
     on_gpu, on_cpu = (load_scorer(device=place, precision="fp32") for place in (device, "cpu"))
-    kwargs = {"observation": "agents.foresight:Foresight"}
+    kwargs = {"observation": "foresight"}
     check(roll_out("cpu", scorer=on_cpu, **kwargs), roll_out("cpu", scorer=on_gpu, **kwargs))
 
 
@@ -142,7 +142,7 @@ def test_searches_of_two_devices_share_no_network(device: str) -> None:
     searches = {}
     for place in ("cpu", device, "cpu"):
         backbone = shared_backbone("slim", None, place)
-        settings = SearchSettings(observation="agents.foresight:Foresight")
+        settings = SearchSettings(observation="foresight")
         target = load_targets("synthetic").subset([0])
         search = Search(1, SintScorer(backbone, "fp32"), FeatureExtractor(backbone, "fc7", "fp32"), settings)
         search.begin(np.arange(1), list(target), [np.zeros((64, 64, 3), np.uint8)])

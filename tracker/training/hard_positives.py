@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..files import inside_folder
 from ..images import Image, check_image, read_image, resize
 
 __all__ = ["HardPositive", "digest", "paste", "read_hard_positives", "take_hard_positives"]
@@ -57,7 +58,9 @@ def read_hard_positives(folder: str | Path) -> list[HardPositive]:
     for number, line in enumerate(table.read_text().splitlines(), 1):
         try:
             record = json.loads(line)
-            file = Path(folder) / record["file_name"]
+            file = inside_folder(folder, record["file_name"])
+        except InputError as error:
+            raise InputError(f"Line {number} of '{table}': {error}") from None
         except (json.JSONDecodeError, KeyError, TypeError):
             raise InputError(
                 f"Line {number} of '{table}' is no record with a file_name; write it again."
