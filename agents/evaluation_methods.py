@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from occlusion_env.belief import Belief, Prior
 from occlusion_env.search import Search
 from tracker.scorers import Scorer, SintScorer
 
@@ -23,14 +24,18 @@ from .baselines import (
     rank_by_attribution,
     rank_grid,
 )
+from .belief.method import begin_belief
+
+if TYPE_CHECKING:
+    from .belief import FittedPrior
 
 __all__ = [
     "BUDGETS",
-    "Belief",
     "BeliefMethod",
     "Expect",
-    "Prior",
+    "Queried",
     "best_constant",
+    "prior_methods",
     "query_methods",
     "strips",
 ]
@@ -45,22 +50,8 @@ Expect = Callable[[Search, Slots], Values]
 """Expected drops of the grid's regions before any query, target by target: `float64[M, R]`."""
 
 
-class Prior(Protocol):
-    """Score drops of the regions of a grid, averaged over the targets of training videos.
-
-    Attributes:
-        regions: `float64[R, 4]`, `RegionLimits.grid` of the largest area.
-        mean: `float64[R]`, mean drop.
-    """
-
-    @property
-    def regions(self) -> Values: ...  # noqa: D102
-    @property
-    def mean(self) -> Values: ...  # noqa: D102
-
-
-class Belief(Protocol):
-    """A belief over the drops of the grid's regions for N targets (`occlusion_env.belief`)."""
+class Queried(Protocol):
+    """A belief over the drops of the grid's regions for N targets, such as `occlusion_env.belief.Belief`."""
 
     def propose(self) -> NDArray[np.int64]:
         """The region to query next for each target, `int64[N]`, an index into the grid."""
@@ -80,7 +71,7 @@ class BeliefMethod:
         expect: Gives the expected drops.
     """
 
-    make: Callable[[Values], Belief]
+    make: Callable[[Values], Queried]
     expect: Expect
 
     def __call__(self, search: Search, slots: Slots, generators: Generators) -> Proposals:
@@ -92,7 +83,7 @@ class BeliefMethod:
 class _BeliefProposals:
     """The queries of a belief; see `Proposals`."""
 
-    def __init__(self, belief: Belief, grid: Values) -> None:
+    def __init__(self, belief: Queried, grid: Values) -> None:
         self._belief, self._grid = belief, grid
         self._chosen = np.empty(0, dtype=np.int64)
 
@@ -108,7 +99,7 @@ class _BeliefProposals:
 
 def best_constant(prior: Prior) -> Values:
     """The region with the largest mean drop over the training videos, `float64[4]`."""
-    return prior.regions[prior.mean.argmax()]
+    return prior.regions[prior.best]
 
 
 def strips(prior: Prior) -> Values:
@@ -160,3 +151,21 @@ def query_methods(
     if belief is not None:
         methods["belief"] = Querying(belief, queries)
     return methods
+
+
+def prior_methods(scorer: Scorer, fitted: FittedPrior | None) -> dict[str, Querying]:
+    """`query_methods` with all that a fitted prior gives; without one these are left out.
+
+    Args:
+        scorer: The matcher.
+        fitted: Its prior.
+    """
+    if fitted is None:
+        return query_methods(scorer)
+    expect = partial(_expect, fitted)
+    predict = None if fitted.predictor is None else expect
+    return query_methods(scorer, fitted.prior, predict, BeliefMethod(partial(Belief, fitted.prior), expect))
+
+
+def _expect(fitted: FittedPrior, search: Search, slots: Slots) -> Values:
+    return begin_belief(fitted, search, slots).mean

@@ -8,6 +8,7 @@ from collections.abc import Sequence as Many
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,7 @@ def evaluate_agents(
     look: Callable[[str, list[Target], Comparison], object] | None = None,
     arms: Mapping[str, Many[str]] | None = None,
     warn: Callable[[str], object] = lambda sentence: None,
+    prior_videos: Mapping[str, str | None] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Compare agents and query methods on every sequence.
 
@@ -90,11 +92,12 @@ def evaluate_agents(
             the next sequence's targets (`with_foreign_answers`) where there is more than one sequence.
         look: Called with each new sequence's name, its targets, and what the first seed gave.
         arms: See `summarise`.
-        warn: Called with a sentence where an agent was trained on a sequence.
+        warn: Called with a sentence where an agent was trained on a sequence, or the prior was fitted to it.
+        prior_videos: Fingerprints of the prior's videos by name.
 
     Returns:
         What `summarise` returns; `failed`: why, by sequence; one that fails does not stop the others; and
-        `trained_on`: the sequences that an agent was trained on, by agent.
+        `trained_on`: the sequences that an agent was trained on, by agent, and those of the prior, by `prior`.
 
     Raises:
         InputError: If there is no sequence, all failed, or the folder holds results of something else.
@@ -106,6 +109,9 @@ def evaluate_agents(
     _claim(run, setup, agents, named_checks, methods)
     videos = {name: digest for name, digest in folder_digests(run.data).items() if digest != UNREADABLE}
     trained_on = {agent.name: agent.trained.shared_videos(videos) for agent in agents if agent.trained is not None}
+    if prior_videos:
+        known = set(prior_videos.values()) - {None}
+        trained_on["prior"] = [name for name, digest in videos.items() if name in prior_videos or digest in known]
     for name, shared in trained_on.items():
         if shared:
             warn(f"'{name}' was trained on {', '.join(shared)}; its figures there say nothing about other videos.")

@@ -16,7 +16,7 @@ __all__ = ["print_evaluation"]
 
 def print_evaluation(content: dict[str, Any]) -> None:
     """Print what `evaluation_summary.summarise` returned: the frontier, the checks, and how the agents act."""
-    console = Console(width=max(Console().width, 110))
+    console = Console(width=max(Console().width, 140))
     count = len(content["sequences"])
     title = (
         f"Closure by scorer queries: {content['targets']} targets of {count} sequence{'s' * (count != 1)},"
@@ -53,7 +53,8 @@ def print_evaluation(content: dict[str, Any]) -> None:
 
 def _frontier(rows: dict[str, Any], intervals: dict[str, Any], title: str, sign: bool = False) -> Table:
     """One row a method, one column a number of queries; the interval at the last one."""
-    table = Table("method", title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
+    table.add_column("method", no_wrap=True)
     for budget in BUDGETS:
         table.add_column(str(budget), justify="right", no_wrap=True)
     table.add_column(f"95 % interval at {BUDGETS[-1]}", justify="right", no_wrap=True)
@@ -68,7 +69,8 @@ def _frontier(rows: dict[str, Any], intervals: dict[str, Any], title: str, sign:
 
 
 def _methods(rows: dict[str, dict[str, Any]], title: str) -> Table:
-    table = Table("method", title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
+    table.add_column("method", no_wrap=True)
     for heading in ("score", "area", "queries", "closure", "95 % interval", "between seeds"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, row in rows.items():

@@ -16,7 +16,7 @@ from occlusion_env.targets import Target
 from tracker.errors import InputError
 
 from .evaluation import Agent
-from .evaluation_methods import BUDGETS, Belief
+from .evaluation_methods import BUDGETS, Queried
 
 __all__ = ["Constant", "constant_agents", "with_foreign_answers", "without_features"]
 
@@ -67,7 +67,7 @@ def without_features(agent: Agent, others: Many[Target]) -> list[Agent]:
 
 
 def with_foreign_answers(
-    belief: Belief, scores: NDArray[np.float64], foreign_drops: NDArray[np.float64]
+    belief: Queried, scores: NDArray[np.float64], foreign_drops: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """A belief that is told the drops of other targets, so that no answer says anything about the own one.
 

@@ -14,6 +14,7 @@ from .train import Algorithm
 if TYPE_CHECKING:
     from occlusion_env.targets import Target
 
+    from ..belief import FittedPrior
     from ..evaluation import Agent
 
 __all__ = ["evaluate"]
@@ -81,8 +82,9 @@ def evaluate(
     from tracker.judging.running import weights_digest
 
     from ..arms import arms_of, read_members
+    from ..belief import check_prior, describe_search, load_prior, shipped_prior
     from ..evaluation import Setup
-    from ..evaluation_methods import query_methods
+    from ..evaluation_methods import prior_methods
     from ..evaluation_pictures import draw_choices, draw_frontier
     from ..evaluation_run import EvaluationRun, evaluate_agents
     from ..evaluation_table import print_evaluation
@@ -92,7 +94,7 @@ def evaluate(
     from ..results import write_result
 
     check_folder(out, targets)
-    check_json_path(json, targets, weights, *agent)
+    check_json_path(json, targets, weights, prior, *agent)
     place = str(resolve_device(device))
     members = read_members(agent)
     specs, arms = [member.spec for member in members], arms_of(members)
@@ -126,6 +128,16 @@ def evaluate(
         for sentence in record.departures(given, f"The agent '{name}'"):
             warn(sentence)
     setup = Setup.load(given)
+    if prior is None:
+        fitted = shipped_prior(setup.scorer, setup.settings.limits, setup.occluder)
+    else:
+        fitted = load_prior(prior)
+        check_prior(fitted, describe_search(setup.scorer, setup.settings.limits, setup.occluder), f"'{prior}'")
+    if fitted is None:
+        warn(
+            "no prior for this scorer, area and occluder; constant, strips, predictor and belief are left out"
+            " (fit-prior makes one for --prior)."
+        )
     identity = {
         "scorer": scorer,
         "scorer_code": _code_digest(scorer),
@@ -136,8 +148,9 @@ def evaluate(
         ),
         "weights": weights_digest(weights) if weights is not None and Path(weights).exists() else weights,
         "agent_files": [agent_digest(spec) for spec in specs],
+        "prior": None if fitted is None else _prior_digest(fitted),
     }
-    methods = query_methods(setup.scorer)
+    methods = prior_methods(setup.scorer, fitted)
     run = EvaluationRun(targets, out, per_sequence, tuple(range(seeds)), identity)
 
     def worse(others: Sequence[Target]) -> list[Agent]:
@@ -151,11 +164,12 @@ def evaluate(
             lambda name, shown, found: draw_choices(
                 out / "pictures" / f"{name}.png", f"'{name}': what each method covers, and the score", shown, found
             ),
-            arms or None, warn,
+            arms or None, warn, {} if fitted is None else fitted.card.get("videos", {}),
         )  # fmt: skip
     for name, spec in zip(names, specs, strict=True):
         content["agents"][name] |= {"agent": spec, "training": training_speed(spec)}
     content.update(
+        prior=None if fitted is None else {"file": prior and str(prior), **fitted.card},
         per_sequence=per_sequence, seeds=list(run.seeds), scorer=scorer, features=given.features, device=place,
         occluder=given.occluder,
     )  # fmt: skip
@@ -169,6 +183,14 @@ def evaluate(
         print(f"- {name} failed: {reason}", file=sys.stderr)
     if content["failed"]:
         sys.exit(1)
+
+
+def _prior_digest(fitted: FittedPrior) -> str:
+    """SHA-256 of a prior's arrays; the predictor shows in its offset and covariance."""
+    from hashlib import sha256
+
+    arrays = (fitted.prior.regions, fitted.prior.mean, fitted.prior.offset, fitted.prior.covariance)
+    return sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
 
 
 def _code_digest(name: str) -> str | None:
