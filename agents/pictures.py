@@ -24,7 +24,9 @@ _COLOURS = {
     "random": "C0",
     "centre": "C2",
     "attribution": "C4",
+    "constant": "C3",
     "agent": "C1",
+    "belief": "C5",
     "grid search": "0.25",
 }
 

@@ -82,7 +82,7 @@ def evaluate(
     from tracker.judging.running import weights_digest
 
     from ..arms import arms_of, read_members
-    from ..belief import check_prior, describe_search, load_prior, shipped_prior
+    from ..belief import check_prior, describe_search, load_prior, prior_digest, shipped_prior
     from ..evaluation import Setup
     from ..evaluation_methods import prior_methods
     from ..evaluation_pictures import draw_choices, draw_frontier
@@ -148,7 +148,7 @@ def evaluate(
         ),
         "weights": weights_digest(weights) if weights is not None and Path(weights).exists() else weights,
         "agent_files": [agent_digest(spec) for spec in specs],
-        "prior": None if fitted is None else _prior_digest(fitted),
+        "prior": None if fitted is None else prior_digest(fitted),
     }
     methods = prior_methods(setup.scorer, fitted)
     run = EvaluationRun(targets, out, per_sequence, tuple(range(seeds)), identity)
@@ -183,14 +183,6 @@ def evaluate(
         print(f"- {name} failed: {reason}", file=sys.stderr)
     if content["failed"]:
         sys.exit(1)
-
-
-def _prior_digest(fitted: FittedPrior) -> str:
-    """SHA-256 of a prior's arrays; the predictor shows in its offset and covariance."""
-    from hashlib import sha256
-
-    arrays = (fitted.prior.regions, fitted.prior.mean, fitted.prior.offset, fitted.prior.covariance)
-    return sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
 
 
 def _code_digest(name: str) -> str | None:
