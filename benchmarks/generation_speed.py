@@ -13,8 +13,8 @@ The ratios are to the naive program and, `over_separate`, to the second one.
 
 Methods: a policy on the state's features, as deep Q-learning learns one (20 steps), what learns nothing, and the
 belief. `default` compares the best of 20 random regions with the belief's 10 queries, on the same targets with the
-same patches in one run: hard positives a second, and their mean closure between a random region (0) and grid search
-(1). `batch_module` gives the images a second of `HardPositiveBatch` with SINT.
+same patches in one run: hard positives a second, and their mean closure between a random region (0) and grid
+search (1). `batch_module` gives the images a second of `HardPositiveBatch` with SINT.
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ from occlusion_env.building import Networks, load_networks
 from occlusion_env.occluders import choose_occluder, occlude_image
 from tracker import InputError
 from tracker.sequences import evenly_spaced
-
 
 DEFAULTS = ("best of 20 random", "belief")
 ENDS = ("random", "exhaustive")

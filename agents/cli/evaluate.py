@@ -14,7 +14,6 @@ from .train import Algorithm
 if TYPE_CHECKING:
     from occlusion_env.targets import Target
 
-    from ..belief import FittedPrior
     from ..evaluation import Agent
 
 __all__ = ["evaluate"]
