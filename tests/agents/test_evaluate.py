@@ -13,6 +13,7 @@ import occlusion_env
 from agents import evaluation_run
 from agents.arms import arms_of, read_members
 from agents.baselines import BASELINES
+from agents.belief import FittedPrior, describe_search, save_prior
 from agents.evaluation import Agent, Setup, compare, generator
 from agents.evaluation_methods import BUDGETS
 from agents.evaluation_run import EvaluationRun, evaluate_agents
@@ -25,6 +26,7 @@ from agents.runs import RunFolder
 from agents.training_environment import TrainingEnvironment, fingerprint_videos
 from occlusion_env.actions import ACTIONS, TRIGGER, RegionLimits
 from occlusion_env.arguments import SearchArguments
+from occlusion_env.belief import Prior
 from occlusion_env.settings import SearchSettings
 from occlusion_env.targets import TargetSet
 from tracker.errors import InputError
@@ -694,6 +696,11 @@ def test_an_agent_of_another_state_is_told_apart(trained, setup, targets):
 # -------------------------------------------------------------------- command
 
 
+@pytest.fixture(autouse=True)
+def no_shipped_prior(monkeypatch):
+    monkeypatch.setattr("agents.belief.shipped_prior", lambda *search: None)
+
+
 def test_the_command_without_an_agent(folder, run):
     code, out, err = run(
         "evaluate", "--targets", folder / "data", "--per-sequence", 1, "--seeds", 1, "--device", "cpu",
@@ -713,8 +720,32 @@ def test_the_command_without_an_agent(folder, run):
         assert {"score", "area", "queries"} <= set(row), name
     assert content["command"].startswith("occlusion-search evaluate --targets") and "torch" in content["machine"]
     assert "hill climbing" in out and "Closure by scorer queries" in out and "evaluation" in err
+    assert err.count("no prior for this scorer, area and occluder; constant, strips") == 1
     for picture in ("frontier.png", "pictures/square-1.png", "pictures/square-2.png"):
         assert read_image(folder / "out" / "evaluation" / picture).std() > 10
+
+
+def test_the_command_with_a_prior(folder, run, slim):
+    """Two videos: the belief is checked with the other one's answers. A prior of another search is refused."""
+    grid = RegionLimits().grid(0.25)
+    prior = Prior(grid, grid[:, 3], grid[:, 3], 0.01 * np.eye(len(grid)))
+    card = describe_search(slim.scorer, RegionLimits(), "background") | {"videos": {"square-2": "0"}}
+    file = folder / "prior.safetensors"
+    save_prior(file, FittedPrior(prior, None, card))
+    given = [
+        "evaluate", "--targets", folder / "data", "--per-sequence", 1, "--seeds", 1, "--device", "cpu", "--out",
+        folder / "o", "--prior", file, "--json", folder / "a.json",
+    ]  # fmt: skip
+    code, out, err = run(*given)
+    assert code == 0 and "'prior' was trained on square-2" in err, err
+    content = json.loads((folder / "a.json").read_text())
+    assert {"constant", "strips", "belief"} <= set(content["frontier"]) and "predictor" not in content["frontier"]
+    assert content["gain_over_constant"]["constant"] == dict.fromkeys(BUDGET_NAMES, 0)
+    assert list(content["checks"]) == ["belief, answers of another video"]
+    assert content["prior"]["videos"] == {"square-2": "0"} and "Gain over the constant region" in out
+    save_prior(file, FittedPrior(prior, None, card | {"occluder": "noise"}))
+    code, _, err = run(*given)
+    assert code == 2 and "was fitted for occluder noise and is used with background" in " ".join(err.split())
 
 
 def slim_is_fp32():
