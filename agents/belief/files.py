@@ -41,7 +41,7 @@ def describe_search(scorer: Scorer, limits: RegionLimits, occluder: str) -> dict
         limits: Of the regions.
         occluder: See `occlusion_env.occluders.OCCLUDERS`.
     """
-    network = next((part for part in (scorer, *vars(scorer).values()) if isinstance(part, nn.Module)), None)
+    network = next((part for part in (scorer, *getattr(scorer, "__dict__", {}).values()) if isinstance(part, nn.Module)), None)
     name = "SintScorer" if isinstance(scorer, SintScorer) else type(scorer).__name__
     matcher = name if network is None else f"{name} {network_fingerprint(network)}"
     return {"matcher": matcher, **{key: getattr(limits, key) for key in _LIMITS}, "occluder": occluder}

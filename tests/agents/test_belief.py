@@ -478,6 +478,11 @@ def test_the_matcher_is_told_by_its_weights() -> None:
     assert described[0] == described[1] and described[0].startswith("SintScorer sha256:")
     assert describe_search(Bright(), LIMITS, "mean")["matcher"] == "Bright"
 
+    class Bare:
+        __slots__ = ()
+
+    assert describe_search(Bare(), LIMITS, "mean")["matcher"] == "Bare"  # type: ignore[arg-type]
+
 
 def test_importing_the_belief_imports_no_torch() -> None:
     script = "import sys, agents.belief, occlusion_env.belief; print('torch' in sys.modules)"
