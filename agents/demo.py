@@ -29,9 +29,11 @@ from tracker.scorers import load_scorer
 from tracker.sequences import Sequence, evenly_spaced
 from tracker.synthetic import synthetic_sequence
 
-from .baselines import Attribution, Centre
+from .baselines import BASELINES, Querying
+from .belief import shipped_prior
 from .dqn import SquaredErrorDQN, load_hyperparameters, no_log
 from .evaluation import Agent, Comparison, Setup, compare
+from .evaluation_methods import prior_methods
 from .generation import find_hard_positives
 from .hard_positives import HardPositive, write_hard_positives
 from .manifolds import target_crops
@@ -170,10 +172,11 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
     with clock("evaluation"):
         setup = Setup(template.scorer, template.features, template.settings)
         targets = list(held_out)
-        with tqdm(total=len(targets), desc="exhaustive search", unit="target") as bar:
+        methods = {name: BASELINES[name] for name in ("centre", "attribution")} | _learned_methods(setup)
+        with tqdm(total=len(targets), desc="grid search", unit="target") as bar:
             judged = compare(
-                setup, targets, [Agent("agent", lambda search: agent, answers=("best",))],
-                baselines={"centre": Centre(), "attribution": Attribution()}, seed=demo.seed, done=bar.update,
+                setup, targets, [Agent("agent", lambda search: agent)],
+                methods=methods, seed=demo.seed, done=bar.update,
             )  # fmt: skip
 
     unseen = held_out + manifold.sample(effort.unseen_samples, rng, first=effort.samples)
@@ -299,14 +302,25 @@ def _learn_manifold(sequence: Sequence, frames: NDArray[np.int64], demo: Demo) -
     return _Manifold(sequence, frames, result.model, mu, sigma, figures)
 
 
+def _learned_methods(setup: Setup) -> dict[str, Querying]:
+    """The best constant region, and the belief with as many queries as the agent; none without a shipped prior."""
+    fitted = shipped_prior(setup.scorer, setup.settings.limits, setup.occluder)
+    if fitted is None:
+        return {}
+    found = prior_methods(setup.scorer, fitted)
+    belief = replace(found["belief"], queries=setup.settings.max_steps + 1)
+    return {"constant": found["constant"], "belief": belief}
+
+
 def _summary(judged: Comparison) -> dict[str, Any]:
     """Means over the held-out targets; `agent` is the region of its search that hurts most."""
     agent, episodes = judged.trials["agent"], judged.episodes["agent"]
     means = {"clean": judged.clean, **{name: trial.scores for name, trial in judged.trials.items()}}
+    closure = judged.closure("agent")
     return {
         **{name: round(float(scores.mean()), 5) for name, scores in means.items()},
         "area": round(float(agent.area.mean()), 5),
-        "closure": None if agent.closure is None else round(agent.closure, 4),
+        "closure": None if closure is None else round(closure, 4),
         "queries": {name: round(float(trial.queries.mean()), 2) for name, trial in judged.trials.items()},
         "steps": round(float(np.mean([len(episode.actions) for episode in episodes])), 3),
         "trigger_rate": round(float(np.mean([episode.triggered for episode in episodes])), 4),

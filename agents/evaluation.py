@@ -1,32 +1,49 @@
-"""Comparison of agents with baselines that learn nothing, at equal area and with the same patch."""
+"""Comparison of agents and query methods at equal numbers of scorer queries, area cap and occluder."""
 
 from __future__ import annotations
 
-import time
 import zlib
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln
 
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.building import load_networks
+from occlusion_env.memory import region_keys
 from occlusion_env.search import Search
 from occlusion_env.settings import SearchSettings
 from occlusion_env.targets import Target
 from tracker.backbones import FeatureExtractor
+from tracker.errors import InputError
 from tracker.scorers import Scorer
 
-from .baselines import Chooser, Exhaustive, RandomRegion, baselines_for, by_area
-from .rollout import Answer, Observe, Policy, Rollout, begin_all, roll_out
+from .baselines import Queries, Querying
+from .evaluation_methods import BUDGETS, BeliefMethod, query_methods
+from .rollout import Observe, Policy, Rollout, begin_all, roll_out
 from .training_environment import TrainingEnvironment
 
-__all__ = ["Agent", "Comparison", "Setup", "Trial", "closure", "compare", "generator"]
+__all__ = [
+    "RANDOM_DRAWS",
+    "Agent",
+    "Comparison",
+    "Setup",
+    "Trial",
+    "best_of_k",
+    "closure",
+    "compare",
+    "episode_queries",
+    "generator",
+]
+
+RANDOM_DRAWS = 64
+"""Random regions a target: their mean is closure 0, and their subsets give the best of k."""
 
 _BLOCK = 8
+"""Targets whose grids are scored between two reports of progress."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +53,7 @@ class Setup:
     Attributes:
         scorer: The matcher that all methods are judged by.
         features: What the state is made of.
-        settings: Of the search.
+        settings: Of the search; its largest area is that of all query methods, and no agent may cover more.
         occluder: What covers the region, see `occlusion_env.occluders.OCCLUDERS`.
     """
 
@@ -67,14 +84,12 @@ class Agent:
     """A policy to judge.
 
     Attributes:
-        name: What its rows are called.
+        name: Of its rows.
         policy: Makes the policy for a search; most policies are the same for all.
         settings: Of the search that it was trained in; the comparison's own if `None`.
         features: Of the state that it was trained with; the comparison's own if `None`.
         trained: The environment that it was trained in; `None` if unknown.
         observe: What it is shown.
-        answers: Which of its regions are judged, see `Rollout`; the first one under its name, another under
-            `NAME (last)`.
     """
 
     name: str
@@ -83,45 +98,40 @@ class Agent:
     features: FeatureExtractor | None = None
     trained: TrainingEnvironment | None = None
     observe: Observe = Search.observe
-    answers: tuple[Literal["best", "last"], ...] = ("best", "last")
-
-    @property
-    def rows(self) -> dict[str, str]:
-        """The names of what is judged, and the answer that each is."""
-        return {
-            f"{self.name} ({answer})" if place else self.name: answer for place, answer in enumerate(self.answers)
-        }
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a method found on N targets, and the two ends of the scale at the area of its own regions.
+    """The regions that a method found on N targets.
 
     Attributes:
-        regions: `float64[N, 4]`.
-        scores: `float64[N]`; of a method that draws, the mean over its draws.
-        queries: `float64[N]`, how often the scorer was asked, the question for `scores` included.
-        random: `float64[N]`, mean score of random regions of the same area, under the same patch.
-        exhaustive: `float64[N]`, the least score of all candidates of that area.
-        seconds: Wall time a target.
+        curve: `float64[N, K]`, least score after 1 to K scorer queries; it stays at its last value beyond.
+        queries: `float64[N]`, number of scorer queries until the method ended.
+        regions: `float64[N, 4]`, the best ones.
     """
 
-    regions: NDArray[np.float64]
-    scores: NDArray[np.float64]
+    curve: NDArray[np.float64]
     queries: NDArray[np.float64]
-    random: NDArray[np.float64]
-    exhaustive: NDArray[np.float64]
-    seconds: float
+    regions: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, queries: Queries) -> Trial:
+        """The trial of a method's queries."""
+        return cls(queries.curve, queries.counts.astype(np.float64), queries.best[0])
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """`float64[N]`, after the last query."""
+        return self.curve[:, -1]
+
+    def after(self, queries: int) -> NDArray[np.float64]:
+        """`float64[N]`, least score after this number of scorer queries."""
+        return self.curve[:, min(queries, self.curve.shape[1]) - 1]
 
     @property
     def area(self) -> NDArray[np.float64]:
         """`float64[N]`, as a share of the target."""
         return self.regions[:, 2] * self.regions[:, 3]
-
-    @property
-    def closure(self) -> float | None:
-        """See `closure`."""
-        return closure(self.random, self.scores, self.exhaustive)
 
 
 @dataclass(frozen=True)
@@ -130,37 +140,81 @@ class Comparison:
 
     Attributes:
         clean: `float64[N]`, scores of the unoccluded targets.
-        trials: By method: the baselines, then the agents' `rows`.
+        grid: `float64[N, R]`, scores with each region of the grid covered.
+        expected: `float64[N, R]` for each belief, by name: the drops that it expects before the first query.
+        trials: By method: `random` (one random region, the mean of `RANDOM_DRAWS`), `best of k random`, the query
+            methods, `grid search`, and the agents.
         checks: What should do worse than an agent, by name.
         episodes: Of each agent.
         patches: `uint8[N, 64, 64, 3]`, what covered the targets.
     """
 
     clean: NDArray[np.float64]
+    grid: NDArray[np.float64]
+    expected: dict[str, NDArray[np.float64]]
     trials: dict[str, Trial]
     checks: dict[str, Trial]
     episodes: dict[str, list[Rollout]]
     patches: NDArray[np.uint8]
 
+    def closure(self, method: str) -> float | None:
+        """Closure of a method, or of a check, after its last query."""
+        found = (self.trials | self.checks)[method]
+        return closure(self.trials["random"].scores, found.scores, self.trials["grid search"].scores)
 
-def closure(
-    random: NDArray[np.float64], method: NDArray[np.float64], exhaustive: NDArray[np.float64]
-) -> float | None:
-    """How much of the gap between random and exhaustive a method closes, from the means.
+
+def closure(random: NDArray[np.float64], method: NDArray[np.float64], grid: NDArray[np.float64]) -> float | None:
+    """The share of the gap between random regions and grid search that a method closes, a ratio of means.
+
+    Grid search is no ceiling: regions are continuous, and one between those of the grid can have a lower score.
 
     Args:
-        random: Scores of random regions.
-        method: Of the method's.
-        exhaustive: Of the best ones, all three at equal area.
+        random: Scores of random regions, all three with the same largest area and the same occluders.
+        method: The method's scores.
+        grid: Scores of the best regions of the grid.
 
     Returns:
-        `(random - method) / (random - exhaustive)`; `None` where the two ends coincide.
+        `(random - method) / (random - grid)`; `None` where the two ends coincide.
 
     >>> closure(np.array([0.8]), np.array([0.6]), np.array([0.4]))
     0.5
     """
-    gap = float(random.mean() - exhaustive.mean())
+    gap = float(random.mean() - grid.mean())
     return round(float(random.mean() - method.mean()) / gap, 9) if gap > 1e-9 else None
+
+
+def best_of_k(scores: NDArray[np.float64], most: int) -> NDArray[np.float64]:
+    """Expected least score of 1 to `most` scores drawn without replacement, over all subsets of each row.
+
+    Args:
+        scores: `float64[N, D]`.
+        most: At most D.
+
+    Returns:
+        `float64[N, most]`.
+
+    >>> best_of_k(np.array([[3.0, 1.0, 2.0]]), 3).round(6).tolist()
+    [[2.0, 1.333333, 1.0]]
+    """
+    count = scores.shape[1]
+    k, larger = np.arange(1, most + 1)[:, None], np.arange(count - 1, -1, -1)[None]
+    # The i-th smallest is the least of a subset if the other k - 1 are among the larger ones.
+    fits = larger >= k - 1
+    rest = np.where(fits, larger - k + 1, 0)
+    log = gammaln(larger + 1) - gammaln(k) - gammaln(rest + 1)
+    log -= gammaln(count + 1) - gammaln(k + 1) - gammaln(count - k + 1)
+    weights = np.where(fits, np.exp(log), 0.0)
+    return np.sort(scores, axis=1) @ (weights / weights.sum(axis=1, keepdims=True)).T
+
+
+def episode_queries(episodes: Many[Rollout]) -> Queries:
+    """The scorer queries of N episodes: the regions of each trail, the start first, each at its first visit."""
+    firsts = [np.sort(np.unique(episode.trail.round(9), axis=0, return_index=True)[1]) for episode in episodes]
+    length = max(len(first) for first in firsts)
+    regions, scores = np.full((len(episodes), length, 4), np.nan), np.full((len(episodes), length), np.nan)
+    for row, (episode, first) in enumerate(zip(episodes, firsts, strict=True)):
+        regions[row, : len(first)], scores[row, : len(first)] = episode.trail[first], episode.scores[first]
+    return Queries(regions, scores)
 
 
 def generator(seed: int, *purpose: str) -> np.random.Generator:
@@ -168,154 +222,122 @@ def generator(seed: int, *purpose: str) -> np.random.Generator:
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in purpose)])
 
 
+class _StoredScores(Search):
+    """Searches whose `scores` computes each score once.
+
+    Attributes:
+        grid: `float64[R, 4]`, the regions of grid search.
+        on_grid: `float64[N, R]`, their scores, once `score_grid` has run.
+    """
+
+    def __init__(self, count: int, scorer: Scorer, features: FeatureExtractor, settings: SearchSettings) -> None:
+        super().__init__(count, scorer, features, settings)
+        self.grid = settings.limits.grid(settings.limits.max_area)
+        self.on_grid = np.empty((count, len(self.grid)))
+        self._stored: list[dict[bytes, float]] = [{} for _ in range(count)]
+
+    def score_grid(self, done: Callable[[int], object]) -> None:
+        """Score every region of the grid for every target."""
+        keys = region_keys(self.grid)
+        for low in range(0, len(self), _BLOCK):
+            block = np.arange(low, min(low + _BLOCK, len(self)))
+            found = super().scores(np.repeat(block, len(self.grid)), np.tile(self.grid, (len(block), 1)))
+            self.on_grid[block] = found.reshape(len(block), -1)
+            for slot in block:
+                self._stored[slot] |= dict(zip(keys, self.on_grid[slot].tolist(), strict=True))
+            done(len(block))
+
+    def scores(self, slots: NDArray[np.int64], regions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`Search.scores`, from the stored scores where there are."""
+        keys = region_keys(regions)
+        new = [i for i, (slot, key) in enumerate(zip(slots, keys, strict=True)) if key not in self._stored[slot]]
+        if new:
+            for i, score in zip(new, super().scores(slots[new], regions[new]), strict=True):
+                self._stored[slots[i]][keys[i]] = float(score)
+        return np.array([self._stored[slot][key] for slot, key in zip(slots, keys, strict=True)])
+
+
 def compare(
     setup: Setup,
     targets: Many[Target],
     agents: Many[Agent] = (),
     checks: Many[Agent] = (),
-    baselines: Mapping[str, Chooser] | None = None,
+    methods: Mapping[str, Querying] | None = None,
     seed: int = 0,
     key: str = "",
     done: Callable[[int], object] = lambda targets: None,
 ) -> Comparison:
-    """Let every method choose a region for every target, and say what came of it.
+    """Let every method look for the worst region of every target, at equal area cap and with the same occluders.
 
-    The baselines' regions have the area of the first agent's (of its first answer), or the largest area where
-    there is no agent. Each method is measured against random regions and exhaustive search at the area of its own.
+    A scorer query is one covered target scored. The score of the unoccluded target, which every method is given,
+    is counted for none. A score is computed once, and counted for each of the methods that query it.
 
     Args:
         setup: The matcher, the features, the search.
         targets: N targets; they are all in memory.
         agents: The policies to judge.
         checks: Policies that must do worse, see `leaks`.
-        baselines: By name; `baselines_for` the matcher if `None`. `random` and `exhaustive` are always there.
+        methods: The query methods by name; `query_methods` of the matcher if `None`.
         seed: Of the patches and of everything else that is drawn.
         key: Goes into the draws too, so that each sequence has its own: its name.
-        done: Called with the number of targets for which exhaustive search has ended.
+        done: Called with the number of targets whose grid has been scored.
+
+    Raises:
+        InputError: If an agent may cover more than the comparison's largest area.
     """
-    search, slots = setup.search(len(targets)), np.arange(len(targets))
+    cap = setup.settings.limits.max_area
+    for agent in (*agents, *checks):
+        own_cap = cap if agent.settings is None else agent.settings.limits.max_area
+        if own_cap > cap + 1e-9:
+            raise InputError(
+                f"The agent '{agent.name}' covers up to {own_cap:g} of a target, and the comparison allows"
+                f" {cap:g}; give them the same max_area."
+            )
+    count = len(targets)
+    search, slots = _StoredScores(count, setup.scorer, setup.features, setup.settings), np.arange(count)
     begin_all(search, targets, generator(seed, key, "patches"), 0.0, setup.occluder)
     patches, clean = search.patches(), search.clean_score.copy()
 
-    def run(agent: Agent) -> tuple[list[Rollout], float]:
-        own = setup.search(len(targets), agent)
+    def play(agent: Agent) -> tuple[list[Rollout], Trial]:
+        own = setup.search(count, agent)
         own.begin(slots, targets, list(patches), drop=0.0)
-        start = time.perf_counter()
         episodes = roll_out(agent.policy(own), own, agent.observe)
-        return episodes, (time.perf_counter() - start) / len(targets)
+        return episodes, Trial.of(episode_queries(episodes))
 
-    ran = {agent.name: run(agent) for agent in agents}
-    area = np.full(len(targets), setup.settings.limits.max_area)
-    if agents:
-        area = _area_of(_answers(ran[agents[0].name][0], agents[0].answers[0]))
-    ends = _Ends(search, seed, key)
-    first = ends.at(area, done)
-
-    trials = {"random": first.random_trial()}
-    chosen = baselines_for(setup.scorer) if baselines is None else baselines
-    for name, chooser in chosen.items():
-        if name in ("random", "exhaustive"):
-            continue
-        rows = np.repeat(slots, chooser.draws)
-        start = time.perf_counter()
-        choice = chooser.choose(search, rows, area[rows], generator(seed, key, name))
-        seconds = (time.perf_counter() - start) / len(rows)
-        trials[name] = Trial(
-            choice.regions[:: chooser.draws],
-            choice.scores.reshape(-1, chooser.draws).mean(axis=1),
-            choice.queries.reshape(-1, chooser.draws).mean(axis=1),
-            first.random,
-            first.exhaustive,
-            seconds,
-        )
-    trials["exhaustive"] = first.exhaustive_trial()
-
-    def judged(agent: Agent, episodes: list[Rollout], seconds: float) -> dict[str, Trial]:
-        return {name: ends.trial(_answers(episodes, answer), seconds) for name, answer in agent.rows.items()}
-
-    for agent in agents:
-        trials |= judged(agent, *ran[agent.name])
-    checked: dict[str, Trial] = {}
-    for agent in checks:
-        checked |= judged(agent, *run(agent))
-    return Comparison(clean, trials, checked, {name: episodes for name, (episodes, _) in ran.items()}, patches)
+    search.score_grid(done)
+    trials = _random_trials(search, generator(seed, key, "random"))
+    methods = query_methods(setup.scorer) if methods is None else methods
+    for name, method in methods.items():
+        trials[name] = Trial.of(method.run(search, slots, generator(seed, key, name).spawn(count)))
+    best = search.on_grid.argmin(axis=1)
+    trials["grid search"] = Trial(
+        search.on_grid.min(axis=1, keepdims=True), np.full(count, len(search.grid), dtype=np.float64),
+        search.grid[best],
+    )  # fmt: skip
+    played = {agent.name: play(agent) for agent in agents}
+    return Comparison(
+        clean,
+        search.on_grid,
+        {
+            name: method.proposer.expect(search, slots)
+            for name, method in methods.items()
+            if isinstance(method.proposer, BeliefMethod)
+        },
+        trials | {name: trial for name, (_, trial) in played.items()},
+        {agent.name: play(agent)[1] for agent in checks},
+        {name: episodes for name, (episodes, _) in played.items()},
+        patches,
+    )
 
 
-def _answers(episodes: list[Rollout], answer: str) -> list[Answer]:
-    return [getattr(episode, answer) for episode in episodes]
-
-
-def _area_of(answers: Many[Answer]) -> NDArray[np.float64]:
-    return np.array([answer.region[2] * answer.region[3] for answer in answers])
-
-
-@dataclass(frozen=True)
-class _EndsAt:
-    """Random regions and exhaustive search for N targets at one area each."""
-
-    random: NDArray[np.float64]
-    exhaustive: NDArray[np.float64]
-    random_regions: NDArray[np.float64]
-    regions: NDArray[np.float64]
-    queries: NDArray[np.float64]
-    seconds: tuple[float, float]
-
-    def random_trial(self) -> Trial:
-        once = np.ones(len(self.random))
-        return Trial(self.random_regions, self.random, once, self.random, self.exhaustive, self.seconds[0])
-
-    def exhaustive_trial(self) -> Trial:
-        return Trial(self.regions, self.exhaustive, self.queries, self.random, self.exhaustive, self.seconds[1])
-
-
-class _Ends:
-    """The two ends of the scale at any area; what was computed once is kept."""
-
-    def __init__(self, search: Search, seed: int, key: str) -> None:
-        self._search = search
-        self._seed, self._key = seed, key
-        self._known: dict[tuple[int, float], tuple[float, float, NDArray[np.float64], NDArray[np.float64], int]]
-        self._known = {}
-
-    def trial(self, answers: Many[Answer], seconds: float) -> Trial:
-        found = self.at(_area_of(answers))
-        return Trial(
-            np.stack([answer.region for answer in answers]),
-            np.array([answer.score for answer in answers]),
-            np.array([answer.queries for answer in answers], dtype=np.float64),
-            found.random,
-            found.exhaustive,
-            seconds,
-        )
-
-    def at(self, area: NDArray[np.float64], done: Callable[[int], object] = lambda targets: None) -> _EndsAt:
-        spent = np.zeros(2)
-        for size, rows in by_area(area):
-            missing = np.array([row for row in rows if (int(row), size) not in self._known], dtype=np.int64)
-            if len(missing):
-                spent += self._fill(missing, size, done)
-        found = [self._known[slot, float(size)] for slot, size in enumerate(area.round(9))]
-        random, least, random_regions, regions, queries = zip(*found, strict=True)
-        return _EndsAt(
-            np.array(random), np.array(least), np.stack(random_regions), np.stack(regions),
-            np.array(queries, dtype=np.float64), (float(spent[0]) / len(area), float(spent[1]) / len(area)),
-        )  # fmt: skip
-
-    def _fill(self, slots: NDArray[np.int64], area: float, done: Callable[[int], object]) -> NDArray[np.float64]:
-        search, limits = self._search, self._search.settings.limits
-        rng = generator(self._seed, self._key, "random", f"{area:.9f}")
-        drawn = limits.random(np.full(len(search) * RandomRegion.draws, area), rng)
-        drawn = drawn.reshape(len(search), RandomRegion.draws, 4)[slots]
-        start = time.perf_counter()
-        chance = search.scores(np.repeat(slots, RandomRegion.draws), drawn.reshape(-1, 4)).reshape(len(slots), -1)
-        middle = time.perf_counter()
-        for low in range(0, len(slots), _BLOCK):
-            block = slots[low : low + _BLOCK]
-            best = Exhaustive().choose(search, block, np.full(len(block), area), rng)
-            for row, slot in enumerate(block):
-                self._known[int(slot), area] = (
-                    float(chance[low + row].mean()), float(best.scores[row]), drawn[low + row, 0],
-                    best.regions[row], int(best.queries[row]),
-                )  # fmt: skip
-            done(len(block))
-        return np.array([(middle - start) / RandomRegion.draws, time.perf_counter() - middle])
+def _random_trials(search: Search, rng: np.random.Generator) -> dict[str, Trial]:
+    """One random region, and the best of 1 to 50, in expectation over `RANDOM_DRAWS` regions a target."""
+    count, limits = len(search), search.settings.limits
+    drawn = limits.random(np.full(count * RANDOM_DRAWS, limits.max_area), rng)
+    scores = search.scores(np.repeat(np.arange(count), RANDOM_DRAWS), drawn).reshape(count, -1)
+    regions, most = drawn.reshape(count, -1, 4), min(BUDGETS[-1], RANDOM_DRAWS)
+    best = regions[np.arange(count), scores[:, :most].argmin(axis=1)]
+    return {
+        "random": Trial(scores.mean(axis=1, keepdims=True), np.ones(count), regions[:, 0]),
+        "best of k random": Trial(best_of_k(scores, most), np.full(count, most, dtype=np.float64), best),
+    }

@@ -6,7 +6,6 @@ from collections.abc import Sequence as Many
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from occlusion_env.occluders import occlude_image
@@ -15,46 +14,56 @@ from tracker.files import replacing_file
 from tracker.sequences import evenly_spaced
 
 from .evaluation import Comparison
+from .evaluation_methods import BUDGETS
 from .pictures import enlarged, save
 
-__all__ = ["draw_choices", "draw_closures"]
+__all__ = ["draw_choices", "draw_frontier"]
 
 
-def draw_closures(path: Path, content: dict[str, Any]) -> None:
-    """Closure of every method against the scorer queries that it needs, with the intervals over sequences.
+def draw_frontier(path: Path, content: dict[str, Any]) -> None:
+    """Closure of every method by the number of scorer queries, with the intervals over sequences.
 
     Args:
         path: The PNG to write.
         content: What `summarise` returned.
     """
-    figure = Figure(figsize=(9.4, 5.6), layout="constrained")
+    figure = Figure(figsize=(9.6, 5.8), layout="constrained")
     axis = figure.subplots()
-    agents = {name for agent in content["agents"] for name in (agent, f"{agent} (last)")}
-    points = {name: row for name, row in content["methods"].items() if row.get("closure") is not None}
-    crowd: dict[float, int] = {}
-    for number, (name, row) in enumerate(sorted(points.items(), key=lambda item: item[1]["queries"])):
-        # Methods with as many queries stand side by side.
-        place = round(row["queries"], 1)
-        crowd[place] = crowd.get(place, -1) + 1
-        queries = row["queries"] * 1.16 ** crowd[place]
-        low, high = row["interval"] or (row["closure"], row["closure"])
-        error = np.clip([[row["closure"] - low], [high - row["closure"]]], 0, None)
-        colour = "C1" if name in agents else "0.25" if name in ("random", "exhaustive") else "C0"
-        axis.errorbar(queries, row["closure"], yerr=error, fmt="o", color=colour, capsize=3, markersize=6)
-        # Labels of neighbours go above and below in turn.
-        beside = (5, 5) if number % 2 else (5, -12)
-        axis.annotate(
-            name, (queries, row["closure"]), xytext=beside, textcoords="offset points", fontsize=9, color=colour
+    members = {agent for arm in content.get("arms", {}).values() for agent in arm["agents"]}
+    shown = {name: row for name, row in content["frontier"].items() if name not in members}
+    agents = [*content["agents"], *content.get("arms", {})]
+    lines = {}
+    for number, (name, row) in enumerate(shown.items()):
+        points = [(int(q), value, content["frontier_intervals"][name][q]) for q, value in row.items()]
+        points = [point for point in points if point[1] is not None]
+        if not points:
+            continue
+        queries, closures, bounds = zip(*points, strict=True)
+        style = "--" if name in agents else "-"
+        (line,) = axis.plot(
+            queries, closures, style, color=f"C{number % 10}", marker="os^Dv"[number // 10 % 5], ms=4
         )
-    axis.axhline(0, color="0.8", zorder=0)
-    axis.axhline(1, color="0.8", zorder=0)
+        if all(each is not None for each in bounds):
+            low, high = zip(*bounds, strict=True)
+            axis.fill_between(queries, low, high, color=line.get_color(), alpha=0.1, linewidth=0)
+        lines[name] = (closures[-1], line)
+    for level in (0, 1):
+        axis.axhline(level, color="0.75", zorder=0)
+    order = sorted(lines, key=lambda name: -lines[name][0])
+    axis.legend(
+        [lines[name][1] for name in order], [f"{name}: {lines[name][0]:.2f}" for name in order],
+        title=f"closure after {BUDGETS[-1]} queries", loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9,
+    )  # fmt: skip
     axis.set_xscale("log")
-    axis.margins(x=0.12)
-    axis.set(xlabel="scorer queries a target", ylabel="closure: random regions 0, exhaustive search 1")
-    count = len(content["sequences"])
+    axis.set_xticks(BUDGETS, [str(budget) for budget in BUDGETS])
+    axis.minorticks_off()
+    # A method far below random regions would flatten the others.
+    axis.set_ylim(bottom=max(axis.get_ylim()[0], -0.6))
+    axis.set(xlabel="scorer queries a target", ylabel="closure: random region 0, grid search 1")
+    count, bands = len(content["sequences"]), any(content["frontier_intervals"][name]["1"] for name in shown)
     axis.set_title(
-        f"{content['targets']} targets of {count} sequence{'s' * (count != 1)}, equal area, same patch;"
-        " bars: 95 % t over sequences",
+        f"{content['targets']} targets of {count} sequence{'s' * (count != 1)}, equal area cap, same patch"
+        + ("; bands: 95 % t over sequences" if bands else ""),
         fontsize=11,
     )
     axis.grid(alpha=0.25)
@@ -73,7 +82,7 @@ def draw_choices(path: Path, title: str, targets: Many[Target], comparison: Comp
         rows: How many targets are shown, evenly spaced.
     """
     shown = evenly_spaced(len(targets), rows)
-    methods = [name for name in comparison.trials if not name.startswith("random")]
+    methods = [name for name in comparison.trials if "random" not in name]
     figure = Figure(figsize=(1.5 * (len(methods) + 2), 0.9 + 1.75 * len(shown)), layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(len(shown), len(methods) + 2, squeeze=False)

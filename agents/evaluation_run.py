@@ -7,8 +7,10 @@ from collections.abc import Sequence as Many
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from occlusion_env.targets import Target, TargetSet, load_targets
@@ -19,8 +21,11 @@ from tracker.readers import list_targets, open_sequence
 from tracker.records import read_record, warn_of_damage, write_record
 from tracker.sequences import evenly_spaced
 
-from .evaluation import Agent, Comparison, Setup, compare
-from .evaluation_summary import record, summarise
+from .baselines import Querying
+from .evaluation import Agent, Comparison, Setup, Trial, compare
+from .evaluation_methods import BeliefMethod
+from .evaluation_summary import record, summarise, trial_record
+from .leaks import with_foreign_answers
 from .output import claim_folder
 
 __all__ = ["SETTINGS", "Checks", "EvaluationRun", "evaluate_agents"]
@@ -67,11 +72,13 @@ def evaluate_agents(
     setup: Setup,
     agents: Many[Agent] = (),
     checks: Checks = lambda others: (),
+    methods: Mapping[str, Querying] | None = None,
     look: Callable[[str, list[Target], Comparison], Path | None] | None = None,
     arms: Mapping[str, Many[str]] | None = None,
     warn: Callable[[str], object] = lambda sentence: None,
+    prior_videos: Mapping[str, str | None] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Compare agents with baselines on every sequence.
+    """Compare agents and query methods on every sequence.
 
     Each sequence's results are written when it is done; a run into the same folder takes those that are there,
     where the sequence has not changed and no file is damaged.
@@ -79,17 +86,20 @@ def evaluate_agents(
     Args:
         run: What to run on.
         setup: The matcher, the features, the search.
-        agents: The policies to judge; the first one's area is the baselines'.
+        agents: The policies to judge.
         checks: Policies that must do worse, see `leaks`; their other video is the next sequence, or a synthetic
             one where there is one sequence.
+        methods: The query methods; see `evaluation.compare`. A belief among them is checked with the answers of
+            the next sequence's targets (`with_foreign_answers`) where there is more than one sequence.
         look: Called with each new sequence's name, its targets, and what the first seed gave; may draw a
             picture in the run's folder and return its file.
         arms: See `summarise`.
-        warn: Called with a sentence where an agent was trained on a sequence.
+        warn: Called with a sentence where an agent was trained on a sequence, or the prior was fitted to it.
+        prior_videos: Fingerprints of the prior's videos by name.
 
     Returns:
         What `summarise` returns; `failed`: why, by sequence; one that fails does not stop the others; and
-        `trained_on`: the sequences that an agent was trained on, by agent.
+        `trained_on`: the sequences that an agent was trained on, by agent, and those of the prior, by `prior`.
 
     Raises:
         InputError: If there is no sequence, all failed, or the folder holds results of something else.
@@ -98,10 +108,13 @@ def evaluate_agents(
     if not there:
         raise InputError(f"'{run.data}' holds no annotated sequence; give --targets a folder of some.")
     named_checks = checks(())
-    _claim(run, setup, agents, named_checks)
+    _claim(run, setup, agents, named_checks, methods)
     videos = {name: digest for name, digest in folder_digests(run.data).items() if digest != UNREADABLE}
     contents = folder_digests(run.data, content_digest)
     trained_on = {agent.name: agent.trained.shared_videos(videos) for agent in agents if agent.trained is not None}
+    if prior_videos:
+        known = set(prior_videos.values()) - {None}
+        trained_on["prior"] = [name for name, digest in videos.items() if name in prior_videos or digest in known]
     for name, shared in trained_on.items():
         if shared:
             warn(f"'{name}' was trained on {', '.join(shared)}; its figures there say nothing about other videos.")
@@ -128,7 +141,7 @@ def evaluate_agents(
                     if other is not None:
                         worse = checks(_other_targets(name, other, there, run.per_sequence))
                     found = {
-                        seed: compare(setup, targets, agents, worse, seed=seed, key=name, done=bar.update)
+                        seed: compare(setup, targets, agents, worse, methods, seed=seed, key=name, done=bar.update)
                         for seed in run.seeds
                     }
                 except InputError as error:
@@ -143,6 +156,9 @@ def evaluate_agents(
             bar.update(end - bar.n)
     if not records:
         raise InputError(next(iter(failed.values())))
+    for name, method in (methods or {}).items():
+        if isinstance(method.proposer, BeliefMethod):
+            _check_belief(records, name, method.proposer, setup)
     figures = summarise(records, [agent.name for agent in agents], arms=arms)
     return {**figures, "failed": failed, "trained_on": trained_on}
 
@@ -156,6 +172,22 @@ def _has_picture(out: Path, cached: Mapping[str, Any]) -> bool:
         return True
     warn_of_damage(out / name)
     return False
+
+
+def _check_belief(records: dict[str, Any], name: str, belief: BeliefMethod, setup: Setup) -> None:
+    """Add a belief with foreign answers to each sequence's checks; the answers are those of the next sequence."""
+    names = list(records)
+    grid = setup.settings.limits.grid(setup.settings.limits.max_area)
+    for video, other in zip(names, names[1:] + names[:1], strict=True):
+        for seed, run in records[video]["seeds"].items():
+            foreign = records[other]["seeds"][seed]
+            if video == other:
+                continue
+            drops = np.array(foreign["clean"])[:, None] - np.array(foreign["grid"])
+            made = belief.make(np.array(run["expected"][name]))
+            curve, answers = with_foreign_answers(made, np.array(run["grid"]), drops)
+            trial = Trial(curve, np.full(len(curve), float(curve.shape[1])), grid[answers])
+            run["checks"][f"{name}, answers of another video"] = trial_record(trial)
 
 
 def _other_video(name: str, videos: Many[str]) -> str:
@@ -186,18 +218,22 @@ def _targets(path: Path, number: int | None, at_most: int) -> list[Target]:
     return list(whole.subset(evenly_spaced(len(whole), at_most)))
 
 
-def _claim(run: EvaluationRun, setup: Setup, agents: Many[Agent], checks: Many[Agent]) -> None:
+def _claim(
+    run: EvaluationRun,
+    setup: Setup,
+    agents: Many[Agent],
+    checks: Many[Agent],
+    methods: Mapping[str, Querying] | None,
+) -> None:
     """Note what the folder's results are made with; refuse a folder whose results are made with something else."""
     made_with = {
         "per_sequence": run.per_sequence,
         "seeds": run.seeds,
         "search": asdict(setup.settings),
         "occluder": setup.occluder,
-        "agents": {
-            agent.name: {"answers": agent.answers, "search": agent.settings and asdict(agent.settings)}
-            for agent in agents
-        },
+        "agents": {agent.name: {"search": agent.settings and asdict(agent.settings)} for agent in agents},
         "checks": [check.name for check in checks],
+        "methods": None if methods is None else {name: method.queries for name, method in methods.items()},
         "code": code_version("tracker", "occlusion_env", "agents"),
         **run.identity,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from typing import Literal
@@ -22,9 +22,9 @@ from occlusion_env.targets import Target, TargetSet
 from tracker.backbones import FeatureExtractor
 from tracker.errors import InputError
 from tracker.images import resize, to_tensor
-from tracker.scorers import Scorer
+from tracker.scorers import Scorer, load_scorer
 
-from .baselines import Chooser
+from .belief.method import BeliefSearch
 from .evaluation import Agent, generator
 from .hard_positives import HardPositive, HardPositives, PatchEpisode
 from .image_targets import image_targets
@@ -58,9 +58,11 @@ class HardPositiveGenerator:
 
     Args:
         policy: Finds the region: any algorithm of Stable-Baselines3 or what has its `predict`, an `Agent`
-            (`agents.loading.load_agent`), a `Chooser` of `agents.baselines`, or a name of
-            `agents.methods.METHODS`, such as `best of 20 random`.
-        scorer: The matcher.
+            (`agents.loading.load_agent`), a `Method` of `agents.methods`, or a name of
+            `agents.methods.METHODS`, such as `best of 20 random`. `belief` is `agents.belief.BeliefSearch()`,
+            whose prior is chosen for the matcher at the first call; give a `BeliefSearch` for a prior of your own,
+            another number of queries, or a wanted drop.
+        scorer: The matcher; SINT over the slim network if `None`.
         occluder: What covers the target in the first search, one of `occlusion_env.occluders.OCCLUDERS`.
         vae_bank: Models by the names of the videos. With it, each hard positive is made of a new sample of its
             target, drawn from q(z|x) of the target and decoded (section 4.1), in the target's place.
@@ -74,13 +76,14 @@ class HardPositiveGenerator:
         batch: Searches side by side.
 
     Raises:
-        InputError: If `answer`, `occluder` or the policy's name is unknown, or `batch` is below 1.
+        InputError: If `answer`, `occluder` or the policy's name is unknown, `batch` is below 1, or there is a
+            wanted drop beside a patch policy, which lowers the score further.
     """
 
     def __init__(
         self,
-        policy: Policy | Agent | Chooser | Method | str,
-        scorer: Scorer,
+        policy: Policy | Agent | Method | str = "belief",
+        scorer: Scorer | None = None,
         occluder: str = "background",
         vae_bank: vae.VAEBank | None = None,
         *,
@@ -98,18 +101,21 @@ class HardPositiveGenerator:
         if batch < 1:
             raise InputError(f"A batch of {batch} searches cannot be; give 1 or more.")
         self.method = as_method(policy)
-        self.scorer = scorer
+        self.scorer: Scorer = load_scorer() if scorer is None else scorer
         self.occluder = occluder
         self.manifolds = None if vae_bank is None else Manifolds(vae_bank)
         self.settings = settings or self.method.settings or SearchSettings()
         self.patch_policy = patch_policy
         self.answer: WhichAnswer = answer
         self.batch = batch
+        if patch_policy is not None and getattr(self.method, "wanted", None) is not None:
+            raise InputError("A patch policy lowers the score below a wanted drop; leave one of them out.")
+        self._prior_chosen = False
         looks = self.method.looks or patch_policy is not None
         self.features: FeatureExtractor = (
             features
             or self.method.features
-            or (load_networks(SearchArguments(device=str(scorer.device))).features if looks else NoFeatures())  # type: ignore[assignment]
+            or (load_networks(SearchArguments(device=str(self.scorer.device))).features if looks else NoFeatures())  # type: ignore[assignment]
         )
 
     def __call__(
@@ -161,6 +167,7 @@ class HardPositiveGenerator:
         if draws < 1:
             raise InputError(f"{draws} hard positives a target are too few; give 1 or more.")
         others = targets if others is None else others
+        self.choose_prior(lambda: others)
         pairs = [(number, draw) for number in range(len(targets)) for draw in range(draws)]
         search: Search | None = None
         for low in range(0, len(pairs), self.batch):
@@ -170,6 +177,21 @@ class HardPositiveGenerator:
             cut = {number: targets[number] for number, _ in part}
             chosen = [cut[number] for number, _ in part]
             yield from self._together(search, chosen, [draw for _, draw in part], seed, others)
+
+    def choose_prior(self, targets: Callable[[], TargetSet]) -> None:
+        """Choose the prior of a belief for the matcher, once; see `BeliefSearch.with_prior`.
+
+        Args:
+            targets: Returns the targets that a prior may be fitted to.
+
+        Raises:
+            InputError: If the given prior was fitted for another matcher, other limits or another occluder.
+        """
+        if self._prior_chosen or not isinstance(self.method, BeliefSearch):
+            return
+        limits = self.settings.limits
+        self.method = self.method.with_prior(self.scorer, self.features, limits, self.occluder, targets)
+        self._prior_chosen = True
 
     def _together(
         self, search: Search, targets: list[Target], draws: list[int], seed: int, others: TargetSet
@@ -217,7 +239,7 @@ class HardPositiveGenerator:
 
 
 def find_hard_positives(
-    policy: Policy | Agent | Chooser | Method | str,
+    policy: Policy | Agent | Method | str,
     targets: TargetSet,
     scorer: Scorer,
     features: FeatureExtractor | None = None,

@@ -1,6 +1,7 @@
 """Hard positives of a folder of videos, by several processes; a run that was cut off goes on.
 
     OUT/
+      prior.safetensors, .json     the prior of the belief, unless another file was given
       settings.json                what decides the images; a folder with others is refused
       <video>/000012-0.png         target of frame 12, hard positive number 0; see `folder_name`
       .parts/<video>-000000.json   the records of a block of targets and the digests of its images, written when
@@ -21,7 +22,7 @@ import warnings
 from collections.abc import Collection, Generator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
@@ -41,8 +42,11 @@ from tracker.identity import code_version, content_digest, folder_digests
 from tracker.judging.running import weights_digest
 from tracker.readers import list_targets, open_sequence, open_usable
 from tracker.records import read_record, warn_of_damage, write_record
+from tracker.scorers import Scorer
 from tracker.sequences import evenly_spaced
 
+from .belief.files import check_prior, describe_search, load_prior, prior_digest, save_prior
+from .belief.method import QUERIES, BeliefSearch
 from .evaluation import Agent
 from .generation import HardPositiveGenerator, WhichAnswer
 from .hard_positives import HardPositive, folder_name
@@ -55,6 +59,7 @@ __all__ = ["GenerationReport", "GenerationRun", "generate_hard_positives", "meth
 
 METADATA = "metadata.jsonl"
 SETTINGS = "settings.json"
+PRIOR = "prior.safetensors"
 _PARTS = ".parts"
 _JPEG_QUALITY = 95
 _MOST = {"per_target": 10_000, "workers": 1_000, "batch": 10_000}
@@ -80,11 +85,14 @@ class GenerationRun:
         workers: Processes.
         batch: Searches side by side in each; a block has as many hard positives, or those of one target.
         allowed: See `loading.load_agent`.
+        prior: File of the belief's prior; `None` takes what `BeliefSearch.with_prior` finds.
+        queries: Scorer queries of the belief a hard positive.
+        drop: Wanted drop of the score, for the belief; `None` for the largest.
     """
 
     data: Path
     out: Path
-    agent: str = "best of 20 random"
+    agent: str = "belief"
     arguments: SearchArguments = field(default_factory=SearchArguments)
     bank: Path | None = None
     per_target: int = 1
@@ -95,6 +103,9 @@ class GenerationRun:
     workers: int = 1
     batch: int = 32
     allowed: tuple[str, ...] = ()
+    prior: Path | None = None
+    queries: int = QUERIES
+    drop: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a run of nothing.
@@ -104,7 +115,7 @@ class GenerationRun:
         """
         for name, value in (
             ("per_target", self.per_target), ("per_sequence", self.per_sequence), ("workers", self.workers),
-            ("batch", self.batch),
+            ("batch", self.batch), ("queries", self.queries),
         ):  # fmt: skip
             if value is not None and value < 1:
                 raise InputError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more.")
@@ -195,8 +206,11 @@ def generate_hard_positives(run: GenerationRun) -> GenerationReport:
             results, or all sequences failed.
     """
     there = list_targets(run.data)
-    _worker(run)  # What is wrong with the arguments is said before the folder is claimed.
-    _claim(run)
+    generator = _worker(run)  # What is wrong with the arguments is said before the folder is claimed.
+    if isinstance(generator.method, BeliefSearch):
+        run = _claim_with_prior(run, generator)
+    else:
+        _claim(run, None)
     failed: dict[str, str] = {}
     blocks: list[_Block] = []
     for name, (path, number) in there.items():
@@ -238,6 +252,23 @@ def generate_hard_positives(run: GenerationRun) -> GenerationReport:
     return GenerationReport(images, made, seconds, before, after, failed)
 
 
+def _claim_with_prior(run: GenerationRun, generator: HardPositiveGenerator) -> GenerationRun:
+    """Choose the prior of the belief; it is written into the folder, where every process finds the same one."""
+    stored = run.out / PRIOR
+    if run.prior is None and stored.is_file():
+        _claim(run, prior_digest(load_prior(stored)))
+        return replace(run, prior=stored)
+    generator.choose_prior(lambda: _everything(run))
+    if not isinstance(generator.method, BeliefSearch) or generator.method.fitted is None:  # none can be fitted
+        _claim(run, None)
+        return run
+    _claim(run, prior_digest(generator.method.fitted))
+    if run.prior is not None:
+        return run
+    save_prior(stored, generator.method.fitted)
+    return replace(run, prior=stored)
+
+
 def _outcomes(
     run: GenerationRun, blocks: list[_Block], failed: dict[str, str]
 ) -> Generator[tuple[_Block, int | str], None, None]:
@@ -265,6 +296,8 @@ def _worker(run: GenerationRun) -> HardPositiveGenerator:
     arguments, device = run.arguments, run.arguments.device
     method = as_method(method_of(run.agent, device, {arguments.features: arguments.weights}, run.allowed))
     networks = load_networks(arguments)
+    if isinstance(method, BeliefSearch):
+        method = _belief(run, networks.scorer)
     bank = None
     if run.bank is not None:
         if not run.bank.is_dir():
@@ -275,6 +308,15 @@ def _worker(run: GenerationRun) -> HardPositiveGenerator:
         features=method.features or (networks.features if method.looks else None),
         settings=method.settings or arguments.settings, answer=run.answer, batch=run.batch,
     )  # fmt: skip
+
+
+def _belief(run: GenerationRun, scorer: Scorer) -> BeliefSearch:
+    """The belief, with the prior that was given."""
+    if run.prior is None:
+        return BeliefSearch(None, run.queries, run.drop)
+    fitted, arguments = load_prior(run.prior), run.arguments
+    check_prior(fitted, describe_search(scorer, arguments.settings.limits, arguments.occluder), f"'{run.prior}'")
+    return BeliefSearch(fitted, run.queries, run.drop)
 
 
 @lru_cache(maxsize=2)
@@ -337,8 +379,13 @@ def _is_done(out: Path, block: _Block) -> bool:
     return True
 
 
-def _claim(run: GenerationRun) -> None:
-    """Note what the folder's images are made with; refuse a folder whose images are made with something else."""
+def _claim(run: GenerationRun, prior: str | None) -> None:
+    """Note what the folder's images are made with; refuse a folder whose images are made with something else.
+
+    Args:
+        run: The run.
+        prior: Digest of the belief's prior.
+    """
     arguments = asdict(run.arguments)
     for name in ("targets", "cache_mb"):
         del arguments[name]
@@ -353,6 +400,9 @@ def _claim(run: GenerationRun) -> None:
     made_with = {
         "data": folder_digests(run.data, content_digest),
         "agent": run.agent,
+        "prior": prior,
+        "queries": run.queries,
+        "drop": run.drop,
         "bank": {name: model.weights_digest for name, model in models.items()},
         "per_target": run.per_target,
         "per_sequence": run.per_sequence,

@@ -36,7 +36,7 @@ _SEPARATORS = "-._ 0-9"
 _MISREAD = (
     rf"(?:^|(?<=[{_SEPARATORS}]))(?=x*(?:{_SPLIT_KEYWORDS})(?:[{_SEPARATORS}]|$))",
     r"^(?=x*\.)",  # hidden
-    r"^(?=x*(?:metadata\.jsonl|settings\.json)$)",
+    r"^(?=x*(?:metadata\.jsonl|settings\.json|prior\.json|prior\.safetensors)$)",
     r"(?<=:)(?=x*:)",  # what parts chained addresses
 )
 """Where a folder's name gets an `x`, so that `datasets` reads all images of an imagefolder, and their columns.
@@ -106,6 +106,7 @@ class HardPositive:
             "occluder": self.occluder.record(),
             "actions": list(self.episode.actions),
             "triggered": self.episode.triggered,
+            "queries": self.episode.best.queries,
             "searched_with": self.searched_with.record(),
             "background": None
             if second is None

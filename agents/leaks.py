@@ -1,4 +1,4 @@
-"""Leak checks: policies that see no target, and policies with one action; an agent should do better."""
+"""Leak checks: policies that see no target or take one action, and a belief with another target's answers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from occlusion_env.targets import Target
 from tracker.errors import InputError
 
 from .evaluation import Agent
+from .evaluation_methods import BUDGETS, Queried
 
-__all__ = ["Constant", "constant_agents", "without_features"]
+__all__ = ["Constant", "constant_agents", "with_foreign_answers", "without_features"]
 
 
 class Constant:
@@ -45,10 +46,7 @@ class Constant:
 
 def constant_agents() -> list[Agent]:
     """One agent an action, which takes that action and no other."""
-    return [
-        Agent(f"always {action}", partial(_constant, action), observe=_nothing, answers=("best",))
-        for action in ACTIONS
-    ]
+    return [Agent(f"always {action}", partial(_constant, action), observe=_nothing) for action in ACTIONS]
 
 
 def without_features(agent: Agent, others: Many[Target]) -> list[Agent]:
@@ -65,7 +63,37 @@ def without_features(agent: Agent, others: Many[Target]) -> list[Agent]:
     swapped = replace(
         agent, name=f"{agent.name}, features of another video", policy=partial(_Swapped, agent, tuple(others))
     )
-    return [replace(each, answers=agent.answers[:1]) for each in (hidden, swapped)]
+    return [hidden, swapped]
+
+
+def with_foreign_answers(
+    belief: Queried, scores: NDArray[np.float64], foreign_drops: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """A belief that is told the drops of other targets, so that no answer says anything about the own one.
+
+    After each query its choice is the region with the largest drop that it was told. On average the score of that
+    region on the own target is not below that of the first one, which is chosen without any answer.
+
+    Args:
+        belief: The belief about N targets, before the first query.
+        scores: `float64[N, R]`, of these targets with each region of the grid covered.
+        foreign_drops: `float64[M, R]`, drops of targets of other videos; they are used in turn.
+
+    Returns:
+        The scores of the answers after 1 to K queries, K the largest of `BUDGETS`, `float64[N, K]`, and the last
+        answers `int64[N]`, indices into the grid.
+    """
+    rows = np.arange(len(scores))
+    told = foreign_drops[rows % len(foreign_drops)]
+    curve = np.empty((len(scores), BUDGETS[-1]))
+    answer, best = np.zeros(len(scores), dtype=np.int64), np.full(len(scores), -np.inf)
+    for query in range(BUDGETS[-1]):
+        chosen = belief.propose()
+        drops = told[rows, chosen]
+        belief.observe(chosen, drops)
+        answer, best = np.where(drops > best, chosen, answer), np.maximum(best, drops)
+        curve[:, query] = scores[rows, answer]
+    return curve, answer
 
 
 class _Swapped:

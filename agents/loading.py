@@ -19,7 +19,6 @@ from tracker.judging.running import weights_digest
 
 from .baselines import BASELINES, Steering
 from .evaluation import Agent
-from .foresight import GreedyForesight
 from .learning_curves import read_monitors
 from .pretrained import PRETRAINED, is_exported, load_pretrained
 from .rollout import Policy
@@ -40,10 +39,6 @@ __all__ = [
     "training_environment",
     "training_speed",
 ]
-
-
-GREEDY = "foresight"
-"""The name of the policy that acts on foresight without having learned to."""
 
 
 def _dqn() -> type[BaseAlgorithm]:
@@ -139,9 +134,8 @@ def load_agent(
 
     Args:
         spec: `pretrained` (what the package ships), a file of `save_pretrained`, the folder of a run, a zip file
-            that an algorithm of `ALGORITHMS` saved, `foresight` (`GreedyForesight`, in the pretrained agent's
-            search), or the name of one of the `baselines.BASELINES`, which then goes to its choice one move at a
-            time (`Steering`).
+            that an algorithm of `ALGORITHMS` saved, or the name of one of the `baselines.BASELINES`, which then
+            moves to the region that it finds (`Steering`).
         algo: The algorithm; what the run or the path says if `None`.
         device: Where it runs.
         weights: Files of weights by network, such as `{"vgg16": FILE}`, where that of the state's network is no
@@ -153,10 +147,6 @@ def load_agent(
         InputError: If there is no such file, it is none of Stable-Baselines3's, its algorithm is unknown, the
             weights of the state's network are others than in training, or its card names `module:attribute`.
     """
-    if spec == GREEDY:
-        pretrained = load_pretrained(device="cpu").environment  # its predictor has seen the same videos
-        settings = pretrained.arguments.settings
-        return Agent("foresight, greedy", lambda _: GreedyForesight(), settings, trained=pretrained)
     if spec in BASELINES:
         return Agent(f"{spec}, steered", partial(_steered, spec))
     model: Any
@@ -182,7 +172,7 @@ def _load_zip(spec: str, algo: str | None, device: str) -> tuple[Any, str, str]:
     if not path.is_file():
         raise InputError(
             f"There is no agent '{spec}'; give the folder of a run, the file of an agent, or one of"
-            f" {', '.join((PRETRAINED, GREEDY, *BASELINES))}."
+            f" {', '.join((PRETRAINED, *BASELINES))}."
         )
     name = algo or (run.algo if run is not None else algorithm_of(path))
     if name is None:
@@ -277,7 +267,7 @@ def _run_of(path: Path) -> RunFolder | None:
 
 def _steered(name: str, search: Search) -> Policy:
     """A baseline as a policy; what it draws is the same in each search."""
-    return Steering(BASELINES[name](), search, np.random.default_rng(0))
+    return Steering(BASELINES[name], search, np.random.default_rng(0))
 
 
 def _policy(model: Any, algo: str, spec: str, trained: TrainingEnvironment | None, search: Search) -> Policy:

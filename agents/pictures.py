@@ -24,8 +24,10 @@ _COLOURS = {
     "random": "C0",
     "centre": "C2",
     "attribution": "C4",
+    "constant": "C3",
     "agent": "C1",
-    "exhaustive": "0.25",
+    "belief": "C5",
+    "grid search": "0.25",
 }
 
 
@@ -119,9 +121,9 @@ def draw_scores(path: Path, comparison: Comparison, title: str) -> None:
     axis.set_xlim(-0.5, len(values) - 0.3)
     axis.set_ylabel("SINT score against the exemplar (lower is harder)")
     axis.grid(axis="y", alpha=0.3)
-    found = comparison.trials["agent"].closure
+    found = comparison.closure("agent")
     closure = "undefined" if found is None else f"{found:.2f}"
-    axis.set_title(f"{title}\nclosure of the agent between random (0) and exhaustive (1): {closure}", fontsize=11)
+    axis.set_title(f"{title}\nclosure of the agent between random (0) and grid search (1): {closure}", fontsize=11)
     save(figure, path)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from occlusion_env.actions import ACTIONS, TRIGGER
 from occlusion_env.occluders import draw_occluder
 from occlusion_env.search import Search
-from occlusion_env.targets import Target
+from occlusion_env.targets import Target, TargetSet
 
 __all__ = ["Answer", "Observe", "Policy", "Rollout", "begin_all", "roll_out"]
 
@@ -62,12 +62,14 @@ class Rollout:
         trail: Every region, the first one included, `float64[steps + 1, 4]`.
         scores: The score under each of them.
         triggered: Whether the agent ended it itself.
+        queries: Scorer queries of a method that lists its answer alone; `None` counts the regions of the trail.
     """
 
     actions: tuple[str, ...]
     trail: NDArray[np.float64]
     scores: NDArray[np.float64]
     triggered: bool
+    queries: int | None = None
 
     @property
     def region(self) -> NDArray[np.float64]:
@@ -77,13 +79,13 @@ class Rollout:
     @property
     def last(self) -> Answer:
         """Where the search ended; the scorer is asked once, to know what came of it."""
-        return Answer(self.trail[-1], float(self.scores[-1]), 1)
+        return Answer(self.trail[-1], float(self.scores[-1]), self.queries or 1)
 
     @property
     def best(self) -> Answer:
         """The region of the trail that hurts most: the scorer is asked about each region that was visited."""
         lowest = int(self.scores.argmin())
-        visited = len(np.unique(self.trail.round(9), axis=0))
+        visited = self.queries or len(np.unique(self.trail.round(9), axis=0))
         return Answer(self.trail[lowest], float(self.scores[lowest]), visited)
 
     @property
@@ -95,7 +97,12 @@ class Rollout:
 
 
 def begin_all(
-    search: Search, targets: Many[Target], rng: np.random.Generator, drop: float, occluder: str = "background"
+    search: Search,
+    targets: Many[Target],
+    rng: np.random.Generator,
+    drop: float,
+    occluder: str = "background",
+    others: TargetSet | None = None,
 ) -> list[NDArray[np.float64] | None]:
     """Start one search a target, each with a patch of its own.
 
@@ -105,12 +112,13 @@ def begin_all(
         rng: Where the patches are drawn from.
         drop: See `Search.begin`.
         occluder: What the patches are, see `occlusion_env.occluders.OCCLUDERS`.
+        others: Targets that the occluder `cutout` is taken from.
 
     Returns:
         Each patch's box in its frame, `None` where it was not cut out of it.
     """
     share = search.settings.limits.max_area
-    drawn = [draw_occluder(occluder, target, share, rng) for target in targets]
+    drawn = [draw_occluder(occluder, target, share, rng, others) for target in targets]
     search.begin(np.arange(len(targets)), targets, [patch for patch, _ in drawn], drop=drop)
     return [box for _, box in drawn]
 

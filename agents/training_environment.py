@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.building import load_networks
@@ -17,11 +17,11 @@ from occlusion_env.naming import check_built_in, named
 from occlusion_env.observations import OBSERVATIONS
 from occlusion_env.search import Search
 from occlusion_env.targets import TargetSet
-from tracker.backbones import Backbone, FeatureExtractor
+from tracker.backbones import FeatureExtractor
 from tracker.errors import InputError, shorten
 from tracker.identity import sequence_digest
 
-__all__ = ["TrainingEnvironment", "fingerprint_videos"]
+__all__ = ["TrainingEnvironment", "fingerprint_videos", "network_fingerprint"]
 
 _OF_THE_MACHINE = ("targets", "device", "cache_mb", "info_names")
 _OF_THE_OBSERVATION = ("observation", "pixels", "state", "context", "history")
@@ -203,10 +203,10 @@ def _mismatch(agent: str, name: str, trained: object, given: object) -> str:
     return f"{agent} was trained with {name} {trained} and is given {given}; give it what it was trained with."
 
 
-@lru_cache(maxsize=8)
-def _backbone_fingerprint(backbone: Backbone) -> str:
+def network_fingerprint(network: nn.Module) -> str:
+    """SHA-256 of a network's weights, rounded to bfloat16: the same for a copy in either precision."""
     digest = hashlib.sha256()
-    for name, value in sorted(backbone.state_dict().items()):
+    for name, value in sorted(network.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.to("cpu", torch.bfloat16).contiguous().view(torch.int16).numpy().tobytes())
     return f"sha256:{digest.hexdigest()}"
@@ -215,4 +215,4 @@ def _backbone_fingerprint(backbone: Backbone) -> str:
 def _weights_of(features: Any) -> str | None:
     """Fingerprint of the network behind a feature extractor; `None` where it has none."""
     backbone = getattr(features, "backbone", None)
-    return None if backbone is None else _backbone_fingerprint(backbone)
+    return None if backbone is None else network_fingerprint(backbone)

@@ -11,7 +11,10 @@ Programs, in turn on one machine, with the same targets and the same draws:
 
 The ratios are to the naive program and, `over_separate`, to the second one.
 
-Methods: a policy on the state's features, as deep Q-learning learns one (20 steps), and what learns nothing.
+Methods: a policy on the state's features, as deep Q-learning learns one (20 steps), what learns nothing, and the
+belief. `default` compares the best of 20 random regions with the belief's 10 queries, on the same targets with the
+same patches in one run: hard positives a second, and their mean closure between a random region (0) and grid
+search (1). `batch_module` gives the images a second of `HardPositiveBatch` with SINT.
 """
 
 from __future__ import annotations
@@ -32,17 +35,22 @@ from env_speed import ForgetfulSearch
 from numpy.typing import NDArray
 
 from agents import HardPositiveGenerator
+from agents.belief import BeliefSearch
 from agents.evaluation import generator
 from agents.generation import score_images
 from agents.generation_run import GenerationRun, generate_hard_positives
 from agents.methods import Method, NoFeatures, as_method
 from agents.results import write_result
+from agents.transforms import HardPositiveBatch
 from agents.versions import device_name
 from occlusion_env import Search, SearchArguments, SearchSettings, TargetSet, load_targets
 from occlusion_env.building import Networks, load_networks
 from occlusion_env.occluders import choose_occluder, occlude_image
 from tracker import InputError
 from tracker.sequences import evenly_spaced
+
+DEFAULTS = ("best of 20 random", "belief")
+ENDS = ("random", "exhaustive")
 
 
 class OneByOne(ForgetfulSearch):
@@ -125,14 +133,57 @@ def workers_rate(data: Path, agent: str, count: int, per_target: int, short: int
     return (made[1] - made[0]) / max(1e-9, spent[1] - spent[0])
 
 
+def compare_defaults(networks: Networks, targets: TargetSet, per_target: int, rounds: int) -> dict[str, Any]:
+    """Hard positives a second and mean closure, of the best of 20 random regions and of the belief."""
+    scores: dict[str, NDArray[np.float64]] = {}
+    spent: dict[str, list[float]] = {name: [] for name in DEFAULTS}
+    for number in range(rounds + 1):  # the first round loads what is loaded once
+        for name in DEFAULTS if number else (*DEFAULTS, *ENDS):
+            make = HardPositiveGenerator(name, networks.scorer)
+            start = time.perf_counter()
+            found = list(make.of_targets(targets, per_target))
+            if number:
+                spent[name].append(time.perf_counter() - start)
+            scores[name] = np.array([one.score_after for one in found])
+    random, grid = (float(scores[name].mean()) for name in ENDS)
+    return {
+        name: {
+            "a_second": len(targets) * per_target / statistics.median(times),
+            "closure": (random - float(scores[name].mean())) / (random - grid),
+        }
+        for name, times in spent.items()
+    }
+
+
+def batch_rates(device: torch.device, count: int, rounds: int) -> dict[str, float]:
+    """Images a second of `HardPositiveBatch` with SINT, on images of 128 x 128 with targets of 64 x 64."""
+    images = torch.rand(count, 3, 128, 128, generator=torch.Generator().manual_seed(0)).to(device)
+    boxes = torch.tensor([[32.0, 32.0, 64.0, 64.0]]).repeat(count, 1).to(device)
+    rates = {}
+    for name in ("random", *DEFAULTS):
+        module, times = HardPositiveBatch(name, "sint"), []
+        for number in range(rounds + 1):
+            # Other images each time, as in a training; what is loaded once is loaded in the first round.
+            given = images.roll(number, dims=3)
+            start = time.perf_counter()
+            module(given, boxes, generator=torch.Generator().manual_seed(number))
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if number:
+                times.append(time.perf_counter() - start)
+        rates[name] = count / statistics.median(times)
+    return rates
+
+
 def main(
     data: str = "synthetic",
-    methods: tuple[str, ...] = ("policy", "random", "best of 20 random"),
+    methods: tuple[str, ...] = ("policy", "random", "best of 20 random", "belief"),
     targets: int = 32,
     per_target: int = 1,
     rounds: int = 3,
     workers: int = 0,
     workers_targets: tuple[int, int] = (2, 12),
+    batch: int = 64,
     device: str = "auto",
     threads: int | None = None,
     json_file: Path | None = None,
@@ -147,6 +198,7 @@ def main(
         rounds: Rounds; the median of the ratios counts.
         workers: Processes of the command; 0 leaves it out. It needs a folder.
         workers_targets: Targets of a sequence of its short and of its long run.
+        batch: Images in a batch of the batch module.
         device: Where the networks run, see `tracker.backbones.resolve_device`.
         threads: Threads of PyTorch; as many as it takes itself by default.
         json_file: Write the figures here.
@@ -162,7 +214,10 @@ def main(
     length = Search(1, exact.scorer, exact.features, SearchSettings()).observation_length
     figures: dict[str, dict[str, float]] = {}
     for name in methods:
-        method = as_method(LinearPolicy(length) if name == "policy" else name)
+        method: Any = as_method(LinearPolicy(length) if name == "policy" else name)
+        if isinstance(method, BeliefSearch):
+            limits, occluder = SearchSettings().limits, "background"
+            method = method.with_prior(usual.scorer, usual.features, limits, occluder, lambda: chosen)
         programs: dict[str, Callable[[TargetSet], list[NDArray[np.float64]]]] = {
             "naive": lambda few, method=method: one_by_one(WithExemplar, method, exact, few, per_target),
             "separate": lambda few, method=method: one_by_one(OneByOne, method, exact, few, per_target),
@@ -192,10 +247,14 @@ def main(
         print(
             f"{name}: " + ", ".join(f"{key} {value:.2f}" for key, value in figures[name].items()), file=sys.stderr
         )
+    defaults = compare_defaults(usual, chosen, per_target, rounds)
+    rates = batch_rates(usual.features.device, batch, rounds)
     result = {
         "device": device_name(usual.features.device),
         "precision": str(usual.features.dtype),
         "methods": figures,
+        "default": defaults,
+        "batch_module": {"images": batch, "images_a_second": rates},
     }
     print(json.dumps(result, indent=2))
     if json_file is not None:

@@ -1,21 +1,21 @@
-"""The matchers of `benchmarks/scorers.py`, by names that the commands take, and how their agents see them.
+"""The matchers of `benchmarks/scorers.py`, by names that the commands take, and what their agents observe.
 
 SiamFC's and Nano's weights are read from the folder in the environment variable OCCLUSION_SEARCH_WEIGHTS, the
-predictors of the drops from that in OCCLUSION_SEARCH_FORESIGHT, the training videos from that in
-OCCLUSION_SEARCH_TRAIN, where the benchmark says they are.
+priors of the belief from that in OCCLUSION_SEARCH_PRIORS, the training videos from that in OCCLUSION_SEARCH_TRAIN,
+where the benchmark says they are.
 """
 
 import os
 from pathlib import Path
 
-from agents.foresight import DropPredictor, Foresight, load_predictor
+from agents.belief import BeliefObservation, FittedPrior, load_prior
 from occlusion_env import TargetSet, load_targets
 from tracker.foreign_scorers import ConfidenceScorer, SiamFCScorer
 from tracker.readers import list_targets
 from tracker.sequences import evenly_spaced
 from tracker.tracking.peers.opencv import NanoTracker
 
-__all__ = ["NanoForesight", "SiamFCForesight", "nano", "siamfc", "training_targets"]
+__all__ = ["NanoBelief", "SiamFCBelief", "nano", "siamfc", "training_targets"]
 
 PER_VIDEO = 10
 """Training targets a video: few enough that an agent meets each several times, and its scores are remembered."""
@@ -27,24 +27,24 @@ def siamfc() -> SiamFCScorer:
 
 
 def nano() -> ConfidenceScorer:
-    """Nano's confidence; its unit as `occlusion-search train-foresight` measured it on the training videos."""
-    return ConfidenceScorer(NanoTracker(_folder("WEIGHTS") / "nanotrackv2"), unit=0.053)
+    """Nano's confidence."""
+    return ConfidenceScorer(NanoTracker(_folder("WEIGHTS") / "nanotrackv2"))
 
 
-class SiamFCForesight(Foresight):
-    """What covering a region takes off SiamFC's response."""
+class SiamFCBelief(BeliefObservation):
+    """The belief over the drops of SiamFC's response."""
 
-    def predictor(self) -> DropPredictor:
-        """The network that has learned it."""
-        return load_predictor(_folder("FORESIGHT") / "siamfc.safetensors")
+    def prior(self) -> FittedPrior:
+        """The prior that the benchmark fitted."""
+        return load_prior(_folder("PRIORS") / "siamfc.safetensors")
 
 
-class NanoForesight(Foresight):
-    """What covering a region takes off Nano's confidence."""
+class NanoBelief(BeliefObservation):
+    """The belief over the drops of Nano's confidence."""
 
-    def predictor(self) -> DropPredictor:
-        """The network that has learned it."""
-        return load_predictor(_folder("FORESIGHT") / "nano.safetensors")
+    def prior(self) -> FittedPrior:
+        """The prior that the benchmark fitted."""
+        return load_prior(_folder("PRIORS") / "nano.safetensors")
 
 
 def training_targets() -> TargetSet:

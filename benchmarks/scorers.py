@@ -1,11 +1,10 @@
 """Agents that hurt other people's matchers: trained on each, and transferred from SINT.
 
-For SiamFC and Nano: what covering a region does to the score is learned from random occlusions of the training
-videos (`train-foresight`), an agent is trained on that scorer (`train`), and it is judged on other videos beside
-the agent that the package ships, which was trained on SINT and is told the other matcher's scores in SINT's scale,
-random regions and exhaustive search (`evaluate`). For SINT the agent that ships is both. All are the commands that
-a person uses for a tracker of their own; what was done is not done again, and a folder whose results were made
-with other arguments is refused.
+For SiamFC and Nano: a prior of the belief over regions is fitted to occlusions of the training videos
+(`fit-prior`), an agent that observes the belief is trained on that scorer (`train`), and it is compared on other
+videos with random regions and grid search (`evaluate`). For SINT the agent is the one that ships. All are the
+commands that a person uses for a tracker of their own; what was done is not done again, and a folder whose results
+were made with other arguments is refused.
 
 Usage: python benchmarks/scorers.py --train DIR --judge DIR --weights DIR --json benchmarks/results/scorers.json
 """
@@ -26,11 +25,9 @@ import tyro
 from agents.output import claim_folder
 from agents.results import write_result
 from agents.versions import versions
-from occlusion_env.naming import made
 from tracker import InputError
 from tracker.identity import code_version, folder_digests
 from tracker.judging.running import weights_digest
-from tracker.scorers import SintScorer, unit_of
 
 
 @dataclass(frozen=True)
@@ -40,14 +37,14 @@ class Plan:
     Attributes:
         scorer: Its name for the commands.
         observation: What an agent trained on it sees; `None` where the one that ships is that agent.
-        foresight: Options of `train-foresight`.
+        prior: Options of `fit-prior`.
         steps: Of the agent's training.
         judged: Targets a sequence, unless `--judged` says otherwise.
     """
 
     scorer: str
     observation: str | None = None
-    foresight: tuple[str, ...] = ()
+    prior: tuple[str, ...] = ()
     steps: int = 0
     judged: int = 2
 
@@ -55,12 +52,10 @@ class Plan:
 PLANS = {
     "sint": Plan("sint"),
     "siamfc": Plan(
-        "matchers:siamfc", "matchers:SiamFCForesight",
-        ("--per-sequence", "12", "--patches", "1", "--regions", "30"), 15_000, 2,
+        "matchers:siamfc", "matchers:SiamFCBelief", ("--per-sequence", "2"), 15_000, 2,
     ),
     "nano": Plan(
-        "matchers:nano", "matchers:NanoForesight",
-        ("--per-sequence", "6", "--patches", "1", "--regions", "16"), 6_000, 1,
+        "matchers:nano", "matchers:NanoBelief", ("--per-sequence", "1"), 6_000, 1,
     ),
 }  # fmt: skip
 
@@ -93,21 +88,21 @@ def main(given: Arguments) -> None:
     if unknown := set(given.only) - set(PLANS):
         raise InputError(f"'{min(unknown)}' is no matcher; choose {', '.join(PLANS)}.")
     claim_folder(given.out, "settings.json", identity(given), "results of other arguments", versions())
-    for variable, folder in (("WEIGHTS", given.weights), ("FORESIGHT", given.out), ("TRAIN", given.train)):
+    for variable, folder in (("WEIGHTS", given.weights), ("PRIORS", given.out), ("TRAIN", given.train)):
         os.environ[f"OCCLUSION_SEARCH_{variable}"] = str(folder)
     results: dict[str, Any] = {}
     for name in given.only:
         plan, commands = PLANS[name], []
-        agents = ["pretrained"]
+        chosen = "pretrained"
         if plan.observation is not None:
-            commands.append(foresight(given, name, plan))
-            agents.append(str(given.out / name / "logs/dqn/OcclusionSearch-v0_1"))
+            commands.append(fit_prior(given, name, plan))
+            chosen = str(given.out / name / "logs/dqn/OcclusionSearch-v0_1")
             commands.append(agent(given, name, plan))
         judged = given.judged or plan.judged
         evaluation = given.out / name / f"evaluation-{judged}"
         words = [
-            "evaluate", "--targets", str(given.judge), "--scorer", plan.scorer, "--agent", *agents, "foresight",
-            "--per-sequence", str(judged), "--seeds", "1", "--last", "none",
+            "evaluate", "--targets", str(given.judge), "--scorer", plan.scorer, "--agent", chosen,
+            "--per-sequence", str(judged), "--seeds", "1",
             "--checks", "none", "--out", str(evaluation),
         ]  # fmt: skip
         commands.append(command(*words))
@@ -128,11 +123,11 @@ def identity(given: Arguments) -> dict[str, Any]:
     }
 
 
-def foresight(given: Arguments, name: str, plan: Plan) -> str:
-    """Learn what covering a region takes off."""
+def fit_prior(given: Arguments, name: str, plan: Plan) -> str:
+    """Fit the prior of the belief."""
     file = given.out / f"{name}.safetensors"
-    words = ["train-foresight", "--targets", str(given.train), "--scorer", plan.scorer, *plan.foresight]
-    return command(*words, "--folds", "3", "--out", str(file), done=file.is_file())
+    words = ["fit-prior", "--data", str(given.train), "--scorer", plan.scorer, *plan.prior]
+    return command(*words, "--out", str(file), done=file.is_file())
 
 
 def agent(given: Arguments, name: str, plan: Plan) -> str:
@@ -146,14 +141,14 @@ def agent(given: Arguments, name: str, plan: Plan) -> str:
     return command(
         "train", "--algo", "dqn", "--conf-file", "tuned", "--n-timesteps", str(plan.steps), "--targets",
         "matchers:training_targets", "--env-kwargs", f"scorer:{plan.scorer}", f"observation:{plan.observation}",
-        f"reward_scale:{1 / unit(plan):.4g}", "patches:1", "--hyperparams", "gradient_steps:32",
+        f"reward_scale:{1 / unit(given, name):.4g}", "patches:1", "--hyperparams", "gradient_steps:32",
         "learning_starts:1000", "--eval-freq", "-1", "--save-freq", "2000", "--log-folder", str(logs),
     )  # fmt: skip
 
 
-def unit(plan: Plan) -> float | None:
-    """How far a matcher's scores spread."""
-    return SintScorer.unit if plan.scorer == "sint" else unit_of(made("scorer", plan.scorer))
+def unit(given: Arguments, name: str) -> float:
+    """Standard deviation of a matcher's score drops within a target, by its prior's card."""
+    return float(json.loads((given.out / f"{name}.json").read_text())["unit"])
 
 
 def command(*words: str, done: bool = False) -> str:
@@ -171,10 +166,8 @@ def summary(given: Arguments, name: str, plan: Plan, found: dict[str, Any]) -> d
     methods = dict(found["methods"])
     clean = methods.pop("clean")["score"]
     trained = next((row for row in methods if row.startswith("dqn/")), "pretrained")
-    titles = {trained: "trained on it", "foresight, greedy": "SINT's foresight, greedy"}
-    if trained != "pretrained":
-        titles["pretrained"] = "transferred from SINT"
-    keys = ("score", "queries", "area", "closure", "interval", "random", "exhaustive")
+    titles = {trained: "trained on it"}
+    keys = ("score", "queries", "area", "closure", "interval")
     card = given.out / f"{name}.json"
     return {
         "clean": clean,
@@ -186,9 +179,8 @@ def summary(given: Arguments, name: str, plan: Plan, found: dict[str, Any]) -> d
             | {key: figures[key] for key in keys}
             for row, figures in methods.items()
         },
-        "unit": unit(plan),
         "training_steps": plan.steps or None,
-        "foresight": json.loads(card.read_text()) if card.is_file() else None,
+        "prior": json.loads(card.read_text()) if card.is_file() else None,
         "sequences": {
             sequence: {
                 "clean": row["clean"],

@@ -1,21 +1,21 @@
-"""An agent for a tracker of your own: what hurts it is learned, an agent is trained on it, and both are judged.
+"""An agent for a tracker of your own: a prior is fitted to your matcher, an agent is trained on it, and evaluated.
 
 Put your matcher in the place of `Matcher`; here it is the correlation of two grey images. Then
 
-1. `train-foresight` covers targets at random and learns what that does to your matcher's score;
-2. `train` trains an agent that sees what that network foretells (`Foresight` below);
-3. `evaluate` compares it, on other videos, with random regions, with exhaustive search, and with the agent that
-   the package ships: that was trained on SINT, and is told your matcher's scores in SINT's scale.
+1. `fit-prior` scores occlusions of training targets: the prior of the belief over regions for your matcher;
+2. `train` trains an agent that observes this belief (`Observation` below);
+3. `evaluate` compares it, on other videos, with random regions and grid search.
 
-These are commands of the package; your matcher is to them `agent_for_your_own_tracker:scorer`, a name that Python
-must be able to import (PYTHONPATH). The first says what the unit of your scores is: give your scorer that
-attribute.
+These are commands of the package; they take your matcher as `agent_for_your_own_tracker:scorer`, a name that
+Python must be able to import (PYTHONPATH). Hard positives need no agent: `generate --prior
+OUT/prior.safetensors --scorer agent_for_your_own_tracker:scorer`.
 
 Usage: python examples/agent_for_your_own_tracker.py TRAIN JUDGE [--out DIR] [--steps N]
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -25,15 +25,11 @@ from pathlib import Path
 import tyro
 from your_own_tracker import GreyCorrelation
 
-import agents.foresight
-from agents.foresight import DropPredictor, load_predictor
+from agents.belief import BeliefObservation, FittedPrior, load_prior
 
 
 class Matcher(GreyCorrelation):
-    """Your matcher: the members of `tracker.Scorer`, and the unit."""
-
-    unit = 0.29
-    """How far its scores spread, as `train-foresight` has measured it."""
+    """Your matcher: the members of `tracker.Scorer`."""
 
 
 def scorer() -> Matcher:
@@ -41,12 +37,12 @@ def scorer() -> Matcher:
     return Matcher()
 
 
-class Foresight(agents.foresight.Foresight):
-    """What an agent for it sees."""
+class Observation(BeliefObservation):
+    """The belief with the prior of your matcher."""
 
-    def predictor(self) -> DropPredictor:
-        """The network that `train-foresight` wrote."""
-        return load_predictor(os.environ["FORESIGHT"])
+    def prior(self) -> FittedPrior:
+        """The file that `fit-prior` wrote."""
+        return load_prior(os.environ["PRIOR"])
 
 
 @dataclass
@@ -57,37 +53,36 @@ class Arguments:
         train: A folder of annotated sequences to train on, two or more.
         judge: Annotated sequences that nothing was trained on.
         out: Folder for all that comes out.
-        samples: Scored random occlusions a target; your matcher is asked so often, and once a step of training.
         steps: Steps of the agent's training.
-        per_sequence: Targets a sequence, in training the foresight and in judging.
+        per_sequence: Targets of a sequence, for the prior (336 scored occlusions each) and in the evaluation.
     """
 
     train: tyro.conf.Positional[Path]
     judge: tyro.conf.Positional[Path]
     out: Path = Path("out/agent")
-    samples: int = 40
     steps: int = 20_000
-    per_sequence: int = 10
+    per_sequence: int = 2
 
 
 def main(given: Arguments) -> None:
-    """Learn, train, judge."""
-    name, predictor = Path(__file__).stem, given.out / "foresight.safetensors"
+    """Fit, train, evaluate."""
+    name, prior = Path(__file__).stem, given.out / "prior.safetensors"
     given.out.mkdir(parents=True, exist_ok=True)
     paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-    names = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "FORESIGHT": str(predictor)}
+    names = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PRIOR": str(prior)}
 
     def command(*words: object) -> None:
         subprocess.run([sys.executable, "-m", "agents.cli", *map(str, words)], check=True, env=names)
 
-    learned = ["--per-sequence", given.per_sequence, "--patches", 1, "--regions", given.samples, "--folds", 2]
-    matcher = ["--scorer", f"{name}:scorer"]
-    command("train-foresight", "--targets", given.train, *matcher, *learned, "--out", predictor)
-    seen = [f"scorer:{name}:scorer", f"observation:{name}:Foresight", f"reward_scale:{1 / Matcher.unit}"]
+    matcher, count = ["--scorer", f"{name}:scorer"], ["--per-sequence", given.per_sequence]
+    command("fit-prior", "--data", given.train, *matcher, *count, "--out", prior)
+    # A fall of the score by a standard deviation of the drops earns 1.
+    scale = 1 / json.loads(prior.with_suffix(".json").read_text())["unit"]
+    seen = [f"scorer:{name}:scorer", f"observation:{name}:Observation", f"reward_scale:{scale:.4g}"]
     length = ["--n-timesteps", given.steps, "--eval-freq", -1, "--log-folder", given.out / "logs"]
     command("train", "--conf-file", "tuned", "--targets", given.train, *length, "--env-kwargs", *seen)
-    judged = ["--per-sequence", given.per_sequence, "--seeds", 1, "--last", "none", "--checks", "none"]
-    judged += ["--agent", "pretrained", given.out / "logs/dqn/OcclusionSearch-v0_1"]
+    judged = [*count, "--seeds", 1, "--checks", "none"]
+    judged += ["--agent", given.out / "logs/dqn/OcclusionSearch-v0_1"]
     command("evaluate", "--targets", given.judge, *matcher, *judged, "--out", given.out / "evaluation")
 
 

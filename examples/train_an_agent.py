@@ -1,8 +1,8 @@
 """Train an agent by deep Q-learning (Algorithm 1) and compare it with random regions.
 
-Thirty-two searches act side by side; the state is the predicted score drop of each move, and a move earns what it
-adds to the greatest drop of the score so far (`agents/hyperparams/tuned.yml`). `occlusion-search train` does the
-same from the command line, with checkpoints and learning curves.
+Thirty-two searches act side by side; the state is what a belief over regions expects of each move, and a move
+earns what it adds to the greatest drop of the score so far (`agents/hyperparams/tuned.yml`). `occlusion-search
+train` does the same from the command line, with checkpoints and learning curves.
 
 Usage: python examples/train_an_agent.py [SEQUENCES [STEPS]]
 """
@@ -23,7 +23,7 @@ def main(sequences: str = "synthetic", steps: int | str = 20_000) -> None:
     """Train, then occlude twelve targets."""
     envs = gym.make_vec(
         "OcclusionSearch-v0", num_envs=32, autoreset_mode="SameStep", targets=sequences, reward="record",
-        observation="foresight", history=0, max_steps=18,
+        observation="belief", history=0, max_steps=18,
     )  # fmt: skip
     agent = SquaredErrorDQN(
         "MlpPolicy", VecMonitor(VectorEnvBridge(envs)), gamma=0.95, learning_rate=5e-4, learning_starts=500,

@@ -15,7 +15,6 @@ import numpy as np
 from tracker.errors import InputError, shorten
 
 from .actions import RegionLimits
-from .naming import built_in
 from .settings import SearchSettings, check_whole
 
 if TYPE_CHECKING:
@@ -49,12 +48,12 @@ class SearchArguments:
         features: The network of the state, and of the scorer: `slim`, `vgg16`, `alexnet` or `torchvision:MODEL`.
         layer: Its layer that is the state; by default `fc7`, or `pool5` where only convolutions were loaded.
         weights: The network's weights (`tracker.backbones.load_backbone`), or what `train-tracker` wrote, whose
-            card gives the layers; `None` for those of the package.
+            card gives the layers; `None` for those of the package. With the scorer `siamfc` they are SiamFC's.
         base_weights: Initial weights of the training that wrote `weights`; not needed for `slim`.
-        scorer: `sint`, `module:function` (a function without arguments that returns a `tracker.scorers.Scorer`;
-            a process calls it once), or a `Scorer`.
-        observation: `features` (and the history), `features+region`, `dict`, `pixels`, `foresight`
-            (`agents.foresight.Foresight`), or `module:class`.
+        scorer: `sint`, `siamfc`, `module:function` (a function without arguments that returns a
+            `tracker.scorers.Scorer`; a process calls it once), or a `Scorer`.
+        observation: `features` (and the history), `features+region`, `dict`, `pixels`, `belief`
+            (`agents.belief.BeliefObservation`), or `module:class`.
         pixels: Side in pixels of the observation `pixels`; 0 for the network's input.
         state: `crop`: a region is resized to the network's input and goes through all of it (the paper's way).
             `roi`: a target goes through the convolutions once, and a region is RoI-aligned from its feature map
@@ -124,7 +123,6 @@ class SearchArguments:
         Raises:
             InputError: Naming the argument.
         """
-        object.__setattr__(self, "observation", built_in(self.observation))
         for each in fields(self):
             value = getattr(self, each.name)
             optional = each.name in ("phi", "drop") and value is None

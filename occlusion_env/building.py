@@ -122,17 +122,30 @@ def _features(arguments: SearchArguments) -> FeatureExtractor:
 def _network(arguments: SearchArguments) -> tuple[str, str | None, str, Precision, str | None]:
     """Return the keyword arguments of `shared_backbone` and `load_scorer`."""
     given = arguments
-    return given.features, given.weights, given.device, given.precision, given.base_weights
+    weights = None if given.scorer == "siamfc" else given.weights  # they are the scorer's
+    return given.features, weights, given.device, given.precision, given.base_weights
 
 
 def _scorer(arguments: SearchArguments) -> Scorer:
     scorer = arguments.scorer
     if scorer == "sint":
         return load_scorer(*_network(arguments))
+    if scorer == "siamfc":
+        return _siamfc_scorer(arguments.weights, arguments.device, arguments.precision)
     if isinstance(scorer, str) and is_import(scorer):
         scorer = made("scorer", scorer)
     if isinstance(scorer, str) or not isinstance(scorer, Scorer):
         raise InputError(
-            f"{shorten(scorer)} is no scorer; give sint, module:function, or an object with embed and compare."
+            f"{shorten(scorer)} is no scorer; give sint, siamfc, module:function, or an object with embed and"
+            " compare."
         )
     return scorer
+
+
+@lru_cache(maxsize=4)
+def _siamfc_scorer(weights: str | None, device: str, precision: Precision) -> Scorer:
+    from tracker.foreign_scorers import SiamFCScorer
+
+    if weights is None:
+        raise InputError("The package has no weights of SiamFC; give a file of them as weights.")
+    return SiamFCScorer.load(weights, device, precision)

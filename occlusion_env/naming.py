@@ -16,13 +16,11 @@ from typing import Any, TypeVar
 
 from tracker.errors import InputError, shorten
 
-__all__ = ["built_in", "check_built_in", "imported", "imports_in", "is_import", "made", "named"]
+__all__ = ["check_built_in", "imported", "imports_in", "is_import", "made", "named"]
 
 T = TypeVar("T")
 
 _PATTERN = re.compile(r"\w[\w.]*:[A-Za-z_]\w*")
-_FORMER_NAMES = {"agents.foresight:Foresight": "foresight"}
-"""Built-in names by what they were called in files of earlier versions."""
 _OWN = ("occlusion_env.oracle:OracleScorer", "occlusion_env.oracle:OracleFeatures")
 """Names of this package in the arguments that its ids are registered with, which runs record."""
 _PATHS = ("weights", "base_weights")
@@ -36,15 +34,6 @@ def is_import(name: str) -> bool:
     (True, False)
     """
     return _PATTERN.fullmatch(name) is not None
-
-
-def built_in(name: T) -> T | str:
-    """The present name of something that an earlier version named `module:attribute`; other values as they are.
-
-    >>> built_in("agents.foresight:Foresight"), built_in("pixels")
-    ('foresight', 'pixels')
-    """
-    return _FORMER_NAMES.get(name, name) if isinstance(name, str) else name
 
 
 def imports_in(content: Any) -> Iterator[str]:
@@ -61,7 +50,7 @@ def imports_in(content: Any) -> Iterator[str]:
     elif isinstance(content, list | tuple):
         for value in content:
             yield from imports_in(value)
-    elif isinstance(content, str) and is_import(built_in(content)):
+    elif isinstance(content, str) and is_import(content):
         yield content
 
 

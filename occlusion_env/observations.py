@@ -115,5 +115,5 @@ OBSERVATIONS: dict[str, Callable[[Search], Observation] | str] = {
     "features+region": FeaturesAndRegion,
     "dict": DictObservation,
     "pixels": PixelsObservation,
-    "foresight": "agents.foresight:Foresight",  # imported when it is used
+    "belief": "agents.belief:BeliefObservation",  # imported when it is used
 }

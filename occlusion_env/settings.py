@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from tracker.errors import InputError, shorten
 
 from .actions import RegionLimits
-from .naming import built_in
 
 __all__ = ["HORIZON", "SearchSettings", "check_whole"]
 
@@ -68,7 +67,6 @@ class SearchSettings:
         Raises:
             InputError: Naming the value.
         """
-        object.__setattr__(self, "observation", built_in(self.observation))
         for name, least, most in _WHOLE:
             check_whole(name, getattr(self, name), least, most)
         for name, low, high in (("eta", 0.0, math.inf), ("reward_scale", 0.0, math.inf)):

@@ -118,7 +118,6 @@ class SiamFCScorer:
         net: The five convolutions; they may go on learning, and are used as they are at that moment.
         device: Where the network is moved; `None` leaves it where it is.
         precision: See `tracker.backbones.resolve_precision`; scores are float32.
-        unit: See `tracker.scorers.unit_of`; by default that of the released weights.
     """
 
     input_size = 64
@@ -129,11 +128,9 @@ class SiamFCScorer:
         net: siamfc.SiamFCNet,
         device: str | torch.device | None = None,
         precision: Precision = "auto",
-        unit: float = 0.13,
     ) -> None:
         """See the class."""
         self.device = next(net.parameters()).device if device is None else resolve_device(device)
-        self.unit = unit
         self.net = net.to(self.device).to(memory_format=torch.channels_last)
         self._dtype = resolve_precision(precision, self.device)
 
@@ -206,7 +203,6 @@ class ConfidenceScorer:
         input_size: Side of the crop in the picture, in pixels.
         surroundings: Side of the picture in sides of the crop; the tracker looks for the target there.
         core: Side of what is called the target in sides of the crop.
-        unit: See `tracker.scorers.unit_of`.
 
     Raises:
         InputError: If the tracker has no score, or a number cannot be.
@@ -220,7 +216,6 @@ class ConfidenceScorer:
         input_size: int = 64,
         surroundings: float = 4.0,
         core: float = 0.5,
-        unit: float | None = None,
     ) -> None:
         """See the class."""
         made: Any = tracker if hasattr(tracker, "update") and not isinstance(tracker, type) else tracker()
@@ -235,7 +230,6 @@ class ConfidenceScorer:
             )
         self.tracker: ConfidentTracker = made
         self.input_size = input_size
-        self.unit = unit
         self._side = round(input_size * surroundings)
         self._core = max(1, round(input_size * core))
 

@@ -35,7 +35,6 @@ __all__ = [
     "SintScorer",
     "load_scorer",
     "shared_backbone",
-    "unit_of",
 ]
 
 
@@ -68,17 +67,6 @@ class Scorer(Protocol):
     def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
         """Crops `[N, 3, S, S]` and `[N, 3, S, S]` to `float32[N]`."""
         ...
-
-
-def unit_of(scorer: Scorer) -> float | None:
-    """How far a matcher's scores spread: the attribute `unit` that a scorer may have, `None` where it has none.
-
-    The unit is 2.3 times the standard deviation, within a target, of what random occlusions take off the score,
-    which makes SINT's 0.1. What was learned on one matcher can so be told another one's scores.
-    `occlusion-search train-foresight --scorer module:function` measures it.
-    """
-    unit = getattr(scorer, "unit", None)
-    return None if unit is None else float(unit)
 
 
 @dataclass(frozen=True)
@@ -126,9 +114,6 @@ class SintScorer:
         backbone: The network; its `sint_layers` are compared.
         precision: Arithmetic of the forward pass; embeddings and scores are float32.
     """
-
-    unit = 0.1
-    """See `unit_of`."""
 
     def __init__(self, backbone: Backbone, precision: Precision = "auto") -> None:
         """Hold the network."""

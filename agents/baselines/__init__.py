@@ -1,29 +1,30 @@
-"""Baselines: ways to choose where to occlude that learn nothing."""
+"""Baselines: query methods that learn nothing."""
 
-from .attribution import Attribution, BestOf, box_sums, similarity, spread_out
-from .choosing import Choice, Chooser, by_area, lowest_of
+from .attribution import box_sums, rank_by_attribution, rank_grid, similarity, spread_out
 from .climbing import HillClimbing
-from .methods import BASELINES, baselines_for
-from .places import Cell, Centre, Exhaustive, RandomCell, RandomRegion
+from .methods import BASELINES, Querying, baselines_for
+from .places import RandomRegions, list_cells, list_grid
+from .proposing import Generators, Listing, Proposals, Proposer, Queries, run_queries
 from .steering import Steering
 
 __all__ = [
     "BASELINES",
-    "Attribution",
-    "BestOf",
-    "Cell",
-    "Centre",
-    "Choice",
-    "Chooser",
-    "Exhaustive",
+    "Generators",
     "HillClimbing",
-    "RandomCell",
-    "RandomRegion",
+    "Listing",
+    "Proposals",
+    "Proposer",
+    "Queries",
+    "Querying",
+    "RandomRegions",
     "Steering",
     "baselines_for",
     "box_sums",
-    "by_area",
-    "lowest_of",
+    "list_cells",
+    "list_grid",
+    "rank_by_attribution",
+    "rank_grid",
+    "run_queries",
     "similarity",
     "spread_out",
 ]

@@ -1,4 +1,4 @@
-"""Covering what the matcher goes by: the score taken apart by place says where, and no region is tried."""
+"""Regions ranked by the part of the similarity that lies under them."""
 
 from __future__ import annotations
 
@@ -13,62 +13,30 @@ from tracker.errors import InputError
 from tracker.images import resize, to_tensor
 from tracker.scorers import SintScorer
 
-from .choosing import Choice, by_area, lowest_of
+from .proposing import Generators, Listing, Proposals
 
-__all__ = ["Attribution", "BestOf", "box_sums", "similarity", "spread_out"]
+__all__ = ["OVERLAP", "box_sums", "rank_by_attribution", "rank_grid", "similarity", "spread_out"]
 
 _CHUNK = 64
 
 
-class Attribution:
-    """The region that covers the most of the similarity.
+OVERLAP = 0.5
+"""Largest IoU of two of the first regions of a ranking: the near copies of a queried region tell little."""
 
-    The cosine is a sum over cells of the feature maps (`tracker.attribution`); of the regions of
-    `RegionLimits.grid` it takes the one under which most of that sum lies. The scorer is asked once, for the
-    score of the region chosen.
+
+def rank_by_attribution(search: Search, slots: NDArray[np.int64], generators: Generators) -> Proposals:
+    """The regions of the grid that cover the most of the similarity, first the one that covers most.
+
+    The cosine is a sum over cells of the feature maps (`tracker.attribution`); a region's rank is the part of that
+    sum that lies under it. See `spread_out` for the order of near copies.
     """
-
-    draws = 1
-
-    def choose(
-        self, search: Search, slots: NDArray[np.int64], area: NDArray[np.float64], rng: np.random.Generator
-    ) -> Choice:
-        """Choose; see `Chooser`."""
-        return lowest_of(search, slots, propose(search, slots, area, 1, 1.0))
+    grid = search.settings.limits.grid(search.settings.limits.max_area)
+    return rank_grid(grid, box_sums(similarity(search, slots), grid))
 
 
-class BestOf:
-    """Of the first `count` regions of attribution's ranking the one that hurts most.
-
-    Args:
-        count: How many are scored.
-        overlap: The largest IoU of two of them: neighbours of the first one tell little (`spread_out`).
-    """
-
-    draws = 1
-
-    def __init__(self, count: int, overlap: float = 0.5) -> None:
-        """See the class."""
-        self.count = count
-        self.overlap = overlap
-
-    def choose(
-        self, search: Search, slots: NDArray[np.int64], area: NDArray[np.float64], rng: np.random.Generator
-    ) -> Choice:
-        """Choose; see `Chooser`."""
-        return lowest_of(search, slots, propose(search, slots, area, self.count, self.overlap))
-
-
-def propose(
-    search: Search, slots: NDArray[np.int64], area: NDArray[np.float64], count: int, overlap: float
-) -> NDArray[np.float64]:
-    """Attribution's first `count` regions for each of M searches, best first: `float64[M, count, 4]`."""
-    maps = similarity(search, slots)
-    found = np.empty((len(slots), count, 4))
-    for size, rows in by_area(area):
-        grid = search.settings.limits.grid(size)
-        found[rows] = grid[spread_out(box_sums(maps[rows], grid), grid, count, overlap)]
-    return found
+def rank_grid(grid: NDArray[np.float64], values: NDArray[np.float64]) -> Proposals:
+    """Regions `[R, 4]` in the order of each search's values `[M, R]`, the greatest first, near copies later."""
+    return Listing(lambda most: grid[spread_out(values, grid, min(most, len(grid)), OVERLAP)])
 
 
 def similarity(search: Search, slots: NDArray[np.int64]) -> NDArray[np.float64]:

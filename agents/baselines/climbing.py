@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
 from occlusion_env.actions import MOVES, RegionLimits
 from occlusion_env.search import Search
 
-from .choosing import Choice, by_area
+from .proposing import Generators
 
 __all__ = ["AREA_KEEPING", "HillClimbing"]
 
@@ -19,51 +17,46 @@ AREA_KEEPING = tuple(MOVES.index(name) for name in ("right", "left", "up", "down
 
 
 class HillClimbing:
-    """The best neighbour of the current region, again and again, until none is better.
+    """The best neighbour of the current region, again and again, until none is better; see `Proposals`.
 
-    It starts at the centred square of the given area and takes that area for the largest allowed one. There six
-    of the eight moves keep it (`AREA_KEEPING`); `smaller` is left out, because what covers less is not to be
-    compared with what covers more. A region is scored once, however often it is a neighbour.
+    It starts at the centred square of the largest area. There six of the eight moves keep the area
+    (`AREA_KEEPING`); `smaller` is left out, because regions are compared at equal area. A region is queried once,
+    however often it is a neighbour. It climbs `max_steps` steps at most.
     """
 
-    draws = 1
+    def __init__(self, search: Search, slots: NDArray[np.int64], generators: Generators) -> None:
+        """Start at the centre of M searches; nothing is drawn."""
+        self._limits, self._steps = search.settings.limits, search.settings.max_steps
+        self._region = self._limits.start(len(slots))
+        self._drop = np.full(len(slots), -np.inf)
+        self._climbing = np.ones(len(slots), dtype=bool)
+        self._proposed = self._region[:, None]
+        self._seen = self._proposed[:, :0]
 
-    def choose(
-        self, search: Search, slots: NDArray[np.int64], area: NDArray[np.float64], rng: np.random.Generator
-    ) -> Choice:
-        """Choose; see `Chooser`. It climbs `max_steps` steps at most."""
-        limits = search.settings.limits
-        region = limits.centred(area)
-        score = search.scores(slots, region)
-        seen = region[:, None].copy()
-        rows = climbing = np.arange(len(slots))
-        queries = np.ones(len(slots), dtype=np.int64)
-        for _ in range(search.settings.max_steps):
-            near = neighbours(limits, region, area)
-            same = np.abs(near[:, :, None] - seen[:, None]).max(axis=3) < 1e-9
-            new = np.zeros(near.shape[:2], dtype=bool)
-            new[climbing] = ~same[climbing].any(axis=2)
-            scores = np.full(new.shape, np.inf)
-            scores[new] = search.scores(slots[np.nonzero(new)[0]], near[new])
-            queries += new.sum(axis=1)
-            best = scores.argmin(axis=1)
-            climbing = np.flatnonzero(scores[rows, best] < score)
-            if not len(climbing):
-                break
-            region[climbing], score[climbing] = near[climbing, best[climbing]], scores[climbing, best[climbing]]
-            seen = np.concatenate([seen, near], axis=1)
-        return Choice(region, score, queries)
+    def propose(self, most: int) -> NDArray[np.float64]:
+        """The start, then the neighbours of each search's best region that were not queried before."""
+        if not self._seen.shape[1]:
+            return self._proposed
+        if self._steps == 0:
+            return self._seen[:, :0]
+        self._steps -= 1
+        near = neighbours(self._limits, self._region)
+        queried = (np.abs(near[:, :, None] - self._seen[:, None]).max(axis=3) < 1e-9).any(axis=2)
+        self._proposed = np.where((queried | ~self._climbing[:, None])[..., None], np.nan, near)
+        return self._proposed
+
+    def observe(self, drops: NDArray[np.float64]) -> None:
+        """Go to the best of the proposed regions where it is better than the current one."""
+        rows = np.arange(len(drops))
+        known = np.where(np.isnan(drops), -np.inf, drops)
+        best = known.argmax(axis=1)
+        self._climbing = known[rows, best] > self._drop
+        self._region = np.where(self._climbing[:, None], self._proposed[rows, best], self._region)
+        self._drop = np.maximum(self._drop, known[rows, best])
+        self._seen = np.concatenate([self._seen, self._proposed], axis=1)
 
 
-def neighbours(
-    limits: RegionLimits, regions: NDArray[np.float64], area: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Where the moves of `AREA_KEEPING` lead: regions `[M, 4]` with areas `[M]` to `[M, 6, 4]`."""
-    found = np.empty((len(regions), len(AREA_KEEPING), 4))
-    for largest, rows in by_area(area):
-        own = replace(limits, max_area=largest)
-        moves = np.tile(AREA_KEEPING, len(rows))
-        found[rows] = own.move(np.repeat(regions[rows], len(AREA_KEEPING), axis=0), moves).reshape(
-            len(rows), -1, 4
-        )
-    return found
+def neighbours(limits: RegionLimits, regions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The regions that the moves of `AREA_KEEPING` lead to: `[M, 4]` to `[M, 6, 4]`."""
+    moves = np.tile(AREA_KEEPING, len(regions))
+    return limits.move(np.repeat(regions, len(AREA_KEEPING), axis=0), moves).reshape(len(regions), -1, 4)

@@ -2,34 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from occlusion_env.search import Search
+from tracker.errors import InputError
 from tracker.scorers import Scorer, SintScorer
 
-from .attribution import Attribution, BestOf
-from .choosing import Chooser
+from ..rollout import Rollout
+from .attribution import rank_by_attribution
 from .climbing import HillClimbing
-from .places import Cell, Centre, Exhaustive, RandomCell, RandomRegion
+from .places import RandomRegions, list_cells, list_grid
+from .proposing import Generators, Proposer, Queries, run_queries
 
-__all__ = ["BASELINES", "baselines_for"]
+__all__ = ["BASELINES", "Querying", "baselines_for"]
 
-BASELINES: dict[str, Callable[[], Chooser]] = {
-    "random": RandomRegion,
-    "centre": Centre,
-    "random cell": RandomCell,
-    "cell": Cell,
-    "attribution": Attribution,
-    "best of 5": lambda: BestOf(5),
-    "best of 20": lambda: BestOf(20),
-    "hill climbing": HillClimbing,
-    "exhaustive": Exhaustive,
+_ALL = 10_000
+"""More queries than a baseline has regions: it runs to its end."""
+
+
+@dataclass(frozen=True, repr=False)
+class Querying:
+    """The region with the least score among the first regions of a query method; a `Method` without moves.
+
+    Attributes:
+        proposer: The method.
+        queries: Largest number of regions that are scored, each once.
+    """
+
+    proposer: Proposer
+    queries: int
+    settings = None
+    features = None
+    looks = False
+
+    def __post_init__(self) -> None:
+        """Check the number.
+
+        Raises:
+            InputError: If it is below 1.
+        """
+        if self.queries < 1:
+            raise InputError(f"A method with {self.queries} queries finds no region; give 1 or more.")
+
+    def __repr__(self) -> str:
+        """Name and number, without an address in memory."""
+        name = getattr(self.proposer, "func", self.proposer)
+        return f"Querying({getattr(name, '__name__', name)}, {self.queries})"
+
+    def run(self, search: Search, slots: NDArray[np.int64], generators: Generators) -> Queries:
+        """All its queries; see `run_queries`."""
+        return run_queries(self.proposer, search, slots, generators, self.queries)
+
+    def find(self, search: Search, generators: Generators) -> list[Rollout]:
+        """The best regions, as episodes that begin where they end."""
+        found = self.run(search, np.arange(len(search)), generators)
+        return [
+            Rollout((), region[None], np.array([score]), False, queries=int(count))
+            for region, score, count in zip(*found.best, found.counts, strict=True)
+        ]
+
+
+BASELINES: dict[str, Querying] = {
+    "random": Querying(RandomRegions, 1),
+    "centre": Querying(list_cells, 1),
+    "cell": Querying(list_cells, 9),
+    "attribution": Querying(rank_by_attribution, 1),
+    "best of 5": Querying(rank_by_attribution, 5),
+    "best of 20": Querying(rank_by_attribution, 20),
+    "hill climbing": Querying(HillClimbing, _ALL),
+    "exhaustive": Querying(list_grid, _ALL),
 }
-"""Name to what makes the chooser, cheapest first."""
+"""By name, cheapest first; `best of 5` and `best of 20` are attribution's, `exhaustive` is grid search."""
 
 _SINT_ONLY = ("attribution", "best of 5", "best of 20")
 
 
-def baselines_for(scorer: Scorer) -> dict[str, Chooser]:
+def baselines_for(scorer: Scorer) -> dict[str, Querying]:
     """The baselines that a matcher allows: attribution takes SINT's score apart, and no other's."""
-    whole = isinstance(scorer, SintScorer)
-    return {name: make() for name, make in BASELINES.items() if whole or name not in _SINT_ONLY}
+    decomposes = isinstance(scorer, SintScorer)
+    return {name: method for name, method in BASELINES.items() if decomposes or name not in _SINT_ONLY}

@@ -1,4 +1,4 @@
-"""Regions that are chosen by their place alone, and all of them."""
+"""Regions that depend on nothing but the limits of the search."""
 
 from __future__ import annotations
 
@@ -7,89 +7,52 @@ from numpy.typing import NDArray
 
 from occlusion_env.search import Search
 
-from .choosing import Choice, by_area, lowest_of
+from .proposing import Generators, Listing, Proposals
 
-__all__ = ["Cell", "Centre", "Exhaustive", "RandomCell", "RandomRegion"]
+__all__ = ["RandomRegions", "cells", "list_cells", "list_grid"]
 
 _CELLS = 3
+_CENTRE_FIRST = (4, 1, 3, 5, 7, 0, 2, 6, 8)
+"""The cells of a 3 x 3 grid by their distance from its centre."""
 
 
-class RandomRegion:
-    """A uniformly random region (`RegionLimits.random`)."""
+class RandomRegions:
+    """Uniformly random regions of the largest area (`RegionLimits.random`); see `Proposals`."""
 
-    draws = 16
+    def __init__(self, search: Search, slots: NDArray[np.int64], generators: Generators) -> None:
+        """Start on M searches, each with its own generator."""
+        self._limits, self._generators = search.settings.limits, generators
 
-    def choose(
-        self, search: Search, slots: NDArray[np.int64], area: NDArray[np.float64], rng: np.random.Generator
-    ) -> Choice:
-        """Choose; see `Chooser`."""
-        return lowest_of(search, slots, search.settings.limits.random(area, rng)[:, None])
+    def propose(self, most: int) -> NDArray[np.float64]:
+        """`most` regions for each search."""
+        area = np.full(most, self._limits.max_area)
+        return np.stack([self._limits.random(area, rng) for rng in self._generators])
 
-
-class Centre:
-    """The centred square."""
-
-    draws = 1
-
-    def choose(
-        self, search: Search, slots: NDArray[np.int64], area: NDArray[np.float64], rng: np.random.Generator
-    ) -> Choice:
-        """Choose; see `Chooser`."""
-        return lowest_of(search, slots, search.settings.limits.centred(area)[:, None])
+    def observe(self, drops: NDArray[np.float64]) -> None:
+        """The answers change nothing."""
 
 
-class Cell:
-    """The cell of a 3 x 3 grid that hurts most (VITAL, Song et al. 2018), at the given area."""
-
-    draws = 1
-
-    def choose(
-        self, search: Search, slots: NDArray[np.int64], area: NDArray[np.float64], rng: np.random.Generator
-    ) -> Choice:
-        """Choose; see `Chooser`."""
-        return lowest_of(search, slots, cells(area))
+def list_grid(search: Search, slots: NDArray[np.int64], generators: Generators) -> Proposals:
+    """Grid search: every region of `RegionLimits.grid` with the largest area."""
+    grid = search.settings.limits.grid(search.settings.limits.max_area)
+    return Listing(lambda most: np.tile(grid[:most], (len(slots), 1, 1)))
 
 
-class RandomCell:
-    """One of the same nine, drawn at random."""
-
-    draws = 9
-
-    def choose(
-        self, search: Search, slots: NDArray[np.int64], area: NDArray[np.float64], rng: np.random.Generator
-    ) -> Choice:
-        """Choose; see `Chooser`."""
-        drawn = rng.integers(_CELLS**2, size=len(slots))
-        return lowest_of(search, slots, cells(area)[np.arange(len(slots)), drawn][:, None])
+def list_cells(search: Search, slots: NDArray[np.int64], generators: Generators) -> Proposals:
+    """The squares on the cells of a 3 x 3 grid (VITAL, Song et al. 2018), the centre first, the corners last."""
+    found = cells(search.settings.limits.max_area)[list(_CENTRE_FIRST)]
+    return Listing(lambda most: np.tile(found[:most], (len(slots), 1, 1)))
 
 
-class Exhaustive:
-    """The region of `RegionLimits.grid` that hurts most: the ceiling."""
-
-    draws = 1
-
-    def choose(
-        self, search: Search, slots: NDArray[np.int64], area: NDArray[np.float64], rng: np.random.Generator
-    ) -> Choice:
-        """Choose; see `Chooser`."""
-        regions, scores = np.empty((len(slots), 4)), np.empty(len(slots))
-        queries = np.empty(len(slots), dtype=np.int64)
-        for size, rows in by_area(area):
-            grid = search.settings.limits.grid(size)
-            found = lowest_of(search, slots[rows], np.broadcast_to(grid, (len(rows), *grid.shape)))
-            regions[rows], scores[rows], queries[rows] = found.regions, found.scores, found.queries
-        return Choice(regions, scores, queries)
-
-
-def cells(area: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Squares of these areas on the nine cells of a 3 x 3 grid: `[M]` to `[M, 9, 4]`, row by row.
+def cells(area: float) -> NDArray[np.float64]:
+    """Squares of one area on the nine cells of a 3 x 3 grid, `float64[9, 4]`, row by row.
 
     A square larger than a cell is pushed inside the target.
 
-    >>> cells(np.array([1 / 9]))[0, 4].round(3).tolist()
+    >>> cells(1 / 9)[4].round(3).tolist()
     [0.333, 0.333, 0.333, 0.333]
     """
-    side = np.repeat(np.sqrt(area)[:, None], _CELLS**2, axis=1)
+    side = np.full(_CELLS**2, np.sqrt(area))
     row, column = np.divmod(np.arange(_CELLS**2), _CELLS)
     left, top = (np.clip((place + 0.5) / _CELLS - side / 2, 0, 1 - side) for place in (column, row))
-    return np.stack([left, top, side, side], axis=2)
+    return np.stack([left, top, side, side], axis=1)

@@ -1,4 +1,4 @@
-"""A chooser as a policy: it goes to what it chose, one move at a time, and stops there."""
+"""A query method as a policy: it moves to the region that the method found, and stops there."""
 
 from __future__ import annotations
 
@@ -11,33 +11,29 @@ from occlusion_env.actions import MOVES, TRIGGER
 from occlusion_env.search import Search
 from occlusion_env.targets import Target
 
-from .choosing import Chooser
+from .methods import Querying
 
 __all__ = ["Steering"]
 
 
 class Steering:
-    """Stable-Baselines3's `predict` for a chooser, so that it runs wherever an agent does.
+    """Stable-Baselines3's `predict` for a query method, so that it runs wherever an agent does.
 
-    At the start of an episode the chooser chooses; from then on it takes the move that brings the region's corners
-    nearest to the choice, and the trigger where none brings them nearer. It looks at the search, not at the
+    At the start of an episode the method finds a region; from then on the policy takes the move that brings the
+    region's corners nearest to it, and the trigger where none brings them nearer. It reads the search, not the
     observation. An episode that it is asked about late begins, to it, there.
 
     Args:
-        chooser: Chooses.
+        method: Finds the region.
         search: Of the environment that it acts in: `env.unwrapped.search`.
-        rng: For the chooser.
-        area: Of the regions to choose; the largest by default.
+        rng: For what the method draws.
     """
 
-    def __init__(
-        self, chooser: Chooser, search: Search, rng: np.random.Generator, area: float | None = None
-    ) -> None:
-        """See the class."""
-        self.chooser = chooser
+    def __init__(self, method: Querying, search: Search, rng: np.random.Generator) -> None:
+        """Start without goals."""
+        self.method = method
         self.search = search
         self.rng = rng
-        self.area = search.settings.limits.max_area if area is None else area
         self._goals = np.full((len(search), 4), np.nan)
         self._targets: list[Target | None] = [None] * len(search)
 
@@ -65,8 +61,7 @@ class Steering:
         if episode_start is not None:
             new |= np.asarray(episode_start, dtype=bool)
         if len(slots := np.flatnonzero(new)):
-            area = np.full(len(slots), self.area)
-            self._goals[slots] = self.chooser.choose(self.search, slots, area, self.rng).regions
+            self._goals[slots] = self.method.run(self.search, slots, self.rng.spawn(len(slots))).best[0]
             for slot in slots:
                 self._targets[slot] = self.search.targets[slot]
         return self._towards(), state

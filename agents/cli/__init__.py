@@ -20,13 +20,13 @@ from .enjoy import enjoy
 from .evaluate import evaluate
 from .evaluate_vae import evaluate_vae
 from .export_agent import export_agent
+from .fit_prior import fit_prior
 from .generate import generate
 from .reproduce import reproduce
 from .signals import exit_code, interruption, raised_signals
 from .streams import CLOSED_PIPE, Output, open_closed_streams
 from .track import track
 from .train import train
-from .train_foresight import train_foresight
 from .train_siamfc import train_siamfc
 from .train_tracker import train_tracker
 from .train_vae import train_vae
@@ -37,7 +37,7 @@ app = tyro.extras.SubcommandApp()
 app.command(name="demo")(demo)
 app.command(name="train-backbone")(train_backbone)
 app.command(name="export-agent")(export_agent)
-app.command(name="train-foresight")(train_foresight)
+app.command(name="fit-prior")(fit_prior)
 app.command(name="doctor")(doctor)
 app.command(name="train-vae")(train_vae)
 app.command(name="train-tracker")(train_tracker)

@@ -64,9 +64,10 @@ def demo(
     if json is not None:
         write_json(json, report)
     closure = "undefined" if report["closure"] is None else f"{report['closure']:.2f}"
+    learned = "".join(f", {name} {report[name]:.3f}" for name in ("constant", "belief") if name in report)
     print(
         f"Mean score of {report['targets']} held-out targets: clean {report['clean']:.3f}, random occlusion"
-        f" {report['random']:.3f}, agent {report['agent']:.3f}, exhaustive {report['exhaustive']:.3f}"
+        f" {report['random']:.3f}, agent {report['agent']:.3f}{learned}, grid search {report['grid search']:.3f}"
         f" (closure {closure})."
     )
     print(f"{report['hard_positives']} hard positives, the pictures and report.json are in {out}")

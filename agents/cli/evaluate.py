@@ -25,7 +25,7 @@ def evaluate(
     algo: Algorithm | None = None,
     per_sequence: int = 20,
     seeds: int = 3,
-    last: Literal["all", "first", "none"] = "all",
+    prior: Path | None = None,
     checks: Literal["all", "none"] = "all",
     out: Path = Path("out/evaluation"),
     scorer: str | None = None,
@@ -37,26 +37,28 @@ def evaluate(
     json: Path | None = None,
     allow: Allow = (),
 ) -> None:
-    """Evaluate agents beside baselines that learn nothing: at equal area and with the same patch.
+    """Compare agents and query methods at equal numbers of scorer queries, equal area cap and with the same patch.
 
-    Random regions, the centre, the cells of a 3 x 3 grid, attribution, the best of its first 5 and 20, hill
-    climbing, each agent's best and last region, exhaustive search; and what should do worse than an agent: the
-    first agent without its features, and each action alone. Closure is 0 for random regions and 1 for exhaustive
-    search at a method's own area. The same command goes on where an earlier one was cut off.
+    Closure after 1 to 50 queries for the best of k random regions, the cells of a 3 x 3 grid, the best constant
+    region and the strips of a prior's training videos, attribution, the drop predictor, hill climbing, the belief,
+    and each agent, whose start is its first query. Closure is 0 for a random region and 1 for grid search over
+    some 340 regions, which a region between those of the grid can surpass. Beside it the gain over the constant
+    region, and leak checks: the first agent without its features, each action alone, and the belief with the
+    answers of another video. The same command goes on where an earlier one was cut off.
 
-    Writes evaluation.json, closure.png and, for each sequence, pictures/NAME.png to OUT.
+    Writes evaluation.json, frontier.png and, for each sequence, pictures/NAME.png to OUT.
 
     Args:
         targets: A folder of annotated sequences, or one; nothing may have been trained on them.
         agent: Folders of training runs and zip files, which are pickled (loading runs what is in them: give those
             alone whose origin you trust), safetensors files, which run nothing, or names of baselines, which then
-            move as an agent does. The first one's area is the baselines'; without one it is the largest. ARM=AGENT
-            puts agents that were trained with several seeds together; arms are compared with one another.
+            move as an agent does. The first one's largest area is that of all methods. ARM=AGENT puts agents that
+            were trained with several seeds together; arms are compared with one another.
         algo: Their algorithm; by default what each run or path says.
         per_sequence: Targets of a sequence, evenly spaced.
         seeds: Of the patches and the random regions: 0 to this, all pooled.
-        last: For which agents the region where they stopped is judged too, beside the best of their trail; each
-            other area costs an exhaustive search of its own.
+        prior: A file of `fit-prior` for the scorer, on other videos: gives the constant region, the strips, the
+            predictor and the belief. By default the one that the package ships for the scorer, where there is one.
         checks: What should do worse than an agent; none where a slow scorer's queries count.
         out: Folder for the results.
         scorer: The matcher that all are judged by, and the agents are told the scores of: sint, or module:function
@@ -79,8 +81,10 @@ def evaluate(
     from tracker.judging.running import weights_digest
 
     from ..arms import arms_of, read_members
+    from ..belief import check_prior, describe_search, load_prior, prior_digest, shipped_prior
     from ..evaluation import Setup
-    from ..evaluation_pictures import draw_choices, draw_closures
+    from ..evaluation_methods import prior_methods
+    from ..evaluation_pictures import draw_choices, draw_frontier
     from ..evaluation_run import EvaluationRun, evaluate_agents
     from ..evaluation_table import print_evaluation
     from ..leaks import constant_agents, without_features
@@ -92,7 +96,7 @@ def evaluate(
     if seeds > 1000:
         raise InputError(f"--seeds is {seeds}; it must be at most 1000.")
     members = read_members(agent)
-    inputs = (targets, weights, *(member.spec for member in members))
+    inputs = (targets, weights, prior, *(member.spec for member in members))
     check_folder(out, *inputs)
     check_json_path(json, *inputs)
     place = str(resolve_device(device))
@@ -103,8 +107,6 @@ def evaluate(
     network: str = features or (trained.features if trained is not None else "slim")
     loaded = [load_agent(spec, algo, place, {network: weights}, allowed) for spec in specs]
     loaded = [replace(one, name=member.name or one.name) for one, member in zip(loaded, members, strict=True)]
-    judged_last = {"all": len(loaded), "first": 1, "none": 0}[last]
-    loaded = [replace(one, answers=one.answers[: 1 + (n < judged_last)]) for n, one in enumerate(loaded)]
     names = [one.name for one in loaded]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"Two agents have the name '{doubled[0]}'; rename the file of one.")
@@ -117,6 +119,7 @@ def evaluate(
         scorer=scorer, features=network, weights=weights, layer=layer, device=place, precision=precision,
         base_weights=base_weights,
         occluder="background" if trained is None else trained.occluder,
+        max_area=SearchArguments.max_area if trained is None else trained.max_area,
     )  # fmt: skip
     for name, record in zip(names, records, strict=True):
         if record is None:
@@ -128,6 +131,16 @@ def evaluate(
         for sentence in record.departures(given, f"The agent '{name}'"):
             warn(sentence)
     setup = Setup.load(given)
+    if prior is None:
+        fitted = shipped_prior(setup.scorer, setup.settings.limits, setup.occluder)
+    else:
+        fitted = load_prior(prior)
+        check_prior(fitted, describe_search(setup.scorer, setup.settings.limits, setup.occluder), f"'{prior}'")
+    if fitted is None:
+        warn(
+            "no prior for this scorer, area and occluder; constant, strips, predictor and belief are left out"
+            " (fit-prior makes one for --prior)."
+        )
     identity = {
         "scorer": scorer,
         "scorer_code": _code_digest(scorer),
@@ -138,7 +151,9 @@ def evaluate(
         ),
         "weights": weights_digest(weights) if weights is not None and Path(weights).exists() else weights,
         "agent_files": [agent_digest(spec) for spec in specs],
+        "prior": None if fitted is None else prior_digest(fitted),
     }
+    methods = prior_methods(setup.scorer, fitted)
     run = EvaluationRun(targets, out, per_sequence, tuple(range(seeds)), identity)
 
     def worse(others: Sequence[Target]) -> list[Agent]:
@@ -152,17 +167,28 @@ def evaluate(
         return picture
 
     with on_interrupt(GOES_ON), lock_folder(out):
-        content = evaluate_agents(run, setup, loaded, worse, draw, arms or None, warn)
+        content = evaluate_agents(
+            run,
+            setup,
+            loaded,
+            worse,
+            methods,
+            draw,
+            arms or None,
+            warn,
+            {} if fitted is None else fitted.card.get("videos", {}),
+        )
     for name, spec in zip(names, specs, strict=True):
         content["agents"][name] |= {"agent": spec, "training": training_speed(spec)}
     content.update(
+        prior=None if fitted is None else {"file": prior and str(prior), **fitted.card},
         per_sequence=per_sequence, seeds=list(run.seeds), scorer=scorer, features=given.features, device=place,
         occluder=given.occluder,
     )  # fmt: skip
     for path in (out / "evaluation.json", json):
         if path is not None:
             write_result(path, "evaluation", content)
-    draw_closures(out / "closure.png", content)
+    draw_frontier(out / "frontier.png", content)
     print_evaluation(content)
     print(f"The figures of each sequence are in {out / 'evaluation.json'}, the pictures beside it.")
     for name, reason in content["failed"].items():

@@ -17,7 +17,10 @@ def generate(
     out: Path = Path("out/hard_positives"),
     per_target: int = 1,
     workers: int = 1,
-    agent: str = "best-of-20-random",
+    agent: str = "belief",
+    prior: Path | None = None,
+    queries: int | None = None,
+    drop: float | None = None,
     bank: Path | None = None,
     per_sequence: int | None = None,
     scorer: str | None = None,
@@ -44,10 +47,14 @@ def generate(
         out: Folder for the images.
         per_target: Hard positives of each target; they differ in what covers it.
         workers: Processes that work side by side.
-        agent: What finds the region: random, best-of-K-random, centre, cell, attribution, hill-climbing or
+        agent: What finds the region: belief, random, best-of-K-random, centre, cell, attribution, hill-climbing or
             exhaustive; or `pretrained` or an agent's safetensors file, which run nothing; or the folder of a
             training run or an agent's zip file, which are pickled (loading runs what is in them: give those alone
             whose origin you trust).
+        prior: The belief's prior, a file of fit-prior; by default the one that the package ships for the scorer,
+            or else one that is fitted to grid search on 12 of the targets.
+        queries: Scorer queries of the belief a hard positive; 10 by default.
+        drop: Wanted drop of the score: the belief then looks for it, in place of the largest one.
         bank: A folder of manifolds by train-vae; each hard positive is then made of a new sample of its target.
         per_sequence: Targets of a sequence at most, evenly spaced; all by default.
         scorer: The matcher: sint, or module:function, a function that returns a scorer of your own (imported from
@@ -73,13 +80,14 @@ def generate(
     from tracker.backbones import resolve_device
     from tracker.errors import InputError
 
+    from ..belief import BeliefSearch
     from ..generation_run import GenerationRun, generate_hard_positives, method_of, names_method
     from ..loading import training_environment
     from ..locks import lock_folder
     from ..methods import Acting, as_method
     from ..output import check_folder
 
-    check_folder(out, data, bank, agent, weights)
+    check_folder(out, data, bank, agent, weights, prior)
     place = str(resolve_device(device))
     allowed = tuple(sorted({*allow, *imports_in(scorer)}))
     trained = None if names_method(agent) else training_environment(agent, allowed)
@@ -87,6 +95,12 @@ def generate(
     method = as_method(method_of(agent, place, {features or arguments.features: weights}, allowed))
     if isinstance(method, Acting) and max_area is not None:
         raise InputError("An agent keeps to the largest area that it was trained with; leave --max-area out.")
+    belief: dict[str, Any] = {"prior": prior, "queries": queries, "drop": drop}
+    belief = {name: value for name, value in belief.items() if value is not None}
+    if belief and not isinstance(method, BeliefSearch):
+        raise InputError(
+            f"--{next(iter(belief))} is of the agent 'belief', not of '{agent}'; leave one of them out."
+        )
     given: dict[str, Any] = {
         "features": features, "weights": weights, "scorer": scorer, "occluder": occluder, "max_area": max_area,
     }  # fmt: skip
@@ -97,8 +111,8 @@ def generate(
     for sentence in [] if trained is None else trained.departures(arguments, agent):
         warn(sentence)
     run = GenerationRun(
-        data, out, agent, arguments, bank, per_target, per_sequence, answer, seed, format, workers, batch,
-        allowed,
+        data, out, agent, arguments=arguments, bank=bank, per_target=per_target, per_sequence=per_sequence,
+        answer=answer, seed=seed, image_format=format, workers=workers, batch=batch, allowed=allowed, **belief,
     )  # fmt: skip
     with on_interrupt(GOES_ON), lock_folder(out):
         report = generate_hard_positives(run)

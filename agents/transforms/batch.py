@@ -19,10 +19,11 @@ from tracker.errors import InputError
 from tracker.images import to_images
 from tracker.scorers import Scorer
 
-from ..baselines import Chooser, Exhaustive
+from ..baselines import Querying, RandomRegions, list_grid
+from ..belief.method import BeliefSearch
 from ..evaluation import Agent
 from ..image_targets import image_targets
-from ..methods import Choosing, Method, NoFeatures, RandomRegions, as_method
+from ..methods import Method, NoFeatures, as_method
 from ..randomness import numpy_generator
 from ..rollout import Policy
 from .hurting import Hurt, ScoreLeft
@@ -76,7 +77,9 @@ class HardPositiveBatch(nn.Module):
     worst of them answers both questions of section 4.2 at once, where and with what.
 
     Args:
-        method: Says where: a name of `agents.methods.METHODS`, or what `agents.methods.as_method` takes.
+        method: Says where: a name of `agents.methods.METHODS`, or what `agents.methods.as_method` takes. `None` is
+            `belief` where a scorer is given, and else `random`. The prior of a belief is chosen for the scorer at
+            the first batch (`agents.belief.BeliefSearch.with_prior`).
         scorer: The matcher: `sint` (the package's slim network, on the images' device), `module:function`, or a
             `Scorer` on any device. `random` and `centre` need none.
         p: How often an image is changed.
@@ -98,7 +101,7 @@ class HardPositiveBatch(nn.Module):
 
     def __init__(
         self,
-        method: Policy | Agent | Chooser | Method | str = "random",
+        method: Policy | Agent | Method | str | None = None,
         scorer: Scorer | str | None = None,
         p: float = 1.0,
         limits: RegionLimits | None = None,
@@ -119,10 +122,17 @@ class HardPositiveBatch(nn.Module):
         if not 0 <= p <= 1:
             raise InputError(f"p is {p}; it must lie between 0 and 1.")
         self.p = p
+        if method is None:
+            method = "random" if scorer is None else "belief"
         self.method = as_method(method)
+        self._prior_chosen = False
         self.scorer = scorer
         settings = self.method.settings or SearchSettings()
-        if limits is None and self.method == RandomRegions(1):
+        proposer = self.method.proposer if isinstance(self.method, Querying) else None
+        self._random = (
+            self.method.queries if isinstance(self.method, Querying) and proposer is RandomRegions else 0
+        )
+        if limits is None and self._random == 1:
             settings = SearchSettings(RegionLimits(max_area=AREAS[1]))
             least_area = AREAS[0] if least_area is None else least_area
         if limits is not None:
@@ -130,10 +140,8 @@ class HardPositiveBatch(nn.Module):
                 raise InputError("An agent keeps to the limits that it was trained with; leave limits out.")
             settings = SearchSettings(limits)
         self.settings = settings
-        self._needs_scorer = self.method != RandomRegions(1) and method != "centre"
-        self._in_one_batch = isinstance(self.method, RandomRegions) or (
-            isinstance(self.method, Choosing) and isinstance(self.method.chooser, Exhaustive)
-        )
+        self._needs_scorer = self._random != 1 and method != "centre"
+        self._in_one_batch = self._random > 0 or proposer is list_grid
         self.source: PatchSource = source or Background()
         self.patches = patches
         self.hurt = hurt
@@ -149,7 +157,7 @@ class HardPositiveBatch(nn.Module):
             raise InputError(
                 f"least_area is {least_area}; it must lie between {settings.limits.min_side**2:g} and {largest:g}."
             )
-        if self.least_area < largest and not (isinstance(self.method, RandomRegions) or method == "centre"):
+        if self.least_area < largest and not (self._random or method == "centre"):
             raise InputError(f"The method {method!r} covers the largest area; leave least_area out.")
         if self._needs_scorer and scorer is None and hurt is None:
             raise InputError(f"The method {method!r} asks a matcher where it hurts; give a scorer, such as sint.")
@@ -245,9 +253,9 @@ class HardPositiveBatch(nn.Module):
         first = patches[:, 0]
         if not count:
             return np.empty((0, 4)), first
-        if isinstance(self.method, RandomRegions):
-            drawn = limits.random(np.repeat(area, self.method.count), rng).reshape(count, -1, 4)
-            if self.method.count == 1:
+        if self._random:
+            drawn = limits.random(np.repeat(area, self._random), rng).reshape(count, -1, 4)
+            if self._random == 1:
                 return drawn[:, 0], first
             return self._worst(images, boxes, patches, exemplars, drawn)
         if not self._needs_scorer:
@@ -288,6 +296,10 @@ class HardPositiveBatch(nn.Module):
         features: Any = self.method.features or NoFeatures()
         if self.method.looks and self.method.features is None:
             features = load_networks(SearchArguments(device=str(images.device))).features
+        if isinstance(self.method, BeliefSearch) and not self._prior_chosen:
+            limits = self.settings.limits
+            self.method = self.method.with_prior(scorer, features, limits, "background", lambda: targets)
+            self._prior_chosen = True
         search = Search(len(targets), scorer, features, self.settings)
         search.begin(np.arange(len(targets)), list(targets), list(to_images(patches)))
         return np.stack([found.best.region for found in self.method.find(search, rng.spawn(len(targets)))])

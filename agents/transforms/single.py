@@ -14,7 +14,6 @@ from occlusion_env.actions import RegionLimits
 from tracker.errors import InputError
 from tracker.scorers import Scorer
 
-from ..baselines import Chooser
 from ..evaluation import Agent
 from ..methods import Method
 from ..rollout import Policy
@@ -60,7 +59,7 @@ class HardPositive(v2.Transform):
     def __init__(
         self,
         p: float = 0.5,
-        method: Policy | Agent | Chooser | Method | str = "random",
+        method: Policy | Agent | Method | str | None = None,
         scorer: Scorer | str | None = None,
         limits: RegionLimits | None = None,
         target: int = 0,

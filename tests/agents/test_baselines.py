@@ -7,23 +7,19 @@ import torch
 
 import occlusion_env
 from agents.baselines import (
-    Attribution,
-    BestOf,
-    Cell,
-    Centre,
-    Choice,
-    Exhaustive,
-    HillClimbing,
-    RandomCell,
-    RandomRegion,
+    BASELINES,
+    Listing,
+    Queries,
+    Querying,
+    RandomRegions,
     Steering,
     baselines_for,
     box_sums,
-    by_area,
+    rank_by_attribution,
+    run_queries,
     similarity,
     spread_out,
 )
-from agents.baselines.attribution import propose
 from agents.baselines.places import cells
 from agents.rollout import begin_all, roll_out
 from occlusion_env.actions import ACTIONS, RegionLimits
@@ -97,9 +93,9 @@ def begun(search, crops):
     return search
 
 
-def choose(chooser, search, area=0.25, slots=None, seed=0):
+def query(method, search, slots=None, seed=0):
     slots = np.arange(len(search)) if slots is None else slots
-    return chooser.choose(search, slots, np.full(len(slots), area), np.random.default_rng(seed))
+    return method.run(search, slots, np.random.default_rng(seed).spawn(len(slots)))
 
 
 @pytest.fixture(scope="module")
@@ -115,110 +111,147 @@ def sint():
 
 @pytest.mark.parametrize("name", list(baselines_for(Spots())))
 @pytest.mark.parametrize("area", [0.25, 0.12])
-def test_what_every_baseline_keeps_to(search, name, area):
-    chooser = baselines_for(search.scorer)[name]
+def test_what_every_baseline_keeps_to(name, area):
+    settings = SearchSettings(RegionLimits(max_area=area))
+    search = begun(
+        Search(3, Spots(), Blind(), settings), [spot(0, 0), spot(2, 2), spot(30, 30), spot(32, 6, 6, 30)]
+    )
+    method = baselines_for(search.scorer)[name]
     before = search.region.copy(), search.score.copy(), search.steps.copy()
     asked = search.scorer.asked
-    found = choose(chooser, search, area)
-    assert found.regions.shape == (3, 4) and found.scores.shape == found.queries.shape == (3,)
-    assert found.regions[:, 2] * found.regions[:, 3] == pytest.approx(area)
-    assert search.settings.limits.holds(found.regions).all()
-    assert found.queries.sum() == search.scorer.asked - asked
-    assert found.scores == pytest.approx(search.scores(np.arange(3), found.regions), abs=1e-7)
-    again = choose(baselines_for(search.scorer)[name], search, area)
-    assert np.array_equal(found.regions, again.regions)
+    found = query(method, search)
+    regions, scores = found.best
+    assert regions.shape == (3, 4) and scores.shape == found.counts.shape == (3,)
+    assert regions[:, 2] * regions[:, 3] == pytest.approx(area)
+    assert search.settings.limits.holds(regions).all()
+    assert found.counts.sum() == search.scorer.asked - asked
+    assert scores == pytest.approx(search.scores(np.arange(3), regions), abs=1e-7)
+    assert (np.diff(found.curve, axis=1) <= 0).all() and np.array_equal(found.curve[:, -1], scores)
+    again = query(method, search)
+    assert np.array_equal(found.regions, again.regions, equal_nan=True)
     for state, was in zip((search.region, search.score, search.steps), before, strict=True):
         assert np.array_equal(state, was)
 
 
-def test_slots_are_whose_regions_are_chosen(search):
-    there = choose(Exhaustive(), search)
-    back = choose(Exhaustive(), search, slots=np.array([2, 0, 2]))
-    assert np.array_equal(back.regions, there.regions[[2, 0, 2]])
+def test_slots_are_whose_regions_are_queried(search):
+    there = query(BASELINES["exhaustive"], search)
+    back = query(BASELINES["exhaustive"], search, slots=np.array([2, 0, 2]))
+    assert np.array_equal(back.best[0], there.best[0][[2, 0, 2]])
 
 
 def test_random_regions_differ_and_follow_the_generator(search):
     slots = np.repeat(np.arange(3), 50)
-    first, other = choose(RandomRegion(), search, slots=slots), choose(RandomRegion(), search, slots=slots, seed=1)
+    first = query(BASELINES["random"], search, slots)
+    other = query(BASELINES["random"], search, slots, seed=1)
     assert not np.array_equal(first.regions, other.regions)
-    centres = first.regions[:, :2] + first.regions[:, 2:] / 2
-    assert np.ptp(centres, axis=0).min() > 0.5
-    assert (first.queries == 1).all() and len(np.unique(first.regions.round(6), axis=0)) == 150
+    regions = first.regions[:, 0]
+    assert np.ptp(regions[:, :2] + regions[:, 2:] / 2, axis=0).min() > 0.5
+    assert (first.counts == 1).all() and len(np.unique(regions.round(6), axis=0)) == 150
 
 
 def test_the_centre():
-    search = begun(Search(1, Spots(), Blind(), SearchSettings()), [spot(0, 0), spot(16, 16)])
-    found = choose(Centre(), search, 0.16)
-    assert found.regions[0] == pytest.approx([0.3, 0.3, 0.4, 0.4])
-    assert found.scores[0] == pytest.approx(choose(Exhaustive(), search, 0.16).scores[0], abs=0.01)
-    assert search.clean_score[0] - found.scores[0] > 0.05
+    settings = SearchSettings(RegionLimits(max_area=0.16))
+    search = begun(Search(1, Spots(), Blind(), settings), [spot(0, 0), spot(16, 16)])
+    regions, scores = query(BASELINES["centre"], search).best
+    assert regions[0] == pytest.approx([0.3, 0.3, 0.4, 0.4])
+    assert scores[0] == pytest.approx(query(BASELINES["exhaustive"], search).best[1][0], abs=0.01)
+    assert search.clean_score[0] - scores[0] > 0.05
 
 
 def test_the_nine_cells():
-    ninth = cells(np.array([1 / 9]))[0]
+    ninth = cells(1 / 9)
     assert ninth[:, 2:] == pytest.approx(1 / 3)
     assert ninth[:, :2] * 3 == pytest.approx(np.array([[c, r] for r in range(3) for c in range(3)], float))
-    quarter = cells(np.array([0.25]))[0]
-    assert sorted(set(quarter[:, 0].round(9))) == [0, 0.25, 0.5]
-    small = cells(np.array([0.01]))[0]
+    assert sorted(set(cells(0.25)[:, 0].round(9))) == [0, 0.25, 0.5]
+    small = cells(0.01)
     assert small[0, :2] + small[0, 2:] / 2 == pytest.approx([1 / 6, 1 / 6])
 
 
 def test_the_best_cell_is_where_the_spot_is(search):
-    found = choose(Cell(), search)
-    assert found.regions[0, :2] == pytest.approx([0, 0]) and found.regions[1, :2] == pytest.approx([0.5, 0.5])
-    assert found.regions[2, 0] == pytest.approx(0.5)
-    assert found.queries.tolist() == [9, 9, 9]
+    found = query(BASELINES["cell"], search)
+    regions = found.best[0]
+    assert regions[0, :2] == pytest.approx([0, 0]) and regions[1, :2] == pytest.approx([0.5, 0.5])
+    assert regions[2, 0] == pytest.approx(0.5)
+    assert found.counts.tolist() == [9, 9, 9]
+    assert found.regions[0, 0] == pytest.approx([0.25, 0.25, 0.5, 0.5]), "the centre comes first"
 
 
-def test_a_random_cell_is_any_of_the_nine(search):
-    found = choose(RandomCell(), search, slots=np.repeat(np.arange(3), 60))
-    grid = cells(np.array([0.25]))[0]
-    which = np.abs(found.regions[:, None] - grid).max(axis=2).argmin(axis=1)
-    assert np.abs(found.regions - grid[which]).max() < 1e-12 and set(which) == set(range(9))
-    assert (found.queries == 1).all()
-
-
-def test_exhaustive_search_is_the_least_of_the_grid(search):
-    area = np.array([0.25, 0.1, 0.25])
-    found = Exhaustive().choose(search, np.arange(3), area, np.random.default_rng(0))
+def test_grid_search_is_the_least_of_the_grid(search):
+    found = query(BASELINES["exhaustive"], search)
+    grid = search.settings.limits.grid(0.25)
     for slot in range(3):
-        grid = search.settings.limits.grid(area[slot])
         scores = search.scores(np.full(len(grid), slot), grid)
-        assert found.scores[slot] == scores.min()
-        assert found.queries[slot] == len(grid)
-        assert np.array_equal(found.regions[slot], grid[scores.argmin()])
+        assert found.best[1][slot] == scores.min() and found.counts[slot] == len(grid)
+        assert np.array_equal(found.best[0][slot], grid[scores.argmin()])
 
 
-def test_hill_climbing_climbs_and_asks_about_each_region_once(search, monkeypatch):
-    asked = []
-    scores = search.scores
-    monkeypatch.setattr(search, "scores", lambda s, r: asked.append((s.copy(), r.copy())) or scores(s, r))
-    found = choose(HillClimbing(), search)
-    slots = np.concatenate([slots for slots, _ in asked])
-    regions = np.concatenate([regions.reshape(-1, 4) for _, regions in asked]).round(9)
+def test_hill_climbing_climbs_and_asks_about_each_region_once(search):
+    found = query(BASELINES["hill climbing"], search)
     for slot in range(3):
-        own = regions[slots == slot]
-        assert found.queries[slot] == len(own) == len(np.unique(own, axis=0)) > 13
-    centre = choose(Centre(), search).scores
-    assert (found.scores < centre).all() and found.scores[2] < 0.6 * centre[2]
+        own = found.regions[slot, : found.counts[slot]].round(9)
+        assert len(own) == len(np.unique(own, axis=0)) > 13
+    centre = query(BASELINES["centre"], search).best[1]
+    assert np.array_equal(found.scores[:, 0], centre)
+    assert (found.best[1] < centre).all() and found.best[1][2] < 0.6 * centre[2]
 
 
 def test_hill_climbing_ends_where_no_neighbour_is_better(search):
-    found = choose(HillClimbing(), search)
+    regions, scores = query(BASELINES["hill climbing"], search).best
     moves = [ACTIONS.index(name) for name in ("right", "left", "up", "down", "fatter", "taller")]
     for move in moves:
-        near = search.settings.limits.move(found.regions, np.full(3, move))
-        assert (search.scores(np.arange(3), near) >= found.scores - 1e-9).all()
+        near = search.settings.limits.move(regions, np.full(3, move))
+        assert (search.scores(np.arange(3), near) >= scores - 1e-9).all()
 
 
 def test_hill_climbing_stops_after_the_last_step():
     search = Search(1, Spots(), Blind(), SearchSettings(max_steps=1))
     begun(search, [spot(0, 0), spot(30, 30)])
-    found = choose(HillClimbing(), search)
-    assert found.queries[0] == 7
+    found = query(BASELINES["hill climbing"], search)
+    assert found.counts[0] == 7
     start = search.settings.limits.start()[0]
-    assert np.abs(found.regions[0] - start).max() == pytest.approx(0.1)
+    assert np.abs(found.best[0][0] - start).max() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("queries", [1, 3, 8, 14])
+def test_a_method_has_no_more_queries_than_it_is_given(search, queries):
+    """Also where a turn proposes more, and the first queries are those of a larger number."""
+    whole = query(BASELINES["hill climbing"], search)
+    asked = search.scorer.asked
+    cut = query(Querying(BASELINES["hill climbing"].proposer, queries), search)
+    assert search.scorer.asked - asked == cut.counts.sum() and cut.counts.tolist() == [queries] * 3
+    assert np.array_equal(cut.regions, whole.regions[:, :queries])
+    with pytest.raises(InputError, match="0 queries"):
+        Querying(RandomRegions, 0)
+
+
+class SitsOut:
+    """Proposes two regions a turn; the second search has none in the second turn."""
+
+    def __init__(self, search, slots, generators):
+        self.turn, self.told = 0, []
+
+    def propose(self, most):
+        regions = np.full((3, 2, 4), np.nan)
+        regions[:, :, 2:] = 0.5
+        regions[:, 0, :2], regions[:, 1, :2] = 0.01 * self.turn, 0.01 * self.turn + 0.25
+        if self.turn == 1:
+            regions[1] = np.nan
+        self.turn += 1
+        return regions
+
+    def observe(self, drops):
+        self.told.append(drops)
+
+
+def test_a_search_may_sit_a_turn_out(search):
+    made = []
+    found = run_queries(lambda *given: made.append(SitsOut(*given)) or made[0], search, np.arange(3), [], 7)
+    assert found.counts.tolist() == [7, 7, 7]
+    assert found.regions[1, :, 0].round(3).tolist() == [0.0, 0.25, 0.02, 0.27, 0.03, 0.28, 0.04]
+    assert found.regions[0, :, 0].round(3).tolist() == [0.0, 0.25, 0.01, 0.26, 0.02, 0.27, 0.03]
+    clean = search.clean_score
+    assert made[0].told[0] == pytest.approx(clean[:, None] - found.scores[:, :2])
+    assert np.isnan(made[0].told[1][1]).all() and not np.isnan(made[0].told[1][0]).any()
 
 
 def test_box_sums_are_areas_of_a_fine_picture():
@@ -258,61 +291,54 @@ def test_attribution_covers_what_is_shared(sint):
     maps = similarity(sint, np.array([0, 1, 0]))
     assert maps.shape == (3, 7, 7) and np.array_equal(maps[0], maps[2])
     assert maps[0][:, :3].sum() > 1.5 * maps[0][:, 4:].sum() and maps[1][:3].sum() > 1.5 * maps[1][4:].sum()
-    found = choose(Attribution(), sint)
-    middle = found.regions[:, :2] + found.regions[:, 2:] / 2
+    regions = query(BASELINES["attribution"], sint).best[0]
+    middle = regions[:, :2] + regions[:, 2:] / 2
     assert middle[0, 0] < 0.4 and middle[1, 1] < 0.4
     grid = sint.settings.limits.grid(0.25)
-    assert box_sums(maps[:2], found.regions).diagonal() == pytest.approx(box_sums(maps[:2], grid).max(axis=1))
+    assert box_sums(maps[:2], regions).diagonal() == pytest.approx(box_sums(maps[:2], grid).max(axis=1))
 
 
 def test_attribution_asks_the_scorer_once_about_an_occluded_target(sint, monkeypatch):
     asked = []
     scores = sint.scores
     monkeypatch.setattr(sint, "scores", lambda slots, regions: asked.append(len(slots)) or scores(slots, regions))
-    assert choose(Attribution(), sint).queries.tolist() == [1, 1] and asked == [2]
+    assert query(BASELINES["attribution"], sint).counts.tolist() == [1, 1] and asked == [2]
 
 
 def test_attribution_needs_a_score_that_comes_apart(search):
     with pytest.raises(InputError, match="Spots is no SintScorer"):
-        choose(Attribution(), search)
+        query(BASELINES["attribution"], search)
     assert "attribution" not in baselines_for(search.scorer) and "hill climbing" in baselines_for(search.scorer)
 
 
-def test_the_best_of_more_is_never_worse(sint):
-    scores = np.stack([choose(BestOf(count), sint).scores for count in (1, 3, 5, 20)])
-    assert (np.diff(scores, axis=0) <= 0).all() and (scores[-1] < scores[0]).any()
-    assert scores[0] == pytest.approx(choose(Attribution(), sint).scores)
-    assert choose(BestOf(5), sint).queries.tolist() == [5, 5]
-
-
 def test_the_first_few_are_spread_out(sint):
-    five = propose(sint, np.arange(2), np.array([0.25, 0.1]), 5, 0.4)
-    assert five[..., 2] * five[..., 3] == pytest.approx(np.tile([[0.25], [0.1]], (1, 5)))
-    for regions in five:
+    found = query(Querying(rank_by_attribution, 5), sint)
+    assert found.counts.tolist() == [5, 5]
+    assert found.regions[..., 2] * found.regions[..., 3] == pytest.approx(np.full((2, 5), 0.25))
+    for regions in found.regions:
         overlaps = iou(regions[:, None], regions[None])
-        assert overlaps[~np.eye(5, dtype=bool)].max() <= 0.4
-    near = propose(sint, np.arange(2), np.array([0.25, 0.25]), 5, 1.0)
-    assert iou(near[0, 0], near[0, 1]) > 0.4
+        assert overlaps[~np.eye(5, dtype=bool)].max() <= 0.5
+    longer = query(BASELINES["best of 20"], sint)
+    assert np.array_equal(longer.regions[:, :5], found.regions) and longer.counts.tolist() == [20, 20]
+    assert (longer.best[1] <= found.best[1]).all()
 
 
-def test_by_area_gives_every_row_once():
-    area = np.array([0.25, 0.1 + 1e-13, 0.1, 0.04])
-    groups = dict(by_area(area))
-    assert list(groups) == [0.04, 0.1, 0.25]
-    assert sorted(np.concatenate(list(groups.values())).tolist()) == [0, 1, 2, 3]
+def test_a_listing_is_proposed_once():
+    listing = Listing(lambda most: np.zeros((2, min(most, 3), 4)))
+    assert listing.propose(5).shape == (2, 3, 4) and listing.propose(2).shape == (2, 0, 4)
 
 
-class Fixed:
-    """Chooses what it was told to, and counts how often it is asked."""
-
-    draws = 1
+class Fixed(Querying):
+    """Finds the regions that it is given, and counts how often it is asked."""
 
     def __init__(self, *regions):
-        self.regions, self.asked = np.array(regions), []
+        super().__init__(RandomRegions, 1)
+        object.__setattr__(self, "regions", np.array(regions))
+        object.__setattr__(self, "asked", [])
 
-    def choose(self, search, slots, area, rng):
+    def run(self, search, slots, generators):
         self.asked.append(slots.tolist())
-        return Choice(self.regions[slots], np.zeros(len(slots)), np.ones(len(slots), np.int64))
+        return Queries(self.regions[slots][:, None], np.zeros((len(slots), 1)))
 
 
 def test_steering_goes_there_and_stops(search):
@@ -328,11 +354,11 @@ def test_steering_goes_there_and_stops(search):
     assert chooser.asked == [[0, 1, 2]]
 
 
-def test_steering_nearly_gives_what_the_chooser_gave(search):
-    chosen = choose(Exhaustive(), search)
-    episodes = roll_out(Steering(Exhaustive(), search, np.random.default_rng(0)), search)
-    gap = choose(Centre(), search).scores - chosen.scores
-    assert (np.array([episode.best.score for episode in episodes]) <= chosen.scores + 0.35 * gap).all()
+def test_steering_nearly_reaches_what_the_method_found(search):
+    regions, scores = query(BASELINES["exhaustive"], search).best
+    episodes = roll_out(Steering(BASELINES["exhaustive"], search, np.random.default_rng(0)), search)
+    gap = query(BASELINES["centre"], search).best[1] - scores
+    assert (np.array([episode.best.score for episode in episodes]) <= scores + 0.35 * gap).all()
 
 
 def test_steering_runs_in_the_environment_and_chooses_anew_in_each_episode():

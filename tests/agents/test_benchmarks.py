@@ -49,7 +49,7 @@ def test_results_of_other_arguments_are_refused(
 ) -> None:
     module = script(name)
     monkeypatch.setattr(module, work, stop)
-    for variable in ("WEIGHTS", "FORESIGHT", "TRAIN"):
+    for variable in ("WEIGHTS", "PRIORS", "TRAIN"):
         monkeypatch.setenv(f"OCCLUSION_SEARCH_{variable}", "")
     weights = data / "weights" / "net" if name == "siamfc" else data / "weights"
     given = {"train": data / "train", "judge": data / "judge", "weights": weights, "out": data / "out"}

@@ -127,7 +127,7 @@ def test_no_cuda(run, tmp_path):
 
 REQUIRED = {
     "train-backbone": ["--data", "d", "--teacher", "t", "--out", "o"],
-    "train-foresight": ["--targets", "t", "--out", "o.safetensors"],
+    "fit-prior": ["--data", "d", "--out", "o.safetensors"],
     "train-vae": ["--data", "d", "--out", "o"],
     "train-tracker": ["--data", "d", "--validation", "v", "--out", "o"],
     "train-siamfc": ["--data", "d", "--validation", "v", "--weights", "w", "--out", "o"],
@@ -191,8 +191,8 @@ def test_a_reader_that_ends_early_leaves_no_traceback(tmp_path, command):
 
 def test_an_interrupt_says_what_was_written(run, monkeypatch, tmp_path, video):
     """Each command that writes says so, with the way to go on; the fallback says nothing about files."""
+    import agents.belief
     import agents.evaluation_run
-    import agents.foresight
     import agents.generation_run
     import agents.manifolds
     import agents.playing
@@ -203,12 +203,12 @@ def test_an_interrupt_says_what_was_written(run, monkeypatch, tmp_path, video):
 
     for module, name in (
         (agents.evaluation_run, "compare"), (agents.generation_run, "_make_block"),
-        (tracker.training, "train_sint"), (agents.manifolds, "train_bank"), (agents.foresight, "sample_drops"),
+        (tracker.training, "train_sint"), (agents.manifolds, "train_bank"), (agents.belief, "score_grids"),
         (agents.playing, "play"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, interrupted)
     tracker_run = ("train-tracker", "--validation", "other", "--out", "net")
-    foresight = ("train-foresight", "--out", "a.safetensors", "--folds", 2)
+    prior = ("fit-prior", "--out", "a.safetensors", "--folds", 2)
     data, cpu = ("--data", video.parent), ("--device", "cpu")
     for arguments, said in (
         (("evaluate", "--targets", video.parent, *cpu), "run the same command again to resume"),
@@ -219,7 +219,7 @@ def test_an_interrupt_says_what_was_written(run, monkeypatch, tmp_path, video):
             "the models so far are in bank; run the same command again to resume",
         ),
         (("evaluate-vae", *data, "--epochs", 1, "--out", "vae", *cpu), "the models so far are in vae"),
-        ((*foresight, "--targets", video.parent, *cpu), "nothing was written"),
+        ((*prior, *data, *cpu), "nothing was written"),
         (("enjoy", "--model", "pretrained", "-n", 1, *cpu), "nothing was written"),
     ):  # fmt: skip
         code, _, error = run(*arguments)

@@ -9,7 +9,6 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from agents.baselines import RandomRegion
 from agents.demo import Demo, Effort, run_demo
 from agents.output import MARKER
 from agents.splits import split_frames
@@ -34,12 +33,12 @@ PICTURES = ("contact_sheet.png", "manifold.png", "scores.png")
 def check_results(out: Path, report: dict) -> None:
     assert {path.name for path in out.iterdir()} == {MARKER, "hard_positives", "report.json", *PICTURES}
     assert json.loads((out / "report.json").read_text()) == report
-    for key in ("clean", "random", "agent", "exhaustive"):
+    for key in ("clean", "random", "agent", "grid search"):
         assert -1 <= report[key] <= 1
-    assert report["exhaustive"] < report["random"] < report["clean"]
-    gap = report["random"] - report["exhaustive"]
+    assert report["grid search"] < report["random"] < report["clean"]
+    gap = report["random"] - report["grid search"]
     assert report["closure"] == pytest.approx((report["random"] - report["agent"]) / gap, abs=1e-2)
-    assert report["queries"]["exhaustive"] >= 64
+    assert report["queries"]["grid search"] >= 64
     assert set(report["seconds"]) >= {"video", "manifold", "agent", "evaluation", "hard positives"}
     assert {"python", "torch", "gymnasium", "stable-baselines3"} <= set(report["versions"])
     for name in PICTURES:
@@ -154,7 +153,7 @@ def test_vgg16_on_real_frames(tmp_path, data_root, monkeypatch):
     make, grid = gym.make, RegionLimits.grid
     monkeypatch.setattr(gym, "make", lambda *args, **kwargs: make(*args, max_steps=3, **kwargs))
     monkeypatch.setattr(RegionLimits, "grid", lambda self, area: grid(self, area)[::5])
-    monkeypatch.setattr(RandomRegion, "draws", 4)
+    monkeypatch.setattr("agents.evaluation.RANDOM_DRAWS", 4)
     effort = Effort(max_frames=8, crops=4, epochs=2, samples=1, steps=20, held_out=1, unseen_samples=1)
     demo = Demo(
         tmp_path / "out", data_root / "train" / "bag", features="vgg16", weights=str(weights), effort=effort

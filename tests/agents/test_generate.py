@@ -41,6 +41,10 @@ class Dark:
 
     def __call__(self, exemplars, candidates):
         return self.compare(self.embed(exemplars), self.embed(candidates))
+
+class DarkLeft(Dark):
+    def embed(self, crops):
+        return super().embed(crops[..., :6])
 """
 
 
@@ -103,6 +107,65 @@ def test_datasets_reads_the_folder(data, tmp_path) -> None:
     assert len(loaded) == 9
     assert {row["source"]["video"] for row in loaded} == {"a", "b"} and "label" not in loaded.features
     assert loaded[0]["image"].size == (16, 12)
+
+
+@pytest.mark.filterwarnings("ignore:There is no prior for the matcher Dark")
+def test_the_belief_fits_a_prior_once(run, data, tmp_path, monkeypatch) -> None:
+    """It is the default; every process and the resumed run take the prior that lies in the folder."""
+    given = {"agent": GenerationRun(data, tmp_path).agent, "queries": 5}
+    assert given["agent"] == "belief"
+    whole, out = tmp_path / "one", tmp_path / "two"
+    with pytest.warns(UserWarning, match=r"Dark; one is fitted to grid search on 9 of the targets \(3024 scorer"):
+        generate_hard_positives(run_of(data, whole, **given))
+    generate_hard_positives(run_of(data, out, workers=2, **given))
+    assert contents(whole) == contents(out)
+    assert {record["queries"] for record in records(whole)} == {5}
+    assert json.loads((whole / "prior.json").read_text())["matcher"] == "Dark"
+
+    for left in (out / "metadata.jsonl", next((out / ".parts").iterdir())):
+        left.unlink()
+    monkeypatch.setattr("agents.belief.method.score_grids", None)
+    generate_hard_positives(run_of(data, out, **given))
+    assert contents(whole) == contents(out)
+    with pytest.raises(InputError, match="queries was 5 and is 6"):
+        generate_hard_positives(run_of(data, out, **given | {"queries": 6}))
+
+    # The prior is a file like one of fit-prior.
+    command = ["generate", "--data", data, "--scorer", "dark_scorer:Dark", "--device", "cpu", "--batch", 4]
+    prior = ["--prior", whole / "prior.safetensors"]
+    code, _, errors = run(*command, "--out", tmp_path / "three", *prior, "--queries", 5)
+    assert code == 0 and "grid search" not in errors
+    assert records(tmp_path / "three") == records(whole) and not (tmp_path / "three" / "prior.json").exists()
+    code, _, errors = run(*command, "--out", tmp_path / "four", *prior, "--max-area", 0.1)
+    assert code == 2 and "prior.safetensors' was fitted for max_area 0.25 and is used with 0.1" in errors
+    code, _, errors = run(*command, "--out", whole / "..", *prior)
+    assert code == 2 and "input" in errors
+
+
+@pytest.mark.filterwarnings("ignore:There is no prior for the matcher DarkLeft")
+def test_harder_and_softer_ones_on_demand(run, data, tmp_path) -> None:
+    command = ["generate", "--data", data, "--scorer", "dark_scorer:DarkLeft", "--device", "cpu", "--queries", 12]
+    found = {}
+    for drop in (None, 0.05, 0.2):
+        more = () if drop is None else ("--drop", drop)
+        out = tmp_path / f"out{drop}"
+        code, _, errors = run(*command, "--out", out, *more)
+        assert code == 0, errors
+        found[drop] = np.array([record["score_before"] - record["score_after"] for record in records(out)])
+    assert (found[None] > 0.25).all()
+    for drop in (0.05, 0.2):
+        assert np.abs(found[drop] - drop).mean() < 0.03
+    for option, value in (("--drop", 0.1), ("--queries", 3), ("--prior", "p.safetensors")):
+        code, _, errors = run(*command[:-2], "--agent", "random", option, value)
+        assert code == 2 and f"{option} is of the agent 'belief', not of 'random'" in errors
+
+
+def test_one_target_is_made_with_random_regions(run, tmp_path, make_video, write_otb, data) -> None:
+    write_otb(tmp_path / "one", make_video(frames=2))
+    command = ["generate", "--data", tmp_path / "one", "--scorer", "dark_scorer:Dark", "--device", "cpu"]
+    code, _, errors = run(*command, "--out", tmp_path / "out")
+    assert code == 0 and "There is one target alone, and there is no prior for the matcher Dark" in errors
+    assert [record["queries"] for record in records(tmp_path / "out")] == [10]
 
 
 def test_processes_make_what_one_makes(data, tmp_path) -> None:

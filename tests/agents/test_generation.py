@@ -91,8 +91,8 @@ def find(targets: TargetSet, *names: str, second: tuple[str, ...] | None = None,
 
 
 KEYS = {
-    "file_name", "target", "source", "region", "occluder", "actions", "triggered", "searched_with", "background",
-    "score_before", "score_after", "seed", "draw",
+    "file_name", "target", "source", "region", "occluder", "actions", "triggered", "queries", "searched_with",
+    "background", "score_before", "score_after", "seed", "draw",
 }  # fmt: skip
 
 

@@ -10,15 +10,18 @@ import torch
 
 import vae
 from agents import HardPositiveGenerator, remake_hard_positive
-from agents.baselines import HillClimbing, RandomRegion
+from agents.baselines import BASELINES, HillClimbing, Querying, RandomRegions
+from agents.belief import BeliefSearch
 from agents.evaluation import Agent
+from agents.generation import PatchPolicy
 from agents.image_targets import image_targets
-from agents.methods import Choosing, RandomRegions, as_method
+from agents.methods import as_method
 from agents.target_samples import Manifolds
 from occlusion_env.actions import ACTIONS, TRIGGER
 from occlusion_env.search import Search, SearchSettings
 from occlusion_env.targets import TargetSet
 from tracker.errors import InputError
+from tracker.scorers import SintScorer
 
 
 class Brightness:
@@ -120,7 +123,7 @@ def test_exemplars_of_any_size_are_what_is_compared_with(images) -> None:
 
 def test_what_is_drawn_for_a_target_is_its_own(images) -> None:
     """Whatever the batch, the other targets, and the number of draws."""
-    for method in ("random", Choosing(RandomRegion()), "best of 3 random"):
+    for method in ("random", Querying(RandomRegions, 2), "best of 3 random"):
         whole = HardPositiveGenerator(method, Brightness())(images, BOXES, draws=3, seed=5)
         small = HardPositiveGenerator(method, Brightness(), batch=2)(images, BOXES, draws=3, seed=5)
         alone = HardPositiveGenerator(method, Brightness())(
@@ -218,9 +221,33 @@ def test_samples_are_drawn_around_their_own_target(images, bank) -> None:
     assert codes.std(axis=0) == pytest.approx(sigma[0], rel=0.15)
 
 
+def test_the_belief_is_the_default(images) -> None:
+    """Its prior is chosen at the first call and stays; without a matcher it is SINT's."""
+    make = HardPositiveGenerator(scorer=Brightness())
+    with pytest.warns(UserWarning, match="Brightness; one is fitted to grid search on 3 of the targets"):
+        found = make(images, BOXES, draws=2, seed=1)
+    assert {record["queries"] for record in found.records()} == {10}
+    assert (found.regions[:, 0] + found.regions[:, 2] > 0.99).all()
+    make.scorer.embedded.clear()
+    make(images, BOXES, seed=1)
+    assert sum(make.scorer.embedded) < 3 * 15
+    assert isinstance(HardPositiveGenerator().scorer, SintScorer)
+
+
+def test_a_wanted_drop(images) -> None:
+    make = HardPositiveGenerator(BeliefSearch(queries=20, wanted=0.05), Brightness())
+    with pytest.warns(UserWarning, match="no prior"):
+        found = make(images, BOXES, seed=1)
+    assert found.scores_before - found.scores_after == pytest.approx([0.05] * 3, abs=0.02)
+    with pytest.raises(InputError, match="A patch policy lowers the score below a wanted drop"):
+        HardPositiveGenerator(BeliefSearch(wanted=0.05), Brightness(), patch_policy=PatchPolicy(Right()))
+
+
 def test_methods_by_name() -> None:
-    assert as_method("random") == RandomRegions(1) and as_method("best-of-7-random") == RandomRegions(7)
-    assert isinstance(as_method(HillClimbing()), Choosing) and as_method(RandomRegions(2)).count == 2
+    assert as_method("random") == BASELINES["random"] and as_method("best-of-7-random") == Querying(
+        RandomRegions, 7
+    )
+    assert as_method(Querying(HillClimbing, 9)).queries == 9 and as_method("exhaustive") is BASELINES["exhaustive"]
     assert as_method("hill-climbing").looks is False and as_method(Right()).looks is True
 
 
@@ -230,7 +257,7 @@ def test_random_regions_have_the_largest_area() -> None:
     image = rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)
     targets = list(image_targets([image, image], [[5, 5, 20, 20]] * 2))
     search.begin(np.arange(2), targets, [np.zeros((64, 64, 3), np.uint8)] * 2)
-    found = RandomRegions(6).find(search, [np.random.default_rng(1), np.random.default_rng(1)])
+    found = Querying(RandomRegions, 6).find(search, [np.random.default_rng(1), np.random.default_rng(1)])
     assert found[0].region.tolist() == found[1].region.tolist()
     assert found[0].region[2] * found[0].region[3] == pytest.approx(0.25)
     assert found[0].actions == () and found[0].best.score == search.scores([0], found[0].region[None])[0]
@@ -240,7 +267,7 @@ def test_random_regions_have_the_largest_area() -> None:
     ("make", "message"),
     [
         (lambda: HardPositiveGenerator("smoke", Brightness()), "'smoke' is no method; choose random"),
-        (lambda: HardPositiveGenerator("best of 0 random", Brightness()), "best of 0"),
+        (lambda: HardPositiveGenerator("best of 0 random", Brightness()), "0 queries"),
         (lambda: HardPositiveGenerator("random", Brightness(), "smoke"), "'smoke' is no occluder"),
         (lambda: HardPositiveGenerator("random", Brightness(), answer="middle"), "middle"),
         (lambda: HardPositiveGenerator("random", Brightness(), batch=0), "batch of 0"),

@@ -12,8 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from agents.belief import BeliefSearch
 from agents.methods import as_method
 from agents.transforms import HardPositive, HardPositiveBatch
+from agents.transforms.batch import AREAS
 from occlusion_env.actions import ACTIONS, RegionLimits
 from tracker.errors import InputError
 
@@ -238,9 +240,30 @@ def test_in_the_workers_of_a_data_loader(method: str) -> None:
         assert torch.equal(first, epoch(0)) and not torch.equal(first, epoch(1))
 
 
+def test_the_belief_is_the_default_where_there_is_a_scorer() -> None:
+    """Its prior is chosen at the first batch; without a scorer regions are random, of 5 to 60 %."""
+    images = torch.stack([image(seed) for seed in range(4)])
+    boxes = torch.tensor([BOX] * 4)
+    module = HardPositiveBatch(scorer=LeftHalf())
+    with pytest.warns(UserWarning, match="LeftHalf; one is fitted to grid search on 4 of the targets"):
+        found = module.plan(images, boxes)
+    area = found.regions[:, 2] * found.regions[:, 3]
+    assert area == pytest.approx([0.25] * 4) and (found.regions[:, 0] < 0.2).all()
+    again = module.plan(images[:1], boxes[:1])  # one alone is enough now
+    assert len(again) == 1 and module.method.fitted.card["targets"] == 4
+    softer = HardPositiveBatch(BeliefSearch(module.method.fitted, 20, wanted=0.1), LeftHalf())
+    covered_less = softer.plan(images, boxes).regions
+    assert (covered_less[:, 0] > found.regions[:, 0]).any()
+    without = HardPositiveBatch()
+    assert (
+        without.method == as_method("random") and (without.least_area, without.settings.limits.max_area) == AREAS
+    )
+    assert HardPositive(scorer="sint").batch.method == as_method("belief")
+
+
 def test_it_is_pickled_with_its_policy() -> None:
     transform = pickle.loads(pickle.dumps(HardPositive(1, "exhaustive", scorer="sint")))
-    assert transform.batch.p == 1 and "Exhaustive" in repr(transform)
+    assert transform.batch.p == 1 and "list_grid" in repr(transform)
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ FOLDERS = {
 FILES = {
     "track": "--video {clip} --box 1,1,4,4 --out",
     "enjoy": "--model pretrained --gif",
-    "train-foresight": "--targets {data} --out",
+    "fit-prior": "--data {data} --out",
     "check-tracker": "mil --json",
     "export-agent": "{data} --out",
     "doctor": "--json",

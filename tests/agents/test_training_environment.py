@@ -78,7 +78,7 @@ def test_an_agent_gets_its_own_layer_wherever_it_acts(agents, targets) -> None:
     assert agent.features.layer == "fc6"
     seen = []
     watched = replace(agent, observe=lambda search: seen.append(search.features.layer) or search.observe())
-    compare(setup, list(targets), [watched], baselines={})
+    compare(setup, list(targets), [watched], methods={})
     assert set(seen) == {"fc6"}
     own = HardPositiveGenerator(agent, setup.scorer)
     assert own.features.layer == "fc6" and len(list(own.of_targets(targets))) == 2
@@ -133,7 +133,7 @@ def test_generate_takes_layer_and_occluder_from_the_card(run, agents, data, tmp_
 
 def test_evaluate_refuses_another_layer_and_takes_the_occluder(run, agents, data, tmp_path) -> None:
     given = (
-        "evaluate", "--targets", data, "--per-sequence", 1, "--seeds", 1, "--last", "none", "--checks", "none",
+        "evaluate", "--targets", data, "--per-sequence", 1, "--seeds", 1, "--checks", "none",
         "--device", "cpu", "--agent", agents["pool5"], "--json", tmp_path / "a.json",
     )  # fmt: skip
     code, _, err = run(*given, "--layer", "fc7", "--out", tmp_path / "a")

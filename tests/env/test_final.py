@@ -24,7 +24,7 @@ CHEAP = {
     "history": 2,
 }
 SLIM = {"precision": "fp32", "max_steps": 3, "history": 0}
-PLAIN = [name for name in OBSERVATIONS if name != "foresight"]
+PLAIN = [name for name in OBSERVATIONS if name != "belief"]
 
 
 class Scores:
@@ -105,16 +105,16 @@ def test_of_the_oracle(observation: str, assert_close) -> None:
 
 
 @pytest.mark.parametrize("reward", ["record", "paper"])
-def test_of_the_foresight(reward: str, assert_close) -> None:
-    """It counts the moves left and plans from the scores so far."""
-    same(ENV_ID, assert_close, observation="foresight", reward=reward, drop=0.05, **SLIM)
+def test_of_the_belief(reward: str, assert_close) -> None:
+    """It counts the moves left and is conditioned on the scores so far."""
+    same(ENV_ID, assert_close, observation="belief", reward=reward, drop=0.05, **SLIM)
 
 
-def test_the_foresight_of_a_long_episode_has_no_moves_left() -> None:
+def test_the_belief_of_a_long_episode_has_no_moves_left() -> None:
     """It counts to `max_steps`, or 20; a longer horizon leaves none, not fewer than none."""
-    envs = gym.make_vec(ENV_ID, num_envs=1, observation="foresight", reward="record", max_episode_steps=22)
+    envs = gym.make_vec(ENV_ID, num_envs=1, observation="belief", reward="record", max_episode_steps=22)
     seen = [envs.reset(seed=0)[0]] + [envs.step(np.array([number % 2]))[0] for number in range(21)]
-    left = np.concatenate(seen)[:, -4]
+    left = np.concatenate(seen)[:, -3]
     assert left == pytest.approx(np.maximum(0, 1 - np.arange(22) / 20), abs=1e-6)
 
 

@@ -107,7 +107,7 @@ def test_a_card_imports_nothing(evil: Path, card: Callable[..., Path], argument:
         "os::abort",
         "os:path.join",
         ":abort",
-        "agents.foresight:Drop",
+        "agents.belief:Drop",
         ["os:abort"],
         7,
         None,
@@ -151,13 +151,10 @@ def test_commands_refuse_a_card_with_names(
     assert "It ran." in error and evil.exists()
 
 
-def test_the_former_name_of_the_foresight(card: Callable[..., Path]) -> None:
-    file = card(observation="agents.foresight:Foresight")
-    assert load_pretrained(file).environment.arguments.observation == "foresight"
-    assert SearchArguments(observation="agents.foresight:Foresight") == SearchArguments(observation="foresight")
-    assert load_pretrained().card["env_kwargs"]["observation"] == "foresight"
-    env = gym.make(ENV_ID, observation="foresight", precision="fp32")
-    assert type(env.unwrapped.search.observation).__name__ == "Foresight"
+def test_the_belief_is_built_in(card: Callable[..., Path]) -> None:
+    assert load_pretrained(card(observation="belief")).environment.arguments.observation == "belief"
+    env = gym.make(ENV_ID, observation="belief", precision="fp32")
+    assert type(env.unwrapped.search.observation).__name__ == "BeliefObservation"
 
 
 def test_a_package_of_the_same_name_is_no_built_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +165,7 @@ def test_a_package_of_the_same_name_is_no_built_in(tmp_path: Path, monkeypatch: 
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(InputError, match=r"'agents' is hidden by"):
-        named("observation", "foresight", {"foresight": "agents.foresight:Foresight"})
+        named("observation", "belief", {"belief": "agents.belief:BeliefObservation"})
     assert not mark.exists()
 
 

@@ -1,4 +1,4 @@
-"""Hard positives, the predictor and the agents on a GPU."""
+"""Hard positives, the belief and the agents on a GPU."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.foresight import fit_predictor, sample_drops
+from agents.belief import score_grids
+from agents.belief.fitting import fit_predictor
 from agents.generation import HardPositiveGenerator
 from agents.generation_run import method_of
 from agents.playing import play
@@ -43,6 +44,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         ("best-of-3-random", torch.uint8),
         ("best-of-3-random", torch.float16),
         ("hill climbing", torch.uint8),
+        ("belief", torch.uint8),
         ("pretrained", torch.uint8),
     ],
     ids=str,
@@ -53,7 +55,7 @@ def test_hard_positives(device: str, method: str, dtype: torch.dtype) -> None:
     found = []
     for place in ("cpu", device):
         agent = method_of(method, place) if method == "pretrained" else method
-        transform = HardPositiveBatch(agent, "sint", limits=None if method == "pretrained" else LIMITS)
+        transform = HardPositiveBatch(agent, "sint", limits=None if method in ("belief", "pretrained") else LIMITS)
         given = (each.to(place) for each in (images, boxes, exemplars))
         changed = transform(*given, generator=torch.Generator().manual_seed(0))
         assert changed.device == torch.device(place) and changed.dtype == dtype
@@ -83,17 +85,17 @@ def test_the_matcher_may_be_on_another_device(device: str, kind: str, where: str
     torch.testing.assert_close(*found, rtol=0, atol=1.01)
 
 
-def test_the_predictor_learns_from_scores_of_the_gpu(device: str) -> None:
+def test_the_predictor_learns_from_scores_of_the_gpu(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = []
     for place in ("cpu", device):
         scorer = load_scorer(device=place, precision="fp32")
         features = FeatureExtractor(scorer.backbone, "fc7", "fp32")
-        samples.append(
-            sample_drops(load_targets("synthetic").subset(range(3)), scorer, features, patches=1, regions=4)
-        )
+        samples.append(score_grids(load_targets("synthetic").subset(range(3)), scorer, features))
     for name in ("maps", "drops"):
-        torch.testing.assert_close(*(getattr(each, name) for each in samples), rtol=1e-3, atol=1e-3)
-    network, _ = fit_predictor(samples[1], epochs=1)
+        pair = (torch.as_tensor(getattr(each, name)) for each in samples)
+        torch.testing.assert_close(*pair, rtol=1e-3, atol=1e-3)
+    monkeypatch.setattr("agents.belief.fitting._STEPS", 2)
+    network = fit_predictor(samples[1])
     assert {each.device for each in network.parameters()} == {torch.device("cpu")}
 
 
@@ -132,7 +134,7 @@ def test_the_shipped_agent_acts_alike(device: str) -> None:
     np.testing.assert_array_equal(*found)
 
 
-@pytest.mark.parametrize("agent", ["pretrained", "attribution", "best-of-3-random"])
+@pytest.mark.parametrize("agent", ["belief", "pretrained", "attribution", "best-of-3-random"])
 def test_hard_positives_are_generated(device: str, agent: str) -> None:
     """The same regions for a method that looks, one that reads SINT's layers, and one that draws."""
     targets, found = load_targets("synthetic").subset(range(2)), []

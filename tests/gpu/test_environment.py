@@ -36,7 +36,7 @@ class Sure:
 
 
 def confidence() -> ConfidenceScorer:
-    return ConfidenceScorer(Sure, unit=0.1)
+    return ConfidenceScorer(Sure)
 
 
 def roll_out(device: str, count: int = 2, env: str = ENV_ID, **kwargs: Any) -> list[Any]:
@@ -70,7 +70,7 @@ def check(first: Any, second: Any) -> None:
         {"state": "roi", "context": 1.5},
         {"observation": "dict", "patches": 2},
         {"observation": "pixels", "pixels": 16},
-        {"observation": "foresight", "occluder": "noise"},
+        {"observation": "belief", "occluder": "noise"},
         {"reward": "margin", "drop": None},
     ],
     ids=lambda kwargs: "-".join(map(str, kwargs)) or "plain",
@@ -93,7 +93,7 @@ def test_a_single_environment(device: str) -> None:
     check(*found)
 
 
-@pytest.mark.parametrize("observation", ["features", "pixels", "foresight"])
+@pytest.mark.parametrize("observation", ["features", "pixels", "belief"])
 @pytest.mark.parametrize("state", ["crop", "roi"])
 def test_a_scorer_on_the_cpu_beside_features_on_the_gpu(device: str, observation: str, state: str) -> None:
     kwargs = {"scorer": confidence(), "observation": observation, "state": state}
@@ -102,7 +102,7 @@ def test_a_scorer_on_the_cpu_beside_features_on_the_gpu(device: str, observation
 
 def test_a_scorer_on_the_gpu_beside_features_on_the_cpu(device: str) -> None:
     on_gpu, on_cpu = (load_scorer(device=place, precision="fp32") for place in (device, "cpu"))
-    kwargs = {"observation": "foresight"}
+    kwargs = {"observation": "belief"}
     check(roll_out("cpu", scorer=on_cpu, **kwargs), roll_out("cpu", scorer=on_gpu, **kwargs))
 
 
@@ -142,7 +142,7 @@ def test_searches_of_two_devices_share_no_network(device: str) -> None:
     searches = {}
     for place in ("cpu", device, "cpu"):
         backbone = shared_backbone("slim", None, place)
-        settings = SearchSettings(observation="foresight")
+        settings = SearchSettings(observation="belief")
         target = load_targets("synthetic").subset([0])
         search = Search(1, SintScorer(backbone, "fp32"), FeatureExtractor(backbone, "fc7", "fp32"), settings)
         search.begin(np.arange(1), list(target), [np.zeros((64, 64, 3), np.uint8)])
@@ -150,4 +150,4 @@ def test_searches_of_two_devices_share_no_network(device: str) -> None:
     observations = [search.observe() for search in searches.values()]
     check(*observations)
     for place, search in searches.items():
-        assert {each.device for each in search.observation.network.parameters()} == {torch.device(place)}  # type: ignore[attr-defined]
+        assert {each.device for each in search.scorer.backbone.parameters()} == {torch.device(place)}  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What foresight looks at: where SINT's similarity of a target is, whatever the matcher that is to be hurt."""
+"""Similarity maps of SINT: what the drop predictor reads, whatever the matcher."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tracker.backbones import Precision
 from tracker.images import resize, to_tensor
 from tracker.scorers import SintScorer, load_scorer
 
-__all__ = ["contributions"]
+__all__ = ["similarity_maps"]
 
 _PRECISIONS: dict[torch.dtype | None, Precision] = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 
 
-def contributions(search: Search, slots: NDArray[np.int64]) -> Tensor:
-    """What each cell of unoccluded targets adds to SINT's score.
+def similarity_maps(search: Search, slots: NDArray[np.int64]) -> Tensor:
+    """Return what each cell of unoccluded targets adds to SINT's score.
 
-    A search whose scorer is SINT's has embedded all that it takes. For another one the targets are shown to SINT
-    over the slim net: two more forward passes of it a target, and none of the scorer.
+    A search whose scorer is SINT's has embedded the images already. For another scorer they go through SINT over
+    the slim network: two forward passes a target, and no scorer query.
 
     Args:
         search: The searches, begun.
@@ -37,10 +37,10 @@ def contributions(search: Search, slots: NDArray[np.int64]) -> Tensor:
         return embedded_contributions(scorer.backbone, search.exemplar_embeddings(slots), embedded)
     # In the features' arithmetic, which `precision` sets; features of another kind have none.
     precision = _PRECISIONS.get(getattr(search.features, "dtype", None), "auto")
-    eyes = load_scorer(device=str(search.view_device), precision=precision)
+    sint = load_scorer(device=str(search.view_device), precision=precision)
     targets = [target for slot in slots if (target := search.targets[slot]) is not None]
     exemplars, crops = (
-        to_tensor(np.stack([resize(image, eyes.input_size, eyes.input_size) for image in images]), eyes.device)
+        to_tensor(np.stack([resize(image, sint.input_size, sint.input_size) for image in images]), sint.device)
         for images in ([each.exemplar for each in targets], [each.crop for each in targets])
     )
-    return cell_contributions(eyes, exemplars, crops)
+    return cell_contributions(sint, exemplars, crops)

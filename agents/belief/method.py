@@ -1,0 +1,198 @@
+"""The belief as a way to find the region to occlude."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlusion_env.actions import RegionLimits
+from occlusion_env.belief import Belief
+from occlusion_env.search import Search, SearchSettings
+from occlusion_env.targets import TargetSet
+from tracker.backbones import FeatureExtractor
+from tracker.errors import InputError
+from tracker.scorers import Scorer
+from tracker.sequences import evenly_spaced
+
+from ..rollout import Rollout
+from .files import check_prior, describe_search, shipped_prior
+from .fitting import FittedPrior, fit_prior, score_grids
+from .similarity import similarity_maps
+
+__all__ = ["FIRST_PASS", "QUERIES", "BeliefSearch", "RandomQueries", "begin_belief"]
+
+Values = NDArray[np.float64]
+
+QUERIES = 10
+"""Scorer queries a target: on 15 sequences that nothing was fitted to, ten find what grid search finds in 336."""
+
+FIRST_PASS = 12
+"""Targets that a prior is fitted to where none was given and the package ships none."""
+
+
+def begin_belief(fitted: FittedPrior, search: Search, slots: np.ndarray) -> Belief:
+    """Start the belief about targets that searches have begun with.
+
+    Args:
+        fitted: The prior.
+        search: The searches.
+        slots: `int64[M]`, which of them.
+    """
+    if fitted.predictor is None:
+        return Belief(fitted.prior, np.tile(fitted.prior.offset, (len(slots), 1)))
+    return Belief(fitted.prior, fitted.expected(similarity_maps(search, slots).cpu()))
+
+
+@dataclass(frozen=True)
+class BeliefSearch:
+    """Queries the candidate with the largest expected improvement, again and again, all targets in a batch.
+
+    Attributes:
+        fitted: The prior; `None` until `with_prior` finds one for the matcher.
+        queries: Scorer queries a target.
+        wanted: Wanted drop of the score, in its units; `None` for the largest.
+
+    Raises:
+        InputError: If `queries` is not from 1 to the number of candidates, or `wanted` is not finite.
+    """
+
+    fitted: FittedPrior | None = None
+    queries: int = QUERIES
+    wanted: float | None = None
+    settings = None
+    features = None
+    looks = False
+
+    def __post_init__(self) -> None:
+        if self.wanted is not None and not np.isfinite(self.wanted):
+            raise InputError(f"The wanted drop is {self.wanted}; it must be a finite number.")
+        if self.queries < 1:
+            raise InputError(f"queries is {self.queries}; it must be at least 1.")
+        if self.fitted is not None and self.queries > (most := len(self.fitted.prior.regions)):
+            raise InputError(
+                f"queries is {self.queries}; it must lie between 1 and {most}, the candidate regions."
+            )
+
+    def __repr__(self) -> str:
+        """Its numbers, without the arrays of the prior."""
+        return f"BeliefSearch(queries={self.queries}, wanted={self.wanted})"
+
+    def with_prior(
+        self,
+        scorer: Scorer,
+        features: FeatureExtractor,
+        limits: RegionLimits,
+        occluder: str,
+        targets: Callable[[], TargetSet],
+    ) -> BeliefSearch | RandomQueries:
+        """Choose the prior for a matcher.
+
+        A given prior must fit. Otherwise it is the one that the package ships for the matcher, the limits and the
+        occluder. Where there is none, it is fitted to the drops that grid search finds on `FIRST_PASS` of the
+        targets, evenly spaced; a warning says so. A predictor is not fitted to so few.
+
+        Args:
+            scorer: The matcher.
+            features: Needed by a search; not used.
+            limits: Of the regions.
+            occluder: See `occlusion_env.occluders.OCCLUDERS`.
+            targets: Returns the targets; called where a prior must be fitted.
+
+        Returns:
+            The search with its prior. Where none can be fitted, because there is one target alone or the score is
+            the same wherever a target is occluded, a warning says so and random regions are queried.
+
+        Raises:
+            InputError: If the given prior was fitted for another matcher, other limits or another occluder.
+        """
+        if self.fitted is not None:
+            check_prior(self.fitted, describe_search(scorer, limits, occluder), "that is given")
+            return self
+        if (fitted := shipped_prior(scorer, limits, occluder)) is not None:
+            return replace(self, fitted=fitted)
+        every, name = targets(), type(scorer).__name__
+        chosen = every.subset(evenly_spaced(len(every), FIRST_PASS))
+        if len(chosen) < 2:
+            return self._without_prior(name, "There is one target alone")
+        drops = score_grids(chosen, scorer, features, SearchSettings(limits), occluder)
+        try:
+            fitted = fit_prior(drops, with_predictor=False)
+        except InputError:
+            return self._without_prior(name, "The score does not depend on where a target is occluded")
+        warnings.warn(
+            f"There is no prior for the matcher {name}; one is fitted to grid search on {len(chosen)} of the"
+            f" targets ({drops.drops.size} scorer queries).",
+            stacklevel=2,
+        )
+        card = {**describe_search(scorer, limits, occluder), **fitted.card}
+        return replace(self, fitted=replace(fitted, card=card))
+
+    def _without_prior(self, scorer: str, reason: str) -> RandomQueries:
+        warnings.warn(
+            f"{reason}, and there is no prior for the matcher {scorer}; {self.queries} random regions are"
+            " queried.",
+            stacklevel=3,
+        )
+        return RandomQueries(self.queries, self.wanted)
+
+    def find(self, search: Search, generators: Sequence[np.random.Generator]) -> list[Rollout]:
+        """Search; see `Method`. Nothing is drawn. An episode is the answer alone, with the number of queries.
+
+        Raises:
+            InputError: If there is no prior.
+        """
+        if self.fitted is None:
+            raise InputError("The belief has no prior; choose one for the matcher with with_prior.")
+        slots, regions = np.arange(len(search)), self.fitted.prior.regions
+        belief = begin_belief(self.fitted, search, slots)
+        trail, scores = [], []
+        for _ in range(self.queries):
+            chosen = belief.propose(self.wanted)
+            trail.append(regions[chosen])
+            scores.append(search.scores(slots, regions[chosen]))
+            belief.observe(chosen, search.clean_score[slots] - scores[-1])
+        return _choose_answers(search, np.stack(trail, axis=1), np.stack(scores, axis=1), self.wanted)
+
+
+@dataclass(frozen=True)
+class RandomQueries:
+    """Queries random regions of the largest area; for a belief that no prior can be fitted for.
+
+    Attributes:
+        queries: Scorer queries a target.
+        wanted: See `BeliefSearch`.
+    """
+
+    queries: int
+    wanted: float | None = None
+    settings = None
+    features = None
+    looks = False
+
+    def find(self, search: Search, generators: Sequence[np.random.Generator]) -> list[Rollout]:
+        """Search; see `Method`."""
+        limits, slots = search.settings.limits, np.arange(len(search))
+        area = np.full(self.queries, limits.max_area)
+        regions = np.stack([limits.random(area, rng) for rng in generators])
+        scores = search.scores(slots.repeat(self.queries), regions.reshape(-1, 4)).reshape(len(slots), -1)
+        return _choose_answers(search, regions, scores, self.wanted)
+
+
+def _choose_answers(search: Search, regions: Values, scores: Values, wanted: float | None) -> list[Rollout]:
+    """The queried region of each search with the lowest score, or the drop nearest to the wanted one.
+
+    Args:
+        search: N searches.
+        regions: `float64[N, K, 4]`, queried.
+        scores: `float64[N, K]`.
+        wanted: See `BeliefSearch`.
+    """
+    apart = scores if wanted is None else np.abs(search.clean_score[:, None] - scores - wanted)
+    return [
+        Rollout((), regions[row, [best]], scores[row, [best]], False, queries=scores.shape[1])
+        for row, best in enumerate(apart.argmin(axis=1))
+    ]

@@ -1,0 +1,58 @@
+"""Pictures of the priors that the package ships, and of the belief about one target as its queries are answered.
+
+Usage: python benchmarks/priors.py --data DIR --out docs/pictures
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from agents.belief import load_prior
+from agents.belief.pictures import average_target, draw_belief, draw_priors
+from agents.rollout import begin_all
+from occlusion_env import SearchArguments, TargetSet, load_targets
+from occlusion_env.building import load_networks
+from occlusion_env.search import Search
+from tracker.readers import list_targets
+from tracker.sequences import evenly_spaced
+
+NAMES = {"slim": "SINT, slim network", "vgg16": "SINT, VGG-16", "siamfc": "SiamFC"}
+WEIGHTS = Path(__file__).parents[1] / "agents/weights"
+
+
+@dataclass
+class Arguments:
+    """What to draw.
+
+    Attributes:
+        data: The training videos of the priors; their average target is drawn under the maps.
+        out: Folder for prior.png and belief.png.
+        target: Targets as the environments take them; the belief about one of them is drawn.
+        number: Which of them.
+    """
+
+    data: Path
+    out: Path
+    target: str = "drawn:9"
+    number: int = 12
+
+
+def main(given: Arguments) -> None:
+    """Draw both."""
+    videos = [load_targets(str(path)) for path, _ in list_targets(given.data).values()]
+    targets = TargetSet.join(each.subset(evenly_spaced(len(each), 8)) for each in videos)
+    priors = {title: load_prior(WEIGHTS / f"prior_{name}.safetensors").prior for name, title in NAMES.items()}
+    draw_priors(given.out / "prior.png", priors, average_target(targets))
+    networks = load_networks(SearchArguments())
+    search = Search(1, networks.scorer, networks.features, SearchArguments().settings)
+    target = load_targets(given.target)[given.number]
+    begin_all(search, [target], np.random.default_rng(0), 0.0)
+    draw_belief(given.out / "belief.png", load_prior(WEIGHTS / "prior_slim.safetensors"), search, target.crop)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))
