@@ -266,7 +266,7 @@ def test_random_regions_have_the_largest_area() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: HardPositiveGenerator("smoke", Brightness()), "'smoke' is no method; choose random"),
+        (lambda: HardPositiveGenerator("smoke", Brightness()), "'smoke' is no method; choose belief, random"),
         (lambda: HardPositiveGenerator("best of 0 random", Brightness()), "0 queries"),
         (lambda: HardPositiveGenerator("random", Brightness(), "smoke"), "'smoke' is no occluder"),
         (lambda: HardPositiveGenerator("random", Brightness(), answer="middle"), "middle"),
