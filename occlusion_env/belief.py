@@ -62,8 +62,10 @@ class Prior:
                 raise InputError(
                     f"The prior's {name} must be finite numbers of shape {list(shape)}; fit it again."
                 )
-        if not self.variance > 0:
-            raise InputError("The prior's covariance has no positive variance; fit it again.")
+        eigenvalues = np.linalg.eigvalsh(self.covariance)
+        symmetric = np.allclose(self.covariance, self.covariance.T, rtol=1e-3, atol=1e-3 * eigenvalues[-1])
+        if not (eigenvalues[-1] > 0 and eigenvalues[0] > -1e-3 * eigenvalues[-1] and symmetric):
+            raise InputError("The prior's covariance is none: it is not symmetric and positive; fit it again.")
 
     @property
     def best(self) -> int:

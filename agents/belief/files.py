@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import lru_cache
 from hashlib import sha256
 from importlib import resources
@@ -10,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save, save_file
+from safetensors.torch import save
 from torch import nn
 
 from occlusion_env.actions import RegionLimits
 from occlusion_env.belief import Prior
-from tracker.backbones import load_weights
-from tracker.errors import InputError
-from tracker.files import replacing_file
+from tracker.backbones import load_weights, save_weights
+from tracker.errors import InputError, reading, shorten
+from tracker.files import read_text, replacing_file
 from tracker.scorers import Scorer, SintScorer
 
 from ..training_environment import network_fingerprint
@@ -30,6 +31,7 @@ SHIPPED = ("slim", "vgg16", "siamfc")
 """Names of the priors in `agents/weights`, each for the matcher that its card names."""
 
 _SIZES = ("parts", "width", "hidden", "unit")
+_MOST_CHANNELS = 2048
 _LIMITS = ("max_area", "min_side", "max_aspect")
 
 
@@ -63,8 +65,8 @@ def check_prior(fitted: FittedPrior, search: dict[str, Any], where: str) -> None
     for name, value in search.items():
         if (trained := fitted.card.get(name)) != value:
             raise InputError(
-                f"The prior {where} was fitted for {name} {trained} and is used with {value}; fit another with"
-                " fit-prior."
+                f"The prior {where} was fitted for {name} {shorten(trained)} and is used with {shorten(value)}; fit"
+                " another with fit-prior."
             )
 
 
@@ -74,11 +76,13 @@ def save_prior(file: Path, fitted: FittedPrior) -> None:
     Args:
         file: `NAME.safetensors`.
         fitted: The prior, with its card.
+
+    Raises:
+        InputError: If a number is not finite; nothing is written.
     """
     predictor = fitted.predictor
     sizes = None if predictor is None else {name: getattr(predictor, name) for name in _SIZES}
-    with replacing_file(file) as temporary:
-        save_file(_tensors(fitted), temporary)
+    save_weights(file, _tensors(fitted))
     with replacing_file(file.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps({**fitted.card, "predictor": sizes}, indent=1) + "\n")
 
@@ -104,17 +108,17 @@ def load_prior(file: str | Path) -> FittedPrior:
         InputError: If a file is missing, or is no prior's.
     """
     file = Path(file)
-    try:
-        card = json.loads(file.with_suffix(".json").read_text())
-        sizes = card["predictor"]
-        predictor = None if sizes is None else DropPredictor(**{name: sizes[name] for name in _SIZES})
-    except FileNotFoundError:
+    beside = file.with_suffix(".json")
+    if not beside.exists():
         raise InputError(
-            f"There is no '{file.with_suffix('.json')}'; give the .safetensors file that fit-prior wrote, with its"
-            " card beside it."
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
-        raise InputError(f"'{file.with_suffix('.json')}' is no card of a prior; fit it again.") from None
+            f"There is no '{beside}'; give the .safetensors file that fit-prior wrote, with its card beside it."
+        )
+    with reading(beside, "the card of a prior", "fit it again"):
+        card = json.loads(read_text(beside))
+        unit, sizes = float(card["unit"]), card["predictor"]
+        if not 0 < unit < math.inf:
+            raise InputError(f"'{beside}' says unit is {unit}; it must be above 0 and finite.")
+        predictor = None if sizes is None else _predictor(sizes, beside)
     tensors = load_weights(file)
     try:
         arrays = {name: tensors[name].double().numpy() for name in ("regions", "mean", "offset", "covariance")}
@@ -128,6 +132,16 @@ def load_prior(file: str | Path) -> FittedPrior:
     return FittedPrior(
         Prior(**arrays), None if predictor is None else predictor.eval().requires_grad_(False), card
     )
+
+
+def _predictor(sizes: dict[str, Any], card: Path) -> DropPredictor:
+    """A predictor of the sizes that a card names, within bounds."""
+    for name in ("parts", "width", "hidden"):
+        if type(sizes[name]) is not int or not 1 <= sizes[name] <= _MOST_CHANNELS:
+            raise InputError(f"'{card}' says {name} is {shorten(sizes[name])}; it must be 1 to {_MOST_CHANNELS}.")
+    if not 0 < float(sizes["unit"]) < math.inf:
+        raise InputError(f"'{card}' says unit is {shorten(sizes['unit'])}; it must be above 0 and finite.")
+    return DropPredictor(**{name: sizes[name] for name in _SIZES})
 
 
 @lru_cache(maxsize=len(SHIPPED))

@@ -139,7 +139,7 @@ def test_a_full_disk_is_one_sentence(monkeypatch, capsys):
     assert "'/dev/full': No space left on device." in capsys.readouterr().err
 
 
-FILE_COMMANDS = {"track": ".mp4", "train-foresight": ".safetensors", "export-agent": ".safetensors"}
+FILE_COMMANDS = {"track": ".mp4", "fit-prior": ".safetensors", "export-agent": ".safetensors"}
 """Commands whose `out` is a file, and its ending."""
 FOLDERS = {
     "generate": "--data {data}",
@@ -213,7 +213,7 @@ INPUTS = {
     "track": {"video": "file folder", "weights": "file folder", "base_weights": "file folder"},
     "train": {"targets": "folder"},
     "train-backbone": {"data": "folder", "teacher": "file"},
-    "train-foresight": {"targets": "folder", "weights": "file"},
+    "fit-prior": {"data": "folder", "weights": "file"},
     "train-siamfc": {"data": "folder", "weights": "file"},
     "train-tracker": {"data": "folder", "weights": "file", "hard_positives": "folder"},
     "train-vae": {"data": "folder"},

@@ -37,8 +37,7 @@ COMMANDS = {
     f" --validate-every 2 --checkpoint-seconds 0 --out out --json out.json {_TINY}",
     "train-siamfc": "train-siamfc --data data --validation c --weights siamfc.safetensors --steps 4 --pairs 1"
     " --hard-positives best-of-2-random --checkpoint-seconds 0 --out out --json out.json --device cpu",
-    "train-foresight": "train-foresight --targets data --per-sequence 2 --patches 1 --regions 4 --epochs 2"
-    f" --folds 2 --out out.safetensors {_TINY}",
+    "fit-prior": f"fit-prior --data data --per-sequence 2 --folds 2 --out out.safetensors {_TINY}",
     "benchmark run": "benchmark run --tracker mil --data data --out out --json out.json --device cpu",
     "benchmark report": "benchmark report --results results --annotations data --out out --json out.json",
     "demo": f"demo --quick --out out {_TINY}",

@@ -118,8 +118,7 @@ COMMANDS = {
     "evaluate-vae": "--data {v} --bank {o} --out {o}",
     "train-tracker": "--data {v} --out {o} --validation clip1 --steps 1",
     "train-siamfc": "--data {v} --weights {s} --out {o}",
-    "train-foresight": "--targets {v} --out {o}.safetensors --per-sequence 1 --patches 1 --regions 1 --epochs 1"
-    " --folds 2",
+    "fit-prior": "--data {v} --out {o}.safetensors --per-sequence 1 --folds 2",
     "train": "-n 1 --targets {v} --log-folder {o} --eval-freq -1 --n-envs 1",
     "enjoy": "--targets {v} -n 1 --model pretrained",
     "evaluate": "--targets {v} --out {o} --seeds 1 --per-sequence 1 --checks none",
@@ -150,7 +149,7 @@ OUTPUTS = {"out", "json", "boxes", "gif", "log_folder", "tensorboard_log", "tens
 
 SUFFIXES = {
     "weights": ".safetensors", "base_weights": ".safetensors", "teacher": ".safetensors", "agent": ".zip",
-    "track": ".mp4", "export-agent": ".safetensors", "train-foresight": ".safetensors",
+    "track": ".mp4", "export-agent": ".safetensors", "fit-prior": ".safetensors",
     "model": ".safetensors", "trained_agent": ".zip", "annotations": ".json", "attributes": ".json",
     "conf_file": ".yml", "json": ".json", "gif": ".gif", "video": ".mp4", "box": ".txt", "boxes": ".txt",
 }  # fmt: skip
@@ -182,9 +181,7 @@ def test_a_bad_file_is_one_sentence(run, good, tmp_path, command, option, kind):
     place.mkdir()
     suffix = SUFFIXES.get(option, "")
     if option == "out":
-        suffix = {"track": ".mp4", "export-agent": ".safetensors", "train-foresight": ".safetensors"}.get(
-            command, ""
-        )
+        suffix = {"track": ".mp4", "export-agent": ".safetensors", "fit-prior": ".safetensors"}.get(command, "")
     path = bad_file(place, kind, suffix)
     arguments = COMMANDS[command].format(**good, o=tmp_path / "out").split()
     if option == "folder":  # read where no model is named

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-import importlib
 import io
 import json
 import math
@@ -555,35 +554,17 @@ def test_cards_of_agents(watchdog, here: Path, weights: bytes, card: bytes) -> N
     watchdog(lambda: load_agent(str(file), device="cpu"))
 
 
-PREDICTORS = {
-    "foresight": ("agents.foresight.network", "load_predictor"),
-    "prior_slim": ("agents.belief.files", "load_prior"),
-}
-"""What loads the shipped predictors."""
-SHIPPED = {
-    name: (module, loader, *copied("agents/weights", f"{name}.safetensors", f"{name}.json"))
-    for name, (module, loader) in PREDICTORS.items()
-    if (ROOT / (module.replace(".", "/") + ".py")).is_file()
-}
+PRIOR, PRIOR_CARD = copied("agents/weights", "prior_slim.safetensors", "prior_slim.json")
 
 
-@fuzz(
-    0.03,
-    st.sampled_from(sorted(SHIPPED)).flatmap(
-        lambda name: st.tuples(
-            st.just(name),
-            st.just(SHIPPED[name][2]) | mutated(SHIPPED[name][2]),
-            documents(json.loads(SHIPPED[name][3])),
-        )
-    ),
-)
-def test_cards_of_predictors(watchdog, here: Path, case: tuple[str, bytes, bytes]) -> None:
-    name, weights, card = case
-    module, loader, *_ = SHIPPED[name]
-    file = here / f"{name}.safetensors"
+@fuzz(0.03, st.just(PRIOR) | mutated(PRIOR), documents(json.loads(PRIOR_CARD)))
+def test_cards_of_priors(watchdog, here: Path, weights: bytes, card: bytes) -> None:
+    from agents.belief import load_prior
+
+    file = here / "prior.safetensors"
     file.write_bytes(weights)
     file.with_suffix(".json").write_bytes(card)
-    watchdog(lambda: getattr(importlib.import_module(module), loader)(file))
+    watchdog(lambda: load_prior(file))
 
 
 def slim_pair() -> tuple[bytes, bytes]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from agents.foresight import DropPredictor, load_predictor, save_predictor
+from agents.belief import DropPredictor, FittedPrior, load_prior, save_prior
 from agents.loading import load_agent
 from agents.training import TrainRequest, _plan, load_model, train
 from occlusion_env import ORACLE_ENV_ID
+from occlusion_env.belief import Prior
 from tracker.backbones import Slim, load_backbone, save_weights
 from tracker.errors import InputError
 from tracker.tracking.peers.siamfc import SiamFCNet, load_net
@@ -131,15 +133,18 @@ def test_weights_with_nan_are_not_loaded(tmp_path, make, load, value):
     assert [each.name for each in tmp_path.iterdir()] == ["weights.safetensors"]
 
 
-def test_a_predictor_with_nan_is_neither_saved_nor_loaded(tmp_path):
-    predictor, file = DropPredictor(width=2, hidden=2), tmp_path / "predictor.safetensors"
-    save_predictor(file, predictor, {})
+def test_a_prior_with_nan_is_neither_saved_nor_loaded(tmp_path):
+    file, regions = tmp_path / "prior.safetensors", np.tile([0.0, 0.0, 0.5, 0.5], (2, 1))
+    predictor = DropPredictor(width=2, hidden=2)
+    fitted = FittedPrior(Prior(regions, np.zeros(2), np.zeros(2), np.eye(2)), predictor, {"unit": 1.0})
+    save_prior(file, fitted)
     state = load_file(file)
-    save_file({name: torch.full_like(value, NAN) for name, value in state.items()}, file)
-    with pytest.raises(InputError, match="cannot be used"):
-        load_predictor(file)
+    for name in state:
+        save_file({**state, name: torch.full_like(state[name], NAN)}, file)
+        with pytest.raises(InputError, match="cannot be used"):
+            load_prior(file)
     with torch.no_grad():
         next(predictor.parameters()).fill_(NAN)
     with pytest.raises(InputError, match="not written"):
-        save_predictor(tmp_path / "other.safetensors", predictor, {})
+        save_prior(tmp_path / "other.safetensors", fitted)
     assert not list(tmp_path.glob("*other*"))

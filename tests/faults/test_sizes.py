@@ -21,9 +21,9 @@ from scipy.io import savemat
 from stable_baselines3 import DQN
 
 import vae
+from agents.belief import DropPredictor, FittedPrior, load_prior, save_prior
 from agents.cli.train import key_values
 from agents.dqn import load_hyperparameters
-from agents.foresight import DropPredictor, load_predictor, save_predictor
 from agents.generation_run import GenerationRun
 from agents.learning_curves import read_evaluations
 from agents.loading import environment_of
@@ -32,6 +32,7 @@ from agents.runs import RunFolder
 from agents.training import TrainRequest, resume, train
 from agents.training_environment import TrainingEnvironment
 from occlusion_env import ORACLE_ENV_ID, RegionLimits, SearchArguments, TargetSet
+from occlusion_env.belief import Prior
 from tracker import images, video
 from tracker.backbones import load_weights
 from tracker.errors import InputError, shorten
@@ -160,12 +161,14 @@ def test_the_card_of_an_agent(tmp_path: Path) -> None:
         refused(lambda: load_pretrained(file), "agent.json", "give")
 
 
-def test_the_card_of_a_predictor(tmp_path: Path) -> None:
-    file = tmp_path / "foresight.safetensors"
-    save_predictor(file, DropPredictor(width=2, hidden=3), {})
+def test_the_card_of_a_prior(tmp_path: Path) -> None:
+    file, regions = tmp_path / "prior.safetensors", np.tile([0.0, 0.0, 0.5, 0.5], (2, 1))
+    prior = Prior(regions, np.zeros(2), np.zeros(2), np.eye(2))
+    save_prior(file, FittedPrior(prior, DropPredictor(width=2, hidden=3), {"unit": 1.0}))
+    card = json.loads(file.with_suffix(".json").read_text())
     for name in ("parts", "width", "hidden"):
-        file.with_suffix(".json").write_text(json.dumps({"sizes": {name: 10**9}}))
-        refused(lambda: load_predictor(file), name, 10**9, 2048)
+        file.with_suffix(".json").write_text(json.dumps(card | {"predictor": card["predictor"] | {name: 10**9}}))
+        refused(lambda: load_prior(file), name, 10**9, 2048)
 
 
 @pytest.mark.parametrize(
@@ -419,7 +422,7 @@ def test_json_of_wrong_types_and_depths(text: str, tmp_path: Path) -> None:
     (tmp_path / "agent.safetensors").write_bytes(b"")
     (tmp_path / "agent.json").write_bytes(raw)
     refused(lambda: load_pretrained(tmp_path / "agent.safetensors"), "agent.json")
-    refused(lambda: load_predictor(tmp_path / "agent.safetensors"), "agent.json")
+    refused(lambda: load_prior(tmp_path / "agent.safetensors"), "agent.json")
     folder = tmp_path / "run" / ORACLE_ENV_ID
     folder.mkdir(parents=True)
     (folder / "args.yml").write_text(yaml.safe_dump({"algo": "dqn", "env": ORACLE_ENV_ID}))
