@@ -65,8 +65,8 @@ def check_prior(fitted: FittedPrior, search: dict[str, Any], where: str) -> None
     for name, value in search.items():
         if (trained := fitted.card.get(name)) != value:
             raise InputError(
-                f"The prior {where} was fitted for {name} {shorten(trained)} and is used with {shorten(value)}; fit"
-                " another with fit-prior."
+                f"The prior {where} was fitted for {name} {shorten(trained)} and is used with {shorten(value)};"
+                " fit another with fit-prior."
             )
 
 
