@@ -220,7 +220,9 @@ def _serve() -> None:
 
 
 def _become(arguments: list[str], folder: str, **streams: str) -> None:
-    """Be the command."""
+    """Be the command, with the signals of a terminal's: a test run in the background ignores some."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        signal.signal(number, handler)
     os.setsid()
     os.chdir(folder)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
