@@ -33,7 +33,7 @@ from .baselines import BASELINES, Querying
 from .belief import shipped_prior
 from .dqn import SquaredErrorDQN, load_hyperparameters, no_log
 from .evaluation import Agent, Comparison, Setup, compare
-from .evaluation_methods import prior_methods
+from .evaluation_methods import query_methods
 from .generation import find_hard_positives
 from .hard_positives import HardPositive, write_hard_positives
 from .manifolds import target_crops
@@ -307,7 +307,7 @@ def _learned_methods(setup: Setup) -> dict[str, Querying]:
     fitted = shipped_prior(setup.scorer, setup.settings.limits, setup.occluder)
     if fitted is None:
         return {}
-    found = prior_methods(setup.scorer, fitted)
+    found = query_methods(setup.scorer, fitted)
     belief = replace(found["belief"], queries=setup.settings.max_steps + 1)
     return {"constant": found["constant"], "belief": belief}
 

@@ -22,7 +22,8 @@ from tracker.errors import InputError
 from tracker.scorers import Scorer
 
 from .baselines import Queries, Querying
-from .evaluation_methods import BUDGETS, BeliefMethod, query_methods
+from .belief.method import BeliefProposer, expect_drops
+from .evaluation_methods import BUDGETS, query_methods
 from .rollout import Observe, Policy, Rollout, begin_all, roll_out
 from .training_environment import TrainingEnvironment
 
@@ -319,9 +320,9 @@ def compare(
         clean,
         search.on_grid,
         {
-            name: method.proposer.expect(search, slots)
+            name: expect_drops(method.proposer.fitted, search, slots)
             for name, method in methods.items()
-            if isinstance(method.proposer, BeliefMethod)
+            if isinstance(method.proposer, BeliefProposer)
         },
         trials | {name: trial for name, (_, trial) in played.items()},
         {agent.name: play(agent)[1] for agent in checks},

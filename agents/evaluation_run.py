@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from occlusion_env.belief import Belief, Prior
 from occlusion_env.targets import Target, TargetSet, load_targets
 from tracker.errors import InputError
 from tracker.identity import UNREADABLE, code_version, content_digest, folder_digests
@@ -22,8 +23,8 @@ from tracker.records import read_record, warn_of_damage, write_record
 from tracker.sequences import evenly_spaced
 
 from .baselines import Querying
+from .belief.method import BeliefProposer
 from .evaluation import Agent, Comparison, Setup, Trial, compare
-from .evaluation_methods import BeliefMethod
 from .evaluation_summary import record, summarise, trial_record
 from .leaks import with_foreign_answers
 from .output import claim_folder
@@ -157,8 +158,8 @@ def evaluate_agents(
     if not records:
         raise InputError(next(iter(failed.values())))
     for name, method in (methods or {}).items():
-        if isinstance(method.proposer, BeliefMethod):
-            _check_belief(records, name, method.proposer, setup)
+        if isinstance(method.proposer, BeliefProposer):
+            _check_belief(records, name, method.proposer.fitted.prior)
     figures = summarise(records, [agent.name for agent in agents], arms=arms)
     return {**figures, "failed": failed, "trained_on": trained_on}
 
@@ -174,19 +175,18 @@ def _has_picture(out: Path, cached: Mapping[str, Any]) -> bool:
     return False
 
 
-def _check_belief(records: dict[str, Any], name: str, belief: BeliefMethod, setup: Setup) -> None:
+def _check_belief(records: dict[str, Any], name: str, prior: Prior) -> None:
     """Add a belief with foreign answers to each sequence's checks; the answers are those of the next sequence."""
     names = list(records)
-    grid = setup.settings.limits.grid(setup.settings.limits.max_area)
     for video, other in zip(names, names[1:] + names[:1], strict=True):
         for seed, run in records[video]["seeds"].items():
             foreign = records[other]["seeds"][seed]
             if video == other:
                 continue
             drops = np.array(foreign["clean"])[:, None] - np.array(foreign["grid"])
-            made = belief.make(np.array(run["expected"][name]))
-            curve, answers = with_foreign_answers(made, np.array(run["grid"]), drops)
-            trial = Trial(curve, np.full(len(curve), float(curve.shape[1])), grid[answers])
+            belief = Belief(prior, np.array(run["expected"][name]))
+            curve, answers = with_foreign_answers(belief, np.array(run["grid"]), drops)
+            trial = Trial(curve, np.full(len(curve), float(curve.shape[1])), prior.regions[answers])
             run["checks"][f"{name}, answers of another video"] = trial_record(trial)
 
 

@@ -45,13 +45,14 @@ from tracker.records import read_record, warn_of_damage, write_record
 from tracker.scorers import Scorer
 from tracker.sequences import evenly_spaced
 
+from .baselines import Querying
 from .belief.files import check_prior, describe_search, load_prior, prior_digest, save_prior
 from .belief.method import QUERIES, BeliefSearch
 from .evaluation import Agent
 from .generation import HardPositiveGenerator, WhichAnswer
 from .hard_positives import HardPositive, folder_name
 from .loading import agent_digest, load_agent
-from .methods import METHODS, Method, as_method, random_count
+from .methods import Method, as_method, is_method, random_count
 from .output import claim_folder
 from .processes import process_pool
 
@@ -87,7 +88,7 @@ class GenerationRun:
         allowed: See `loading.load_agent`.
         prior: File of the belief's prior; `None` takes what `BeliefSearch.with_prior` finds.
         queries: Scorer queries of the belief a hard positive.
-        drop: Wanted drop of the score, for the belief; `None` for the largest.
+        drop: Wanted drop of the score, for the belief and other query methods; `None` for the largest.
     """
 
     data: Path
@@ -170,8 +171,7 @@ class _Block:
 
 def names_method(agent: str) -> bool:
     """Whether `GenerationRun.agent` is a name of `methods.METHODS`, and no agent's file."""
-    plain = agent.replace("-", " ")
-    return random_count(agent) is not None or (plain in METHODS and not Path(agent).exists())
+    return random_count(agent) is not None or (is_method(agent) and not Path(agent).exists())
 
 
 def method_of(
@@ -259,13 +259,15 @@ def _claim_with_prior(run: GenerationRun, generator: HardPositiveGenerator) -> G
         _claim(run, prior_digest(load_prior(stored)))
         return replace(run, prior=stored)
     generator.choose_prior(lambda: _everything(run))
-    if not isinstance(generator.method, BeliefSearch) or generator.method.fitted is None:  # none can be fitted
+    method = generator.method
+    if not isinstance(method, BeliefSearch) or method.fitted is None:
+        # No prior can be fitted; every process queries random regions, and none tries again.
         _claim(run, None)
-        return run
-    _claim(run, prior_digest(generator.method.fitted))
+        return replace(run, agent=f"best of {run.queries} random")
+    _claim(run, prior_digest(method.fitted))
     if run.prior is not None:
         return run
-    save_prior(stored, generator.method.fitted)
+    save_prior(stored, method.fitted)
     return replace(run, prior=stored)
 
 
@@ -298,6 +300,8 @@ def _worker(run: GenerationRun) -> HardPositiveGenerator:
     networks = load_networks(arguments)
     if isinstance(method, BeliefSearch):
         method = _belief(run, networks.scorer)
+    elif isinstance(method, Querying):
+        method = replace(method, wanted=run.drop)
     bank = None
     if run.bank is not None:
         if not run.bank.is_dir():

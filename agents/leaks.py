@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlusion_env.actions import ACTIONS
+from occlusion_env.belief import Belief
 from occlusion_env.search import Search
 from occlusion_env.targets import Target
 from tracker.errors import InputError
 
 from .evaluation import Agent
-from .evaluation_methods import BUDGETS, Queried
+from .evaluation_methods import BUDGETS
 
 __all__ = ["Constant", "constant_agents", "with_foreign_answers", "without_features"]
 
@@ -67,7 +68,7 @@ def without_features(agent: Agent, others: Many[Target]) -> list[Agent]:
 
 
 def with_foreign_answers(
-    belief: Queried, scores: NDArray[np.float64], foreign_drops: NDArray[np.float64]
+    belief: Belief, scores: NDArray[np.float64], foreign_drops: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """A belief that is told the drops of other targets, so that no answer says anything about the own one.
 

@@ -19,7 +19,7 @@ from .belief.method import BeliefSearch
 from .evaluation import Agent
 from .rollout import Policy, Rollout, roll_out
 
-__all__ = ["METHODS", "Acting", "Method", "NoFeatures", "as_method", "random_count"]
+__all__ = ["METHODS", "Acting", "Method", "NoFeatures", "as_method", "is_method", "random_count"]
 
 
 class Method(Protocol):
@@ -91,6 +91,9 @@ class NoFeatures:
 METHODS = ("belief", "random", "best of K random", *(name for name in BASELINES if name != "random"))
 """The names that `as_method` knows; K is a number."""
 
+_FORMER_NAMES = {"exhaustive": "grid"}
+"""Names in `benchmarks/results/scorers.json`."""
+
 
 def random_count(name: str) -> int | None:
     """How many regions a name of random occlusion draws; `None` for another name.
@@ -102,6 +105,15 @@ def random_count(name: str) -> int | None:
         return 1
     found = re.fullmatch(r"best of (\d+) random", _plain(name))
     return int(found[1]) if found else None
+
+
+def is_method(name: str) -> bool:
+    """Whether a name is one of `METHODS`; hyphens may stand for spaces.
+
+    >>> is_method("hill-climbing"), is_method("pretrained")
+    (True, False)
+    """
+    return _current(name) in METHODS or random_count(name) is not None
 
 
 def as_method(given: Method | Agent | Policy | str) -> Method:
@@ -116,7 +128,7 @@ def as_method(given: Method | Agent | Policy | str) -> Method:
     """
     thing: Any = given
     if isinstance(thing, str):
-        count, name = random_count(thing), _plain(thing)
+        count, name = random_count(thing), _current(thing)
         if count is not None:
             return Querying(RandomRegions, count)
         if name == "belief":
@@ -134,6 +146,11 @@ def as_method(given: Method | Agent | Policy | str) -> Method:
         f"{type(thing).__name__} finds no region; give a name ({', '.join(METHODS)}), a method, or what has a"
         " predict."
     )
+
+
+def _current(name: str) -> str:
+    plain = _plain(name)
+    return _FORMER_NAMES.get(plain, plain)
 
 
 def _plain(name: str) -> str:

@@ -65,7 +65,7 @@ class Prior:
         eigenvalues = np.linalg.eigvalsh(self.covariance)
         symmetric = np.allclose(self.covariance, self.covariance.T, rtol=1e-3, atol=1e-3 * eigenvalues[-1])
         if not (eigenvalues[-1] > 0 and eigenvalues[0] > -1e-3 * eigenvalues[-1] and symmetric):
-            raise InputError("The prior's covariance is none: it is not symmetric and positive; fit it again.")
+            raise InputError("The prior's covariance is not symmetric and positive; fit it again.")
 
     @property
     def best(self) -> int:
@@ -86,9 +86,10 @@ class Prior:
         Returns:
             `[..., R]`, not negative, of sum 1.
         """
-        overlap = iou(regions[..., None, :], self.regions)
+        # A region that no candidate overlaps is the mean of all.
+        overlap = np.maximum(iou(regions[..., None, :], self.regions), 1e-12)
         nearest = overlap.max(axis=-1, keepdims=True)
-        weights = (overlap / np.maximum(nearest, 1e-12)) ** _SHARPNESS
+        weights = (overlap / nearest) ** _SHARPNESS
         return weights / weights.sum(axis=-1, keepdims=True)
 
 

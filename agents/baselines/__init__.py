@@ -2,7 +2,7 @@
 
 from .attribution import box_sums, rank_by_attribution, rank_grid, similarity, spread_out
 from .climbing import HillClimbing
-from .methods import BASELINES, Querying, baselines_for
+from .methods import BASELINES, Querying
 from .places import RandomRegions, list_cells, list_grid
 from .proposing import Generators, Listing, Proposals, Proposer, Queries, run_queries
 from .steering import Steering
@@ -18,7 +18,6 @@ __all__ = [
     "Querying",
     "RandomRegions",
     "Steering",
-    "baselines_for",
     "box_sums",
     "list_cells",
     "list_grid",

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from occlusion_env.search import Search
 from tracker.errors import InputError
-from tracker.scorers import Scorer, SintScorer
 
 from ..rollout import Rollout
 from .attribution import rank_by_attribution
@@ -17,7 +16,7 @@ from .climbing import HillClimbing
 from .places import RandomRegions, list_cells, list_grid
 from .proposing import Generators, Proposer, Queries, run_queries
 
-__all__ = ["BASELINES", "Querying", "baselines_for"]
+__all__ = ["BASELINES", "Querying"]
 
 _ALL = 10_000
 """More queries than a baseline has regions: it runs to its end."""
@@ -30,10 +29,13 @@ class Querying:
     Attributes:
         proposer: The method.
         queries: Largest number of regions that are scored, each once.
+        wanted: Wanted drop of the score, in its units: the region whose drop comes nearest to it is the answer;
+            `None` for the largest drop.
     """
 
     proposer: Proposer
     queries: int
+    wanted: float | None = None
     settings = None
     features = None
     looks = False
@@ -59,9 +61,10 @@ class Querying:
     def find(self, search: Search, generators: Generators) -> list[Rollout]:
         """The best regions, as episodes that begin where they end."""
         found = self.run(search, np.arange(len(search)), generators)
+        answers = found.best if self.wanted is None else found.nearest(search.clean_score - self.wanted)
         return [
             Rollout((), region[None], np.array([score]), False, queries=int(count))
-            for region, score, count in zip(*found.best, found.counts, strict=True)
+            for region, score, count in zip(*answers, found.counts, strict=True)
         ]
 
 
@@ -73,14 +76,6 @@ BASELINES: dict[str, Querying] = {
     "best of 5": Querying(rank_by_attribution, 5),
     "best of 20": Querying(rank_by_attribution, 20),
     "hill climbing": Querying(HillClimbing, _ALL),
-    "exhaustive": Querying(list_grid, _ALL),
+    "grid": Querying(list_grid, _ALL),
 }
-"""By name, cheapest first; `best of 5` and `best of 20` are attribution's, `exhaustive` is grid search."""
-
-_SINT_ONLY = ("attribution", "best of 5", "best of 20")
-
-
-def baselines_for(scorer: Scorer) -> dict[str, Querying]:
-    """The baselines that a matcher allows: attribution takes SINT's score apart, and no other's."""
-    decomposes = isinstance(scorer, SintScorer)
-    return {name: method for name, method in BASELINES.items() if decomposes or name not in _SINT_ONLY}
+"""By name, cheapest first; `best of 5` and `best of 20` are attribution's, `grid` is grid search."""

@@ -100,7 +100,18 @@ class Queries:
     @property
     def best(self) -> tuple[Regions, Scores]:
         """The region with the least score, `float64[M, 4]`, and that score, `float64[M]`."""
-        rows, place = np.arange(len(self.scores)), np.nanargmin(self.scores, axis=1)
+        return self._answers(self.scores)
+
+    def nearest(self, wanted: Scores) -> tuple[Regions, Scores]:
+        """The region whose score is nearest to a wanted one, `float64[M, 4]`, and that score, `float64[M]`.
+
+        Args:
+            wanted: `float64[M]`, the wanted scores.
+        """
+        return self._answers(np.abs(self.scores - wanted[:, None]))
+
+    def _answers(self, distances: Scores) -> tuple[Regions, Scores]:
+        rows, place = np.arange(len(self.scores)), np.nanargmin(distances, axis=1)
         return self.regions[rows, place], self.scores[rows, place]
 
 

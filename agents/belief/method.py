@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,12 +18,13 @@ from tracker.errors import InputError
 from tracker.scorers import Scorer
 from tracker.sequences import evenly_spaced
 
+from ..baselines import Generators, Proposals, Querying, RandomRegions
 from ..rollout import Rollout
 from .files import check_prior, describe_search, shipped_prior
 from .fitting import FittedPrior, fit_prior, score_grids
 from .similarity import similarity_maps
 
-__all__ = ["FIRST_PASS", "QUERIES", "BeliefSearch", "RandomQueries", "begin_belief"]
+__all__ = ["FIRST_PASS", "QUERIES", "BeliefProposer", "BeliefSearch", "begin_belief", "expect_drops"]
 
 Values = NDArray[np.float64]
 
@@ -42,9 +43,51 @@ def begin_belief(fitted: FittedPrior, search: Search, slots: np.ndarray) -> Beli
         search: The searches.
         slots: `int64[M]`, which of them.
     """
+    return Belief(fitted.prior, expect_drops(fitted, search, slots))
+
+
+def expect_drops(fitted: FittedPrior, search: Search, slots: np.ndarray) -> Values:
+    """Expected drops of the candidates before any query, `float64[M, R]`; see `begin_belief`."""
     if fitted.predictor is None:
-        return Belief(fitted.prior, np.tile(fitted.prior.offset, (len(slots), 1)))
-    return Belief(fitted.prior, fitted.expected(similarity_maps(search, slots).cpu()))
+        return np.tile(fitted.prior.offset, (len(slots), 1))
+    return fitted.expected(similarity_maps(search, slots).cpu())
+
+
+@dataclass(frozen=True)
+class BeliefProposer:
+    """The belief as a `Proposer`: all targets in a batch, one query of each target a turn.
+
+    Attributes:
+        fitted: The prior.
+        wanted: See `BeliefSearch`.
+    """
+
+    fitted: FittedPrior
+    wanted: float | None = None
+
+    def __call__(self, search: Search, slots: NDArray[np.int64], generators: Generators) -> Proposals:
+        """Start on M searches; nothing is drawn."""
+        return _BeliefProposals(begin_belief(self.fitted, search, slots), self.wanted)
+
+
+class _BeliefProposals:
+    """The queries of a belief; see `Proposals`."""
+
+    def __init__(self, belief: Belief, wanted: float | None) -> None:
+        self._belief, self._wanted = belief, wanted
+        self._left = len(belief.prior.regions)
+        self._chosen = np.empty(0, dtype=np.int64)
+
+    def propose(self, most: int) -> Values:
+        """The belief's next region of each search, `float64[M, 1, 4]`; none after the last candidate."""
+        self._chosen = self._belief.propose(self._wanted)
+        regions = self._belief.prior.regions[self._chosen][:, None]
+        return regions[:, : min(self._left, 1)]
+
+    def observe(self, drops: Values) -> None:
+        """Condition the belief on the answers."""
+        self._left -= 1
+        self._belief.observe(self._chosen, drops[:, 0])
 
 
 @dataclass(frozen=True)
@@ -88,7 +131,7 @@ class BeliefSearch:
         limits: RegionLimits,
         occluder: str,
         targets: Callable[[], TargetSet],
-    ) -> BeliefSearch | RandomQueries:
+    ) -> BeliefSearch | Querying:
         """Choose the prior for a matcher.
 
         A given prior must fit. Otherwise it is the one that the package ships for the matcher, the limits and the
@@ -131,15 +174,15 @@ class BeliefSearch:
         card = {**describe_search(scorer, limits, occluder), **fitted.card}
         return replace(self, fitted=replace(fitted, card=card))
 
-    def _without_prior(self, scorer: str, reason: str) -> RandomQueries:
+    def _without_prior(self, scorer: str, reason: str) -> Querying:
         warnings.warn(
             f"{reason}, and there is no prior for the matcher {scorer}; {self.queries} random regions are"
             " queried.",
             stacklevel=3,
         )
-        return RandomQueries(self.queries, self.wanted)
+        return Querying(RandomRegions, self.queries, self.wanted)
 
-    def find(self, search: Search, generators: Sequence[np.random.Generator]) -> list[Rollout]:
+    def find(self, search: Search, generators: Generators) -> list[Rollout]:
         """Search; see `Method`. Nothing is drawn. An episode is the answer alone, with the number of queries.
 
         Raises:
@@ -147,52 +190,5 @@ class BeliefSearch:
         """
         if self.fitted is None:
             raise InputError("The belief has no prior; choose one for the matcher with with_prior.")
-        slots, regions = np.arange(len(search)), self.fitted.prior.regions
-        belief = begin_belief(self.fitted, search, slots)
-        trail, scores = [], []
-        for _ in range(self.queries):
-            chosen = belief.propose(self.wanted)
-            trail.append(regions[chosen])
-            scores.append(search.scores(slots, regions[chosen]))
-            belief.observe(chosen, search.clean_score[slots] - scores[-1])
-        return _choose_answers(search, np.stack(trail, axis=1), np.stack(scores, axis=1), self.wanted)
-
-
-@dataclass(frozen=True)
-class RandomQueries:
-    """Queries random regions of the largest area; for a belief that no prior can be fitted for.
-
-    Attributes:
-        queries: Scorer queries a target.
-        wanted: See `BeliefSearch`.
-    """
-
-    queries: int
-    wanted: float | None = None
-    settings = None
-    features = None
-    looks = False
-
-    def find(self, search: Search, generators: Sequence[np.random.Generator]) -> list[Rollout]:
-        """Search; see `Method`."""
-        limits, slots = search.settings.limits, np.arange(len(search))
-        area = np.full(self.queries, limits.max_area)
-        regions = np.stack([limits.random(area, rng) for rng in generators])
-        scores = search.scores(slots.repeat(self.queries), regions.reshape(-1, 4)).reshape(len(slots), -1)
-        return _choose_answers(search, regions, scores, self.wanted)
-
-
-def _choose_answers(search: Search, regions: Values, scores: Values, wanted: float | None) -> list[Rollout]:
-    """The queried region of each search with the lowest score, or the drop nearest to the wanted one.
-
-    Args:
-        search: N searches.
-        regions: `float64[N, K, 4]`, queried.
-        scores: `float64[N, K]`.
-        wanted: See `BeliefSearch`.
-    """
-    apart = scores if wanted is None else np.abs(search.clean_score[:, None] - scores - wanted)
-    return [
-        Rollout((), regions[row, [best]], scores[row, [best]], False, queries=scores.shape[1])
-        for row, best in enumerate(apart.argmin(axis=1))
-    ]
+        proposer = BeliefProposer(self.fitted, self.wanted)
+        return Querying(proposer, self.queries, self.wanted).find(search, generators)

@@ -83,7 +83,7 @@ def evaluate(
     from ..arms import arms_of, read_members
     from ..belief import check_prior, describe_search, load_prior, prior_digest, shipped_prior
     from ..evaluation import Setup
-    from ..evaluation_methods import prior_methods
+    from ..evaluation_methods import query_methods
     from ..evaluation_pictures import draw_choices, draw_frontier
     from ..evaluation_run import EvaluationRun, evaluate_agents
     from ..evaluation_table import print_evaluation
@@ -153,7 +153,7 @@ def evaluate(
         "agent_files": [agent_digest(spec) for spec in specs],
         "prior": None if fitted is None else prior_digest(fitted),
     }
-    methods = prior_methods(setup.scorer, fitted)
+    methods = query_methods(setup.scorer, fitted)
     run = EvaluationRun(targets, out, per_sequence, tuple(range(seeds)), identity)
 
     def worse(others: Sequence[Target]) -> list[Agent]:

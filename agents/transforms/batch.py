@@ -66,15 +66,15 @@ class HardPositiveBatch(nn.Module):
 
     The work is done on the images' device; crops are moved to a scorer on another one. What is drawn (which
     images, where, which background) is drawn on the CPU from torch's generator, so that the same seed does the
-    same on any device. Random regions need no matcher; the best of random ones and exhaustive search ask it about
+    same on any device. Random regions need no matcher; the best of random ones and grid search ask it about
     all images at once. All other methods work in the searches of `occlusion_env`, whose targets are arrays, so
     that their images go through the CPU's memory.
 
     It has no parameters, and does the same in training and in evaluation mode. A matcher that learns is asked as
     it is at that moment (`tracker.foreign_scorers.EmbeddingScorer`).
 
-    With several `patches` an image, random and exhaustive candidates differ in what covers them too, so that the
-    worst of them answers both questions of section 4.2 at once, where and with what.
+    With several `patches` an image, random candidates and those of grid search differ in what covers them too, so
+    that the worst of them answers both questions of section 4.2 at once, where and with what.
 
     Args:
         method: Says where: a name of `agents.methods.METHODS`, or what `agents.methods.as_method` takes. `None` is
@@ -89,9 +89,9 @@ class HardPositiveBatch(nn.Module):
             largest where limits are given. For random regions (the best of several have the same area) and the
             centre.
         source: Draws what covers.
-        patches: How many are drawn for an image; candidates take them in turn. For random regions and exhaustive
+        patches: How many are drawn for an image; candidates take them in turn. For random regions and grid
             search.
-        hurt: What tells the worst of random regions and of exhaustive search; the scorer's score of the target by
+        hurt: What tells the worst of random regions and of grid search; the scorer's score of the target by
             default. An object of `hurting` needs no `scorer` beside it.
 
     Raises:
@@ -128,10 +128,9 @@ class HardPositiveBatch(nn.Module):
         self._prior_chosen = False
         self.scorer = scorer
         settings = self.method.settings or SearchSettings()
-        proposer = self.method.proposer if isinstance(self.method, Querying) else None
-        self._random = (
-            self.method.queries if isinstance(self.method, Querying) and proposer is RandomRegions else 0
-        )
+        lowest = self.method if isinstance(self.method, Querying) and self.method.wanted is None else None
+        proposer = None if lowest is None else lowest.proposer
+        self._random = lowest.queries if lowest is not None and proposer is RandomRegions else 0
         if limits is None and self._random == 1:
             settings = SearchSettings(RegionLimits(max_area=AREAS[1]))
             least_area = AREAS[0] if least_area is None else least_area

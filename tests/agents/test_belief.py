@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import occlusion_env  # noqa: F401
+from agents.baselines import Querying, RandomRegions
 from agents.belief import (
     BeliefObservation,
     BeliefSearch,
@@ -33,7 +34,7 @@ from agents.belief import (
     score_grids,
     shipped_prior,
 )
-from agents.belief.method import FIRST_PASS, RandomQueries
+from agents.belief.method import FIRST_PASS
 from agents.belief.observation import LENGTH, PER_MOVE, count_moves
 from agents.image_targets import image_targets
 from agents.methods import NoFeatures, as_method
@@ -375,7 +376,7 @@ def fitted() -> FittedPrior:
 
 def test_ten_queries_find_nearly_what_grid_search_finds(fitted: FittedPrior) -> None:
     search = begun(Bright(), bright_targets(10, seed=9))
-    best = drops_found(as_method("exhaustive"), search).mean()
+    best = drops_found(as_method("grid"), search).mean()
     random = drops_found(as_method("random"), search).mean()
     search.queries[:] = 0
     ten = drops_found(BeliefSearch(fitted), search)
@@ -393,12 +394,13 @@ def test_episodes_are_the_answer_with_its_queries(fitted: FittedPrior) -> None:
         assert episode.best.score == episode.last.score and episode.best.queries == episode.last.queries == 7
 
 
-@pytest.mark.parametrize("method", [BeliefSearch, RandomQueries], ids=lambda method: method.__name__)
-def test_a_wanted_drop_is_come_near_to(method: Any, fitted: FittedPrior) -> None:
+@pytest.mark.parametrize("name", ["belief", "random"])
+def test_a_wanted_drop_is_come_near_to(name: str, fitted: FittedPrior) -> None:
+    proposer = fitted if name == "belief" else RandomRegions
+    method = BeliefSearch if name == "belief" else Querying
     search = begun(Bright(), bright_targets(8, seed=7))
     most = drops_found(BeliefSearch(fitted, 20), search)
-    given = (fitted,) if method is BeliefSearch else ()
-    found = {wanted: drops_found(method(*given, 20, wanted), search) for wanted in (0.3, 0.8)}
+    found = {wanted: drops_found(method(proposer, 20, wanted), search) for wanted in (0.3, 0.8)}
     for wanted, drops in found.items():
         assert np.abs(drops - wanted).mean() < 0.5 * np.abs(most - wanted).mean()
     assert (found[0.3] < found[0.8]).all()
@@ -450,7 +452,7 @@ def test_random_regions_where_no_prior_can_be_fitted(scorer: Any, count: int, re
     targets = bright_targets(count)
     with pytest.warns(UserWarning, match=f"{reason}.*; 6 random regions are queried"):
         found = chosen(BeliefSearch(queries=6), scorer, targets)
-    assert found == RandomQueries(6)
+    assert found == Querying(RandomRegions, 6)
     search = begun(scorer, targets)
     before = search.queries.copy()
     episodes = found.find(search, [np.random.default_rng(n) for n in range(count)])

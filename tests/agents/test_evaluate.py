@@ -668,11 +668,11 @@ def test_an_agent_of_a_run_is_judged_as_it_was_trained(run_folder, slim, targets
 
 
 def test_a_baseline_by_name_moves_as_an_agent_does(setup, targets):
-    loaded = load_agent("exhaustive")
+    loaded = load_agent("grid")
     found = compare(setup, targets, [loaded], methods={})
-    steered = found.trials["exhaustive, steered"]
-    assert found.closure("exhaustive, steered") > 0.8 and steered.queries.max() <= 21
-    assert all(len(episode.actions) > 2 for episode in found.episodes["exhaustive, steered"])
+    steered = found.trials["grid, steered"]
+    assert found.closure("grid, steered") > 0.8 and steered.queries.max() <= 21
+    assert all(len(episode.actions) > 2 for episode in found.episodes["grid, steered"])
 
 
 def test_what_is_no_agent(trained, tmp_path):

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from agents.baselines import Querying
+from agents.belief import DropPredictor, FittedPrior
+from agents.belief.method import BeliefProposer
 from agents.evaluation import RANDOM_DRAWS, Agent, Setup, best_of_k, compare, episode_queries
-from agents.evaluation_methods import BUDGETS, BeliefMethod, best_constant, query_methods, strips
+from agents.evaluation_methods import BUDGETS, best_constant, query_methods, rank_by_prediction, strips
 from agents.evaluation_pictures import draw_frontier
 from agents.evaluation_run import EvaluationRun, evaluate_agents
 from agents.evaluation_table import print_evaluation
@@ -76,8 +78,8 @@ def overlap_covariance():
     return 0.01 * np.exp(-apart / 0.1)
 
 
-def belief_method(prior):
-    return BeliefMethod(partial(Belief, prior), lambda search, slots: np.tile(prior.mean, (len(slots), 1)))
+def by_mean(prior, search, slots):
+    return np.tile(prior.mean, (len(slots), 1))
 
 
 @pytest.fixture
@@ -129,7 +131,9 @@ def test_constant_and_strips_come_from_the_prior(prior):
 
 def test_methods_without_a_prior_are_left_out(prior):
     assert list(query_methods(Spot())) == ["cells", "hill climbing"]
-    whole = query_methods(Spot(), prior, lambda search, slots: np.zeros(1), belief_method(prior))
+    whole = query_methods(Spot(), FittedPrior(prior, None))
+    assert list(whole) == ["cells", "constant", "strips", "hill climbing", "belief"]
+    whole = query_methods(Spot(), FittedPrior(prior, DropPredictor()))
     assert list(whole) == ["cells", "constant", "strips", "predictor", "hill climbing", "belief"]
     assert whole["constant"].queries == 1 and whole["belief"].queries == BUDGETS[-1]
 
@@ -137,10 +141,9 @@ def test_methods_without_a_prior_are_left_out(prior):
 def test_every_method_on_the_grid_shares_one_pass_of_the_scorer(targets, prior):
     """What constant, strips, predictor and belief query was scored for grid search."""
     scorer = Spot()
-    methods = query_methods(
-        scorer, prior, lambda search, slots: np.tile(prior.mean, (len(slots), 1)), belief_method(prior)
-    )
-    on_grid = {name: methods[name] for name in ("constant", "strips", "predictor", "belief")}
+    methods = query_methods(scorer, FittedPrior(prior, None))
+    on_grid = {name: methods[name] for name in ("constant", "strips", "belief")}
+    on_grid["predictor"] = Querying(partial(rank_by_prediction, partial(by_mean, prior)), BUDGETS[-1])
     compare(Setup(scorer, Nothing()), targets, methods={})
     alone, scorer.embedded = scorer.embedded, 0
     found = compare(Setup(scorer, Nothing()), targets, methods=on_grid)
@@ -156,23 +159,18 @@ def test_every_method_on_the_grid_shares_one_pass_of_the_scorer(targets, prior):
     assert found.closure("belief") > 0.95 > found.closure("constant")
 
 
-def test_a_belief_is_told_the_drops_of_its_own_queries(targets):
+def test_a_belief_is_told_the_drops_of_its_own_queries(targets, prior, monkeypatch):
     told = []
 
-    class Recorder:
-        def __init__(self, expected):
-            self.turn = 0
-
-        def propose(self):
-            self.turn += 1
-            return np.arange(4) + 10 * self.turn
-
+    class Recorder(Belief):
         def observe(self, chosen, drops):
             told.append((chosen.copy(), drops.copy()))
+            super().observe(chosen, drops)
 
-    method = BeliefMethod(Recorder, lambda search, slots: np.zeros((len(slots), len(GRID))))
-    found = compare(Setup(Spot(), Nothing()), targets, methods={"belief": Querying(method, 3)})
-    assert [chosen.tolist() for chosen, _ in told] == [[10, 11, 12, 13], [20, 21, 22, 23], [30, 31, 32, 33]]
+    monkeypatch.setattr("agents.belief.method.Belief", Recorder)
+    method = Querying(BeliefProposer(FittedPrior(prior, None)), 3)
+    found = compare(Setup(Spot(), Nothing()), targets, methods={"belief": method})
+    assert len(told) == 3 and all(len(set(queried)) == 3 for queried in zip(*(c for c, _ in told), strict=True))
     for chosen, drops in told:
         assert np.allclose(drops, found.clean - found.grid[np.arange(4), chosen])
     assert (found.trials["belief"].scores == np.min([found.clean - drops for _, drops in told], axis=0)).all()
@@ -215,7 +213,7 @@ def test_an_evaluation_with_a_belief(tmp_path, write_otb, prior, capsys):
         EvaluationRun(tmp_path / "data", tmp_path / "out", 2, (0,), {}),
         Setup(scorer, Nothing()),
         [Agent("right", lambda search: Right())],
-        methods=query_methods(scorer, prior, None, belief_method(prior)),
+        methods=query_methods(scorer, FittedPrior(prior, None)),
     )
     frontier, gain = content["frontier"], content["gain_over_constant"]
     assert set(frontier) == {

@@ -81,7 +81,7 @@ def images() -> list[np.ndarray]:
 
 
 def test_images_and_boxes_to_hard_positives(images) -> None:
-    make = HardPositiveGenerator("exhaustive", Brightness())
+    make = HardPositiveGenerator("grid", Brightness())
     found = make(images, BOXES, draws=2, seed=3)
     assert len(found) == 6 and found.regions.shape == (6, 4)
     assert [one.draw for one in found] == [0, 1] * 3
@@ -111,7 +111,7 @@ def test_each_can_be_made_again_from_its_record_bit_for_bit(images) -> None:
 
 def test_exemplars_of_any_size_are_what_is_compared_with(images) -> None:
     dark = [np.zeros((80, 200, 3), np.uint8), np.zeros((3, 4, 3), np.uint8), np.zeros((70, 100, 3), np.uint8)]
-    make = HardPositiveGenerator("exhaustive", Brightness())
+    make = HardPositiveGenerator("grid", Brightness())
     found = make(images, BOXES, dark, names=["a", "b", "c"])
     assert [one.target.id for one in found] == ["a/000001", "b/000001", "c/000001"]
     for one, exemplar in zip(found, dark, strict=True):
@@ -140,7 +140,7 @@ def test_what_is_drawn_for_a_target_is_its_own(images) -> None:
 def test_the_best_of_many_hurts_more_than_one(images) -> None:
     one, many, all_ = (
         HardPositiveGenerator(method, Brightness())(images, BOXES, draws=4).scores_after.mean()
-        for method in ("random", "best of 30 random", "exhaustive")
+        for method in ("random", "best of 30 random", "grid")
     )
     assert one > many + 0.02 and many >= all_ - 0.01
 
@@ -247,7 +247,7 @@ def test_methods_by_name() -> None:
     assert as_method("random") == BASELINES["random"] and as_method("best-of-7-random") == Querying(
         RandomRegions, 7
     )
-    assert as_method(Querying(HillClimbing, 9)).queries == 9 and as_method("exhaustive") is BASELINES["exhaustive"]
+    assert as_method(Querying(HillClimbing, 9)).queries == 9 and as_method("grid") is BASELINES["grid"]
     assert as_method("hill-climbing").looks is False and as_method(Right()).looks is True
 
 

@@ -262,13 +262,11 @@ def test_the_belief_is_the_default_where_there_is_a_scorer() -> None:
 
 
 def test_it_is_pickled_with_its_policy() -> None:
-    transform = pickle.loads(pickle.dumps(HardPositive(1, "exhaustive", scorer="sint")))
+    transform = pickle.loads(pickle.dumps(HardPositive(1, "grid", scorer="sint")))
     assert transform.batch.p == 1 and "list_grid" in repr(transform)
 
 
-@pytest.mark.parametrize(
-    "method", ["best of 40 random", "exhaustive", "hill climbing", "best-of-40-random", GoLeft()]
-)
+@pytest.mark.parametrize("method", ["best of 40 random", "grid", "hill climbing", "best-of-40-random", GoLeft()])
 def test_methods_cover_what_the_matcher_goes_by(method) -> None:
     images = torch.stack([image(seed) for seed in range(6)])
     boxes = torch.tensor([BOX] * 6, dtype=torch.float32)
@@ -289,7 +287,7 @@ def test_the_worst_of_the_drawn_is_found_by_hand() -> None:
     """Exhaustive search over tensors agrees with that of the environment, up to how crops are resized."""
     images = torch.stack([image(seed) for seed in range(4)]).float() / 255
     boxes = torch.tensor([BOX] * 4, dtype=torch.float32)
-    module = HardPositiveBatch("exhaustive", LeftHalf())
+    module = HardPositiveBatch("grid", LeftHalf())
     torch.manual_seed(0)
     plan = module.plan(images, boxes)
     rng = np.random.default_rng(0)
@@ -359,7 +357,7 @@ def test_the_area_is_the_limits() -> None:
     [
         (lambda: HardPositive(p=1.5), "p is 1.5"),
         (lambda: HardPositive(method="smoke"), "'smoke' is no method"),
-        (lambda: HardPositive(method="exhaustive"), "give a scorer"),
+        (lambda: HardPositive(method="grid"), "give a scorer"),
         (lambda: HardPositiveBatch(GoLeft()), "give a scorer"),
         (lambda: HardPositiveBatch()(torch.rand(3, 5, 5), torch.zeros(1, 4)), r"float32\[3, 5, 5\]"),
         (lambda: HardPositiveBatch()(torch.rand(2, 3, 5, 5), torch.zeros(1, 4)), r"\[1, 4\] for 2 images"),

@@ -88,7 +88,7 @@ def test_no_patch_is_copied_for_each_candidate(images: Tensor) -> None:
         given.append((patches.shape, regions.shape))
         return torch.arange(regions.shape[0] * regions.shape[1]).reshape(regions.shape[:2]).flip(1)
 
-    plan = HardPositiveBatch("exhaustive", patches=2, hurt=hurt).plan(images, torch.from_numpy(BOXES).float())
+    plan = HardPositiveBatch("grid", patches=2, hurt=hurt).plan(images, torch.from_numpy(BOXES).float())
     ((patches, regions),) = given
     assert patches == (2, 2, 3, 64, 64) and regions[1] > 100
     grid = RegionLimits().grid(0.25)
@@ -130,14 +130,14 @@ def test_what_does_not_go_together() -> None:
     with pytest.raises(InputError, match="least_area is 0.4"):
         HardPositiveBatch("random", limits=RegionLimits(), least_area=0.4)
     with pytest.raises(InputError, match="covers the largest area"):
-        HardPositiveBatch("exhaustive", Brightness(), least_area=0.1)
+        HardPositiveBatch("grid", Brightness(), least_area=0.1)
     with pytest.raises(InputError, match="takes one patch"):
         HardPositiveBatch("hill climbing", Brightness(), patches=4)
     with pytest.raises(InputError, match="patches is 0"):
         HardPositiveBatch("random", patches=0)
 
 
-@pytest.mark.parametrize("method", ["random", "best of 4 random", "exhaustive"])
+@pytest.mark.parametrize("method", ["random", "best of 4 random", "grid"])
 def test_a_batch_without_a_target_stays_as_it_is(images: Tensor, method: str) -> None:
     sint = load_scorer()
     batch = HardPositiveBatch(method, sint, source=Lookalikes(sint))
