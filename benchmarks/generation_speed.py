@@ -50,7 +50,7 @@ from tracker import InputError
 from tracker.sequences import evenly_spaced
 
 DEFAULTS = ("best of 20 random", "belief")
-ENDS = ("random", "exhaustive")
+ENDS = ("random", "grid")
 
 
 class OneByOne(ForgetfulSearch):

@@ -37,7 +37,7 @@ class Arguments:
     targets: tyro.conf.Positional[int] = 12
     siamfc: Path | None = None
     nano: Path | None = None
-    methods: tuple[str, ...] = ("random", "best of 20 random", "exhaustive")
+    methods: tuple[str, ...] = ("random", "best of 20 random", "grid")
 
 
 def main(given: Arguments) -> None:

@@ -155,7 +155,7 @@ class RegionLimits:
         return np.stack([place[0] * (1 - width), place[1] * (1 - height), width, height], axis=1)
 
     def grid(self, area: float, places: int = 8, shapes: int = 7) -> Regions:
-        """Regions of one area on a regular grid: the candidates of exhaustive search.
+        """Regions of one area on a regular grid: the candidates of grid search.
 
         Args:
             area: Of every region.

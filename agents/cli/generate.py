@@ -48,7 +48,7 @@ def generate(
         per_target: Hard positives of each target; they differ in what covers it.
         workers: Processes that work side by side.
         agent: What finds the region: belief, random, best-of-K-random, centre, cell, attribution, hill-climbing or
-            exhaustive; or `pretrained` or an agent's safetensors file, which run nothing; or the folder of a
+            grid; or `pretrained` or an agent's safetensors file, which run nothing; or the folder of a
             training run or an agent's zip file, which are pickled (loading runs what is in them: give those alone
             whose origin you trust).
         prior: The belief's prior, a file of fit-prior; by default the one that the package ships for the scorer,

@@ -39,7 +39,7 @@ def reproduce(
 
     Each arm starts from the same network and trains with the same videos, steps and seeds: SINT alone; with
     samples of the targets' manifolds (VAE), as they are, or occluded at random, by the agent (SINT++) or by
-    exhaustive search; Adv-Net, holes in the features, random erasing, motion blur; and occlusion of real frames.
+    grid search; Adv-Net, holes in the features, random erasing, motion blur; and occlusion of real frames.
     Judged by OTB's protocol and by a sweep over synthetic occlusions. The same command goes on where an earlier
     one was cut off. Writes report.html, ladder.json, pictures and the networks to OUT.
 
@@ -50,7 +50,7 @@ def reproduce(
         judge: The videos that judge; nothing is trained on them.
         attributes: A JSON file of their attributes, {NAME: {"attributes": [...]}}, which tells OCC and MB from the
             rest.
-        arms: Names of the arms, such as sint vae vae-random vae-hptn vae-exhaustive; all by default.
+        arms: Names of the arms, such as sint vae vae-random vae-hptn vae-grid; all by default.
         seeds: Trainings of each arm.
         steps: Steps of a training.
         learning_rate: At the start; it falls to 0.
