@@ -233,7 +233,10 @@ def load_hyperparameters(
     except OSError:
         known = sorted(file.name.removesuffix(".yml") for file in folder.iterdir() if file.name.endswith(".yml"))
         raise InputError(f"'{name}' is no hyper-parameter file; give {', '.join(known)} or a YAML file.") from None
-    except (yaml.YAMLError, RecursionError, AttributeError, KeyError, TypeError, ValueError):
+    except (yaml.YAMLError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"The file '{name}' cannot be read as YAML ({reason}); correct it.") from None
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise InputError(f"The file '{name}' has no section '{env_id}' in RL Zoo's format.") from None
     check_section(found, f"The file '{name}'")
     check_built_in(found, name, allowed)

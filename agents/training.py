@@ -87,7 +87,7 @@ _POSITIVE_FRACTIONS = ("tau", "exploration_fraction")
 _POSITIVE = ("learning_rate", "clip_range", "clip_range_vf", "max_grad_norm", "target_kl", "rms_prop_eps")
 _NOT_NEGATIVE = ("ent_coef", "vf_coef", "learning_starts")
 _LARGEST_SEED = 2**32 - 1  # of numpy's global generator, which Stable-Baselines3 seeds
-_MOST_ENVS = 2**16  # far above what a GPU's memory holds
+_MOST_ENVS = 10_000  # as `OcclusionSearchVectorEnv` has it
 _OURS = ("policy", "n_timesteps", "n_envs", "env_kwargs", "loss")
 
 
@@ -531,20 +531,18 @@ def _check_range(name: str, value: Any) -> None:
             )
     if name.endswith("_kwargs"):
         for key, part in (number or {}).items():
-            _check_plain(f"{name}.{key}", part, least=1 if key in ("net_arch", "n_quantiles") else None)
+            _check_finite_numbers(f"{name}.{key}", part)
 
 
-def _check_plain(name: str, value: Any, least: int | None) -> None:
-    """Refuse a number inside a mapping that is not finite, or below `least`."""
+def _check_finite_numbers(name: str, value: Any) -> None:
+    """Refuse a number inside a mapping that is not finite."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
         for each in value:
-            _check_plain(name, each, least)
+            _check_finite_numbers(name, each)
     elif isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{name} holds {value}; it must be finite.")
-    elif least is not None and isinstance(value, int | float) and value < least:
-        raise InputError(f"{name} holds {value}; it must be at least {least}.")
 
 
 def _first_full(kind: type[BaseAlgorithm]) -> Callable[..., None]:

@@ -82,7 +82,7 @@ def main(given: Arguments) -> None:
     length = ["--n-timesteps", given.steps, "--eval-freq", -1, "--log-folder", given.out / "logs"]
     command("train", "--conf-file", "tuned", "--targets", given.train, *length, "--env-kwargs", *seen)
     judged = [*count, "--seeds", 1, "--checks", "none"]
-    judged += ["--agent", given.out / "logs/dqn/OcclusionSearch-v0_1"]
+    judged += ["--agent", given.out / "logs/dqn/OcclusionSearch-v0_1", "--allow", f"{name}:Observation"]
     command("evaluate", "--targets", given.judge, *matcher, *judged, "--out", given.out / "evaluation")
 
 

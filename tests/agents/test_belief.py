@@ -162,7 +162,9 @@ def test_proposals() -> None:
     [
         ({"mean": np.zeros(3)}, r"prior's mean must be finite numbers of shape \[336\]"),
         ({"covariance": np.full((336, 336), np.nan)}, "prior's covariance must be finite"),
-        ({"covariance": np.zeros((336, 336))}, "no positive variance"),
+        ({"covariance": np.zeros((336, 336))}, "not symmetric and positive"),
+        ({"covariance": -np.eye(336)}, "not symmetric and positive"),
+        ({"covariance": np.triu(np.ones((336, 336)))}, "not symmetric and positive"),
         ({"regions": np.zeros((0, 4))}, "prior's regions"),
     ],
 )
@@ -288,14 +290,14 @@ def test_a_prior_comes_back_from_its_file(tmp_path: Path, parts: int | None) -> 
     ("name", "content", "message"),
     [
         ("prior.json", None, r"There is no '.*prior\.json'; give the \.safetensors file"),
-        ("prior.json", b"[]", "is no card of a prior"),
-        ("prior.json", b"{", "is no card of a prior"),
-        ("prior.json", b"\xff", "is no card of a prior"),
-        ("prior.json", b"{}", "is no card of a prior"),
-        ("prior.json", b'{"predictor": 3}', "is no card of a prior"),
+        ("prior.json", b"[]", "cannot be read as the card of a prior"),
+        ("prior.json", b"{", "cannot be read as the card of a prior"),
+        ("prior.json", b"\xff", "cannot be read as the card of a prior"),
+        ("prior.json", b"{}", "cannot be read as the card of a prior"),
+        ("prior.json", b'{"predictor": 3}', "cannot be read as the card of a prior"),
         (
             "prior.json",
-            b'{"predictor": {"parts": 2, "width": 4, "hidden": 8, "unit": 1}}',
+            b'{"unit": 1, "predictor": {"parts": 2, "width": 4, "hidden": 8, "unit": 1}}',
             "not hold the prior of",
         ),
         ("prior.safetensors", None, r"prior\.safetensors"),
@@ -316,7 +318,7 @@ def test_a_prior_for_something_else_names_both() -> None:
     fitted = made_up(**search)
     check_prior(fitted, search, "'p'")
     for name, value in (("matcher", "SintScorer 2"), ("max_area", 0.1), ("occluder", "mean")):
-        sentence = f"The prior 'p' was fitted for {name} {search[name]} and is used with {value}; fit another"
+        sentence = f"The prior 'p' was fitted for {name} {search[name]!r} and is used with {value!r}; fit another"
         with pytest.raises(InputError, match=sentence):
             check_prior(fitted, {**search, name: value}, "'p'")
 
@@ -438,7 +440,7 @@ def test_a_first_pass_where_there_is_no_prior() -> None:
     # It is a prior like one of fit-prior: for this matcher and no other.
     assert chosen(found, Counted(), targets) is found
     with pytest.raises(
-        InputError, match="The prior that is given was fitted for matcher Counted and is used with"
+        InputError, match="The prior that is given was fitted for matcher 'Counted' and is used with"
     ):
         chosen(found, Bright(), targets)
 

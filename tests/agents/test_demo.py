@@ -153,6 +153,7 @@ def test_vgg16_on_real_frames(tmp_path, data_root, monkeypatch):
     make, grid = gym.make, RegionLimits.grid
     monkeypatch.setattr(gym, "make", lambda *args, **kwargs: make(*args, max_steps=3, **kwargs))
     monkeypatch.setattr(RegionLimits, "grid", lambda self, area: grid(self, area)[::5])
+    monkeypatch.setattr("agents.belief.files.SHIPPED", ())  # its candidates are the whole grid
     monkeypatch.setattr("agents.evaluation.RANDOM_DRAWS", 4)
     effort = Effort(max_frames=8, crops=4, epochs=2, samples=1, steps=20, held_out=1, unseen_samples=1)
     demo = Demo(

@@ -729,7 +729,7 @@ def test_the_command_with_a_prior(folder, run, slim):
     """Two videos: the belief is checked with the other one's answers. A prior of another search is refused."""
     grid = RegionLimits().grid(0.25)
     prior = Prior(grid, grid[:, 3], grid[:, 3], 0.01 * np.eye(len(grid)))
-    card = describe_search(slim.scorer, RegionLimits(), "background") | {"videos": {"square-2": "0"}}
+    card = describe_search(slim.scorer, RegionLimits(), "background") | {"videos": {"square-2": "0"}, "unit": 0.1}
     file = folder / "prior.safetensors"
     save_prior(file, FittedPrior(prior, None, card))
     given = [
@@ -745,7 +745,7 @@ def test_the_command_with_a_prior(folder, run, slim):
     assert content["prior"]["videos"] == {"square-2": "0"} and "Gain over the constant region" in out
     save_prior(file, FittedPrior(prior, None, card | {"occluder": "noise"}))
     code, _, err = run(*given)
-    assert code == 2 and "was fitted for occluder noise and is used with background" in " ".join(err.split())
+    assert code == 2 and "was fitted for occluder 'noise' and is used with 'background'" in " ".join(err.split())
 
 
 def slim_is_fp32():

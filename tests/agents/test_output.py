@@ -202,10 +202,13 @@ INPUTS = {
     "demo": {"sequence": "file folder", "box": "file", "weights": "file"},
     "doctor": {},
     "enjoy": {"model": "file", "targets": "folder"},
-    "evaluate": {"targets": "folder", "agent": "file folder", "weights": "file"},
+    "evaluate": {"targets": "folder", "agent": "file folder", "prior": "file", "weights": "file"},
     "evaluate-vae": {"data": "folder", "bank": "folder", "weights": "file"},
     "export-agent": {"run": "folder"},
-    "generate": {"data": "folder", "agent": "file folder", "bank": "folder", "weights": "file"},
+    "generate": {
+        **{"data": "folder", "agent": "file folder", "prior": "file"},
+        **{"bank": "folder", "weights": "file"},
+    },
     "reproduce": {
         **{"data": "folder", "judge": "folder", "attributes": "file"},
         **{"weights": "file", "bank": "folder", "agent": "file folder"},

@@ -176,7 +176,8 @@ def test_export_ships_the_model_that_evaluate_judges(run, tmp_path) -> None:
 
 def test_the_shipped_card_says_what_the_agent_was_trained_on() -> None:
     card = load_pretrained(PRETRAINED).card
-    assert len(card["videos"]) == 18 and "stale" in card["note"] and "none of OTB" in card["note"]
+    assert len(card["videos"]) == 15 and len(card["selection_videos"]) == 3
+    assert card["env_kwargs"]["observation"] == "belief"
     assert {"layer", "weights", "env_kwargs", "recipe"} <= set(card)
 
 

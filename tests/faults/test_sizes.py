@@ -99,7 +99,7 @@ def test_many_environments(value: int) -> None:
     refused(
         lambda: gym.make_vec(ORACLE_ENV_ID, num_envs=value, vectorization_mode="vector_entry_point"), "num_envs"
     )
-    refused(lambda: train(TrainRequest(env=ORACLE_ENV_ID, n_envs=value, eval_freq=-1)), "num_envs", 10_000)
+    refused(lambda: train(TrainRequest(env=ORACLE_ENV_ID, n_envs=value, eval_freq=-1)), "n_envs", 10_000)
 
 
 def test_grids() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from agents.belief import BeliefObservation, FittedPrior, shipped_prior
 from occlusion_env import ENV_ID
 from occlusion_env.search import Search, SearchSettings
 from occlusion_env.targets import load_targets
@@ -93,7 +94,16 @@ def test_a_single_environment(device: str) -> None:
     check(*found)
 
 
-@pytest.mark.parametrize("observation", ["features", "pixels", "belief"])
+class AnyPrior(BeliefObservation):
+    """The belief by the prior of SINT, whatever the scorer is."""
+
+    def prior(self) -> FittedPrior:
+        prior = shipped_prior(load_scorer(device="cpu"), self.search.settings.limits)
+        assert prior is not None
+        return prior
+
+
+@pytest.mark.parametrize("observation", ["features", "pixels", f"{__name__}:AnyPrior"])
 @pytest.mark.parametrize("state", ["crop", "roi"])
 def test_a_scorer_on_the_cpu_beside_features_on_the_gpu(device: str, observation: str, state: str) -> None:
     kwargs = {"scorer": confidence(), "observation": observation, "state": state}

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,17 +54,14 @@ def same_weights(first: Path, second: Path) -> bool:
 @contextmanager
 def cut_after_the_first_epoch() -> Iterator[None]:
     """The process dies as soon as the first checkpoint stands."""
-    real = distillation.replacing_file
+    real = distillation.save_weights
 
-    @contextmanager
-    def replacing_file(path: Path) -> Iterator[Path]:
-        with real(path) as temporary:
-            yield temporary
-        if path.suffix == ".safetensors":
-            raise KeyboardInterrupt
+    def save_weights(path: Path, *rest: Any) -> None:
+        real(path, *rest)
+        raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distillation, "replacing_file", replacing_file)
+        patch.setattr(distillation, "save_weights", save_weights)
         with pytest.raises(KeyboardInterrupt):
             yield
 

@@ -316,7 +316,7 @@ LINE = {"--video": "in.avi", "--box": "20,15,24,20", "--tracker": "mil", "--out"
         ({"--video": "987"}, "Camera 987 cannot be opened"),
         ({"--video": "text.txt"}, "'text.txt' is no video file by its name"),
         ({"--video": "empty.mp4"}, "'empty.mp4' cannot be decoded"),
-        ({"--video": "."}, "holds no images"),
+        ({"--video": "folder"}, "holds no images"),
         ({"--box": "1,2,3"}, "'1,2,3' is not a box"),
         ({"--box": "1,2,3,0"}, "has no area"),
         ({"--box": "900,1,9,9"}, "lies outside the image of 96 x 64"),
@@ -336,10 +336,11 @@ def test_what_is_refused(
 ) -> None:
     (tmp_path / "text.txt").write_text("words\n" * 50)
     (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
     line = [word for pair in (LINE | changed).items() if pair[1] is not None for word in pair if word]
     code, text = command(*line)
     assert code == 2 and says in " ".join(text.split()), text
-    assert left_over(tmp_path) == ["empty.mp4", "text.txt"]
+    assert left_over(tmp_path) == ["empty.mp4", "folder", "text.txt"]
 
 
 def test_the_video_is_h264(video: Path, tmp_path: Path, command: Callable) -> None:

@@ -175,7 +175,7 @@ def test_hard_positives_ask_the_network_as_it_is(clips, tmp_path: Path) -> None:
 
     method = HardPositiveBatch("best of 2 random", Watching(net, "cpu", "fp32"), 1.0)
     card = train_siamfc(net, *clips, tmp_path, SHORT, method, QUIET)
-    assert "count=2" in card["transform"]
+    assert "RandomRegions, 2" in card["transform"]
     assert not torch.equal(asked[0], asked[-1])
     assert net.conv5.weight.requires_grad
 
@@ -219,7 +219,11 @@ def test_the_command(tmp_path: Path, make_video, write_otb, capsys, monkeypatch)
     printed = capsys.readouterr()
     assert "warning: Deer are names of OTB" in printed.err and "The loss on zebra" in printed.out
     card = json.loads((tmp_path / "card.json").read_text())
-    assert card["settings"]["steps"] == 2 and "count=2" in card["transform"] and "train-siamfc" in card["command"]
+    assert (
+        card["settings"]["steps"] == 2
+        and "RandomRegions, 2" in card["transform"]
+        and "train-siamfc" in card["command"]
+    )
     assert load_net(tmp_path / "out/siamfc.safetensors").conv5.out_channels == 6
     monkeypatch.setattr(sys, "argv", [*command, "worst"])
     with pytest.raises(SystemExit) as stopped:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InputError
+from ..errors import InputError, reading
 from ..files import replacing_file
 from ..readers import read_table
 from .protocols import PROTOCOLS, Protocol, Run
@@ -121,7 +121,8 @@ def read_mat(path: str | Path, origin: Origin = 1) -> list[Floats]:
     """
     from scipy.io import loadmat
 
-    _check_unpacked(Path(path))
+    with reading(path, "a MATLAB file"):
+        _check_unpacked(Path(path))
     try:
         content: dict[str, Any] = loadmat(path, squeeze_me=True, struct_as_record=False)
     except NotImplementedError:
