@@ -14,11 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from occlusion_env import ENV_IDS
+from occlusion_env import ENV_ID, ENV_IDS
+from occlusion_env.search import Search
 from tracker.errors import InputError
 from tracker.files import replacing_file
 from vae import gif
 
+from .baselines import Querying, RandomRegions
+from .belief import shipped_prior
+from .evaluation_methods import query_methods
 from .training import check_env_id
 from .training_environment import TrainingEnvironment
 
@@ -37,6 +41,10 @@ class Episode:
         first: The info of its reset.
         last: The info after its last action.
         frames: Its pictures `uint8[H, W, 3]`, the first before any action; none where nothing was drawn.
+        queries: Regions of the target that it scored; 0 in an environment without a search for a region.
+        least: The least score by method: `agent` among the regions that it scored, and with as many queries
+            `random` regions and the `belief`; `constant` is the one best constant region. The last two need a
+            prior that the package ships. Empty where `queries` is 0.
     """
 
     total: float
@@ -44,6 +52,8 @@ class Episode:
     first: dict[str, Any]
     last: dict[str, Any]
     frames: tuple[NDArray[np.uint8], ...]
+    queries: int
+    least: dict[str, float]
 
 
 def play(
@@ -88,6 +98,7 @@ def play(
             )
         masked = "action_masks" in inspect.signature(model.predict).parameters
         taken = episodes = 0
+        rng = np.random.default_rng(seed)
         while taken < steps:
             observation, first = env.reset(seed=None if episodes else seed)
             draws = episodes < pictures
@@ -102,9 +113,24 @@ def play(
                 if draws:
                     frames.append(env.render())
             taken, episodes = taken + length, episodes + 1
-            yield Episode(total, length, first, last, tuple(frames))  # type: ignore[arg-type]
+            queries, least = 0, {}
+            if env_id == ENV_ID:
+                queries, least = _compare(env.unwrapped.search, rng)  # type: ignore[attr-defined]
+            yield Episode(total, length, first, last, tuple(frames), queries, least)  # type: ignore[arg-type]
     finally:
         env.close()
+
+
+def _compare(search: Search, rng: np.random.Generator) -> tuple[int, dict[str, float]]:
+    """The queries of a search that has ended, and the least score of each method; see `Episode`."""
+    _, scores = search.visited(0)
+    fitted = shipped_prior(search.scorer, search.settings.limits)
+    methods: dict[str, Querying] = {"random": Querying(RandomRegions, len(scores))}
+    if fitted is not None:
+        found = query_methods(search.scorer, fitted, len(scores))
+        methods |= {name: found[name] for name in ("constant", "belief")}
+    least = {name: method.find(search, [rng])[0].best.score for name, method in methods.items()}
+    return len(scores), {"agent": float(scores.min()), **least}
 
 
 def _make(env_id: str, env_kwargs: dict[str, Any]) -> gym.Env[Any, Any]:

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["enjoy"]
 
+_TITLES = {
+    "agent": "the agent",
+    "random": "random regions",
+    "constant": "the best constant region (one query)",
+    "belief": "the belief",
+}
+
 
 def enjoy(
     algo: Algorithm = "dqn",
@@ -108,6 +115,7 @@ def enjoy(
             warn(sentence)
     set_random_seed(seed)
     drops, lengths, triggers = [], [], []
+    least: dict[str, list[float]] = {}
     written: list[Path] = []
     with on_interrupt(lambda: f"the first episode is in {gif}" if written else NOTHING_WRITTEN):
         for number, episode in enumerate(
@@ -120,6 +128,8 @@ def enjoy(
             triggers.append(last["action_index"] == TRIGGER)
             drops.append(last["clean_score"] - last["score"])
             lengths.append(episode.length)
+            for name, score in episode.least.items():
+                least.setdefault(name, []).append(last["clean_score"] - score)
             ending = "trigger" if triggers[-1] else "out of steps"
             print(
                 f"{last['target']}: clean {last['clean_score']:+.3f}, start {episode.first['score']:+.3f}, end"
@@ -129,5 +139,10 @@ def enjoy(
         f"{len(drops)} episodes: score drop {np.mean(drops):.3f} +/- {np.std(drops):.3f}, {np.mean(lengths):.1f}"
         f" actions, {np.mean(triggers):.0%} ended by the trigger"
     )
+    if least:
+        print(
+            "Largest drop with as many scorer queries, mean: "
+            + ", ".join(f"{_TITLES[name]} {np.mean(values):.3f}" for name, values in least.items())
+        )
     if gif is not None:
         print(f"The first episode is in {gif}")

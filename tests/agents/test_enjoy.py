@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from PIL import Image
 
@@ -24,6 +26,20 @@ def test_an_agent_plays_and_leaves_a_gif(run, logs, tmp_path):
     with Image.open(tmp_path / "episode.gif") as gif:
         length = int(episodes[0].split("; ")[1].split()[0])
         assert gif.n_frames <= length + 1 and gif.size[0] > 100
+
+
+def test_the_best_of_an_episode_stands_beside_random_regions_the_constant_and_the_belief(run):
+    line = ["--model", "pretrained", "--targets", "drawn:9", "-n", 1, "--device", "cpu"]
+    code, out, err = run("enjoy", *line)
+    assert code == 0, err
+    episode, last = out.splitlines()[0], out.splitlines()[-1]
+    found = dict(re.findall(r"(agent|random regions|one query|belief)\)? (-?\d\.\d{3})", last))
+    assert set(found) == {"agent", "random regions", "one query", "belief"}
+    clean, start, end = (
+        float(re.search(rf"{name} ([+-][\d.]+)", episode)[1]) for name in ("clean", "start", "end")
+    )
+    assert float(found["agent"]) >= clean - min(start, end) - 2e-3, "the best of the trail"
+    assert float(found["belief"]) >= float(found["one query"]) - 0.05 and run("enjoy", *line)[1] == out
 
 
 def test_no_gif_into_the_run_that_is_played(run, logs):
