@@ -113,7 +113,7 @@ def play(
                 if draws:
                     frames.append(env.render())
             taken, episodes = taken + length, episodes + 1
-            queries, least = 0, {}
+            queries, least = 0, dict[str, float]()
             if env_id == ENV_ID:
                 queries, least = _compare(env.unwrapped.search, rng)  # type: ignore[attr-defined]
             yield Episode(total, length, first, last, tuple(frames), queries, least)  # type: ignore[arg-type]
