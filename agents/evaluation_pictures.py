@@ -19,6 +19,11 @@ from .pictures import enlarged, save
 
 __all__ = ["draw_choices", "draw_frontier"]
 
+_METHODS = (
+    "best of k random", "cells", "constant", "strips", "attribution", "predictor", "hill climbing", "belief",
+)  # fmt: skip
+"""Methods that have the same colour in every picture; agents have the colours after theirs."""
+
 
 def draw_frontier(path: Path, content: dict[str, Any]) -> None:
     """Closure of every method by the number of scorer queries, with the intervals over sequences.
@@ -33,7 +38,9 @@ def draw_frontier(path: Path, content: dict[str, Any]) -> None:
     shown = {name: row for name, row in content["frontier"].items() if name not in members}
     agents = [*content["agents"], *content.get("arms", {})]
     lines = {}
-    for number, (name, row) in enumerate(shown.items()):
+    numbers = {name: number for number, name in enumerate((*_METHODS, *(n for n in shown if n not in _METHODS)))}
+    for name, row in shown.items():
+        number = numbers[name]
         points = [(int(q), value, content["frontier_intervals"][name][q]) for q, value in row.items()]
         points = [point for point in points if point[1] is not None]
         if not points:
@@ -63,7 +70,8 @@ def draw_frontier(path: Path, content: dict[str, Any]) -> None:
     count, bands = len(content["sequences"]), any(content["frontier_intervals"][name]["1"] for name in shown)
     axis.set_title(
         f"{content['targets']} targets of {count} sequence{'s' * (count != 1)}, equal area cap, same patch"
-        + ("; bands: 95 % t over sequences" if bands else ""),
+        + ("; bands: 95 % t over sequences" if bands else "; no intervals over so few sequences")
+        + ("; dashed: agents" if agents else ""),
         fontsize=11,
     )
     axis.grid(alpha=0.25)

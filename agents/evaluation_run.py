@@ -118,7 +118,8 @@ def evaluate_agents(
         trained_on["prior"] = [name for name, digest in videos.items() if name in prior_videos or digest in known]
     for name, shared in trained_on.items():
         if shared:
-            warn(f"'{name}' was trained on {', '.join(shared)}; its figures there say nothing about other videos.")
+            trained = "the prior was fitted to" if name == "prior" else f"'{name}' was trained on"
+            warn(f"{trained} {', '.join(shared)}; its figures there say nothing about other videos.")
     folder = run.out / _SEQUENCES
     folder.mkdir(parents=True, exist_ok=True)
     records: dict[str, Any] = {}

@@ -256,8 +256,13 @@ def _claim_with_prior(run: GenerationRun, generator: HardPositiveGenerator) -> G
     """Choose the prior of the belief; it is written into the folder, where every process finds the same one."""
     stored = run.out / PRIOR
     if run.prior is None and stored.is_file():
-        _claim(run, prior_digest(load_prior(stored)))
-        return replace(run, prior=stored)
+        try:
+            fitted = load_prior(stored)
+        except InputError:  # its making is repeated, and gives the same one
+            warn_of_damage(stored)
+        else:
+            _claim(run, prior_digest(fitted))
+            return replace(run, prior=stored)
     generator.choose_prior(lambda: _everything(run))
     method = generator.method
     if not isinstance(method, BeliefSearch) or method.fitted is None:

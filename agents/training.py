@@ -576,7 +576,9 @@ def _record(env: VecEnv, evaluation: VecEnv | None) -> TrainingEnvironment:
 
 def _check_unchanged(path: Path, recorded: dict[str, Any], now: dict[str, Any]) -> None:
     """Refuse to go on with other videos or weights than a run began with."""
-    for name in ("weights", "videos", "selection_videos"):
+    for name in ("weights", "videos", "selection_videos", "prior"):
+        if name == "prior" and name not in recorded:  # an older run
+            continue
         if recorded.get(name) != now[name]:
             raise InputError(
                 f"The run '{path}' began with {name} {_brief(recorded.get(name))} and would go on with"

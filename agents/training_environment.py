@@ -38,6 +38,8 @@ class TrainingEnvironment:
             precision; `None` if unknown.
         videos: Digest of each training video (`tracker.identity.sequence_digest`) by its name; `None` if unknown.
         selection_videos: The same of the videos that chose the best model.
+        prior: `matcher` and `digest` (`agents.belief.prior_digest`) of the observation's prior; `None` if it reads
+            none, or is unknown.
     """
 
     arguments: SearchArguments
@@ -45,6 +47,7 @@ class TrainingEnvironment:
     weights: str | None = None
     videos: Mapping[str, str | None] = field(default_factory=dict)
     selection_videos: Mapping[str, str | None] = field(default_factory=dict)
+    prior: Mapping[str, str | None] | None = None
 
     @classmethod
     def of_search(
@@ -62,6 +65,7 @@ class TrainingEnvironment:
             _weights_of(features),
             fingerprint_videos(targets),
             {} if selection_targets is None else fingerprint_videos(selection_targets),
+            _prior_of(search),
         )
 
     @classmethod
@@ -87,6 +91,9 @@ class TrainingEnvironment:
         for name in ("layer", "weights"):
             if not isinstance(value := record.get(name), str | None):
                 raise InputError(f"'{source}' says {name} is {shorten(value)}; it must be a text.")
+        prior = record.get("prior")
+        if prior is not None and not (isinstance(prior, dict) and prior.keys() == {"matcher", "digest"}):
+            raise InputError(f"'{source}' says prior is {shorten(prior)}; it must have a matcher and a digest.")
         try:
             arguments = SearchArguments.from_keywords(dict(record["env_kwargs"]))
         except InputError as error:
@@ -97,6 +104,7 @@ class TrainingEnvironment:
             record.get("weights"),
             dict(record.get("videos") or {}),
             dict(record.get("selection_videos") or {}),
+            record.get("prior"),
         )
 
     def record(self) -> dict[str, Any]:
@@ -108,6 +116,7 @@ class TrainingEnvironment:
             "weights": self.weights,
             "videos": dict(self.videos),
             "selection_videos": dict(self.selection_videos),
+            "prior": None if self.prior is None else dict(self.prior),
         }
 
     @property
@@ -139,6 +148,8 @@ class TrainingEnvironment:
     def check(self, search: Search, agent: str) -> None:
         """Refuse a search whose observations are other ones than the agent was trained on.
 
+        The prior of another matcher is allowed: its observations are in the prior's units.
+
         Args:
             search: Where the agent is to act.
             agent: Begins the error's sentence, such as "The agent 'FILE'".
@@ -154,6 +165,10 @@ class TrainingEnvironment:
                 raise InputError(_mismatch(agent, name, trained, given))
         if self.reads_features:
             self._check_features(search.features, agent)
+        given = _prior_of(search)
+        if self.prior is not None and given is not None and self.prior["matcher"] == given["matcher"]:
+            if self.prior["digest"] != given["digest"]:
+                raise InputError(_mismatch(agent, "prior", self.prior["digest"], given["digest"]))
 
     def departures(self, arguments: SearchArguments, agent: str) -> list[str]:
         """Sentences that name where an agent acts against another matcher or occluder than in training."""
@@ -210,6 +225,11 @@ def network_fingerprint(network: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(value.to("cpu", torch.bfloat16).contiguous().view(torch.int16).numpy().tobytes())
     return f"sha256:{digest.hexdigest()}"
+
+
+def _prior_of(search: Search) -> Mapping[str, str | None] | None:
+    """Matcher and digest of the prior that a search's observation reads; `None` where it reads none."""
+    return getattr(search.observation, "prior_record", None)
 
 
 def _weights_of(features: Any) -> str | None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from occlusion_env.actions import RegionLimits
 from occlusion_env.belief import Prior
-from tracker.backbones import load_weights, save_weights
+from tracker.backbones import check_finite, load_weights, save_weights
 from tracker.errors import InputError, reading, shorten
 from tracker.files import read_text, replacing_file
 from tracker.scorers import Scorer, SintScorer
@@ -82,9 +82,11 @@ def save_prior(file: Path, fitted: FittedPrior) -> None:
     """
     predictor = fitted.predictor
     sizes = None if predictor is None else {name: getattr(predictor, name) for name in _SIZES}
-    save_weights(file, _tensors(fitted))
+    tensors = _tensors(fitted)
+    check_finite(tensors, f"'{file}' is not written", "fit it again")
     with replacing_file(file.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps({**fitted.card, "predictor": sizes}, indent=1) + "\n")
+    save_weights(file, tensors)  # last: where the file is, its card is
 
 
 def prior_digest(fitted: FittedPrior) -> str:

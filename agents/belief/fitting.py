@@ -158,13 +158,15 @@ def fit_prior(
         targets; `unit`: standard deviation of the drops within a target.
 
     Raises:
-        InputError: If there are fewer than two targets, or the score is the same whatever is occluded.
+        InputError: If there are fewer than two targets or folds, or the score is the same whatever is occluded.
     """
     count = len(samples)
     if count < 2:
         raise InputError(
             f"A prior is fitted to the drops of 2 targets or more, not of {count}; give more targets."
         )
+    if folds < 2:
+        raise InputError(f"folds is {folds}; it must be at least 2.")
     unit = float(_within(samples.drops).std())
     if not unit > 0:
         raise InputError("The score is the same wherever a target is occluded; there is nothing to learn from.")

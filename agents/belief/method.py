@@ -166,12 +166,13 @@ class BeliefSearch:
             fitted = fit_prior(drops, with_predictor=False)
         except InputError:
             return self._without_prior(name, "The score does not depend on where a target is occluded")
+        search = describe_search(scorer, limits, occluder)
         warnings.warn(
-            f"There is no prior for the matcher {name}; one is fitted to grid search on {len(chosen)} of the"
-            f" targets ({drops.drops.size} scorer queries).",
+            f"There is no prior for the matcher {name} at max_area {limits.max_area:g} with occluder {occluder};"
+            f" one is fitted to grid search on {len(chosen)} of the targets ({drops.drops.size} scorer queries).",
             stacklevel=2,
         )
-        card = {**describe_search(scorer, limits, occluder), **fitted.card}
+        card = {**search, **fitted.card}
         return replace(self, fitted=replace(fitted, card=card))
 
     def _without_prior(self, scorer: str, reason: str) -> Querying:

@@ -13,7 +13,7 @@ from occlusion_env.search import Search
 from occlusion_env.targets import Target
 from tracker.errors import InputError
 
-from .files import shipped_prior
+from .files import prior_digest, shipped_prior
 from .fitting import FittedPrior
 from .similarity import similarity_maps
 
@@ -48,6 +48,9 @@ class BeliefObservation:
     Args:
         search: The searches.
 
+    Attributes:
+        prior_record: `matcher` and `digest` of the prior, for an agent's card.
+
     Raises:
         InputError: If there is no prior for the scorer.
     """
@@ -58,6 +61,7 @@ class BeliefObservation:
         self.search = search
         self.fitted = self.prior()
         self.space = spaces.Box(-_BOUND, _BOUND, (LENGTH,), np.float32)
+        self.prior_record = {"matcher": self.fitted.card.get("matcher"), "digest": prior_digest(self.fitted)}
         self._unit = float(self.fitted.card["unit"])
         self._expected: list[tuple[Target, Values] | None] = [None] * len(search.region)
 

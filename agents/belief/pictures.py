@@ -70,7 +70,12 @@ def draw_priors(path: Path, priors: Mapping[str, Prior], target: NDArray[np.uint
         axis.set_title(f"{name}\nbest constant region: drop {prior.mean.max():.3f}", fontsize=10)
         figure.colorbar(drawn, ax=axis, location="bottom", shrink=0.9)
         _plain(axis)
-    figure.suptitle("Average drop of the score over the occlusions that cover a pixel", fontsize=11)
+    figure.suptitle(
+        "Average drop of the score\nover the occlusions that cover a pixel;\nframe: the best constant region"
+        if len(priors) == 1
+        else "Average drop of the score over the occlusions that cover a pixel; frame: the best constant region",
+        fontsize=11,
+    )
     save(figure, path)
 
 

@@ -163,7 +163,7 @@ def evaluate(
 
     def draw(name: str, shown: list[Target], found: Comparison) -> Path:
         picture = out / "pictures" / f"{name}.png"
-        draw_choices(picture, f"'{name}': what each method covers, and the score", shown, found)
+        draw_choices(picture, f"'{name}': what each method covers, and the score (bold: lowest)", shown, found)
         return picture
 
     with on_interrupt(GOES_ON), lock_folder(out):

@@ -432,7 +432,7 @@ def test_a_first_pass_where_there_is_no_prior() -> None:
             asked.append(len(candidates))
             return super().compare(exemplars, candidates)
 
-    said = r"matcher Counted; one is fitted to grid search on 12 of the targets \(4032 scorer queries\)"
+    said = r"matcher Counted at .*; one is fitted to grid search on 12 of the targets \(4032 scorer queries\)"
     with pytest.warns(UserWarning, match=said):
         found = chosen(BeliefSearch(queries=5, wanted=0.2), Counted(), targets)
     assert found.fitted.card["targets"] == FIRST_PASS == 12 and found.fitted.predictor is None

@@ -737,7 +737,7 @@ def test_the_command_with_a_prior(folder, run, slim):
         folder / "o", "--prior", file, "--json", folder / "a.json",
     ]  # fmt: skip
     code, out, err = run(*given)
-    assert code == 0 and "'prior' was trained on square-2" in err, err
+    assert code == 0 and "the prior was fitted to square-2" in err, err
     content = json.loads((folder / "a.json").read_text())
     assert {"constant", "strips", "belief"} <= set(content["frontier"]) and "predictor" not in content["frontier"]
     assert content["gain_over_constant"]["constant"] == dict.fromkeys(BUDGET_NAMES, 0)

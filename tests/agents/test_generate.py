@@ -15,7 +15,14 @@ import pytest
 
 import vae
 from agents import remake_hard_positive
-from agents.generation_run import GenerationRun, _make_block, generate_hard_positives
+from agents.baselines import Querying, RandomRegions
+from agents.generation_run import (
+    GenerationRun,
+    _claim_with_prior,
+    _make_block,
+    _worker,
+    generate_hard_positives,
+)
 from agents.hard_positives import folder_name
 from agents.manifolds import train_bank
 from agents.target_samples import Manifolds
@@ -115,12 +122,22 @@ def test_the_belief_fits_a_prior_once(run, data, tmp_path, monkeypatch) -> None:
     given = {"agent": GenerationRun(data, tmp_path).agent, "queries": 5}
     assert given["agent"] == "belief"
     whole, out = tmp_path / "one", tmp_path / "two"
-    with pytest.warns(UserWarning, match=r"Dark; one is fitted to grid search on 9 of the targets \(3024 scorer"):
+    with pytest.warns(
+        UserWarning,
+        match=r"Dark at .*; one is fitted to grid search on 9 of the targets \(3024 scorer",
+    ):
         generate_hard_positives(run_of(data, whole, **given))
     generate_hard_positives(run_of(data, out, workers=2, **given))
     assert contents(whole) == contents(out)
     assert {record["queries"] for record in records(whole)} == {5}
     assert json.loads((whole / "prior.json").read_text())["matcher"] == "Dark"
+
+    before = contents(whole)
+    for name, content in (("prior.safetensors", b"damaged"), ("prior.json", b"{")):
+        (whole / name).write_bytes(content)
+        with pytest.warns(UserWarning, match="prior.safetensors"):
+            generate_hard_positives(run_of(data, whole, **given))
+        assert contents(whole) == before
 
     for left in (out / "metadata.jsonl", next((out / ".parts").iterdir())):
         left.unlink()
@@ -166,6 +183,15 @@ def test_one_target_is_made_with_random_regions(run, tmp_path, make_video, write
     code, _, errors = run(*command, "--out", tmp_path / "out")
     assert code == 0 and "There is one target alone, and there is no prior for the matcher Dark" in errors
     assert [record["queries"] for record in records(tmp_path / "out")] == [10]
+
+
+@pytest.mark.filterwarnings("ignore:There is one target alone")
+def test_where_no_prior_can_be_fitted_no_process_tries_again(tmp_path, make_video, write_otb, data) -> None:
+    write_otb(tmp_path / "one", make_video(frames=2))
+    given = run_of(tmp_path / "one", tmp_path / "out", agent="belief", drop=0.05)
+    given.out.mkdir()
+    decided = _claim_with_prior(given, _worker(given))
+    assert _worker(decided).method == Querying(RandomRegions, 10, 0.05)
 
 
 def test_processes_make_what_one_makes(data, tmp_path) -> None:

@@ -14,6 +14,7 @@ import torch
 from stable_baselines3 import DQN
 
 import occlusion_env
+from agents.belief import BeliefObservation, FittedPrior
 from agents.evaluation import Setup, compare
 from agents.generation import HardPositiveGenerator
 from agents.loading import load_agent
@@ -24,6 +25,8 @@ from agents.training_environment import TrainingEnvironment
 from agents.transforms import HardPositiveBatch
 from occlusion_env.arguments import SearchArguments
 from occlusion_env.building import load_networks
+from occlusion_env.observations import OBSERVATIONS
+from occlusion_env.search import Search
 from occlusion_env.targets import TargetSet
 from tracker.errors import InputError
 
@@ -235,3 +238,42 @@ def test_enjoy_plays_a_run_of_rl_zoo(run, tmp_path) -> None:
         (found.parameters / name).write_text(text)
     code, out, err = run("enjoy", "--env", "OcclusionSearchOracle-v0", "-f", tmp_path / "zlogs", "-n", 6)
     assert code == 0 and "; 3 actions" in out, err
+
+
+class OtherPrior(BeliefObservation):
+    """The belief with another prior of the same matcher."""
+
+    def prior(self) -> FittedPrior:
+        fitted = super().prior()
+        return replace(fitted, prior=replace(fitted.prior, offset=fitted.prior.offset + 0.01))
+
+
+class OtherMatchersPrior(OtherPrior):
+    """The belief with the prior of another matcher."""
+
+    def prior(self) -> FittedPrior:
+        fitted = super().prior()
+        return replace(fitted, card={**fitted.card, "matcher": "Other"})
+
+
+def test_an_agent_is_refused_another_prior_of_its_matcher(monkeypatch) -> None:
+    """The shipped agent's card holds the shipped prior; that of another matcher is in its own units."""
+    trained = load_pretrained(PRETRAINED, "cpu").environment
+    parts = load_networks(replace(trained.arguments, device="cpu"))
+
+    def search() -> Search:
+        return Search(1, parts.scorer, parts.features, trained.arguments.settings)
+
+    assert trained.prior == search().observation.prior_record
+    assert TrainingEnvironment.from_record(trained.record()) == trained
+    trained.check(search(), "The agent")
+    monkeypatch.setitem(OBSERVATIONS, "belief", OtherPrior)
+    with pytest.raises(
+        InputError, match=f"The agent was trained with prior {trained.prior['digest']} and is given"
+    ):
+        trained.check(search(), "The agent")
+    monkeypatch.setitem(OBSERVATIONS, "belief", OtherMatchersPrior)
+    trained.check(search(), "The agent")
+    for wrong in ("text", {"digest": "0"}):
+        with pytest.raises(InputError, match="says prior is"):
+            TrainingEnvironment.from_record({**trained.record(), "prior": wrong})
