@@ -52,9 +52,11 @@ def read_text(path: str | os.PathLike[str], most: int = 2**24) -> str:
 
     Raises:
         OSError: If it cannot be read.
-        InputError: If it is longer.
+        InputError: If it is longer, or a pipe or a device, whose reading may never end.
         UnicodeDecodeError: If it is no text.
     """
+    if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
+        raise InputError(f"'{os.fspath(path)}' is a pipe or a device; give a file.")
     with open(path, "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
