@@ -454,7 +454,7 @@ def test_a_run_with_arguments_of_wrong_types(name: str, value: object, tmp_path:
 def test_a_file_that_does_not_end(tmp_path: Path) -> None:
     (tmp_path / "agent.safetensors").write_bytes(b"")
     (tmp_path / "agent.json").symlink_to("/dev/zero")
-    refused(lambda: load_pretrained(tmp_path / "agent.safetensors"), "agent.json", 2**24)
+    refused(lambda: load_pretrained(tmp_path / "agent.safetensors"), "agent.json", "give a file")
     refused(lambda: load_hyperparameters("/dev/zero"), "/dev/zero", "give a file")
 
 
