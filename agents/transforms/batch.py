@@ -15,6 +15,7 @@ from occlusion_env.arguments import SearchArguments
 from occlusion_env.building import load_networks
 from occlusion_env.occluders import occlude
 from occlusion_env.search import Search, SearchSettings
+from tracker.boxes import LARGEST_BOX
 from tracker.errors import InputError
 from tracker.images import to_images
 from tracker.scorers import Scorer
@@ -181,8 +182,8 @@ class HardPositiveBatch(nn.Module):
 
         Args:
             images: `[N, 3, H, W]`, floating-point in [0, 1], or uint8.
-            boxes: `[N, 4]`, the targets, `(x, y, w, h)` in pixels. An image whose box has no area, or lies
-                outside, stays as it is.
+            boxes: `[N, 4]`, the targets, `(x, y, w, h)` in pixels. An image whose box has no area, lies outside,
+                or is longer than four times the image, stays as it is.
             exemplars: `[N, 3, h, w]`, the targets that the matcher compares with; the images' own if `None`.
             generator: Where the draws come from, on the CPU; torch's own if `None`.
 
@@ -329,10 +330,18 @@ def check_batch(images: Tensor, boxes: Tensor, exemplars: Tensor | None) -> None
 
 
 def _usable(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:
-    """Boxes that are finite, have an area, and overlap the image."""
+    """Boxes that are finite, have an area, overlap the image, and are not far larger than it."""
     x, y, w, h = boxes.T
     with np.errstate(invalid="ignore"):
-        over = (w > 0) & (h > 0) & (x < width) & (y < height) & (x + w > 0) & (y + h > 0)
+        over = (
+            (np.maximum(w, h) <= LARGEST_BOX * max(width, height))
+            & (w > 0)
+            & (h > 0)
+            & (x < width)
+            & (y < height)
+            & (x + w > 0)
+            & (y + h > 0)
+        )
     return over & np.isfinite(boxes).all(axis=1)
 
 
