@@ -54,7 +54,7 @@ class Prior:
     covariance: Values
 
     def __post_init__(self) -> None:
-        count = len(self.regions)
+        count = len(self.regions) if self.regions.ndim else 0
         shapes = {"regions": (count, 4), "mean": (count,), "offset": (count,), "covariance": (count, count)}
         for name, shape in shapes.items():
             values = getattr(self, name)

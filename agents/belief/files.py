@@ -141,7 +141,7 @@ def _predictor(sizes: dict[str, Any], card: Path) -> DropPredictor:
     for name in ("parts", "width", "hidden"):
         if type(sizes[name]) is not int or not 1 <= sizes[name] <= _MOST_CHANNELS:
             raise InputError(f"'{card}' says {name} is {shorten(sizes[name])}; it must be 1 to {_MOST_CHANNELS}.")
-    if not 0 < float(sizes["unit"]) < math.inf:
+    if type(sizes["unit"]) not in (int, float) or not 0 < sizes["unit"] < math.inf:
         raise InputError(f"'{card}' says unit is {shorten(sizes['unit'])}; it must be above 0 and finite.")
     return DropPredictor(**{name: sizes[name] for name in _SIZES})
 

@@ -15,8 +15,10 @@ import av
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image as PILImage
+from safetensors.torch import load_file, save_file
 from scipy.io import savemat
 from stable_baselines3 import DQN
 
@@ -169,6 +171,14 @@ def test_the_card_of_a_prior(tmp_path: Path) -> None:
     for name in ("parts", "width", "hidden"):
         file.with_suffix(".json").write_text(json.dumps(card | {"predictor": card["predictor"] | {name: 10**9}}))
         refused(lambda: load_prior(file), name, 10**9, 2048)
+    for unit in ("1", True, 0):
+        file.with_suffix(".json").write_text(json.dumps(card | {"predictor": card["predictor"] | {"unit": unit}}))
+        refused(lambda: load_prior(file), "unit", "above 0")
+    file.with_suffix(".json").write_text(json.dumps(card))
+    tensors = load_file(file)
+    for dtype in (torch.float32, torch.float8_e4m3fn):
+        save_file(tensors | {"regions": torch.tensor(1.0).to(dtype)}, file)
+        refused(lambda: load_prior(file), "regions", "fit it again")
 
 
 @pytest.mark.parametrize(

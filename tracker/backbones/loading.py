@@ -72,7 +72,10 @@ def check_finite(tensors: Mapping[str, Tensor], what: str, remedy: str) -> None:
         InputError: Naming the first such tensor.
     """
     for name, value in tensors.items():
-        if isinstance(value, Tensor) and value.is_floating_point() and not torch.isfinite(value).all():
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            continue
+        wide = value.float() if value.dtype.itemsize == 1 else value  # isfinite does not know float8
+        if not torch.isfinite(wide).all():
             raise InputError(f"{what}: '{name}' holds values that are not finite; {remedy}.")
 
 
