@@ -22,6 +22,10 @@ _ALL = 10_000
 """More queries than a baseline has regions: it runs to its end."""
 
 
+MOST_QUERIES = 100_000
+"""Scorer queries of a method; those of random regions are made in one batch."""
+
+
 @dataclass(frozen=True, repr=False)
 class Querying:
     """The region with the least score among the first regions of a query method; a `Method` without moves.
@@ -44,10 +48,10 @@ class Querying:
         """Check the number.
 
         Raises:
-            InputError: If it is below 1.
+            InputError: If it is below 1 or above `MOST_QUERIES`.
         """
-        if self.queries < 1:
-            raise InputError(f"A method with {self.queries} queries finds no region; give 1 or more.")
+        if not 1 <= self.queries <= MOST_QUERIES:
+            raise InputError(f"A method cannot make {self.queries} queries; give 1 to {MOST_QUERIES}.")
 
     def __repr__(self) -> str:
         """Name and number, without an address in memory."""
