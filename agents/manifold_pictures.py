@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import vae
-from tracker.files import replacing_file
+from tracker.files import remove_leftovers, replacing_file
 from tracker.judging.running import weights_digest
 from tracker.readers import open_sequence
 from tracker.records import read_record, warn_of_damage, write_record
@@ -53,6 +53,7 @@ def draw_bank(bank: vae.VAEBank, videos: Mapping[str, Path], moving: bool) -> No
     """
     for name, path in videos.items():
         folder, record = bank.path(name), bank.record(name)
+        remove_leftovers(folder)
         wanted = ["manifold.png"] if record.model_config.latent == 2 else []
         wanted += ["traversal.gif", "traversal.mp4", "reconstructions.png"] if moving else []
         drawn = _drawn(folder, record.weights_digest)

@@ -66,5 +66,7 @@ class Manifolds:
 
     def _load(self, video: str) -> vae.VAE:
         if video not in self._bank:
-            raise InputError(f"The bank has no model of the video '{video}'; train one with train-vae.")
+            raise InputError(
+                f"The bank '{self._bank.folder}' has no model of the video '{video}'; train one with train-vae."
+            )
         return self._bank[video]

@@ -85,7 +85,7 @@ class Run:
         seconds: From its start to its end.
         printed: Standard output.
         errors: Standard error.
-        outliving: Processes of its session that were still there five seconds after its end.
+        outliving: Processes of its session that were still there `OUTLIVE` seconds after its end.
     """
 
     code: int
@@ -93,6 +93,10 @@ class Run:
     printed: str
     errors: str
     outliving: int
+
+
+OUTLIVE = 20
+"""Seconds in which processes of a command end after it: a worker that starts ends once it has imported torch."""
 
 
 class Launcher:
@@ -130,7 +134,7 @@ class Launcher:
         """Wait for the end of the command."""
         code = self._answer()
         seconds = time.monotonic() - self._began
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + OUTLIVE
         while (left := processes_of(pid)) and time.monotonic() < deadline:
             time.sleep(0.02)
         for each in left:

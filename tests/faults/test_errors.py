@@ -198,6 +198,8 @@ def test_a_bad_file_is_one_sentence(run, good, tmp_path, command, option, kind):
     code, error = run(*command.split(), *arguments)
     sentences = [line for line in error.splitlines() if line.startswith("occlusion-search: error: ")]
     assert code == 2 and len(sentences) == 1 and sentences[0].endswith((".", ".mp4")), error
+    if ("box", "long") == (option, kind):  # its name is shortened
+        return
     if option != "base_weights" and command != "benchmark vot":  # these first miss the weights, or the workspace
         assert str(place)[-30:] in sentences[0], sentences[0]
 

@@ -42,8 +42,9 @@ CHOSEN = os.environ.get("OCCLUSION_SEARCH_FAULTS_COMMAND")
 RARE = ("generate, 2 workers", "reproduce")
 """Commands that take longest; they get one kill in forty."""
 
-RECORDED = ("command", "fps", "seconds", "skipped", "trained")
-"""Keys of results that differ from run to run: when and how long it ran, and what it found there already."""
+RECORDED = ("command", "fps", "seconds", "sha256", "skipped", "trained")
+"""Keys of results that differ from run to run: when and how long it ran, what it found there already, and the
+checksum of a record with such a key."""
 
 TRAINED = "out/dqn/OcclusionSearchOracle-v0_"
 
@@ -175,6 +176,9 @@ def contents(folder: Path) -> dict[str, Any]:
 
 
 def content(file: Path) -> Any:
+    if file.name == "data.json":  # digests of boxes and of times
+        found = json.loads(file.read_text())
+        return {**found, "sha256": None, "results": {run: digests[0] for run, digests in found["results"].items()}}
     if file.suffix == ".json":
         return without_times(json.loads(file.read_text()))
     if file.parent.name == "times" or file.suffix == ".html":
