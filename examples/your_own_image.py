@@ -30,4 +30,6 @@ def main(image: str, box: str, out: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit("Usage: python examples/your_own_image.py IMAGE X,Y,W,H OUT.png")
     main(*sys.argv[1:4])

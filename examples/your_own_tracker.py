@@ -50,4 +50,6 @@ def main(out: str, sequences: str = "synthetic", steps: int | str = 2000) -> Non
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit("Usage: python examples/your_own_tracker.py OUT_FOLDER [SEQUENCES [STEPS]]")
     main(*sys.argv[1:4])
