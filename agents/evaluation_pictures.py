@@ -69,8 +69,8 @@ def draw_frontier(path: Path, content: dict[str, Any]) -> None:
     axis.set(xlabel="scorer queries a target", ylabel="closure: random region 0, grid search 1")
     count, bands = len(content["sequences"]), any(content["frontier_intervals"][name]["1"] for name in shown)
     axis.set_title(
-        f"{content['targets']} targets of {count} sequence{'s' * (count != 1)}, equal area cap, same patch"
-        + ("; bands: 95 % t over sequences" if bands else "; no intervals over so few sequences")
+        f"{content['targets']} targets of {count} sequence{'s' * (count != 1)}, equal area cap, same patch\n"
+        + ("bands: 95 % t over sequences" if bands else "no intervals over so few sequences")
         + ("; dashed: agents" if agents else ""),
         fontsize=11,
     )

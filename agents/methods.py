@@ -92,7 +92,7 @@ METHODS = ("belief", "random", "best of K random", *(name for name in BASELINES 
 """The names that `as_method` knows; K is a number."""
 
 _FORMER_NAMES = {"exhaustive": "grid"}
-"""Names in `benchmarks/results/scorers.json`."""
+"""Names of earlier versions."""
 
 
 def random_count(name: str) -> int | None:

@@ -26,7 +26,6 @@ FORMATS = {
     "generation_speed": 1,
     "ladder": 2,
     "robustness": 1,
-    "scorers": 2,
     "siamfc": 2,
     "state_correlation": 1,
     "tracker_speed": 1,

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README, REPRODUCE, SEARCH = ROOT / "README.md", ROOT / "docs" / "reproduce.md", ROOT / "docs" / "search.md"
+AGENTS = ROOT / "docs" / "agents.md"
 
 
 def results(name: str) -> dict[str, Any]:
@@ -99,16 +100,48 @@ def test_the_trackers() -> None:
         assert [text for _, text in cells] == expected, name
 
 
-def test_the_matchers() -> None:
-    content = results("scorers")["matchers"]
-    rows = list(table(README, "matcher"))
-    assert len(rows) == 3
+@pytest.mark.parametrize(
+    ("first", "file"),
+    [("slim SINT", "agents"), ("VGG-16 SINT", "frontier_vgg16"), ("SiamFC", "frontier_siamfc")],
+)
+def test_the_frontiers(first: str, file: str) -> None:
+    content = results(file)
+    arms = {"DQN": "dqn", "QR-DQN": "qrdqn", "A2C": "a2c", "PPO": "ppo", "maskable PPO": "ppo_mask"}
+    rows = list(table(AGENTS, first))
+    assert len(rows) >= 5
     for name, cells in rows:
-        matcher = content[{"SINT, slim": "sint", "SiamFC": "siamfc", "Nano": "nano"}[name]]
-        drops = [matcher["methods"][method]["drop"] for method in ("random", "hill climbing", "exhaustive")]
-        assert [text for _, text in cells] == [short(matcher["clean"]), *(f"-{short(drop)}" for drop in drops)], (
-            name
-        )
+        method = arms.get(name.partition(" (")[0], name)
+        for heading, text in cells:
+            budget = heading.split()[0]
+            closure, _, ends = text.partition(" ")
+            assert closure == short(content["frontier"][method][budget]), f"{name}, {heading}"
+            if ends:
+                bounds = content["frontier_intervals"][method][budget]
+                assert ends == f"[{short(bounds[0])}, {short(bounds[1])}]", f"{name}, {heading}"
+
+
+def test_the_sentences_on_the_frontier() -> None:
+    frontier = results("agents")["frontier"]
+    text = " ".join(README.read_text().split())
+    for method, budget, words in (
+        ("belief", "5", "a closure of {} in 5 queries"), ("belief", "10", "and {} in 10;"),
+        ("constant", "1", "the same for every target, has {}"), ("ppo_mask", "15", "maskable PPO {}"),
+        ("dqn, training 1", "15", "the shipped DQN agent {} in 15"),
+        ("best of k random", "15", "the best of 15 random regions {}"),
+    ):  # fmt: skip
+        assert words.format(short(frontier[method][budget])) in text, method
+
+
+def test_the_state() -> None:
+    states = results("state_correlation")["states"]
+    rows = list(table(AGENTS, "state"))
+    assert {name for name, _ in rows} == set(states)
+    for name, cells in rows:
+        kinds = ("features", "region", "features and region", "predictor")
+        for kind, (_, text) in zip(kinds, cells, strict=True):
+            row = states[name]["correlation"][kind]
+            low, high = row["interval"]
+            assert text == f"{row['mean']:.2f} [{low:.2f}, {high:.2f}]", f"{name}, {kind}"
 
 
 def test_the_manifolds() -> None:

@@ -43,7 +43,7 @@ def stop(*_: object, **__: object) -> None:
     raise Stop
 
 
-@pytest.mark.parametrize(("name", "work"), [("siamfc", "train"), ("scorers", "command")])
+@pytest.mark.parametrize(("name", "work"), [("siamfc", "train")])
 def test_results_of_other_arguments_are_refused(
     name: str, work: str, data: Path, monkeypatch: pytest.MonkeyPatch, make_video: Any, write_otb: Any
 ) -> None:
