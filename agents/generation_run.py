@@ -53,7 +53,7 @@ from .generation import HardPositiveGenerator, WhichAnswer
 from .hard_positives import HardPositive, folder_name
 from .loading import agent_digest, load_agent
 from .methods import Method, as_method, is_method, random_count
-from .output import claim_folder
+from .output import check_claimable, claim_folder
 from .processes import process_pool
 
 __all__ = ["GenerationReport", "GenerationRun", "generate_hard_positives", "method_of", "names_method"]
@@ -255,7 +255,9 @@ def generate_hard_positives(run: GenerationRun) -> GenerationReport:
 def _claim_with_prior(run: GenerationRun, generator: HardPositiveGenerator) -> GenerationRun:
     """Choose the prior of the belief; it is written into the folder, where every process finds the same one."""
     stored = run.out / PRIOR
-    if run.prior is None and stored.is_file():
+    if not (run.out / SETTINGS).is_file():
+        check_claimable(run.out)
+    elif run.prior is None and stored.is_file():
         try:
             fitted = load_prior(stored)
         except InputError:  # its making is repeated, and gives the same one

@@ -24,6 +24,7 @@ __all__ = [
     "RESULT_BYTES",
     "TRAINING_BYTES",
     "check_apart",
+    "check_claimable",
     "check_file",
     "check_folder",
     "check_json_path",
@@ -387,6 +388,17 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
+def check_claimable(out: Path) -> None:
+    """Refuse a folder without earlier results of `claim_folder` that holds files.
+
+    Raises:
+        InputError: Naming the folder and, where there is one, the first file.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"'{out}' is a file; give a folder for --out.")
+    _check_empty(out)
+
+
 def claim_folder(
     out: Path, file: str, identity: dict[str, Any], what: str, made_with: dict[str, Any] | None = None
 ) -> None:
@@ -404,12 +416,10 @@ def claim_folder(
             written.
     """
     if not (out / file).is_file():
-        if out.exists() and not out.is_dir():
-            raise InputError(f"'{out}' is a file; give a folder for --out.")
+        check_claimable(out)
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"'{out}' cannot be written ({error.strerror}); give another --out.") from None
-        _check_empty(out)
     check_identity(out / file, identity, made_with, what=what)
     remove_leftovers(out)

@@ -147,6 +147,15 @@ def test_the_belief_fits_a_prior_once(run, data, tmp_path, monkeypatch) -> None:
     with pytest.raises(InputError, match="queries was 5 and is 6"):
         generate_hard_positives(run_of(data, out, **given | {"queries": 6}))
 
+    # Another folder's file of that name is not read, and no prior is fitted before the folder is refused.
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "prior.safetensors").write_bytes(b"other")
+    code, _, errors = run(
+        "generate", "--data", data, "--scorer", "dark_scorer:Dark", "--device", "cpu", "--out", tmp_path / "other"
+    )
+    assert code == 2 and "holds other files ('prior.safetensors')" in errors and "damaged" not in errors
+    assert [file.name for file in (tmp_path / "other").iterdir()] == ["prior.safetensors"]
+
     # The prior is a file like one of fit-prior.
     command = ["generate", "--data", data, "--scorer", "dark_scorer:Dark", "--device", "cpu", "--batch", 4]
     prior = ["--prior", whole / "prior.safetensors"]

@@ -21,7 +21,7 @@ from .launcher import COMMANDS, Launcher, processes_of, write_inputs
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="reads Linux's /proc")
 
 ALL = bool(os.environ.get("OCCLUSION_SEARCH_FAULTS"))
-QUICK = ("generate", "fit-prior", "benchmark run", "track")
+QUICK = ("generate", "benchmark run", "track")
 SOME = [name for name in COMMANDS if (ALL and "workers" not in name) or name in QUICK]
 FOLDERS = [name for name, command in COMMANDS.items() if "--out out " in command and "workers" not in name]
 WORKERS = COMMANDS["generate, 2 workers"]
