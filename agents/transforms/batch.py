@@ -342,7 +342,7 @@ def _usable(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.b
             & (x + w > 0)
             & (y + h > 0)
         )
-    return over & np.isfinite(boxes).all(axis=1)
+    return over & np.isfinite(boxes).all(axis=1) & (width > 0) & (height > 0)
 
 
 def _floating(images: Tensor) -> Tensor:

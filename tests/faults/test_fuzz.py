@@ -1067,6 +1067,8 @@ def test_transform(watchdog, kind: Any, layout: str, boxes: Any, form: str, wrap
     ODD, st.integers(1, 3), st.none() | TENSORS,
 )  # fmt: skip
 @example(("uint8", (3, 40, 60)), "plain", [[5, 5, 20, 20]], "random", 10**20, 1, None)
+@example(("uint8", (3, 40, 0)), "plain", [[-13.5, 0.25, 50.5, 0.25]], "random", 1, 1, None)
+@example(("uint8", (3, 40, 60)), "plain", [[5, 5, 1e30, 1e30]], "random", 1, 1, None)
 def test_batch(
     watchdog, kind: Any, layout: str, boxes: Any, method: str, patches: Any, count: int, exemplars: Any
 ) -> None:
