@@ -118,6 +118,10 @@ def train(
                 request, command_line(), progress, lambda started: folders.append(started.path), allow
             )
     print(f"The agent, its learning curve and its checkpoints are in {run.path}")
+    print(
+        "Beside the belief, the best constant region and other methods, on videos that it has not seen:"
+        f" occlusion-search evaluate --agent {run.path} --targets DIR"
+    )
 
 
 def key_values(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:

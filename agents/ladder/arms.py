@@ -104,6 +104,7 @@ _ARMS = (
     Arm("vae", "SINT + VAE", samples="nothing"),
     Arm("vae-random", "SINT + VAE + random occlusion", samples="random"),
     Arm("vae-hptn", "SINT + VAE + HPTN (SINT++)", samples="agent"),
+    Arm("vae-belief", "SINT + VAE + belief over regions", samples="belief"),
     Arm("vae-grid", "SINT + VAE + grid search", samples="grid"),
     Arm(
         "adv-net", "Adv-Net: turned, then random, a quarter", needs="adversary",
