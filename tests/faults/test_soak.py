@@ -43,6 +43,9 @@ RUNS: dict[str, tuple[str, int, dict[str, Any], float]] = {
 }
 """Environment, number of copies (0 for the single one), arguments, and share of the steps."""
 
+QUICK = ("oracle, single", "oracle, vector", "background, vector", "networks, vector")
+"""The runs without a budget."""
+
 
 def resources() -> tuple[int, int, int]:
     """Resident bytes, open file descriptors and threads of this process."""
@@ -78,7 +81,7 @@ def walk(env: Any, steps: int, rng: np.random.Generator) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", RUNS if BUDGET else QUICK)
 def test_a_long_run_grows_nothing(name: str, record_property: Any) -> None:
     assert {run[0] for run in RUNS.values()} == set(occlusion_env.ENV_IDS)
     env_id, copies, arguments, share = RUNS[name]
