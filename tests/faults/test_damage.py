@@ -103,12 +103,12 @@ Damage = Callable[[Path], None]
 ALL: tuple[Damage, ...] = (empty, cut, change, remove)
 
 COMMANDS = {
-    "generate": "generate --data {data} --scorer dark_scorer:Dark --agent best-of-2-random --batch 4",
+    "generate": "generate --data {data} --scorer damage_scorer:Dark --agent best-of-2-random --batch 4",
     "train-vae": "train-vae --data {data} --only a --epochs 2 --max-crops 2",
     "train-tracker": "train-tracker --data {data} --weights {slim} --side 64 --steps 2 --validate-every 1",
     "train-siamfc": "train-siamfc --data {data} --weights {siamfc} --steps 2 --pairs 2",
-    "benchmark run": "benchmark run --data {data} --tracker dark_scorer:Walker",
-    "evaluate": "evaluate --targets {data} --scorer dark_scorer:Dark --per-sequence 1 --seeds 1",
+    "benchmark run": "benchmark run --data {data} --tracker damage_scorer:Walker",
+    "evaluate": "evaluate --targets {data} --scorer damage_scorer:Dark --per-sequence 1 --seeds 1",
 }
 VOLATILE = {"evaluation.json", "closure.png", "settings.json"}
 """Times and the command line are in them, or they are drawn anew each time."""
@@ -140,7 +140,7 @@ def world(tmp_path_factory, make_video, write_otb) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("world")
     for seed, name in enumerate("abc"):
         write_otb(root / "data" / name, make_video(frames=4, width=96, height=72, seed=seed))
-    (root / "dark_scorer.py").write_text(MODULE)
+    (root / "damage_scorer.py").write_text(MODULE)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         save_file(TinySlim().state_dict(), root / "slim.safetensors")
