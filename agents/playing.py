@@ -21,7 +21,7 @@ from tracker.files import replacing_file
 from vae import gif
 
 from .baselines import Querying, RandomRegions
-from .belief import shipped_prior
+from .belief import FittedPrior, shipped_prior
 from .evaluation_methods import query_methods
 from .training import check_env_id
 from .training_environment import TrainingEnvironment
@@ -98,7 +98,10 @@ def play(
             )
         masked = "action_masks" in inspect.signature(model.predict).parameters
         taken = episodes = 0
-        rng = np.random.default_rng(seed)
+        rng, fitted = np.random.default_rng(seed), None
+        if env_id == ENV_ID:
+            search = env.unwrapped.search  # type: ignore[attr-defined]
+            fitted = shipped_prior(search.scorer, search.settings.limits)
         while taken < steps:
             observation, first = env.reset(seed=None if episodes else seed)
             draws = episodes < pictures
@@ -115,16 +118,15 @@ def play(
             taken, episodes = taken + length, episodes + 1
             queries, least = 0, dict[str, float]()
             if env_id == ENV_ID:
-                queries, least = _compare(env.unwrapped.search, rng)  # type: ignore[attr-defined]
+                queries, least = _compare(env.unwrapped.search, fitted, rng)  # type: ignore[attr-defined]
             yield Episode(total, length, first, last, tuple(frames), queries, least)  # type: ignore[arg-type]
     finally:
         env.close()
 
 
-def _compare(search: Search, rng: np.random.Generator) -> tuple[int, dict[str, float]]:
+def _compare(search: Search, fitted: FittedPrior | None, rng: np.random.Generator) -> tuple[int, dict[str, float]]:
     """The queries of a search that has ended, and the least score of each method; see `Episode`."""
     _, scores = search.visited(0)
-    fitted = shipped_prior(search.scorer, search.settings.limits)
     methods: dict[str, Querying] = {"random": Querying(RandomRegions, len(scores))}
     if fitted is not None:
         found = query_methods(search.scorer, fitted, len(scores))

@@ -23,7 +23,7 @@ _ALL = 10_000
 
 
 MOST_QUERIES = 100_000
-"""Scorer queries of a method; those of random regions are made in one batch."""
+"""Largest number of scorer queries of a method. Random regions are scored in one batch, which takes memory."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -28,7 +28,7 @@ class Proposals(Protocol):
 
         Args:
             most: The largest number of queries that any of the searches has left. A method that does not depend on
-                the answers may propose that many at once; what is proposed beyond it is not scored.
+                the answers may propose that many at once. Regions beyond this number are not scored.
 
         Returns:
             NaN where a search has fewer than K; nothing but NaN, or K = 0, where no search has a query left.

@@ -39,7 +39,7 @@ def describe_search(scorer: Scorer, limits: RegionLimits, occluder: str) -> dict
     """Return what a prior depends on, as plain data: the matcher, the limits of the regions, the occluder.
 
     Args:
-        scorer: The matcher. Networks are told apart by their weights, other matchers by their class alone.
+        scorer: The matcher; identified by its weights if it holds a network, otherwise by the name of its class.
         limits: Of the regions.
         occluder: See `occlusion_env.occluders.OCCLUDERS`.
     """

@@ -107,7 +107,7 @@ def score_grids(
     seed: int = 0,
     progress: bool = False,
 ) -> GridDrops:
-    """Score every region of `RegionLimits.grid` at the largest area; each target has one occluder of its own.
+    """Score every region of `RegionLimits.grid` at the largest area; one occluder is drawn for each target.
 
     Args:
         targets: N targets.
@@ -143,7 +143,7 @@ def fit_prior(
     The videos are left out in `folds` groups in turn. For each group the average drop and a predictor are fitted
     to the others, and their errors on the group are kept. The average becomes the mean, unless the predictor
     leaves 5 % less of the variance within a target unexplained. The returned predictor is fitted to all targets;
-    the offset and the covariance are those of the kept errors.
+    the offset is the mean of the kept errors, and the covariance is theirs.
 
     Args:
         samples: Drops of targets, of one video or more. Of one video the targets themselves are left out in turn.
