@@ -19,6 +19,10 @@ from typing import Any
 
 import pytest
 
+from tracker.sequences import Sequence
+
+from .launcher import Launcher, write_inputs
+
 BUDGET = "OCCLUSION_SEARCH_FAULTS"
 SECONDS = 20.0
 """Wall-clock limit of one input."""
@@ -245,3 +249,17 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if counts:
         names = ("inputs", "calls", "refused", "tracebacks", "sentences", "foreign")
         terminalreporter.write_line("fuzz: " + json.dumps({name: counts.get(name, 0) for name in names}))
+
+
+@pytest.fixture(scope="module")
+def launcher(
+    tmp_path_factory: pytest.TempPathFactory,
+    make_video: Callable[..., Sequence],
+    write_otb: Callable[[Path, Sequence], Path],
+) -> Iterator[Launcher]:
+    """What starts the commands of a module's tests, in a folder with their inputs."""
+    folder = tmp_path_factory.mktemp("commands")
+    write_inputs(folder, make_video, write_otb)
+    found = Launcher(folder)
+    yield found
+    found.close()

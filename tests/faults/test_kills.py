@@ -14,7 +14,7 @@ import re
 import shutil
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,8 @@ from safetensors import safe_open
 
 from agents.learning_curves import read_monitors
 from agents.runs import RunFolder
-from tracker.sequences import Sequence
 
-from .launcher import COMMANDS, Launcher, Run, write_inputs
+from .launcher import COMMANDS, Launcher, Run
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="reads Linux's /proc")
 
@@ -64,19 +63,6 @@ class Tally:
 
     def __str__(self) -> str:
         return ", ".join(f"{number} {kind}" for kind, number in self.counts.items())
-
-
-@pytest.fixture(scope="module")
-def launcher(
-    tmp_path_factory: pytest.TempPathFactory,
-    make_video: Callable[..., Sequence],
-    write_otb: Callable[[Path, Sequence], Path],
-) -> Iterator[Launcher]:
-    folder = tmp_path_factory.mktemp("kills")
-    write_inputs(folder, make_video, write_otb)
-    found = Launcher(folder)
-    yield found
-    found.close()
 
 
 def test_killed_commands_lose_nothing(launcher: Launcher, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,9 +14,8 @@ import pytest
 
 from agents.locks import LOCK_NAME, lock_folder
 from tracker.errors import InputError
-from tracker.sequences import Sequence
 
-from .launcher import COMMANDS, Launcher, processes_of, write_inputs
+from .launcher import COMMANDS, Launcher, processes_of
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="reads Linux's /proc")
 
@@ -25,19 +24,6 @@ QUICK = ("generate", "benchmark run", "track")
 SOME = [name for name in COMMANDS if (ALL and "workers" not in name) or name in QUICK]
 FOLDERS = [name for name, command in COMMANDS.items() if "--out out " in command and "workers" not in name]
 WORKERS = COMMANDS["generate, 2 workers"]
-
-
-@pytest.fixture(scope="module")
-def launcher(
-    tmp_path_factory: pytest.TempPathFactory,
-    make_video: Callable[..., Sequence],
-    write_otb: Callable[[Path, Sequence], Path],
-) -> Iterator[Launcher]:
-    folder = tmp_path_factory.mktemp("signals")
-    write_inputs(folder, make_video, write_otb)
-    found = Launcher(folder)
-    yield found
-    found.close()
 
 
 @pytest.fixture
