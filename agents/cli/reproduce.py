@@ -38,8 +38,9 @@ def reproduce(
     """The whole paper: train SINT with and without generated positives and judge each.
 
     Each arm starts from the same network and trains with the same videos, steps and seeds: SINT alone; with
-    samples of the targets' manifolds (VAE), as they are, or occluded at random, by the agent (SINT++) or by
-    grid search; Adv-Net, holes in the features, random erasing, motion blur; and occlusion of real frames.
+    samples of the targets' manifolds (VAE), as they are, or occluded at random, at one constant region, by the
+    agent (SINT++), by the belief over regions or by grid search; Adv-Net, holes in the features, random erasing,
+    motion blur; and occlusion of real frames.
     Judged by OTB's protocol and by a sweep over synthetic occlusions. The same command goes on where an earlier
     one was cut off. Writes report.html, ladder.json, pictures and the networks to OUT.
 

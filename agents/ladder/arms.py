@@ -50,7 +50,8 @@ class Arm:
         name: Names its folders.
         title: Names it in tables.
         samples: Where its training shows samples of the targets' manifolds (PSGN), what occludes them: a method of
-            `agents.methods.METHODS`, `agent` (HPTN, the search by the agent), or `nothing`; `None` shows none.
+            `agents.methods.METHODS`, `agent` (HPTN, the search by the agent), `constant` (the region with the
+            largest mean drop on training videos), or `nothing`; `None` shows none.
         harden: What changes the frames or the features of a step, made of the network that learns.
         needs: What has to be made for that: the `adversary`, or `cutouts`.
     """
@@ -103,6 +104,7 @@ _ARMS = (
     Arm("sint", "SINT"),
     Arm("vae", "SINT + VAE", samples="nothing"),
     Arm("vae-random", "SINT + VAE + random occlusion", samples="random"),
+    Arm("vae-constant", "SINT + VAE + one constant region", samples="constant"),
     Arm("vae-hptn", "SINT + VAE + HPTN (SINT++)", samples="agent"),
     Arm("vae-belief", "SINT + VAE + belief over regions", samples="belief"),
     Arm("vae-grid", "SINT + VAE + grid search", samples="grid"),
@@ -158,7 +160,7 @@ ARMS = {arm.name: arm for arm in _ARMS}
 """The arms by name, in the order of the table."""
 
 _FORMER_NAMES = {"vae-exhaustive": "vae-grid"}
-"""Names in `benchmarks/results/ladder_seen.json`."""
+"""Former names, which commands still accept."""
 
 
 def hardening_of(name: str, share: float) -> MakeHardening:

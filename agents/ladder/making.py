@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 import vae
 from occlusion_env.arguments import SearchArguments
-from occlusion_env.building import load_networks
+from occlusion_env.building import Networks, load_networks
 from occlusion_env.occluders import PATCH_SIZE
+from occlusion_env.search import SearchSettings
 from occlusion_env.targets import Target, TargetSet
 from tracker.errors import InputError
 from tracker.images import resize, write_png
@@ -27,12 +28,14 @@ from tracker.shipped import shipped_sint
 from tracker.sint import Sint
 from tracker.training import open_folder
 
+from ..belief import BeliefSearch
 from ..evaluation import generator
+from ..evaluation_methods import query_methods
 from ..generation import HardPositiveGenerator
 from ..generation_run import method_of
 from ..hard_positives import write_hard_positives
 from ..manifolds import default_at_once, train_bank
-from ..methods import as_method
+from ..methods import Method, as_method
 from ..output import replacing_folder
 from ..target_samples import Manifolds
 from .adversary import save_adversary, train_adversary
@@ -109,18 +112,30 @@ def make_positives(run: LadderRun, arm: Arm) -> None:
 def _write_occluded(work: Path, run: LadderRun, arm: Arm, bank: vae.VAEBank, targets: TargetSet) -> None:
     """Samples of the manifolds, occluded as the arm has it."""
     assert arm.samples is not None
-    agent = run.agent if arm.samples == "agent" else arm.samples
-    method = as_method(method_of(agent, run.device, allowed=run.allowed))
     arguments = SearchArguments(
         features=run.features, weights=run.weights, device=run.device, precision=run.precision
     )
     parts = load_networks(arguments)
+    if arm.samples == "constant":
+        method = _constant_region(parts, targets)
+    else:
+        agent = run.agent if arm.samples == "agent" else arm.samples
+        method = as_method(method_of(agent, run.device, allowed=run.allowed))
     maker = HardPositiveGenerator(method, parts.scorer, vae_bank=bank, features=method.features or parts.features)
     # The folder is there: what it holds is written one level down, then moved.
     write_hard_positives(work / "all", maker.of_targets(targets))
     for file in (work / "all").iterdir():
         file.rename(work / file.name)
     (work / "all").rmdir()
+
+
+def _constant_region(networks: Networks, targets: TargetSet) -> Method:
+    """The constant region of the matcher's prior; see `BeliefSearch.with_prior` for where that comes from."""
+    limits = SearchSettings().limits
+    found = BeliefSearch().with_prior(networks.scorer, networks.features, limits, "background", lambda: targets)
+    if isinstance(found, BeliefSearch) and found.fitted is not None:
+        return query_methods(networks.scorer, found.fitted)["constant"]
+    return found
 
 
 def make_adversary(run: LadderRun) -> None:
