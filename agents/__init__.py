@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from .dqn import SquaredErrorDQN, load_hyperparameters
-    from .evaluation import Agent, Comparison, Setup, compare
-    from .generation import HardPositiveGenerator, PatchPolicy, find_hard_positives
-    from .hard_positives import HardPositive, HardPositives, remake_hard_positive, write_hard_positives
-    from .rollout import Policy, Rollout, begin_all, roll_out
+    from .dqn.algorithm import SquaredErrorDQN, load_hyperparameters
+    from .evaluation.comparison import Comparison, Setup, compare
+    from .hard_positives.generation import HardPositiveGenerator, PatchPolicy, find_hard_positives
+    from .hard_positives.records import HardPositive, HardPositives, remake_hard_positive, write_hard_positives
+    from .policies.rollout import Agent, Policy, Rollout, begin_all, roll_out
 
 __all__ = [
     "Agent",
@@ -39,15 +39,15 @@ __all__ = [
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "dqn": ["SquaredErrorDQN", "load_hyperparameters"],
-        "evaluation": ["Agent", "Comparison", "Setup", "compare"],
-        "generation": ["HardPositiveGenerator", "PatchPolicy", "find_hard_positives"],
-        "hard_positives": [
+        "dqn.algorithm": ["SquaredErrorDQN", "load_hyperparameters"],
+        "evaluation.comparison": ["Comparison", "Setup", "compare"],
+        "hard_positives.generation": ["HardPositiveGenerator", "PatchPolicy", "find_hard_positives"],
+        "hard_positives.records": [
             "HardPositive",
             "HardPositives",
             "remake_hard_positive",
             "write_hard_positives",
         ],
-        "rollout": ["Policy", "Rollout", "begin_all", "roll_out"],
+        "policies.rollout": ["Agent", "Policy", "Rollout", "begin_all", "roll_out"],
     },
 )

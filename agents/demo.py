@@ -20,27 +20,30 @@ from tqdm import TqdmExperimentalWarning, tqdm
 
 import vae
 from occlusion_env import ENV_ID, TargetSet
-from occlusion_env.env import OcclusionSearchEnv
-from tracker.backbones import Precision, precision_name, resolve_device
+from occlusion_env.envs.single import OcclusionSearchEnv
+from tracker.data.sequences import Sequence, evenly_spaced
+from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
-from tracker.readers import open_sequence
-from tracker.recognition import keep_recognised
+from tracker.models.backbones import Precision, precision_name, resolve_device
 from tracker.scorers import load_scorer
-from tracker.sequences import Sequence, evenly_spaced
-from tracker.synthetic import synthetic_sequence
+from tracker.trackers.following import open_sequence
+from tracker.training.recognition import keep_recognised
 
-from .baselines import BASELINES, Querying
-from .belief import shipped_prior
-from .dqn import SquaredErrorDQN, load_hyperparameters, no_log
-from .evaluation import Agent, Comparison, Setup, compare
-from .evaluation_methods import query_methods
-from .generation import find_hard_positives
-from .hard_positives import HardPositive, write_hard_positives
-from .manifolds import target_crops
-from .output import replacing_folder, write_json
-from .pictures import draw_contact_sheet, draw_manifold, draw_scores
-from .splits import split_frames
-from .versions import versions
+from .common.output import replacing_folder, write_json
+from .common.versions import versions
+from .dqn.algorithm import SquaredErrorDQN, load_hyperparameters, no_log
+from .evaluation.comparison import Comparison, Setup, compare
+from .evaluation.methods import query_methods
+from .evaluation.pictures import draw_scores
+from .hard_positives.generation import find_hard_positives
+from .hard_positives.pictures import draw_contact_sheet
+from .hard_positives.records import HardPositive, write_hard_positives
+from .manifolds.bank import target_crops
+from .manifolds.pictures import draw_manifold
+from .policies.baselines import BASELINES, Querying
+from .policies.belief import shipped_prior
+from .policies.rollout import Agent
+from .training.splits import split_frames
 
 __all__ = ["Demo", "Effort", "FULL", "QUICK", "run_demo"]
 
@@ -90,12 +93,12 @@ class Demo:
 
     Attributes:
         out: Folder for the results.
-        sequence: A video, see `tracker.readers.open_sequence`; `None` makes a synthetic one.
+        sequence: A video, see `tracker.data.readers.open_sequence`; `None` makes a synthetic one.
         box: Boxes for a video without annotation.
         seed: Of everything that is drawn.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         features: `slim` or `vgg16`.
-        weights: See `tracker.backbones.load_backbone`.
+        weights: See `tracker.models.backbones.load_backbone`.
         layer: Of the state; see `OcclusionSearchEnv`.
         precision: See `tracker.scorers.load_scorer`.
         effort: How much work.

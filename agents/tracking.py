@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from tracker.boxes import check_box
+from tracker.data.boxes import check_box
+from tracker.data.images import scaled_to
+from tracker.data.streams import Stream
 from tracker.errors import InputError
 from tracker.files import replacing_file
-from tracker.images import scaled_to
-from tracker.streams import Stream
-from tracker.tracking.check import output_fault
-from tracker.tracking.protocol import Tracker
+from tracker.trackers.check import output_fault
+from tracker.trackers.protocol import Tracker
 from vae.mp4 import write_mp4
 
 __all__ = ["TrackReport", "VideoWriter", "draw_box", "has_display", "track_video"]

@@ -39,10 +39,10 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 import occlusion_env
-from agents.results import write_result
-from agents.versions import device_name
+from agents.common.results import write_result
+from agents.common.versions import device_name
 from occlusion_env import ENV_ID, OcclusionSearchEnv, OcclusionSearchVectorEnv, Search, TargetSet
-from occlusion_env.search import Step
+from occlusion_env.search.core import Step
 from tracker import InputError
 
 Policy = Callable[[NDArray[np.float32], int], NDArray[np.int64]]

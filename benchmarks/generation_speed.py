@@ -35,19 +35,19 @@ from env_speed import ForgetfulSearch
 from numpy.typing import NDArray
 
 from agents import HardPositiveGenerator
-from agents.belief import BeliefSearch
-from agents.evaluation import generator
-from agents.generation import score_images
-from agents.generation_run import GenerationRun, generate_hard_positives
-from agents.methods import Method, NoFeatures, as_method
-from agents.results import write_result
-from agents.transforms import HardPositiveBatch
-from agents.versions import device_name
+from agents.common.results import write_result
+from agents.common.versions import device_name
+from agents.evaluation.comparison import generator
+from agents.hard_positives.generation_run import GenerationRun, generate_hard_positives
+from agents.hard_positives.transforms import HardPositiveBatch
+from agents.policies.belief import BeliefSearch
+from agents.policies.methods import Method, NoFeatures, as_method
 from occlusion_env import Search, SearchArguments, SearchSettings, TargetSet, load_targets
-from occlusion_env.building import Networks, load_networks
-from occlusion_env.occluders import choose_occluder, occlude_image
+from occlusion_env.envs.building import Networks, load_networks
+from occlusion_env.scene.occluders import choose_occluder, occlude_image
 from tracker import InputError
-from tracker.sequences import evenly_spaced
+from tracker.data.sequences import evenly_spaced
+from tracker.scorers.outputs import score_images
 
 DEFAULTS = ("best of 20 random", "belief")
 ENDS = ("random", "grid")
@@ -83,7 +83,7 @@ class LinearPolicy:
         episode_start: Any = None,
         deterministic: Any = None,
     ) -> tuple[NDArray[np.int64], Any]:
-        """See `agents.rollout.Policy`."""
+        """See `agents.policies.rollout.Policy`."""
         return (observation @ self.weights).argmax(axis=1), state
 
 
@@ -192,14 +192,14 @@ def main(
 
     Args:
         data: What to occlude: synthetic, or a folder of sequences.
-        methods: `policy`, or names of `agents.methods.METHODS`.
+        methods: `policy`, or names of `agents.policies.methods.METHODS`.
         targets: How many, evenly spaced.
         per_target: Hard positives of each.
         rounds: Rounds; the median of the ratios counts.
         workers: Processes of the command; 0 leaves it out. It needs a folder.
         workers_targets: Targets of a sequence of its short and of its long run.
         batch: Images in a batch of the batch module.
-        device: Where the networks run, see `tracker.backbones.resolve_device`.
+        device: Where the networks run, see `tracker.models.backbones.resolve_device`.
         threads: Threads of PyTorch; as many as it takes itself by default.
         json_file: Write the figures here.
     """

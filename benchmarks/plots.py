@@ -22,12 +22,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 import occlusion_env  # noqa: F401  (registers OcclusionSearchOracle-v0)
-from agents.ladder.pictures import draw_differences, draw_sweep
-from agents.manifold_evaluation import METHODS
-from agents.pictures import save
-from occlusion_env.actions import ACTIONS, RegionLimits
+from agents.ablation.pictures import draw_differences, draw_sweep
+from agents.common.pictures import save
+from agents.manifolds.evaluation import METHODS
+from occlusion_env.mdp.actions import ACTIONS, RegionLimits
+from tracker.data.images import write_png
 from tracker.files import replacing_file
-from tracker.images import write_png
 
 _READ = ("otb15", "vae", "ladder")
 

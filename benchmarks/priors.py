@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from agents.belief import load_prior
-from agents.belief.pictures import average_target, draw_belief, draw_priors
-from agents.rollout import begin_all
+from agents.policies.belief import load_prior
+from agents.policies.belief.pictures import average_target, draw_belief, draw_priors
+from agents.policies.rollout import begin_all
 from occlusion_env import SearchArguments, TargetSet, load_targets
-from occlusion_env.building import load_networks
-from occlusion_env.search import Search
-from tracker.readers import list_targets
-from tracker.sequences import evenly_spaced
+from occlusion_env.envs.building import load_networks
+from occlusion_env.search.core import Search
+from tracker.data.readers import list_targets
+from tracker.data.sequences import evenly_spaced
 
 NAMES = {"slim": "SINT, slim network", "vgg16": "SINT, VGG-16", "siamfc": "SiamFC"}
 WEIGHTS = Path(__file__).parents[1] / "agents/weights"

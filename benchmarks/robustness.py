@@ -26,11 +26,11 @@ import torch
 import tyro
 from tqdm import tqdm
 
-from agents.results import write_result
+from agents.common.results import write_result
 from occlusion_env import BACKGROUND_ENV_ID, ENV_ID
 
 NETWORK = {"features": "slim", "precision": "fp32"}
-CHEAP = {"features": "occlusion_env.oracle:OracleFeatures"}
+CHEAP = {"features": "occlusion_env.scene.oracle:OracleFeatures"}
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ Every arm but the first is trained with each seed, by `occlusion-search train-si
 - a sweep: in some frames of each sequence a part of the target is covered, and the first frame's target is looked
   for once, in a search region around the true target that is shifted a little at random. The occluders are a piece
   of the background at a random place (`seen`, the kind that the arms train with) and those of
-  `agents.sweep_occluders` (`unseen`). Frames, shifts and covers are the same for all. The figure is the IoU of the
-  box of the true size at the peak of the response with the true box; no window, and no scale but the true one.
+  `agents.ablation.sweep_occluders` (`unseen`). Frames, shifts and covers are the same for all. The figure is
+  the IoU of the box of the true size at the peak of the response with the true box; no window, and no scale but
+  the true one.
 - with `--ope`, one pass over whole sequences, by `occlusion-search benchmark run`, the first seed of each arm.
 
 What was done is not done again; a folder whose results were made with other arguments is refused.
@@ -34,23 +35,23 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from tqdm import tqdm
 
-from agents.evaluation import generator
-from agents.output import claim_folder, write_json
-from agents.results import write_result
-from agents.sweep_occluders import KINDS, SEEN_KINDS, UNSEEN_KINDS, OtherVideo, cover, other_videos
-from agents.transforms import HardPositiveBatch
-from agents.versions import versions
-from occlusion_env.actions import RegionLimits
+from agents.ablation.sweep_occluders import KINDS, SEEN_KINDS, UNSEEN_KINDS, OtherVideo, cover, other_videos
+from agents.common.output import claim_folder, write_json
+from agents.common.results import write_result
+from agents.common.versions import versions
+from agents.evaluation.comparison import generator
+from agents.hard_positives.transforms import HardPositiveBatch
+from occlusion_env.mdp.actions import RegionLimits
 from tracker import InputError, open_sequence
-from tracker.backbones import autocast, resolve_precision
-from tracker.boxes import iou
-from tracker.identity import code_version, folder_digests
-from tracker.images import crop, to_tensor
-from tracker.judging.intervals import holm, interval, method_record
-from tracker.judging.running import weights_digest
-from tracker.readers import list_targets
-from tracker.sequences import Sequence, evenly_spaced
-from tracker.tracking.peers import siamfc
+from tracker.data.boxes import iou
+from tracker.data.identity import code_version, folder_digests
+from tracker.data.images import crop, to_tensor
+from tracker.data.readers import list_targets
+from tracker.data.sequences import Sequence, evenly_spaced
+from tracker.evaluation.intervals import holm, interval, method_record
+from tracker.evaluation.running import weights_digest
+from tracker.models import siamfc
+from tracker.models.backbones import autocast, resolve_precision
 from tracker.training.hard_positives import paste
 from tracker.training.siamfc_pairs import region_around
 
@@ -174,7 +175,7 @@ def swept(given: Arguments, name: str, weights: Path, sequences: list[Sequence])
     if file.is_file():
         return json.loads(file.read_text())
     file.parent.mkdir(parents=True, exist_ok=True)
-    net = siamfc.load_net(weights).to(memory_format=torch.channels_last)
+    net = siamfc.load_siamfc(weights).to(memory_format=torch.channels_last)
     found: Found = {kind: {} for kind in KINDS}
     others = other_videos(sequences)
     for number, sequence in enumerate(tqdm(sequences, desc=name, unit="sequence")):

@@ -21,17 +21,17 @@ import torch
 import tyro
 from numpy.typing import NDArray
 
-from agents.belief import shipped_prior
-from agents.belief.similarity import similarity_maps
-from agents.results import write_result
-from agents.rollout import begin_all
+from agents.common.results import write_result
+from agents.policies.belief import shipped_prior
+from agents.policies.belief.similarity import similarity_maps
+from agents.policies.rollout import begin_all
 from occlusion_env import SearchArguments, TargetSet, load_targets
-from occlusion_env.building import load_networks
-from occlusion_env.search import Search
-from tracker.identity import folder_digests
-from tracker.judging.intervals import interval
-from tracker.readers import list_targets
-from tracker.sequences import evenly_spaced
+from occlusion_env.envs.building import load_networks
+from occlusion_env.search.core import Search
+from tracker.data.identity import folder_digests
+from tracker.data.readers import list_targets
+from tracker.data.sequences import evenly_spaced
+from tracker.evaluation.intervals import interval
 
 Values = NDArray[np.float64]
 

@@ -27,15 +27,15 @@ import torch
 import tyro
 from numpy.typing import NDArray
 
-from agents.results import write_result
-from agents.versions import device_name
+from agents.common.results import write_result
+from agents.common.versions import device_name
 from tracker import InputError, crop, synthetic_sequence
-from tracker.backbones import precision_name
-from tracker.images import to_tensor
+from tracker.data.images import to_tensor
+from tracker.models.backbones import precision_name
+from tracker.models.sint import Sint, SintConfig
 from tracker.scorers import SintScorer
-from tracker.sint import Sint, SintConfig
-from tracker.tracking.rings import ring_boxes
-from tracker.tracking.sint import SintTracker, TrackingSettings
+from tracker.trackers.sint.rings import ring_boxes
+from tracker.trackers.sint.tracker import SintTracker, TrackingSettings
 
 ALL = 1_000_000
 """More candidates than any lattice has."""
@@ -70,7 +70,7 @@ def main(
         rounds: Rounds; the median counts.
         naive: Crops that the naive program is timed on, a frame.
         batch: Crops in one forward pass of the naive program.
-        device: Where the network runs, see `tracker.backbones.resolve_device`.
+        device: Where the network runs, see `tracker.models.backbones.resolve_device`.
         threads: Threads of PyTorch; as many as it takes itself by default.
         json_file: Write the figures here.
     """

@@ -33,9 +33,9 @@ import torch.nn.functional as F
 import tyro
 from torch import nn
 
-from agents.output import check_json_path
-from agents.results import write_result
-from agents.versions import device_name
+from agents.common.output import check_json_path
+from agents.common.results import write_result
+from agents.common.versions import device_name
 from tracker import InputError, open_sequence
 from vae import TrainingConfig, VAEConfig, VAEError, evidence_lower_bound, fit, fit_many
 from vae.devices import resolve_device

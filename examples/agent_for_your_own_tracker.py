@@ -25,7 +25,7 @@ from pathlib import Path
 import tyro
 from your_own_tracker import GreyCorrelation
 
-from agents.belief import BeliefObservation, FittedPrior, load_prior
+from agents.policies.belief import BeliefObservation, FittedPrior, load_prior
 
 
 class Matcher(GreyCorrelation):

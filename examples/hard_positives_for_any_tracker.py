@@ -15,10 +15,10 @@ import tyro
 from agents import HardPositiveGenerator
 from occlusion_env import load_targets
 from tracker import Scorer, load_scorer
-from tracker.foreign_scorers import ConfidenceScorer, SiamFCScorer
-from tracker.scorer_check import check_scorer
-from tracker.sequences import evenly_spaced
-from tracker.tracking.peers.opencv import NanoTracker
+from tracker.data.sequences import evenly_spaced
+from tracker.scorers.check import check_scorer
+from tracker.scorers.foreign import ConfidenceScorer, SiamFCScorer
+from tracker.trackers.opencv import NanoTracker
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Arguments:
         targets: How many.
         siamfc: SiamFC's safetensors file.
         nano: The folder with Nano's two ONNX files.
-        methods: Names of `agents.methods.METHODS`.
+        methods: Names of `agents.policies.methods.METHODS`.
     """
 
     sequences: tyro.conf.Positional[str] = "synthetic"

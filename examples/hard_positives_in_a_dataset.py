@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from agents.transforms import HardPositive
+from agents.hard_positives.transforms import HardPositive
 from occlusion_env import load_targets
 
 

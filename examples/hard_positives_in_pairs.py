@@ -15,10 +15,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from agents.transforms import HardPositiveBatch
+from agents.hard_positives.transforms import HardPositiveBatch
 from tracker import open_sequences, read_image
-from tracker.foreign_scorers import EmbeddingScorer
-from tracker.images import resize
+from tracker.data.images import resize
+from tracker.scorers.foreign import EmbeddingScorer
 
 SIDE, TEMPLATE = 160, 64
 

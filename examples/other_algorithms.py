@@ -22,8 +22,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecMonitor
 
 import occlusion_env  # noqa: F401  (registers OcclusionSearch-v0)
-from agents.bridge import VectorEnvBridge
-from agents.playing import play
+from agents.dqn.bridge import VectorEnvBridge
+from agents.evaluation.playing import play
 
 ON_POLICY: dict[str, Any] = {"gamma": 0.9, "n_steps": 32, "learning_rate": 5e-4}
 ARGUMENTS: dict[str, dict[str, Any]] = {

@@ -12,15 +12,15 @@ import numpy as np
 import tyro
 
 from agents import HardPositiveGenerator
-from agents.loading import load_agent
-from agents.manifolds import find_videos, train_bank
-from agents.occlusion_sweep import SweepSettings, occlusion_sweep
-from agents.sweep_occluders import other_videos
+from agents.ablation.occlusion_sweep import SweepSettings, occlusion_sweep
+from agents.ablation.sweep_occluders import other_videos
+from agents.manifolds.bank import find_videos, train_bank
+from agents.policies.loading import load_agent
 from occlusion_env import TargetSet
 from tracker import load_scorer, open_sequences
-from tracker.sequences import evenly_spaced
-from tracker.sint import SintConfig, load_sint
-from tracker.tracking.sint import SintTracker
+from tracker.data.sequences import evenly_spaced
+from tracker.models.sint import SintConfig, load_sint
+from tracker.trackers.sint.tracker import SintTracker
 from tracker.training import SintTraining, open_folder, take_hard_positives, train_sint
 from vae import TrainingConfig, VAEBank
 

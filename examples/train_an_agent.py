@@ -15,8 +15,8 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 import occlusion_env  # noqa: F401  (registers OcclusionSearch-v0)
 from agents import HardPositiveGenerator, SquaredErrorDQN
-from agents.bridge import VectorEnvBridge
-from occlusion_env.search import Search
+from agents.dqn.bridge import VectorEnvBridge
+from occlusion_env.search.core import Search
 
 
 def main(sequences: str = "synthetic", steps: int | str = 20_000) -> None:

@@ -9,8 +9,8 @@ import gymnasium as gym
 import numpy as np
 
 import occlusion_env  # noqa: F401  (registers OcclusionSearch-v0)
-from tracker.boxes import parse_box
-from tracker.images import read_image, write_png
+from tracker.data.boxes import parse_box
+from tracker.data.images import read_image, write_png
 
 
 def main(image: str, box: str, out: str) -> None:

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 import lazy_loader
 from gymnasium.envs.registration import register, registry
 
-from .settings import HORIZON
+from .mdp.settings import HORIZON
 
 if TYPE_CHECKING:
-    from .actions import ACTIONS, RegionLimits
-    from .arguments import SearchArguments
-    from .background import BackgroundSearch, BackgroundSearchEnv, BackgroundSearchVectorEnv
-    from .env import OcclusionSearchEnv
-    from .rewards import movement_reward, trigger_reward
-    from .search import Search
-    from .settings import SearchSettings
-    from .targets import Target, TargetSet, load_targets
-    from .vector import OcclusionSearchVectorEnv
+    from .envs.arguments import SearchArguments
+    from .envs.background import BackgroundSearch, BackgroundSearchEnv, BackgroundSearchVectorEnv
+    from .envs.single import OcclusionSearchEnv
+    from .envs.vector import OcclusionSearchVectorEnv
+    from .mdp.actions import ACTIONS, RegionLimits
+    from .mdp.rewards import movement_reward, trigger_reward
+    from .mdp.settings import SearchSettings
+    from .scene.targets import Target, TargetSet, load_targets
+    from .search.core import Search
 
 __all__ = [
     "ACTIONS",
@@ -51,14 +51,14 @@ ENV_ID = "OcclusionSearch-v0"
 BACKGROUND_ENV_ID = "BackgroundSearch-v0"
 ORACLE_ENV_ID = "OcclusionSearchOracle-v0"
 
-_SEARCH = ("occlusion_env.env:OcclusionSearchEnv", "occlusion_env.vector:OcclusionSearchVectorEnv")
-_BACKGROUND = tuple(f"occlusion_env.background:BackgroundSearch{kind}" for kind in ("Env", "VectorEnv"))
+_SEARCH = ("occlusion_env.envs.single:OcclusionSearchEnv", "occlusion_env.envs.vector:OcclusionSearchVectorEnv")
+_BACKGROUND = tuple(f"occlusion_env.envs.background:BackgroundSearch{kind}" for kind in ("Env", "VectorEnv"))
 _ENTRY_POINTS = {ENV_ID: _SEARCH, BACKGROUND_ENV_ID: _BACKGROUND, ORACLE_ENV_ID: _SEARCH}
 _KEYWORDS = {
     ORACLE_ENV_ID: {
         "targets": "oracle",
-        "scorer": "occlusion_env.oracle:OracleScorer",
-        "features": "occlusion_env.oracle:OracleFeatures",
+        "scorer": "occlusion_env.scene.oracle:OracleScorer",
+        "features": "occlusion_env.scene.oracle:OracleFeatures",
         "drop": 0.95,
         # With the paper's reward a loop pays, so that the best policy need not end at the best answer.
         "reward": "potential",
@@ -71,15 +71,15 @@ ENV_IDS = tuple(_ENTRY_POINTS)
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "actions": ["ACTIONS", "RegionLimits"],
-        "arguments": ["SearchArguments"],
-        "background": ["BackgroundSearch", "BackgroundSearchEnv", "BackgroundSearchVectorEnv"],
-        "env": ["OcclusionSearchEnv"],
-        "rewards": ["movement_reward", "trigger_reward"],
-        "search": ["Search"],
-        "settings": ["SearchSettings"],
-        "targets": ["Target", "TargetSet", "load_targets"],
-        "vector": ["OcclusionSearchVectorEnv"],
+        "mdp.actions": ["ACTIONS", "RegionLimits"],
+        "envs.arguments": ["SearchArguments"],
+        "envs.background": ["BackgroundSearch", "BackgroundSearchEnv", "BackgroundSearchVectorEnv"],
+        "envs.single": ["OcclusionSearchEnv"],
+        "mdp.rewards": ["movement_reward", "trigger_reward"],
+        "search.core": ["Search"],
+        "mdp.settings": ["SearchSettings"],
+        "scene.targets": ["Target", "TargetSet", "load_targets"],
+        "envs.vector": ["OcclusionSearchVectorEnv"],
     },
 )
 

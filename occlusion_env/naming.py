@@ -21,7 +21,7 @@ __all__ = ["check_built_in", "imported", "imports_in", "is_import", "made", "nam
 T = TypeVar("T")
 
 _PATTERN = re.compile(r"\w[\w.]*:[A-Za-z_]\w*")
-_OWN = ("occlusion_env.oracle:OracleScorer", "occlusion_env.oracle:OracleFeatures")
+_OWN = ("occlusion_env.scene.oracle:OracleScorer", "occlusion_env.scene.oracle:OracleFeatures")
 """Names of this package in the arguments that its ids are registered with, which runs record."""
 _PATHS = ("weights", "base_weights")
 """Arguments of environments that are paths."""

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from tracker.images import write_png
-from tracker.sequences import ArrayFrames, Sequence
+from tracker.data.images import write_png
+from tracker.data.sequences import ArrayFrames, Sequence
 
 hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("project")

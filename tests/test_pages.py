@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tyro
-
-from agents.cli.documentation import commands
+from command_line_page import commands
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from .backbones import Backbone, FeatureExtractor, load_backbone
+    from .data.images import crop, read_image
+    from .data.readers import list_sequences, open_sequences
+    from .data.sequences import Sequence
+    from .data.synthetic import synthetic_sequence
     from .errors import InputError
-    from .images import crop, read_image
-    from .losses import contrastive_loss
-    from .readers import list_sequences, open_sequence, open_sequences
+    from .models.backbones import Backbone, FeatureExtractor, load_backbone
     from .scorers import Scorer, SintScorer, load_scorer
-    from .sequences import Sequence
-    from .synthetic import synthetic_sequence
+    from .trackers.following import open_sequence
+    from .training.losses import contrastive_loss
 
 __all__ = [
     "Backbone",
@@ -40,13 +41,14 @@ __all__ = [
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "backbones": ["Backbone", "FeatureExtractor", "load_backbone"],
+        "models.backbones": ["Backbone", "FeatureExtractor", "load_backbone"],
         "errors": ["InputError"],
-        "images": ["crop", "read_image"],
-        "losses": ["contrastive_loss"],
-        "readers": ["list_sequences", "open_sequence", "open_sequences"],
+        "data.images": ["crop", "read_image"],
+        "trackers.following": ["open_sequence"],
+        "training.losses": ["contrastive_loss"],
+        "data.readers": ["list_sequences", "open_sequences"],
         "scorers": ["Scorer", "SintScorer", "load_scorer"],
-        "sequences": ["Sequence"],
-        "synthetic": ["synthetic_sequence"],
+        "data.sequences": ["Sequence"],
+        "data.synthetic": ["synthetic_sequence"],
     },
 )

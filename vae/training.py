@@ -19,15 +19,7 @@ from .images import Images, check_images, to_vectors
 from .model import VAE
 from .noise import Noise
 from .plateau import has_plateaued
-from .state import (
-    Checkpoint,
-    History,
-    TrainingState,
-    read_checkpoint,
-    start,
-    training_identity,
-    write_checkpoint,
-)
+from .state import Checkpoint, History, TrainingState, read_checkpoint, start, training_identity, write_checkpoint
 from .updates import Updates, resolve_precision
 
 _LOOK_EVERY = 50

@@ -19,7 +19,7 @@ _TIDY_EVERY = 100
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
     """Turn a precision into a dtype; `auto` is bf16 where the hardware has units for it, and float32 elsewhere.
 
-    The rule is that of `tracker.backbones.resolve_precision`.
+    The rule is that of `tracker.models.backbones.resolve_precision`.
     """
     if precision == "auto":
         if device.type == "cuda":

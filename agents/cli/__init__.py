@@ -11,31 +11,29 @@ import tyro
 
 from tracker.errors import InputError, describe_error
 
-from .backbone import train_backbone
-from .benchmark import benchmark
-from .check_tracker import check_tracker
-from .demo import demo
-from .doctor import doctor
-from .enjoy import enjoy
-from .evaluate import evaluate
-from .evaluate_vae import evaluate_vae
-from .export_agent import export_agent
-from .fit_prior import fit_prior
-from .generate import generate
-from .reproduce import reproduce
+from .agents.enjoy import enjoy
+from .agents.evaluate import evaluate
+from .agents.export_agent import export_agent
+from .agents.fit_prior import fit_prior
+from .agents.train import train
+from .data.evaluate_vae import evaluate_vae
+from .data.generate import generate
+from .data.train_vae import train_vae
 from .signals import exit_code, interruption, raised_signals
+from .start.demo import demo
+from .start.doctor import doctor
+from .start.reproduce import reproduce
 from .streams import CLOSED_PIPE, Output, open_closed_streams
-from .track import track
-from .train import train
-from .train_siamfc import train_siamfc
-from .train_tracker import train_tracker
-from .train_vae import train_vae
+from .trackers.benchmark import benchmark
+from .trackers.check_tracker import check_tracker
+from .trackers.track import track
+from .trackers.train_siamfc import train_siamfc
+from .trackers.train_tracker import train_tracker
 
 __all__ = ["main"]
 
 app = tyro.extras.SubcommandApp()
 app.command(name="demo")(demo)
-app.command(name="train-backbone")(train_backbone)
 app.command(name="export-agent")(export_agent)
 app.command(name="fit-prior")(fit_prior)
 app.command(name="doctor")(doctor)

@@ -11,11 +11,11 @@ import tyro
 
 from tracker.errors import InputError, describe_error
 
-from ..results import command_line
+from ..common.results import command_line
 from .signals import exit_code, interruption
 
 if TYPE_CHECKING:
-    from tracker.sequences import Sequence
+    from tracker.data.sequences import Sequence
 
 __all__ = [
     "Allow",
@@ -35,7 +35,7 @@ _DEVICES = "auto|cpu|cuda|cuda:N|mps"
 
 def _device(given: list[str]) -> str:
     """Refuse a device that this machine does not have, before a command does anything."""
-    from tracker.backbones import resolve_device
+    from tracker.models.backbones import resolve_device
 
     if given[0] != "auto":
         resolve_device(given[0])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import occlusion_env
-from agents.baselines import (
+from agents.policies.baselines import (
     BASELINES,
     Listing,
     Queries,
@@ -19,16 +19,16 @@ from agents.baselines import (
     similarity,
     spread_out,
 )
-from agents.baselines.places import cells
-from agents.rollout import begin_all, roll_out
-from occlusion_env.actions import ACTIONS, RegionLimits
-from occlusion_env.search import Search
-from occlusion_env.settings import SearchSettings
-from occlusion_env.targets import TargetSet
-from tracker.boxes import iou
+from agents.policies.baselines.places import cells
+from agents.policies.rollout import begin_all, roll_out
+from occlusion_env.mdp.actions import ACTIONS, RegionLimits
+from occlusion_env.mdp.settings import SearchSettings
+from occlusion_env.scene.targets import TargetSet
+from occlusion_env.search.core import Search
+from tracker.data.boxes import iou
+from tracker.data.sequences import ArrayFrames, Sequence
 from tracker.errors import InputError
 from tracker.scorers import load_scorer
-from tracker.sequences import ArrayFrames, Sequence
 
 SIDE = 32
 

@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import occlusion_env  # noqa: F401
-from agents.baselines import Querying, RandomRegions
-from agents.belief import (
+from agents.hard_positives.image_targets import image_targets
+from agents.policies.baselines import Querying, RandomRegions
+from agents.policies.belief import (
     BeliefObservation,
     BeliefSearch,
     DropPredictor,
@@ -34,16 +35,15 @@ from agents.belief import (
     score_grids,
     shipped_prior,
 )
-from agents.belief.method import FIRST_PASS
-from agents.belief.observation import LENGTH, PER_MOVE, count_moves
-from agents.image_targets import image_targets
-from agents.methods import NoFeatures, as_method
-from occlusion_env.actions import MOVES, RegionLimits
-from occlusion_env.belief import Belief, Prior, expected_improvement
-from occlusion_env.search import Search, SearchSettings
-from occlusion_env.targets import load_targets
-from tracker.backbones import FeatureExtractor
+from agents.policies.belief.method import FIRST_PASS
+from agents.policies.belief.observation import LENGTH, PER_MOVE, count_moves
+from agents.policies.methods import NoFeatures, as_method
+from occlusion_env.mdp.actions import MOVES, RegionLimits
+from occlusion_env.scene.targets import load_targets
+from occlusion_env.search.belief import Belief, Prior, expected_improvement
+from occlusion_env.search.core import Search, SearchSettings
 from tracker.errors import InputError
+from tracker.models.backbones import FeatureExtractor
 from tracker.scorers import load_scorer
 
 LIMITS = RegionLimits()
@@ -108,7 +108,7 @@ def test_answers_about_any_regions() -> None:
     belief.observe_regions(regions, answers, np.ones((2, 3), dtype=bool))
     weights = prior.weights(regions)
     np.testing.assert_allclose(weights.sum(axis=2), 1)
-    from tracker.boxes import iou
+    from tracker.data.boxes import iou
 
     apart = 1 - iou(regions[:, :, None], GRID).max(axis=2)
     for row in range(2):
@@ -489,12 +489,12 @@ def test_the_matcher_is_told_by_its_weights() -> None:
 
 
 def test_importing_the_belief_imports_no_torch() -> None:
-    script = "import sys, agents.belief, occlusion_env.belief; print('torch' in sys.modules)"
+    script = "import sys, agents.policies.belief, occlusion_env.search.belief; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
-OBSERVATION = "agents.belief:BeliefObservation"
+OBSERVATION = "agents.policies.belief:BeliefObservation"
 
 
 def tiny(count: int, scorer: Any = None, **changed: Any) -> Search:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.sweep_occluders import KINDS, other_videos
+from agents.ablation.sweep_occluders import KINDS, other_videos
 from tracker.errors import InputError
-from tracker.tracking.peers.siamfc import SiamFCNet
+from tracker.models.siamfc import SiamFCNet
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

@@ -8,8 +8,8 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
-from agents.bridge import VectorEnvBridge
-from agents.training import make_vector_env
+from agents.dqn.bridge import VectorEnvBridge
+from agents.training.run import make_vector_env
 from tracker.errors import InputError
 
 ORACLE = "OcclusionSearchOracle-v0"

@@ -6,14 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+from command_line_page import commands
 
 from agents.cli import main
-from agents.cli.documentation import commands
-from tracker.images import write_png
+from tracker.data.images import write_png
 
 COMMANDS = (
     "demo",
-    "train-backbone",
     "doctor",
     "train-vae",
     "evaluate-vae",
@@ -126,7 +125,6 @@ def test_no_cuda(run, tmp_path):
 
 
 REQUIRED = {
-    "train-backbone": ["--data", "d", "--teacher", "t", "--out", "o"],
     "fit-prior": ["--data", "d", "--out", "o.safetensors"],
     "train-vae": ["--data", "d", "--out", "o"],
     "train-tracker": ["--data", "d", "--validation", "v", "--out", "o"],
@@ -191,20 +189,21 @@ def test_a_reader_that_ends_early_leaves_no_traceback(tmp_path, command):
 
 def test_an_interrupt_says_what_was_written(run, monkeypatch, tmp_path, video):
     """Each command that writes says so, with the way to go on; the fallback says nothing about files."""
-    import agents.belief
-    import agents.evaluation_run
-    import agents.generation_run
-    import agents.manifolds
-    import agents.playing
+    import agents.evaluation.playing
+    import agents.evaluation.run
+    import agents.hard_positives.generation_run
+    import agents.manifolds.bank
+    import agents.policies.belief
     import tracker.training
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     for module, name in (
-        (agents.evaluation_run, "compare"), (agents.generation_run, "_make_block"),
-        (tracker.training, "train_sint"), (agents.manifolds, "train_bank"), (agents.belief, "score_grids"),
-        (agents.playing, "play"),
+        (agents.evaluation.run, "compare"), (agents.hard_positives.generation_run, "_make_block"),
+        (tracker.training, "train_sint"), (agents.manifolds.bank, "train_bank"),
+        (agents.policies.belief, "score_grids"),
+        (agents.evaluation.playing, "play"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, interrupted)
     tracker_run = ("train-tracker", "--validation", "other", "--out", "net")
@@ -232,7 +231,7 @@ def test_an_interrupt_says_what_was_written(run, monkeypatch, tmp_path, video):
 
 
 def test_an_interrupted_training_names_its_folder(run, monkeypatch, tmp_path):
-    from agents.dqn import SquaredErrorDQN
+    from agents.dqn.algorithm import SquaredErrorDQN
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
@@ -254,12 +253,6 @@ def test_doctor(run, tmp_path):
     code, _, _ = run("doctor", "--json", "findings.json")
     findings = json.loads((tmp_path / "findings.json").read_text())["findings"]
     assert code == (1 if findings else 0)
-
-
-def test_train_backbone_refuses_a_folder_without_sequences(run, tmp_path, vgg_file):
-    (tmp_path / "empty").mkdir()
-    code, _, error = run("train-backbone", "--data", "empty", "--teacher", vgg_file)
-    assert code == 2 and "Traceback" not in error
 
 
 def test_help_is_quick_and_imports_no_torch():

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from command_line_page import PAGE, command_line_page, commands, write_command_line_page
 
 from agents.cli import app
-from agents.cli.documentation import PAGE, command_line_page, commands, write_command_line_page
 
 ROOT = Path(__file__).parents[2]
 FLAG = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
@@ -21,7 +21,7 @@ def section(name: str) -> str:
 
 
 def test_the_page_is_what_the_code_says() -> None:
-    """Where this fails, run `python -m agents.cli.documentation`."""
+    """Where this fails, run `python docs/command_line_page.py`."""
     assert (ROOT / PAGE).read_text() == command_line_page()
 
 

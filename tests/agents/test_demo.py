@@ -9,13 +9,13 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from agents.common.output import MARKER
 from agents.demo import Demo, Effort, run_demo
-from agents.output import MARKER
-from agents.splits import split_frames
-from occlusion_env.actions import RegionLimits
+from agents.training.splits import split_frames
+from occlusion_env.mdp.actions import RegionLimits
+from tracker.data.images import read_image
+from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
-from tracker.images import read_image
-from tracker.synthetic import synthetic_sequence
 
 TINY = Effort(max_frames=9, crops=4, epochs=2, samples=2, steps=24, held_out=2, unseen_samples=1)
 COMMAND = f"""
@@ -153,8 +153,8 @@ def test_vgg16_on_real_frames(tmp_path, data_root, monkeypatch):
     make, grid = gym.make, RegionLimits.grid
     monkeypatch.setattr(gym, "make", lambda *args, **kwargs: make(*args, max_steps=3, **kwargs))
     monkeypatch.setattr(RegionLimits, "grid", lambda self, area: grid(self, area)[::5])
-    monkeypatch.setattr("agents.belief.files.SHIPPED", ())  # its candidates are the whole grid
-    monkeypatch.setattr("agents.evaluation.RANDOM_DRAWS", 4)
+    monkeypatch.setattr("agents.policies.belief.files.SHIPPED", ())  # its candidates are the whole grid
+    monkeypatch.setattr("agents.evaluation.comparison.RANDOM_DRAWS", 4)
     effort = Effort(max_frames=8, crops=4, epochs=2, samples=1, steps=20, held_out=1, unseen_samples=1)
     demo = Demo(
         tmp_path / "out", data_root / "train" / "bag", features="vgg16", weights=str(weights), effort=effort

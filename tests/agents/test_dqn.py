@@ -5,8 +5,8 @@ import torch
 from stable_baselines3 import DQN
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
-from agents.dqn import HuberDQN, SquaredErrorDQN, load_hyperparameters
-from occlusion_env.arguments import SearchArguments
+from agents.dqn.algorithm import HuberDQN, SquaredErrorDQN, load_hyperparameters
+from occlusion_env.envs.arguments import SearchArguments
 from tracker.errors import InputError
 
 

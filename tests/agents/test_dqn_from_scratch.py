@@ -11,7 +11,7 @@ import torch
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 import occlusion_env  # noqa: F401
-from agents.dqn import SquaredErrorDQN
+from agents.dqn.algorithm import SquaredErrorDQN
 
 FILE = Path(__file__).resolve().parents[2] / "examples" / "dqn_from_scratch.py"
 

@@ -3,7 +3,7 @@ import re
 import pytest
 from PIL import Image
 
-from agents.training import TrainRequest, train
+from agents.training.run import TrainRequest, train
 
 ORACLE = "OcclusionSearchOracle-v0"
 

@@ -10,28 +10,28 @@ import pytest
 import torch
 
 import occlusion_env
-from agents import evaluation_run
-from agents.arms import arms_of, read_members
-from agents.baselines import BASELINES
-from agents.belief import FittedPrior, describe_search, save_prior
-from agents.evaluation import Agent, Setup, compare, generator
-from agents.evaluation_methods import BUDGETS
-from agents.evaluation_run import EvaluationRun, evaluate_agents
-from agents.evaluation_summary import record, summarise
-from agents.evaluation_table import print_evaluation
-from agents.leaks import Constant, constant_agents, without_features
-from agents.loading import Masked, algorithm_of, load_agent, training_environment, training_speed
-from agents.rollout import roll_out
-from agents.runs import RunFolder
-from agents.training_environment import TrainingEnvironment, fingerprint_videos
-from occlusion_env.actions import ACTIONS, TRIGGER, RegionLimits
-from occlusion_env.arguments import SearchArguments
-from occlusion_env.belief import Prior
-from occlusion_env.settings import SearchSettings
-from occlusion_env.targets import TargetSet
+from agents.evaluation import run as evaluation_run
+from agents.evaluation.arms import arms_of, read_members
+from agents.evaluation.comparison import Setup, compare, generator
+from agents.evaluation.leaks import Constant, constant_agents, without_features
+from agents.evaluation.methods import BUDGETS
+from agents.evaluation.run import EvaluationRun, evaluate_agents
+from agents.evaluation.summary import record, summarise
+from agents.evaluation.table import print_evaluation
+from agents.policies.baselines import BASELINES
+from agents.policies.belief import FittedPrior, describe_search, save_prior
+from agents.policies.loading import Masked, algorithm_of, load_agent, training_environment, training_speed
+from agents.policies.rollout import Agent, roll_out
+from agents.training.environment import TrainingEnvironment, fingerprint_videos
+from agents.training.runs import RunFolder
+from occlusion_env.envs.arguments import SearchArguments
+from occlusion_env.mdp.actions import ACTIONS, TRIGGER, RegionLimits
+from occlusion_env.mdp.settings import SearchSettings
+from occlusion_env.scene.targets import TargetSet
+from occlusion_env.search.belief import Prior
+from tracker.data.images import read_image
+from tracker.data.sequences import ArrayFrames, Sequence
 from tracker.errors import InputError
-from tracker.images import read_image
-from tracker.sequences import ArrayFrames, Sequence
 
 
 class Corner:
@@ -576,7 +576,7 @@ def trained(tmp_path_factory):
     from sb3_contrib import MaskablePPO
     from stable_baselines3 import PPO
 
-    from agents.dqn import SquaredErrorDQN
+    from agents.dqn.algorithm import SquaredErrorDQN
 
     env = gym.make(occlusion_env.ENV_ID, targets="synthetic")
     folder = tmp_path_factory.mktemp("agents")
@@ -698,7 +698,7 @@ def test_an_agent_of_another_state_is_told_apart(trained, setup, targets):
 
 @pytest.fixture(autouse=True)
 def no_shipped_prior(monkeypatch):
-    monkeypatch.setattr("agents.belief.shipped_prior", lambda *search: None)
+    monkeypatch.setattr("agents.policies.belief.shipped_prior", lambda *search: None)
 
 
 def test_the_command_without_an_agent(folder, run):
@@ -749,7 +749,7 @@ def test_the_command_with_a_prior(folder, run, slim):
 
 
 def slim_is_fp32():
-    from tracker.backbones import resolve_precision
+    from tracker.models.backbones import resolve_precision
 
     return resolve_precision("auto", torch.device("cpu")) == torch.float32
 

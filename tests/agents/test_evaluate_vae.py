@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import vae
-from agents.manifold_evaluation import (
+from agents.manifolds.bank import find_videos, train_bank
+from agents.manifolds.evaluation import (
     FIGURES,
     METHODS,
     EvaluationSettings,
@@ -20,7 +21,6 @@ from agents.manifold_evaluation import (
     open_manifold,
     summarise,
 )
-from agents.manifolds import find_videos, train_bank
 from tracker.errors import InputError
 from tracker.scorers import load_scorer
 

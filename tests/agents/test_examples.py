@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tracker.images import read_image, write_png
+from tracker.data.images import read_image, write_png
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 

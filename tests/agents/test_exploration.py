@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from agents.exploration import guided, guided_actions, look_ahead
-from agents.training import TrainRequest, make_env, make_vector_env, train
+from agents.dqn.exploration import guided, guided_actions, look_ahead
+from agents.training.run import TrainRequest, make_env, make_vector_env, train
 from tracker.errors import InputError
 
 ORACLE = "OcclusionSearchOracle-v0"
@@ -37,7 +37,7 @@ def test_guided_actions_are_drawn_from_the_rewarded_ones():
 
 
 def test_an_exploring_agent_takes_rewarded_actions_and_counts_its_queries():
-    from agents.dqn import SquaredErrorDQN
+    from agents.dqn.algorithm import SquaredErrorDQN
 
     env = make_env(ORACLE, 4, {"reward": "difference"})
     agent = guided(SquaredErrorDQN)("MlpPolicy", env, learning_starts=10_000, buffer_size=400, seed=0)
@@ -50,7 +50,7 @@ def test_an_exploring_agent_takes_rewarded_actions_and_counts_its_queries():
 
 
 def test_what_the_agent_does_not_explore_costs_no_queries():
-    from agents.dqn import SquaredErrorDQN
+    from agents.dqn.algorithm import SquaredErrorDQN
 
     env = make_env(ORACLE, 4, {"reward": "difference"})
     agent = guided(SquaredErrorDQN)(

@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from agents.baselines import Querying
-from agents.belief import DropPredictor, FittedPrior
-from agents.belief.method import BeliefProposer
-from agents.evaluation import RANDOM_DRAWS, Agent, Setup, best_of_k, compare, episode_queries
-from agents.evaluation_methods import BUDGETS, best_constant, query_methods, rank_by_prediction, strips
-from agents.evaluation_pictures import draw_frontier
-from agents.evaluation_run import EvaluationRun, evaluate_agents
-from agents.evaluation_table import print_evaluation
-from agents.leaks import with_foreign_answers
-from agents.rollout import Rollout
-from occlusion_env.actions import ACTIONS, TRIGGER, RegionLimits
-from occlusion_env.belief import Belief, Prior
-from occlusion_env.targets import TargetSet
-from tracker.images import read_image
-from tracker.sequences import ArrayFrames, Sequence
+from agents.evaluation.comparison import RANDOM_DRAWS, Setup, best_of_k, compare, episode_queries
+from agents.evaluation.leaks import with_foreign_answers
+from agents.evaluation.methods import BUDGETS, best_constant, query_methods, rank_by_prediction, strips
+from agents.evaluation.pictures import draw_frontier
+from agents.evaluation.run import EvaluationRun, evaluate_agents
+from agents.evaluation.table import print_evaluation
+from agents.policies.baselines import Querying
+from agents.policies.belief import DropPredictor, FittedPrior
+from agents.policies.belief.method import BeliefProposer
+from agents.policies.rollout import Agent, Rollout
+from occlusion_env.mdp.actions import ACTIONS, TRIGGER, RegionLimits
+from occlusion_env.scene.targets import TargetSet
+from occlusion_env.search.belief import Belief, Prior
+from tracker.data.images import read_image
+from tracker.data.sequences import ArrayFrames, Sequence
 
 GRID = RegionLimits().grid(0.25)
 
@@ -167,7 +167,7 @@ def test_a_belief_is_told_the_drops_of_its_own_queries(targets, prior, monkeypat
             told.append((chosen.copy(), drops.copy()))
             super().observe(chosen, drops)
 
-    monkeypatch.setattr("agents.belief.method.Belief", Recorder)
+    monkeypatch.setattr("agents.policies.belief.method.Belief", Recorder)
     method = Querying(BeliefProposer(FittedPrior(prior, None)), 3)
     found = compare(Setup(Spot(), Nothing()), targets, methods={"belief": method})
     assert len(told) == 3 and all(len(set(queried)) == 3 for queried in zip(*(c for c, _ in told), strict=True))

@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.stats import norm, t
 
-from agents.baselines import Querying, run_queries
-from agents.belief import BeliefSearch, FittedPrior, fit_prior, fitting
-from agents.belief.method import BeliefProposer
-from agents.evaluation import Comparison, Trial, episode_queries
-from agents.evaluation_methods import BUDGETS
-from agents.evaluation_summary import record, summarise
-from agents.image_targets import image_targets
-from agents.methods import NoFeatures
-from agents.rollout import roll_out
-from occlusion_env.actions import ACTIONS, RegionLimits
-from occlusion_env.belief import Belief, Prior, expected_improvement
-from occlusion_env.search import Search, SearchSettings
+from agents.evaluation.comparison import Comparison, Trial, episode_queries
+from agents.evaluation.methods import BUDGETS
+from agents.evaluation.summary import record, summarise
+from agents.hard_positives.image_targets import image_targets
+from agents.policies.baselines import Querying, run_queries
+from agents.policies.belief import BeliefSearch, FittedPrior, fit_prior, fitting
+from agents.policies.belief.method import BeliefProposer
+from agents.policies.methods import NoFeatures
+from agents.policies.rollout import roll_out
+from occlusion_env.mdp.actions import ACTIONS, RegionLimits
+from occlusion_env.search.belief import Belief, Prior, expected_improvement
+from occlusion_env.search.core import Search, SearchSettings
 from tracker.errors import InputError
-from tracker.judging.intervals import ratio_interval
+from tracker.evaluation.intervals import ratio_interval
 
 GRID = RegionLimits().grid(0.25)
 

@@ -15,22 +15,22 @@ import pytest
 
 import vae
 from agents import remake_hard_positive
-from agents.baselines import Querying, RandomRegions
-from agents.generation_run import (
+from agents.hard_positives.generation_run import (
     GenerationRun,
     _claim_with_prior,
     _make_block,
     _worker,
     generate_hard_positives,
 )
-from agents.hard_positives import folder_name
-from agents.manifolds import train_bank
-from agents.target_samples import Manifolds
-from occlusion_env.arguments import SearchArguments
-from occlusion_env.targets import TargetSet
+from agents.hard_positives.records import folder_name
+from agents.manifolds.bank import train_bank
+from agents.manifolds.target_samples import Manifolds
+from agents.policies.baselines import Querying, RandomRegions
+from occlusion_env.envs.arguments import SearchArguments
+from occlusion_env.scene.targets import TargetSet
+from tracker.data.images import read_image, write_png
 from tracker.errors import InputError
-from tracker.images import read_image, write_png
-from tracker.readers import open_sequence
+from tracker.trackers.following import open_sequence
 from tracker.training.hard_positives import read_hard_positives
 
 SCORER = """
@@ -141,7 +141,7 @@ def test_the_belief_fits_a_prior_once(run, data, tmp_path, monkeypatch) -> None:
 
     for left in (out / "metadata.jsonl", next((out / ".parts").iterdir())):
         left.unlink()
-    monkeypatch.setattr("agents.belief.method.score_grids", None)
+    monkeypatch.setattr("agents.policies.belief.method.score_grids", None)
     generate_hard_positives(run_of(data, out, **given))
     assert contents(whole) == contents(out)
     with pytest.raises(InputError, match="queries was 5 and is 6"):
@@ -223,7 +223,7 @@ def test_a_run_goes_on_where_it_was_cut_off(data, tmp_path, monkeypatch) -> None
         made.append(block)
         return _make_block(run, block)
 
-    monkeypatch.setattr("agents.generation_run._make_block", some)
+    monkeypatch.setattr("agents.hard_positives.generation_run._make_block", some)
     with pytest.raises(KeyboardInterrupt):
         generate_hard_positives(run_of(data, out))
     assert not (out / "metadata.jsonl").exists() and len(list((out / ".parts").iterdir())) == 1

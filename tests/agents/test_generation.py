@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from agents.generation import PatchPolicy, find_hard_positives, score_images
-from agents.hard_positives import HardPositive, remake_hard_positive, write_hard_positives
-from occlusion_env.actions import ACTIONS, TRIGGER
-from occlusion_env.occluders import OCCLUDERS
-from occlusion_env.search import SearchSettings
-from occlusion_env.targets import TargetSet
-from tracker.boxes import iou
+from agents.hard_positives.generation import PatchPolicy, find_hard_positives
+from agents.hard_positives.records import HardPositive, remake_hard_positive, write_hard_positives
+from occlusion_env.mdp.actions import ACTIONS, TRIGGER
+from occlusion_env.scene.occluders import OCCLUDERS
+from occlusion_env.scene.targets import TargetSet
+from occlusion_env.search.core import SearchSettings
+from tracker.data.boxes import iou
+from tracker.data.images import crop, read_image
+from tracker.data.sequences import ArrayFrames, Sequence
+from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
-from tracker.images import crop, read_image
-from tracker.sequences import ArrayFrames, Sequence
-from tracker.synthetic import synthetic_sequence
+from tracker.scorers.outputs import score_images
 
 
 class Brightness:
@@ -207,7 +208,7 @@ def test_both_searches_can_be_gone_through_again(targets: TargetSet) -> None:
 
 
 def test_a_synthetic_video_with_networks(tmp_path) -> None:
-    from tracker.backbones import FeatureExtractor
+    from tracker.models.backbones import FeatureExtractor
     from tracker.scorers import load_scorer
 
     scorer = load_scorer()

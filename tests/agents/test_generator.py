@@ -10,16 +10,16 @@ import torch
 
 import vae
 from agents import HardPositiveGenerator, remake_hard_positive
-from agents.baselines import BASELINES, HillClimbing, Querying, RandomRegions
-from agents.belief import BeliefSearch
-from agents.evaluation import Agent
-from agents.generation import PatchPolicy
-from agents.image_targets import image_targets
-from agents.methods import as_method
-from agents.target_samples import Manifolds
-from occlusion_env.actions import ACTIONS, TRIGGER
-from occlusion_env.search import Search, SearchSettings
-from occlusion_env.targets import TargetSet
+from agents.hard_positives.generation import PatchPolicy
+from agents.hard_positives.image_targets import image_targets
+from agents.manifolds.target_samples import Manifolds
+from agents.policies.baselines import BASELINES, HillClimbing, Querying, RandomRegions
+from agents.policies.belief import BeliefSearch
+from agents.policies.methods import as_method
+from agents.policies.rollout import Agent
+from occlusion_env.mdp.actions import ACTIONS, TRIGGER
+from occlusion_env.scene.targets import TargetSet
+from occlusion_env.search.core import Search, SearchSettings
 from tracker.errors import InputError
 from tracker.scorers import SintScorer
 
@@ -214,7 +214,7 @@ def test_samples_are_drawn_around_their_own_target(images, bank) -> None:
     target = image_targets(images[:1], BOXES[:1], names=["a"])[0]
     manifolds, rng = Manifolds(bank), np.random.default_rng(0)
     codes = np.array([manifolds.drawn(target, rng).source.code for _ in range(400)])
-    from tracker.images import resize
+    from tracker.data.images import resize
 
     mu, sigma = bank["a"].posterior(resize(target.crop, 16, 16)[None])
     assert codes.mean(axis=0) == pytest.approx(mu[0], abs=4 * float(sigma[0].max()) / 20)

@@ -12,11 +12,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from agents.belief import BeliefSearch
-from agents.methods import as_method
-from agents.transforms import HardPositive, HardPositiveBatch
-from agents.transforms.batch import AREAS
-from occlusion_env.actions import ACTIONS, RegionLimits
+from agents.hard_positives.transforms import HardPositive, HardPositiveBatch
+from agents.hard_positives.transforms.batch import AREAS
+from agents.policies.belief import BeliefSearch
+from agents.policies.methods import as_method
+from occlusion_env.mdp.actions import ACTIONS, RegionLimits
 from tracker.errors import InputError
 
 BOX = (30, 20, 24, 16)
@@ -298,7 +298,7 @@ def test_the_worst_of_the_drawn_is_found_by_hand() -> None:
     scorer = LeftHalf()
 
     def score(regions: np.ndarray) -> torch.Tensor:
-        from occlusion_env.occluders import occlude
+        from occlusion_env.scene.occluders import occlude
 
         crops = images[:, :, 20:36, 30:54]
         crops = torch.nn.functional.interpolate(crops, (24, 24), mode="nearest")

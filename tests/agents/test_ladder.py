@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.ladder import LadderRun, run_ladder, summarise_ladder
-from agents.ladder.adversary import train_adversary
-from agents.ladder.report import _lead
-from agents.ladder.running import START, _identity, judging_videos
-from agents.occlusion_sweep import SweepSettings
-from agents.output import claim_folder
-from agents.sweep_occluders import KINDS, UNSEEN_KINDS
+from agents.ablation import LadderRun, run_ladder, summarise_ladder
+from agents.ablation.adversary import train_adversary
+from agents.ablation.occlusion_sweep import SweepSettings
+from agents.ablation.report import _lead
+from agents.ablation.running import START, _identity, judging_videos
+from agents.ablation.sweep_occluders import KINDS, UNSEEN_KINDS
+from agents.common.output import claim_folder
 from tracker.errors import InputError
 
 
@@ -42,7 +42,7 @@ def run_of(data: Path, out: Path, **changes: object) -> LadderRun:
 
 
 def test_the_command_writes_everything_and_goes_on(run, data: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr("agents.ladder.making.train_adversary", partial(train_adversary, steps=2, batch=2))
+    monkeypatch.setattr("agents.ablation.making.train_adversary", partial(train_adversary, steps=2, batch=2))
     out = tmp_path / "out"
     command = [
         "reproduce", "--data", data, "--attributes", data / "attributes.json", "--out", out, "--seeds", 1,

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.ladder import ARMS
-from agents.ladder.adversary import (
+from agents.ablation import ARMS
+from agents.ablation.adversary import (
     LARGEST,
     RotationAdversary,
     load_adversary,
@@ -19,15 +19,15 @@ from agents.ladder.adversary import (
     save_adversary,
     train_adversary,
 )
-from agents.ladder.arms import Tools, choose_arms, hardening_of
-from agents.ladder.peers import Erasing, MotionBlur, RoiHoles
-from agents.transforms import HardPositiveBatch, MarginLeft, ScoreLeft
-from agents.transforms.hurting import Hurt
-from occlusion_env.actions import RegionLimits
-from occlusion_env.targets import TargetSet
+from agents.ablation.arms import Tools, choose_arms, hardening_of
+from agents.ablation.peers import Erasing, MotionBlur, RoiHoles
+from agents.hard_positives.transforms import HardPositiveBatch, MarginLeft, ScoreLeft
+from agents.hard_positives.transforms.hurting import Hurt
+from occlusion_env.mdp.actions import RegionLimits
+from occlusion_env.scene.targets import TargetSet
 from tracker.errors import InputError
+from tracker.models.shipped import shipped_sint
 from tracker.scorers import SintScorer
-from tracker.shipped import shipped_sint
 
 BOX = torch.tensor([[60.0, 80.0, 70.0, 50.0]])
 

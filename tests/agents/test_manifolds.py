@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 
 import vae
-from agents.manifold_controls import (
-    PrincipalComponents,
-    blur_motion,
-    interpolate_crops,
-    nearest_on_path,
-    pairwise_distances,
-)
-from agents.manifolds import (
+from agents.manifolds.bank import (
     find_videos,
     manifold_frames,
     match_colour,
@@ -21,9 +14,16 @@ from agents.manifolds import (
     target_crops,
     train_bank,
 )
+from agents.manifolds.controls import (
+    PrincipalComponents,
+    blur_motion,
+    interpolate_crops,
+    nearest_on_path,
+    pairwise_distances,
+)
+from tracker.data.images import crop, resize
+from tracker.data.sequences import ArrayFrames, Sequence
 from tracker.errors import InputError
-from tracker.images import crop, resize
-from tracker.sequences import ArrayFrames, Sequence
 
 CODES = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]])
 FRAMES = [1, 3, 4]

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from agents.ladder import ARMS
-from agents.ladder.arms import Tools
-from agents.occlusion_sweep import SweepSettings, occlusion_sweep, sweep_frames
-from agents.sweep_occluders import KINDS, UNSEEN_KINDS, OtherVideo, cover, draw_texture, other_videos
+from agents.ablation import ARMS
+from agents.ablation.arms import Tools
+from agents.ablation.occlusion_sweep import SweepSettings, occlusion_sweep, sweep_frames
+from agents.ablation.sweep_occluders import KINDS, UNSEEN_KINDS, OtherVideo, cover, draw_texture, other_videos
+from tracker.data.sequences import ArrayFrames, Sequence
+from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
-from tracker.sequences import ArrayFrames, Sequence
-from tracker.shipped import shipped_sint
-from tracker.synthetic import synthetic_sequence
-from tracker.tracking.sint import SintTracker
+from tracker.models.shipped import shipped_sint
+from tracker.trackers.sint.tracker import SintTracker
 
 
 class Stays:

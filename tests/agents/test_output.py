@@ -6,17 +6,10 @@ from pathlib import Path
 from typing import get_type_hints
 
 import pytest
+from command_line_page import commands
 
 from agents.cli import main
-from agents.cli.documentation import commands
-from agents.output import (
-    MARKER,
-    check_apart,
-    check_file,
-    check_json_path,
-    replacing_folder,
-    write_json,
-)
+from agents.common.output import MARKER, check_apart, check_file, check_json_path, replacing_folder, write_json
 from tracker.errors import InputError
 
 
@@ -147,7 +140,6 @@ FOLDERS = {
     "evaluate": "--targets {data}",
     "evaluate-vae": "--data {data}",
     "reproduce": "--data {data} --judge {data}",
-    "train-backbone": "--data {data} --teacher {clip}",
     "train-siamfc": "--data {data} --weights {clip}",
     "train-tracker": "--data {data}",
     "train-vae": "--data {data}",
@@ -215,7 +207,6 @@ INPUTS = {
     },
     "track": {"video": "file folder", "weights": "file folder", "base_weights": "file folder"},
     "train": {"targets": "folder"},
-    "train-backbone": {"data": "folder", "teacher": "file"},
     "fit-prior": {"data": "folder", "weights": "file"},
     "train-siamfc": {"data": "folder", "weights": "file"},
     "train-tracker": {"data": "folder", "weights": "file", "hard_positives": "folder"},

@@ -7,8 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.transforms import Background, Cutouts, HardPositiveBatch, Lookalikes, MarginLeft, ScoreLeft
-from occlusion_env.actions import RegionLimits
+from agents.hard_positives.transforms import (
+    Background,
+    Cutouts,
+    HardPositiveBatch,
+    Lookalikes,
+    MarginLeft,
+    ScoreLeft,
+)
+from occlusion_env.mdp.actions import RegionLimits
 from tracker.errors import InputError
 from tracker.scorers import load_scorer
 

@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image
 
 import occlusion_env  # noqa: F401
-from agents.playing import play, write_gif
+from agents.evaluation.playing import play, write_gif
 
 ORACLE = "OcclusionSearchOracle-v0"
 

@@ -11,12 +11,12 @@ import pytest
 from stable_baselines3 import DQN, PPO
 
 import occlusion_env  # noqa: F401
-from agents.evaluation import Setup, compare
-from agents.loading import load_agent
-from agents.pretrained import load_pretrained, save_pretrained
-from agents.training_environment import TrainingEnvironment
-from occlusion_env.arguments import SearchArguments
-from occlusion_env.targets import load_targets
+from agents.evaluation.comparison import Setup, compare
+from agents.policies.loading import load_agent
+from agents.policies.pretrained import load_pretrained, save_pretrained
+from agents.training.environment import TrainingEnvironment
+from occlusion_env.envs.arguments import SearchArguments
+from occlusion_env.scene.targets import load_targets
 from tracker.errors import InputError
 
 KEYWORDS = {"targets": "synthetic", "max_steps": 3, "history": 2}

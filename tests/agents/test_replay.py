@@ -5,9 +5,9 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 
-from agents.bridge import VectorEnvBridge
-from agents.replay import LookupNStepReplayBuffer, LookupReplayBuffer, PreviousRegions
-from agents.training import make_vector_env
+from agents.dqn.bridge import VectorEnvBridge
+from agents.dqn.replay import LookupNStepReplayBuffer, LookupReplayBuffer, PreviousRegions
+from agents.training.run import make_vector_env
 from tracker.errors import InputError
 
 ORACLE = "OcclusionSearchOracle-v0"

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 import tyro
+from command_line_page import commands
 
-from agents.cli.documentation import commands
-from agents.results import FORMATS, command_line, commit, write_result
+from agents.common.results import FORMATS, command_line, commit, write_result
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
@@ -106,5 +106,5 @@ def test_the_commit_is_that_of_the_checkout(tmp_path: Path, monkeypatch: pytest.
         return
     head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True).stdout
     assert head.startswith(commit().removesuffix("-dirty").rpartition("-g")[2])
-    monkeypatch.setattr("agents.results._ROOT", tmp_path)
+    monkeypatch.setattr("agents.common.results._ROOT", tmp_path)
     assert commit().startswith("version ")

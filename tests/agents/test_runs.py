@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents.runs import Checkpoint, RunFolder
+from agents.training.runs import Checkpoint, RunFolder
 from tracker.errors import InputError
 
 ENV = "OcclusionSearch-v0"

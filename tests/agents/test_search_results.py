@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from agents.rollout import Rollout, begin_all, roll_out
-from occlusion_env.actions import ACTIONS, TRIGGER
-from occlusion_env.search import Search, SearchSettings
-from occlusion_env.targets import TargetSet
-from tracker.sequences import ArrayFrames, Sequence
+from agents.policies.rollout import Rollout, begin_all, roll_out
+from occlusion_env.mdp.actions import ACTIONS, TRIGGER
+from occlusion_env.scene.targets import TargetSet
+from occlusion_env.search.core import Search, SearchSettings
+from tracker.data.sequences import ArrayFrames, Sequence
 
 
 class Corner:

@@ -10,20 +10,20 @@ import torch
 import yaml
 from stable_baselines3.common.utils import LinearSchedule
 
-from agents.cli.train import key_values
-from agents.dqn import HuberDQN, SquaredErrorDQN, load_hyperparameters
-from agents.learning_curves import moving_average, read_monitors
-from agents.loading import environment_of
-from agents.playing import play
-from agents.replay import LookupNStepReplayBuffer, LookupReplayBuffer
-from agents.runs import RunFolder
-from agents.splits import split_targets
-from agents.training import TrainRequest, _cut_monitors, _plan, load_model, make_vector_env, resume, train
-from occlusion_env.actions import RegionLimits
-from occlusion_env.oracle import optimum
-from occlusion_env.targets import TargetSet
+from agents.cli.agents.train import key_values
+from agents.dqn.algorithm import HuberDQN, SquaredErrorDQN, load_hyperparameters
+from agents.dqn.replay import LookupNStepReplayBuffer, LookupReplayBuffer
+from agents.evaluation.playing import play
+from agents.policies.loading import environment_of
+from agents.training.learning_curves import moving_average, read_monitors
+from agents.training.run import TrainRequest, _cut_monitors, _plan, load_model, make_vector_env, resume, train
+from agents.training.runs import RunFolder
+from agents.training.splits import split_targets
+from occlusion_env.mdp.actions import RegionLimits
+from occlusion_env.scene.oracle import optimum
+from occlusion_env.scene.targets import TargetSet
+from tracker.data.images import read_image
 from tracker.errors import InputError
-from tracker.images import read_image
 
 ORACLE = "OcclusionSearchOracle-v0"
 SMALL = {"n_envs": 4, "learning_starts": 40, "batch_size": 16, "policy_kwargs": {"net_arch": [16]}}
@@ -77,7 +77,7 @@ def test_the_same_seed_gives_the_same_agent_and_the_same_evaluations(tmp_path):
 
 
 def test_the_evaluations_of_a_masked_agent_mask(tmp_path, monkeypatch):
-    import agents.training as training
+    import agents.training.run as training
 
     made, make = [], training._evaluations
     monkeypatch.setattr(training, "_evaluations", lambda *args: made.append(make(*args)) or made[0])
@@ -102,7 +102,7 @@ def test_the_device_is_the_environments_too_unless_it_has_one(tmp_path):
 
 def test_hyperparameters_reach_the_algorithm(tmp_path):
     given = {"td_target": "double", "loss": "huber", "n_steps": 3, "gamma": 0.8, "learning_rate": "lin_0.01"}
-    import agents.training as training
+    import agents.training.run as training
 
     made = []
     original = training._learn
@@ -159,7 +159,7 @@ def test_what_is_wrong_is_named_before_anything_is_written(tmp_path, changed, me
 
 def trained_model(folder, monkeypatch, **changed):
     """The model after training, with its replay buffer."""
-    import agents.training as training
+    import agents.training.run as training
 
     made, original = [], training._learn
     monkeypatch.setattr(training, "_learn", lambda plan, run, model, *rest: made.append(model) or original(
@@ -249,7 +249,7 @@ def test_the_best_model_is_chosen_on_videos_that_are_not_trained_on(tmp_path, ma
               "hyperparams": {"learning_starts": 4}}  # fmt: skip
     data = {"targets": str(tmp_path / "data"), "max_steps": 2, "drop": 0.1}
     seen = {}
-    import agents.training as training
+    import agents.training.run as training
 
     def evaluations(plan, run, env, steps):
         seen["selection"] = set(training.states_of(env).targets.videos)
@@ -363,7 +363,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path):
     config["n_timesteps"] = last.steps + 400  # so that the test ends soon
     (run.parameters / "args.yml").write_text(yaml.safe_dump(config))
 
-    import agents.training as training
+    import agents.training.run as training
 
     seen = []
     original = training._learn
@@ -470,7 +470,7 @@ class Right:
 @pytest.mark.parametrize("horizon", [7, 30])
 def test_the_horizon_of_a_training_is_that_of_its_agent(tmp_path, horizon):
     """An agent that had 30 steps in training has 30 wherever it is judged, and its observations count to 30."""
-    kwargs = {"max_episode_steps": horizon, "scorer": "occlusion_env.oracle:OracleScorer"}
+    kwargs = {"max_episode_steps": horizon, "scorer": "occlusion_env.scene.oracle:OracleScorer"}
     run = train(request(tmp_path, n_timesteps=120, save_freq=-1, env_kwargs=kwargs))
     assert environment_of(run).arguments.settings.max_steps == horizon
     assert max(read_monitors(run.monitors)["length"]) <= horizon
@@ -519,7 +519,7 @@ def test_a_resumed_run_is_evaluated_at_the_steps_of_an_uninterrupted_one(tmp_pat
 
 def test_an_evaluation_that_is_cut_off_leaves_the_earlier_files(tmp_path, monkeypatch):
     """The second evaluation's files are cut off in the middle of a write, then the run goes on."""
-    import agents.training as training
+    import agents.training.run as training
 
     def save(file, **arrays):
         if len(arrays["timesteps"]) == 2:

@@ -14,20 +14,20 @@ import torch
 from stable_baselines3 import DQN
 
 import occlusion_env
-from agents.belief import BeliefObservation, FittedPrior
-from agents.evaluation import Setup, compare
-from agents.generation import HardPositiveGenerator
-from agents.loading import load_agent
-from agents.pretrained import PRETRAINED, load_pretrained, save_pretrained
-from agents.runs import RunFolder
-from agents.training import TrainRequest, load_model, train
-from agents.training_environment import TrainingEnvironment
-from agents.transforms import HardPositiveBatch
-from occlusion_env.arguments import SearchArguments
-from occlusion_env.building import load_networks
-from occlusion_env.observations import OBSERVATIONS
-from occlusion_env.search import Search
-from occlusion_env.targets import TargetSet
+from agents.evaluation.comparison import Setup, compare
+from agents.hard_positives.generation import HardPositiveGenerator
+from agents.hard_positives.transforms import HardPositiveBatch
+from agents.policies.belief import BeliefObservation, FittedPrior
+from agents.policies.loading import load_agent
+from agents.policies.pretrained import PRETRAINED, load_pretrained, save_pretrained
+from agents.training.environment import TrainingEnvironment
+from agents.training.run import TrainRequest, load_model, train
+from agents.training.runs import RunFolder
+from occlusion_env.envs.arguments import SearchArguments
+from occlusion_env.envs.building import load_networks
+from occlusion_env.scene.targets import TargetSet
+from occlusion_env.search.core import Search
+from occlusion_env.search.observations import OBSERVATIONS
 from tracker.errors import InputError
 
 
@@ -104,9 +104,9 @@ def test_a_transform_shows_an_agent_its_own_layer(agents) -> None:
 def test_other_weights_and_another_observation_are_refused_by_name(agents, targets, tmp_path) -> None:
     from safetensors.torch import load_file, save_file
 
-    import tracker.backbones
+    import tracker.models.backbones
 
-    shipped = Path(tracker.backbones.__file__).parents[1] / "weights" / "slim.safetensors"
+    shipped = Path(tracker.models.backbones.__file__).parents[1] / "weights" / "slim.safetensors"
     state = load_file(shipped)
     save_file(state | {"conv1.bias": state["conv1.bias"] + 1}, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match=r"was trained with weights sha256:\w+ and is given sha256:\w+"):

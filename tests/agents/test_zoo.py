@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.training import TrainRequest, train
+from agents.training.run import TrainRequest, train
 
 HYPERPARAMS = Path(__file__).resolve().parents[2] / "agents" / "hyperparams"
 ORACLE = "OcclusionSearchOracle-v0"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from occlusion_env.targets import Source, Target
+from occlusion_env.scene.targets import Source, Target
 
 
 class Brightness:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from occlusion_env.actions import ACTIONS, MOVES, TRIGGER, RegionLimits
+from occlusion_env.mdp.actions import ACTIONS, MOVES, TRIGGER, RegionLimits
 from tracker.errors import InputError
 
 RIGHT, LEFT, UP, DOWN, BIGGER, SMALLER, FATTER, TALLER = range(8)

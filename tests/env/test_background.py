@@ -8,14 +8,14 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from occlusion_env import ACTIONS, BACKGROUND_ENV_ID, SearchSettings, TargetSet
-from occlusion_env.background import BackgroundSearch, has_background, usual_background_drop
-from occlusion_env.occluders import occlude_image
-from occlusion_env.oracle import OracleFeatures, OracleScorer
-from occlusion_env.targets import Source, Target, load_targets
-from tracker.boxes import iou
+from occlusion_env.envs.background import BackgroundSearch, has_background, usual_background_drop
+from occlusion_env.scene.occluders import occlude_image
+from occlusion_env.scene.oracle import OracleFeatures, OracleScorer
+from occlusion_env.scene.targets import Source, Target, load_targets
+from tracker.data.boxes import iou
+from tracker.data.images import crop, resize, to_tensor
+from tracker.data.sequences import ArrayFrames, Sequence
 from tracker.errors import InputError
-from tracker.images import crop, resize, to_tensor
-from tracker.sequences import ArrayFrames, Sequence
 
 TRIGGER = ACTIONS.index("trigger")
 
@@ -30,7 +30,7 @@ def cheap(**kwargs: Any) -> dict[str, Any]:
     """Arguments under which nothing is a network."""
     return {
         "targets": "oracle",
-        "features": "occlusion_env.oracle:OracleFeatures",
+        "features": "occlusion_env.scene.oracle:OracleFeatures",
         "scorer": Brightness(),
         "drop": 0.02,
     } | kwargs

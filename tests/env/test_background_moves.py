@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from occlusion_env.actions import ACTIONS, RegionLimits
-from occlusion_env.background_moves import BACKGROUND_MIN_SIDE, Background
-from tracker.boxes import iou
-from tracker.images import crop
+from occlusion_env.mdp.actions import ACTIONS, RegionLimits
+from occlusion_env.mdp.background_moves import BACKGROUND_MIN_SIDE, Background
+from tracker.data.boxes import iou
+from tracker.data.images import crop
 
 LIMITS = RegionLimits()
 MOVES = {name: np.array([number]) for number, name in enumerate(ACTIONS)}

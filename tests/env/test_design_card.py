@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from stable_baselines3 import DQN
 from torchvision.models import vgg16
 
-from agents.bridge import VectorEnvBridge
+from agents.dqn.bridge import VectorEnvBridge
 from occlusion_env import ENV_ID
 from tracker import scorers
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import gymnasium as gym
 import pytest
+from environments_page import PAGE, described, environments_page, write_environments_page
 
 from occlusion_env import ENV_IDS, SearchArguments
-from occlusion_env.documentation import PAGE, described, environments_page, write_environments_page
 
 ROOT = Path(__file__).parents[2]
 SECTIONS = (
@@ -24,7 +24,7 @@ SECTIONS = (
 
 
 def test_the_page_is_what_the_code_says() -> None:
-    """Where this fails, run `python -m occlusion_env.documentation`."""
+    """Where this fails, run `python docs/environments_page.py`."""
     assert (ROOT / PAGE).read_text() == environments_page()
 
 

@@ -10,10 +10,10 @@ from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
 from occlusion_env import ACTIONS, ENV_ID, OcclusionSearchVectorEnv
-from occlusion_env.embedding import TargetEmbedding
-from occlusion_env.search import Search, SearchSettings
-from occlusion_env.targets import load_targets
-from tracker.backbones import Chain, FeatureExtractor, KnownMaps, load_backbone
+from occlusion_env.scene.targets import load_targets
+from occlusion_env.search.core import Search, SearchSettings
+from occlusion_env.search.embedding import TargetEmbedding
+from tracker.models.backbones import Chain, FeatureExtractor, KnownMaps, load_backbone
 from tracker.scorers import IncrementalScorer, IncrementalSintScorer, KnownImage, SintScorer
 
 TRIGGER = ACTIONS.index("trigger")

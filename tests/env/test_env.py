@@ -21,9 +21,9 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import occlusion_env
 from occlusion_env import ACTIONS, TargetSet
-from occlusion_env.arguments import SearchArguments
-from tracker.backbones import Slim
+from occlusion_env.envs.arguments import SearchArguments
 from tracker.errors import InputError
+from tracker.models.backbones import Slim
 
 ID = occlusion_env.ENV_ID
 IDS = sorted(name for name, spec in gym.registry.items() if str(spec.entry_point).startswith("occlusion_env"))

@@ -10,16 +10,16 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from occlusion_env import ACTIONS, BACKGROUND_ENV_ID, ENV_ID, ORACLE_ENV_ID
-from occlusion_env.observations import OBSERVATIONS
-from occlusion_env.rewards import REWARDS
-from occlusion_env.search import Search
+from occlusion_env.mdp.rewards import REWARDS
+from occlusion_env.search.core import Search
+from occlusion_env.search.observations import OBSERVATIONS
 
 TRIGGER = ACTIONS.index("trigger")
 COUNT, STEPS = 3, 9
 CHEAP = {
     "targets": "oracle",
-    "scorer": "occlusion_env.oracle:OracleScorer",
-    "features": "occlusion_env.oracle:OracleFeatures",
+    "scorer": "occlusion_env.scene.oracle:OracleScorer",
+    "features": "occlusion_env.scene.oracle:OracleFeatures",
     "max_steps": 4,
     "history": 2,
 }

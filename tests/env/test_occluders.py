@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from occlusion_env.occluders import (
+from occlusion_env.scene.occluders import (
     OCCLUDERS,
     PATCH_SIZE,
     Occluder,
@@ -19,11 +19,11 @@ from occlusion_env.occluders import (
     occlude,
     occlude_image,
 )
-from occlusion_env.targets import TargetSet
-from tracker.boxes import iou
+from occlusion_env.scene.targets import TargetSet
+from tracker.data.boxes import iou
+from tracker.data.images import crop
+from tracker.data.sequences import ArrayFrames, Sequence
 from tracker.errors import InputError
-from tracker.images import crop
-from tracker.sequences import ArrayFrames, Sequence
 
 
 def test_a_patch_of_the_regions_size_is_copied_pixel_by_pixel() -> None:

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from occlusion_env import ORACLE_ENV_ID, OcclusionSearchEnv
-from occlusion_env.actions import TRIGGER, RegionLimits
-from occlusion_env.occluders import draw_occluder
-from occlusion_env.oracle import OracleFeatures, OracleScorer, optimum, oracle_sequence
-from occlusion_env.search import Search, SearchSettings
-from occlusion_env.targets import TargetSet, load_targets
-from tracker.backbones import FeatureExtractor
+from occlusion_env.mdp.actions import TRIGGER, RegionLimits
+from occlusion_env.scene.occluders import draw_occluder
+from occlusion_env.scene.oracle import OracleFeatures, OracleScorer, optimum, oracle_sequence
+from occlusion_env.scene.targets import TargetSet, load_targets
+from occlusion_env.search.core import Search, SearchSettings
+from tracker.data.images import to_tensor
 from tracker.errors import InputError
-from tracker.images import to_tensor
+from tracker.models.backbones import FeatureExtractor
 from tracker.scorers import Scorer
 
 

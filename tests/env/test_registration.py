@@ -53,5 +53,5 @@ def test_a_spawned_process_that_never_imported_it_makes_it() -> None:
 
 def test_the_spec_is_plain() -> None:
     spec = gym.spec(ENV_ID)
-    assert spec.entry_point == "occlusion_env.env:OcclusionSearchEnv"
+    assert spec.entry_point == "occlusion_env.envs.single:OcclusionSearchEnv"
     assert gym.envs.registration.EnvSpec.from_json(spec.to_json()) == spec

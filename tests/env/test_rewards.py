@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from occlusion_env import ACTIONS, ENV_ID, SearchSettings, movement_reward, trigger_reward
-from occlusion_env.distractors import distractor_boxes, distractor_crops
-from occlusion_env.env import OcclusionSearchEnv
-from occlusion_env.rewards import REWARDS, Turn
-from occlusion_env.vector import OcclusionSearchVectorEnv
-from tracker.boxes import inside, iou
+from occlusion_env.envs.single import OcclusionSearchEnv
+from occlusion_env.envs.vector import OcclusionSearchVectorEnv
+from occlusion_env.mdp.rewards import REWARDS, Turn
+from occlusion_env.scene.distractors import distractor_boxes, distractor_crops
+from tracker.data.boxes import inside, iou
 
 RIGHT, LEFT, UP, DOWN, BIGGER, SMALLER, FATTER, TALLER, TRIGGER = range(9)
 

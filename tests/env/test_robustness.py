@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from occlusion_env import ACTIONS, BACKGROUND_ENV_ID, ENV_ID
-from occlusion_env.oracle import OracleFeatures
-from tracker.boxes import iou
+from occlusion_env.scene.oracle import OracleFeatures
+from tracker.data.boxes import iou
 from tracker.errors import InputError
 
-CHEAP = {"features": "occlusion_env.oracle:OracleFeatures", "drop": 0.02}
+CHEAP = {"features": "occlusion_env.scene.oracle:OracleFeatures", "drop": 0.02}
 SHORT = {"max_steps": 12}
 
 

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-import occlusion_env.search as search_module
+import occlusion_env.search.core as search_module
 from occlusion_env import RegionLimits, Search, SearchSettings, Target, TargetSet, load_targets
-from occlusion_env.actions import TRIGGER
-from occlusion_env.occluders import background_patch
-from occlusion_env.targets import Source
-from occlusion_env.threshold import usual_drop
-from tracker.backbones import FeatureExtractor, Slim
+from occlusion_env.mdp.actions import TRIGGER
+from occlusion_env.scene.occluders import background_patch
+from occlusion_env.scene.targets import Source
+from occlusion_env.search.threshold import usual_drop
+from tracker.data.images import resize
+from tracker.data.sequences import Sequence
 from tracker.errors import InputError
-from tracker.images import resize
+from tracker.models.backbones import FeatureExtractor, Slim
 from tracker.scorers import SintScorer
-from tracker.sequences import Sequence
 
 RIGHT, LEFT, UP, DOWN = range(4)
 
@@ -76,8 +76,8 @@ def test_many_searches_are_as_many_single_ones(monkeypatch, slim, video, patches
 
 def test_scores_are_those_of_the_occluded_images(slim, video, patches) -> None:
     """The same by hand: paste, resize, score."""
-    from occlusion_env.occluders import occlude
-    from tracker.images import to_tensor
+    from occlusion_env.scene.occluders import occlude
+    from tracker.data.images import to_tensor
 
     scorer, targets = SintScorer(slim, "fp32"), list(TargetSet.from_sequence(video))
     search = Search(2, scorer, FeatureExtractor(slim, "fc7", "fp32"), SearchSettings())
@@ -287,7 +287,7 @@ def test_an_empty_folder_and_a_file_are_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def bright(make_video) -> TargetSet:
     """Targets whose left half is white, in black frames: the drop is the white that the black patch hides."""
-    from tracker.sequences import ArrayFrames
+    from tracker.data.sequences import ArrayFrames
 
     frames = np.zeros((5, 90, 120, 3), np.uint8)
     frames[:, 40:80, 30:50] = 255

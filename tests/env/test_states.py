@@ -10,10 +10,10 @@ import torch
 from torch.nn import functional
 
 from occlusion_env import ENV_ID, Search, SearchSettings
-from occlusion_env.memory import ENTRY_BYTES, ByteCache, image_key, region_keys
-from occlusion_env.states import CropState, RoiState, States, Window
-from tracker.backbones import FeatureExtractor, Slim
+from occlusion_env.search.memory import ENTRY_BYTES, ByteCache, image_key, region_keys
+from occlusion_env.search.states import CropState, RoiState, States, Window
 from tracker.errors import InputError
+from tracker.models.backbones import FeatureExtractor, Slim
 
 WHOLE = np.array([[0.0, 0.0, 1.0, 1.0]])
 REGIONS = np.array([[0.1, 0.2, 0.5, 0.4], [0.0, 0.0, 0.3, 0.3], [0.6, 0.7, 0.4, 0.3]])

@@ -4,13 +4,13 @@ import gymnasium
 import numpy as np
 import pytest
 
-from occlusion_env import building
-from occlusion_env.actions import RegionLimits
-from occlusion_env.arguments import SearchArguments
-from occlusion_env.oracle import OracleFeatures, OracleScorer
-from occlusion_env.targets import TargetSet, load_targets, visible_frames
+from occlusion_env.envs import building
+from occlusion_env.envs.arguments import SearchArguments
+from occlusion_env.mdp.actions import RegionLimits
+from occlusion_env.scene.oracle import OracleFeatures, OracleScorer
+from occlusion_env.scene.targets import TargetSet, load_targets, visible_frames
+from tracker.data.sequences import ArrayFrames, Sequence
 from tracker.errors import InputError
-from tracker.sequences import ArrayFrames, Sequence
 
 
 def test_targets_that_are_more_than_half_hidden_are_left_out(make_video):
@@ -77,7 +77,7 @@ def test_networks_alone_leave_the_targets_alone(monkeypatch):
     """The synthetic video takes a second to draw; who wants a scorer does not wait for it."""
     monkeypatch.setattr(building, "load_targets", None)
     arguments = SearchArguments(
-        scorer="occlusion_env.oracle:OracleScorer", features="occlusion_env.oracle:OracleFeatures"
+        scorer="occlusion_env.scene.oracle:OracleScorer", features="occlusion_env.scene.oracle:OracleFeatures"
     )
     networks = building.load_networks(arguments)
     assert isinstance(networks.scorer, OracleScorer) and isinstance(networks.features, OracleFeatures)
@@ -98,8 +98,8 @@ def test_videos_that_cannot_be_used_are_named_and_left_out(make_video, write_otb
     assert "2 boxes but" in str(warned[0].message) and "no target after its first frame" in str(warned[1].message)
     with pytest.warns(UserWarning, match="left out"):
         env = gymnasium.make(
-            "OcclusionSearch-v0", targets=f"{tmp_path}/", scorer="occlusion_env.oracle:OracleScorer",
-            features="occlusion_env.oracle:OracleFeatures",
+            "OcclusionSearch-v0", targets=f"{tmp_path}/", scorer="occlusion_env.scene.oracle:OracleScorer",
+            features="occlusion_env.scene.oracle:OracleFeatures",
         )  # fmt: skip
     env.close()
     (tmp_path / "a" / "groundtruth_rect.txt").write_text("20,16,16\n")

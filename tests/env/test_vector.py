@@ -15,10 +15,10 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from occlusion_env import ACTIONS, ENV_ID, OcclusionSearchVectorEnv
-from occlusion_env.memory import ENTRY_BYTES
-from occlusion_env.rewards import SCORE_TOLERANCE
-from occlusion_env.search import Search
-from occlusion_env.targets import TargetSet
+from occlusion_env.mdp.rewards import SCORE_TOLERANCE
+from occlusion_env.scene.targets import TargetSet
+from occlusion_env.search.core import Search
+from occlusion_env.search.memory import ENTRY_BYTES
 from tracker.errors import InputError
 
 TRIGGER = ACTIONS.index("trigger")

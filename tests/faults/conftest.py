@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tracker.sequences import Sequence
+from tracker.data.sequences import Sequence
 
 from .launcher import Launcher, write_inputs
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
-    from tracker.sequences import Sequence
+    from tracker.data.sequences import Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -244,9 +244,9 @@ def _become(arguments: list[str], folder: str, **streams: str) -> None:
             setattr(sys, name, open(number, "w", closefd=False))
     sys.argv = ["occlusion-search", *arguments]
     if "--workers" in arguments:
-        import tracker.backbones.loading
+        import tracker.models.backbones.loading
 
-        setattr(tracker.backbones.loading, "Slim", tracker.backbones.Slim)  # noqa: B010
+        setattr(tracker.models.backbones.loading, "Slim", tracker.models.backbones.Slim)  # noqa: B010
     from agents.cli import main
 
     code: object = 0
@@ -279,28 +279,28 @@ def _prepare() -> None:
 
     import torch
 
+    import agents.ablation.making
+    import agents.ablation.report
     import agents.cli
     import agents.demo
-    import agents.evaluation_pictures
-    import agents.evaluation_run
-    import agents.generation_run
-    import agents.ladder.making
-    import agents.ladder.report
-    import agents.manifold_evaluation
-    import agents.manifold_pictures
+    import agents.evaluation.pictures
+    import agents.evaluation.run
+    import agents.hard_positives.generation_run
+    import agents.manifolds.evaluation
+    import agents.manifolds.pictures
     import agents.tracking
-    import agents.training
-    import tracker.backbones.loading
-    import tracker.tracking.peers.siamfc
+    import agents.training.run
+    import tracker.models.backbones.loading
+    import tracker.models.siamfc
     import tracker.training
     import vae
 
     torch.set_num_threads(1)
     slim, siamfc = _tiny_networks()
-    setattr(tracker.backbones.loading, "Slim", slim)  # noqa: B010
-    setattr(tracker.tracking.peers.siamfc, "SiamFCNet", siamfc)  # noqa: B010
+    setattr(tracker.models.backbones.loading, "Slim", slim)  # noqa: B010
+    setattr(tracker.models.siamfc, "SiamFCNet", siamfc)  # noqa: B010
     setattr(agents.demo, "QUICK", agents.demo.Effort(8, 4, 20, 2, 20, 2, 2))  # noqa: B010
-    making = agents.ladder.making
+    making = agents.ablation.making
     making.train_adversary = partial(making.train_adversary, steps=2, batch=2)
     setattr(vae, "VAEConfig", partial(vae.VAEConfig, hidden=32))  # noqa: B010
     for method in (vae.VAEBank.train, vae.VAEBank.train_all):

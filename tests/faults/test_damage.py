@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from agents.cli import main
-from agents.runs import RunFolder
-from tracker.backbones import Slim
-from tracker.tracking.peers.siamfc import SiamFCNet
+from agents.training.runs import RunFolder
+from tracker.models.backbones import Slim
+from tracker.models.siamfc import SiamFCNet
 from vae import TrainingConfig, VAEBank, VAEConfig
 
 ORACLE = "OcclusionSearchOracle-v0"
@@ -153,11 +153,11 @@ def world(tmp_path_factory, make_video, write_otb) -> dict[str, Path]:
 def run(monkeypatch, capsys, world, tmp_path):
     """Run a command line in this process; returns what it said on standard error."""
     monkeypatch.syspath_prepend(str(world["root"]))
-    monkeypatch.setattr("tracker.tracking.peers.siamfc.SiamFCNet", TinySiamFC)
+    monkeypatch.setattr("tracker.models.siamfc.SiamFCNet", TinySiamFC)
 
     def call(line: str, *arguments: object, code: int = 0) -> str:
         if "{slim}" in line:
-            monkeypatch.setattr("tracker.backbones.loading.Slim", TinySlim)
+            monkeypatch.setattr("tracker.models.backbones.loading.Slim", TinySlim)
         words = [word.format(**world) for word in line.split()]
         monkeypatch.setattr(sys, "argv", ["occlusion-search", *words, *map(str, arguments)])
         monkeypatch.chdir(tmp_path)
@@ -332,7 +332,7 @@ def test_the_ladder_makes_again_what_is_damaged(
     """Its results are removed, so that all that they are made of is read."""
     if not os.environ.get("OCCLUSION_SEARCH_FAULTS"):
         pytest.skip("takes 10 s; set OCCLUSION_SEARCH_FAULTS")
-    monkeypatch.setattr("agents.ladder.making.train_adversary", _short_adversary)
+    monkeypatch.setattr("agents.ablation.making.train_adversary", _short_adversary)
     judge = world["root"] / "judge"
     line = (
         f"reproduce --data {{data}} --judge {judge} --arms vae-random adv-net --seeds 1 --steps 1 --epochs 1"
@@ -360,6 +360,6 @@ def test_the_ladder_makes_again_what_is_damaged(
 
 
 def _short_adversary(sint, targets):
-    from agents.ladder.adversary import train_adversary
+    from agents.ablation.adversary import train_adversary
 
     return train_adversary(sint, targets, steps=1, batch=2)

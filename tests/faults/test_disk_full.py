@@ -8,12 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-import agents.output
+import agents.common.output
 from agents.cli import main
-from agents.output import MARKER, check_file, check_folder, is_complete, replacing_folder, write_json
+from agents.common.output import MARKER, check_file, check_folder, is_complete, replacing_folder, write_json
+from tracker.data.images import read_image, write_png
 from tracker.errors import InputError
 from tracker.files import replacing_file
-from tracker.images import read_image, write_png
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_the_least_space_is_asked_for_before_the_work(disk):
     with pytest.raises(InputError, match=r"1\.0 MB are free and at least 10 MB are needed"):
         check_folder(disk / "a" / "b")
     with pytest.raises(InputError, match=r"at least 100 MB are needed"):
-        check_folder(disk, least_bytes=agents.output.TRAINING_BYTES)
+        check_folder(disk, least_bytes=agents.common.output.TRAINING_BYTES)
     with pytest.raises(InputError, match=r"0\.5 MB are free and at least 1 MB are needed"):
         fill(disk, 500_000)
         check_file(disk / "a.json", option="--json")
@@ -154,7 +154,7 @@ def test_a_command_on_a_disk_that_fills(tmp_path, disk, monkeypatch, capsys, mak
         assert run(monkeypatch, capsys, *given, tmp_path / "data", "--out", tmp_path / "results")[0] == 0
         with replacing_folder(disk / "out", "benchmark report") as folder:
             (folder / "report.html").write_text("old")
-    monkeypatch.setattr(agents.output, "_why_unwritable", lambda folder, least_bytes: None)
+    monkeypatch.setattr(agents.common.output, "_why_unwritable", lambda folder, least_bytes: None)
     fill(disk, left)
     before = contents(disk)
     code, sentences, said = run(monkeypatch, capsys, *words)

@@ -18,13 +18,13 @@ import cv2
 import pytest
 import safetensors
 import yaml
+from command_line_page import commands
 
 from agents.cli import main
-from agents.cli.documentation import commands
 from agents.cli.shared import on_interrupt
-from tracker.backbones import save_weights
 from tracker.errors import InputError, describe_error, reading
-from tracker.tracking.peers.siamfc import SiamFCNet
+from tracker.models.backbones import save_weights
+from tracker.models.siamfc import SiamFCNet
 
 DEEP = "[" * 50_000
 LONG = "n" * 300
@@ -95,7 +95,7 @@ def good(tmp_path_factory, make_video, write_otb):
 @pytest.fixture
 def run(monkeypatch, capsys, tmp_path):
     """Run the command line in this process: exit code, standard error."""
-    monkeypatch.setattr("tracker.judging.vot.check_extra", lambda: None)
+    monkeypatch.setattr("tracker.evaluation.vot.check_extra", lambda: None)
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["occlusion-search", *map(str, arguments)])
@@ -113,7 +113,6 @@ def run(monkeypatch, capsys, tmp_path):
 
 COMMANDS = {
     "demo": "--quick --steps 20 --sequence {v}/clip0 --out {o}",
-    "train-backbone": "--data {v} --teacher {s} --out {o} --validation clip1",
     "train-vae": "--data {v} --out {o} --epochs 1",
     "evaluate-vae": "--data {v} --bank {o} --out {o}",
     "train-tracker": "--data {v} --out {o} --validation clip1 --steps 1",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import vae.files
-from agents.output import MARKER, check_file, check_folder, claim_folder, is_complete, replacing_folder
+from agents.common.output import MARKER, check_file, check_folder, claim_folder, is_complete, replacing_folder
 from tracker.errors import InputError
 from tracker.files import remove_leftovers, replacing_file, temporary_folder
 
@@ -195,7 +195,7 @@ def test_a_replacing_that_was_cut_off_is_completed(tmp_path, moment):
     program = f"""
 import os
 from pathlib import Path
-from agents.output import replacing_folder
+from agents.common.output import replacing_folder
 left, real = {moment}, (os.replace, Path.unlink)
 def cut(real):
     def call(*arguments, **named):

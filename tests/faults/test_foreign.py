@@ -14,17 +14,17 @@ import yaml
 from stable_baselines3 import DQN
 
 import agents.cli
-from agents.dqn import load_hyperparameters
-from agents.loading import environment_of, load_agent, training_environment
-from agents.pretrained import load_pretrained, save_pretrained
-from agents.runs import RunFolder
-from agents.training import TrainRequest, resume, train
-from agents.training_environment import TrainingEnvironment
+from agents.dqn.algorithm import load_hyperparameters
+from agents.policies.loading import environment_of, load_agent, training_environment
+from agents.policies.pretrained import load_pretrained, save_pretrained
+from agents.training.environment import TrainingEnvironment
+from agents.training.run import TrainRequest, resume, train
+from agents.training.runs import RunFolder
 from occlusion_env import ENV_ID, ORACLE_ENV_ID, SearchArguments
 from occlusion_env.naming import named
+from tracker.data.images import write_png
 from tracker.errors import InputError
-from tracker.images import write_png
-from tracker.judging import read_annotations
+from tracker.evaluation import read_annotations
 from tracker.training.hard_positives import read_hard_positives
 
 ARGUMENTS = ("observation", "state", "reward", "scorer", "features", "targets")
@@ -107,7 +107,7 @@ def test_a_card_imports_nothing(evil: Path, card: Callable[..., Path], argument:
         "os::abort",
         "os:path.join",
         ":abort",
-        "agents.belief:Drop",
+        "agents.policies.belief:Drop",
         ["os:abort"],
         7,
         None,
@@ -165,7 +165,7 @@ def test_a_package_of_the_same_name_is_no_built_in(tmp_path: Path, monkeypatch: 
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(InputError, match=r"'agents' is hidden by"):
-        named("observation", "belief", {"belief": "agents.belief:BeliefObservation"})
+        named("observation", "belief", {"belief": "agents.policies.belief:BeliefObservation"})
     assert not mark.exists()
 
 
@@ -210,8 +210,8 @@ def test_a_run_with_its_own_code_is_resumed_where_the_command_allows_it(
     run: Call, evil: Path, tmp_path: Path
 ) -> None:
     Path("mine.py").write_text(
-        "from occlusion_env.observations import PixelsObservation\n"
-        "from occlusion_env.rewards import DifferenceReward as Mine\n"
+        "from occlusion_env.search.observations import PixelsObservation\n"
+        "from occlusion_env.mdp.rewards import DifferenceReward as Mine\n"
     )
     given = ["train", "--env", ORACLE_ENV_ID, "-n", 20, "-f", "logs", "--save-freq", 10, "--eval-freq", -1,
              "--env-kwargs", "reward:mine:Mine", "--hyperparams", "learning_starts:5"]  # fmt: skip

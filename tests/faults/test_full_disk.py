@@ -42,7 +42,7 @@ def run(monkeypatch, capsys, tmp_path):
         monkeypatch.setattr(sys, "argv", ["occlusion-search", *map(str, arguments)])
         monkeypatch.chdir(tmp_path)
         # The check of free space beforehand would refuse these disks at once.
-        monkeypatch.setattr("agents.output._why_unwritable", lambda folder, least_bytes: None)
+        monkeypatch.setattr("agents.common.output._why_unwritable", lambda folder, least_bytes: None)
         with pytest.raises(SystemExit) as end:
             main()
         return end.value.code, capsys.readouterr().err

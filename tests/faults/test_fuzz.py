@@ -34,8 +34,8 @@ BUDGET = int(os.environ.get("OCCLUSION_SEARCH_FAULTS") or 300)
 FOREIGN = ("foreign_file:run", "foreign_loaded:run")
 CHEAP: dict[str, Any] = {
     "targets": "oracle",
-    "scorer": "occlusion_env.oracle:OracleScorer",
-    "features": "occlusion_env.oracle:OracleFeatures",
+    "scorer": "occlusion_env.scene.oracle:OracleScorer",
+    "features": "occlusion_env.scene.oracle:OracleFeatures",
     "drop": 0.05,
 }
 
@@ -251,7 +251,7 @@ def layouts(here: Path) -> dict[str, Path]:
 @example("otb", b"\x0e")
 @example("box", b"1,1,1e300,1e300\n" * 3)
 def test_annotations_of_sequences(watchdog, layouts, layout: str, content: bytes) -> None:
-    from tracker.readers import open_sequence
+    from tracker.trackers.following import open_sequence
 
     folder = layouts["vot" if layout == "box" else layout]
     file = folder / ("boxes.txt" if layout == "box" else LAYOUTS[layout][0])
@@ -269,7 +269,7 @@ LABELS = ("absence.label", "cover.label", "occlusion.tag", "occlusion.label", "m
 
 @fuzz(0.03, st.sampled_from(LABELS), mutated(b"0\n1\n0\n", b"8\n0\n4\n", b"0,0,1"))
 def test_labels_of_sequences(watchdog, layouts, name: str, content: bytes) -> None:
-    from tracker.readers import open_sequence
+    from tracker.trackers.following import open_sequence
 
     folder = layouts["got10k" if name in ("absence.label", "cover.label", "meta_info.ini") else "vot"]
     (folder / "groundtruth.txt").write_bytes(ROWS)
@@ -301,7 +301,7 @@ BOX_TEXTS = st.one_of(
 @example("a" * 5000, None, "auto")
 @example("\x00", None, "auto")
 def test_arguments_of_sequences(watchdog, layouts, box: Any, max_frames: Any, layout: Any) -> None:
-    from tracker.readers import open_sequence
+    from tracker.trackers.following import open_sequence
 
     call = {"box": box, "format": layout, "max_frames": max_frames, "progress": False}
     found = watchdog(lambda: open_sequence(layouts["vot"], **call))
@@ -338,7 +338,7 @@ def write_frame(path: Path, content: str | bytes) -> None:
 
 @fuzz(0.06, st.dictionaries(NAMES, PICTURES, max_size=5), st.sampled_from(["box", "one box", "otb", "vot"]))
 def test_frames(watchdog, here: Path, frames: dict[str, Any], layout: str) -> None:
-    from tracker.readers import open_sequence
+    from tracker.trackers.following import open_sequence
 
     folder = here / "frames"
     shutil.rmtree(folder, ignore_errors=True)
@@ -356,7 +356,7 @@ def test_frames(watchdog, here: Path, frames: dict[str, Any], layout: str) -> No
 
 @fuzz(0.05, mutated(*IMAGES.values()), st.sampled_from(["png", "jpg", "bmp", "tiff", "webp", "ppm"]))
 def test_images(watchdog, here: Path, content: bytes, suffix: str) -> None:
-    from tracker.images import image_size, read_image
+    from tracker.data.images import image_size, read_image
 
     file = here / f"image.{suffix}"
     file.write_bytes(content)
@@ -388,7 +388,7 @@ VIDEOS = [video("mp4", "mpeg4"), video("avi", "mpeg4"), video("mkv", "mpeg4")]
 @fuzz(0.05, mutated(*VIDEOS), st.sampled_from(["mp4", "avi", "mkv", "webm", "MOV", "ts"]))
 @example(VIDEOS[1].replace(b"FMP4", b"XXXX").replace(b"fmp4", b"xxxx"), "avi")
 def test_videos(watchdog, here: Path, content: bytes, suffix: str) -> None:
-    from tracker.readers import open_sequence
+    from tracker.trackers.following import open_sequence
 
     file = here / f"video.{suffix}"
     file.write_bytes(content)
@@ -399,7 +399,7 @@ def test_videos(watchdog, here: Path, content: bytes, suffix: str) -> None:
 
 @fuzz(0.02, st.lists(mutated(ROWS) | st.none(), min_size=1, max_size=4), st.sampled_from([*LAYOUTS]))
 def test_folders_of_sequences(watchdog, here: Path, layouts, contents: list[bytes | None], layout: str) -> None:
-    from tracker.readers import list_targets, open_sequences
+    from tracker.data.readers import list_targets, open_sequences
 
     root = here / "root"
     shutil.rmtree(root, ignore_errors=True)
@@ -422,9 +422,9 @@ def test_folders_of_sequences(watchdog, here: Path, layouts, contents: list[byte
     st.sampled_from([0, 1]),
 )
 def test_result_files(watchdog, here: Path, content: bytes, origin: int) -> None:
-    from tracker.judging.annotations import Annotation
-    from tracker.judging.result_files import read_boxes, read_times
-    from tracker.judging.scoring import score_results
+    from tracker.evaluation.annotations import Annotation
+    from tracker.evaluation.result_files import read_boxes, read_times
+    from tracker.evaluation.scoring import score_results
 
     folder = here / "results"
     folder.mkdir(exist_ok=True)
@@ -449,7 +449,7 @@ def mat_file() -> bytes:
 
 @fuzz(0.03, mutated(mat_file()))
 def test_matlab_files(watchdog, here: Path, content: bytes) -> None:
-    from tracker.judging.result_files import read_mat
+    from tracker.evaluation.result_files import read_mat
 
     (here / "one.mat").write_bytes(content)
     found = watchdog(lambda: read_mat(here / "one.mat"))
@@ -461,8 +461,8 @@ TRUTH = {"one": {"boxes": [[3, 4, 10, 8]] * 3, "attributes": ["OCC"]}, "two": {"
 
 @fuzz(0.04, documents(TRUTH), documents({"one": ["OCC"], "two": []}))
 def test_annotation_files(watchdog, here: Path, content: bytes, attributes: bytes) -> None:
-    from tracker.judging.annotations import read_annotations
-    from tracker.judging.scoring import score_results
+    from tracker.evaluation.annotations import read_annotations
+    from tracker.evaluation.scoring import score_results
 
     (here / "truth.json").write_bytes(content)
     (here / "attributes.json").write_bytes(attributes)
@@ -540,8 +540,8 @@ ARGUMENTS = (
 @example(SMALL_AGENT, dump({**SMALL_CARD, "net_arch": [10**9]}))
 @example(SMALL_AGENT, b"[" * 100_000)
 def test_cards_of_agents(watchdog, here: Path, weights: bytes, card: bytes) -> None:
-    from agents.loading import load_agent
-    from agents.pretrained import load_pretrained
+    from agents.policies.loading import load_agent
+    from agents.policies.pretrained import load_pretrained
 
     file = here / "agent.safetensors"
     file.write_bytes(weights)
@@ -559,7 +559,7 @@ PRIOR, PRIOR_CARD = copied("agents/weights", "prior_slim.safetensors", "prior_sl
 
 @fuzz(0.03, st.just(PRIOR) | mutated(PRIOR), documents(json.loads(PRIOR_CARD)))
 def test_cards_of_priors(watchdog, here: Path, weights: bytes, card: bytes) -> None:
-    from agents.belief import load_prior
+    from agents.policies.belief import load_prior
 
     file = here / "prior.safetensors"
     file.write_bytes(weights)
@@ -580,8 +580,8 @@ CONFIG = {"config": {"features": "slim"}, "base": {"weights": "sha256:0"}}
 
 @fuzz(0.03, mutated(SLIM, AGENT[:5000]), documents(CONFIG) | documents(json.loads(SINT_CARD)), st.booleans())
 def test_cards_of_trackers(watchdog, here: Path, weights: bytes, card: bytes, named: bool) -> None:
+    from tracker.models.sint import load_sint, trained_weights
     from tracker.scorers import load_scorer
-    from tracker.sint import load_sint, trained_weights
 
     folder = here / "trained"
     folder.mkdir(exist_ok=True)
@@ -613,7 +613,7 @@ HOSTILE_PICKLE = b"cforeign_file\nrun\n(tR."
 @example(HOSTILE_PICKLE, ".pth")
 @example(b"\xff\xff\xff\xff\xff\xff\xff\x7f{}", ".safetensors")
 def test_weights(watchdog, here: Path, content: bytes, suffix: str) -> None:
-    from tracker.backbones import load_backbone, load_weights
+    from tracker.models.backbones import load_backbone, load_weights
 
     file = here / f"weights{suffix}"
     file.write_bytes(content)
@@ -633,7 +633,7 @@ RECORD = {
 
 @pytest.fixture(scope="module")
 def oracle_targets() -> Any:
-    from occlusion_env.targets import load_targets
+    from occlusion_env.scene.targets import load_targets
 
     return load_targets("oracle")
 
@@ -641,7 +641,7 @@ def oracle_targets() -> Any:
 @fuzz(0.05, variants(RECORD), mutated(dump(RECORD)))
 @example({**RECORD, "region": [0.1, 0.1, 0.5]}, b"\xff")
 def test_metadata(watchdog, here: Path, oracle_targets, record: Any, line: bytes) -> None:
-    from agents.hard_positives import remake_hard_positive
+    from agents.hard_positives.records import remake_hard_positive
     from tracker.training.hard_positives import read_hard_positives
 
     folder = here / "positives"
@@ -750,10 +750,10 @@ YAMLS = st.one_of(mutated(*YAML_TEXTS), st.sampled_from(YAML_TEXTS))
 @example(as_yaml(ARGS), as_yaml(CONFIGURATION), None, b"\xff")
 @example(as_yaml({**ARGS, "env_kwargs": 3}), as_yaml({**CONFIGURATION, "env_kwargs": "x"}), None, b"")
 def test_run_folders(watchdog, here: Path, args: bytes, config: bytes, environment: Any, monitor: bytes) -> None:
-    from agents.learning_curves import read_monitors
-    from agents.loading import load_agent, training_environment
-    from agents.runs import RunFolder
-    from agents.training import resume
+    from agents.policies.loading import load_agent, training_environment
+    from agents.training.learning_curves import read_monitors
+    from agents.training.run import resume
+    from agents.training.runs import RunFolder
 
     folder = here / "runs" / "dqn" / "run_1"
     shutil.rmtree(folder, ignore_errors=True)
@@ -778,7 +778,7 @@ SECTION = {"OcclusionSearchOracle-v0": {"policy": "MlpPolicy", "learning_rate": 
 
 @fuzz(0.04, YAMLS | variants(SECTION).map(as_yaml) | mutated(as_yaml(SECTION)))
 def test_hyperparameter_files(watchdog, here: Path, content: bytes) -> None:
-    from agents.dqn import load_hyperparameters
+    from agents.dqn.algorithm import load_hyperparameters
 
     (here / "own.yml").write_bytes(content)
     found = watchdog(lambda: load_hyperparameters(str(here / "own.yml"), "OcclusionSearchOracle-v0"))
@@ -816,7 +816,7 @@ NUMERIC = st.sampled_from(
 def test_hyperparameters(watchdog, here: Path, hyperparameters: dict[str, Any]) -> None:
     import torch
 
-    from agents.training import TrainRequest, load_model, train
+    from agents.training.run import TrainRequest, load_model, train
 
     request = TrainRequest(
         env="OcclusionSearchOracle-v0", n_timesteps=12, hyperparams={**TINY, **hyperparameters}, eval_freq=-1,
@@ -987,7 +987,7 @@ def test_options_and_actions(
 @example([], [], None, None, 1, 0, "best of 99999999999 random")
 def test_generator(watchdog, images, boxes, exemplars, names, draws: Any, seed: Any, method: str) -> None:
     from agents import HardPositiveGenerator
-    from occlusion_env.oracle import OracleScorer
+    from occlusion_env.scene.oracle import OracleScorer
 
     make = watchdog(lambda: HardPositiveGenerator(method, OracleScorer()))
     if make is None:
@@ -1047,7 +1047,7 @@ def test_transform(watchdog, kind: Any, layout: str, boxes: Any, form: str, wrap
     import torch
     from torchvision import tv_tensors
 
-    from agents.transforms import HardPositive
+    from agents.hard_positives.transforms import HardPositive
 
     image = tensor_of(kind, layout)
     if wrapper == "tv":
@@ -1074,8 +1074,8 @@ def test_batch(
 ) -> None:
     import torch
 
-    from agents.transforms import HardPositiveBatch
-    from occlusion_env.oracle import OracleScorer
+    from agents.hard_positives.transforms import HardPositiveBatch
+    from occlusion_env.scene.oracle import OracleScorer
 
     images = tensor_of((kind[0], (count, *kind[1])), layout)
     given = None if exemplars is None else tensor_of((exemplars[0], (count, *exemplars[1])), layout)
@@ -1096,7 +1096,7 @@ def test_batch(
     ),
 )
 def test_arguments_of_the_transform(watchdog, arguments: dict[str, Any]) -> None:
-    from agents.transforms import HardPositive
+    from agents.hard_positives.transforms import HardPositive
 
     if arguments.get("scorer") in FOREIGN:
         return
@@ -1115,7 +1115,7 @@ def options_of(command: Any) -> list[str]:
 def command_lines() -> dict[tuple[str, ...], list[str]]:
     """Every command and its options."""
     from agents.cli import app
-    from agents.cli.benchmark import benchmark
+    from agents.cli.trackers.benchmark import benchmark
 
     found = {}
     for name, spec in app._subcommands.items():
@@ -1150,7 +1150,7 @@ def parser() -> Callable[[list[str]], None]:
     import tyro
 
     from agents.cli import app
-    from agents.cli.benchmark import benchmark
+    from agents.cli.trackers.benchmark import benchmark
 
     def idle(command: Any) -> Any:
         @functools.wraps(command)

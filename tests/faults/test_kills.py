@@ -25,8 +25,8 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
-from agents.learning_curves import read_monitors
-from agents.runs import RunFolder
+from agents.training.learning_curves import read_monitors
+from agents.training.runs import RunFolder
 
 from .launcher import COMMANDS, Launcher, Run
 

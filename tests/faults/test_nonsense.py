@@ -10,14 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from agents.belief import DropPredictor, FittedPrior, load_prior, save_prior
-from agents.loading import load_agent
-from agents.training import TrainRequest, _plan, load_model, train
+from agents.policies.belief import DropPredictor, FittedPrior, load_prior, save_prior
+from agents.policies.loading import load_agent
+from agents.training.run import TrainRequest, _plan, load_model, train
 from occlusion_env import ORACLE_ENV_ID
-from occlusion_env.belief import Prior
-from tracker.backbones import Slim, load_backbone, save_weights
+from occlusion_env.search.belief import Prior
 from tracker.errors import InputError
-from tracker.tracking.peers.siamfc import SiamFCNet, load_net
+from tracker.models.backbones import Slim, load_backbone, save_weights
+from tracker.models.siamfc import SiamFCNet, load_siamfc
 
 NAN, INF = math.nan, math.inf
 
@@ -119,7 +119,7 @@ def test_an_agent_with_nan_is_not_loaded(tmp_path):
 
 @pytest.mark.parametrize(("make", "load"), [
     (Slim, lambda file: load_backbone("slim", file)),
-    (SiamFCNet, load_net),
+    (SiamFCNet, load_siamfc),
 ])  # fmt: skip
 @pytest.mark.parametrize("value", [NAN, -INF])
 def test_weights_with_nan_are_not_loaded(tmp_path, make, load, value):

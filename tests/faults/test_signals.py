@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.locks import LOCK_NAME, lock_folder
+from agents.common.locks import LOCK_NAME, lock_folder
 from tracker.errors import InputError
 
 from .launcher import COMMANDS, Launcher, processes_of
@@ -170,7 +170,7 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("agents.locks.fcntl.flock", refuse)
+    monkeypatch.setattr("agents.common.locks.fcntl.flock", refuse)
     with lock_folder(tmp_path), lock_folder(tmp_path):
         assert not list(tmp_path.iterdir())
 

@@ -23,31 +23,31 @@ from scipy.io import savemat
 from stable_baselines3 import DQN
 
 import vae
-from agents.belief import DropPredictor, FittedPrior, load_prior, save_prior
-from agents.cli.train import key_values
-from agents.dqn import load_hyperparameters
-from agents.generation_run import GenerationRun
-from agents.learning_curves import read_evaluations
-from agents.loading import environment_of
-from agents.pretrained import check_layers, load_pretrained, save_pretrained
-from agents.runs import RunFolder
-from agents.training import TrainRequest, resume, train
-from agents.training_environment import TrainingEnvironment
+from agents.cli.agents.train import key_values
+from agents.dqn.algorithm import load_hyperparameters
+from agents.hard_positives.generation_run import GenerationRun
+from agents.policies.belief import DropPredictor, FittedPrior, load_prior, save_prior
+from agents.policies.loading import environment_of
+from agents.policies.pretrained import check_layers, load_pretrained, save_pretrained
+from agents.training.environment import TrainingEnvironment
+from agents.training.learning_curves import read_evaluations
+from agents.training.run import TrainRequest, resume, train
+from agents.training.runs import RunFolder
 from occlusion_env import ORACLE_ENV_ID, RegionLimits, SearchArguments, TargetSet
-from occlusion_env.belief import Prior
-from tracker import images, video
-from tracker.backbones import load_weights
+from occlusion_env.search.belief import Prior
+from tracker.data import images, video
+from tracker.data.images import MOST_PIXELS, crop, image_size, read_image
+from tracker.data.sequences import Sequence
+from tracker.data.video import VideoReader
 from tracker.errors import InputError, shorten
-from tracker.images import MOST_PIXELS, crop, image_size, read_image
-from tracker.judging import result_files
-from tracker.judging.result_files import read_mat
-from tracker.readers import open_sequence
-from tracker.sequences import Sequence
-from tracker.sint import SintConfig
-from tracker.tracking.registry import load_tracker
+from tracker.evaluation import result_files
+from tracker.evaluation.result_files import read_mat
+from tracker.models.backbones import load_weights
+from tracker.models.sint import SintConfig
+from tracker.trackers.following import open_sequence
+from tracker.trackers.registry import load_tracker
 from tracker.training.settings import SintTraining
 from tracker.training.siamfc_pairs import SiamFCTraining
-from tracker.video import VideoReader
 from vae.errors import shorten as vae_shorten
 
 GIB = 2**30

@@ -22,8 +22,8 @@ BUDGET = os.environ.get("OCCLUSION_SEARCH_FAULTS")
 STEPS = 50 * int(BUDGET) if BUDGET else 2_000
 CHEAP: dict[str, Any] = {
     "targets": "oracle",
-    "scorer": "occlusion_env.oracle:OracleScorer",
-    "features": "occlusion_env.oracle:OracleFeatures",
+    "scorer": "occlusion_env.scene.oracle:OracleScorer",
+    "features": "occlusion_env.scene.oracle:OracleFeatures",
     "drop": 0.05,
 }
 SMALL_CACHE = {"cache_mb": 8.0}

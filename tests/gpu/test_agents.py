@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from agents.belief import score_grids
-from agents.belief.fitting import fit_predictor
-from agents.generation import HardPositiveGenerator
-from agents.generation_run import method_of
-from agents.playing import play
-from agents.pretrained import load_pretrained
-from agents.training import TrainRequest, load_model, resume, train
-from agents.transforms import HardPositiveBatch
-from agents.transforms.hurting import MarginLeft
-from agents.transforms.patches import Cutouts, Lookalikes
+from agents.evaluation.playing import play
+from agents.hard_positives.generation import HardPositiveGenerator
+from agents.hard_positives.generation_run import method_of
+from agents.hard_positives.transforms import HardPositiveBatch
+from agents.hard_positives.transforms.hurting import MarginLeft
+from agents.hard_positives.transforms.patches import Cutouts, Lookalikes
+from agents.policies.belief import score_grids
+from agents.policies.belief.fitting import fit_predictor
+from agents.policies.pretrained import load_pretrained
+from agents.training.run import TrainRequest, load_model, resume, train
 from occlusion_env import ENV_ID
-from occlusion_env.actions import RegionLimits
-from occlusion_env.targets import load_targets
-from tracker.backbones import FeatureExtractor
+from occlusion_env.mdp.actions import RegionLimits
+from occlusion_env.scene.targets import load_targets
+from tracker.models.backbones import FeatureExtractor
 from tracker.scorers import load_scorer
 
 LIMITS = RegionLimits(max_area=0.2, min_side=0.4)
@@ -94,7 +94,7 @@ def test_the_predictor_learns_from_scores_of_the_gpu(device: str, monkeypatch: p
     for name in ("maps", "drops"):
         pair = (torch.as_tensor(getattr(each, name)) for each in samples)
         torch.testing.assert_close(*pair, rtol=1e-3, atol=1e-3)
-    monkeypatch.setattr("agents.belief.fitting._STEPS", 2)
+    monkeypatch.setattr("agents.policies.belief.fitting._STEPS", 2)
     network = fit_predictor(samples[1])
     assert {each.device for each in network.parameters()} == {torch.device("cpu")}
 

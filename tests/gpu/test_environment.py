@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from agents.belief import BeliefObservation, FittedPrior, shipped_prior
+from agents.policies.belief import BeliefObservation, FittedPrior, shipped_prior
 from occlusion_env import ENV_ID
-from occlusion_env.search import Search, SearchSettings
-from occlusion_env.targets import load_targets
-from tracker.backbones import FeatureExtractor
-from tracker.foreign_scorers import ConfidenceScorer, EmbeddingScorer, SiamFCScorer
+from occlusion_env.scene.targets import load_targets
+from occlusion_env.search.core import Search, SearchSettings
+from tracker.models.backbones import FeatureExtractor
+from tracker.models.siamfc import SiamFCNet
 from tracker.scorers import SintScorer, load_scorer, shared_backbone
-from tracker.tracking.peers.siamfc import SiamFCNet
+from tracker.scorers.foreign import ConfidenceScorer, EmbeddingScorer, SiamFCScorer
 
 TOLERANCE = 1e-3
 SETTINGS: dict[str, Any] = {"precision": "fp32", "drop": 0.05, "max_steps": 4, "history": 2}

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agents.transforms import HardPositiveBatch
-from tracker.foreign_scorers import EmbeddingScorer
-from tracker.sint import Sint, SintConfig
-from tracker.synthetic import synthetic_sequence
+from agents.hard_positives.transforms import HardPositiveBatch
+from tracker.data.synthetic import synthetic_sequence
+from tracker.models.sint import Sint, SintConfig
+from tracker.scorers.foreign import EmbeddingScorer
 from tracker.training import LabelledFrame, SiamFCTraining
 from tracker.training.frames import FrozenMaps, Views
 from tracker.training.siamfc_pairs import SiamFCPairs

@@ -12,16 +12,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from agents.ladder.adversary import train_adversary
-from agents.ladder.arms import hardening_of
-from agents.transforms import HardPositiveBatch
-from occlusion_env.targets import load_targets
-from tracker.foreign_scorers import SiamFCScorer
-from tracker.sint import Sint, SintConfig
-from tracker.synthetic import synthetic_sequence
-from tracker.tracking.peers.siamfc import SiamFCNet, SiamFCTracker
-from tracker.tracking.registry import load_tracker
-from tracker.tracking.sint import SintTracker, TrackingSettings
+from agents.ablation.adversary import train_adversary
+from agents.ablation.arms import hardening_of
+from agents.hard_positives.transforms import HardPositiveBatch
+from occlusion_env.scene.targets import load_targets
+from tracker.data.synthetic import synthetic_sequence
+from tracker.models.siamfc import SiamFCNet
+from tracker.models.sint import Sint, SintConfig
+from tracker.scorers.foreign import SiamFCScorer
+from tracker.trackers.registry import load_tracker
+from tracker.trackers.siamfc import SiamFCTracker
+from tracker.trackers.sint.tracker import SintTracker, TrackingSettings
 from tracker.training import SiamFCTraining, SintTraining, TrainingRun, train_siamfc
 from tracker.training.train import train_sint
 

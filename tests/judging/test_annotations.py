@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tracker.data.sequences import Sequence
 from tracker.errors import InputError
-from tracker.judging.annotations import read_annotations
-from tracker.sequences import Sequence
+from tracker.evaluation.annotations import read_annotations
 
 
 def write(path: Path, content: object) -> Path:

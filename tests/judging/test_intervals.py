@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from tracker.errors import InputError
-from tracker.judging.intervals import (
+from tracker.evaluation.intervals import (
     LEAST_TARGETS,
     Interval,
     holm,
@@ -16,7 +16,7 @@ from tracker.judging.intervals import (
     ratio_difference,
     ratio_interval,
 )
-from tracker.judging.scoring import Scores, TargetScore
+from tracker.evaluation.scoring import Scores, TargetScore
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tracker.judging.annotations import read_annotations
-from tracker.judging.lists import ATTRIBUTES, INIT_OMIT, LISTS
+from tracker.data.lists import ATTRIBUTES, INIT_OMIT, LISTS
+from tracker.evaluation.annotations import read_annotations
 
 
 def test_sizes() -> None:

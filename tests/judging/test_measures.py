@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tracker.judging.annotations import Annotation
-from tracker.judging.measures import (
+from tracker.evaluation.annotations import Annotation
+from tracker.evaluation.measures import (
     ERROR_THRESHOLDS,
     OVERLAP_THRESHOLDS,
     Invalid,

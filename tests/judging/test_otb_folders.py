@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tracker.data.images import write_png
+from tracker.data.readers import list_targets
 from tracker.errors import InputError
-from tracker.images import write_png
-from tracker.readers import list_targets, open_sequence
+from tracker.trackers.following import open_sequence
 
 ROW = "2,2,5,5\n"
 

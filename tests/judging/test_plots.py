@@ -7,10 +7,10 @@ import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from tracker.judging import pictures, plots
-from tracker.judging.annotations import Annotation
-from tracker.judging.intervals import Interval
-from tracker.sequences import ArrayFrames
+from tracker.data.sequences import ArrayFrames
+from tracker.evaluation.annotations import Annotation
+from tracker.evaluation.intervals import Interval
+from tracker.evaluation.report import pictures, plots
 
 NASTY = ["_hidden", "cost$^2$ \\frac", "a" * 200]
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracker.judging.annotations import Annotation
-from tracker.judging.lists import INIT_OMIT, may_start
-from tracker.judging.protocols import SRE_SHIFTS, runs, sre_boxes, tre_starts
+from tracker.data.lists import INIT_OMIT, may_start
+from tracker.evaluation.annotations import Annotation
+from tracker.evaluation.protocols import SRE_SHIFTS, runs, sre_boxes, tre_starts
 
 
 def truth(frames: int, name: str = "toy", invalid: tuple[int, ...] = ()) -> Annotation:

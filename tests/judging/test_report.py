@@ -15,12 +15,12 @@ import pytest
 
 from agents.cli import main
 from tracker import InputError
-from tracker.judging import pictures, plots
-from tracker.judging.annotations import read_annotations
-from tracker.judging.comparison import compare
-from tracker.judging.intervals import paired_difference
-from tracker.judging.report import write_report
-from tracker.judging.scoring import score_results
+from tracker.evaluation.annotations import read_annotations
+from tracker.evaluation.comparison import compare
+from tracker.evaluation.intervals import paired_difference
+from tracker.evaluation.report import pictures, plots
+from tracker.evaluation.report.writing import write_report
+from tracker.evaluation.scoring import score_results
 
 NAMES = ("red", "green", "blue")
 FRAMES = 12

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tracker.errors import InputError
-from tracker.judging.annotations import Annotation
-from tracker.judging.protocols import runs
-from tracker.judging.result_files import (
+from tracker.evaluation.annotations import Annotation
+from tracker.evaluation.protocols import runs
+from tracker.evaluation.result_files import (
     ResultFiles,
     boxes_path,
     choose_results,

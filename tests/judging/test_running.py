@@ -14,16 +14,16 @@ import pytest
 import torch
 
 from agents.cli import main
+from tracker.data.sequences import Sequence
 from tracker.errors import InputError
-from tracker.judging import running
-from tracker.judging.annotations import read_annotations
-from tracker.judging.protocols import SRE_SHIFTS
-from tracker.judging.result_files import read_boxes, read_times
-from tracker.judging.running import RunReport, run_benchmark, run_tracker, weights_digest
-from tracker.judging.scoring import score_results
-from tracker.sequences import Sequence
-from tracker.shipped import shipped_sint
-from tracker.tracking.sint import SintTracker, TrackingSettings
+from tracker.evaluation import running
+from tracker.evaluation.annotations import read_annotations
+from tracker.evaluation.protocols import SRE_SHIFTS
+from tracker.evaluation.result_files import read_boxes, read_times
+from tracker.evaluation.running import RunReport, run_benchmark, run_tracker, weights_digest
+from tracker.evaluation.scoring import score_results
+from tracker.models.shipped import shipped_sint
+from tracker.trackers.sint.tracker import SintTracker, TrackingSettings
 
 MakeVideo = Callable[..., Sequence]
 WriteOtb = Callable[[Path, Sequence], Path]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from agents.cli import main
-from tracker.judging.result_files import write_boxes
-from tracker.sequences import ArrayFrames, Sequence
+from tracker.data.sequences import ArrayFrames, Sequence
+from tracker.evaluation.result_files import write_boxes
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -165,5 +165,5 @@ def test_annotation_files_of_pysot_are_read(run: Call, out: Path, annotations: P
 
 def test_no_torch_is_imported() -> None:
     names = "annotations, intervals, lists, measures, protocols, result_files, scoring"
-    code = f"from tracker.judging import {names}; import sys; sys.exit('torch' in sys.modules)"
+    code = f"from tracker.evaluation import {names}; import sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

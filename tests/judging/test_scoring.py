@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tracker.data.lists import LISTS
 from tracker.errors import InputError
-from tracker.judging.annotations import Annotation, read_annotations
-from tracker.judging.lists import LISTS
-from tracker.judging.protocols import runs
-from tracker.judging.result_files import boxes_path, times_path, write_boxes, write_times
-from tracker.judging.scoring import Scores, score_results
+from tracker.evaluation.annotations import Annotation, read_annotations
+from tracker.evaluation.protocols import runs
+from tracker.evaluation.result_files import boxes_path, times_path, write_boxes, write_times
+from tracker.evaluation.scoring import Scores, score_results
 
 
 def annotation(name: str, frames: int = 4, attributes: tuple[str, ...] | None = None) -> Annotation:

@@ -14,8 +14,8 @@ import torch
 
 from agents.cli import main
 from tracker import InputError
-from tracker.judging import vot
-from tracker.tracking import registry
+from tracker.evaluation import vot
+from tracker.trackers import registry
 
 
 class Region(SimpleNamespace):
@@ -81,7 +81,7 @@ def test_the_entry_is_what_the_toolkit_reads(workspace):
     words = [
         sys.executable,
         "-m",
-        "tracker.judging.vot",
+        "tracker.evaluation.vot",
         "sint-slim",
         "--weights",
         str(weights),
@@ -249,7 +249,7 @@ def test_the_process_follows_a_target_for_a_real_client(tmp_path, make_video, wr
     corners = [(x, y), (x + w, y), (x + w, y + h), (x, y + h)]
     log: list[str] = []
     process = subprocess.Popen(
-        [sys.executable, "-m", "tracker.judging.vot", "mil", "--device", "cpu"],
+        [sys.executable, "-m", "tracker.evaluation.vot", "mil", "--device", "cpu"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "TRAX": "1"},

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
+from tracker.data.images import as_rgb, read_image
 from tracker.errors import InputError
-from tracker.images import as_rgb, read_image
 
 COLOURS = np.array([[[200, 30, 90], [0, 255, 7]]], np.uint8)
 GREY = np.array([[0, 200]], np.uint8)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from tracker.attribution import cell_contributions, embedded_contributions
-from tracker.backbones import load_backbone
+from tracker.models.backbones import load_backbone
 from tracker.scorers import SintScorer
+from tracker.scorers.attribution import cell_contributions, embedded_contributions
 
 
 @pytest.fixture(scope="module")

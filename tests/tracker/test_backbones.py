@@ -13,7 +13,8 @@ from torch.nn import functional
 from torchvision.models.vgg import cfgs, make_layers
 
 import tracker
-from tracker.backbones import (
+from tracker.errors import InputError
+from tracker.models.backbones import (
     AlexNet,
     Backbone,
     Cells,
@@ -30,7 +31,6 @@ from tracker.backbones import (
     resolve_precision,
     roi_pool,
 )
-from tracker.errors import InputError
 from vae.updates import resolve_precision as vae_precision
 
 WEIGHTS = Path(tracker.__file__).parent / "weights" / "slim.safetensors"
@@ -79,7 +79,7 @@ def test_the_gradients_way_to_pool_is_torchvisions() -> None:
     """Boxes inside, at the border, beyond it, thinner than a cell and wider than the samples are apart."""
     from torchvision.ops import roi_align
 
-    from tracker.backbones.pooling import separable_align
+    from tracker.models.backbones.pooling import separable_align
 
     maps = noise(3, 4, 40, 60).requires_grad_()
     corners = [
@@ -553,7 +553,7 @@ def test_images_that_go_through_the_fine_layers_apart_have_the_maps_of_a_batch(
 ) -> None:
     images = noise(3, 3, 48, 40, seed=5)
     together = {name: found.detach() for name, found in vgg.maps(images, names).items()}
-    monkeypatch.setattr("tracker.backbones.nets.PART_PIXELS", 1)
+    monkeypatch.setattr("tracker.models.backbones.nets.PART_PIXELS", 1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2 * 48 * 40)
     with torch.no_grad():
         apart = vgg.maps(images, names)

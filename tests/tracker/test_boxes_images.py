@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker import boxes, images
+from tracker.data import boxes, images
 from tracker.errors import InputError
 
 WIDTH, HEIGHT = 40, 30

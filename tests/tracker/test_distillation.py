@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from slim_training import BackboneTraining, contrastive, distillation, train_backbone
 
-from tracker.backbones import FeatureExtractor, Slim, Vgg16, load_backbone
 from tracker.errors import InputError
-from tracker.slim_training import BackboneTraining, contrastive, distillation, train_backbone
+from tracker.models.backbones import FeatureExtractor, Slim, Vgg16, load_backbone
 
 SETTINGS = BackboneTraining(
     validation=("held",), epochs=2, batch_size=6, boxes_per_frame=8, fc_steps=2, frame_pairs=2, learning_rate=1e-3

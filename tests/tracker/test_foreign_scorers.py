@@ -10,10 +10,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from occlusion_env.arguments import SearchArguments
-from occlusion_env.building import load_networks
+from occlusion_env.envs.arguments import SearchArguments
+from occlusion_env.envs.building import load_networks
 from tracker.errors import InputError
-from tracker.foreign_scorers import (
+from tracker.models import siamfc
+from tracker.scorers import Scorer, load_scorer
+from tracker.scorers.check import check_scorer
+from tracker.scorers.foreign import (
     ConfidenceScorer,
     EmbeddingScorer,
     SiamFCScorer,
@@ -21,9 +24,6 @@ from tracker.foreign_scorers import (
     evaluating,
     on_canvas,
 )
-from tracker.scorer_check import check_scorer
-from tracker.scorers import Scorer, load_scorer
-from tracker.tracking.peers import siamfc
 
 
 def net() -> nn.Module:
@@ -169,7 +169,7 @@ def test_crops_on_a_canvas() -> None:
 
 def test_as_an_environments_scorer(monkeypatch, tmp_path) -> None:
     (tmp_path / "my_scorer.py").write_text(
-        "from torch import nn\nfrom tracker.foreign_scorers import EmbeddingScorer\n"
+        "from torch import nn\nfrom tracker.scorers.foreign import EmbeddingScorer\n"
         "def make():\n    return EmbeddingScorer(nn.Conv2d(3, 4, 5), 24)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tracker.backbones import Chain, IncrementalMaps, autocast, load_backbone
+from tracker.models.backbones import Chain, IncrementalMaps, autocast, load_backbone
 from tracker.scorers import IncrementalScorer, IncrementalSintScorer, SintScorer, load_scorer
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tracker.losses import contrastive_loss
+from tracker.training.losses import contrastive_loss
 
 # Distances 0, 0.6, 1 and 1.2; the margin is 1.
 FIRST = torch.tensor([[1.0, 0.0], [0.6, 0.0], [0.0, 1.0], [1.2, 0.0]], dtype=torch.float64)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracker.boxes import iou
-from tracker.pairs import NEGATIVE_IOU, POSITIVE_IOU, draw_boxes, labelled_boxes, radius_boxes
+from tracker.data.boxes import iou
+from tracker.training.pairs import NEGATIVE_IOU, POSITIVE_IOU, draw_boxes, labelled_boxes, radius_boxes
 
 
 def test_rings_around_a_box() -> None:

@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
+from tracker.data.images import write_png
+from tracker.data.readers import list_sequences, list_targets, open_sequences
+from tracker.data.sequences import Sequence
+from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
-from tracker.images import write_png
-from tracker.readers import list_sequences, list_targets, open_sequence, open_sequences
-from tracker.sequences import Sequence
-from tracker.synthetic import synthetic_sequence
+from tracker.trackers.following import open_sequence
 
 WIDTH, HEIGHT, COUNT = 32, 24, 4
 RED = (255, 0, 0)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from tracker.boxes import iou
+from tracker.data.boxes import iou
 from tracker.errors import InputError
-from tracker.pairs import labelled_boxes
-from tracker.recognition import keep_recognised, recognition_threshold
+from tracker.training.pairs import labelled_boxes
+from tracker.training.recognition import keep_recognised, recognition_threshold
 
 
 class Brightness:

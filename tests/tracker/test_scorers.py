@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tracker.backbones import Backbone, Slim, load_backbone, roi_pool
 from tracker.errors import InputError
+from tracker.models.backbones import Backbone, Slim, load_backbone, roi_pool
+from tracker.models.sint import join_parts, sint_embedding
 from tracker.scorers import Scorer, SintScorer, load_scorer, shared_backbone
-from tracker.sint import join_parts, sint_embedding
 
 
 @pytest.fixture(scope="module")

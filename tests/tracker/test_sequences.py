@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.errors import InputError
-from tracker.images import as_rgb, read_image, write_png
-from tracker.sequences import (
+from tracker.data.images import as_rgb, read_image, write_png
+from tracker.data.sequences import (
     FRAME_CACHE,
     ArrayFrames,
     FrameCache,
@@ -26,7 +25,8 @@ from tracker.sequences import (
     VideoFile,
     evenly_spaced,
 )
-from tracker.streams import open_stream
+from tracker.data.streams import open_stream
+from tracker.errors import InputError
 
 COUNT, HEIGHT, WIDTH = 90, 48, 64
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tracker.boxes import iou
-from tracker.drawings import DRAWINGS, drawing
+from tracker.data.boxes import iou
+from tracker.data.drawings import DRAWINGS, drawing
+from tracker.data.sequences import Sequence
+from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
-from tracker.following import follow
-from tracker.sequences import Sequence
-from tracker.synthetic import synthetic_sequence
+from tracker.trackers.following import follow
 
 
 def digest(sequence: Sequence) -> str:
@@ -59,7 +59,7 @@ def test_the_box_is_exact(material: str) -> None:
     """What differs between two videos with the same scene but another target lies in the target's box."""
     import dataclasses
 
-    from tracker.synthetic import MATERIALS, _Scene
+    from tracker.data.synthetic import MATERIALS, _Scene
 
     scene = _Scene.make(3, 1, 320, 240, MATERIALS[material])
     painted = dataclasses.replace(scene.target, picture=255 - scene.target.picture)
@@ -73,7 +73,7 @@ def test_the_box_is_exact(material: str) -> None:
 
 def test_a_drawn_video_shows_no_photograph(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is as any other, of pictures that are drawn here; the target is textured and unlike what is around it."""
-    monkeypatch.setattr("tracker.synthetic._photograph", None)
+    monkeypatch.setattr("tracker.data.synthetic._photograph", None)
     for seed in range(4):
         video = synthetic_sequence(seed, frames=33, material="drawings")
         assert video.name == f"drawn-{seed}" and video.origin == f"drawn:{seed}"

@@ -7,10 +7,10 @@ import av
 import numpy as np
 import pytest
 
+from tracker.data.sequences import FrameCache, VideoFile
+from tracker.data.streams import open_stream
 from tracker.errors import InputError
-from tracker.readers import open_sequence
-from tracker.sequences import FrameCache, VideoFile
-from tracker.streams import open_stream
+from tracker.trackers.following import open_sequence
 
 INTERLACED = Path(__file__).parent / "interlaced.mp4"
 """Five frames of colour bars, H.264, interlaced: OpenCV reads them as black."""

@@ -9,13 +9,13 @@ import pytest
 import torch
 from PIL import Image as PILImage
 
-from tracker.boxes import check_box
+from tracker.data.boxes import check_box
+from tracker.data.images import as_rgb
+from tracker.data.sequences import ArrayFrames
 from tracker.errors import InputError
-from tracker.images import as_rgb
-from tracker.judging.running import run_tracker
-from tracker.sequences import ArrayFrames
-from tracker.tracking.check import check_tracker, output_fault
-from tracker.tracking.peers.opencv import MILTracker
+from tracker.evaluation.running import run_tracker
+from tracker.trackers.check import check_tracker, output_fault
+from tracker.trackers.opencv import MILTracker
 
 
 class Good:

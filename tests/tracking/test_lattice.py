@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from tracker.backbones import load_backbone
-from tracker.sint import sint_embedding
-from tracker.tracking.lattice import Lattice, LatticeMatcher
+from tracker.models.backbones import load_backbone
+from tracker.models.sint import sint_embedding
+from tracker.trackers.sint.lattice import Lattice, LatticeMatcher
 
 
 @pytest.fixture(scope="module")

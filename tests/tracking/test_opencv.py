@@ -8,20 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-from tracker.boxes import iou
+from tracker.data.boxes import iou
+from tracker.data.images import resize
+from tracker.data.sequences import Sequence
+from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
-from tracker.images import resize
-from tracker.sequences import Sequence
-from tracker.synthetic import synthetic_sequence
-from tracker.tracking.peers.opencv import (
-    CSRTTracker,
-    KCFTracker,
-    MILTracker,
-    NanoTracker,
-    OpenCVTracker,
-    starting_box,
-)
-from tracker.tracking.protocol import Tracker
+from tracker.trackers.opencv import CSRTTracker, KCFTracker, MILTracker, NanoTracker, OpenCVTracker, starting_box
+from tracker.trackers.protocol import Tracker
 
 RED = np.full((40, 60, 3), (255, 0, 0), np.uint8)
 

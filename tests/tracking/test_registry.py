@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from tracker.errors import InputError
-from tracker.tracking.registry import TRACKERS, load_tracker
+from tracker.trackers.registry import TRACKERS, load_tracker
 
 OWN = """
 class Still:
@@ -49,7 +49,8 @@ def test_mil_needs_nothing() -> None:
 
 
 def test_siamfc_takes_device_and_precision(tmp_path: Path) -> None:
-    from tracker.tracking.peers.siamfc import SiamFCNet, SiamFCTracker
+    from tracker.models.siamfc import SiamFCNet
+    from tracker.trackers.siamfc import SiamFCTracker
 
     save_file(SiamFCNet().state_dict(), tmp_path / "w.safetensors")
     tracker = load_tracker("siamfc", tmp_path / "w.safetensors", "cpu", "bf16")
@@ -113,5 +114,5 @@ def test_an_error_inside_an_own_module_is_not_hidden(own: str, tmp_path: Path) -
 
 
 def test_opencvs_trackers_need_no_torch() -> None:
-    code = "import sys; from tracker.tracking.registry import load_tracker; load_tracker('mil'); "
+    code = "import sys; from tracker.trackers.registry import load_tracker; load_tracker('mil'); "
     subprocess.run([sys.executable, "-c", code + "assert 'torch' not in sys.modules"], check=True)

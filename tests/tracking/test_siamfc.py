@@ -8,12 +8,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tracker.boxes import iou
+from tracker.data.boxes import iou
+from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
-from tracker.synthetic import synthetic_sequence
-from tracker.tracking.peers import siamfc
-from tracker.tracking.peers.siamfc import SiamFCNet, SiamFCTracker
-from tracker.tracking.protocol import Tracker
+from tracker.models import siamfc
+from tracker.models.siamfc import SiamFCNet
+from tracker.trackers.protocol import Tracker
+from tracker.trackers.siamfc import SiamFCTracker
 
 FRAME = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
 BOX = np.array([60.0, 40.0, 20.0, 30.0])

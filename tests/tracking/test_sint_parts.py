@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.boxes import iou
-from tracker.tracking.flow import carried_share, moved_pixels
-from tracker.tracking.regression import BoxRegression, regression_boxes
-from tracker.tracking.rings import RING_SCALES, ring_boxes
+from tracker.data.boxes import iou
+from tracker.trackers.sint.flow import carried_share, moved_pixels
+from tracker.trackers.sint.regression import BoxRegression, regression_boxes
+from tracker.trackers.sint.rings import RING_SCALES, ring_boxes
 
 
 @pytest.mark.parametrize(("width", "count"), [(320, 183), (512, 303), (640, 363), (1280, 753)])

@@ -6,14 +6,14 @@ import pytest
 import torch
 from PIL import Image
 
-from tracker.boxes import iou
+from tracker.data.boxes import iou
+from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
-from tracker.shipped import shipped_sint
-from tracker.sint import Sint, SintConfig
-from tracker.synthetic import synthetic_sequence
-from tracker.tracking.check import check_tracker
-from tracker.tracking.protocol import Tracker
-from tracker.tracking.sint import SintTracker, TrackingSettings
+from tracker.models.shipped import shipped_sint
+from tracker.models.sint import Sint, SintConfig
+from tracker.trackers.check import check_tracker
+from tracker.trackers.protocol import Tracker
+from tracker.trackers.sint.tracker import SintTracker, TrackingSettings
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_the_filter_goes_with_the_network(vgg_file):
     assert SintTracker.load().settings.motion == "none"
     tracker = SintTracker.load("vgg16", vgg_file)
     assert tracker.settings.motion == "flow"
-    assert tracker.sint.backbone.fully_connected == ()
+    assert tracker.models.sint.backbone.fully_connected == ()
 
 
 @pytest.mark.data

@@ -13,11 +13,11 @@ import pytest
 from agents import tracking
 from agents.cli import main
 from agents.tracking import COLOUR, LOST_COLOUR, draw_box, track_video
+from tracker.data.images import write_png
+from tracker.data.sequences import VideoFile
+from tracker.data.streams import Stream, open_stream
 from tracker.errors import InputError
-from tracker.images import write_png
-from tracker.readers import open_sequence
-from tracker.sequences import VideoFile
-from tracker.streams import Stream, open_stream
+from tracker.trackers.following import open_sequence
 
 WIDTH, HEIGHT, COUNT = 96, 64, 12
 BOX = (20.0, 15.0, 24.0, 20.0)

@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tracker.backbones import Slim
-from tracker.images import resize
-from tracker.sequences import ArrayFrames, Sequence
-from tracker.sint import SintConfig
+from tracker.data.images import resize
+from tracker.data.sequences import ArrayFrames, Sequence
+from tracker.models.backbones import Slim
+from tracker.models.sint import SintConfig
 from tracker.training import SintTraining
 
 
@@ -35,7 +35,7 @@ class Tiny(Slim):
 @pytest.fixture(autouse=True)
 def tiny_slim(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whoever loads `slim` gets the tiny one."""
-    monkeypatch.setattr("tracker.backbones.loading.Slim", Tiny)
+    monkeypatch.setattr("tracker.models.backbones.loading.Slim", Tiny)
     yield
 
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tracker.errors import InputError
-from tracker.sint import Sint
+from tracker.models.sint import Sint
 from tracker.training import FramesHardened, Hardening, SintTraining, TrainingRun, train_sint
 from tracker.training.hardening import harden_frames, step_generator
 

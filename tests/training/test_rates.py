@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tracker.backbones import load_backbone
 from tracker.errors import InputError
-from tracker.sint import Sint, SintConfig
+from tracker.models.backbones import load_backbone
+from tracker.models.sint import Sint, SintConfig
 from tracker.training import SintTraining
 from tracker.training.rates import frozen_convolution, make_optimizer, multipliers
 

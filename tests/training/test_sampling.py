@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from tracker.boxes import inside, iou
+from tracker.data.boxes import inside, iou
+from tracker.data.images import crop, write_png
+from tracker.data.sequences import ArrayFrames, Sequence
 from tracker.errors import InputError
-from tracker.images import crop, write_png
-from tracker.sequences import ArrayFrames, Sequence
-from tracker.sint import SintConfig
+from tracker.models.sint import SintConfig
 from tracker.training import HardPositive, PairSampler, SintTraining, read_hard_positives, take_hard_positives
 from tracker.training.frames import Views
 from tracker.training.hard_positives import paste

@@ -13,12 +13,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from agents.transforms import HardPositiveBatch
+from agents.hard_positives.transforms import HardPositiveBatch
+from tracker.data.sequences import ArrayFrames, Sequence
+from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
-from tracker.foreign_scorers import SiamFCScorer
-from tracker.sequences import ArrayFrames, Sequence
-from tracker.synthetic import synthetic_sequence
-from tracker.tracking.peers.siamfc import SiamFCNet, SiamFCTracker, load_net
+from tracker.models.siamfc import SiamFCNet, load_siamfc
+from tracker.scorers.foreign import SiamFCScorer
+from tracker.trackers.siamfc import SiamFCTracker
 from tracker.training import SiamFCTraining, TrainingRun, siamfc, train_siamfc
 from tracker.training.siamfc import balanced_logistic
 from tracker.training.siamfc_pairs import SiamFCPairs, response_labels
@@ -125,7 +126,7 @@ def test_a_tracker_reads_what_is_written(clips, tmp_path: Path) -> None:
     video = clips[1][0]
     tracker.init(video.frames[0], video.boxes[0])
     assert tracker.update(video.frames[1]).shape == (4,)
-    assert torch.equal(load_net(tmp_path / "siamfc.safetensors").conv5.weight, net.conv5.weight.detach())
+    assert torch.equal(load_siamfc(tmp_path / "siamfc.safetensors").conv5.weight, net.conv5.weight.detach())
 
 
 def test_frozen_layers_stay(clips, tmp_path: Path) -> None:
@@ -205,7 +206,7 @@ def test_a_video_is_one_of_the_two(clips, tmp_path: Path) -> None:
 def test_the_command(tmp_path: Path, make_video, write_otb, capsys, monkeypatch) -> None:
     from agents.cli import main
 
-    monkeypatch.setattr("tracker.tracking.peers.siamfc.SiamFCNet", Tiny)
+    monkeypatch.setattr("tracker.models.siamfc.SiamFCNet", Tiny)
     save_file(network().state_dict(), tmp_path / "tiny.safetensors")
     for name, seed in (("Deer", 1), ("zebra", 2)):
         write_otb(tmp_path / "data" / name, make_video(3, 96, 72, seed))
@@ -224,7 +225,7 @@ def test_the_command(tmp_path: Path, make_video, write_otb, capsys, monkeypatch)
         and "RandomRegions, 2" in card["transform"]
         and "train-siamfc" in card["command"]
     )
-    assert load_net(tmp_path / "out/siamfc.safetensors").conv5.out_channels == 6
+    assert load_siamfc(tmp_path / "out/siamfc.safetensors").conv5.out_channels == 6
     monkeypatch.setattr(sys, "argv", [*command, "worst"])
     with pytest.raises(SystemExit) as stopped:
         main()

@@ -8,10 +8,10 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from tracker.backbones import load_backbone
 from tracker.errors import InputError
+from tracker.models.backbones import load_backbone
+from tracker.models.sint import Sint, SintConfig, join_parts, load_sint, save_sint, to_rois, view_of
 from tracker.scorers import SintScorer
-from tracker.sint import Sint, SintConfig, join_parts, load_sint, save_sint, to_rois, view_of
 
 
 def noise(*shape: int) -> torch.Tensor:

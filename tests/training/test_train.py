@@ -17,13 +17,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tracker.backbones import Precision
+from tracker.data.sequences import ArrayFrames
 from tracker.errors import InputError
-from tracker.losses import contrastive_loss
-from tracker.sequences import ArrayFrames
-from tracker.sint import Sint, SintConfig, to_rois
+from tracker.models.backbones import Precision
+from tracker.models.sint import Sint, SintConfig, to_rois
 from tracker.training import HardPositive, PairSampler, TrainingRun, held_out_names, open_folder, otb_names, train
 from tracker.training.frames import FrozenMaps, Views, changed, shown
+from tracker.training.losses import contrastive_loss
 from tracker.training.train import _Trainer, train_sint
 
 QUIET = TrainingRun("fp32", progress=False)
@@ -107,8 +107,8 @@ import sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from tracker.synthetic import synthetic_sequence
-from tracker.sint import SintConfig
+from tracker.data.synthetic import synthetic_sequence
+from tracker.models.sint import SintConfig
 from tracker.training import SintTraining, TrainingRun, train, train_sint
 real = train.write_checkpoint
 def write(*args):
@@ -263,7 +263,7 @@ def test_the_best_step_is_kept(videos, config, settings, tiny_file: Path, tmp_pa
 
     def falling(describe: object, *_: object, **__: object) -> object:
         seen.append(trainers[0].parameters["fc6.weight"].detach().half().clone())
-        from tracker.matching import MatchingFigures
+        from tracker.training.matching import MatchingFigures
 
         return MatchingFigures((0.1, 0.9, 0.8, 0.7)[len(seen) - 1], 0.0, 0.0)
 

@@ -12,10 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..backbones import check_finite
 from ..files import replacing_file
-from ..optimizers import flat_moments, restore_moments
+from ..models.backbones import check_finite
 from ..records import warn_of_damage
+from .optimizers import flat_moments, restore_moments
 
 __all__ = ["read_checkpoint", "write_checkpoint"]
 

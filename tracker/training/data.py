@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..data.readers import open_sequences
+from ..data.sequences import Sequence
 from ..errors import InputError
-from ..readers import open_sequences
-from ..sequences import Sequence
 
 __all__ = ["held_out_names", "open_folder", "otb_names"]
 
@@ -64,7 +64,7 @@ def _check_pair(sequence: Sequence) -> None:
 
 def otb_names(names: Iterable[str]) -> list[str]:
     """Those names that are OTB's too, whatever their case: who trains on them cannot be judged on OTB."""
-    from ..judging.lists import LISTS
+    from ..data.lists import LISTS
 
     known = {name.partition("-")[0].casefold() for name in LISTS["tb100"]}
     return [name for name in names if name.partition("-")[0].casefold() in known]

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.v2 import functional as colour
 
-from ..backbones import Backbone, Chain, autocast
-from ..images import to_tensor
-from ..sequences import FrameCache, ImageFiles, Sequence
-from ..sint import SintConfig, View, view_of
+from ..data.images import to_tensor
+from ..data.sequences import FrameCache, ImageFiles, Sequence
+from ..models.backbones import Backbone, Chain, autocast
+from ..models.sint import SintConfig, View, view_of
 from .hard_positives import HardPositive, paste
 from .sampling import ImagePair, LabelledFrame
 

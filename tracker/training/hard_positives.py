@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.images import Image, check_image, read_image, resize
 from ..errors import InputError
 from ..files import inside_folder
-from ..images import Image, check_image, read_image, resize
 
 __all__ = ["HardPositive", "digest", "paste", "read_hard_positives", "take_hard_positives"]
 
@@ -119,7 +119,7 @@ def paste(frame: Image, image: Image, box: Iterable[float]) -> NDArray[np.uint8]
     Args:
         frame: `uint8[H, W, 3]`.
         image: The crop, `uint8[h, w, 3]`, resized to the box.
-        box: `(x, y, w, h)`; its edges are rounded as `tracker.images.crop` rounds them, and what lies beyond
+        box: `(x, y, w, h)`; its edges are rounded as `tracker.data.images.crop` rounds them, and what lies beyond
             the frame is lost.
 
     Returns:

@@ -11,14 +11,14 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 if TYPE_CHECKING:
-    from ..sint import Sint
+    from ..models.sint import Sint
 
 __all__ = ["FrameTransform", "FramesHardened", "Hardening", "MakeHardening", "harden_frames", "step_generator"]
 
 FrameTransform = Callable[[Tensor, Tensor, Tensor, torch.Generator], Tensor]
 """Images `[M, 3, H, W]` in [0, 1], boxes of their targets `[M, 4]` as `(x, y, w, h)` in pixels, exemplars
 `[M, 3, S, S]` and a generator on the CPU, from which alone it draws, to images of the same shape.
-`agents.transforms.HardPositiveBatch` is one."""
+`agents.hard_positives.transforms.HardPositiveBatch` is one."""
 
 
 class Hardening:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..backbones import Backbone
 from ..errors import InputError
+from ..models.backbones import Backbone
 from .settings import SintTraining
 
 __all__ = ["frozen_convolution", "make_optimizer", "multipliers", "sint_multiplier"]

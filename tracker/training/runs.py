@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..backbones import Precision
 from ..errors import InputError
+from ..models.backbones import Precision
 
 __all__ = ["TrainingRun"]
 

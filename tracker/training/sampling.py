@@ -9,10 +9,10 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.sequences import Sequence
 from ..errors import InputError
-from ..pairs import draw_boxes, labelled_boxes
-from ..sequences import Sequence
 from .hard_positives import HardPositive
+from .pairs import draw_boxes, labelled_boxes
 from .settings import SintTraining
 
 __all__ = ["ImagePair", "LabelledFrame", "PairSampler"]

@@ -19,12 +19,12 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from ..backbones import autocast, describe_arithmetic, fingerprint, resolve_precision, save_weights
+from ..data.identity import check_identity, content_digest
+from ..data.sequences import Sequence
 from ..errors import InputError
 from ..files import remove_leftovers, replacing_file
-from ..identity import check_identity, content_digest
-from ..sequences import Sequence
-from ..tracking.peers.siamfc import SiamFCNet, respond
+from ..models.backbones import autocast, describe_arithmetic, fingerprint, resolve_precision, save_weights
+from ..models.siamfc import SiamFCNet, respond
 from .checkpoints import read_checkpoint, write_checkpoint
 from .hardening import FrameTransform, step_generator
 from .runs import TrainingRun
@@ -74,8 +74,8 @@ def train_siamfc(
         net: The network, where it runs; it is changed.
         train: The videos to learn from.
         held_out: The videos by whose pairs the loss is told before and after; the last step is kept in any case.
-        out: Receives `siamfc.safetensors`, which `load_net` and `SiamFCTracker` read, `siamfc.json`, its card, and
-            the folder `work/` that a cut-off run resumes from.
+        out: Receives `siamfc.safetensors`, which `load_siamfc` and `SiamFCTracker` read, `siamfc.json`, its
+            card, and the folder `work/` that a cut-off run resumes from.
         settings: See `SiamFCTraining`.
         transform: Changes the search regions of each step, such as to occlude targets; its draws follow from the
             seed and the step's number. It may ask `net`, which is as it is at that moment. Its `repr` tells it

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..data.images import Image, to_tensor
+from ..data.sequences import FrameCache, ImageFiles, Sequence
 from ..errors import InputError
-from ..images import Image, to_tensor
-from ..sequences import FrameCache, ImageFiles, Sequence
-from ..tracking.peers.siamfc import EXEMPLAR, SEARCH, STRIDE, cut_square, exemplar_side, response_side
+from ..models.siamfc import EXEMPLAR, SEARCH, STRIDE, cut_square, exemplar_side, response_side
 
 __all__ = ["SearchPairs", "SiamFCPairs", "SiamFCTraining", "region_around", "response_labels"]
 

@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from ..backbones import Precision, autocast, describe_arithmetic, resolve_precision
+from ..data.identity import check_identity, content_digest
+from ..data.images import to_tensor
+from ..data.sequences import Sequence
 from ..errors import InputError
 from ..files import remove_leftovers
-from ..identity import check_identity, content_digest
-from ..images import to_tensor
-from ..losses import contrastive_loss
-from ..matching import Describe, MatchingFigures, matching_figures
-from ..sequences import Sequence
-from ..sint import Sint, SintConfig, join_parts, save_sint, sint_descriptor, to_rois, view_of
+from ..models.backbones import Precision, autocast, describe_arithmetic, resolve_precision
+from ..models.sint import Sint, SintConfig, join_parts, save_sint, sint_descriptor, to_rois, view_of
 from .checkpoints import read_checkpoint, write_checkpoint
 from .frames import FrozenMaps, Views, shown
 from .hard_positives import HardPositive, digest
 from .hardening import Hardening, MakeHardening, harden_frames, step_generator
+from .losses import contrastive_loss
+from .matching import Describe, MatchingFigures, matching_figures
 from .rates import frozen_convolution, make_optimizer, multipliers
 from .runs import TrainingRun
 from .sampling import ImagePair, PairSampler
@@ -71,7 +71,7 @@ def train_sint(
     Args:
         train: The videos to learn from.
         held_out: The videos that decide which step is the best, by `pair_auc`, then by the loss.
-        out: Receives the weights and their card (`tracker.sint.save_sint`), and the folder `work/` that a
+        out: Receives the weights and their card (`tracker.models.sint.save_sint`), and the folder `work/` that a
             cut-off run resumes from.
         config: The network; `SintConfig.fast()` by default.
         settings: See `SintTraining`.

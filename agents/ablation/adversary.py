@@ -1,0 +1,167 @@
+"""The Adv-Net of Table 1: a spatial transformer that rotates the target against the matcher, then occlusion.
+
+A-Fast-RCNN's ASTN (Wang et al. 2017, section 4.2) kept to rotations of at most 10 degrees, at the image level: a
+small network sees the target and says how far it is turned. It learns by gradient ascent on the matcher's
+distance, through the sampler, while the matcher stands still; then it stands still while the matcher learns.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import roi_align
+
+from occlusion_env.scene.targets import TargetSet
+from tracker.data.images import resize, to_tensor
+from tracker.errors import InputError
+from tracker.models.backbones import load_weights, save_weights
+from tracker.models.sint import Sint, sint_embedding
+from tracker.training import FrameTransform
+
+__all__ = ["RotateAndOcclude", "RotationAdversary", "load_adversary", "save_adversary", "train_adversary"]
+
+LARGEST = math.radians(10)
+"""The largest rotation, as in A-Fast-RCNN."""
+
+_SIDE = 32
+
+
+class RotationAdversary(nn.Module):
+    """Says by how much targets are turned; at first by nothing."""
+
+    def __init__(self) -> None:
+        """Build it."""
+        super().__init__()
+        self.look = nn.Sequential(
+            nn.Conv2d(3, 16, 5, stride=2, padding=2), nn.ReLU(),
+            nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU(),
+            nn.Conv2d(32, 32, 3, stride=2, padding=1), nn.ReLU(),
+            nn.Flatten(), nn.Linear(32 * 16, 64), nn.ReLU(),
+        )  # fmt: skip
+        self.say = nn.Linear(64, 1)
+        nn.init.zeros_(self.say.weight)
+        nn.init.zeros_(self.say.bias)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Targets `[N, 3, H, W]` in [0, 1] to angles `[N]` in radians, between -10 and 10 degrees."""
+        small = functional.interpolate(crops, (_SIDE, _SIDE), mode="bilinear", antialias=True)
+        return LARGEST * torch.tanh(self.say(self.look(small - 0.5)))[:, 0]
+
+
+def rotated(images: Tensor, boxes: Tensor, angles: Tensor) -> Tensor:
+    """Turn what is in boxes about their centres; what comes in is what lies around, the rest stays.
+
+    Args:
+        images: `[N, 3, H, W]`.
+        boxes: `[N, 4]`, `(x, y, w, h)` in pixels.
+        angles: `[N]`, in radians.
+
+    Returns:
+        `[N, 3, H, W]`; gradients reach the angles.
+    """
+    height, width = images.shape[-2:]
+    x, y, w, h = (value[:, None, None] for value in boxes.to(images).unbind(1))
+    across = torch.arange(width, device=images.device)[None, None, :] + 0.5
+    down = torch.arange(height, device=images.device)[None, :, None] + 0.5
+    from_x, from_y = across - (x + w / 2), down - (y + h / 2)
+    cos, sin = angles.cos()[:, None, None], angles.sin()[:, None, None]
+    source_x = x + w / 2 + cos * from_x + sin * from_y
+    source_y = y + h / 2 - sin * from_x + cos * from_y
+    grid = torch.stack([2 * source_x / width - 1, 2 * source_y / height - 1], dim=3)
+    turned = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    within = (from_x.abs() < w / 2) & (from_y.abs() < h / 2)
+    return torch.where(within[:, None], turned, images)
+
+
+def train_adversary(
+    sint: Sint, targets: TargetSet, steps: int = 150, batch: int = 16, seed: int = 0, learning_rate: float = 1e-3
+) -> RotationAdversary:
+    """Learn to turn targets so that the matcher knows them least.
+
+    Args:
+        sint: The matcher; it stays as it is.
+        targets: What is turned, each with its exemplar.
+        steps: Updates (Adam).
+        batch: Targets a step.
+        seed: Of the weights and of the draws.
+        learning_rate: Of Adam.
+
+    Raises:
+        InputError: If there is no target.
+    """
+    if not len(targets):
+        raise InputError("There is no target to turn; give videos with targets after their first frame.")
+    device, side = sint.backbone.mean.device, sint.backbone.input_size
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        adversary = RotationAdversary().to(device)
+    optimizer = torch.optim.Adam(adversary.parameters(), learning_rate)
+    whole = torch.tensor([[0.0, 0.0, side, side]], device=device).expand(batch, 4)
+    for _ in range(steps):
+        drawn = torch.randint(len(targets), (batch,), generator=generator).tolist()
+        chosen = [targets[index] for index in drawn]
+        crops, exemplars = (
+            torch.cat([to_tensor(resize(image, side, side), device) for image in images])
+            for images in ([t.crop for t in chosen], [t.exemplar for t in chosen])
+        )
+        with torch.no_grad():
+            known = sint_embedding(sint.backbone, exemplars)
+        seen = sint_embedding(sint.backbone, rotated(crops, whole, adversary(crops)))
+        score = (known * seen).sum(dim=1).mean()
+        gradients = torch.autograd.grad(score, list(adversary.parameters()))
+        for parameter, gradient in zip(adversary.parameters(), gradients, strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+    return adversary.eval().requires_grad_(False)
+
+
+def save_adversary(file: Path, adversary: RotationAdversary) -> None:
+    """Write its weights; `tracker.models.backbones.save_weights` says what it raises."""
+    save_weights(file, adversary.state_dict())
+
+
+def load_adversary(file: Path, device: str | torch.device = "cpu") -> RotationAdversary:
+    """Read what `save_adversary` wrote.
+
+    Raises:
+        InputError: If the file is missing or holds something else.
+    """
+    adversary = RotationAdversary()
+    try:
+        adversary.load_state_dict(load_weights(file))
+    except RuntimeError:
+        raise InputError(f"The weights in '{file}' are not those of the rotation adversary.") from None
+    return adversary.to(device).eval().requires_grad_(False)
+
+
+class RotateAndOcclude:
+    """Adv-Net's positives: turned by the adversary, then occluded.
+
+    Args:
+        adversary: Says how far.
+        occlude: What comes after it.
+        p: How often a target is turned.
+    """
+
+    def __init__(self, adversary: RotationAdversary, occlude: FrameTransform, p: float = 0.5) -> None:
+        """See the class."""
+        self.adversary, self.occlude, self.p = adversary, occlude, p
+
+    def __repr__(self) -> str:
+        """What tells it from others."""
+        return f"RotateAndOcclude({self.occlude!r}, p={self.p})"
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, boxes: Tensor, exemplars: Tensor, generator: torch.Generator) -> Tensor:
+        """See `tracker.training.FrameTransform`."""
+        corners = torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], dim=1)
+        index = torch.arange(len(images), device=images.device)[:, None].to(corners)
+        crops = roi_align(images, torch.cat([index, corners], dim=1), _SIDE, aligned=True)
+        turned = torch.rand(len(images), generator=generator).lt(self.p).to(images.device)
+        found = torch.where(turned[:, None, None, None], rotated(images, boxes, self.adversary(crops)), images)
+        return self.occlude(found, boxes, exemplars, generator)

@@ -1,0 +1,141 @@
+"""The cheap peers of generated hard positives: random erasing, motion blur, and holes in the pooled features."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torchvision.transforms import v2
+
+from tracker.data.images import to_images, to_tensor
+from tracker.training import Hardening
+
+from ..common.randomness import numpy_generator
+from ..manifolds.controls import blur_motion
+
+__all__ = ["Erasing", "MotionBlur", "RoiHoles"]
+
+
+class Erasing:
+    """torchvision's random erasing (Zhong et al. 2017), kept to the target: 2 to 33 % of it become black.
+
+    Args:
+        p: How often an image is changed.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        """See the class."""
+        self.p = p
+        self._erase = v2.RandomErasing(p=1.0)
+
+    def __repr__(self) -> str:
+        """What tells it from others."""
+        return f"Erasing(p={self.p})"
+
+    def __call__(self, images: Tensor, boxes: Tensor, exemplars: Tensor, generator: torch.Generator) -> Tensor:
+        """See `tracker.training.FrameTransform`; torchvision draws from the seed that the generator gives it."""
+        found = images.clone()
+        for row, (top, bottom, left, right) in _chosen(images, boxes, self.p, generator):
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+                found[row, :, top:bottom, left:right] = self._erase(images[row, :, top:bottom, left:right])
+        return found
+
+
+class MotionBlur:
+    """Blurs the target along a random direction; see `agents.manifolds.controls.blur_motion`.
+
+    Args:
+        p: How often an image is changed.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        """See the class."""
+        self.p = p
+
+    def __repr__(self) -> str:
+        """What tells it from others."""
+        return f"MotionBlur(p={self.p})"
+
+    def __call__(self, images: Tensor, boxes: Tensor, exemplars: Tensor, generator: torch.Generator) -> Tensor:
+        """See `tracker.training.FrameTransform`."""
+        found = images.clone()
+        for row, (top, bottom, left, right) in _chosen(images, boxes, self.p, generator):
+            part = to_images(images[row : row + 1, :, top:bottom, left:right])
+            blurred = blur_motion(part, 1, numpy_generator(generator))
+            found[row, :, top:bottom, left:right] = to_tensor(blurred, images.device)[0]
+        return found
+
+
+class RoiHoles(Hardening):
+    """A-Fast-RCNN's spatial dropout (Wang et al. 2017, section 4.1): a window of the pooled grid becomes 0.
+
+    What their network learns to foretell, the window whose loss hurts most, is read off directly here: the cosine
+    with the exemplar is a sum over cells. As theirs, the hole is one of the worst at random, not always the worst.
+
+    Args:
+        p: How often a frame's boxes have holes.
+        side: Of the window, in cells; theirs is a third of the grid.
+        among: How many of the worst windows the hole is drawn from.
+    """
+
+    def __init__(self, p: float = 0.5, side: int = 3, among: int = 5) -> None:
+        """See the class."""
+        self.p, self.side, self.among = p, side, among
+
+    def record(self) -> str:
+        """What tells it from others."""
+        return f"RoiHoles(p={self.p}, side={self.side}, among={self.among})"
+
+    def on_features(
+        self, pooled: list[Tensor], same: Tensor, exemplars: list[Tensor], generator: torch.Generator
+    ) -> list[Tensor]:
+        """Make holes in the boxes that show the target."""
+        worst = self.worst([part.detach() for part in pooled], exemplars)
+        chosen = torch.randint(worst.shape[2], same.shape, generator=generator).to(worst.device)
+        holed = torch.rand(len(same), generator=generator).lt(self.p).to(same.device)
+        grid, places = pooled[0].shape[-1], pooled[0].shape[-1] - self.side + 1
+        index = worst.gather(2, chosen[..., None])
+        cells = torch.arange(grid, device=index.device)
+        rows, columns = (
+            (cells >= start) & (cells < start + self.side) for start in (index // places, index % places)
+        )
+        hole = rows[..., :, None] & columns[..., None, :] & (same & holed[:, None])[..., None, None]
+        return [part.masked_fill(hole[:, :, None], 0.0) for part in pooled]
+
+    def worst(self, pooled: list[Tensor], exemplars: list[Tensor]) -> Tensor:
+        """The windows `int64[M, K, among]` that hold most of each box's similarity to the exemplar."""
+        similarity = torch.stack(
+            [
+                (_unit(part) * _unit(exemplar)[:, None]).sum(dim=2)
+                for part, exemplar in zip(pooled, exemplars, strict=True)
+            ]
+        ).sum(dim=0)
+        windows = functional.avg_pool2d(similarity, self.side, 1).flatten(2)
+        return windows.topk(min(self.among, windows.shape[2]), dim=2).indices
+
+
+def _unit(maps: Tensor) -> Tensor:
+    """Maps `[..., C, G, G]`, each as a whole of length 1."""
+    return functional.normalize(maps.float().flatten(-3), dim=-1).reshape(maps.shape)
+
+
+def _chosen(
+    images: Tensor, boxes: Tensor, p: float, generator: torch.Generator
+) -> list[tuple[int, tuple[int, int, int, int]]]:
+    """The rows that are changed, and the pixels of their targets: top, bottom, left, right."""
+    height, width = images.shape[-2:]
+    rows = torch.nonzero(torch.rand(len(images), generator=generator) < p)[:, 0].tolist()
+    places: NDArray[np.float64] = boxes.cpu().double().numpy()
+    found = []
+    for row in rows:
+        x, y, w, h = places[row]
+        top, bottom = max(0, math.floor(y)), min(height, math.ceil(y + h))
+        left, right = max(0, math.floor(x)), min(width, math.ceil(x + w))
+        if top < bottom and left < right:
+            found.append((row, (top, bottom, left, right)))
+    return found

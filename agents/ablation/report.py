@@ -1,0 +1,162 @@
+"""The ladder as one HTML page, its pictures beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tracker.evaluation.intervals import LEAST_TARGETS, format_p
+from tracker.evaluation.report.page import PageTable, Picture, render_page
+from tracker.files import replacing_file
+
+from .arms import choose_arms
+from .pictures import draw_differences, draw_examples, draw_sweep, draw_training, is_significant
+from .running import START
+from .settings import LadderRun
+from .summary import BASELINES
+
+__all__ = ["PAGE", "write_ladder_report"]
+
+PAGE = "report.html"
+
+_COLUMNS = {
+    "sweep, 0%": "uncovered", "sweep, seen": "seen occluders", "sweep, unseen": "unseen occluders",
+    "auc, all": "AUC", "auc, OCC": "AUC, OCC",
+    "auc, not OCC": "AUC, not OCC", "auc, MB": "AUC, MB", "auc, not MB": "AUC, not MB",
+    "precision, all": "precision",
+}  # fmt: skip
+
+
+def write_ladder_report(run: LadderRun, content: Mapping[str, Any], command: str) -> Path:
+    """Draw the pictures and write the page.
+
+    Args:
+        run: What was run; its networks and positives are there.
+        content: What `summarise_ladder` returned.
+        command: The command that ran it.
+
+    Returns:
+        The page.
+    """
+    folder = run.out / "pictures"
+    folder.mkdir(exist_ok=True)
+    arms = [arm for arm in choose_arms(run.arms) if arm.name in content["arms"]]
+    baselines = [
+        name
+        for name in BASELINES
+        if name in content["arms"] and any(name in arm["less"] for arm in content["arms"].values())
+    ]
+    draw_sweep(folder / "sweep.png", content)
+    draw_training(folder / "training.png", content)
+    draw_examples(folder / "examples.png", run, arms)
+    for name in baselines:
+        draw_differences(folder / f"less-{name}.png", content, name)
+    titles = {name: arm["title"] for name, arm in content["arms"].items()}
+    shown = {
+        "sweep": ("sweep.png", "How the overlap falls as more of the target is covered, for each arm."),
+        "training": ("training.png", "The matcher on videos that choose nothing here, before and after training."),
+        "examples": ("examples.png", "Targets of second frames as each arm's network is shown them."),
+        **{
+            f"less-{name}": (f"less-{name}.png", f"Each arm less '{titles[name]}', with its interval.")
+            for name in baselines
+        },
+    }
+    count = len(content["arms"][START]["seeds"]["0"]["ope"])
+    page = render_page(
+        "agents.ablation",
+        "ladder.html.j2",
+        title="Do generated hard positives help a tracker?",
+        lead=_lead(content),
+        warnings=[],
+        sections=[
+            ("question", "The question"), ("figures", "Figures"),
+            *((f"less-{number}", f"Less {titles[name]}") for number, name in enumerate(baselines, 1)),
+            ("examples", "What each trains on"), ("training", "The trainings"), ("settings", "How this was made"),
+        ],
+        pictures={
+            name: Picture(file, (folder / file).read_bytes(), caption, caption)
+            for name, (file, caption) in shown.items()
+        },
+        scores=_scores(content),
+        count=f"{count} sequences",
+        interval_text=_interval_text(content),
+        differences=[
+            {"title": titles[name], "picture": f"less-{name}", "table": _less(content, name)} for name in baselines
+        ],
+        settings=[
+            *content["settings"].items(), ("seeds", _seeds(content)), ("command", command),
+        ],
+    )  # fmt: skip
+    with replacing_file(run.out / PAGE) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return run.out / PAGE
+
+
+def _seeds(content: Mapping[str, Any]) -> int:
+    return max(len(arm["seeds"]) for arm in content["arms"].values())
+
+
+def _lead(content: Mapping[str, Any]) -> str:
+    """The primary contrasts, and nothing that was chosen after the figures were seen."""
+    titles = {name: arm["title"] for name, arm in content["arms"].items()}
+    told = []
+    for row in content["primary"]["results"]:
+        if row["p_holm"] is None:
+            verdict = f"fewer than {LEAST_TARGETS} sequences, no verdict"
+        else:
+            clear = row["p_holm"] < 1 - content["interval"]["level"]
+            verdict = f"{format_p(row['p_holm'])}, corrected" + ("" if clear else ", no measurable difference")
+        told.append(f"'{titles[row['arm']]}' less '{titles[row['less']]}': {_difference(row)} ({verdict})")
+    named = len(content["primary"]["contrasts"])
+    if not told:
+        return (
+            f"None of the {named} contrasts that are named before a run was measured, because an arm or the unseen"
+            " occluders were left out; every difference here is exploratory."
+        )
+    missing = named - len(told)
+    return (
+        "Mean overlap on targets under occluders that no arm trains with, the measure named before the run:"
+        f" {'; '.join(told)}." + (f" {missing} of the {named} contrasts was not measured." if missing else "")
+    )
+
+
+def _interval_text(content: Mapping[str, Any]) -> str:
+    level, primary = content["interval"]["level"], len(content["primary"]["contrasts"])
+    return (
+        f"the {level:.0%} Student's t interval over sequences, with the seeds as a second random factor from three"
+        f" on; fewer than {LEAST_TARGETS} sequences have none. It is not corrected for the number of differences:"
+        f" a star marks a Holm-corrected p below {1 - level:.2f}, over the {primary} contrasts that are named"
+        f" before the run or over the {content['exploratory']} others. The rest may be chance."
+    )
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    ends = row["interval"]
+    return f"{row['difference']:+.3f}" + ("" if ends is None else f" [{ends[0]:+.3f}, {ends[1]:+.3f}]")
+
+
+def _columns(content: Mapping[str, Any]) -> dict[str, str]:
+    return {measure: title for measure, title in _COLUMNS.items() if measure in content["measures"]}
+
+
+def _scores(content: Mapping[str, Any]) -> PageTable:
+    columns = _columns(content)
+    found = PageTable("Means over sequences and seeds", ["training", *columns.values()])
+    for arm in content["arms"].values():
+        spread = len(arm["seeds"]) > 1
+        cells = [f"{arm['means'][name]:.3f}" + spread * f" ({arm['spread'][name]:.3f})" for name in columns]
+        found.rows.append([arm["title"], *cells])
+    return found
+
+
+def _less(content: Mapping[str, Any], baseline: str) -> PageTable:
+    columns = _columns(content)
+    found = PageTable(f"Differences to {content['arms'][baseline]['title']}", ["training", *columns.values()])
+    for arm in content["arms"].values():
+        if baseline in arm["less"]:
+            rows = [arm["less"][baseline][name] for name in columns]
+            stars = [is_significant(row, content["interval"]["level"]) for row in rows]
+            cells = [_difference(row) + "*" * star for row, star in zip(rows, stars, strict=True)]
+            found.rows.append([arm["title"], *cells])
+    return found

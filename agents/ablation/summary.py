@@ -1,0 +1,182 @@
+"""The ladder's figures: means over sequences, and paired differences with Student's t intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.evaluation.intervals import Interval, holm, interval, method_record
+
+from .arms import ARMS
+from .running import START
+from .settings import PRIMARY_CONTRASTS, PRIMARY_MEASURE, LadderRun
+from .sweep_occluders import SEEN_KINDS, UNSEEN_KINDS
+
+__all__ = ["BASELINES", "GROUPS", "summarise_ladder"]
+
+BASELINES = ("sint", "random", "wide", "vae-random")
+"""What the arms are compared with, where it was trained."""
+
+GROUPS = ("all", "OCC", "not OCC", "MB", "not MB")
+"""The sequences of which OTB's figures are given: the paper's two claims and their complements."""
+
+Found = Mapping[str, Mapping[int, Mapping[str, Any]]]
+Table = Mapping[str, list[float]]
+Contrast = tuple[str, str, str]
+"""An arm, the arm that is subtracted, and the measure."""
+
+
+def summarise_ladder(run: LadderRun, found: Found) -> dict[str, Any]:
+    """Means, spreads and differences, as plain data.
+
+    A mean is over sequences and seeds. A difference is paired over sequences; from three seeds on its interval has
+    the seeds as a second random factor, so that it holds for other videos and other trainings of the same kind
+    (`tracker.evaluation.intervals`). `spread` is the standard deviation over seeds of the means over sequences.
+
+    The contrasts of `settings.PRIMARY_CONTRASTS` in `PRIMARY_MEASURE` are the claims; their p-values are corrected
+    among themselves. Every other contrast is exploratory; its p-value is corrected over all the others.
+
+    Args:
+        run: What was run.
+        found: What `run_ladder` returned.
+
+    Returns:
+        `primary`: `measure`, `contrasts` (pairs of arms), and `results` with `difference`, `interval`, `p_holm`
+        for those that were trained. `exploratory`: the number of other contrasts. `arms`: by name `title`, `seeds`
+        (every figure of every sequence), `means`, `spread`, and `less`: by baseline and measure `difference`,
+        `interval` and `p_holm`. `measures` names them: AUC and precision of the groups of sequences; the sweep
+        uncovered (`sweep, 0%`), at each level with the occluders that arms train with (`sweep, seen, 30%`) and
+        with those that they do not (`sweep, unseen, 30%`), and the means over the levels that cover something
+        (`sweep, seen`, `sweep, unseen`, and each unseen kind).
+    """
+    columns = {name: _columns(run, seeds) for name, seeds in found.items()}
+    measures = list(next(iter(columns.values())))
+    differences: dict[Contrast, Interval] = {
+        (name, base, measure): interval(_paired(columns[name][measure], columns[base][measure]))
+        for name in columns
+        for base in BASELINES
+        if base in columns and base != name
+        for measure in measures
+    }
+    primary = [
+        (arm, base, PRIMARY_MEASURE)
+        for arm, base in PRIMARY_CONTRASTS
+        if (arm, base, PRIMARY_MEASURE) in differences
+    ]
+    first, others = _corrected(differences, primary), _corrected(differences, _unordered(differences, primary))
+
+    def row(key: Contrast) -> dict[str, Any]:
+        arm, base, measure = key
+        value = differences[key]
+        p = {**others, **first}.get(key, {**others, **first}.get((base, arm, measure)))
+        return {
+            "difference": round(value.mean, 5),
+            "interval": None if value.bounds is None else [round(end, 5) for end in value.bounds],
+            "p_holm": None if p is None else round(p, 5),
+        }
+
+    return {
+        "measures": measures,
+        "levels": list(run.sweep.levels),
+        "kinds": list(run.sweep.kinds),
+        "interval": method_record("sequences") | {"second_factor": "seeds, from three on"},
+        "primary": {
+            "measure": PRIMARY_MEASURE,
+            "contrasts": [list(pair) for pair in PRIMARY_CONTRASTS],
+            "results": [{"arm": arm, "less": base, **row((arm, base, measure))} for arm, base, measure in primary],
+        },
+        "exploratory": len(others),
+        "settings": run.record(),
+        "arms": {
+            name: {
+                "title": ARMS[name].title if name != START else "before any of this training",
+                "means": {measure: round(float(_table(values).mean()), 5) for measure, values in own.items()},
+                "spread": {measure: round(_spread(values), 5) for measure, values in own.items()},
+                "less": {
+                    base: {measure: row((name, base, measure)) for measure in measures}
+                    for base in BASELINES
+                    if (name, base, measures[0]) in differences
+                },
+                "seeds": {str(seed): dict(figures) for seed, figures in found[name].items()},
+            }
+            for name, own in columns.items()
+        },
+    }
+
+
+def _unordered(differences: Mapping[Contrast, Interval], primary: list[Contrast]) -> list[Contrast]:
+    """The contrasts but the primary ones, each pair of arms once."""
+    seen = {(frozenset((arm, base)), measure) for arm, base, measure in primary}
+    found = []
+    for arm, base, measure in differences:
+        key = (frozenset((arm, base)), measure)
+        if key not in seen:
+            seen.add(key)
+            found.append((arm, base, measure))
+    return found
+
+
+def _corrected(differences: Mapping[Contrast, Interval], family: list[Contrast]) -> dict[Contrast, float]:
+    """Holm's p-values of a family; a contrast over too few sequences has none and does not count."""
+    p_values = {key: p for key in family if (p := differences[key].p) is not None}
+    return dict(zip(p_values, holm(list(p_values.values())), strict=True))
+
+
+def _columns(run: LadderRun, seeds: Mapping[int, Mapping[str, Any]]) -> dict[str, dict[str, list[float]]]:
+    """For each measure and sequence the figures of the seeds."""
+    found: dict[str, dict[str, list[float]]] = {}
+
+    def add(measure: str, target: str, value: float) -> None:
+        found.setdefault(measure, {}).setdefault(target, []).append(value)
+
+    covered = [index for index, level in enumerate(run.sweep.levels) if level > 0]
+    for figures in seeds.values():
+        for target, row in figures["ope"].items():
+            for group in _groups(row["attributes"]):
+                for measure in ("auc", "precision"):
+                    add(f"{measure}, {group}", target, row[measure])
+        kinds = figures["sweep"]
+        for target in next(iter(kinds.values())):
+            overlaps = {kind: np.array(by_target[target]) for kind, by_target in kinds.items()}
+            for index, level in enumerate(run.sweep.levels):
+                if level == 0:
+                    add("sweep, 0%", target, float(next(iter(overlaps.values()))[index]))
+            for name, group_kinds in (("seen", SEEN_KINDS), ("unseen", UNSEEN_KINDS)):
+                shown = [overlaps[kind] for kind in group_kinds if kind in overlaps]
+                if not shown or not covered:
+                    continue
+                mean = np.mean(shown, axis=0)
+                for index in covered:
+                    add(f"sweep, {name}, {run.sweep.levels[index]:.0%}", target, float(mean[index]))
+                add(f"sweep, {name}", target, float(mean[covered].mean()))
+            for kind in UNSEEN_KINDS:
+                if kind in overlaps and covered:
+                    add(f"sweep, {kind}", target, float(overlaps[kind][covered].mean()))
+    return found
+
+
+def _groups(attributes: list[str] | None) -> list[str]:
+    if attributes is None:
+        return ["all"]
+    return ["all", *(name if name in attributes else f"not {name}" for name in ("OCC", "MB"))]
+
+
+def _table(column: Table) -> NDArray[np.float64]:
+    """`[sequences, seeds]`."""
+    return np.array([values for _, values in sorted(column.items())])
+
+
+def _paired(own: Table, base: Table) -> NDArray[np.float64]:
+    """Differences `[sequences, seeds]`; a network without seeds is compared with every seed of the other."""
+    first, second = _table(own), _table(base)
+    if 1 not in (first.shape[1], second.shape[1]) and first.shape[1] != second.shape[1]:
+        first, second = (each.mean(axis=1, keepdims=True) for each in (first, second))
+    return first - second
+
+
+def _spread(column: Table) -> float:
+    means = _table(column).mean(axis=0)
+    return float(means.std(ddof=1)) if len(means) > 1 else 0.0

@@ -1,0 +1,1 @@
+"""The commands for agents and priors: train, watch, evaluate, export, fit."""

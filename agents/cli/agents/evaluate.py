@@ -1,0 +1,209 @@
+"""The command `evaluate`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ..shared import GOES_ON, Allow, Device, Precision, on_interrupt, warn
+from .train import Algorithm
+
+if TYPE_CHECKING:
+    from occlusion_env.scene.targets import Target
+
+    from ...evaluation.comparison import Comparison
+    from ...policies.rollout import Agent
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    targets: Path,
+    agent: tuple[str, ...] = (),
+    algo: Algorithm | None = None,
+    per_sequence: int = 20,
+    seeds: int = 3,
+    prior: Path | None = None,
+    checks: Literal["all", "none"] = "all",
+    out: Path = Path("out/evaluation"),
+    scorer: str | None = None,
+    features: Literal["slim", "vgg16"] | None = None,
+    weights: str | None = None,
+    layer: str | None = None,
+    precision: Precision = "auto",
+    device: Device = "auto",
+    json: Path | None = None,
+    allow: Allow = (),
+) -> None:
+    """Compare agents and query methods at equal numbers of scorer queries, equal area cap and with the same patch.
+
+    Closure after 1 to 50 queries for the best of k random regions, the cells of a 3 x 3 grid, the best constant
+    region and the strips of a prior's training videos, attribution, the drop predictor, hill climbing, the belief,
+    and each agent, whose start is its first query. Closure is 0 for a random region and 1 for grid search over
+    some 340 regions, which a region between those of the grid can surpass. Beside it the gain over the constant
+    region, and leak checks: the first agent without its features, each action alone, and the belief with the
+    answers of another video. The same command goes on where an earlier one was cut off.
+
+    Writes evaluation.json, frontier.png and, for each sequence, pictures/NAME.png to OUT.
+
+    Args:
+        targets: A folder of annotated sequences, or one; nothing may have been trained on them.
+        agent: Folders of training runs and zip files, which are pickled (loading runs what is in them: give those
+            alone whose origin you trust), safetensors files, which run nothing, or names of baselines, which then
+            move as an agent does. The first one's largest area is that of all methods. ARM=AGENT puts agents that
+            were trained with several seeds together; arms are compared with one another.
+        algo: Their algorithm; by default what each run or path says.
+        per_sequence: Targets of a sequence, evenly spaced.
+        seeds: Of the patches and the random regions: 0 to this, all pooled.
+        prior: A file of `fit-prior` for the scorer, on other videos: gives the constant region, the strips, the
+            predictor and the belief. By default the one that the package ships for the scorer, where there is one.
+        checks: What should do worse than an agent; none where a slow scorer's queries count.
+        out: Folder for the results.
+        scorer: The matcher that all are judged by, and the agents are told the scores of: sint, or module:function
+            for your own; by default that of the first agent's training, or sint.
+        features: The network of SINT, and of the state where no card and no run says another; by default that of
+            the first agent's training, or slim.
+        weights: A safetensors file with the network's weights; for vgg16 also `imagenet`, which fetches them.
+        layer: The network's layer that is the state, for an agent of which no card and no run says it; fc7, or
+            pool5 where the weights hold convolutions alone.
+        precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
+        device: Where the networks run.
+        json: Write the figures here too.
+        allow: Names of your own code that the agents' runs and cards may hold, beside that of --scorer; files may
+            name built-in things only.
+    """
+    from occlusion_env.envs.arguments import SearchArguments
+    from occlusion_env.naming import imports_in
+    from tracker.errors import InputError
+    from tracker.evaluation.running import weights_digest
+    from tracker.models.backbones import describe_arithmetic, resolve_device, resolve_precision
+
+    from ...common.locks import lock_folder
+    from ...common.output import check_folder, check_json_path
+    from ...common.results import write_result
+    from ...evaluation.arms import arms_of, read_members
+    from ...evaluation.comparison import Setup
+    from ...evaluation.leaks import constant_agents, without_features
+    from ...evaluation.methods import query_methods
+    from ...evaluation.pictures import draw_choices, draw_frontier
+    from ...evaluation.run import EvaluationRun, evaluate_agents
+    from ...evaluation.table import print_evaluation
+    from ...policies.belief import check_prior, describe_search, load_prior, prior_digest, shipped_prior
+    from ...policies.loading import agent_digest, load_agent, training_environment, training_speed
+
+    if seeds > 1000:
+        raise InputError(f"--seeds is {seeds}; it must be at most 1000.")
+    members = read_members(agent)
+    inputs = (targets, weights, prior, *(member.spec for member in members))
+    check_folder(out, *inputs)
+    check_json_path(json, *inputs)
+    place = str(resolve_device(device))
+    specs, arms = [member.spec for member in members], arms_of(members)
+    allowed = {*allow, *imports_in(scorer)}
+    records = [training_environment(spec, allowed) for spec in specs]
+    trained = records[0].arguments if records and records[0] is not None else None
+    network: str = features or (trained.features if trained is not None else "slim")
+    loaded = [load_agent(spec, algo, place, {network: weights}, allowed) for spec in specs]
+    loaded = [replace(one, name=member.name or one.name) for one, member in zip(loaded, members, strict=True)]
+    names = [one.name for one in loaded]
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"Two agents have the name '{doubled[0]}'; rename the file of one.")
+    base_weights = None
+    if features is None and trained is not None:
+        weights, base_weights = weights or trained.weights, trained.base_weights
+    if scorer is None:
+        scorer = "sint" if trained is None or not isinstance(trained.scorer, str) else trained.scorer
+    given = SearchArguments(
+        scorer=scorer, features=network, weights=weights, layer=layer, device=place, precision=precision,
+        base_weights=base_weights,
+        occluder="background" if trained is None else trained.occluder,
+        max_area=SearchArguments.max_area if trained is None else trained.max_area,
+    )  # fmt: skip
+    for name, record in zip(names, records, strict=True):
+        if record is None:
+            continue
+        if layer is not None and record.reads_features and record.layer not in (None, layer):
+            raise InputError(
+                f"'{name}' was trained with layer {record.layer} and --layer is {layer}; leave it out."
+            )
+        for sentence in record.departures(given, f"The agent '{name}'"):
+            warn(sentence)
+    setup = Setup.load(given)
+    if prior is None:
+        fitted = shipped_prior(setup.scorer, setup.settings.limits, setup.occluder)
+    else:
+        fitted = load_prior(prior)
+        check_prior(fitted, describe_search(setup.scorer, setup.settings.limits, setup.occluder), f"'{prior}'")
+    if fitted is None:
+        warn(
+            "no prior for this scorer, area and occluder; constant, strips, predictor and belief are left out"
+            " (fit-prior makes one for --prior)."
+        )
+    identity = {
+        "scorer": scorer,
+        "scorer_code": _code_digest(scorer),
+        "features": given.features,
+        "layer": getattr(setup.features, "layer", layer),
+        "arithmetic": describe_arithmetic(
+            resolve_precision(precision, resolve_device(place)), resolve_device(place)
+        ),
+        "weights": weights_digest(weights) if weights is not None and Path(weights).exists() else weights,
+        "agent_files": [agent_digest(spec) for spec in specs],
+        "prior": None if fitted is None else prior_digest(fitted),
+    }
+    methods = query_methods(setup.scorer, fitted)
+    run = EvaluationRun(targets, out, per_sequence, tuple(range(seeds)), identity)
+
+    def worse(others: Sequence[Target]) -> list[Agent]:
+        if checks == "none" or not loaded:
+            return []
+        return [*without_features(loaded[0], others), *constant_agents()]
+
+    def draw(name: str, shown: list[Target], found: Comparison) -> Path:
+        picture = out / "pictures" / f"{name}.png"
+        draw_choices(picture, f"'{name}': what each method covers, and the score (bold: lowest)", shown, found)
+        return picture
+
+    with on_interrupt(GOES_ON), lock_folder(out):
+        content = evaluate_agents(
+            run,
+            setup,
+            loaded,
+            worse,
+            methods,
+            draw,
+            arms or None,
+            warn,
+            {} if fitted is None else fitted.card.get("videos", {}),
+        )
+    for name, spec in zip(names, specs, strict=True):
+        content["agents"][name] |= {"agent": spec, "training": training_speed(spec)}
+    content.update(
+        prior=None if fitted is None else {"file": prior and str(prior), **fitted.card},
+        per_sequence=per_sequence, seeds=list(run.seeds), scorer=scorer, features=given.features, device=place,
+        occluder=given.occluder,
+    )  # fmt: skip
+    for path in (out / "evaluation.json", json):
+        if path is not None:
+            write_result(path, "evaluation", content)
+    draw_frontier(out / "frontier.png", content)
+    print_evaluation(content)
+    print(f"The figures of each sequence are in {out / 'evaluation.json'}, the pictures beside it.")
+    for name, reason in content["failed"].items():
+        print(f"- {name} failed: {reason}", file=sys.stderr)
+    if content["failed"]:
+        sys.exit(1)
+
+
+def _code_digest(name: str) -> str | None:
+    """SHA-256 of the module behind `module:function`; `None` for a name of the package's own."""
+    from importlib.util import find_spec
+
+    from tracker.evaluation.running import weights_digest
+
+    module, colon, _ = name.partition(":")
+    found = find_spec(module) if colon else None
+    return weights_digest(found.origin) if found is not None and found.origin is not None else None

@@ -1,0 +1,127 @@
+"""The command `generate`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from ..shared import GOES_ON, Allow, Device, Precision, Seed, on_interrupt, warn
+
+__all__ = ["generate"]
+
+
+def generate(
+    data: Path,
+    out: Path = Path("out/hard_positives"),
+    per_target: int = 1,
+    workers: int = 1,
+    agent: str = "belief",
+    prior: Path | None = None,
+    queries: int | None = None,
+    drop: float | None = None,
+    bank: Path | None = None,
+    per_sequence: int | None = None,
+    scorer: str | None = None,
+    occluder: Literal["background", "mean", "noise", "zero", "cutout"] | None = None,
+    max_area: float | None = None,
+    answer: Literal["best", "last"] = "best",
+    format: Literal["png", "jpeg"] = "png",
+    features: Literal["slim", "vgg16"] | None = None,
+    weights: str | None = None,
+    precision: Precision = "auto",
+    device: Device = "auto",
+    batch: int = 32,
+    seed: Seed = 0,
+    allow: Allow = (),
+) -> None:
+    """Make hard positives of annotated videos: images, and a record of how each was made.
+
+    Writes OUT/VIDEO/FRAME-DRAW.png and OUT/metadata.jsonl, which `train-tracker --hard-positives` and
+    `datasets.load_dataset("imagefolder", data_dir=OUT)` read. The same command goes on where an earlier one was
+    cut off.
+
+    Args:
+        data: A folder of annotated sequences, or one.
+        out: Folder for the images.
+        per_target: Hard positives of each target; they differ in what covers it.
+        workers: Processes that work side by side.
+        agent: What finds the region: belief, random, best-of-K-random, centre, cell, attribution, hill-climbing or
+            grid; or `pretrained` or an agent's safetensors file, which run nothing; or the folder of a
+            training run or an agent's zip file, which are pickled (loading runs what is in them: give those alone
+            whose origin you trust).
+        prior: The belief's prior, a file of fit-prior; by default the one that the package ships for the scorer,
+            or else one that is fitted to grid search on 12 of the targets.
+        queries: Scorer queries of the belief a hard positive; 10 by default.
+        drop: Wanted drop of the score: the belief then looks for it, in place of the largest one.
+        bank: A folder of manifolds by train-vae; each hard positive is then made of a new sample of its target.
+        per_sequence: Targets of a sequence at most, evenly spaced; all by default.
+        scorer: The matcher: sint, or module:function, a function that returns a scorer of your own (imported from
+            where Python finds it or from the current folder); that of the agent's training by default.
+        occluder: What covers the target; that of the agent's training by default, or background.
+        max_area: Largest area of a region as a share of the target; 0.25 by default. An agent has its own.
+        answer: The best of the regions that an agent went to, or its last.
+        format: png keeps every pixel; jpeg is smaller.
+        features: The network of the scorer, and of the state where no run says another; by default that of the
+            agent's run, or slim.
+        weights: A safetensors file with the network's weights; for vgg16 also `imagenet`, which fetches them.
+        precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
+        device: Where the networks run.
+        batch: Searches side by side in each process.
+        seed: Of what is drawn.
+        allow: Names of your own code that the agent's run or card may hold, beside that of --scorer; files may
+            name built-in things only.
+    """
+    from dataclasses import replace
+
+    from occlusion_env.envs.arguments import SearchArguments
+    from occlusion_env.naming import imports_in
+    from tracker.errors import InputError
+    from tracker.models.backbones import resolve_device
+
+    from ...common.locks import lock_folder
+    from ...common.output import check_folder
+    from ...hard_positives.generation_run import GenerationRun, generate_hard_positives, method_of, names_method
+    from ...policies.belief import BeliefSearch
+    from ...policies.loading import training_environment
+    from ...policies.methods import Acting, as_method
+
+    check_folder(out, data, bank, agent, weights, prior)
+    place = str(resolve_device(device))
+    allowed = tuple(sorted({*allow, *imports_in(scorer)}))
+    trained = None if names_method(agent) else training_environment(agent, allowed)
+    arguments = SearchArguments() if trained is None else trained.arguments
+    method = as_method(method_of(agent, place, {features or arguments.features: weights}, allowed))
+    if isinstance(method, Acting) and max_area is not None:
+        raise InputError("An agent keeps to the largest area that it was trained with; leave --max-area out.")
+    belief: dict[str, Any] = {"prior": prior, "queries": queries, "drop": drop}
+    belief = {name: value for name, value in belief.items() if value is not None}
+    if belief and not isinstance(method, BeliefSearch):
+        raise InputError(
+            f"--{next(iter(belief))} is of the agent 'belief', not of '{agent}'; leave one of them out."
+        )
+    given: dict[str, Any] = {
+        "features": features, "weights": weights, "scorer": scorer, "occluder": occluder, "max_area": max_area,
+    }  # fmt: skip
+    given = {name: value for name, value in given.items() if value is not None}
+    arguments = replace(arguments, device=place, precision=precision, targets="synthetic", **given)
+    if scorer is not None and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    for sentence in [] if trained is None else trained.departures(arguments, agent):
+        warn(sentence)
+    run = GenerationRun(
+        data, out, agent, arguments=arguments, bank=bank, per_target=per_target, per_sequence=per_sequence,
+        answer=answer, seed=seed, image_format=format, workers=workers, batch=batch, allowed=allowed, **belief,
+    )  # fmt: skip
+    with on_interrupt(GOES_ON), lock_folder(out):
+        report = generate_hard_positives(run)
+    speed = f", {report.made / report.seconds:.1f} a second" if report.made else ""
+    print(
+        f"{report.images} hard positives ({report.made} of them new{speed}) in {out}; mean score"
+        f" {report.before:.3f} -> {report.after:.3f}"
+    )
+    for name, reason in report.failed.items():
+        print(f"- {name} failed: {reason}", file=sys.stderr)
+    if report.failed:
+        sys.exit(1)

@@ -1,0 +1,92 @@
+"""The command `train-vae`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+from ..shared import Device, Seed, on_interrupt
+
+__all__ = ["train_vae"]
+
+
+def train_vae(
+    data: Path,
+    out: Path = Path("out/vae/bank"),
+    only: tuple[str, ...] = (),
+    epochs: int = 20_000,
+    latent: int = 2,
+    architecture: Literal["mlp", "conv"] = "mlp",
+    plateau: bool = False,
+    frames: Literal["all", "training"] = "all",
+    max_crops: int | None = None,
+    pictures: bool = False,
+    replace: bool = False,
+    at_once: int | None = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    json: Path | None = None,
+) -> None:
+    """Learn the manifold of each video's target (PSGN, section 4.1): a bank of one model a video.
+
+    Models that the bank holds already are passed over, so a run that was cut off goes on where it was. Beside
+    each model lies manifold.png, where the code has 2 dimensions.
+
+    Args:
+        data: A folder of annotated sequences, or one sequence.
+        out: The bank.
+        only: Names of the sequences to take; all by default.
+        epochs: Updates of a model; the paper's 20,000 take hours a video on a CPU.
+        latent: Dimension of the code; the paper's is 2.
+        architecture: The paper's fully connected network, or the convolutional one.
+        plateau: Stop a model's training when its loss has stopped to fall.
+        frames: What is learned from: all frames that show the target, or those before the last third, as
+            evaluate-vae needs it.
+        max_crops: Learn from at most this many frames of a video, evenly spaced.
+        pictures: Write traversal.gif, traversal.mp4 and reconstructions.png beside each model too.
+        replace: Train again what the bank holds with other settings or of other crops.
+        at_once: How many models are trained together; by default 32 on a GPU and 1 on a CPU.
+        seed: Of the initial weights and of the noise.
+        device: Where it runs.
+        json: Write what became of each video here.
+    """
+    import vae
+    from tracker.models.backbones import resolve_device
+    from vae.bank import FAILURES_NAME
+    from vae.config import Plateau
+
+    from ...common.output import check_folder, check_json_path
+    from ...common.results import write_result
+    from ...manifolds.bank import default_at_once, find_videos, train_bank
+    from ...manifolds.pictures import draw_bank
+
+    check_folder(out, data)
+    check_json_path(json, data)
+    videos = find_videos(data, only)
+    place = str(resolve_device(device))
+    bank = vae.VAEBank(out, place)
+    with on_interrupt(f"the models so far are in {out}; run the same command again to resume"):
+        report = train_bank(
+            bank,
+            videos,
+            choice=frames,
+            max_crops=max_crops,
+            model_config=vae.VAEConfig(latent=latent, architecture=architecture),
+            training=vae.TrainingConfig(epochs=epochs, seed=seed, plateau=Plateau() if plateau else None),
+            replace=replace,
+            at_once=default_at_once(place) if at_once is None else at_once,
+        )
+        drawn = [name for name in videos if name in report.trained + report.skipped]
+        draw_bank(bank, {name: videos[name] for name in drawn}, moving=pictures)
+    if json is not None:
+        records = {name: bank.record(name).to_dict() for name in drawn}
+        content = {"trained": report.trained, "skipped": report.skipped, "failed": report.failed}
+        write_result(json, "train-vae", {**content, "models": records})
+    counts = f"Models trained: {len(report.trained)}; there already: {len(report.skipped)}"
+    print(f"{counts}; in the bank {out}: {len(bank)}.")
+    for name, reason in report.failed.items():
+        print(f"- {name} failed: {reason}", file=sys.stderr)
+    if report.failed:
+        print(f"The reasons are in {out / FAILURES_NAME} too.", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,73 @@
+"""The command `demo`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from ..shared import Device, Precision, Seed, command_line, on_interrupt
+
+__all__ = ["demo"]
+
+
+def demo(
+    out: Path = Path("out/demo"),
+    sequence: Path | None = None,
+    box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H|FILE")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    quick: bool = False,
+    features: Literal["slim", "vgg16"] = "slim",
+    weights: str | None = None,
+    layer: str | None = None,
+    precision: Precision = "auto",
+    steps: int | None = None,
+    json: Path | None = None,
+) -> None:
+    """Run the main job: from a video and the box of its target to hard positives.
+
+    Writes hard_positives/ (images and metadata.jsonl), contact_sheet.png, manifold.png, scores.png and
+    report.json.
+
+    Args:
+        out: Folder for the results; an earlier result in it is replaced.
+        sequence: An OTB, VOT or GOT-10k folder, a folder of images or a video file; without it a synthetic
+            video is made.
+        box: Boxes, 0-based, for a video without annotation: that of the first frame, or a file of one a line.
+        seed: Of everything that is drawn.
+        device: Where the networks run.
+        quick: Under a minute, for a first look; the agent learns next to nothing.
+        features: The network of the state and of the scorer.
+        weights: A safetensors file with the network's weights; for vgg16 also `imagenet`, which fetches them.
+        layer: The network's layer that is the state; fc7, or pool5 where the weights hold convolutions alone.
+        precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
+        steps: Steps of deep Q-learning, at least 20; 12,000 by default, 1,000 with --quick.
+        json: Write the report here too.
+    """
+    from ...common.locks import lock_folder
+    from ...common.output import check_folder, check_json_path, write_json
+    from ...demo import FULL, QUICK, RESULT, Demo, run_demo
+
+    box_file = box if box is not None and "," not in box else None
+    check_folder(out, sequence, box_file, weights, result=RESULT)
+    check_json_path(json, sequence, box_file, weights)
+    effort = QUICK if quick else FULL
+    if steps is not None:
+        effort = replace(effort, steps=steps)
+    with on_interrupt(), lock_folder(out):
+        report = run_demo(
+            Demo(out, sequence, box, seed, device, features, weights, layer, precision, effort, command_line())
+        )
+    if json is not None:
+        write_json(json, report)
+    closure = "undefined" if report["closure"] is None else f"{report['closure']:.2f}"
+    learned = "".join(f", {name} {report[name]:.3f}" for name in ("constant", "belief") if name in report)
+    print(
+        f"Mean score of {report['targets']} held-out targets: clean {report['clean']:.3f}, random occlusion"
+        f" {report['random']:.3f}, agent {report['agent']:.3f}{learned}, grid search {report['grid search']:.3f}"
+        f" (closure {closure})."
+    )
+    print(f"{report['hard_positives']} hard positives, the pictures and report.json are in {out}")

@@ -1,0 +1,29 @@
+"""The command `doctor`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+__all__ = ["doctor"]
+
+
+def doctor(json: Path | None = None) -> None:
+    """Look for what breaks an installation: a second owner of our import names, no or a second OpenCV.
+
+    Args:
+        json: Write the findings here too.
+    """
+    from ...common.output import check_json_path
+    from ...common.results import write_result
+    from ...doctor import examine
+
+    check_json_path(json)
+    findings = examine()
+    if json is not None:
+        write_result(json, "doctor", {"findings": findings})
+    for finding in findings:
+        print(f"- {finding}")
+    if findings:
+        sys.exit(1)
+    print("Nothing found: every import name has one owner.")

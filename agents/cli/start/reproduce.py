@@ -1,0 +1,124 @@
+"""The command `reproduce`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..shared import GOES_ON, Allow, Device, Precision, command_line, on_interrupt
+
+__all__ = ["reproduce"]
+
+
+def reproduce(
+    data: Path,
+    out: Path = Path("out/reproduce"),
+    judge: Path | None = None,
+    attributes: Path | None = None,
+    arms: tuple[str, ...] = (),
+    seeds: int = 3,
+    steps: int = 300,
+    learning_rate: float = 4e-3,
+    share: float = 0.5,
+    boxes_per_frame: int = 32,
+    features: str = "slim",
+    weights: str | None = None,
+    bank: Path | None = None,
+    epochs: int = 1000,
+    per_video: int = 24,
+    agent: str = "pretrained",
+    sweep_frames: int = 8,
+    workers: int = 1,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    json: Path | None = None,
+    allow: Allow = (),
+) -> None:
+    """The whole paper: train SINT with and without generated positives and judge each.
+
+    Each arm starts from the same network and trains with the same videos, steps and seeds: SINT alone; with
+    samples of the targets' manifolds (VAE), as they are, or occluded at random, at one constant region, by the
+    agent (SINT++), by the belief over regions or by grid search; Adv-Net, holes in the features, random erasing,
+    motion blur; and occlusion of real frames.
+    Judged by OTB's protocol and by a sweep over synthetic occlusions. The same command goes on where an earlier
+    one was cut off. Writes report.html, ladder.json, pictures and the networks to OUT.
+
+    Args:
+        data: A folder with the folders train and otb of annotated videos; or, with --judge, the training videos
+            alone.
+        out: Folder for the results.
+        judge: The videos that judge; nothing is trained on them.
+        attributes: A JSON file of their attributes, {NAME: {"attributes": [...]}}, which tells OCC and MB from the
+            rest.
+        arms: Names of the arms, such as sint vae vae-random vae-hptn vae-grid; all by default.
+        seeds: Trainings of each arm.
+        steps: Steps of a training.
+        learning_rate: At the start; it falls to 0.
+        share: How often the second frame of a pair shows a generated positive.
+        boxes_per_frame: Boxes of each frame of a pair.
+        features: The network: slim, vgg16, ...
+        weights: Its weights.
+        bank: A folder of manifolds by train-vae; OUT/bank by default, trained where they are missing.
+        epochs: Updates of a manifold that is trained; the paper's 20,000 take hours a video on a CPU.
+        per_video: Targets of a video whose samples are made into hard positives.
+        agent: What searches in HPTN's arm: pretrained or an agent's safetensors file, which run nothing; or the
+            folder of a training run or an agent's zip file, which are pickled (loading runs what is in them: give
+            those alone whose origin you trust).
+        sweep_frames: Test frames of each video in the sweep.
+        workers: Processes that work side by side.
+        device: Where networks run.
+        precision: Their arithmetic.
+        json: Write the figures here too.
+        allow: Names of your own code that the agent's run or card may hold; files may name built-in things only.
+    """
+    from tracker.errors import InputError
+    from tracker.models.backbones import resolve_device
+
+    from ...ablation import LadderRun, run_ladder, summarise_ladder, write_ladder_report
+    from ...ablation.occlusion_sweep import SweepSettings
+    from ...common.locks import lock_folder
+    from ...common.output import TRAINING_BYTES, check_folder, check_json_path
+    from ...common.results import write_result
+
+    check_folder(out, data, judge, attributes, bank, weights, agent, least_bytes=TRAINING_BYTES)
+    check_json_path(json, data, judge, attributes, bank, weights, agent)
+    train = data
+    if judge is None:
+        train, judge = data / "train", data / "otb"
+        if not (train.is_dir() and judge.is_dir()):
+            raise InputError(
+                f"'{data}' has no folders train and otb; give --judge a folder of videos to judge with."
+            )
+    run = LadderRun(
+        train, judge, out, arms, seeds, steps, learning_rate, share, boxes_per_frame, features, weights, bank,
+        epochs, per_video, agent, attributes, SweepSettings(frames=sweep_frames), workers,
+        str(resolve_device(device)), precision, allow,
+    )  # fmt: skip
+    with on_interrupt(GOES_ON), lock_folder(out):
+        found = run_ladder(run)
+    content = summarise_ladder(run, found)
+    for path in (out / "ladder.json", json):
+        if path is not None:
+            write_result(path, "ladder", content)
+    page = write_ladder_report(run, content, command_line())
+    print_ladder(content)
+    print(f"The report is {page}; every figure is in {out / 'ladder.json'}.")
+
+
+def print_ladder(content: Mapping[str, Any]) -> None:
+    """The table on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("training")
+    measures = [
+        name
+        for name in ("sweep, seen", "sweep, unseen", "auc, all", "auc, OCC", "precision, all")
+        if name in content["measures"]
+    ]
+    for name in measures:
+        table.add_column(name, justify="right")
+    for arm in content["arms"].values():
+        table.add_row(arm["title"], *(f"{arm['means'][name]:.3f}" for name in measures))
+    Console(width=max(Console().width, 120)).print(table)

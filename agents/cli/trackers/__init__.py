@@ -1,0 +1,1 @@
+"""The commands for trackers: track, train, check, benchmark."""

@@ -1,0 +1,127 @@
+"""The commands `benchmark ...`: judge trackers by OTB's protocol."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tyro
+
+from ..shared import warn
+from .benchmark_report import report
+from .benchmark_run import benchmark_run
+from .benchmark_vot import vot
+
+if TYPE_CHECKING:
+    from tracker.evaluation.scoring import Scores
+
+__all__ = ["benchmark"]
+
+benchmark = tyro.extras.SubcommandApp()
+benchmark.command(name="run")(benchmark_run)
+benchmark.command(name="report")(report)
+benchmark.command(name="vot")(vot)
+
+
+@benchmark.command(name="score")
+def score(
+    results: Path,
+    annotations: Path,
+    attributes: Path | None = None,
+    list: Literal["otb2013", "tb50", "tb100", "vot2014"] | None = None,
+    protocol: Literal["ope", "tre", "sre"] | None = None,
+    invalid: Literal["otb", "strict"] = "otb",
+    zero_based: bool = False,
+    tracker: str | None = None,
+    json: Path | None = None,
+) -> None:
+    """Judge anybody's result files: success AUC and precision at 20 pixels, with 95 % intervals, by attribute.
+
+    Reads the text files of OTB, got10k and pysot and the .mat files of the OTB authors' toolkit. A target whose
+    annotation or file is bad is left out and named; the exit code is then 1.
+
+    Args:
+        results: Folder of a tracker's result files, or what `benchmark run` wrote.
+        annotations: JSON file of annotations, or a folder of annotated sequences.
+        attributes: JSON file to take the attributes of the sequences from.
+        list: Judge exactly these targets; by default all that are annotated and have results.
+        protocol: One pass, 20 starts in time, or 12 shifted starts; by default the folder's, or else ope.
+        invalid: What a frame with an invalid annotation is in precision: a hit (otb) or a miss (strict).
+        zero_based: Pixel coordinates in the files start at 0, not at 1 as those of OTB, got10k and pysot.
+        tracker: Which tracker, where the folder holds several.
+        json: Write the scores here too.
+    """
+    from tracker.data.lists import LISTS
+    from tracker.evaluation.annotations import read_annotations
+    from tracker.evaluation.result_files import choose_results
+    from tracker.evaluation.scoring import score_results
+
+    from ...common.output import check_json_path
+    from ...common.results import write_result
+
+    check_json_path(json, results, annotations, attributes)
+    name, chosen, folder = choose_results(results, protocol, tracker)
+    scores = score_results(
+        folder,
+        read_annotations(annotations, attributes),
+        protocol=chosen,
+        invalid=invalid,
+        targets=None if list is None else LISTS[list],
+        zero_based=zero_based,
+        tracker=name,
+    )
+    content = _content(scores, list)
+    if json is not None:
+        write_result(json, "benchmark score", content)
+    _show(scores, content)
+    if content["left_out"]:
+        sys.exit(1)
+
+
+def _content(scores: Scores, list_name: str | None) -> dict[str, Any]:
+    from tracker.evaluation.intervals import interval
+
+    intervals = {
+        measure: interval([getattr(target, measure) for target in scores.targets]).bounds
+        for measure in ("auc", "precision")
+    }
+    return {**scores.to_json(), "intervals": intervals, "list": list_name}
+
+
+def _show(scores: Scores, content: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from tracker.evaluation.intervals import LEAST_TARGETS
+
+    console = Console(highlight=False)
+    count = f"{content['targets']} target{'s' if content['targets'] != 1 else ''}"
+    speed = "" if scores.fps is None else f", {scores.fps:.1f} frames a second"
+    console.print(
+        f"{scores.tracker}, {scores.protocol.upper()}, invalid annotations: {scores.invalid};"
+        f" {count}, {content['frames']} frames{speed}",
+        markup=False,
+    )
+    for measure, label in (("auc", "success AUC"), ("precision", "precision at 20 px")):
+        bounds = content["intervals"][measure]
+        told = (
+            f"95 % Student's t over targets {bounds[0]:.4f} to {bounds[1]:.4f}"
+            if bounds
+            else f"too few targets for an interval; {LEAST_TARGETS} are the fewest"
+        )
+        console.print(f"{label:<18} {content[measure]:.4f}  ({told})")
+    if content["by_attribute"]:
+        table = Table("attribute")
+        for heading in ("targets", "AUC", "precision"):
+            table.add_column(heading, justify="right")
+        for name, row in content["by_attribute"].items():
+            table.add_row(name, str(row["targets"]), f"{row['auc']:.4f}", f"{row['precision']:.4f}")
+        console.print(table)
+    for warning in scores.warnings:
+        warn(warning)
+    if scores.missing:
+        shown = ", ".join(scores.missing[:10]) + (", ..." if len(scores.missing) > 10 else "")
+        console.print(
+            f"Annotated, but without results, and left out ({len(scores.missing)}): {shown}", markup=False
+        )

@@ -1,0 +1,194 @@
+"""The command `benchmark run`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from tracker.errors import InputError
+
+from ..shared import GOES_ON, Device, Precision, command_line, on_interrupt
+
+if TYPE_CHECKING:
+    from tracker.evaluation.running import RunReport
+    from tracker.trackers.protocol import Tracker
+
+__all__ = ["benchmark_run"]
+
+
+def benchmark_run(
+    tracker: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")],
+    data: Path,
+    out: Path,
+    weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE | NAME=FILE [NAME=FILE ...]")] = (),
+    base_weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE | NAME=FILE [NAME=FILE ...]")] = (),
+    protocol: Literal["ope", "tre", "sre"] = "ope",
+    targets: Annotated[Literal["otb2013", "tb50", "tb100", "vot2014"] | None, tyro.conf.arg(name="list")] = None,
+    sequences: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = (),
+    device: Device = "auto",
+    precision: Precision = "auto",
+    json: Path | None = None,
+) -> None:
+    """Run trackers on a benchmark's sequences and print their scores; a run that was cut off goes on.
+
+    Writes OUT/TRACKER/PROTOCOL/TARGET.txt, 1-based x,y,w,h. What goes wrong with one sequence costs that
+    sequence alone; it is named at the end, kept in failures.json, and makes the exit code 1.
+
+    Args:
+        tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, csrt, kcf, mil, nano, siamfc;
+            module:function for your own.
+        data: Folder of annotated sequences (OTB, VOT or GOT-10k), or one of them.
+        out: Receives the results; those that are there already are kept.
+        weights: Weights of the trackers that need them: NAME=FILE each, or FILE alone for one tracker.
+        base_weights: The initial weights of the training, for weights that train-tracker wrote.
+        protocol: One pass (ope), 20 starts in time (tre) or 12 shifted starts (sre).
+        targets: Only the targets of this list.
+        sequences: Only these; Jogging means both of its targets.
+        device: Where the networks run.
+        precision: Arithmetic of the networks.
+        json: Write the scores here too.
+    """
+    from tracker.data.readers import list_targets
+    from tracker.evaluation.running import run_benchmark
+    from tracker.trackers.registry import load_tracker
+
+    from ...common.locks import lock_folder
+    from ...common.output import check_folder, check_json_path
+    from ...common.results import write_result
+
+    if not tracker:
+        raise InputError("No tracker is named; give --tracker NAME.")
+    if doubled := sorted({name for name in tracker if tracker.count(name) > 1}):
+        raise InputError(f"The tracker '{doubled[0]}' is named twice; name it once.")
+    files, bases = _weights_by_tracker(weights, tracker), _weights_by_tracker(base_weights, tracker)
+    check_folder(out, data, *files.values(), *bases.values())
+    check_json_path(json, data, *files.values(), *bases.values())
+    chosen = _choose(list_targets(data), targets, sequences)
+
+    def maker(name: str) -> Callable[[], Tracker]:
+        return lambda: load_tracker(name, files.get(name), device, precision, bases.get(name))
+
+    # What is wrong with any of them is said before the first one has run for an hour.
+    names = [maker(name)().name for name in tracker]
+    if len(set(names)) < len(names):
+        raise InputError(f"Two trackers have the same name ({', '.join(names)}); give each its own.")
+    rows: dict[str, dict[str, Any]] = {}
+    with on_interrupt(GOES_ON):
+        for name, label in zip(tracker, names, strict=True):
+            with lock_folder(out / label / protocol):
+                report = run_benchmark(
+                    maker(name),
+                    [data],
+                    out,
+                    protocol=protocol,
+                    targets=chosen,
+                    settings={
+                        "weights": _digest(files.get(name)),
+                        "base_weights": _digest(bases.get(name)),
+                    },
+                    command=command_line(),
+                )
+            rows[report.tracker] = _scores(report)
+            if not report.annotations and not report.failures:
+                print(
+                    f"Only the first boxes of the targets are known: the boxes of {report.tracker} are in"
+                    f" {report.folder}, and cannot be scored here.",
+                    file=sys.stderr,
+                )
+    if json is not None:
+        write_result(json, "benchmark run", {"protocol": protocol, "list": targets, "trackers": rows})
+    _show(rows)
+    for name, row in rows.items():
+        for label, sentence in row["failures"].items():
+            print(f"{name} failed on {label}: {sentence}", file=sys.stderr)
+    if any(row["failures"] for row in rows.values()):
+        sys.exit(1)
+
+
+def _weights_by_tracker(weights: Sequence[str], trackers: Sequence[str]) -> dict[str, str]:
+    """Which weights belong to which tracker.
+
+    >>> _weights_by_tracker(["nano=a", "siamfc=b=c"], ["nano", "mil", "siamfc"])
+    {'nano': 'a', 'siamfc': 'b=c'}
+    >>> _weights_by_tracker(["a=b"], ["siamfc"])
+    {'siamfc': 'a=b'}
+    """
+    found: dict[str, str] = {}
+    for entry in weights:
+        name, equals, file = entry.partition("=")
+        if not (equals and name in trackers):
+            if len(trackers) > 1:
+                raise InputError(
+                    f"'--weights {entry}' does not say whose; write NAME=FILE with one of {', '.join(trackers)}."
+                )
+            name, file = trackers[0], entry
+        if name in found:
+            raise InputError(f"There are two weights for '{name}'; give one.")
+        found[name] = file
+    return found
+
+
+def _choose(there: dict[str, Any], benchmark: str | None, sequences: Sequence[str]) -> list[str]:
+    """The targets to run, of those that are there."""
+    from tracker.data.lists import LISTS
+
+    chosen = list(there)
+    if benchmark is not None:
+        chosen = [name for name in chosen if name in LISTS[benchmark]]
+        if len(chosen) < len(LISTS[benchmark]):
+            print(
+                f"{len(chosen)} of the {len(LISTS[benchmark])} targets of {benchmark} are there.", file=sys.stderr
+            )
+    for name in sequences:
+        if not any(name in (target, there[target][0].name) for target in there):
+            raise InputError(
+                f"There is no sequence '{name}' in the data; there are {', '.join(list(there)[:8])} ..."
+            )
+    if sequences:
+        chosen = [target for target in chosen if target in sequences or there[target][0].name in sequences]
+    if not chosen:
+        raise InputError(
+            f"None of the {len(there)} targets in the data was asked for; change --list or --sequences."
+        )
+    return chosen
+
+
+def _digest(weights: str | None) -> str | None:
+    from tracker.evaluation.running import weights_digest
+
+    if weights is None or (weights in ("imagenet", "random") and not Path(weights).exists()):
+        return weights
+    return f"sha256:{weights_digest(weights)}"
+
+
+def _scores(report: RunReport) -> dict[str, Any]:
+    from tracker.evaluation.scoring import score_results
+
+    try:
+        scores = score_results(
+            report.folder, report.annotations, protocol=report.protocol, tracker=report.tracker
+        ).to_json()
+    except InputError:
+        # Every sequence failed.
+        scores = {"tracker": report.tracker, "auc": None, "precision": None, "fps": None, "targets": 0}
+    return {**scores, "failures": report.failures}
+
+
+def _show(rows: dict[str, dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("tracker")
+    for heading in ("AUC", "precision", "frames/s", "targets", "failures"):
+        table.add_column(heading, justify="right")
+    for name, row in rows.items():
+        numbers = [
+            "-" if row[key] is None else f"{row[key]:.{digits}f}"
+            for key, digits in (("auc", 3), ("precision", 3), ("fps", 1))
+        ]
+        table.add_row(name, *numbers, str(row["targets"]), str(len(row["failures"])))
+    Console().print(table)

@@ -1,0 +1,45 @@
+"""The command `benchmark vot`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..shared import Device, Precision
+
+__all__ = ["vot"]
+
+
+def vot(
+    tracker: str,
+    workspace: Path,
+    label: str | None = None,
+    weights: str | None = None,
+    base_weights: str | None = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+) -> None:
+    """Enter a tracker into a VOT workspace; vot-toolkit then measures accuracy, robustness and EAO.
+
+    Writes the tracker's section of trackers.ini; other sections stay. Needs the extra `vot`.
+
+    Args:
+        tracker: Name of the tracker, as `benchmark run` has it.
+        workspace: The folder that `vot initialize` made.
+        label: What vot-toolkit calls it (letters, digits, `-` and `_`); by default the tracker's name, with `-`
+            for other characters.
+        weights: Its weights, where it needs them.
+        base_weights: The initial weights of the training, for weights that train-tracker wrote.
+        device: Where its network runs.
+        precision: Arithmetic of its network.
+    """
+    import re
+    import shlex
+
+    from tracker.evaluation.vot import check_extra, register
+
+    check_extra()
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", tracker) if label is None else label
+    file = register(workspace, name, tracker, weights, device, precision, base_weights)
+    print(f"Wrote the section [{name}] of {file}; now run:")
+    print(f"  vot evaluate --workspace {shlex.quote(str(workspace))} {name}")
+    print(f"  vot analysis --workspace {shlex.quote(str(workspace))} {name}")

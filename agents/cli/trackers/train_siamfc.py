@@ -1,0 +1,106 @@
+"""The command `train-siamfc`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from ..shared import Device, Precision, Seed, on_interrupt, warn_of_otb
+
+__all__ = ["train_siamfc"]
+
+
+def train_siamfc(
+    data: Path,
+    weights: Path,
+    out: Path,
+    hard_positives: Annotated[str | None, tyro.conf.arg(metavar="METHOD")] = None,
+    hard_share: float = 0.5,
+    max_area: float = 0.25,
+    validation: tuple[str, ...] = (),
+    steps: int = 300,
+    pairs: int = 8,
+    learning_rate: float = 1e-5,
+    frozen: int = 0,
+    gap: int = 100,
+    shift: float = 32.0,
+    scale: float = 0.05,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    checkpoint_seconds: float = 60.0,
+    json: Path | None = None,
+) -> None:
+    """Train the tracker SiamFC on, with or without hard positives; a run that was cut off goes on.
+
+    `occlusion-search benchmark run --tracker siamfc --weights OUT/siamfc.safetensors` judges what comes out.
+
+    Args:
+        data: Folder of annotated videos.
+        weights: SiamFC's safetensors file to go on from.
+        out: Receives siamfc.safetensors, its card, and what a cut-off run resumes from.
+        hard_positives: How the targets of search regions are occluded: a method of
+            `agents.policies.methods.METHODS`, such as random or best-of-8-random, which asks the network as it
+            is at that step; none by default.
+        hard_share: Share of the pairs whose search region is occluded.
+        max_area: Share of the target that is covered.
+        validation: Videos of `data` that nothing is trained on, by which the loss is told; by default fernando
+            hand2 sunshade where they are there, else the last fifth of the videos.
+        steps: Steps.
+        pairs: Pairs of frames a step.
+        learning_rate: At the start; it falls to 0.
+        frozen: How many of the five convolutions, counted from the first, stay as they are.
+        gap: Largest number of frames between the two of a pair.
+        shift: Largest shift of the search region off its target, in its pixels.
+        scale: Largest relative change of the regions' sides.
+        seed: Of everything that is drawn.
+        device: Where it runs.
+        precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
+        checkpoint_seconds: How often a checkpoint is written.
+        json: Write the card here too.
+    """
+    from occlusion_env.mdp.actions import RegionLimits
+    from tracker.models.backbones import resolve_device
+    from tracker.models.siamfc import load_siamfc
+    from tracker.scorers.foreign import SiamFCScorer
+    from tracker.training import SiamFCTraining, TrainingRun, open_folder
+    from tracker.training import train_siamfc as train_net
+
+    from ...common.locks import lock_folder
+    from ...common.output import TRAINING_BYTES, check_folder, check_json_path
+    from ...common.results import write_result
+    from ...hard_positives.transforms import HardPositiveBatch
+
+    check_folder(out, data, weights, least_bytes=TRAINING_BYTES)
+    check_json_path(json, data, weights)
+    settings = SiamFCTraining(
+        steps=steps,
+        pairs=pairs,
+        learning_rate=learning_rate,
+        frozen=frozen,
+        gap=gap,
+        shift=shift,
+        scale=scale,
+        seed=seed,
+    )
+    net = load_siamfc(weights).to(resolve_device(device))
+    transform = None
+    if hard_positives is not None:
+        transform = HardPositiveBatch(
+            hard_positives, SiamFCScorer(net, None, precision), hard_share, RegionLimits(max_area=max_area)
+        )
+    train, held_out = open_folder(data, validation)
+    warn_of_otb(train)
+    with on_interrupt(f"run the same command again to resume from the last checkpoint in {out}"), lock_folder(out):
+        run = TrainingRun(precision, checkpoint_seconds)
+        card = train_net(net, train, held_out, out, settings, transform, run)
+    if json is not None:
+        write_result(json, "train-siamfc", card)
+    loss = card["validation_loss"]
+    print(
+        f"The loss on {', '.join(card['validated_on'])}: {loss['before']:.4f} before, {loss['after']:.4f} after"
+        f" {steps} steps."
+    )
+    print(f"The weights and their card are in {out}")

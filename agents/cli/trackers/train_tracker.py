@@ -1,0 +1,143 @@
+"""The command `train-tracker`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from ..shared import Device, Precision, Seed, on_interrupt, warn_of_otb
+
+__all__ = ["train_tracker"]
+
+
+def train_tracker(
+    data: Path,
+    out: Path,
+    config: Literal["fast", "paper"] = "fast",
+    features: str | None = None,
+    weights: str | None = None,
+    validation: tuple[str, ...] = (),
+    hard_positives: Path | None = None,
+    harden: str | None = None,
+    hard_share: float = 0.5,
+    steps: int = 4000,
+    learning_rate: float = 1e-4,
+    loss: Literal["distance", "squared"] = "distance",
+    optimizer: Literal["sgd", "adamw"] = "sgd",
+    schedule: Literal["constant", "cosine"] = "constant",
+    layer_rates: tuple[str, ...] = (),
+    auxiliary_weight: float = 0.0,
+    image_pairs: int = 1,
+    scales: tuple[float, ...] = (1.0,),
+    flip: float = 0.0,
+    jitter: float = 0.0,
+    shift: float = 0.0,
+    side: int | None = None,
+    fc_size: int | None = None,
+    fc_rank: int | None = None,
+    validate_every: int = 200,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    checkpoint_seconds: float = 60.0,
+    tensorboard: Path | None = None,
+    json: Path | None = None,
+) -> None:
+    """Train the matcher SINT on annotated videos; a run that was cut off goes on.
+
+    Args:
+        data: Folder of annotated videos.
+        out: Receives the weights, their card, and what a cut-off run resumes from.
+        config: fast shows the network the region around the target; paper is SINT's own (the frame warped to
+            512 x 512, VGG-16 without its last three poolings), for a GPU.
+        features: The backbone: slim, vgg16, alexnet, torchvision:MODEL or torchvision:MODEL:NODE,NODE; slim for
+            fast, vgg16 for paper.
+        weights: The backbone's weights: a file, imagenet (torchvision fetches them), or random.
+        validation: Videos of `data` that nothing is trained on and that choose the step that is kept; by default
+            fernando hand2 sunshade where they are there, else the last fifth of the videos.
+        hard_positives: Folder of hard positives of training videos, as the demo writes it.
+        harden: What makes frames hard while the network learns: random, wide, lookalikes, hardest, curriculum,
+            margin, roi-holes, erasing, blur; what each is, `reproduce` tells and measures.
+        hard_share: Share of the pairs of frames that show a hard positive, where their video has one, and of those
+            that `harden` changes.
+        steps: Steps.
+        learning_rate: Of fc6; other layers move by its multiples.
+        loss: Form of the contrastive loss: distance is the one SINT trained with, squared the one it printed.
+        optimizer: sgd is SINT's.
+        schedule: Of the learning rate.
+        layer_rates: Multiples of the learning rate, as PATTERN=FACTOR ("conv*=0.1"); the first that fits a layer
+            counts. By default SINT's: 0 before the first compared convolution, 0.01 from it on, 1 for fc6.
+        auxiliary_weight: Weight of the same loss of each fully connected layer alone.
+        image_pairs: Pairs of frames a step; each gives 128 pairs of boxes.
+        scales: Sizes of the candidates relative to the target; SINT's is 1 alone.
+        flip: Chance that a pair of frames is mirrored.
+        jitter: Largest relative change of brightness, contrast and saturation.
+        shift: Largest shift of the search region off its target, in sides of the region.
+        side: Side of the network's input in pixels.
+        fc_size: Outputs of fc6 where the weights hold none; 0 leaves it out.
+        fc_rank: Channels that the maps are brought to before fc6, which makes it smaller.
+        validate_every: Steps between two looks at the validation videos.
+        seed: Of everything that is drawn.
+        device: Where it runs.
+        precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
+        checkpoint_seconds: How often a checkpoint is written.
+        tensorboard: Folder for TensorBoard's event files.
+        json: Write the card here too.
+    """
+    from tracker.models.backbones import resolve_device
+    from tracker.models.sint import SintConfig
+    from tracker.training import SintTraining, TrainingRun, open_folder, read_hard_positives, train_sint
+
+    from ...ablation.arms import hardening_of
+    from ...common.locks import lock_folder
+    from ...common.output import TRAINING_BYTES, check_folder, check_json_path
+    from ...common.results import write_result
+
+    check_folder(out, data, weights, hard_positives, least_bytes=TRAINING_BYTES)
+    if tensorboard is not None:
+        check_folder(tensorboard, data, weights, hard_positives, option="--tensorboard")
+    check_json_path(json, data, weights, hard_positives)
+    network = SintConfig.fast(features or "slim") if config == "fast" else SintConfig.paper(features or "vgg16")
+    if side is not None:
+        network = replace(network, side=side)
+    if fc_size is not None:
+        network = replace(network, fc_size=fc_size or None)
+    if fc_rank is not None:
+        network = replace(network, fc_rank=fc_rank)
+    settings = SintTraining(
+        steps, optimizer, learning_rate, schedule=schedule, layer_rates=_rates(layer_rates), loss=loss,
+        auxiliary_weight=auxiliary_weight, image_pairs=image_pairs, scales=scales, flip=flip, jitter=jitter,
+        shift=shift, hard_share=hard_share, validate_every=validate_every, seed=seed,
+    )  # fmt: skip
+    positives = read_hard_positives(hard_positives) if hard_positives is not None else []
+    train, held_out = open_folder(data, validation)
+    warn_of_otb(train)
+    with on_interrupt(f"run the same command again to resume from the last checkpoint in {out}"), lock_folder(out):
+        card = train_sint(
+            train, held_out, out, network, settings, weights, positives, resolve_device(device),
+            TrainingRun(precision, checkpoint_seconds, tensorboard=tensorboard),
+            None if harden is None else hardening_of(harden, hard_share),
+        )  # fmt: skip
+    if json is not None:
+        write_result(json, "train-tracker", card)
+    before, after = (card["validation"][when] for when in ("before", "after"))
+    print(
+        f"Validation on {', '.join(card['validated_on'])}: pair AUC {before['pair_auc']:.4f} before,"
+        f" {after['pair_auc']:.4f} at step {card['best_step']}; top-1 {before['top1']:.4f} before,"
+        f" {after['top1']:.4f} after."
+    )
+    print(f"The weights and their card are in {out}")
+
+
+def _rates(texts: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
+    from tracker.errors import InputError
+
+    found = []
+    for text in texts:
+        pattern, _, factor = text.partition("=")
+        try:
+            found.append((pattern, float(factor)))
+        except ValueError:
+            raise InputError(f"'{text}' is no layer rate; give PATTERN=FACTOR, such as conv5=0.1.") from None
+    return tuple(found)

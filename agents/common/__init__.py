@@ -1,0 +1,1 @@
+"""Output folders, processes, pictures and versions, which every room uses."""

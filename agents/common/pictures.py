@@ -1,0 +1,26 @@
+"""Helpers that all pictures share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from tracker.data.images import resize
+
+__all__ = ["enlarged", "save"]
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG."""
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=110, format="png")
+
+
+def enlarged(image: NDArray[np.uint8], least: int = 160) -> NDArray[np.uint8]:
+    """Enlarge small targets, so that lines drawn on them stay thin."""
+    scale = max(1.0, least / max(image.shape[:2]))
+    return resize(image, round(image.shape[1] * scale), round(image.shape[0] * scale))

@@ -1,0 +1,1 @@
+"""Methods compared at equal scorer queries: comparison, summary, leak checks."""

@@ -1,0 +1,97 @@
+"""The query methods that an evaluation compares, from those that know nothing to the belief."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlusion_env.search.belief import Prior
+from occlusion_env.search.core import Search
+from tracker.scorers import Scorer, SintScorer
+
+from ..policies.baselines import (
+    Generators,
+    HillClimbing,
+    Listing,
+    Proposals,
+    Querying,
+    list_cells,
+    rank_by_attribution,
+    rank_grid,
+)
+from ..policies.belief.method import BeliefProposer, expect_drops
+
+if TYPE_CHECKING:
+    from ..policies.belief import FittedPrior
+
+__all__ = [
+    "BUDGETS",
+    "Expect",
+    "best_constant",
+    "query_methods",
+    "strips",
+]
+
+BUDGETS = (1, 2, 3, 5, 8, 10, 15, 20, 50)
+"""Numbers of scorer queries at which methods are compared."""
+
+Values = NDArray[np.float64]
+Slots = NDArray[np.int64]
+
+Expect = Callable[[Search, Slots], Values]
+"""Expected drops of the grid's regions before any query, target by target: `float64[M, R]`."""
+
+
+def best_constant(prior: Prior) -> Values:
+    """The region with the largest mean drop over the training videos, `float64[4]`."""
+    return prior.regions[prior.best]
+
+
+def strips(prior: Prior) -> Values:
+    """The upright and the flat regions of greatest length, side by side, by their mean drop: `float64[K, 4]`.
+
+    Where the largest area allows it they are as high or as wide as the target.
+    """
+    aspect = prior.regions[:, 2] / prior.regions[:, 3]
+    longest = np.flatnonzero((aspect < aspect.min() * 1.001) | (aspect > aspect.max() / 1.001))
+    return prior.regions[longest[np.argsort(-prior.mean[longest], kind="stable")]]
+
+
+def list_regions(regions: Values, search: Search, slots: Slots, generators: Generators) -> Proposals:
+    """The same regions `[K, 4]` in the same order for every search."""
+    return Listing(lambda most: np.tile(regions[:most], (len(slots), 1, 1)))
+
+
+def rank_by_prediction(expect: Expect, search: Search, slots: Slots, generators: Generators) -> Proposals:
+    """The grid's regions by their expected drop, near copies later (`spread_out`)."""
+    limits = search.settings.limits
+    return rank_grid(limits.grid(limits.max_area), expect(search, slots))
+
+
+def query_methods(
+    scorer: Scorer, fitted: FittedPrior | None = None, queries: int = BUDGETS[-1]
+) -> dict[str, Querying]:
+    """The query methods of an evaluation by name; random regions and grid search are always compared.
+
+    Args:
+        scorer: The matcher; attribution takes SINT's score apart, and no other's.
+        fitted: Its prior: gives `constant`, `strips`, `belief`, and `predictor` where it has one; without it they
+            are left out.
+        queries: Largest number of queries.
+    """
+    methods = {"cells": Querying(list_cells, queries)}
+    if fitted is not None:
+        methods["constant"] = Querying(partial(list_regions, best_constant(fitted.prior)[None]), 1)
+        methods["strips"] = Querying(partial(list_regions, strips(fitted.prior)), queries)
+    if isinstance(scorer, SintScorer):
+        methods["attribution"] = Querying(rank_by_attribution, queries)
+    if fitted is not None and fitted.predictor is not None:
+        methods["predictor"] = Querying(partial(rank_by_prediction, partial(expect_drops, fitted)), queries)
+    methods["hill climbing"] = Querying(HillClimbing, queries)
+    if fitted is not None:
+        methods["belief"] = Querying(BeliefProposer(fitted), queries)
+    return methods

@@ -1,0 +1,152 @@
+"""Pictures of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Many
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from occlusion_env.scene.occluders import occlude_image
+from occlusion_env.scene.targets import Target
+from tracker.data.sequences import evenly_spaced
+from tracker.files import replacing_file
+
+from ..common.pictures import enlarged, save
+from .comparison import Comparison
+from .methods import BUDGETS
+
+__all__ = ["draw_choices", "draw_frontier", "draw_scores"]
+
+_METHODS = (
+    "best of k random", "cells", "constant", "strips", "attribution", "predictor", "hill climbing", "belief",
+)  # fmt: skip
+"""Methods that have the same colour in every picture; agents have the colours after theirs."""
+
+
+_COLOURS = {
+    "clean": "0.6",
+    "random": "C0",
+    "centre": "C2",
+    "attribution": "C4",
+    "constant": "C3",
+    "agent": "C1",
+    "belief": "C5",
+    "grid search": "0.25",
+}
+
+
+def draw_frontier(path: Path, content: dict[str, Any]) -> None:
+    """Closure of every method by the number of scorer queries, with the intervals over sequences.
+
+    Args:
+        path: The PNG to write.
+        content: What `summarise` returned.
+    """
+    figure = Figure(figsize=(9.6, 5.8), layout="constrained")
+    axis = figure.subplots()
+    members = {agent for arm in content.get("arms", {}).values() for agent in arm["agents"]}
+    shown = {name: row for name, row in content["frontier"].items() if name not in members}
+    agents = [*content["agents"], *content.get("arms", {})]
+    lines = {}
+    numbers = {name: number for number, name in enumerate((*_METHODS, *(n for n in shown if n not in _METHODS)))}
+    for name, row in shown.items():
+        number = numbers[name]
+        points = [(int(q), value, content["frontier_intervals"][name][q]) for q, value in row.items()]
+        points = [point for point in points if point[1] is not None]
+        if not points:
+            continue
+        queries, closures, bounds = zip(*points, strict=True)
+        style = "--" if name in agents else "-"
+        (line,) = axis.plot(
+            queries, closures, style, color=f"C{number % 10}", marker="os^Dv"[number // 10 % 5], ms=4
+        )
+        if all(each is not None for each in bounds):
+            low, high = zip(*bounds, strict=True)
+            axis.fill_between(queries, low, high, color=line.get_color(), alpha=0.1, linewidth=0)
+        lines[name] = (closures[-1], line)
+    for level in (0, 1):
+        axis.axhline(level, color="0.75", zorder=0)
+    order = sorted(lines, key=lambda name: -lines[name][0])
+    axis.legend(
+        [lines[name][1] for name in order], [f"{name}: {lines[name][0]:.2f}" for name in order],
+        title=f"closure after {BUDGETS[-1]} queries", loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9,
+    )  # fmt: skip
+    axis.set_xscale("log")
+    axis.set_xticks(BUDGETS, [str(budget) for budget in BUDGETS])
+    axis.minorticks_off()
+    # A method far below random regions would flatten the others.
+    axis.set_ylim(bottom=max(axis.get_ylim()[0], -0.6))
+    axis.set(xlabel="scorer queries a target", ylabel="closure: random region 0, grid search 1")
+    count, bands = len(content["sequences"]), any(content["frontier_intervals"][name]["1"] for name in shown)
+    axis.set_title(
+        f"{content['targets']} targets of {count} sequence{'s' * (count != 1)}, equal area cap, same patch\n"
+        + ("bands: 95 % t over sequences" if bands else "no intervals over so few sequences")
+        + ("; dashed: agents" if agents else ""),
+        fontsize=11,
+    )
+    axis.grid(alpha=0.25)
+    with replacing_file(path) as temporary:
+        save(figure, temporary)
+
+
+def draw_choices(path: Path, title: str, targets: Many[Target], comparison: Comparison, rows: int = 4) -> None:
+    """What each method covered: some targets, one a row, a method a column, the score below.
+
+    Args:
+        path: The PNG to write.
+        title: Above all.
+        targets: The N targets compared.
+        comparison: What was found.
+        rows: How many targets are shown, evenly spaced.
+    """
+    shown = evenly_spaced(len(targets), rows)
+    methods = [name for name in comparison.trials if "random" not in name]
+    figure = Figure(figsize=(1.5 * (len(methods) + 2), 0.9 + 1.75 * len(shown)), layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplots(len(shown), len(methods) + 2, squeeze=False)
+    for axis, caption in zip(axes[0], ["exemplar", "target", *methods], strict=True):
+        axis.set_title(caption.replace(" (", "\n("), fontsize=9)
+    for line, index in zip(axes, shown, strict=True):
+        target, patch = targets[index], comparison.patches[index]
+        line[0].imshow(enlarged(target.exemplar))
+        line[1].imshow(enlarged(target.crop))
+        line[0].set_ylabel(f"frame {target.source.frame}", fontsize=8)
+        line[1].set_xlabel(f"{comparison.clean[index]:+.3f}", fontsize=8)
+        least = min(comparison.trials[name].scores[index] for name in methods)
+        for axis, name in zip(line[2:], methods, strict=True):
+            trial = comparison.trials[name]
+            axis.imshow(occlude_image(enlarged(target.crop), patch, trial.regions[index]))
+            best = trial.scores[index] <= least + 1e-9
+            axis.set_xlabel(f"{trial.scores[index]:+.3f}", fontsize=8, weight="bold" if best else "normal")
+        for axis in line:
+            axis.set(xticks=[], yticks=[])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_file(path) as temporary:
+        save(figure, temporary)
+
+
+def draw_scores(path: Path, comparison: Comparison, title: str) -> None:
+    """The score of every held-out target under each method, and the means."""
+    figure = Figure(figsize=(8.4, 5.2), layout="constrained")
+    axis = figure.subplots()
+    known = {"clean": comparison.clean, **{name: trial.scores for name, trial in comparison.trials.items()}}
+    values = {name: known[name] for name in _COLOURS if name in known}
+    for place, (name, scores) in enumerate(values.items()):
+        spread = np.linspace(-0.16, 0.16, len(scores))
+        axis.scatter(place + spread, scores, s=14, color=_COLOURS[name], alpha=0.6, linewidths=0)
+        mean = float(scores.mean())
+        axis.hlines(mean, place - 0.28, place + 0.28, color=_COLOURS[name], linewidth=3)
+        axis.annotate(
+            f"{mean:+.3f}", (place + 0.3, mean), fontsize=9, va="center", color="0.1", annotation_clip=False
+        )
+    axis.set_xticks(range(len(values)), list(values))
+    axis.set_xlim(-0.5, len(values) - 0.3)
+    axis.set_ylabel("SINT score against the exemplar (lower is harder)")
+    axis.grid(axis="y", alpha=0.3)
+    found = comparison.closure("agent")
+    closure = "undefined" if found is None else f"{found:.2f}"
+    axis.set_title(f"{title}\nclosure of the agent between random (0) and grid search (1): {closure}", fontsize=11)
+    save(figure, path)

@@ -1,0 +1,169 @@
+"""Letting a trained agent play, and one of its episodes as a GIF."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from collections.abc import Sequence as Many
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from occlusion_env import ENV_ID, ENV_IDS
+from occlusion_env.search.core import Search
+from tracker.errors import InputError
+from tracker.files import replacing_file
+from vae import gif
+
+from ..policies.baselines import Querying, RandomRegions
+from ..policies.belief import FittedPrior, shipped_prior
+from ..training.environment import TrainingEnvironment
+from ..training.run import check_env_id
+from .methods import query_methods
+
+__all__ = ["Episode", "play", "write_gif"]
+
+_HORIZONS = ("max_steps", "max_episode_steps")
+
+
+@dataclass(frozen=True)
+class Episode:
+    """An episode that was played.
+
+    Attributes:
+        total: The sum of its rewards.
+        length: Actions.
+        first: The info of its reset.
+        last: The info after its last action.
+        frames: Its pictures `uint8[H, W, 3]`, the first before any action; none where nothing was drawn.
+        queries: Regions of the target that it scored; 0 in an environment without a search for a region.
+        least: The least score by method: `agent` among the regions that it scored, and with as many queries
+            `random` regions and the `belief`; `constant` is the one best constant region. The last two need a
+            prior that the package ships. Empty where `queries` is 0.
+    """
+
+    total: float
+    length: int
+    first: dict[str, Any]
+    last: dict[str, Any]
+    frames: tuple[NDArray[np.uint8], ...]
+    queries: int
+    least: dict[str, float]
+
+
+def play(
+    model: Any,
+    env_id: str,
+    env_kwargs: dict[str, Any],
+    steps: int,
+    seed: int = 0,
+    deterministic: bool = True,
+    pictures: int = 0,
+    trained: TrainingEnvironment | None = None,
+) -> Iterator[Episode]:
+    """Play in one environment.
+
+    Args:
+        model: An agent of any algorithm of Stable-Baselines3 or sb3-contrib.
+        env_id: The environment.
+        env_kwargs: Its arguments.
+        steps: Actions in all; the last episode is played to its end.
+        seed: Of the environment.
+        deterministic: Whether the agent takes its best action.
+        pictures: How many of the first episodes are drawn.
+        trained: The environment that the agent was trained in; one of this package with other observations is
+            refused.
+
+    Yields:
+        The episodes, one after the other.
+
+    Raises:
+        InputError: If there is no such environment, or the agent was trained on other observations.
+    """
+    check_env_id(env_id)
+    given = env_kwargs | ({"render_mode": "rgb_array"} if pictures else {})
+    env = _make(env_id, given)
+    try:
+        if trained is not None:
+            trained.check(env.unwrapped.search, "The agent")  # type: ignore[attr-defined]
+        if env.observation_space.shape != model.observation_space.shape:
+            raise InputError(
+                f"The agent observes {model.observation_space.shape} and {env_id} shows"
+                f" {env.observation_space.shape}; give the --env-kwargs that it was trained with."
+            )
+        masked = "action_masks" in inspect.signature(model.predict).parameters
+        taken = episodes = 0
+        rng, fitted = np.random.default_rng(seed), None
+        if env_id == ENV_ID:
+            search = env.unwrapped.search  # type: ignore[attr-defined]
+            fitted = shipped_prior(search.scorer, search.settings.limits)
+        while taken < steps:
+            observation, first = env.reset(seed=None if episodes else seed)
+            draws = episodes < pictures
+            frames = [env.render()] if draws else []
+            over, total, length, state, last = False, 0.0, 0, None, first
+            while not over:
+                masks = {"action_masks": env.get_wrapper_attr("action_masks")()} if masked else {}
+                start = np.array([length == 0])
+                action, state = model.predict(observation, state, start, deterministic, **masks)
+                observation, reward, terminated, truncated, last = env.step(action)
+                over, total, length = terminated or truncated, total + float(reward), length + 1
+                if draws:
+                    frames.append(env.render())
+            taken, episodes = taken + length, episodes + 1
+            queries, least = 0, dict[str, float]()
+            if env_id == ENV_ID:
+                queries, least = _compare(env.unwrapped.search, fitted, rng)  # type: ignore[attr-defined]
+            yield Episode(total, length, first, last, tuple(frames), queries, least)  # type: ignore[arg-type]
+    finally:
+        env.close()
+
+
+def _compare(search: Search, fitted: FittedPrior | None, rng: np.random.Generator) -> tuple[int, dict[str, float]]:
+    """The queries of a search that has ended, and the least score of each method; see `Episode`."""
+    _, scores = search.visited(0)
+    methods: dict[str, Querying] = {"random": Querying(RandomRegions, len(scores))}
+    if fitted is not None:
+        found = query_methods(search.scorer, fitted, len(scores))
+        methods |= {name: found[name] for name in ("constant", "belief")}
+    least = {name: method.find(search, [rng])[0].best.score for name, method in methods.items()}
+    return len(scores), {"agent": float(scores.min()), **least}
+
+
+def _make(env_id: str, env_kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
+    """The environment; observations that count steps count to its horizon, as in training."""
+    horizons = [env_kwargs.get(name) for name in _HORIZONS]
+    known = [horizon for horizon in horizons if horizon is not None]
+    if env_id not in ENV_IDS or not known:
+        return gym.make(env_id, **env_kwargs)
+    rest = {name: value for name, value in env_kwargs.items() if name not in _HORIZONS}
+    env: gym.Env[Any, Any] = gym.make(env_id, max_episode_steps=min(known), **rest)
+    search = env.unwrapped.search  # type: ignore[attr-defined]
+    search.settings = replace(search.settings, max_steps=min(known))
+    return env
+
+
+def write_gif(path: Path, frames: Many[NDArray[np.uint8]], seconds: float = 0.4, pause: float = 1.5) -> None:
+    """Write pictures as a GIF that repeats, in 128 colours without dither, which keeps it small.
+
+    Args:
+        path: The file.
+        frames: `uint8[H, W, 3]` each.
+        seconds: How long each is shown.
+        pause: How long the last one is.
+
+    Raises:
+        InputError: If the file cannot be written.
+    """
+    pictures = [Image.fromarray(frame).quantize(128, dither=Image.Dither.NONE) for frame in frames]
+    shown = [1000 * seconds] * (len(pictures) - 1) + [1000 * pause]
+    try:
+        with replacing_file(path) as temporary:
+            gif.write_gif(temporary, pictures, shown)
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be written ({error.strerror}); give another --gif.") from None

@@ -1,0 +1,1 @@
+"""Hard positives: the generator, its folder format, transforms."""

@@ -1,0 +1,48 @@
+"""The contact sheet of hard positives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Many
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from occlusion_env.envs.rendering import draw_trail
+from tracker.data.sequences import evenly_spaced
+
+from ..common.pictures import enlarged, save
+from .records import HardPositive
+
+__all__ = ["draw_contact_sheet"]
+
+
+def draw_contact_sheet(path: Path, positives: Many[HardPositive], title: str, rows: int = 8) -> None:
+    """One row a hard positive: exemplar, target, the trail of the search, the hard positive and its score.
+
+    The orange region is the hard positive's; a search may have gone on from there.
+    """
+    picked = [positives[i] for i in evenly_spaced(len(positives), rows)]
+    figure = Figure(figsize=(8.4, 1.0 + 2.0 * len(picked)), layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplots(len(picked), 4, squeeze=False)
+    captions = ("exemplar (first frame)", "target", "search: blue to orange", "hard positive")
+    for axis, caption in zip(axes[0], captions, strict=True):
+        axis.set_title(caption, fontsize=10)
+    for row, positive in zip(axes, picked, strict=True):
+        target = positive.target
+        shown = [
+            enlarged(target.exemplar),
+            enlarged(target.crop),
+            draw_trail(enlarged(target.crop), [*positive.episode.trail, positive.region]),
+            enlarged(positive.image),
+        ]
+        for axis, image in zip(row, shown, strict=True):
+            axis.imshow(image)
+            axis.set(xticks=[], yticks=[])
+        kind = "real" if target.source.code is None else "sampled"
+        row[1].set_xlabel(f"{kind}, {positive.score_before:+.3f}", fontsize=9)
+        ending = "trigger" if positive.episode.triggered else "out of steps"
+        row[2].set_xlabel(f"{len(positive.episode.actions)} actions, {ending}", fontsize=9)
+        row[3].set_xlabel(f"{positive.score_after:+.3f}", fontsize=9, color="C1", weight="bold")
+        row[0].set_ylabel(f"{target.source.video}\nframe {target.source.frame}", fontsize=8)
+    save(figure, path)

@@ -1,0 +1,237 @@
+"""Hard positives: targets with a patch where it hurts the matcher most, and the record of how they were made."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlusion_env.scene.occluders import Occluder, occlude_image
+from occlusion_env.scene.targets import Target, TargetSet
+from tracker.data.images import write_png
+from tracker.errors import InputError
+
+from ..manifolds.target_samples import Manifolds
+from ..policies.rollout import Rollout
+
+__all__ = [
+    "HardPositive",
+    "HardPositives",
+    "PatchEpisode",
+    "folder_name",
+    "remake_hard_positive",
+    "write_hard_positives",
+]
+
+Image = NDArray[np.uint8]
+
+_SPLIT_KEYWORDS = "train|training|validation|valid|dev|val|test|testing|eval|evaluation"
+_SEPARATORS = "-._ 0-9"
+_MISREAD = (
+    rf"(?:^|(?<=[{_SEPARATORS}]))(?=x*(?:{_SPLIT_KEYWORDS})(?:[{_SEPARATORS}]|$))",
+    r"^(?=x*\.)",  # hidden
+    r"^(?=x*(?:metadata\.jsonl|settings\.json|prior\.json|prior\.safetensors)$)",
+    r"(?<=:)(?=x*:)",  # what parts chained addresses
+)
+"""Where a folder's name gets an `x`, so that `datasets` reads all images of an imagefolder, and their columns.
+
+`datasets` takes images whose folder has a split's name (`data_files.SPLIT_KEYWORDS` between `NON_WORDS_CHARS`) for
+that split, and then passes over all other images and `metadata.jsonl`. A name in which these patterns have an `x`
+already gets one more, so that different videos have different folders.
+"""
+
+
+@dataclass(frozen=True)
+class PatchEpisode:
+    """The search for a patch.
+
+    Attributes:
+        boxes: Every box that the search has been to, in pixels of the target's frame, `float64[steps + 1, 4]`.
+        episode: The search; its regions are these boxes, relative to the frame.
+    """
+
+    boxes: NDArray[np.float64]
+    episode: Rollout
+
+
+@dataclass(frozen=True)
+class HardPositive:
+    """One hard positive.
+
+    Attributes:
+        image: The occluded target at its own size, `uint8[h, w, 3]`.
+        target: The target as it was, with its source.
+        region: What is covered, `float64[4]`, relative to the target.
+        occluder: What covers it.
+        patch: The same as an image, `uint8[64, 64, 3]`; it is resized to the region when pasted.
+        episode: The search for the region.
+        searched_with: What covered the target in that search.
+        background: The search for the patch; `None` where there was none.
+        score_before: The matcher's score of the target as it was.
+        score_after: Of `image`.
+        seed: What was drawn for it came from this.
+        draw: Its number among those of the same target.
+    """
+
+    image: Image
+    target: Target
+    region: NDArray[np.float64]
+    occluder: Occluder
+    patch: Image
+    episode: Rollout
+    searched_with: Occluder
+    background: PatchEpisode | None
+    score_before: float
+    score_after: float
+    seed: int = 0
+    draw: int = 0
+
+    def record(self) -> dict[str, Any]:
+        """Everything but the pixels, as plain data with the same keys for every hard positive."""
+        source, second = self.target.source, self.background
+        return {
+            "target": self.target.id,
+            "source": {
+                **asdict(source),
+                "box": list(source.box),
+                "code": None if source.code is None else list(source.code),
+            },
+            "region": self.region.tolist(),
+            "occluder": self.occluder.record(),
+            "actions": list(self.episode.actions),
+            "triggered": self.episode.triggered,
+            "queries": self.episode.best.queries,
+            "searched_with": self.searched_with.record(),
+            "background": None
+            if second is None
+            else {
+                "start": second.boxes[0].tolist(),
+                "actions": list(second.episode.actions),
+                "triggered": second.episode.triggered,
+            },
+            "score_before": round(self.score_before, 6),
+            "score_after": round(self.score_after, 6),
+            "seed": self.seed,
+            "draw": self.draw,
+        }
+
+
+@dataclass(frozen=True)
+class HardPositives:
+    """Hard positives in their order, and what they have in common as arrays.
+
+    Attributes:
+        all: Each one.
+    """
+
+    all: tuple[HardPositive, ...]
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.all)
+
+    def __getitem__(self, index: int) -> HardPositive:
+        """One of them."""
+        return self.all[index]
+
+    def __iter__(self) -> Iterator[HardPositive]:
+        """Each in turn."""
+        return iter(self.all)
+
+    @property
+    def images(self) -> list[Image]:
+        """The occluded targets at their own sizes."""
+        return [one.image for one in self.all]
+
+    @property
+    def regions(self) -> NDArray[np.float64]:
+        """What is covered, `[N, 4]`, relative to the targets."""
+        return np.array([one.region for one in self.all]).reshape(-1, 4)
+
+    @property
+    def scores_before(self) -> NDArray[np.float64]:
+        """The matcher's scores of the targets as they were, `[N]`."""
+        return np.array([one.score_before for one in self.all])
+
+    @property
+    def scores_after(self) -> NDArray[np.float64]:
+        """Of the images, `[N]`."""
+        return np.array([one.score_after for one in self.all])
+
+    def records(self) -> list[dict[str, Any]]:
+        """The provenance of each; see `HardPositive.record`."""
+        return [one.record() for one in self.all]
+
+
+def folder_name(video: str) -> str:
+    """Return the name of the folder for a video's images, the same as the video's wherever `datasets` reads that.
+
+    >>> folder_name("bolt"), folder_name("airplane-1"), folder_name("train-1"), folder_name("xtrain-1")
+    ('bolt', 'airplane-1', 'xtrain-1', 'xxtrain-1')
+    """
+    for pattern in _MISREAD:
+        video = re.sub(pattern, "x", video, flags=re.IGNORECASE)
+    return video
+
+
+def remake_hard_positive(
+    record: Mapping[str, Any], targets: TargetSet, manifolds: Manifolds | None = None
+) -> Image:
+    """Make a hard positive again from its record.
+
+    Args:
+        record: What `HardPositive.record` gave, or a line of `metadata.jsonl`.
+        targets: Where its target is found by its id, and that of a cutout; `TargetSet.from_sequence` of its video
+            (with the frame, where that was more than half hidden), or the samples of its manifold.
+        manifolds: Where the target was drawn from the manifold of its video when it was occluded.
+
+    Returns:
+        The image, pixel by pixel, `uint8[h, w, 3]`.
+
+    Raises:
+        InputError: If the record cannot be used or the target is not there.
+    """
+    try:
+        name, region = str(record["target"]), np.array(record["region"], dtype=np.float64)
+        occluder = Occluder.from_record(record["occluder"])
+        code = record["source"]["code"]
+        if region.shape != (4,) or not np.isfinite(region).all() or not (region[2:] > 0).all():
+            raise ValueError("region")
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"The record lacks or garbles {error}; give a line of metadata.jsonl.") from None
+    if name not in (ids := targets.ids):
+        raise InputError(f"There is no target '{name}' to make the hard positive of; give its video.")
+    target = targets[ids.index(name)]
+    if code is not None and target.source.code is None:
+        if manifolds is None:
+            raise InputError(f"'{name}' was drawn from a manifold; give the bank that holds it.")
+        target = manifolds.decoded(target, code)
+    return occlude_image(target.crop, occluder.patch(target, targets), region)
+
+
+def write_hard_positives(folder: Path, positives: Iterable[HardPositive]) -> int:
+    """Write images and `metadata.jsonl`, which `datasets.load_dataset("imagefolder")` reads.
+
+    Args:
+        folder: Is made.
+        positives: The hard positives.
+
+    Returns:
+        How many there were.
+    """
+    folder.mkdir(parents=True)
+    count = 0
+    with (folder / "metadata.jsonl").open("w") as lines:
+        for count, positive in enumerate(positives, 1):  # noqa: B007
+            name = f"{count:06d}.png"
+            write_png(folder / name, positive.image)
+            lines.write(json.dumps({"file_name": name, **positive.record()}) + "\n")
+    return count

@@ -1,0 +1,327 @@
+"""From videos to manifolds and back: crops for `vae`, and sampled targets put into real frames for a tracker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import vae
+from occlusion_env.scene.occluders import occlude_image
+from occlusion_env.scene.targets import visible_frames
+from tracker.data.images import check_image, resize
+from tracker.data.readers import list_sequences
+from tracker.data.sequences import Frames, Sequence, evenly_spaced
+from tracker.errors import InputError
+from tracker.trackers.following import open_sequence
+
+from ..common.locks import lock_folder
+from ..training.splits import split_frames
+
+__all__ = [
+    "FrameChoice",
+    "PastedFrames",
+    "default_at_once",
+    "find_videos",
+    "manifold_frames",
+    "match_colour",
+    "samples_as_sequence",
+    "target_crops",
+    "train_bank",
+]
+
+Image = NDArray[np.uint8]
+FrameChoice = Literal["all", "training"]
+"""`all` visible frames, or those before the held-out last third (`split_frames`)."""
+
+
+def find_videos(data: Path, only: Iterable[str] = ()) -> dict[str, Path]:
+    """Find annotated sequences.
+
+    Args:
+        data: A folder of sequences, or one sequence.
+        only: Names to keep; all where there are none.
+
+    Returns:
+        The folders by name, sorted; not opened yet, but for a single one.
+
+    Raises:
+        InputError: If there is nothing annotated, or no sequence of a name in `only`.
+    """
+    found = {path.name: path for path in (list_sequences(data) if data.is_dir() else [])}
+    if not found:
+        found = {open_sequence(data).name: data}
+    unknown = sorted(set(only) - set(found))
+    if unknown:
+        raise InputError(f"'{data}' has no sequence {', '.join(unknown)}; it has {', '.join(found)}.")
+    return {name: path for name, path in found.items() if not only or name in set(only)}
+
+
+def target_crops(sequence: Sequence, frames: Iterable[int], size: int | None = None) -> Image:
+    """Cut the target out of frames, resized to squares (section 4.1.2).
+
+    Args:
+        sequence: The video.
+        frames: Indices of the frames.
+        size: Side in pixels; the paper's 64 where it is left out.
+
+    Returns:
+        `uint8[N, size, size, 3]`.
+
+    Raises:
+        InputError: If the target is absent in a frame, or there are no frames.
+    """
+    side = vae.VAEConfig().image_size if size is None else size
+    crops = [sequence.crop(int(t), side) for t in frames]
+    if not crops:
+        raise InputError(f"No frame of '{sequence.name}' is asked for; its manifold needs at least 1.")
+    return np.stack(crops)
+
+
+def manifold_frames(
+    sequence: Sequence, choice: FrameChoice = "all", max_crops: int | None = None
+) -> NDArray[np.int64]:
+    """The frames whose targets a manifold is learned from: those that show at least half of the target.
+
+    Args:
+        sequence: The video.
+        choice: Which of them.
+        max_crops: Keep at most this many, evenly spaced.
+
+    Raises:
+        InputError: If `training` is asked for and the video is too short to be split.
+    """
+    if choice == "all":
+        frames = visible_frames(sequence)
+    else:
+        frames, _ = split_frames(sequence, len(sequence))
+    return frames if max_crops is None else frames[evenly_spaced(len(frames), max_crops)]
+
+
+def default_at_once(device: str) -> int:
+    """How many models to train together: many on a GPU, which one alone leaves idle; one on a CPU."""
+    return 1 if device == "cpu" else 32
+
+
+def train_bank(
+    bank: vae.VAEBank,
+    videos: dict[str, Path],
+    *,
+    choice: FrameChoice = "all",
+    max_crops: int | None = None,
+    model_config: vae.VAEConfig | None = None,
+    training: vae.TrainingConfig | None = None,
+    replace: bool = False,
+    at_once: int = 1,
+    progress: bool = True,
+) -> vae.BankReport:
+    """Train a model for each video (section 4.1.2); what the bank holds already is passed over.
+
+    The record of each model notes its `frames`, and the video's `origin` and `box_source`.
+
+    Args:
+        bank: Where the models go.
+        videos: Sequences by name, see `find_videos`; each is opened when its turn comes.
+        choice: Which frames are learned from.
+        max_crops: At most so many of them.
+        model_config: The shape of the networks; the paper's where it is left out.
+        training: The recipe; the paper's where it is left out.
+        replace: Train again what was made otherwise.
+        at_once: How many are trained together, which pays on a GPU.
+        progress: Show a bar for each video.
+
+    Returns:
+        What became of each video. One that fails does not stop the others.
+
+    Raises:
+        InputError: If `max_crops` is below 1, or another process trains models of this bank.
+    """
+    if max_crops is not None and max_crops < 1:
+        raise InputError(f"A manifold is learned from {max_crops} crops; it must be at least 1.")
+    notes: dict[str, dict[str, Any]] = {}
+
+    def load(name: str, path: Path) -> Callable[[], Image]:
+        def crops() -> Image:
+            sequence = open_sequence(path, progress=progress)
+            frames = manifold_frames(sequence, choice, max_crops)
+            notes[name] = {
+                "frames": frames.tolist(),
+                "origin": sequence.origin,
+                "box_source": sequence.box_source,
+            }
+            return target_crops(sequence, frames, (model_config or vae.VAEConfig()).image_size)
+
+        return crops
+
+    sources = {name: load(name, path) for name, path in videos.items()}
+    with lock_folder(bank.folder):
+        return bank.train_all(
+            sources,
+            model_config=model_config,
+            training=training,
+            progress=progress,
+            replace=replace,
+            notes=notes,
+            at_once=at_once,
+        )
+
+
+def match_colour(image: Image, reference: Image) -> Image:
+    """Give an image the mean and the standard deviation of another one's channels (Reinhard et al., 2001, in RGB).
+
+    A decoded target is paler and smoother than what it was learned from; this gives the contrast back, not the
+    detail.
+
+    Args:
+        image: `uint8[h, w, 3]`.
+        reference: `uint8[H, W, 3]`.
+
+    Returns:
+        `uint8[h, w, 3]`; a channel without contrast only gets the reference's mean.
+    """
+    given, wanted = image.reshape(-1, 3).astype(np.float64), reference.reshape(-1, 3).astype(np.float64)
+    spread = given.std(axis=0)
+    gain = np.divide(wanted.std(axis=0), spread, out=np.ones(3), where=spread > 0)
+    matched = (image - given.mean(axis=0)) * gain + wanted.mean(axis=0)
+    return np.clip(np.rint(matched), 0, 255).astype(np.uint8)
+
+
+class PastedFrames:
+    """Real frames with other targets pasted at the target's place, made when they are asked for.
+
+    Args:
+        frames: The real frames.
+        places: For each frame of this video the index of the real one.
+        boxes: Where its target goes, `[n, 4]`, `(x, y, w, h)` in pixels, 0-based.
+        images: What goes there, one `uint8[h, w, 3]` a frame, resized to the box; `None` leaves the frame be.
+        feather: Width of the soft edge inside the box, as a share of its shorter side, in [0, 0.5]; 0 is a hard
+            edge.
+    """
+
+    def __init__(
+        self,
+        frames: Frames,
+        places: Iterable[int],
+        boxes: ArrayLike,
+        images: Iterable[Image | None],
+        feather: float,
+    ) -> None:
+        """See the class."""
+        self._frames = frames
+        self._places = tuple(int(t) for t in places)
+        self._boxes = np.asarray(boxes, dtype=np.float64)
+        self._images = tuple(images)
+        self._feather = feather
+        if not len(self._places) == len(self._boxes) == len(self._images):
+            raise InputError("PastedFrames needs as many places as boxes and images.")
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self._places)
+
+    def __getitem__(self, index: int, /) -> Image:
+        """Return a frame; see `tracker.data.sequences.Frames`."""
+        frame, image = self._frames[self._places[index]], self._images[index]
+        return frame if image is None else paste(frame, image, self._boxes[index], self._feather)
+
+    def name(self, index: int, /) -> str:
+        """Return the name of the real frame."""
+        return self._frames.name(self._places[index])
+
+    def size(self, index: int, /) -> tuple[int, int]:
+        """Return the width and the height of the real frame."""
+        return self._frames.size(self._places[index])
+
+
+def paste(frame: Image, image: Image, box: NDArray[np.float64], feather: float) -> Image:
+    """Put an image into a box of a frame.
+
+    Args:
+        frame: `uint8[H, W, 3]`; left as it is.
+        image: `uint8[h, w, 3]`, resized to the box.
+        box: `(x, y, w, h)` in pixels; what lies outside the frame is cut off.
+        feather: See `PastedFrames`.
+
+    Returns:
+        `uint8[H, W, 3]`. With a hard edge a pixel shows the image where its centre lies in the box; with a soft
+        one the share of the image grows from 0 at the box's edge to 1.
+    """
+    height, width = frame.shape[:2]
+    x, y, w, h = box
+    fitted = resize(image, max(1, round(w)), max(1, round(h)))
+    pasted = occlude_image(frame, fitted, box / [width, height, width, height])
+    if feather == 0:
+        return pasted
+    across = np.arange(width) + 0.5 - x
+    down = np.arange(height) + 0.5 - y
+    inside = np.minimum(np.minimum(across, w - across)[None, :], np.minimum(down, h - down)[:, None])
+    share = np.clip(inside / (feather * min(w, h)), 0, 1)[..., None]
+    return np.rint(frame + share * (pasted.astype(np.float64) - frame)).astype(np.uint8)
+
+
+def samples_as_sequence(
+    sequence: Sequence,
+    frames: ArrayLike,
+    mu: ArrayLike,
+    images: Image,
+    codes: ArrayLike,
+    *,
+    feather: float = 0.1,
+    colour: Literal["decoded", "frame"] = "decoded",
+    name: str | None = None,
+) -> Sequence:
+    """Make a video of sampled targets in real frames, so that a tracker's training sees what is around a target.
+
+    Each sample goes to the box of the frame whose code is nearest to its own, and takes that box's size.
+
+    Args:
+        sequence: The video whose manifold it is.
+        frames: Indices of the frames that the manifold was learned from, `int[N]`.
+        mu: Their codes, `[N, latent]`.
+        images: Decoded samples, `uint8[n, h, w, 3]`, n of at least 1.
+        codes: What they were decoded from, `[n, latent]`.
+        feather: Width of the soft edge as a share of the box's shorter side, in [0, 0.5]; 0 is a hard edge.
+        colour: `decoded` leaves the colours as they are; `frame` gives each sample the means and contrasts of the
+            target that it replaces, see `match_colour`.
+        name: Of the new sequence; the video's with `-samples` by default.
+
+    Returns:
+        A sequence of n + 1 frames: first the real frame 0, which the exemplar is cut from, then one a sample.
+        Boxes and visibilities are those of the real frames.
+
+    Raises:
+        InputError: If the numbers of samples, codes or frames differ, `feather` is out of its range, or the
+            target is absent in one of the frames.
+        VAEError: If the codes differ in dimension.
+    """
+    known = np.asarray(frames, dtype=np.int64)
+    if not (len(known) == len(np.asarray(mu)) and len(images) == len(np.asarray(codes)) and len(images)):
+        raise InputError(
+            f"{len(images)} samples need as many codes, at least 1, and {len(known)} frames as many codes;"
+            f" there are {len(np.asarray(codes))} and {len(np.asarray(mu))}."
+        )
+    if not 0 <= feather <= 0.5:
+        raise InputError(f"feather is {feather}; it must be in [0, 0.5].")
+    if colour not in ("decoded", "frame"):
+        raise InputError(f"colour is '{colour}'; it must be decoded or frame.")
+    absent = [int(t) for t in known if t not in sequence.present]
+    if absent:
+        raise InputError(
+            f"The sequence '{sequence.name}' has no target in frame {absent[0]} (of {len(sequence)})."
+        )
+    places = known[vae.nearest_codes(codes, mu)]
+    samples: list[Image] = [check_image(image, "A sample") for image in images]
+    if colour == "frame":
+        samples = [match_colour(image, sequence.crop(t)) for image, t in zip(samples, places, strict=True)]
+    every = np.concatenate([[0], places])
+    return Sequence(
+        name=name or f"{sequence.name}-samples",
+        frames=PastedFrames(sequence.frames, every, sequence.boxes[every], [None, *samples], feather),
+        boxes=sequence.boxes[every],
+        visibility=sequence.visibility[every],
+        origin=sequence.origin,
+        box_source=sequence.box_source,
+    )

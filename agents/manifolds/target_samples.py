@@ -1,0 +1,72 @@
+"""Samples of a target from the manifold of its video, in the target's place (section 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Many
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+import vae
+from occlusion_env.scene.targets import Target
+from tracker.data.images import resize
+from tracker.errors import InputError
+
+__all__ = ["Manifolds"]
+
+_OPEN = 8
+
+
+class Manifolds:
+    """The models of a bank, the last used ones kept in memory.
+
+    Targets are encoded and decoded one by one, so that a code alone makes the same pixels again: products of other
+    shapes would round otherwise.
+
+    Args:
+        bank: Models by the names of the videos.
+    """
+
+    def __init__(self, bank: vae.VAEBank) -> None:
+        """See the class."""
+        self._bank = bank
+        self._model = lru_cache(maxsize=_OPEN)(self._load)
+
+    def drawn(self, target: Target, rng: np.random.Generator) -> Target:
+        """Draw a sample of a target: z of q(z|x), decoded.
+
+        Over a video's targets that is a draw from the mixture that `vae.sample_posterior` draws from.
+
+        Raises:
+            InputError: If there is no model of its video.
+        """
+        model = self._model(target.source.video)
+        side = model.config.image_size
+        mu, sigma = model.posterior(resize(target.crop, side, side)[None])
+        code = vae.sample_posterior(mu, sigma, 1, rng)[0]
+        return self.decoded(target, code.tolist())
+
+    def decoded(self, target: Target, code: Many[float]) -> Target:
+        """Put what a code decodes to in a target's place, at its size; the code becomes part of its source.
+
+        Raises:
+            InputError: If there is no model of its video, or the code is none of the model's.
+        """
+        model = self._model(target.source.video)
+        if len(code) != model.config.latent:
+            raise InputError(
+                f"The code of '{target.id}' has {len(code)} numbers, and the model {model.config.latent}; give the"
+                " bank that it was drawn from."
+            )
+        image = model.generate([code])[0]
+        height, width = target.crop.shape[:2]
+        known = tuple(float(value) for value in code)
+        return replace(target, crop=resize(image, width, height), source=replace(target.source, code=known))
+
+    def _load(self, video: str) -> vae.VAE:
+        if video not in self._bank:
+            raise InputError(
+                f"The bank '{self._bank.folder}' has no model of the video '{video}'; train one with train-vae."
+            )
+        return self._bank[video]

@@ -1,0 +1,1 @@
+"""Policies and how to load one: agents, baselines, the belief over regions."""

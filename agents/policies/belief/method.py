@@ -1,0 +1,195 @@
+"""The belief as a way to find the region to occlude."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlusion_env.mdp.actions import RegionLimits
+from occlusion_env.scene.targets import TargetSet
+from occlusion_env.search.belief import Belief
+from occlusion_env.search.core import Search, SearchSettings
+from tracker.data.sequences import evenly_spaced
+from tracker.errors import InputError
+from tracker.models.backbones import FeatureExtractor
+from tracker.scorers import Scorer
+
+from ..baselines import Generators, Proposals, Querying, RandomRegions
+from ..rollout import Rollout
+from .files import check_prior, describe_search, shipped_prior
+from .fitting import FittedPrior, fit_prior, score_grids
+from .similarity import similarity_maps
+
+__all__ = ["FIRST_PASS", "QUERIES", "BeliefProposer", "BeliefSearch", "begin_belief", "expect_drops"]
+
+Values = NDArray[np.float64]
+
+QUERIES = 10
+"""Scorer queries a target: on 15 sequences that nothing was fitted to, ten reach a closure of .98 (slim SINT)."""
+
+FIRST_PASS = 12
+"""Targets that a prior is fitted to where none was given and the package ships none."""
+
+
+def begin_belief(fitted: FittedPrior, search: Search, slots: np.ndarray) -> Belief:
+    """Start the belief about targets that searches have begun with.
+
+    Args:
+        fitted: The prior.
+        search: The searches.
+        slots: `int64[M]`, which of them.
+    """
+    return Belief(fitted.prior, expect_drops(fitted, search, slots))
+
+
+def expect_drops(fitted: FittedPrior, search: Search, slots: np.ndarray) -> Values:
+    """Expected drops of the candidates before any query, `float64[M, R]`; see `begin_belief`."""
+    if fitted.predictor is None:
+        return np.tile(fitted.prior.offset, (len(slots), 1))
+    return fitted.expected(similarity_maps(search, slots).cpu())
+
+
+@dataclass(frozen=True)
+class BeliefProposer:
+    """The belief as a `Proposer`: all targets in a batch, one query of each target a turn.
+
+    Attributes:
+        fitted: The prior.
+        wanted: See `BeliefSearch`.
+    """
+
+    fitted: FittedPrior
+    wanted: float | None = None
+
+    def __call__(self, search: Search, slots: NDArray[np.int64], generators: Generators) -> Proposals:
+        """Start on M searches; nothing is drawn."""
+        return _BeliefProposals(begin_belief(self.fitted, search, slots), self.wanted)
+
+
+class _BeliefProposals:
+    """The queries of a belief; see `Proposals`."""
+
+    def __init__(self, belief: Belief, wanted: float | None) -> None:
+        self._belief, self._wanted = belief, wanted
+        self._left = len(belief.prior.regions)
+        self._chosen = np.empty(0, dtype=np.int64)
+
+    def propose(self, most: int) -> Values:
+        """The belief's next region of each search, `float64[M, 1, 4]`; none after the last candidate."""
+        self._chosen = self._belief.propose(self._wanted)
+        regions = self._belief.prior.regions[self._chosen][:, None]
+        return regions[:, : min(self._left, 1)]
+
+    def observe(self, drops: Values) -> None:
+        """Condition the belief on the answers."""
+        self._left -= 1
+        self._belief.observe(self._chosen, drops[:, 0])
+
+
+@dataclass(frozen=True)
+class BeliefSearch:
+    """Queries the candidate with the largest expected improvement, again and again, all targets in a batch.
+
+    Attributes:
+        fitted: The prior; `None` until `with_prior` finds one for the matcher.
+        queries: Scorer queries a target.
+        wanted: Wanted drop of the score, in its units; `None` for the largest.
+
+    Raises:
+        InputError: If `queries` is not from 1 to the number of candidates, or `wanted` is not finite.
+    """
+
+    fitted: FittedPrior | None = None
+    queries: int = QUERIES
+    wanted: float | None = None
+    settings = None
+    features = None
+    looks = False
+
+    def __post_init__(self) -> None:
+        if self.wanted is not None and not np.isfinite(self.wanted):
+            raise InputError(f"The wanted drop is {self.wanted}; it must be a finite number.")
+        if self.queries < 1:
+            raise InputError(f"queries is {self.queries}; it must be at least 1.")
+        if self.fitted is not None and self.queries > (most := len(self.fitted.prior.regions)):
+            raise InputError(
+                f"queries is {self.queries}; it must lie between 1 and {most}, the candidate regions."
+            )
+
+    def __repr__(self) -> str:
+        """Its numbers, without the arrays of the prior."""
+        return f"BeliefSearch(queries={self.queries}, wanted={self.wanted})"
+
+    def with_prior(
+        self,
+        scorer: Scorer,
+        features: FeatureExtractor,
+        limits: RegionLimits,
+        occluder: str,
+        targets: Callable[[], TargetSet],
+    ) -> BeliefSearch | Querying:
+        """Choose the prior for a matcher.
+
+        A given prior must fit. Otherwise it is the one that the package ships for the matcher, the limits and the
+        occluder. Where there is none, it is fitted to the drops that grid search finds on `FIRST_PASS` of the
+        targets, evenly spaced; a warning says so. A predictor is not fitted to so few.
+
+        Args:
+            scorer: The matcher.
+            features: Needed by a search; not used.
+            limits: Of the regions.
+            occluder: See `occlusion_env.scene.occluders.OCCLUDERS`.
+            targets: Returns the targets; called where a prior must be fitted.
+
+        Returns:
+            The search with its prior. Where none can be fitted, because there is one target alone or the score is
+            the same wherever a target is occluded, a warning says so and random regions are queried.
+
+        Raises:
+            InputError: If the given prior was fitted for another matcher, other limits or another occluder.
+        """
+        if self.fitted is not None:
+            check_prior(self.fitted, describe_search(scorer, limits, occluder), "that is given")
+            return self
+        if (fitted := shipped_prior(scorer, limits, occluder)) is not None:
+            return replace(self, fitted=fitted)
+        every, name = targets(), type(scorer).__name__
+        chosen = every.subset(evenly_spaced(len(every), FIRST_PASS))
+        if len(chosen) < 2:
+            return self._without_prior(name, "There is one target alone")
+        drops = score_grids(chosen, scorer, features, SearchSettings(limits), occluder)
+        try:
+            fitted = fit_prior(drops, with_predictor=False)
+        except InputError:
+            return self._without_prior(name, "The score does not depend on where a target is occluded")
+        search = describe_search(scorer, limits, occluder)
+        warnings.warn(
+            f"There is no prior for the matcher {name} at max_area {limits.max_area:g} with occluder {occluder};"
+            f" one is fitted to grid search on {len(chosen)} of the targets ({drops.drops.size} scorer queries).",
+            stacklevel=2,
+        )
+        card = {**search, **fitted.card}
+        return replace(self, fitted=replace(fitted, card=card))
+
+    def _without_prior(self, scorer: str, reason: str) -> Querying:
+        warnings.warn(
+            f"{reason}, and there is no prior for the matcher {scorer}; {self.queries} random regions are"
+            " queried.",
+            stacklevel=3,
+        )
+        return Querying(RandomRegions, self.queries, self.wanted)
+
+    def find(self, search: Search, generators: Generators) -> list[Rollout]:
+        """Search; see `Method`. Nothing is drawn. An episode is the answer alone, with the number of queries.
+
+        Raises:
+            InputError: If there is no prior.
+        """
+        if self.fitted is None:
+            raise InputError("The belief has no prior; choose one for the matcher with with_prior.")
+        proposer = BeliefProposer(self.fitted, self.wanted)
+        return Querying(proposer, self.queries, self.wanted).find(search, generators)

@@ -1,0 +1,132 @@
+"""Pictures of priors and of a belief."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from occlusion_env.scene.targets import TargetSet
+from occlusion_env.search.belief import Prior
+from occlusion_env.search.core import Search
+from tracker.data.images import resize
+
+from ...common.pictures import save
+from .fitting import FittedPrior
+from .method import begin_belief
+
+__all__ = ["average_target", "draw_belief", "draw_priors", "pixel_map"]
+
+Values = NDArray[np.float64]
+
+_SIDE = 64
+_SHOWN = (0, 1, 3, 5, 10)
+"""Numbers of queries after which a belief is drawn."""
+
+
+def average_target(targets: TargetSet) -> NDArray[np.uint8]:
+    """Average the crops of targets, each resized to a square: `uint8[64, 64, 3]`."""
+    crops = [resize(target.crop, _SIDE, _SIDE).astype(np.float64) for target in targets]
+    return np.mean(crops, axis=0).round().astype(np.uint8)
+
+
+def pixel_map(regions: Values, values: Values, side: int = _SIDE) -> Values:
+    """Average a value of regions at each pixel of a target, over the regions that cover the pixel.
+
+    Args:
+        regions: `[R, 4]`, relative to the target.
+        values: `[R]`.
+        side: Pixels along each axis.
+
+    Returns:
+        `float64[side, side]`.
+    """
+    centre = (np.arange(side) + 0.5) / side
+    x, y, w, h = regions.T[:, :, None]
+    across, down = (x <= centre) & (centre < x + w), (y <= centre) & (centre < y + h)
+    covered = down[:, :, None] & across[:, None]
+    return np.einsum("r,rij->ij", values, covered) / np.maximum(covered.sum(axis=0), 1)
+
+
+def draw_priors(path: Path, priors: Mapping[str, Prior], target: NDArray[np.uint8] | None = None) -> None:
+    """Draw where on a target matchers are weak: the average drop at each pixel, and the best constant region.
+
+    Args:
+        path: The PNG to write.
+        priors: By the name of the matcher.
+        target: `uint8[H, W, 3]`, an average target, drawn under each map; none if `None`.
+    """
+    figure = Figure(figsize=(3.4 * len(priors), 4.7), layout="constrained")
+    for axis, (name, prior) in zip(np.atleast_1d(figure.subplots(1, len(priors))), priors.items(), strict=True):
+        if target is not None:
+            axis.imshow(target.mean(axis=2), cmap="gray", extent=(0, 1, 1, 0))
+        drawn = axis.imshow(pixel_map(prior.regions, prior.mean), extent=(0, 1, 1, 0), cmap="inferno", alpha=0.7)
+        _outline(axis, prior.regions[prior.best], "cyan")
+        axis.set_title(f"{name}\nbest constant region: drop {prior.mean.max():.3f}", fontsize=10)
+        figure.colorbar(drawn, ax=axis, location="bottom", shrink=0.9)
+        _plain(axis)
+    figure.suptitle(
+        "Average drop of the score\nover the occlusions that cover a pixel;\nframe: the best constant region"
+        if len(priors) == 1
+        else "Average drop of the score over the occlusions that cover a pixel; frame: the best constant region",
+        fontsize=11,
+    )
+    save(figure, path)
+
+
+def draw_belief(path: Path, fitted: FittedPrior, search: Search, target: NDArray[np.uint8]) -> None:
+    """Draw the belief about one target after 0, 1, 3, 5 and 10 queries: expected drops, and their deviation.
+
+    Args:
+        path: The PNG to write.
+        fitted: The prior.
+        search: One search, begun with the target.
+        target: `uint8[H, W, 3]`, the target.
+    """
+    slot, regions = np.zeros(1, dtype=np.int64), fitted.prior.regions
+    belief = begin_belief(fitted, search, slot)
+    shown: list[tuple[Values, Values]] = []
+    queried: list[Values] = []
+    drops: list[float] = []
+    for number in range(_SHOWN[-1] + 1):
+        if number in _SHOWN:
+            shown.append((belief.mean[0].copy(), belief.deviation[0].copy()))
+        chosen = belief.propose()
+        queried.append(regions[chosen[0]])
+        drop = search.clean_score[slot] - search.scores(slot, regions[chosen])
+        drops.append(float(drop[0]))
+        belief.observe(chosen, drop)
+    figure = Figure(figsize=(2.3 * len(shown) + 1, 5.2), layout="constrained")
+    axes = figure.subplots(2, len(shown))
+    for row, (name, colours) in enumerate((("expected drop", "inferno"), ("standard deviation", "viridis"))):
+        maps = [pixel_map(regions, each[row]) for each in shown]
+        low, high = min(0.0, *(each.min() for each in maps)), max(each.max() for each in maps)
+        for column, (axis, values) in enumerate(zip(axes[row], maps, strict=True)):
+            count = _SHOWN[column]
+            axis.imshow(target.mean(axis=2), cmap="gray", extent=(0, 1, 1, 0))
+            drawn = axis.imshow(values, extent=(0, 1, 1, 0), cmap=colours, alpha=0.7, vmin=low, vmax=high)
+            if count:
+                _outline(axis, queried[int(np.argmax(drops[:count]))], "cyan")
+                _outline(axis, queried[count - 1], "white", "--")
+            if row == 0:
+                best = f", best drop {max(drops[:count]):.2f}" if count else ""
+                axis.set_title(f"{count} {'query' if count == 1 else 'queries'}{best}", fontsize=9)
+            _plain(axis)
+        axes[row, 0].set_ylabel(name)
+        figure.colorbar(drawn, ax=axes[row], shrink=0.8)
+    figure.suptitle("The belief about one target: best region so far solid, latest query dashed", fontsize=11)
+    save(figure, path)
+
+
+def _outline(axis: Axes, region: Values, colour: str, style: str = "-") -> None:
+    x, y, w, h = region
+    axis.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor=colour, linewidth=2, linestyle=style))
+
+
+def _plain(axis: Axes) -> None:
+    axis.set(xticks=[], yticks=[], xlim=(0, 1), ylim=(1, 0))

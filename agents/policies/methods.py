@@ -1,0 +1,156 @@
+"""Ways to find the region to cover behind one interface: an agent's episode (`Acting`), or `Querying`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from occlusion_env.mdp.settings import SearchSettings
+from occlusion_env.search.core import Search
+from tracker.errors import InputError
+from tracker.models.backbones import FeatureExtractor
+
+from .baselines import BASELINES, Generators, Querying, RandomRegions
+from .belief.method import BeliefSearch
+from .rollout import Agent, Policy, Rollout, roll_out
+
+__all__ = ["METHODS", "Acting", "Method", "NoFeatures", "as_method", "is_method", "random_count"]
+
+
+class Method(Protocol):
+    """Finds a region for each of N searches that have begun.
+
+    Attributes:
+        settings: Of the searches that it needs; `None` if any will do.
+        features: Of the states that it needs; `None` if any will do.
+        looks: Whether it looks at the states at all.
+    """
+
+    @property
+    def settings(self) -> SearchSettings | None:
+        """Of the searches."""
+        ...
+
+    @property
+    def features(self) -> FeatureExtractor | None:
+        """Of the states."""
+        ...
+
+    @property
+    def looks(self) -> bool:
+        """Whether it looks at the states."""
+        ...
+
+    def find(self, search: Search, generators: Generators) -> list[Rollout]:
+        """Find them; what is drawn for search i comes from `generators[i]` alone."""
+        ...
+
+
+@dataclass(frozen=True)
+class Acting:
+    """An agent plays each search to its end.
+
+    Attributes:
+        agent: Acts.
+    """
+
+    agent: Agent
+    looks = True
+
+    @property
+    def settings(self) -> SearchSettings | None:
+        """Those that it was trained in."""
+        return self.agent.settings
+
+    @property
+    def features(self) -> FeatureExtractor | None:
+        """Those that it was trained with."""
+        return self.agent.features
+
+    def find(self, search: Search, generators: Generators) -> list[Rollout]:
+        """See `Method`; an agent draws nothing."""
+        return roll_out(self.agent.policy(search), search, self.agent.observe)
+
+
+class NoFeatures:
+    """Stands for the features where nobody looks at the states."""
+
+    input_size = 8
+    length = 1
+
+    def __call__(self, crops: Tensor) -> Tensor:
+        """Zeros."""
+        return torch.zeros(len(crops), self.length, device=crops.device)
+
+
+METHODS = ("belief", "random", "best of K random", *(name for name in BASELINES if name != "random"))
+"""The names that `as_method` knows; K is a number."""
+
+_FORMER_NAMES = {"exhaustive": "grid"}
+"""Names of earlier versions."""
+
+
+def random_count(name: str) -> int | None:
+    """How many regions a name of random occlusion draws; `None` for another name.
+
+    >>> random_count("random"), random_count("best-of-20-random"), random_count("centre")
+    (1, 20, None)
+    """
+    if name == "random":
+        return 1
+    found = re.fullmatch(r"best of (\d+) random", _plain(name))
+    return int(found[1]) if found else None
+
+
+def is_method(name: str) -> bool:
+    """Whether a name is one of `METHODS`; hyphens may stand for spaces.
+
+    >>> is_method("hill-climbing"), is_method("pretrained")
+    (True, False)
+    """
+    return _current(name) in METHODS or random_count(name) is not None
+
+
+def as_method(given: Method | Agent | Policy | str) -> Method:
+    """Take any way to find a region.
+
+    Args:
+        given: A `Method` (such as `Querying(proposer, queries)` for a query method of your own), an `Agent`, what
+            has the `predict` of Stable-Baselines3, or a name of `METHODS` (hyphens may stand for spaces).
+
+    Raises:
+        InputError: If it is none of these.
+    """
+    thing: Any = given
+    if isinstance(thing, str):
+        count, name = random_count(thing), _current(thing)
+        if count is not None:
+            return Querying(RandomRegions, count)
+        if name == "belief":
+            return BeliefSearch()
+        if name in BASELINES:
+            return BASELINES[name]
+        raise InputError(f"'{thing}' is no method; choose {', '.join(METHODS)}, or give an agent.")
+    if isinstance(thing, Agent):
+        return Acting(thing)
+    if hasattr(thing, "find") and hasattr(thing, "looks"):
+        return thing
+    if hasattr(thing, "predict"):
+        return Acting(Agent(type(thing).__name__, lambda search: thing))
+    raise InputError(
+        f"{type(thing).__name__} finds no region; give a name ({', '.join(METHODS)}), a method, or what has a"
+        " predict."
+    )
+
+
+def _current(name: str) -> str:
+    plain = _plain(name)
+    return _FORMER_NAMES.get(plain, plain)
+
+
+def _plain(name: str) -> str:
+    return name.replace("-", " ")

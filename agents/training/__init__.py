@@ -1,0 +1,1 @@
+"""Training an agent: request, run folder, callbacks, learning curves."""

@@ -1,0 +1,79 @@
+"""Which frames and which videos are learned from, and which judge what was learned."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlusion_env.scene.targets import TargetSet, load_targets, visible_frames
+from tracker.data.sequences import Sequence, evenly_spaced
+from tracker.errors import InputError
+
+__all__ = ["split_frames", "split_targets"]
+
+_GENERATED = ("synthetic", "drawn", "oracle")
+_SELECTION_SHARE = 6
+"""One training video in six chooses the best model."""
+
+
+def split_frames(sequence: Sequence, held_out: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Cut a video in time: what is trained learns from the first two thirds and is judged on the rest.
+
+    Neighbouring frames are nearly the same picture; frames held out between training frames would be known.
+
+    Args:
+        sequence: The video.
+        held_out: How many of the last third's frames, evenly spaced, are kept at most.
+
+    Returns:
+        Indices of the training frames (without the first, which gives the exemplar) and the held-out ones.
+
+    Raises:
+        InputError: If the target is visible in fewer than 6 frames.
+    """
+    present = visible_frames(sequence)
+    if len(present) < 6:
+        remedy = "give the boxes of all frames" if sequence.box_source == "tracked" else "give a longer video"
+        raise InputError(
+            f"The target of '{sequence.name}' is visible in {len(present)} frames and a split in time needs 6;"
+            f" {remedy}."
+        )
+    edge = 1 + 2 * (len(present) - 1) // 3
+    later = present[edge:]
+    return present[1:edge], later[evenly_spaced(len(later), held_out)]
+
+
+def split_targets(targets: str | TargetSet) -> tuple[str | TargetSet, str | TargetSet]:
+    """Split training targets: what an agent learns from, and what its best model is chosen by.
+
+    Of several videos one in six (at least one) is held out, evenly spaced over their order. A single video is
+    split in time: its last third is held out. A generated video (`synthetic`, `drawn`, `oracle`) is kept, and that
+    of the next seed chooses.
+
+    Args:
+        targets: See `occlusion_env.envs.arguments.SearchArguments`.
+
+    Returns:
+        The training targets and the selection targets; no frame is in both.
+
+    Raises:
+        InputError: If there is one target alone, or they cannot be read.
+    """
+    if isinstance(targets, str):
+        name, _, seed = targets.partition(":")
+        if name in _GENERATED and (not seed or seed.isdecimal()):
+            return targets, f"{name}:{int(seed or 0) + 1}"
+        targets = load_targets(targets)
+    videos = list(dict.fromkeys(targets.videos))
+    if len(videos) > 1:
+        count = max(1, len(videos) // _SELECTION_SHARE)
+        held_out = {videos[(2 * number + 1) * len(videos) // (2 * count)] for number in range(count)}
+        chosen = np.array([video in held_out for video in targets.videos])
+    else:
+        chosen = np.arange(len(targets)) >= max(1, 2 * len(targets) // 3)
+    if not chosen.any():
+        raise InputError(
+            "There is one training target, and none is left to choose the best model by; give more frames, or"
+            " --eval-freq -1."
+        )
+    return targets.subset(np.flatnonzero(~chosen)), targets.subset(np.flatnonzero(chosen))

@@ -1,0 +1,1 @@
+"""The Gymnasium environments: single, vector, background; their arguments and pictures."""

@@ -1,0 +1,1 @@
+"""The decision process as arithmetic: actions, regions and their limits, rewards, settings."""

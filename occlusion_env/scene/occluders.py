@@ -1,0 +1,257 @@
+"""What covers the target, and how it is pasted."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from tracker.data.boxes import check_box, iou
+from tracker.data.images import crop, resize, to_images, to_tensor
+from tracker.errors import InputError
+
+from .targets import Target, TargetSet
+
+__all__ = [
+    "OCCLUDERS",
+    "PATCH_SIZE",
+    "Occluder",
+    "background_box",
+    "background_patch",
+    "choose_occluder",
+    "draw_occluder",
+    "occlude",
+    "occlude_image",
+]
+
+Image = NDArray[np.uint8]
+
+PATCH_SIZE = 64
+"""Side in pixels at which patches are held; they are resized to the region when pasted."""
+
+OCCLUDERS = ("background", "mean", "noise", "zero", "cutout")
+"""What a patch can be: a piece of the frame's background (the paper's), the frame's mean colour, uniform noise,
+black, or the target of another video."""
+
+_TRIES = 256
+_LEAST_SIDE = 4.0
+
+
+@dataclass(frozen=True)
+class Occluder:
+    """What a patch is made of, as plain data: with the video, it can be made again.
+
+    Attributes:
+        kind: One of `OCCLUDERS`.
+        box: `background`: the piece of the target's frame, `(x, y, w, h)` in pixels.
+        seed: `noise`: of the noise.
+        target: `cutout`: id of the other video's target.
+    """
+
+    kind: str
+    box: tuple[float, float, float, float] | None = None
+    seed: int | None = None
+    target: str | None = None
+
+    def patch(self, target: Target, others: TargetSet | None = None) -> Image:
+        """Make the patch.
+
+        Args:
+            target: The target that it is for.
+            others: Where the target of a `cutout` is found by its id.
+
+        Returns:
+            `uint8[64, 64, 3]`.
+
+        Raises:
+            InputError: If the target of a `cutout` is not among the others.
+        """
+        if self.kind == "background" and self.box is not None:
+            return crop(target.frame, self.box, PATCH_SIZE)
+        if self.kind == "noise":
+            noise = np.random.default_rng(self.seed)
+            return noise.integers(0, 256, (PATCH_SIZE, PATCH_SIZE, 3), dtype=np.uint8)
+        if self.kind == "zero":
+            return np.zeros((PATCH_SIZE, PATCH_SIZE, 3), np.uint8)
+        if self.kind == "cutout":
+            if others is None or self.target not in (ids := others.ids):
+                raise InputError(f"There is no target '{self.target}' to cut an occluder out of; give its video.")
+            return resize(others[ids.index(self.target)].crop, PATCH_SIZE, PATCH_SIZE)
+        return _mean_patch(target.frame)
+
+    def record(self) -> dict[str, Any]:
+        """The attributes as JSON has them; `from_record` reads them back."""
+        return {**asdict(self), "box": None if self.box is None else list(self.box)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Occluder:
+        """Read what `record` gave.
+
+        Raises:
+            InputError: If it is no such record.
+        """
+        try:
+            box, seed, target = record["box"], record["seed"], record["target"]
+            found = cls(
+                str(record["kind"]),
+                None if box is None else _four(box),
+                None if seed is None else operator.index(seed),
+                None if target is None else str(target),
+            )
+            if seed is not None and seed < 0:
+                raise ValueError("seed")
+        except (KeyError, TypeError, ValueError):
+            raise InputError(f"{record!r} is no occluder; write its kind, box, seed and target.") from None
+        if found.kind not in OCCLUDERS:
+            raise InputError(_unknown(found.kind))
+        return found
+
+
+def choose_occluder(
+    name: str, target: Target, share: float, rng: np.random.Generator, others: TargetSet | None = None
+) -> Occluder:
+    """Choose what covers a target.
+
+    Args:
+        name: One of `OCCLUDERS`.
+        target: What is to be covered.
+        share: `background`: see `background_box`.
+        rng: Where the draws come from.
+        others: `cutout`: the targets to draw one of another video from.
+
+    Returns:
+        The occluder. Where the target fills its frame there is no background, and its kind is `mean`.
+
+    Raises:
+        InputError: If the name is unknown, or there is no other video for a `cutout`.
+    """
+    if name == "background":
+        height, width = target.frame.shape[:2]
+        box = background_box(width, height, check_box(target.box, width, height, "The target's box"), share, rng)
+        return Occluder("mean") if box is None else Occluder("background", box=_four(box))
+    if name == "noise":
+        return Occluder("noise", seed=int(rng.integers(2**63)))
+    if name == "cutout":
+        videos = () if others is None else others.videos
+        foreign = [index for index, video in enumerate(videos) if video != target.source.video]
+        if others is None or not foreign:
+            raise InputError(
+                f"The occluder 'cutout' needs targets of another video than '{target.source.video}'; give a folder"
+                " of several, or choose another occluder."
+            )
+        return Occluder("cutout", target=others.ids[foreign[int(rng.integers(len(foreign)))]])
+    if name not in OCCLUDERS:
+        raise InputError(_unknown(name))
+    return Occluder(name)
+
+
+def draw_occluder(
+    name: str, target: Target, share: float, rng: np.random.Generator, others: TargetSet | None = None
+) -> tuple[Image, NDArray[np.float64] | None]:
+    """Choose what covers a target, and make its patch; see `choose_occluder`.
+
+    Returns:
+        `uint8[64, 64, 3]`, and the box that a piece of background was cut out with, else `None`.
+    """
+    occluder = choose_occluder(name, target, share, rng, others)
+    return occluder.patch(target, others), None if occluder.box is None else np.array(occluder.box)
+
+
+def background_box(
+    image_width: int, image_height: int, target: NDArray[np.float64], share: float, rng: np.random.Generator
+) -> NDArray[np.float64] | None:
+    """Draw a box of the background: inside the image, IoU 0 with the target.
+
+    Uniform among the places where the wanted size fits; where none does, the size is halved.
+
+    Args:
+        image_width: In pixels.
+        image_height: In pixels.
+        target: `(x, y, w, h)` in pixels.
+        share: Wanted area as a share of the target's; the aspect is the target's.
+        rng: Where the draws come from.
+
+    Returns:
+        `(x, y, w, h)`, or `None` where the target leaves no background.
+    """
+    side = np.maximum(target[2:] * math.sqrt(share), _LEAST_SIDE)
+    side = np.floor(np.minimum(side, [image_width, image_height]))
+    while (side >= _LEAST_SIDE).all():
+        places = rng.integers(0, [image_width - side[0] + 1, image_height - side[1] + 1], size=(_TRIES, 2))
+        boxes = np.concatenate([places, np.broadcast_to(side, (_TRIES, 2))], axis=1).astype(np.float64)
+        free = boxes[iou(boxes, target) == 0]
+        if len(free):
+            return free[0]
+        side = np.floor(side / 2)
+    return None
+
+
+def background_patch(
+    frame: Image, target: NDArray[np.float64], share: float, rng: np.random.Generator
+) -> tuple[Image, NDArray[np.float64] | None]:
+    """Cut a patch out of the background of the target's own frame (section 4.2).
+
+    Args:
+        frame: `uint8[H, W, 3]`.
+        target: The target's box in it.
+        share: See `background_box`.
+        rng: Where the draws come from.
+
+    Returns:
+        `uint8[64, 64, 3]` and its box. Where the target fills the frame there is no background: the patch is
+        then the frame's mean colour and the box `None`.
+    """
+    height, width = frame.shape[:2]
+    box = background_box(width, height, check_box(target, width, height, "The target's box"), share, rng)
+    return (_mean_patch(frame), None) if box is None else (crop(frame, box, PATCH_SIZE), box)
+
+
+def occlude(images: Tensor, patches: Tensor, regions: Tensor) -> Tensor:
+    """Paste a patch over a region of each image; a pixel is covered where its centre lies in the region.
+
+    Args:
+        images: `[N, 3, H, W]`.
+        patches: `[N, 3, h, w]`; resized to the region, bilinear.
+        regions: `[N, 4]`, `(x, y, w, h)` relative to the image, in [0, 1].
+
+    Returns:
+        `[N, 3, H, W]`.
+    """
+    height, width = images.shape[-2:]
+    x, y, w, h = regions.to(images).unbind(1)
+    across = (torch.arange(width, device=images.device) + 0.5) / width
+    down = (torch.arange(height, device=images.device) + 0.5) / height
+    u = (across[None, :] - x[:, None]) / w[:, None]
+    v = (down[None, :] - y[:, None]) / h[:, None]
+    grid = torch.stack(torch.broadcast_tensors(u[:, None, :] * 2 - 1, v[:, :, None] * 2 - 1), dim=3)
+    pasted = functional.grid_sample(patches.to(images), grid, padding_mode="border", align_corners=False)
+    covered = ((u >= 0) & (u < 1))[:, None, None, :] & ((v >= 0) & (v < 1))[:, None, :, None]
+    return torch.where(covered, pasted, images)
+
+
+def occlude_image(image: Image, patch: Image, region: NDArray[np.float64]) -> Image:
+    """`occlude` for one image outside a network: `uint8[H, W, 3]` at its own size."""
+    where = torch.from_numpy(np.asarray(region, dtype=np.float32)[None])
+    return to_images(occlude(to_tensor(image), to_tensor(patch), where))[0]
+
+
+def _mean_patch(frame: Image) -> Image:
+    mean = frame.reshape(-1, 3).mean(axis=0).round().astype(np.uint8)
+    return np.broadcast_to(mean, (PATCH_SIZE, PATCH_SIZE, 3)).copy()
+
+
+def _four(box: Any) -> tuple[float, float, float, float]:
+    x, y, w, h = (float(value) for value in box)
+    return (x, y, w, h)
+
+
+def _unknown(name: object) -> str:
+    return f"'{name}' is no occluder; choose {', '.join(OCCLUDERS)}."

@@ -1,0 +1,1 @@
+"""The batched search: state arrays, observations, threshold, cache, the belief over regions."""

@@ -1,0 +1,1 @@
+"""Videos and their annotations: boxes, images, sequences, readers, drawn videos."""

@@ -1,0 +1,159 @@
+"""Where the targets really are: the annotations that results are judged against."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.readers import list_targets, read_sequence, zero_based
+from ..errors import InputError, reading, shorten
+
+__all__ = ["Annotation", "Annotations", "read_annotations"]
+
+
+@dataclass(frozen=True, eq=False)
+class Annotation:
+    """The truth about one target.
+
+    Attributes:
+        name: The target, as `tracker.read_sequence` names it (`Jogging-2`).
+        boxes: `float64[T, 4]`, 0-based; a row of zeros says that the target is absent.
+        valid: `bool[T]`, false where OTB calls the annotation invalid: a coordinate of the 1-based box, be it
+            x, y, width or height, is not above 0. So a target that sticks out at the left or at the top of
+            the image is invalid too, but not one that sticks out at the right or at the bottom.
+        attributes: The benchmark's labels of the sequence, such as `OCC`; `None` where they are not known.
+    """
+
+    name: str
+    boxes: NDArray[np.float64]
+    valid: NDArray[np.bool_]
+    attributes: tuple[str, ...] | None = None
+
+    @classmethod
+    def of_boxes(cls, name: str, boxes: NDArray[np.float64]) -> Annotation:
+        """The annotation of a sequence of which nothing but its 0-based boxes `[T, 4]` is known."""
+        return cls(name, boxes, _valid(boxes + [1.0, 1.0, 0.0, 0.0]))
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self.boxes)
+
+
+class Annotations(dict[str, Annotation]):
+    """Annotations by the targets' names, sorted.
+
+    Attributes:
+        left_out: Targets of the source whose annotation cannot be used, and why.
+    """
+
+    def __init__(self, found: Mapping[str, Annotation], left_out: Mapping[str, str]) -> None:
+        """See the class."""
+        super().__init__(sorted(found.items()))
+        self.left_out = dict(sorted(left_out.items()))
+
+
+def read_annotations(source: str | Path, attributes: str | Path | None = None) -> Annotations:
+    """Read the annotations of a benchmark.
+
+    Args:
+        source: A JSON file `{name: {"boxes": [[x, y, w, h], ...], "attributes": [...]}}` with 1-based boxes
+            (`attributes` may be missing), an annotation file of pysot (`gt_rect` and `attr`, such as
+            `OTB100.json`), or a folder of annotated sequences, or one annotated sequence. Both targets of an OTB
+            folder that has two are taken.
+        attributes: A JSON file of the same form (or `{name: [...]}`), from which the attributes are taken.
+
+    Returns:
+        The annotations by name, sorted. A target whose annotation or attributes cannot be used is in `left_out`.
+
+    Raises:
+        InputError: If a file cannot be read or holds something else, or there is no annotation that can be used.
+    """
+    source = Path(source)
+    if not source.exists():
+        raise InputError(f"'{source}' does not exist; give a JSON file of annotations or a folder of sequences.")
+    readers = _from_folder(source) if source.is_dir() else _from_json(source)
+    labels = None if attributes is None else _read_json(Path(attributes))
+    found, left_out = {}, {}
+    for name, read in readers.items():
+        try:
+            found[name] = read()
+            if labels is not None:
+                found[name] = replace(found[name], attributes=_attributes(labels, name, str(attributes)))
+        except InputError as error:
+            found.pop(name, None)
+            left_out[name] = str(error)
+    if not found:
+        nothing = f"'{source}' holds no annotated target; give a JSON file or a folder of sequences."
+        raise InputError(next(iter(left_out.values()), nothing))
+    return Annotations(found, left_out)
+
+
+def _from_folder(folder: Path) -> dict[str, Callable[[], Annotation]]:
+    def reader(name: str, path: Path, target: int | None) -> Callable[[], Annotation]:
+        def read() -> Annotation:
+            sequence = read_sequence(path, target=target)
+            if sequence.box_source == "first":
+                raise InputError(f"Only the first box of '{name}' is known, which cannot judge results.")
+            return Annotation.of_boxes(name, sequence.boxes)
+
+        return read
+
+    return {name: reader(name, *place) for name, place in list_targets(folder).items()}
+
+
+def _from_json(path: Path) -> dict[str, Callable[[], Annotation]]:
+    content = _read_json(path)
+
+    def reader(name: str) -> Callable[[], Annotation]:
+        return lambda: _entry(content, name, path)
+
+    return {name: reader(name) for name in content}
+
+
+def _entry(content: Mapping[str, Any], name: str, path: Path) -> Annotation:
+    entry = content[name]
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise InputError(
+            f"{shorten(name)} in '{path}' cannot name a target, whose files have its name; rename it."
+        )
+    rows = entry.get("boxes", entry.get("gt_rect")) if isinstance(entry, dict) else None
+    if rows is None:
+        raise InputError(f"'{name}' in '{path}' has no boxes; write {{\"boxes\": [[x, y, w, h], ...]}}.")
+    try:
+        boxes = np.asarray(rows, dtype=np.float64)
+    except (OverflowError, TypeError, ValueError):
+        boxes = np.empty(0)
+    if boxes.ndim != 2 or boxes.shape[1:] != (4,):
+        raise InputError(f"The boxes of '{name}' in '{path}' are not rows of four numbers; correct them.")
+    if len(boxes) == 0:
+        raise InputError(f"'{name}' in '{path}' has no boxes; add them or remove it.")
+    return Annotation(name, zero_based(boxes), _valid(boxes), _attributes(content, name, path))
+
+
+def _valid(one_based: NDArray[np.float64]) -> NDArray[np.bool_]:
+    above: NDArray[np.bool_] = np.isfinite(one_based) & (one_based > 0)
+    return np.asarray(above.all(axis=1))
+
+
+def _attributes(content: Mapping[str, Any], name: str, path: str | Path) -> tuple[str, ...] | None:
+    entry = content.get(name)
+    labels = entry.get("attributes", entry.get("attr")) if isinstance(entry, dict) else entry
+    if labels is None:
+        return None
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise InputError(f"The attributes of '{name}' in '{path}' are not a list of texts; correct them.")
+    return tuple(labels)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    with reading(path, "JSON", "give a JSON file of annotations"):
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    if not isinstance(content, dict):
+        raise InputError(f"'{path}' holds no annotations by name; write {{name: {{\"boxes\": ...}}}}.")
+    return content

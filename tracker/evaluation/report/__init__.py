@@ -1,0 +1,1 @@
+"""The report of a benchmark: plots, pictures and the page."""

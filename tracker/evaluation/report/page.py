@@ -1,0 +1,72 @@
+"""Reports as one HTML page that needs no other file: its pictures, its tables, its frame."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+__all__ = ["PageTable", "Picture", "render_page"]
+
+
+@dataclass
+class Picture:
+    """A picture of the page; the same bytes are in the page and in the file.
+
+    Attributes:
+        file: Its name.
+        data: The file, a PNG or a JPEG.
+        alt: What it shows, for those who do not see it.
+        caption: Stands below it.
+    """
+
+    file: str
+    data: bytes
+    alt: str
+    caption: str
+
+    @property
+    def uri(self) -> str:
+        """The picture as an address that holds it."""
+        kind = "jpeg" if self.file.endswith(".jpg") else "png"
+        return f"data:image/{kind};base64,{base64.b64encode(self.data).decode('ascii')}"
+
+
+@dataclass
+class PageTable:
+    """A table of the page.
+
+    Attributes:
+        caption: Stands above it.
+        head: Names of the columns.
+        rows: The first cell of each is its name.
+    """
+
+    caption: str
+    head: list[str]
+    rows: list[list[str]] = field(default_factory=list)
+
+
+def render_page(package: str, template: str, **values: Any) -> str:
+    """Fill a template in.
+
+    Args:
+        package: Whose `templates` hold it; those of `tracker.evaluation` (`page.html.j2`, the frame, and
+            `parts.html.j2`, what tables and pictures look like) are there too.
+        template: Its name.
+        values: What it is filled in with; `page.html.j2` takes `title`, `lead`, `sections`, `warnings`, and
+            `parts.html.j2` the `pictures` by name.
+
+    Raises:
+        jinja2.UndefinedError: If a value is missing.
+    """
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("tracker.evaluation.report")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(**values)

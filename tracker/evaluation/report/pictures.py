@@ -1,0 +1,178 @@
+"""The worst moments of a tracker, as pictures: where it loses its target for longest."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from collections.abc import Sequence as Many
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import Normal, Stroke
+from numpy.typing import ArrayLike, NDArray
+
+from ...data.sequences import Frames
+from ..annotations import Annotation
+from .plots import label
+
+__all__ = ["Loss", "draw_losses", "longest_loss", "shown_frames", "to_jpeg", "worst_losses"]
+
+TRUTH = "#00C853"
+TRACKER = "#FF3D00"
+ON_TARGET = 0.5
+OTHERS = ("#40C4FF", "#FFD740", "#E040FB")
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The longest stretch of frames in which a tracker's box does not touch the truth.
+
+    Attributes:
+        target: Name of the target.
+        start: First frame of the stretch, from 0.
+        stop: One past its last frame.
+        frames: Frames of the whole video.
+    """
+
+    target: str
+    start: int
+    stop: int
+    frames: int
+
+    def __len__(self) -> int:
+        """Return the number of frames of the stretch."""
+        return self.stop - self.start
+
+
+def longest_loss(overlap: ArrayLike) -> tuple[int, int]:
+    """Find the longest run of frames with an overlap of 0; the first of several.
+
+    Args:
+        overlap: `[T]`; -1 where the annotation is invalid: such a frame belongs to no run.
+
+    Returns:
+        First frame, and one past the last; both 0 if there is none.
+
+    >>> longest_loss([1.0, 0.0, 0.4, 0.0, 0.0, -1.0, 0.0])
+    (3, 5)
+    """
+    lost = np.concatenate([[0], (np.asarray(overlap) == 0).astype(np.int8), [0]])
+    starts, stops = np.flatnonzero(np.diff(lost) == 1), np.flatnonzero(np.diff(lost) == -1)
+    if starts.size == 0:
+        return 0, 0
+    worst = int(np.argmax(stops - starts))
+    return int(starts[worst]), int(stops[worst])
+
+
+def worst_losses(overlaps: Mapping[str, ArrayLike], at_most: int) -> list[Loss]:
+    """Rank the targets by the share of the video that their longest loss takes, and keep the first.
+
+    Args:
+        overlaps: Per target `[T]`, as `TargetScore.overlap` of a one-pass run.
+        at_most: How many to keep; targets that are never lost are not among them.
+    """
+    losses = [Loss(name, *longest_loss(overlap), len(np.asarray(overlap))) for name, overlap in overlaps.items()]
+    ranked = sorted(losses, key=lambda loss: (-len(loss) / loss.frames, loss.target))
+    return [loss for loss in ranked if len(loss) > 0][:at_most]
+
+
+def shown_frames(loss: Loss, overlap: ArrayLike) -> list[int]:
+    """Choose three frames to look at: before the loss, its first, and its middle.
+
+    The one before is the last in which the overlap was above 0.5; where there is none, the one just before.
+
+    >>> shown_frames(Loss("Coke", 3, 9, 10), [1, 0.9, 0.2, 0, 0, 0, 0, 0, 0, 0.7])
+    [1, 3, 6]
+    """
+    good = np.flatnonzero(np.asarray(overlap)[: loss.start] > ON_TARGET)
+    before = int(good[-1]) if good.size else max(loss.start - 1, 0)
+    return [before, loss.start, (loss.start + loss.stop) // 2]
+
+
+def draw_losses(
+    tracker: str,
+    losses: Many[Loss],
+    frames: Mapping[str, Frames],
+    truth: Mapping[str, Annotation],
+    boxes: Mapping[str, Mapping[str, NDArray[np.float64]]],
+    overlaps: Mapping[str, NDArray[np.float64]],
+) -> Figure:
+    """Draw a row of three frames for each loss.
+
+    Args:
+        tracker: Whose losses these are.
+        losses: One row each; at least one.
+        frames: Per target its video.
+        truth: Per target the annotation.
+        boxes: Per tracker and target the boxes, `float64[T, 4]`, 0-based. Besides those of `tracker` at most
+            three others' are drawn, thinly.
+        overlaps: Per target the overlaps of `tracker`.
+
+    Raises:
+        InputError: If a frame cannot be read.
+    """
+    others = [name for name in boxes if name != tracker][: len(OTHERS)]
+    heights = [3.1 * shape[0] / shape[1] + 0.55 for shape in (frames[loss.target][0].shape for loss in losses)]
+    figure = Figure(figsize=(9.6, 0.9 + sum(heights)), layout="constrained")
+    figure.suptitle(f"Where {label(tracker)} loses its target for longest", fontsize=12)
+    grid = figure.subplots(len(losses), 3, squeeze=False, height_ratios=heights)
+    for axes, loss in zip(grid, losses, strict=True):
+        for axis, t in zip(axes, shown_frames(loss, overlaps[loss.target]), strict=True):
+            image = frames[loss.target][t]
+            axis.imshow(image)
+            axis.set(xticks=[], yticks=[], xlim=(0, image.shape[1]), ylim=(image.shape[0], 0))
+            axis.set_anchor("N")
+            for colour, name in zip(OTHERS, others, strict=False):
+                _draw_box(axis, boxes[name].get(loss.target), t, colour, 1.2)
+            annotation = truth[loss.target]
+            if annotation.valid[t]:
+                _draw_box(axis, annotation.boxes, t, TRUTH, 2.4)
+            _draw_box(axis, boxes[tracker][loss.target], t, TRACKER, 2.4)
+            overlap = overlaps[loss.target][t]
+            axis.set_xlabel(f"frame {t + 1}, overlap {max(overlap, 0.0):.2f}", fontsize=9)
+        share = f"{len(loss)} of {loss.frames} frames"
+        axes[0].set_title(
+            f"{label(loss.target)}: lost in frames {loss.start + 1} to {loss.stop} ({share})",
+            fontsize=10,
+            loc="left",
+        )
+    legend = [
+        Line2D([], [], color=TRUTH, linewidth=2.4, label="truth"),
+        Line2D([], [], color=TRACKER, linewidth=2.4, label=f"box of {label(tracker)}"),
+    ]
+    legend += [
+        Line2D([], [], color=colour, linewidth=1.2, label=f"box of {label(name)}")
+        for colour, name in zip(OTHERS, others, strict=False)
+    ]
+    figure.legend(handles=legend, loc="outside lower left", ncols=5)
+    return figure
+
+
+def to_jpeg(figure: Figure) -> bytes:
+    """Render a figure that shows frames as JPEG, a tenth of the size of a PNG."""
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(buffer, dpi=120, format="jpeg", facecolor="white", pil_kwargs={"quality": 85})
+    return buffer.getvalue()
+
+
+def _draw_box(axis: Axes, rows: NDArray[np.float64] | None, t: int, colour: str, linewidth: float) -> None:
+    if rows is None or t >= len(rows) or not np.isfinite(rows[t]).all():
+        return
+    x, y, w, h = rows[t]
+    axis.add_patch(
+        Rectangle(
+            (x - 0.5, y - 0.5),
+            w,
+            h,
+            fill=False,
+            edgecolor=colour,
+            linewidth=linewidth,
+            path_effects=[Stroke(linewidth=linewidth + 1.6, foreground="black"), Normal()],
+        )
+    )

@@ -1,0 +1,269 @@
+"""The plots of a benchmark report: curves, attributes, paired differences, speed.
+
+Every function takes plain numbers and returns a `Figure` of its own; no state is shared with pyplot. A tracker has
+the same colour, line and marker in all plots of a report (`styles`).
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Iterable, Mapping
+from collections.abc import Sequence as Many
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, NullLocator, ScalarFormatter
+from numpy.typing import ArrayLike
+
+from ..intervals import Interval
+from ..measures import ERROR_THRESHOLDS, OVERLAP_THRESHOLDS, PRECISION_AT
+
+__all__ = [
+    "Comparison",
+    "Style",
+    "draw_attributes",
+    "draw_differences",
+    "draw_precision",
+    "draw_speed",
+    "draw_success",
+    "label",
+    "styles",
+    "to_png",
+]
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_LINES = ("-", "--", "-.", ":")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_GROUPS_A_ROW = 7
+_LONGEST = 32
+
+
+class Style(NamedTuple):
+    """How a tracker is drawn."""
+
+    colour: str
+    line: str
+    marker: str
+
+
+class Comparison(NamedTuple):
+    """A row of the plot of paired differences.
+
+    Attributes:
+        name: What is compared.
+        auc: Difference of the AUC, with its p-value corrected for the number of pairs.
+        precision: The same of the precision.
+    """
+
+    name: str
+    auc: Interval
+    precision: Interval
+
+
+def styles(trackers: Iterable[str]) -> dict[str, Style]:
+    """Give each tracker a colour (Okabe and Ito's, safe for the colour-blind), a line and a marker.
+
+    The line and the marker change too, so that trackers stay apart on a grey print.
+
+    >>> [style.line for style in styles(["a", "b", "c"]).values()]
+    ['-', '--', '-.']
+    """
+    rounds = zip(itertools.cycle(_COLOURS), itertools.cycle(_LINES), itertools.cycle(_MARKERS), strict=False)
+    return {name: Style(*row) for name, row in zip(trackers, rounds, strict=False)}
+
+
+def to_png(figure: Figure) -> bytes:
+    """Render a figure as PNG; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(buffer, dpi=130, format="png", facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def label(text: str, longest: int = _LONGEST) -> str:
+    r"""Make a name safe for a plot: not read as mathematics, not hidden from legends (`_x`), not too long.
+
+    >>> label("cost$^2$")
+    'cost\\$^2\\$'
+    """
+    short = " ".join(text.split())
+    short = short if len(short) <= longest else short[: longest - 1] + "…"
+    return (" " if short.startswith("_") else "") + short.replace("$", r"\$")
+
+
+def draw_success(curves: Mapping[str, ArrayLike], scores: Mapping[str, float], title: str) -> Figure:
+    """Success curves: the share of frames whose overlap is above each threshold.
+
+    Args:
+        curves: Per tracker `[21]`, at `measures.OVERLAP_THRESHOLDS`.
+        scores: Per tracker the AUC; the legend is sorted by it.
+        title: Above the plot.
+    """
+    figure, axis = _curves(curves, scores, OVERLAP_THRESHOLDS, title, "AUC")
+    axis.set(xlabel="overlap threshold (IoU)", ylabel="share of frames above it", xlim=(0, 1))
+    return figure
+
+
+def draw_precision(curves: Mapping[str, ArrayLike], scores: Mapping[str, float], title: str) -> Figure:
+    """Precision curves: the share of frames whose centre error is at most each threshold.
+
+    Args:
+        curves: Per tracker `[51]`, at `measures.ERROR_THRESHOLDS`.
+        scores: Per tracker the precision at 20 pixels; the legend is sorted by it.
+        title: Above the plot.
+    """
+    figure, axis = _curves(curves, scores, ERROR_THRESHOLDS, title, f"at {PRECISION_AT} px")
+    axis.axvline(PRECISION_AT, color="0.5", linewidth=0.8)
+    axis.set(xlabel="centre error threshold (pixels)", ylabel="share of frames within it", xlim=(0, 50))
+    return figure
+
+
+def _curves(
+    curves: Mapping[str, ArrayLike], scores: Mapping[str, float], thresholds: ArrayLike, title: str, what: str
+) -> tuple[Figure, Axes]:
+    looks = styles(curves)
+    ranked = sorted(curves, key=lambda name: -scores[name])
+    figure = Figure(figsize=(6.4, 4.6 + 0.24 * len(ranked)), layout="constrained")
+    axis = figure.subplots()
+    lines = [
+        axis.plot(thresholds, curves[name], color=looks[name].colour, linestyle=looks[name].line, linewidth=2)[0]
+        for name in ranked
+    ]
+    axis.set_ylim(0, 1.005)
+    axis.grid(alpha=0.3)
+    axis.set_title(label(title, 80))
+    figure.legend(
+        lines,
+        [f"{scores[name]:.3f}  {label(name)}" for name in ranked],
+        title=f"{what}, best first",
+        loc="outside lower center",
+        alignment="left",
+        handlelength=3.5,
+    )
+    return figure, axis
+
+
+def draw_attributes(
+    groups: Many[str], counts: Mapping[str, int], values: Mapping[str, Mapping[str, float]], title: str
+) -> Figure:
+    """Grouped bars: each attribute, each tracker.
+
+    Args:
+        groups: The attributes in the order of the plot.
+        counts: How many targets each attribute has.
+        values: Per tracker the score of each attribute.
+        title: Above the plot.
+    """
+    looks = styles(values)
+    rows = [groups[start : start + _GROUPS_A_ROW] for start in range(0, len(groups), _GROUPS_A_ROW)]
+    figure = Figure(figsize=(9.0, 0.6 + 2.6 * len(rows) + 0.24 * len(values)), layout="constrained")
+    axes = figure.subplots(len(rows), 1, squeeze=False, sharey=True)[:, 0]
+    width = 0.84 / len(values)
+    bars = {}
+    for axis, names in zip(axes, rows, strict=True):
+        places = np.arange(len(names), dtype=float)
+        for k, (tracker, scores) in enumerate(values.items()):
+            shift = (k - (len(values) - 1) / 2) * width
+            drawn = [scores.get(name, np.nan) for name in names]
+            bars[tracker] = axis.bar(
+                places + shift, drawn, width, color=looks[tracker].colour, edgecolor="white", linewidth=0.5
+            )
+            if len(values) <= 3:
+                for place, value in zip(places + shift, drawn, strict=True):
+                    if np.isfinite(value):
+                        axis.annotate(f"{value:.2f}", (place, value), fontsize=7, ha="center", va="bottom")
+        axis.set_xticks(places, [f"{label(name)}\n({counts[name]})" for name in names])
+        axis.set_xlim(-0.6, _GROUPS_A_ROW - 0.4 if len(rows) > 1 else len(names) - 0.4)
+        axis.set_ylabel("AUC")
+        axis.grid(axis="y", alpha=0.3)
+        axis.set_axisbelow(True)
+    figure.suptitle(label(title, 80))
+    figure.legend(
+        [bars[name] for name in values],
+        [label(name) for name in values],
+        loc="outside lower center",
+        ncols=min(3, len(values)),
+    )
+    return figure
+
+
+def draw_differences(rows: Many[Comparison], title: str, level: float) -> Figure:
+    """Forest plot: each comparison a point and its interval, around zero; filled where p is below 1 - `level`.
+
+    Args:
+        rows: The comparisons, from top to bottom.
+        title: Above the plot.
+        level: Of the intervals, such as 0.95.
+    """
+    figure = Figure(figsize=(9.0, 1.7 + 0.36 * len(rows)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axis, measure in ((left, "auc"), (right, "precision")):
+        axis.axvline(0, color="0.4", linewidth=1)
+        for place, row in enumerate(rows):
+            found = getattr(row, measure)
+            value, clear = found.mean, found.p is not None and found.p < 1 - level
+            colour = "#0072B2" if value > 0 else "#D55E00"
+            if found.bounds is not None:
+                axis.plot(found.bounds, [place, place], color=colour if clear else "0.55", linewidth=2)
+            axis.plot(
+                value, place, "o", color=colour if clear else "0.55", markerfacecolor=None if clear else "white"
+            )
+        axis.set_ylim(len(rows) - 0.5, -0.5)
+        axis.grid(axis="x", alpha=0.3)
+        found = [getattr(row, measure) for row in rows]
+        ends = [0.0, *(number for each in found for number in each.bounds or (each.mean,))]
+        room = 0.08 * (max(ends) - min(ends)) or 0.01
+        axis.set_xlim(min(ends) - room, max(ends) + room)
+    left.set_yticks(range(len(rows)), [label(row.name, 60) for row in rows])
+    left.set_xlabel("difference of the AUC")
+    right.set_xlabel(f"difference of the precision at {PRECISION_AT} px")
+    figure.suptitle(
+        f"{label(title, 80)}\n{level:.0%} intervals, uncorrected; filled: Holm-corrected p below {1 - level:.2f}",
+        fontsize=11,
+    )
+    return figure
+
+
+def draw_speed(
+    speeds: Mapping[str, float], scores: Mapping[str, float], order: Iterable[str], title: str
+) -> Figure:
+    """Speed against AUC, a point a tracker.
+
+    Args:
+        speeds: Frames a second, of the trackers whose times are known.
+        scores: AUC.
+        order: All trackers of the report, so that the looks agree with the other plots.
+        title: Above the plot.
+    """
+    looks = styles(order)
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axis = figure.subplots()
+    for name, speed in speeds.items():
+        axis.plot(speed, scores[name], looks[name].marker, color=looks[name].colour, markersize=9)
+        axis.annotate(
+            label(name),
+            (speed, scores[name]),
+            xytext=(0, 8),
+            textcoords="offset points",
+            fontsize=9,
+            ha="center",
+        )
+    low, high = min(speeds.values()), max(speeds.values())
+    axis.set_xscale("log")
+    axis.set_xlim(low / 2.5, high * 2.5)
+    span = max(high / low, 1.0) * 6.25
+    steps = (1, 2, 5) if span < 1000 else (1,)
+    ticks = [step * 10.0**power for power in range(-4, 7) for step in steps]
+    axis.set_xticks([tick for tick in ticks if low / 2.5 <= tick <= high * 2.5])
+    axis.xaxis.set_major_formatter(ScalarFormatter())
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.margins(y=0.22)
+    axis.grid(alpha=0.3)
+    axis.set(xlabel="frames a second (log scale)", ylabel="AUC")
+    axis.set_title(label(title, 80))
+    return figure

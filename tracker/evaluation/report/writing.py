@@ -1,0 +1,472 @@
+"""A comparison of trackers as one HTML page that needs no other file, and its pictures beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...data.readers import list_targets, read_sequence
+from ...data.sequences import Frames
+from ...errors import InputError
+from ..annotations import Annotation
+from ..comparison import Comparison, Entry
+from ..intervals import LEAST_TARGETS, LEVEL, Interval, format_p
+from ..measures import PRECISION_AT
+from ..protocols import runs
+from ..result_files import Origin, ResultFiles
+from . import pictures, plots
+from .page import PageTable, Picture, render_page
+
+__all__ = ["PAGE", "write_report"]
+
+PAGE = "report.html"
+
+WORST = 3
+"""Losses shown for each tracker."""
+
+_PROTOCOLS = {
+    "ope": "one-pass evaluation (OPE): each tracker gets the target in the first frame and runs through",
+    "tre": "temporal robustness (TRE): up to 20 runs a target, each from another frame to the end",
+    "sre": "spatial robustness (SRE): 12 runs a target, each from a shifted or scaled first box",
+}
+_INVALID = {
+    "otb": "as in the OTB authors' toolkit and pysot (otb): a failure in the success curve, a hit in precision",
+    "strict": "as in pytracking (strict): a failure in the success curve and in precision",
+}
+_ATTRIBUTES = {
+    "IV": "illumination variation",
+    "SV": "scale variation",
+    "OCC": "occlusion",
+    "DEF": "deformation",
+    "MB": "motion blur",
+    "FM": "fast motion",
+    "IPR": "in-plane rotation",
+    "OPR": "out-of-plane rotation",
+    "OV": "out of view",
+    "BC": "background clutter",
+    "LR": "low resolution",
+}
+_FIRST = ("OCC", "not OCC", "MB", "not MB")
+"""The paper's two claims and their complements come first."""
+
+
+def write_report(
+    folder: str | Path,
+    comparison: Comparison,
+    annotations: Mapping[str, Annotation],
+    *,
+    frames: str | Path | None = None,
+    zero_based: bool = False,
+    command: str | None = None,
+) -> None:
+    """Write `report.html`, the plots as PNG and the worst moments as JPEG.
+
+    Args:
+        folder: Where to; it exists. Give a temporary one and rename it, so that the report appears whole.
+        comparison: The trackers.
+        annotations: The truth, by target.
+        frames: A folder of sequences, for the pictures of the worst moments; without it there are none, and the
+            page says so.
+        zero_based: The result files count pixels from 0.
+        command: The command that made the report, for the record.
+
+    Raises:
+        InputError: If a frame or a result file cannot be read.
+    """
+    folder = Path(folder)
+    shown = _plots(comparison)
+    worst, losses, worst_notes = _worst(comparison, annotations, frames, 0 if zero_based else 1)
+    shown |= worst
+    for picture in shown.values():
+        (folder / picture.file).write_bytes(picture.data)
+    differences, attributes = _difference_table(comparison), _attribute_table(comparison)
+    speed_note = _speed_note(comparison)
+    sections = [("scores", "Scores")]
+    sections += [("differences", "Differences")] if differences else []
+    sections += [("attributes", "Attributes")] if attributes else []
+    sections += [("speed", "Speed"), ("worst", "Where they fail"), ("targets", "Every target")]
+    page = render_page(
+        "tracker.evaluation.report",
+        "report.html.j2",
+        title=f"Tracker benchmark: {_title(comparison)}",
+        lead=_lead(comparison),
+        sections=[*sections, ("settings", "How this was made")],
+        warnings=_warnings(comparison),
+        pictures=shown,
+        scores=_score_table(comparison),
+        interval_text=_interval_text(len(comparison.targets)),
+        differences=differences,
+        target_count=_count(len(comparison.targets), "target"),
+        attributes=attributes,
+        speed_note=speed_note,
+        worst=list(worst),
+        losses=losses,
+        worst_notes=worst_notes,
+        targets=_target_table(comparison),
+        settings=_settings(comparison, annotations, command),
+        runs=[{"name": entry.name, "rows": _run_settings(entry)} for entry in comparison.entries],
+    )
+    (folder / PAGE).write_text(page, encoding="utf-8")
+
+
+def _title(comparison: Comparison) -> str:
+    first = comparison.entries[0]
+    who = first.name if len(comparison.entries) == 1 else _count(len(comparison.entries), "tracker")
+    count, missing = len(comparison.targets), len(_not_common(comparison))
+    share = f"{count} of {count + missing} targets" if missing else _count(count, "target")
+    return f"{who} on {share}" + (f" of {comparison.list_name}" if comparison.list_name else "")
+
+
+def _not_common(comparison: Comparison) -> list[str]:
+    """Targets that were asked for, or that a tracker has, and that not all trackers have."""
+    return sorted({name for entry in comparison.entries for name in (*entry.other, *entry.missing)})
+
+
+def _lead(comparison: Comparison) -> str:
+    best = comparison.entries[0]
+    auc = best.interval("auc")
+    frames = sum(target.frames for target in best.scores.targets)
+    on = f"{_count(len(comparison.targets), 'target')} ({frames:,} judged frames)"
+    if len(comparison.entries) == 1:
+        return f"{best.name} reaches an AUC of {auc.format()} on {on}."
+    second = comparison.entries[1]
+    lead = comparison.difference(best.name, second.name, "auc")
+    p = comparison.corrected_p("auc").get((best.name, second.name))
+    if p is None:
+        told = f"too few targets for a verdict (at least {LEAST_TARGETS})"
+    else:
+        pairs = len(comparison.entries) * (len(comparison.entries) - 1) // 2
+        told = f"{format_p(p)}, Holm-corrected over {_count(pairs, 'pair')} of trackers"
+        told += "" if p < 1 - LEVEL else ": no measurable difference"
+    return (
+        f"{best.name} has the highest AUC, {auc.mean:.3f}, on {on} that all trackers have in common. Its lead on "
+        f"the next, {second.name}, is {lead.mean:.3f} ({told})."
+    )
+
+
+def _interval_text(targets: int) -> str:
+    if targets < LEAST_TARGETS:
+        return f"none, because {LEAST_TARGETS} targets are the fewest for an interval."
+    return (
+        f"the {LEVEL:.0%} Student's t interval over targets, which says how far the mean would move with other "
+        "videos of the same kind."
+    )
+
+
+def _warnings(comparison: Comparison) -> list[str]:
+    found = [f"{name} is not in this report: {why.rstrip('.')}." for name, why in comparison.left_out.items()]
+    for entry in comparison.entries:
+        for target, why in entry.failures.items():
+            found.append(f"{entry.name} failed on {target}: {' '.join(why.split())}")
+        if entry.missing:
+            found.append(f"{entry.name} has no whole result for {_names(entry.missing)}.")
+    found += comparison.warnings
+    if apart := _not_common(comparison):
+        found.append(
+            f"{_count(len(apart), 'target')} left out for all trackers, because not every tracker has a whole "
+            f"result there: {_names(apart)}."
+        )
+    for name in ("machine", "processors", "device", "threads"):
+        if len({str(entry.settings[name]) for entry in comparison.entries if name in entry.settings}) > 1:
+            found.append(f"The runs do not have the same {name} (see the end), so their speeds tell less.")
+    return found
+
+
+def _score_table(comparison: Comparison) -> PageTable:
+    table = PageTable("Best AUC first.", ["tracker", "AUC", f"precision at {PRECISION_AT} px", "frames a second"])
+    for entry in comparison.entries:
+        auc, precision, fps = entry.interval("auc"), entry.interval("precision"), entry.scores.fps
+        table.rows.append(
+            [
+                entry.name,
+                auc.format(4),
+                precision.format(4),
+                "not recorded" if fps is None else _speed(fps),
+            ]
+        )
+    return table
+
+
+def _difference_table(comparison: Comparison) -> PageTable | None:
+    if len(comparison.entries) < 2:
+        return None
+    names = [entry.name for entry in comparison.entries]
+    pairs = [(comparison.baseline, name) for name in names if name != comparison.baseline]
+    rest = [name for name in names if name != comparison.baseline]
+    pairs += [(a, b) for i, a in enumerate(rest) for b in rest[i + 1 :]]
+    table = PageTable(
+        f"First less second, target by target, with {LEVEL:.0%} intervals; those of {comparison.baseline} first. "
+        "p: two-sided, Holm-corrected over all pairs.",
+        ["first less second", "AUC", f"precision at {PRECISION_AT} px", "targets"],
+    )
+    corrected = {measure: comparison.corrected_p(measure) for measure in ("auc", "precision")}
+
+    def cell(first: str, second: str, measure: str) -> str:
+        p = corrected[measure].get((first, second))
+        found = comparison.difference(first, second, measure).format(4, sign=True)
+        return found if p is None else f"{found} {format_p(p)}"
+
+    for first, second in pairs:
+        auc = comparison.difference(first, second, "auc")
+        cells = [cell(first, second, measure) for measure in corrected]
+        table.rows.append([f"{first} less {second}", *cells, str(auc.targets)])
+    return table
+
+
+def _attribute_groups(comparison: Comparison) -> dict[str, int]:
+    """The attributes in the order of the page, and how many targets each has."""
+    counts = {name: count for name, (_, _, count) in comparison.entries[0].scores.by_attribute().items()}
+    first = [name for name in _FIRST if name in counts]
+    rest = sorted((name for name in counts if name not in _FIRST), key=lambda name: (-counts[name], name))
+    return {name: counts[name] for name in first + rest}
+
+
+def _attribute_table(comparison: Comparison) -> PageTable | None:
+    groups = _attribute_groups(comparison)
+    if not groups:
+        return None
+    values = [entry.scores.by_attribute() for entry in comparison.entries]
+    table = PageTable(
+        f"AUC / precision at {PRECISION_AT} px on the targets with a label (or, with 'not', without it).",
+        ["attribute", "targets", *(entry.name for entry in comparison.entries)],
+    )
+    for name, count in groups.items():
+        meaning = _ATTRIBUTES.get(name.removeprefix("not "))
+        heading = name if meaning is None or name.startswith("not ") else f"{name}, {meaning}"
+        cells = [f"{found[name][0]:.3f} / {found[name][1]:.3f}" for found in values]
+        table.rows.append([heading, str(count), *cells])
+    return table
+
+
+def _target_table(comparison: Comparison) -> PageTable:
+    scored = [{target.name: target for target in entry.scores.targets} for entry in comparison.entries]
+    table = PageTable(
+        f"AUC / precision at {PRECISION_AT} px.",
+        ["target", "frames", *(entry.name for entry in comparison.entries)],
+    )
+    for name in comparison.targets:
+        cells = [f"{found[name].auc:.3f} / {found[name].precision:.3f}" for found in scored]
+        table.rows.append([name, str(scored[0][name].frames), *cells])
+    return table
+
+
+def _speed_note(comparison: Comparison) -> str:
+    without = [entry.name for entry in comparison.entries if entry.scores.fps is None]
+    if len(without) == len(comparison.entries):
+        return "No times were recorded, so nothing is known about speed."
+    note = "Frames a second are the mean over targets, without the first frame of each run."
+    partly = [
+        f"{entry.name} on {known} of {len(comparison.targets)} targets"
+        for entry in comparison.entries
+        if 0 < (known := sum(t.fps is not None for t in entry.scores.targets)) < len(comparison.targets)
+    ]
+    if partly:
+        note += f" Times are known of {', '.join(partly)} only."
+    return note + (f" No times were recorded of {_names(without)}." if without else "")
+
+
+def _settings(
+    comparison: Comparison, annotations: Mapping[str, Annotation], command: str | None
+) -> list[tuple[str, str]]:
+    invalid = sum(int((~annotations[name].valid).sum()) for name in comparison.targets)
+    rows = [
+        ("Protocol", _PROTOCOLS[comparison.protocol] + "."),
+        (
+            "Frames with an invalid annotation",
+            f"{invalid} in these targets, counted {_INVALID[comparison.invalid]}."
+            if invalid
+            else f"none in these targets (they would count {_INVALID[comparison.invalid]}).",
+        ),
+        ("Intervals", f"{LEVEL:.0%} Student's t over targets, from {LEAST_TARGETS} targets on."),
+        (f"The {_count(len(comparison.targets), 'target')} in common", f"{', '.join(comparison.targets)}."),
+    ]
+    return rows if command is None else [*rows, ("Command of this report", command)]
+
+
+def _run_settings(entry: Entry) -> list[tuple[str, str]]:
+    return list(
+        _flat({name: value for name, value in entry.settings.items() if name not in ("tracker", "protocol")})
+    )
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}: ")
+        elif isinstance(value, list):
+            yield f"{prefix}{name}", ", ".join(str(item) for item in value)
+        else:
+            yield f"{prefix}{name}", "not recorded" if value is None else str(value)
+
+
+def _plots(comparison: Comparison) -> dict[str, Picture]:
+    entries = comparison.entries
+    names = [entry.name for entry in entries]
+    auc = {entry.name: entry.scores.auc for entry in entries}
+    title = f"{comparison.protocol.upper()}, {_count(len(comparison.targets), 'target')}"
+    success = plots.draw_success({e.name: e.scores.success for e in entries}, auc, f"Success, {title}")
+    precise = plots.draw_precision(
+        {e.name: e.scores.precision_curve for e in entries},
+        {e.name: e.scores.precision for e in entries},
+        f"Precision, {title}",
+    )
+    found = {
+        "success": Picture(
+            "success.png",
+            plots.to_png(success),
+            "Success curves of the trackers; their AUC is in the table of scores.",
+            "Higher is better. The AUC in the legend is the mean height of the curve.",
+        ),
+        "precision": Picture(
+            "precision.png",
+            plots.to_png(precise),
+            "Precision curves of the trackers; their precision is in the table of scores.",
+            f"Higher is better. The grey line marks the {PRECISION_AT} pixels at which the precision is read.",
+        ),
+    }
+    others = [name for name in names if name != comparison.baseline]
+    if others:
+        corrected = {measure: comparison.corrected_p(measure) for measure in ("auc", "precision")}
+
+        def difference(name: str, measure: str) -> Interval:
+            p = corrected[measure].get((comparison.baseline, name))
+            return comparison.difference(comparison.baseline, name, measure)._replace(p=p)
+
+        rows = [plots.Comparison(name, difference(name, "auc"), difference(name, "precision")) for name in others]
+        figure = plots.draw_differences(rows, f"{comparison.baseline} less each other tracker", LEVEL)
+        found["differences"] = Picture(
+            "differences.png",
+            plots.to_png(figure),
+            "Paired differences with their intervals; the numbers are in the table below.",
+            f"Right of the line, {comparison.baseline} is better; left of it, the other tracker is.",
+        )
+    if groups := _attribute_groups(comparison):
+        values = {
+            e.name: {name: score for name, (score, _, _) in e.scores.by_attribute().items()} for e in entries
+        }
+        figure = plots.draw_attributes(list(groups), groups, values, f"AUC by attribute, {title}")
+        found["attributes"] = Picture(
+            "attributes.png",
+            plots.to_png(figure),
+            "AUC by attribute; the numbers are in the table below.",
+            "In brackets: the number of targets. With few targets a difference says little.",
+        )
+    speeds = {entry.name: entry.scores.fps for entry in entries if entry.scores.fps is not None}
+    if speeds:
+        figure = plots.draw_speed(speeds, auc, names, f"Speed and AUC, {title}")
+        found["speed"] = Picture(
+            "speed.png",
+            plots.to_png(figure),
+            "AUC over speed; the numbers are in the table of scores.",
+            "Up and to the right is better.",
+        )
+    return found
+
+
+def _worst(
+    comparison: Comparison, annotations: Mapping[str, Annotation], folder: str | Path | None, origin: Origin
+) -> tuple[dict[str, Picture], PageTable | None, list[str]]:
+    """The worst moments of each tracker, and what has to be said about them."""
+    if comparison.protocol != "ope":
+        return {}, None, ["Frames are shown for one-pass evaluation (ope) only, where a frame has one overlap."]
+    overlaps = {entry.name: {t.name: t.overlap for t in entry.scores.targets} for entry in comparison.entries}
+    losses = {name: pictures.worst_losses(found, WORST) for name, found in overlaps.items()}
+    table = PageTable("The longest losses of each tracker.", ["tracker", "targets and frames"])
+    for name, found in losses.items():
+        told = "; ".join(_loss_text(loss) for loss in found)
+        table.rows.append([name, f"{told}." if found else "None: in every frame its box touches the truth."])
+    notes: list[str] = []
+    if folder is None:
+        return {}, table, ["No pictures: the frames were not given (--frames FOLDER)."]
+    there = list_targets(folder)
+    absent = [name for name in comparison.targets if name not in there]
+    losses = {
+        name: pictures.worst_losses({t: row for t, row in found.items() if t in there}, WORST)
+        for name, found in overlaps.items()
+    }
+    wanted = {loss.target for found in losses.values() for loss in found}
+    videos, without = _videos({name: there[name] for name in sorted(wanted)}, annotations)
+    notes += without
+    if absent:
+        notes.append(
+            f"The pictures show the worst of the {len(comparison.targets) - len(absent)} targets whose frames "
+            f"were given; there are none of {_names(absent, 8)}."
+        )
+    shown: dict[str, Picture] = {}
+    boxes = {entry.name: _boxes(entry, annotations, videos, origin) for entry in comparison.entries}
+    for number, name in enumerate(overlaps, start=1):
+        rows = [loss for loss in losses[name] if loss.target in videos]
+        if not rows:
+            continue
+        figure = pictures.draw_losses(name, rows, videos, annotations, boxes, overlaps[name])
+        text = "; ".join(_loss_text(loss) for loss in rows)
+        shown[f"worst {number}"] = Picture(
+            f"worst_{number:02d}_{_file_name(name)}.jpg",
+            pictures.to_jpeg(figure),
+            f"Frames in which {name} loses its target: {text}.",
+            f"{name}. Left: the last frame before the loss in which it was on its target; middle: the first frame "
+            "of the loss; right: its middle.",
+        )
+    return shown, table, notes
+
+
+def _boxes(
+    entry: Entry, annotations: Mapping[str, Annotation], targets: Iterable[str], origin: Origin
+) -> dict[str, NDArray[np.float64]]:
+    """The boxes of the judged frames; what scoring accepts as longer begins before them."""
+    files = ResultFiles(entry.folder, "ope", origin, entry.name)
+    found = {}
+    for name in targets:
+        truth = annotations[name]
+        boxes = files.boxes(runs("ope", truth), len(truth))[0]
+        if boxes is not None:
+            found[name] = boxes[max(len(boxes) - len(truth), 0) :]
+    return found
+
+
+def _videos(
+    places: Mapping[str, tuple[Path, int | None]], annotations: Mapping[str, Annotation]
+) -> tuple[dict[str, Frames], list[str]]:
+    """The frames of some targets, and what has to be said about those that cannot be shown."""
+    videos: dict[str, Frames] = {}
+    notes = []
+    for name, (path, number) in places.items():
+        try:
+            frames = read_sequence(path, target=number).frames
+        except InputError as error:
+            notes.append(f"The frames of {name} are not shown: {error}")
+            continue
+        if len(frames) == len(annotations[name]):
+            videos[name] = frames
+        else:
+            notes.append(
+                f"The frames of {name} are not shown: there are {len(frames)}, but {len(annotations[name])} boxes."
+            )
+    return videos, notes
+
+
+def _loss_text(loss: pictures.Loss) -> str:
+    return f"{loss.target}, frames {loss.start + 1} to {loss.stop} ({len(loss)} of {loss.frames})"
+
+
+def _speed(fps: float) -> str:
+    return f"{fps:.2f}" if fps < 10 else f"{fps:.1f}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _names(names: Iterable[str], at_most: int = 20) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - at_most} more" if len(listed) > at_most else ""
+    return ", ".join(listed[:at_most]) + more
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:40].strip(".") or "tracker"

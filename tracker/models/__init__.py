@@ -1,0 +1,1 @@
+"""Networks: backbones, SINT, SiamFC, and the weights that ship."""

@@ -1,0 +1,56 @@
+"""The SINT networks that the package ships: the slim net, and an fc6 for VGG-16's ImageNet convolutions."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import torch
+
+from ..errors import InputError
+from .backbones import load_backbone, load_weights
+from .backbones.base import fingerprint
+from .sint import Sint, SintConfig, load_sint, trained_weights
+
+__all__ = ["shipped_sint"]
+
+
+def shipped_sint(
+    features: str = "slim",
+    weights: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    base_weights: str | Path | None = None,
+) -> Sint:
+    """SINT over a backbone, ready for inference.
+
+    What `train-tracker` wrote is loaded by the card beside it (`load_sint`). To a backbone's weights the parts
+    that the package ships are added. The slim net is whole. VGG-16's weights often come as convolutions alone:
+    where they are those that the shipped fc6 was trained on, it is added. Other networks have the third part of
+    the descriptor if their weights hold an fc6, and the two convolutions if not.
+
+    Args:
+        features: The backbone's name.
+        weights: Its weights (`load_backbone`), or what `train-tracker` wrote.
+        device: Where it runs.
+        base_weights: Initial weights of the training that wrote `weights`; not needed for the slim net.
+
+    Raises:
+        InputError: See `load_backbone` and `load_sint`; if the card names another backbone than `features`.
+    """
+    if trained := trained_weights(weights):
+        return load_sint(trained, base_weights, device, features)
+    if base_weights is not None:
+        raise InputError(f"Base weights belong to a trained network, and '{weights}' is none; leave them out.")
+    backbone = load_backbone(features, weights, device)
+    folder = resources.files("tracker") / "weights"
+    card = folder / f"sint_{features}.json"
+    if backbone.fully_connected:
+        sint = Sint(SintConfig(features), backbone)
+    elif card.is_file() and (content := json.loads(card.read_text()))["base"]["weights"] == fingerprint(backbone):
+        sint = Sint(SintConfig.from_record(content["config"]), backbone)
+        with resources.as_file(folder / f"sint_{features}.safetensors") as file:
+            backbone.load_state_dict({**backbone.state_dict(), **load_weights(file)})
+    else:
+        sint = Sint(SintConfig(features, fc_size=None), backbone)
+    return sint.eval().requires_grad_(False)

@@ -1,0 +1,276 @@
+"""Scorers out of other people's trackers: a network with an embedding, SiamFC, and what only tells a confidence.
+
+A function without arguments that returns one of these is a scorer's name, `module:function`, for the environments
+and the commands. `tracker.scorers.check.check_scorer` tells what is wrong with one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Many
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..data.images import to_images
+from ..errors import InputError
+from ..models import siamfc
+from ..models.backbones import Precision, autocast, resolve_device, resolve_precision
+
+__all__ = ["ConfidenceScorer", "ConfidentTracker", "EmbeddingScorer", "SiamFCScorer"]
+
+_CHUNK = 64
+_REACH = 2
+
+
+class EmbeddingScorer:
+    """The cosine of what a network makes of two crops.
+
+    The network is the caller's and stays so: it may go on learning, and is scored as it is at that moment, in
+    evaluation mode and without gradients. Its modes are put back.
+
+    Args:
+        module: `float32[N, 3, input_size, input_size]` to `[N, ...]`.
+        input_size: Side of the crops that it takes.
+        mean: Taken from each channel of crops in [0, 1] first.
+        std: Then each channel is divided by this.
+
+    Raises:
+        InputError: If the sizes or the numbers cannot be.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        input_size: int,
+        mean: Many[float] = (0.0, 0.0, 0.0),
+        std: Many[float] = (1.0, 1.0, 1.0),
+    ) -> None:
+        """See the class."""
+        if input_size < 1:
+            raise InputError(f"input_size is {input_size}; give the side of the network's input in pixels.")
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise InputError(f"mean is {mean} and std {std}; give three numbers each, those of std above 0.")
+        self.module = module
+        self.input_size = input_size
+        self._mean, self._std = (torch.tensor(values).float().reshape(1, 3, 1, 1) for values in (mean, std))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is now."""
+        tensors = [*self.module.parameters(), *self.module.buffers()]
+        return tensors[0].device if tensors else torch.device("cpu")
+
+    @torch.no_grad()
+    def embed(self, crops: Tensor) -> Tensor:
+        """Crops to unit vectors `float32[N, D]`."""
+        mean, std = self._mean.to(crops.device), self._std.to(crops.device)
+        with evaluating(self.module):
+            embedded = self.module((crops - mean) / std)
+        if not isinstance(embedded, Tensor):
+            raise InputError(
+                f"{type(self.module).__name__} returned a {type(embedded).__name__}; wrap it so that it returns"
+                " its embedding alone."
+            )
+        return functional.normalize(embedded.float().flatten(1))
+
+    def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        """Cosine of unit vectors `[N, D]` and `[N, D]`: `float32[N]` in [-1, 1]."""
+        return (exemplars * candidates).sum(dim=1)
+
+    def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        """Crops to scores."""
+        return self.compare(self.embed(exemplars), self.embed(candidates))
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a network, and all its parts, into evaluation mode, and each part back into its own."""
+    before = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in before:
+            part.training = training
+
+
+class SiamFCScorer:
+    """SiamFC's response: how well the exemplar's features, moved about, fit into the candidate's.
+
+    A crop is a target without surroundings, and SiamFC wants as much again around it. The crop is put into the
+    middle of a square, as large as a square target is in SiamFC's search input, in the mean colour of its own
+    border; the features of the middle 127 pixels are the exemplar's kernel, as in the tracker.
+
+    The score is the peak of the response up to two cells (16 pixels, a quarter of the target) off the middle,
+    where the candidate is known to be, in units of the exemplar's response to itself: 1 is "as the exemplar
+    itself". It is no cosine: what is stronger than the exemplar can score above 1. The peak of the tracker's whole
+    17 x 17 response lay within one cell of the middle for each of 60 pictures of targets, whole and occluded; to
+    look for it further off would take more than twice the time.
+
+    Args:
+        net: The five convolutions; they may go on learning, and are used as they are at that moment.
+        device: Where the network is moved; `None` leaves it where it is.
+        precision: See `tracker.models.backbones.resolve_precision`; scores are float32.
+    """
+
+    input_size = 64
+    """A square target's side in SiamFC's input: half of 127, rounded up to the features' stride."""
+
+    def __init__(
+        self,
+        net: siamfc.SiamFCNet,
+        device: str | torch.device | None = None,
+        precision: Precision = "auto",
+    ) -> None:
+        """See the class."""
+        self.device = next(net.parameters()).device if device is None else resolve_device(device)
+        self.net = net.to(self.device).to(memory_format=torch.channels_last)
+        self._dtype = resolve_precision(precision, self.device)
+
+    @classmethod
+    def load(cls, weights: str | Path, device: str = "auto", precision: Precision = "auto") -> SiamFCScorer:
+        """Load the weights; see `SiamFCTracker`.
+
+        Raises:
+            InputError: If they are missing or are not SiamFC's.
+        """
+        return cls(siamfc.load_siamfc(weights), device, precision)
+
+    @torch.no_grad()
+    def embed(self, crops: Tensor) -> Tensor:
+        """Crops to the features of the square, `float32[N, 256, 10, 10]`."""
+        with evaluating(self.net), autocast(self.device, self._dtype):
+            canvas = on_canvas(crops, siamfc.EXEMPLAR + 2 * _REACH * siamfc.STRIDE) * 255
+            return self.net(canvas.contiguous(memory_format=torch.channels_last)).float()
+
+    def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        """Peaks of the responses, `float32[N]`."""
+        kernels = exemplars[:, :, _REACH:-_REACH, _REACH:-_REACH]
+        own = kernels.square().sum(dim=(1, 2, 3)).clamp_min(1e-12)
+        peaks = [
+            siamfc.respond(kernel, maps).amax(dim=(1, 2))
+            for maps, kernel in zip(candidates.split(_CHUNK), kernels.split(_CHUNK), strict=True)
+        ]
+        return torch.cat([candidates.new_zeros(0), *peaks]) / own
+
+    def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        """Crops to scores."""
+        return self.compare(self.embed(exemplars), self.embed(candidates))
+
+
+class ConfidentTracker(Protocol):
+    """A tracker that says how sure it is; those of OpenCV's Nano and SiamFC do.
+
+    Attributes:
+        score: Of the last `update`, higher is surer.
+    """
+
+    @property
+    def score(self) -> float:
+        """Of the last `update`."""
+        ...
+
+    def init(self, image: NDArray[np.uint8], box: ArrayLike) -> None:
+        """See `tracker.trackers.protocol.Tracker`."""
+        ...
+
+    def update(self, image: NDArray[np.uint8]) -> Any:
+        """See `tracker.trackers.protocol.Tracker`."""
+        ...
+
+
+class ConfidenceScorer:
+    """What a tracker, started on the exemplar, says of the candidate.
+
+    For a tracker that keeps its embedding to itself: `embed` is the identity, and `compare` starts the tracker on
+    a still picture of the exemplar and has it look at one of the candidate, each in the middle of a canvas of the
+    exemplar's mean border colour. That is one `init` and one `update` a pair, one after the other, so it is as
+    slow as the tracker.
+
+    Trackers learn the target with as much again around it. Around a crop there is nothing to know, and where all
+    crops stand in the same plain surroundings, the surroundings are what is recognised. So the tracker is told
+    that the target is the `core` of the crop, and the rest is its surroundings.
+
+    Args:
+        tracker: The tracker, or what makes one.
+        input_size: Side of the crop in the picture, in pixels.
+        surroundings: Side of the picture in sides of the crop; the tracker looks for the target there.
+        core: Side of what is called the target in sides of the crop.
+
+    Raises:
+        InputError: If the tracker has no score, or a number cannot be.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(
+        self,
+        tracker: ConfidentTracker | Callable[[], ConfidentTracker],
+        input_size: int = 64,
+        surroundings: float = 4.0,
+        core: float = 0.5,
+    ) -> None:
+        """See the class."""
+        made: Any = tracker if hasattr(tracker, "update") and not isinstance(tracker, type) else tracker()
+        if not all(hasattr(made, part) for part in ("init", "update", "score")):
+            raise InputError(
+                f"{type(made).__name__} lacks init, update or score; give a tracker that tells how sure it is."
+            )
+        if input_size < 1 or not surroundings >= 1 or not 0 < core <= 1:
+            raise InputError(
+                f"input_size is {input_size}, surroundings {surroundings} and core {core}; the first two must"
+                " be at least 1, and core above 0 and at most 1."
+            )
+        self.tracker: ConfidentTracker = made
+        self.input_size = input_size
+        self._side = round(input_size * surroundings)
+        self._core = max(1, round(input_size * core))
+
+    def embed(self, crops: Tensor) -> Tensor:
+        """The crops themselves, `[N, 3, S, S]`."""
+        return crops
+
+    def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        """The tracker's confidence in each pair `[N, 3, S, S]`: `float32[N]`."""
+        fill = border_colour(exemplars)
+        first, second = (to_images(on_canvas(crops, self._side, fill)) for crops in (exemplars, candidates))
+        start = (self._side - self._core) // 2
+        found = []
+        for known, new in zip(first, second, strict=True):
+            self.tracker.init(known, (start, start, self._core, self._core))
+            self.tracker.update(new)
+            found.append(float(self.tracker.score))
+        return torch.tensor(found, dtype=torch.float32)
+
+    def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        """Crops to scores."""
+        return self.compare(exemplars, candidates)
+
+
+def border_colour(crops: Tensor) -> Tensor:
+    """Mean colour of the outermost pixels of crops `[N, 3, S, S]`: `[N, 3, 1, 1]`."""
+    edges = torch.cat([crops[..., 0, :], crops[..., -1, :], crops[..., :, 0], crops[..., :, -1]], dim=2)
+    return edges.mean(dim=2)[..., None, None]
+
+
+def on_canvas(crops: Tensor, side: int, fill: Tensor | None = None) -> Tensor:
+    """Put crops `[N, 3, S, S]` into the middle of squares `[N, 3, side, side]` of a colour `[N, 3, 1, 1]`.
+
+    Args:
+        crops: At most as long as the squares.
+        side: Of the squares, in pixels.
+        fill: What is around; `border_colour` if `None`.
+    """
+    count, channels, size, _ = crops.shape
+    fill = border_colour(crops) if fill is None else fill
+    canvas = fill.expand(count, channels, side, side).clone()
+    start = (side - size) // 2
+    canvas[..., start : start + size, start : start + size] = crops
+    return canvas

@@ -1,0 +1,267 @@
+"""How similar a candidate is to the exemplar: the matching function m of eq. 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..models.backbones import (
+    Backbone,
+    Chain,
+    IncrementalMaps,
+    KnownMaps,
+    Precision,
+    Vgg16,
+    autocast,
+    load_backbone,
+    resolve_device,
+    resolve_precision,
+)
+from ..models.backbones.base import in_precision
+from ..models.sint import load_sint, sint_descriptor, sint_embedding, trained_weights
+
+__all__ = [
+    "IncrementalScorer",
+    "IncrementalSintScorer",
+    "KnownImage",
+    "Scorer",
+    "SintScorer",
+    "load_scorer",
+    "shared_backbone",
+]
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A batched matching function m(x, y) (eq. 1), split so that an exemplar is embedded once.
+
+    `embed` may be any function of one image, the identity included; `compare` scores pairs of embeddings.
+    Higher means more similar.
+    """
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square crops that it takes."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs; crops are moved there before they are embedded, and scores back."""
+        ...
+
+    def embed(self, crops: Tensor) -> Tensor:
+        """`[N, 3, input_size, input_size]` in [0, 1] to `[N, ...]`."""
+        ...
+
+    def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        """Embeddings `[N, ...]` and `[N, ...]` to `float32[N]`."""
+        ...
+
+    def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        """Crops `[N, 3, S, S]` and `[N, 3, S, S]` to `float32[N]`."""
+        ...
+
+
+@dataclass(frozen=True)
+class KnownImage:
+    """What an `IncrementalScorer` keeps of an image.
+
+    Attributes:
+        embedding: `[...]`, its row of `embed`.
+        maps: What the embedding was computed from.
+    """
+
+    embedding: Tensor
+    maps: KnownMaps
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all of it."""
+        return self.embedding.nbytes + self.maps.nbytes
+
+
+@runtime_checkable
+class IncrementalScorer(Scorer, Protocol):
+    """A scorer to which an image costs less where only a part of it differs from one that it knows.
+
+    No scorer needs to be one; whoever scores occluded images asks, and calls `embed` otherwise.
+    """
+
+    def know(self, crops: Tensor) -> list[KnownImage]:
+        """Embed N images and keep what serves others: `[N, 3, input_size, input_size]` in [0, 1]."""
+        ...
+
+    def embed_changed(self, crops: Tensor, known: Sequence[KnownImage]) -> Tensor:
+        """`embed` of images `[N, 3, input_size, input_size]` that differ in any part from N known ones."""
+        ...
+
+
+class SintScorer:
+    """SINT's matching function: the cosine of RoI-pooled convolutions and fc6.
+
+    Three vectors (two convolutions pooled to 7 x 7, and fc6 where the network has one) are each
+    L2-normalised, concatenated, and normalised again; the score is their inner product, in [-1, 1].
+    SINT's released deploy net leaves out the last normalisation; its scores are three times these.
+
+    Args:
+        backbone: The network; its `sint_layers` are compared.
+        precision: Arithmetic of the forward pass; embeddings and scores are float32.
+    """
+
+    def __init__(self, backbone: Backbone, precision: Precision = "auto") -> None:
+        """Hold the network."""
+        self.backbone = backbone
+        self.device = next(backbone.parameters()).device
+        self._dtype = resolve_precision(precision, self.device)
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square crops that it takes."""
+        return self.backbone.input_size
+
+    @torch.inference_mode()
+    def embed(self, crops: Tensor, boxes: Tensor | None = None) -> Tensor:
+        """Embed images, or regions of them.
+
+        Args:
+            crops: `[N, 3, H, W]` in [0, 1].
+            boxes: `[R, 5]`: the index of the image, then `x1, y1, x2, y2` in its pixels. `None` takes each
+                image whole.
+
+        Returns:
+            `float32[N or R, D]`, unit vectors.
+        """
+        with autocast(self.device, self._dtype):
+            return sint_embedding(self.backbone, crops.contiguous(memory_format=torch.channels_last), boxes)
+
+    def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        """Cosine of unit vectors `[N, D]` and `[N, D]`: `float32[N]` in [-1, 1]."""
+        return (exemplars * candidates).sum(dim=1)
+
+    def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        """Score pairs of crops `[N, 3, S, S]`: `float32[N]` in [-1, 1]."""
+        return self.compare(self.embed(exemplars), self.embed(candidates))
+
+
+class IncrementalSintScorer(SintScorer):
+    """SINT's matching function, with the network run on the changed part of an image alone: `IncrementalMaps`.
+
+    Its embeddings are those of `SintScorer`, up to rounding. Behind the first of `sint_layers`, where an occlusion
+    has reached the whole map, all images go through the network together.
+
+    Args:
+        backbone: The network; its `sint_layers` are compared.
+        precision: Arithmetic of the forward pass; embeddings and scores are float32.
+    """
+
+    backbone: Chain
+
+    def __init__(self, backbone: Chain, precision: Precision = "auto") -> None:
+        """Hold the network."""
+        super().__init__(backbone, precision)
+        self._maps = IncrementalMaps(backbone, backbone.sint_layers[0])
+
+    @torch.inference_mode()
+    def know(self, crops: Tensor) -> list[KnownImage]:
+        """Embed images `[N, 3, H, W]` in [0, 1], and keep their maps."""
+        with autocast(self.device, self._dtype):
+            known = [self._maps.know(crop) for crop in crops.split(1)]
+            embedded = self._describe([each.maps[-1] for each in known])
+        return [KnownImage(row.clone(), maps) for row, maps in zip(embedded, known, strict=True)]
+
+    @torch.inference_mode()
+    def embed_changed(self, crops: Tensor, known: Sequence[KnownImage]) -> Tensor:
+        """Embed images of which a part has changed.
+
+        Args:
+            crops: `[N, 3, H, W]` in [0, 1].
+            known: N images of the same size.
+
+        Returns:
+            `float32[N, D]`, unit vectors.
+        """
+        with autocast(self.device, self._dtype):
+            return self._describe(
+                [self._maps.changed(crop, image.maps) for crop, image in zip(crops.split(1), known, strict=True)]
+            )
+
+    def _describe(self, maps: list[Tensor]) -> Tensor:
+        """The descriptors of N images whose maps `[1, C, h, w]` of the first of `sint_layers` are there."""
+        first, names = self.backbone.sint_layers[0], self.backbone.sint_layers
+        found = self.backbone.maps_from(first, torch.cat(maps), names)
+        return sint_descriptor(self.backbone, [self.backbone.pool(name, found[name]) for name in names])
+
+
+@lru_cache(maxsize=8)
+def _cached_backbone(
+    name: str, weights: str | None, device: str, dtype: torch.dtype, base_weights: str | None
+) -> Backbone:
+    if dtype != torch.float32:
+        return in_precision(_cached_backbone(name, weights, device, torch.float32, base_weights), dtype)
+    if trained := trained_weights(weights):
+        return load_sint(trained, base_weights, device, name).backbone
+    if base_weights is not None:
+        raise InputError(f"Base weights belong to a trained network, and '{weights}' is none; leave them out.")
+    return load_backbone(name, weights, device)
+
+
+def shared_backbone(
+    name: str,
+    weights: str | Path | None,
+    device: str,
+    precision: Precision = "fp32",
+    base_weights: str | Path | None = None,
+) -> Backbone:
+    """Load a network once a process, so that environments share it.
+
+    Args:
+        name: See `load_backbone`.
+        weights: The network's (`load_backbone`), or what `train-tracker` wrote: then the card beside it says which
+            layers the network has.
+        device: See `load_backbone`.
+        precision: What the convolutions and fully connected layers are kept in, so that a forward pass in it
+            casts none of them.
+        base_weights: Initial weights of the training that wrote `weights`; not needed for the slim net.
+
+    Raises:
+        InputError: See `load_backbone` and `load_sint`.
+    """
+    where = resolve_device(device)
+    dtype = resolve_precision(precision, where)
+    file, base = (None if given is None else str(given) for given in (weights, base_weights))
+    return _cached_backbone(name, file, str(where), dtype, base)
+
+
+def load_scorer(
+    features: str = "slim",
+    weights: str | Path | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    base_weights: str | Path | None = None,
+) -> SintScorer:
+    """The SINT scorer over a network that this process loads once.
+
+    VGG-16 on a CPU gets an `IncrementalSintScorer`. The maps of the slim net are too small for it: a pass of their
+    changed part costs as much as a pass of all in a batch.
+
+    Args:
+        features: The network's name, see `load_backbone`.
+        weights: See `shared_backbone`.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        precision: See `resolve_precision`.
+        base_weights: See `shared_backbone`.
+
+    Raises:
+        InputError: If one of them is unknown, missing or corrupt.
+    """
+    backbone = shared_backbone(features, weights, device, precision, base_weights)
+    if isinstance(backbone, Vgg16) and resolve_device(device).type == "cpu":
+        return IncrementalSintScorer(backbone, precision)
+    return SintScorer(backbone, precision)

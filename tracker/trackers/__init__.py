@@ -1,0 +1,1 @@
+"""Trackers behind one protocol, the registry of names, and following one box."""

@@ -1,0 +1,1 @@
+"""The SINT tracker: candidates, matching on a lattice, box regression."""

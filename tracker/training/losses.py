@@ -1,0 +1,48 @@
+"""SINT's margin contrastive loss."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from ..errors import InputError
+
+__all__ = ["contrastive_loss"]
+
+
+def contrastive_loss(
+    first: Tensor,
+    second: Tensor,
+    same: Tensor,
+    margin: float = 1.0,
+    form: Literal["distance", "squared"] = "distance",
+) -> Tensor:
+    """Pull pairs of one target together, push others apart up to a margin.
+
+    With the Euclidean distance d of two unit vectors:
+    `distance`: mean of 1/2 [y d^2 + (1 - y) max(0, margin - d)^2] (Caffe's layer, which SINT trained with);
+    `squared`: mean of 1/2 [y d^2 + (1 - y) max(0, margin - d^2)] (the form that the SINT paper prints).
+
+    Args:
+        first: `[N, D]`, unit vectors.
+        second: `[N, D]`, unit vectors.
+        same: `[N]`, y: 1 where both show one target, else 0.
+        margin: Where the push ends.
+        form: Which of the two.
+
+    Returns:
+        The scalar loss.
+
+    Raises:
+        InputError: If the form is unknown.
+    """
+    if form not in ("distance", "squared"):
+        raise InputError(f"'{form}' is no form of the contrastive loss; choose distance or squared.")
+    squared = (first - second).square().sum(dim=1)
+    if form == "squared":
+        push = (margin - squared).clamp(min=0.0)
+    else:
+        push = (margin - squared.clamp(min=1e-12).sqrt()).clamp(min=0.0).square()
+    same = same.to(squared)
+    return 0.5 * (same * squared + (1.0 - same) * push).mean()
