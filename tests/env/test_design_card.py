@@ -16,7 +16,7 @@ from torchvision.models import vgg16
 
 from agents.dqn.bridge import VectorEnvBridge
 from occlusion_env import ENV_ID
-from tracker import scorers
+from tracker.scorers import sint as sint_scorer
 
 LENGTH = 4096
 HISTORY = 90
@@ -37,7 +37,7 @@ def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     del state
     yield str(file)
     file.unlink()
-    scorers._cached_backbone.cache_clear()
+    sint_scorer._cached_backbone.cache_clear()
 
 
 @pytest.fixture

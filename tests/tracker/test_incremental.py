@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tracker.models.backbones import Chain, IncrementalMaps, autocast, load_backbone
-from tracker.scorers import IncrementalScorer, IncrementalSintScorer, SintScorer, load_scorer
+from tracker.scorers.sint import IncrementalScorer, IncrementalSintScorer, SintScorer, load_scorer
 
 
 class Small(Chain):

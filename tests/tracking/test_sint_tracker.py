@@ -182,7 +182,7 @@ def test_the_filter_goes_with_the_network(vgg_file):
     assert SintTracker.load().settings.motion == "none"
     tracker = SintTracker.load("vgg16", vgg_file)
     assert tracker.settings.motion == "flow"
-    assert tracker.models.sint.backbone.fully_connected == ()
+    assert tracker.sint.backbone.fully_connected == ()
 
 
 @pytest.mark.data

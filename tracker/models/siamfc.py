@@ -24,6 +24,8 @@ SEARCH = 255
 """Side of the search region's input."""
 STRIDE = 8
 """Pixels of the input from one cell of the response to the next."""
+UPSAMPLING = 16
+"""The response of 17 x 17 cells is enlarged to 272 x 272 before its peak is taken."""
 CONTEXT = 0.5
 """Margin around the target as a share of its width plus height."""
 

@@ -17,12 +17,19 @@ from torch.nn import functional
 from ..data.boxes import check_box
 from ..data.images import as_rgb
 from ..models.backbones import Precision, autocast, fingerprint, resolve_device, resolve_precision
-from ..models.siamfc import EXEMPLAR, SEARCH, STRIDE, cut_square, exemplar_side, load_siamfc, response_side
+from ..models.siamfc import (
+    EXEMPLAR,
+    SEARCH,
+    STRIDE,
+    UPSAMPLING,
+    cut_square,
+    exemplar_side,
+    load_siamfc,
+    response_side,
+)
 
 __all__ = ["SiamFCTracker"]
 
-UPSAMPLING = 16
-"""The response of 17 x 17 cells is enlarged to 272 x 272 before its peak is taken."""
 SCALES = 1.0375 ** np.array([-1.0, 0.0, 1.0])
 SCALE_PENALTY = 0.9745
 """Factor of the responses at the scales that differ from the last one."""
