@@ -23,7 +23,7 @@ from vae import gif
 from ..policies.baselines import Querying, RandomRegions
 from ..policies.belief import FittedPrior, shipped_prior
 from ..training.environment import TrainingEnvironment
-from ..training.run import check_env_id
+from ..training.vector_envs import check_env_id
 from .methods import query_methods
 
 __all__ = ["Episode", "play", "write_gif"]

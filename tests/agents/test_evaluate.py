@@ -20,8 +20,8 @@ from agents.evaluation.summary import record, summarise
 from agents.evaluation.table import print_evaluation
 from agents.policies.baselines import BASELINES
 from agents.policies.belief import FittedPrior, describe_search, save_prior
-from agents.policies.loading import Masked, algorithm_of, load_agent, training_environment, training_speed
-from agents.policies.rollout import Agent, roll_out
+from agents.policies.loading import algorithm_of, load_agent, load_policy, training_speed
+from agents.policies.rollout import Agent, Masked, roll_out
 from agents.training.environment import TrainingEnvironment, fingerprint_videos
 from agents.training.runs import RunFolder
 from occlusion_env.envs.arguments import SearchArguments
@@ -651,7 +651,7 @@ def test_an_agent_of_a_run_is_judged_as_it_was_trained(run_folder, slim, targets
     episodes = record({0: found}, ("a", "b"), {loaded.name: 0.1})["seeds"]["0"]["episodes"][loaded.name]
     areas = [float(np.prod(episode.best.region[2:])) for episode in found.episodes[loaded.name]]
     assert episodes["at_cap"] == [area > 0.0999 for area in areas]
-    assert training_environment(str(run_folder.path)).arguments.targets == "synthetic"
+    assert load_policy(run_folder.path).environment.arguments.targets == "synthetic"
     assert training_speed(str(run_folder.path)) is None, "it has no log"
     log = run_folder.path / "0.monitor.csv"
     log.write_text('#{"t_start": 0, "env_id": "x"}\nr,l,t\n1,30,2\n2,10,5\n')

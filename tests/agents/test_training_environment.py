@@ -18,7 +18,7 @@ from agents.evaluation.comparison import Setup, compare
 from agents.hard_positives.generation import HardPositiveGenerator
 from agents.hard_positives.transforms import HardPositiveBatch
 from agents.policies.belief import BeliefObservation, FittedPrior
-from agents.policies.loading import load_agent
+from agents.policies.loading import load_agent, load_policy
 from agents.policies.pretrained import PRETRAINED, load_pretrained, save_pretrained
 from agents.training.environment import TrainingEnvironment
 from agents.training.run import TrainRequest, load_model, train
@@ -104,9 +104,9 @@ def test_a_transform_shows_an_agent_its_own_layer(agents) -> None:
 def test_other_weights_and_another_observation_are_refused_by_name(agents, targets, tmp_path) -> None:
     from safetensors.torch import load_file, save_file
 
-    import tracker.models.backbones
+    import tracker
 
-    shipped = Path(tracker.models.backbones.__file__).parents[1] / "weights" / "slim.safetensors"
+    shipped = Path(tracker.__file__).parent / "weights" / "slim.safetensors"
     state = load_file(shipped)
     save_file(state | {"conv1.bias": state["conv1.bias"] + 1}, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match=r"was trained with weights sha256:\w+ and is given sha256:\w+"):
@@ -168,9 +168,9 @@ def test_export_ships_the_model_that_evaluate_judges(run, tmp_path) -> None:
     assert card["model"] == "best_model.zip" and card["steps"] == wanted.num_timesteps
     seen = np.random.default_rng(0).normal(size=(60, *wanted.observation_space.shape)).astype(np.float32)
     exported_policy = load_pretrained(tmp_path / "a.safetensors").policy
-    evaluated = load_agent(str(found.path), device="cpu")
+    evaluated = load_policy(found.path, device="cpu")
     assert evaluated.name.endswith("best_model")
-    for policy in (exported_policy, evaluated.policy.args[0]):
+    for policy in (exported_policy, evaluated.policy):
         assert np.array_equal(
             policy.predict(seen, deterministic=True)[0], wanted.predict(seen, deterministic=True)[0]
         )

@@ -750,7 +750,7 @@ YAMLS = st.one_of(mutated(*YAML_TEXTS), st.sampled_from(YAML_TEXTS))
 @example(as_yaml(ARGS), as_yaml(CONFIGURATION), None, b"\xff")
 @example(as_yaml({**ARGS, "env_kwargs": 3}), as_yaml({**CONFIGURATION, "env_kwargs": "x"}), None, b"")
 def test_run_folders(watchdog, here: Path, args: bytes, config: bytes, environment: Any, monitor: bytes) -> None:
-    from agents.policies.loading import load_agent, training_environment
+    from agents.policies.loading import load_agent, load_policy
     from agents.training.learning_curves import read_monitors
     from agents.training.run import resume
     from agents.training.runs import RunFolder
@@ -768,7 +768,7 @@ def test_run_folders(watchdog, here: Path, args: bytes, config: bytes, environme
         for call in (run.config, run.arguments, run.environment, run.env_kwargs, run.agent_file, run.checkpoints):
             watchdog(call)
         watchdog(lambda: read_monitors(run.monitors))
-    watchdog(lambda: training_environment(str(folder)))
+    watchdog(lambda: load_policy(folder, device="cpu"))
     watchdog(lambda: load_agent(str(folder), device="cpu"))
     watchdog(lambda: resume(folder))
 

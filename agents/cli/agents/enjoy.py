@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import tyro
 
@@ -11,9 +11,6 @@ from tracker.errors import InputError
 
 from ..shared import NOTHING_WRITTEN, Allow, Device, Seed, on_interrupt, warn
 from .train import Algorithm, EnvId, Pairs, key_values, paths_of, targets_argument
-
-if TYPE_CHECKING:
-    from ...training.environment import TrainingEnvironment
 
 __all__ = ["enjoy"]
 
@@ -78,9 +75,7 @@ def enjoy(
 
     from ...common.output import check_apart, check_file
     from ...evaluation.playing import play, write_gif
-    from ...policies.loading import environment_of, training_environment
-    from ...policies.pretrained import is_exported, load_pretrained
-    from ...training.run import load_model
+    from ...policies.loading import load_policy
     from ...training.runs import RunFolder
 
     changes = key_values("--env-kwargs", env_kwargs) | targets_argument(targets)
@@ -91,20 +86,17 @@ def enjoy(
         raise InputError(f"--n-timesteps is {n_timesteps}; it must be at least 1.")
     own = key_values("--env-kwargs", env_kwargs) | targets_argument(targets)
     allowed = {*allow, *imports_in(own)}
-    agent: Any
-    trained: TrainingEnvironment | None
+    run: RunFolder | None = None
     if model is None:
         run = RunFolder.find(folder, algo, env, exp_id)
         check_apart(gif, run.path, option="--gif")
-        trained, given = environment_of(run, allowed), run.env_kwargs()
-        check_built_in(given, run.parameters, allowed)
-        agent = load_model(algo, run.agent_file(not load_best, load_checkpoint), device)
+        check_built_in(run.env_kwargs(), run.parameters, allowed)
+        model = str(run.agent_file(not load_best, load_checkpoint))
+    loaded = load_policy(model, algo, device, allowed)
+    agent, trained = loaded.policy, loaded.environment
+    if run is not None:
+        given = run.env_kwargs()
     else:
-        trained = training_environment(model, allowed)
-        if is_exported(model):
-            agent = load_pretrained(model, device, allowed).policy
-        else:
-            agent = load_model(algo, Path(model), device)
         given = {} if trained is None else trained.record()["env_kwargs"]
     given |= own | {"info_names": True}
     if device != "auto":

@@ -91,8 +91,9 @@ def evaluate(
     from ...evaluation.pictures import draw_choices, draw_frontier
     from ...evaluation.run import EvaluationRun, evaluate_agents
     from ...evaluation.table import print_evaluation
+    from ...policies.baselines import BASELINES
     from ...policies.belief import check_prior, describe_search, load_prior, prior_digest, shipped_prior
-    from ...policies.loading import agent_digest, load_agent, training_environment, training_speed
+    from ...policies.loading import agent_digest, load_agent, load_policy, training_speed
 
     if seeds > 1000:
         raise InputError(f"--seeds is {seeds}; it must be at most 1000.")
@@ -103,10 +104,13 @@ def evaluate(
     place = str(resolve_device(device))
     specs, arms = [member.spec for member in members], arms_of(members)
     allowed = {*allow, *imports_in(scorer)}
-    records = [training_environment(spec, allowed) for spec in specs]
+    policies = {spec: load_policy(spec, algo, place, allowed) for spec in specs if spec not in BASELINES}
+    records = [policies[spec].environment if spec in policies else None for spec in specs]
     trained = records[0].arguments if records and records[0] is not None else None
     network: str = features or (trained.features if trained is not None else "slim")
-    loaded = [load_agent(spec, algo, place, {network: weights}, allowed) for spec in specs]
+    loaded = [
+        policies[spec].agent(place, {network: weights}) if spec in policies else load_agent(spec) for spec in specs
+    ]
     loaded = [replace(one, name=member.name or one.name) for one, member in zip(loaded, members, strict=True)]
     names = [one.name for one in loaded]
     if doubled := sorted({name for name in names if names.count(name) > 1}):

@@ -29,9 +29,8 @@ def export_agent(
     from tracker.errors import InputError
 
     from ...common.output import check_file
-    from ...policies.loading import environment_of
+    from ...policies.loading import load_policy
     from ...policies.pretrained import save_pretrained
-    from ...training.run import load_model
     from ...training.runs import RunFolder
 
     if out.suffix != ".safetensors":
@@ -41,15 +40,15 @@ def export_agent(
     found = RunFolder.open(run)
     config = found.config()
     file = found.agent_file()
-    environment = environment_of(found, allow)
-    model = load_model(found.algo, file, "cpu")
+    loaded = load_policy(file, device="cpu", allowed=allow)
+    assert loaded.environment is not None
     recipe = {name: value for name, value in config.items() if name not in ("env_kwargs", "policy_kwargs")}
     card = {
         "algo": found.algo,
         "model": file.name,
-        "steps": model.num_timesteps,
+        "steps": loaded.policy.num_timesteps,
         "recipe": recipe,
         "command": command_line(),
     }
-    save_pretrained(out, model, environment, card)
+    save_pretrained(out, loaded.policy, loaded.environment, card)
     print(f"The agent of {file.name} is in {out}, its card beside it.")

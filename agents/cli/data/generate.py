@@ -82,18 +82,21 @@ def generate(
 
     from ...common.locks import lock_folder
     from ...common.output import check_folder
-    from ...hard_positives.generation_run import GenerationRun, generate_hard_positives, method_of, names_method
+    from ...hard_positives.generation_run import GenerationRun, generate_hard_positives, names_method
     from ...policies.belief import BeliefSearch
-    from ...policies.loading import training_environment
-    from ...policies.methods import Acting, as_method
+    from ...policies.loading import load_policy
+    from ...policies.methods import as_method
+    from ...policies.rollout import Agent
 
     check_folder(out, data, bank, agent, weights, prior)
     place = str(resolve_device(device))
     allowed = tuple(sorted({*allow, *imports_in(scorer)}))
-    trained = None if names_method(agent) else training_environment(agent, allowed)
+    loaded = None if names_method(agent) else load_policy(agent, device=place, allowed=allowed)
+    trained = None if loaded is None else loaded.environment
     arguments = SearchArguments() if trained is None else trained.arguments
-    method = as_method(method_of(agent, place, {features or arguments.features: weights}, allowed))
-    if isinstance(method, Acting) and max_area is not None:
+    network = features or arguments.features
+    method = as_method(agent if loaded is None else loaded.agent(place, {network: weights}))
+    if isinstance(method, Agent) and max_area is not None:
         raise InputError("An agent keeps to the largest area that it was trained with; leave --max-area out.")
     belief: dict[str, Any] = {"prior": prior, "queries": queries, "drop": drop}
     belief = {name: value for name, value in belief.items() if value is not None}

@@ -24,6 +24,7 @@ def demo(
     weights: str | None = None,
     layer: str | None = None,
     precision: Precision = "auto",
+    from_scratch: bool = False,
     steps: int | None = None,
     json: Path | None = None,
 ) -> None:
@@ -37,14 +38,18 @@ def demo(
         sequence: An OTB, VOT or GOT-10k folder, a folder of images or a video file; without it a synthetic
             video is made.
         box: Boxes, 0-based, for a video without annotation: that of the first frame, or a file of one a line.
-        seed: Of everything that is drawn.
+        seed: Seed of all random draws.
         device: Where the networks run.
-        quick: Under a minute, for a first look; the agent learns next to nothing.
+        quick: Less of everything, for a first impression.
         features: The network of the state and of the scorer.
         weights: A safetensors file with the network's weights; for vgg16 also `imagenet`, which fetches them.
-        layer: The network's layer that is the state; fc7, or pool5 where the weights hold convolutions alone.
+        layer: The layer that is the state of --from-scratch; fc7, or pool5 where the weights hold convolutions
+            alone.
         precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
-        steps: Steps of deep Q-learning, at least 20; 12,000 by default, 1,000 with --quick.
+        from_scratch: Train an agent on the video with deep Q-learning (Algorithm 1), in place of the shipped
+            agent; done too where the package ships no prior for the weights.
+        steps: Environment steps of --from-scratch, which this implies; at least 20, 12,000 by default, 1,000 with
+            --quick.
         json: Write the report here too.
     """
     from ...common.locks import lock_folder
@@ -56,18 +61,34 @@ def demo(
     check_json_path(json, sequence, box_file, weights)
     effort = QUICK if quick else FULL
     if steps is not None:
-        effort = replace(effort, steps=steps)
+        effort, from_scratch = replace(effort, steps=steps), True
     with on_interrupt(), lock_folder(out):
         report = run_demo(
-            Demo(out, sequence, box, seed, device, features, weights, layer, precision, effort, command_line())
+            Demo(
+                out,
+                sequence,
+                box,
+                seed,
+                device,
+                features,
+                weights,
+                layer,
+                precision,
+                effort,
+                from_scratch,
+                command_line(),
+            )  # fmt: skip
         )
     if json is not None:
         write_json(json, report)
-    closure = "undefined" if report["closure"] is None else f"{report['closure']:.2f}"
-    learned = "".join(f", {name} {report[name]:.3f}" for name in ("constant", "belief") if name in report)
+    names = ["clean", "random", "random at equal queries", "constant", "agent", "belief", "grid search"]
+    print(f"Mean score of {report['targets']} held-out targets (lower is harder; scorer queries in brackets):")
+    for name in names:
+        if name in report:
+            queries = report["queries"].get(name)
+            print(f"  {name:<24}{report[name]:>7.3f}" + ("" if queries is None else f"  ({queries:g})"))
+    print(f"The agent is {report['agent_is']}.")
     print(
-        f"Mean score of {report['targets']} held-out targets: clean {report['clean']:.3f}, random occlusion"
-        f" {report['random']:.3f}, agent {report['agent']:.3f}{learned}, grid search {report['grid search']:.3f}"
-        f" (closure {closure})."
+        f"{report['hard_positives']} hard positives (by the {report['hard_positives_by']}), the pictures and"
+        f" report.json are in {out}"
     )
-    print(f"{report['hard_positives']} hard positives, the pictures and report.json are in {out}")
