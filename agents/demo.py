@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
-from tqdm import TqdmExperimentalWarning, tqdm
+from tqdm import tqdm
 
 import vae
 from occlusion_env import ENV_ID, TargetSet
@@ -30,6 +29,7 @@ from tracker.trackers.following import open_sequence
 from tracker.training.recognition import keep_recognised
 
 from .common.output import replacing_folder, write_json
+from .common.progress import TrainingProgress
 from .common.versions import versions
 from .dqn.algorithm import SquaredErrorDQN, load_hyperparameters, no_log
 from .evaluation.comparison import Comparison, Setup, compare
@@ -237,9 +237,8 @@ def train_agent(env: gym.Env[Any, Any], steps: int, seed: int, device: str) -> S
         env=Monitor(env), seed=seed, device=str(resolve_device(device)), verbose=0, **parameters
     )
     agent.set_logger(no_log())
-    with _one_thread(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", TqdmExperimentalWarning)
-        return agent.learn(steps, progress_bar=True)
+    with _one_thread():
+        return agent.learn(steps, TrainingProgress())
 
 
 @contextmanager
@@ -256,7 +255,7 @@ def _one_thread() -> Iterator[None]:
 def _open(demo: Demo) -> Sequence:
     if demo.sequence is None:
         if demo.box is not None:
-            raise InputError("--box needs --sequence: the synthetic video knows its own boxes.")
+            raise InputError("--box needs --data: the synthetic video knows its own boxes.")
         return synthetic_sequence(demo.seed, frames=demo.effort.max_frames)
     sequence = open_sequence(demo.sequence, demo.box, max_frames=demo.effort.max_frames)
     if sequence.box_source == "first":

@@ -39,6 +39,7 @@ from tracker.models.backbones import check_finite, resolve_device
 from tracker.records import warn_of_damage, write_record
 
 from ..common.locks import lock_folder
+from ..common.progress import TrainingProgress
 from ..dqn.algorithm import TARGETS, HuberDQN, SquaredErrorDQN, check_section, load_hyperparameters, no_log
 from ..dqn.algorithms import ALGORITHMS, WITHOUT_SCHEDULES, check_layers
 from ..dqn.bridge import VectorEnvBridge
@@ -755,11 +756,12 @@ def _learn(
         callbacks.append(_evaluations(plan, run, evaluation, started))
     if request.save_freq > 0:
         callbacks.append(_Checkpoints(run, request.save_freq))
+    if progress:
+        callbacks.append(TrainingProgress())
     try:
         model.learn(
-            max(plan.steps - started, 0), callbacks, reset_num_timesteps=started == 0, tb_log_name=run.path.name,
-            progress_bar=progress,
-        )  # fmt: skip
+            max(plan.steps - started, 0), callbacks, reset_num_timesteps=started == 0, tb_log_name=run.path.name
+        )
     except KeyboardInterrupt:
         for callback in callbacks:
             if isinstance(callback, _Checkpoints):
