@@ -245,7 +245,7 @@ def _train_agent(demo: Demo, targets: TargetSet) -> Agent:
 def _open(demo: Demo) -> Sequence:
     if demo.sequence is None:
         if demo.box is not None:
-            raise InputError("--box needs --sequence: the synthetic video knows its own boxes.")
+            raise InputError("--box needs --data: the synthetic video knows its own boxes.")
         return synthetic_sequence(demo.seed, frames=demo.effort.max_frames)
     sequence = open_sequence(demo.sequence, demo.box, max_frames=demo.effort.max_frames)
     if sequence.box_source == "first":

@@ -81,16 +81,10 @@ class Masked:
         self.model = model
         self.search = search
 
-    def predict(
-        self,
-        observation: Any,
-        state: tuple[NDArray[Any], ...] | None = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = False,
-    ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
-        """Its action, among those that are not masked."""
+    def predict(self, observation: Any, *args: Any, **kwargs: Any) -> tuple[NDArray[Any], Any]:
+        """`Policy.predict`, among the actions that are not masked."""
         masks = self.search.action_masks()
-        return self.model.predict(observation, state, episode_start, deterministic, action_masks=masks)
+        return self.model.predict(observation, *args, action_masks=masks, **kwargs)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Callbacks of a training run: checkpoints, evaluations, and the time left."""
+"""Callbacks of a training run: checkpoints and evaluations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
-from tqdm import tqdm
 
 from tracker.evaluation.running import weights_digest
 from tracker.files import replacing_file
@@ -23,29 +22,7 @@ from .learning_curves import read_evaluations
 from .request import TrainRequest
 from .runs import Checkpoint, RunFolder, is_archive
 
-__all__ = ["Checkpoints", "Progress", "check_trained", "make_evaluations", "write_whole"]
-
-
-class Progress(BaseCallback):
-    """Shows the steps taken and the time left in a progress bar.
-
-    Args:
-        total: Environment steps of the training.
-    """
-
-    def __init__(self, total: int) -> None:
-        super().__init__()
-        self._total = total
-
-    def _on_training_start(self) -> None:
-        self._bar = tqdm(total=self._total, initial=self.num_timesteps, desc="training", unit="step")
-
-    def _on_step(self) -> bool:
-        self._bar.update(self.num_timesteps - self._bar.n)
-        return True
-
-    def _on_training_end(self) -> None:
-        self._bar.close()
+__all__ = ["Checkpoints", "check_trained", "make_evaluations", "write_whole"]
 
 
 class Checkpoints(BaseCallback):

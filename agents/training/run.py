@@ -27,10 +27,11 @@ from tracker.files import remove_leftovers
 from tracker.records import warn_of_damage
 
 from ..common.locks import lock_folder
+from ..common.progress import TrainingProgress
 from ..dqn.algorithm import no_log
 from ..dqn.algorithms import load_model, load_zip, reason_of
 from ..dqn.replay import LookupNStepReplayBuffer, LookupReplayBuffer, states_of
-from .callbacks import Checkpoints, Progress, check_trained, make_evaluations, write_whole
+from .callbacks import Checkpoints, check_trained, make_evaluations, write_whole
 from .environment import TrainingEnvironment
 from .hyperparameters import declared_arguments
 from .learning_curves import cut_monitors, draw_learning_curves, read_monitors
@@ -335,7 +336,7 @@ def _learn(
     if request.tensorboard_log is None:
         model.set_logger(no_log())
     before = model.num_timesteps
-    shown: list[BaseCallback] = [Progress(request.n_timesteps)] if progress else []
+    shown: list[BaseCallback] = [TrainingProgress()] if progress else []
     model.learn(
         max(request.n_timesteps - before, 0), [*callbacks, *shown], reset_num_timesteps=before == 0,
         tb_log_name=name,

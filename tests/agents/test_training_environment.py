@@ -136,7 +136,7 @@ def test_generate_takes_layer_and_occluder_from_the_card(run, agents, data, tmp_
 
 def test_evaluate_refuses_another_layer_and_takes_the_occluder(run, agents, data, tmp_path) -> None:
     given = (
-        "evaluate", "--targets", data, "--per-sequence", 1, "--seeds", 1, "--checks", "none",
+        "evaluate", "--data", data, "--per-sequence", 1, "--seeds", 1, "--checks", "none",
         "--device", "cpu", "--agent", agents["pool5"], "--json", tmp_path / "a.json",
     )  # fmt: skip
     code, _, err = run(*given, "--layer", "fc7", "--out", tmp_path / "a")
@@ -148,7 +148,7 @@ def test_evaluate_refuses_another_layer_and_takes_the_occluder(run, agents, data
 
 
 def test_enjoy_refuses_another_layer_and_names_both(run, agents) -> None:
-    given = ("enjoy", "--model", agents["fc6"], "--targets", "drawn", "-n", 1, "--device", "cpu")
+    given = ("enjoy", "--agent", agents["fc6"], "--data", "drawn", "-n", 1, "--device", "cpu")
     code, _, err = run(*given, "--env-kwargs", "layer:fc7")
     assert code == 2 and "was trained with layer fc6 and is given fc7" in err
     code, out, err = run(*given)
@@ -162,7 +162,7 @@ def test_export_ships_the_model_that_evaluate_judges(run, tmp_path) -> None:
         log_folder=str(tmp_path / "logs"),
     ))  # fmt: skip
     wanted = load_model("dqn", found.best_model)
-    code, out, err = run("export-agent", found.path, "--out", tmp_path / "a.safetensors")
+    code, out, err = run("export-agent", "--agent", found.path, "--out", tmp_path / "a.safetensors")
     assert code == 0 and "best_model.zip" in out, err
     card = json.loads((tmp_path / "a.json").read_text())
     assert card["model"] == "best_model.zip" and card["steps"] == wanted.num_timesteps

@@ -140,9 +140,9 @@ def test_commands_refuse_a_card_with_names(
     data = write_otb(tmp_path / "ball", make_video())
     file = card(observation="evil:Observation")
     given = {
-        "evaluate": ["--targets", data, "--agent", file],
+        "evaluate": ["--data", data, "--agent", file],
         "generate": ["--data", data, "--agent", file],
-        "enjoy": ["--model", file],
+        "enjoy": ["--agent", file],
     }[command]
     code, _, error = run(command, *given)
     assert code == 2 and "'evil:Observation'" in error and "--allow evil:Observation" in error
@@ -199,7 +199,7 @@ def test_a_run_imports_nothing(run: Call, evil: Path, run_folder: RunFolder, nam
     run_folder.checkpoints()[-1].model.rename(run_folder.model)
     for given in (
         ["enjoy", "-f", run_folder.path.parents[1], "--env", ORACLE_ENV_ID],
-        ["export-agent", run_folder.path],
+        ["export-agent", "--agent", run_folder.path],
     ):
         code, _, error = run(*given)
         assert code == 2 and "--allow evil:Reward" in error

@@ -15,7 +15,7 @@ __all__ = ["demo"]
 
 def demo(
     out: Path = Path("out/demo"),
-    sequence: Path | None = None,
+    sequence: Annotated[Path | None, tyro.conf.arg(name="data")] = None,
     box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H|FILE")] = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -28,7 +28,7 @@ def demo(
     steps: int | None = None,
     json: Path | None = None,
 ) -> None:
-    """Run the main job: from a video and the box of its target to hard positives.
+    """Turn a video and the box of its target into hard positives.
 
     Writes hard_positives/ (images and metadata.jsonl), contact_sheet.png, manifold.png, scores.png and
     report.json.
@@ -51,6 +51,10 @@ def demo(
         steps: Environment steps of --from-scratch, which this implies; at least 20, 12,000 by default, 1,000 with
             --quick.
         json: Write the report here too.
+
+    Examples:
+        occlusion-search demo --quick
+        occlusion-search demo --data video.mp4 --box 120,80,60,90 --out out/mine
     """
     from ...common.locks import lock_folder
     from ...common.output import check_folder, check_json_path, write_json
