@@ -85,7 +85,7 @@ class Effort:
             raise InputError(f"{self.steps} steps hold no episode; give --steps 20 or more.")
 
 
-FULL = Effort(max_frames=120, crops=48, epochs=400, samples=32, steps=12000, held_out=16, unseen_samples=12)
+FULL = Effort(max_frames=120, crops=48, epochs=600, samples=32, steps=12000, held_out=24, unseen_samples=12)
 QUICK = Effort(max_frames=48, crops=24, epochs=100, samples=8, steps=1000, held_out=8, unseen_samples=4)
 
 
