@@ -169,12 +169,12 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
     samples = manifold.sample(effort.samples + effort.unseen_samples, rng)
     unseen_samples = samples.subset(range(effort.samples, len(samples)))
     with clock("agent"):
-        trained = demo.from_scratch or prior is None
-        if trained:
+        if demo.from_scratch or prior is None:
             training = TargetSet.from_sequence(sequence, training_frames) + samples.subset(range(effort.samples))
-            agent = _train_agent(demo, training)
+            agent, origin = _train_agent(demo, training), f"trained on this video, {effort.steps} steps"
         else:
             agent = replace(load_agent(PRETRAINED, device=demo.device), name="agent")
+            origin = "the shipped agent, not adapted"
 
     held_out = TargetSet.from_sequence(sequence, held_out_frames)
     with clock("evaluation"):
@@ -185,22 +185,19 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
                 done=bar.update,
             )  # fmt: skip
 
-    finder = "agent" if prior is None else "belief"
+    finder = agent if prior is None else BeliefSearch(prior)
     with clock("hard positives"):
         positives = find_hard_positives(
-            agent if prior is None else BeliefSearch(prior), held_out + unseen_samples, setup.scorer,
-            setup.features, seed=demo.seed, progress=True,
-        )  # fmt: skip
+            finder, held_out + unseen_samples, setup.scorer, setup.features, seed=demo.seed, progress=True
+        )
         write_hard_positives(folder / "hard_positives", positives)
     with clock("pictures"):
         _draw(folder, sequence, positives, compared)
 
     return {
         **_summary(compared),
-        "agent_is": f"trained on this video, {effort.steps} steps"
-        if trained
-        else "the shipped agent, not adapted",
-        "hard_positives_by": finder,
+        "agent_is": origin,
+        "hard_positives_by": "agent" if prior is None else "belief",
         "seconds": clock.seconds,
         "sequence": {
             "name": sequence.name,

@@ -102,6 +102,7 @@ class TrainRequest:
         Raises:
             InputError: If a setting or a hyper-parameter is unknown, has another type, or is out of range.
         """
+        algorithm_class(self.algo)  # an unknown one is reported before its hyper-parameter file is
         if recorded is None:
             own = imports_in([self.env_kwargs, self.eval_env_kwargs, self.hyperparams])
             file = load_hyperparameters(self.conf_file or self.algo, self.env, {*allowed, *own})
