@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from stable_baselines3.common.monitor import Monitor
-from tqdm import TqdmExperimentalWarning, tqdm
+from tqdm import tqdm
 
 import vae
-from occlusion_env import ENV_ID, TargetSet
-from occlusion_env.envs.single import OcclusionSearchEnv
+from occlusion_env.envs.arguments import SearchArguments
+from occlusion_env.scene.targets import TargetSet
 from tracker.data.sequences import Sequence, evenly_spaced
 from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
@@ -31,7 +27,6 @@ from tracker.training.recognition import keep_recognised
 
 from .common.output import replacing_folder, write_json
 from .common.versions import versions
-from .dqn.algorithm import SquaredErrorDQN, load_hyperparameters, no_log
 from .evaluation.comparison import Comparison, Setup, compare
 from .evaluation.methods import query_methods
 from .evaluation.pictures import draw_scores
@@ -41,14 +36,21 @@ from .hard_positives.records import HardPositive, write_hard_positives
 from .manifolds.bank import target_crops
 from .manifolds.pictures import draw_manifold
 from .policies.baselines import BASELINES, Querying
-from .policies.belief import shipped_prior
+from .policies.belief import FittedPrior, shipped_prior
+from .policies.belief.method import BeliefSearch
+from .policies.loading import load_agent
+from .policies.pretrained import PRETRAINED
 from .policies.rollout import Agent
+from .training.request import TrainRequest
+from .training.run import fit
 from .training.splits import split_frames
 
 __all__ = ["Demo", "Effort", "FULL", "QUICK", "run_demo"]
 
 REPORT = "report.json"
 RESULT = "demo"
+EQUAL = "random at equal queries"
+"""Best of as many random regions as the agent queried the scorer."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,9 @@ class Effort:
         max_frames: Frames of the video that are used.
         crops: Crops that the VAE learns from.
         epochs: Of the VAE; the paper's 20,000 take hours on a CPU.
-        samples: Sampled targets to train the agent on.
-        steps: Of DQN.
-        held_out: Real targets that the agent is judged on.
+        samples: Sampled targets that an agent is trained on beside the training frames (`from_scratch`).
+        steps: Environment steps of that training.
+        held_out: Real targets that the methods are compared on.
         unseen_samples: Sampled targets that hard positives are made of.
     """
 
@@ -83,7 +85,7 @@ class Effort:
             raise InputError(f"{self.steps} steps hold no episode; give --steps 20 or more.")
 
 
-FULL = Effort(max_frames=120, crops=48, epochs=700, samples=32, steps=12000, held_out=24, unseen_samples=12)
+FULL = Effort(max_frames=120, crops=48, epochs=600, samples=32, steps=12000, held_out=24, unseen_samples=12)
 QUICK = Effort(max_frames=48, crops=24, epochs=100, samples=8, steps=1000, held_out=8, unseen_samples=4)
 
 
@@ -95,13 +97,15 @@ class Demo:
         out: Folder for the results.
         sequence: A video, see `tracker.data.readers.open_sequence`; `None` makes a synthetic one.
         box: Boxes for a video without annotation.
-        seed: Of everything that is drawn.
+        seed: Seed of all random draws.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         features: `slim` or `vgg16`.
         weights: See `tracker.models.backbones.load_backbone`.
-        layer: Of the state; see `OcclusionSearchEnv`.
+        layer: Of the state of an agent that is trained; see `SearchArguments`.
         precision: See `tracker.scorers.load_scorer`.
         effort: How much work.
+        from_scratch: Whether an agent is trained on the video (Algorithm 1 in the paper's state), in place of the
+            shipped one.
         command: For the report.
     """
 
@@ -115,6 +119,7 @@ class Demo:
     layer: str | None = None
     precision: Precision = "auto"
     effort: Effort = FULL
+    from_scratch: bool = False
     command: str = ""
 
 
@@ -141,13 +146,13 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
     with clock("video"):
         sequence = _open(demo)
         training_frames, held_out_frames = split_frames(sequence, effort.held_out)
-    env_kwargs: dict[str, Any] = {
-        "features": demo.features, "weights": demo.weights, "layer": demo.layer,
-        "device": demo.device, "precision": demo.precision,
-    }  # fmt: skip
-    with clock("networks"):
-        # Made first so that an unknown layer or a corrupt weights file is told of before minutes of work.
-        OcclusionSearchEnv(TargetSet.from_sequence(sequence, training_frames), **env_kwargs)
+    with clock("networks"):  # before minutes of work, so that an unknown layer or a corrupt file is reported first
+        arguments = SearchArguments(
+            features=demo.features, weights=demo.weights, layer=demo.layer, device=demo.device,
+            precision=demo.precision,
+        )  # fmt: skip
+        setup = Setup.load(arguments)
+        prior = shipped_prior(setup.scorer, setup.settings.limits, setup.occluder)
 
     with clock("manifold"):
         crop_frames = training_frames[evenly_spaced(len(training_frames), effort.crops)]
@@ -161,38 +166,38 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
         )  # fmt: skip
 
     rng = np.random.default_rng([demo.seed, 1])
-    trained = TargetSet.from_sequence(sequence, training_frames)
-    trained = trained + manifold.sample(effort.samples, rng)
+    samples = manifold.sample(effort.samples + effort.unseen_samples, rng)
+    unseen_samples = samples.subset(range(effort.samples, len(samples)))
     with clock("agent"):
-        env = gym.make(ENV_ID, targets=trained, **env_kwargs)
-        agent = train_agent(env, effort.steps, demo.seed, demo.device)
-    unwrapped = env.unwrapped
-    assert isinstance(unwrapped, OcclusionSearchEnv)
-    template, drop = unwrapped.search, unwrapped.drop
-    assert drop is not None
+        if demo.from_scratch or prior is None:
+            training = TargetSet.from_sequence(sequence, training_frames) + samples.subset(range(effort.samples))
+            agent, origin = _train_agent(demo, training), f"trained on this video, {effort.steps} steps"
+        else:
+            agent = replace(load_agent(PRETRAINED, device=demo.device), name="agent")
+            origin = "the shipped agent, not adapted"
 
     held_out = TargetSet.from_sequence(sequence, held_out_frames)
     with clock("evaluation"):
-        setup = Setup(template.scorer, template.features, template.settings)
         targets = list(held_out)
-        methods = {name: BASELINES[name] for name in ("centre", "attribution")} | _learned_methods(setup)
         with tqdm(total=len(targets), desc="grid search", unit="target") as bar:
-            judged = compare(
-                setup, targets, [Agent("agent", lambda search: agent)],
-                methods=methods, seed=demo.seed, done=bar.update,
+            compared = compare(
+                setup, targets, [agent], methods=_query_methods(setup, prior, agent), seed=demo.seed,
+                done=bar.update,
             )  # fmt: skip
 
-    unseen = held_out + manifold.sample(effort.unseen_samples, rng, first=effort.samples)
+    finder = agent if prior is None else BeliefSearch(prior)
     with clock("hard positives"):
         positives = find_hard_positives(
-            agent, unseen, template.scorer, template.features, template.settings, demo.seed, progress=True
+            finder, held_out + unseen_samples, setup.scorer, setup.features, seed=demo.seed, progress=True
         )
         write_hard_positives(folder / "hard_positives", positives)
     with clock("pictures"):
-        _draw(folder, sequence, positives, judged)
+        _draw(folder, sequence, positives, compared)
 
     return {
-        **_summary(judged),
+        **_summary(compared),
+        "agent_is": origin,
+        "hard_positives_by": "agent" if prior is None else "belief",
         "seconds": clock.seconds,
         "sequence": {
             "name": sequence.name,
@@ -204,11 +209,10 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
             "held_out_frames": held_out_frames.tolist(),
         },
         "hard_positives": len(positives),
-        "phi_drop": round(drop, 5),
         "features": {
             "network": demo.features,
-            "layer": template.features.layer,
-            "length": template.features.length,
+            "layer": setup.features.layer,
+            "length": setup.features.length,
         },
         "manifold": manifold.figures,
         "effort": asdict(effort),
@@ -220,43 +224,25 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
     }
 
 
-def train_agent(env: gym.Env[Any, Any], steps: int, seed: int, device: str) -> SquaredErrorDQN:
-    """Train deep Q-learning (Algorithm 1) with the demo's hyper-parameters.
-
-    Args:
-        env: An `OcclusionSearch-v0`.
-        steps: Environment steps.
-        seed: Of the network, the exploration and the environment.
-        device: Where the Q-network runs.
-    """
-    parameters = load_hyperparameters("demo")
-    parameters.pop("n_timesteps")
-    parameters["buffer_size"] = min(steps, int(parameters["buffer_size"]))
-    parameters["learning_starts"] = min(steps // 4, int(parameters["learning_starts"]))
-    agent = SquaredErrorDQN(
-        env=Monitor(env), seed=seed, device=str(resolve_device(device)), verbose=0, **parameters
-    )
-    agent.set_logger(no_log())
-    with _one_thread(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", TqdmExperimentalWarning)
-        return agent.learn(steps, progress_bar=True)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch to one thread: on batches of one a second gains little, and waits long where a core is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+def _train_agent(demo: Demo, targets: TargetSet) -> Agent:
+    """Train deep Q-learning (Algorithm 1) in the paper's state with the hyper-parameters `demo`."""
+    env_kwargs = {
+        "targets": targets, "features": demo.features, "weights": demo.weights, "layer": demo.layer,
+        "precision": demo.precision,
+    }  # fmt: skip
+    steps = demo.effort.steps
+    request = TrainRequest(
+        conf_file="demo", n_timesteps=steps, hyperparams={"learning_starts": min(steps // 4, 200)},
+        env_kwargs=env_kwargs, eval_freq=-1, seed=demo.seed, device=demo.device,
+    )  # fmt: skip
+    model = fit(request, progress=True)
+    return Agent("agent", lambda search: model)
 
 
 def _open(demo: Demo) -> Sequence:
     if demo.sequence is None:
         if demo.box is not None:
-            raise InputError("--box needs --sequence: the synthetic video knows its own boxes.")
+            raise InputError("--box needs --data: the synthetic video knows its own boxes.")
         return synthetic_sequence(demo.seed, frames=demo.effort.max_frames)
     sequence = open_sequence(demo.sequence, demo.box, max_frames=demo.effort.max_frames)
     if sequence.box_source == "first":
@@ -277,13 +263,11 @@ class _Manifold:
     sigma: NDArray[np.float32]
     figures: dict[str, float]
 
-    def sample(self, count: int, rng: np.random.Generator, first: int = 0) -> TargetSet:
+    def sample(self, count: int, rng: np.random.Generator) -> TargetSet:
         """Draw from the aggregate posterior; each sample goes to the frame whose code is nearest."""
         codes = vae.sample_posterior(self.mu, self.sigma, count, rng)
         nearest = vae.nearest_codes(codes, self.mu)
-        return TargetSet.from_samples(
-            self.sequence, self.model.generate(codes), codes, self.frames[nearest], first_number=first
-        )
+        return TargetSet.from_samples(self.sequence, self.model.generate(codes), codes, self.frames[nearest])
 
 
 def _learn_manifold(sequence: Sequence, frames: NDArray[np.int64], demo: Demo) -> _Manifold:
@@ -305,39 +289,48 @@ def _learn_manifold(sequence: Sequence, frames: NDArray[np.int64], demo: Demo) -
     return _Manifold(sequence, frames, result.model, mu, sigma, figures)
 
 
-def _learned_methods(setup: Setup) -> dict[str, Querying]:
-    """The best constant region, and the belief with as many queries as the agent; none without a shipped prior."""
-    fitted = shipped_prior(setup.scorer, setup.settings.limits, setup.occluder)
-    if fitted is None:
-        return {}
-    found = query_methods(setup.scorer, fitted)
-    belief = replace(found["belief"], queries=setup.settings.max_steps + 1)
-    return {"constant": found["constant"], "belief": belief}
+def _query_methods(setup: Setup, prior: FittedPrior | None, agent: Agent) -> dict[str, Querying]:
+    """The methods beside the agent, with as many queries as its longest episode; some need a prior."""
+    queries = (agent.settings or setup.settings).max_steps + 1
+    methods = {name: BASELINES[name] for name in ("centre", "attribution")}
+    if prior is not None:
+        found = query_methods(setup.scorer, prior, queries)
+        methods |= {name: found[name] for name in ("constant", "belief")}
+    return methods
 
 
-def _summary(judged: Comparison) -> dict[str, Any]:
-    """Means over the held-out targets; `agent` is the region of its search that hurts most."""
-    agent, episodes = judged.trials["agent"], judged.episodes["agent"]
-    means = {"clean": judged.clean, **{name: trial.scores for name, trial in judged.trials.items()}}
-    closure = judged.closure("agent")
+def _summary(compared: Comparison) -> dict[str, Any]:
+    """Mean scores over the held-out targets, each method's lowest; closures, and scorer queries.
+
+    `random at equal queries` is, for each target, the best of as many random regions as the agent queried.
+    """
+    agent, episodes = compared.trials["agent"], compared.episodes["agent"]
+    trials = {name: trial for name, trial in compared.trials.items() if name != "best of k random"}
+    curve = compared.trials["best of k random"].curve
+    equal = curve[np.arange(len(curve)), np.minimum(agent.queries.astype(int), curve.shape[1]) - 1]
+    means = {
+        "clean": compared.clean, **{name: trial.scores for name, trial in trials.items()}, EQUAL: equal,
+    }  # fmt: skip
+    closure = compared.closure("agent")
+    queries = {name: trial.queries for name, trial in trials.items()} | {EQUAL: agent.queries}
     return {
         **{name: round(float(scores.mean()), 5) for name, scores in means.items()},
         "area": round(float(agent.area.mean()), 5),
         "closure": None if closure is None else round(closure, 4),
-        "queries": {name: round(float(trial.queries.mean()), 2) for name, trial in judged.trials.items()},
+        "queries": {name: round(float(numbers.mean()), 2) for name, numbers in queries.items()},
         "steps": round(float(np.mean([len(episode.actions) for episode in episodes])), 3),
         "trigger_rate": round(float(np.mean([episode.triggered for episode in episodes])), 4),
-        "targets": len(judged.clean),
+        "targets": len(compared.clean),
     }
 
 
-def _draw(folder: Path, sequence: Sequence, positives: list[HardPositive], judged: Comparison) -> None:
+def _draw(folder: Path, sequence: Sequence, positives: list[HardPositive], compared: Comparison) -> None:
     draw_contact_sheet(
         folder / "contact_sheet.png", positives, f"Hard positives of '{sequence.name}': SINT score below each"
     )
     draw_scores(
-        folder / "scores.png", judged,
-        f"'{sequence.name}': {len(judged.clean)} held-out targets, equal area, same patch",
+        folder / "scores.png", compared,
+        f"'{sequence.name}': {len(compared.clean)} held-out targets, equal area, same patch",
     )  # fmt: skip
 
 

@@ -319,7 +319,7 @@ def passes(given: Arguments, networks: dict[str, Path]) -> dict[str, Any]:
             "--out",
             str(results),
         ]
-        words += ["--sequences", *given.ope, "--json", str(results) + ".json"]
+        words += ["--only", *given.ope, "--json", str(results) + ".json"]
         subprocess.run([sys.executable, "-m", "agents.cli", "benchmark", "run", *words], check=True)
         found[arm] = json.loads(Path(f"{results}.json").read_text())
     return found

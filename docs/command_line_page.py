@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -12,45 +12,49 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import tyro
 from environments_page import described
 
-from agents.cli import app
+from agents.cli.commands import COMMANDS, GROUPS, RENAMED, examples_of, summary_of
 from tracker.files import replacing_file
 
-__all__ = ["command_line_page", "commands", "write_command_line_page"]
+__all__ = ["command_line_page", "write_command_line_page"]
 
 PAGE = Path("docs") / "command_line.md"
-
-_POSITIONAL = get_args(tyro.conf.Positional[str])[1]
 
 _HEAD = """\
 # Command line
 
 <!-- Written by `python docs/command_line_page.py` from the docstrings; edit those. -->
 
-`occlusion-search COMMAND --help` says the same in the terminal. What a person got wrong is one sentence and exit
-code 2. A command that could not do all of its work, or found something wrong, says what and ends with 1. Ctrl-C
-and SIGTERM end a command with 130 and 143: temporary files are removed, worker processes end within five seconds,
-and the command says what was written and how to resume. Workers also end when the command is killed. A command
-refuses an output folder that another process works in; the lock ends with that process, however it ends. On
-Windows, and on network file systems without `flock`, there is no such lock.
+`occlusion-search COMMAND --help` prints the same in the terminal. Bad input is one sentence on the standard error
+and exit code 2. A command that failed on a part of its input, or found something wrong, names it and exits with 1.
+Ctrl-C and SIGTERM end a command with 130 and 143: temporary files are removed, worker processes end within five
+seconds, and the command prints what was written and how to resume. Workers also end when the command is killed. A
+command refuses an output folder that another process works in; the lock ends with that process, however it ends.
+On Windows, and on network file systems without `flock`, there is no such lock. Progress is a bar on a terminal,
+and elsewhere one line every ten seconds at most.
 
 {table}
+
+Flags have the same name in all commands: `--data` for videos, `--agent`, `--steps`, `--out`, `--only` for a choice
+of sequences or arms, and `--json`. These names of the last version are accepted with a note until the next one:
+
+{renamed}
 """
-
-
-def commands() -> dict[str, Callable[..., None]]:
-    """The function of every command by its name, `benchmark run` for the command `run` of `benchmark`."""
-    return dict(_commands(app, ""))
 
 
 def command_line_page() -> str:
     """The whole page, in Markdown."""
     rows = [
-        f"| [`{name}`](#{name.replace(' ', '-')}) | {_summary(function)} |"
-        for name, function in commands().items()
+        f"| {group} | [`{name}`](#{name.replace(' ', '-')}) | {summary_of(command)} |"
+        for group, commands in GROUPS.items()
+        for name, command in commands.items()
     ]
-    table = "\n".join(["| command | does |", "|---|---|", *rows])
-    parts = [_HEAD.format(table=table)]
-    return "\n".join([*parts, *(_section(name, function) for name, function in commands().items())])
+    table = "\n".join(["| group | command | does |", "|---|---|---|", *rows])
+    renamed = [
+        f"| `{name}` | `{old}` | `{new}` |" for name, flags in RENAMED.items() for old, new in flags.items()
+    ]
+    renamed_table = "\n".join(["| command | old | new |", "|---|---|---|", *renamed])
+    parts = [_HEAD.format(table=table, renamed=renamed_table)]
+    return "\n".join([*parts, *(_section(name, function) for name, function in COMMANDS.items())])
 
 
 def write_command_line_page(root: Path) -> Path:
@@ -60,27 +64,16 @@ def write_command_line_page(root: Path) -> Path:
     return root / PAGE
 
 
-def _commands(group: tyro.extras.SubcommandApp, prefix: str) -> Iterator[tuple[str, Callable[..., None]]]:
-    for name, command in group._subcommands.items():  # tyro tells them in no other way
-        if isinstance(command.target, tyro.extras.SubcommandApp):
-            yield from _commands(command.target, f"{prefix}{name} ")
-        else:
-            yield f"{prefix}{name}", command.target
-
-
-def _summary(function: Callable[..., None]) -> str:
-    return inspect.cleandoc(function.__doc__ or "").partition("\n")[0]
-
-
 def _section(name: str, function: Callable[..., None]) -> str:
     about = inspect.cleandoc(function.__doc__ or "").partition("\nArgs:\n")[0].rstrip()
+    examples = "\n".join(["```sh", *examples_of(function), "```"])
     texts = described(function, "Args")
     kinds = get_type_hints(function, include_extras=True)
     rows = [
         _row(each, kinds[each.name], texts[each.name]) for each in inspect.signature(function).parameters.values()
     ]
     table = "\n".join(["| argument | value | default | is |", "|---|---|---|---|", *rows])
-    return f"## {name}\n\n{about}\n\n{table}\n"
+    return f"## {name}\n\n{about}\n\n{examples}\n\n{table}\n"
 
 
 def _row(parameter: inspect.Parameter, kind: Any, text: str) -> str:
@@ -89,9 +82,7 @@ def _row(parameter: inspect.Parameter, kind: Any, text: str) -> str:
     told: Any = next((mark for mark in marks if hasattr(mark, "metavar")), tyro.conf.arg())
     name = (told.name or parameter.name).replace("_", "-")
     written = [f"`--{name}`", *(f"`{alias}`" for alias in told.aliases or ())]
-    if _POSITIONAL in marks:
-        written = [f"`{name.upper()}`"]
-    elif kind is bool:
+    if kind is bool:
         written += [f"`--no-{name}`"]
     value = " or ".join(f"`{one.strip()}`" for one in told.metavar.split("|")) if told.metavar else _value(kind)
     return f"| {' '.join(written)} | {value} | {_default(parameter.default)} | {text} |"

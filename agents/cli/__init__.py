@@ -4,51 +4,21 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from importlib import metadata
 from typing import TextIO
 
 import tyro
 
 from tracker.errors import InputError, describe_error
 
-from .agents.enjoy import enjoy
-from .agents.evaluate import evaluate
-from .agents.export_agent import export_agent
-from .agents.fit_prior import fit_prior
-from .agents.train import train
-from .data.evaluate_vae import evaluate_vae
-from .data.generate import generate
-from .data.train_vae import train_vae
+from .commands import COMMANDS, examples_of, find_command, rename_flags, root_help
+from .shared import note
 from .signals import exit_code, interruption, raised_signals
-from .start.demo import demo
-from .start.doctor import doctor
-from .start.reproduce import reproduce
-from .streams import CLOSED_PIPE, Output, open_closed_streams
-from .trackers.benchmark import benchmark
-from .trackers.check_tracker import check_tracker
-from .trackers.track import track
-from .trackers.train_siamfc import train_siamfc
-from .trackers.train_tracker import train_tracker
+from .streams import CLOSED_PIPE, Output, ProgressLines, open_closed_streams
 
-__all__ = ["main"]
-
-app = tyro.extras.SubcommandApp()
-app.command(name="demo")(demo)
-app.command(name="export-agent")(export_agent)
-app.command(name="fit-prior")(fit_prior)
-app.command(name="doctor")(doctor)
-app.command(name="train-vae")(train_vae)
-app.command(name="train-tracker")(train_tracker)
-app.command(name="train-siamfc")(train_siamfc)
-app.command(name="evaluate-vae")(evaluate_vae)
-app.command(name="train")(train)
-app.command(name="enjoy")(enjoy)
-app.command(name="evaluate")(evaluate)
-app.command(name="generate")(generate)
-app.command(name="reproduce")(reproduce)
-app.command(benchmark, name="benchmark")
-app.command(name="track")(track)
-app.command(name="check-tracker")(check_tracker)
+__all__ = ["main", "run_command"]
 
 
 def main() -> None:
@@ -61,17 +31,48 @@ def main() -> None:
     with (
         warnings.catch_warnings(),
         redirect_stdout(Output(sys.stdout)),
-        redirect_stderr(Output(sys.stderr)),
+        redirect_stderr(Output(sys.stderr) if sys.stderr.isatty() else ProgressLines(sys.stderr)),
         raised_signals(),
     ):
         warnings.showwarning = _show_warning
         _run()
 
 
+def run_command(words: Sequence[str]) -> None:
+    """Run the command that a command line names, or print its help or the root's."""
+    if not words:
+        print(root_help(), file=sys.stderr)
+        sys.exit(2)
+    if words[0] in ("-h", "--help"):
+        print(root_help())
+    elif words[0] == "--version":
+        print(f"occlusion-search {_version()}")
+    elif words[0] == "benchmark" and words[1:] in ([], ["-h"], ["--help"]):
+        print(root_help("benchmark "))
+    else:
+        name, rest = find_command(words)
+        rest, notes = rename_flags(name, rest)
+        for each in notes:
+            note(each)
+        try:
+            tyro.cli(COMMANDS[name], args=rest, prog=f"occlusion-search {name}")
+        except SystemExit as end:
+            if end.code == 0 and {"-h", "--help"} & set(rest):
+                print("\n".join(["examples:", *(f"  {example}" for example in examples_of(COMMANDS[name]))]))
+            raise
+
+
+def _version() -> str:
+    try:
+        return metadata.version("occlusion-search")
+    except metadata.PackageNotFoundError:  # a checkout that is not installed
+        return "unknown"
+
+
 def _run() -> None:
     try:
         try:
-            app.cli(prog="occlusion-search", description="Hard positives for visual trackers (SINT++).")
+            run_command(sys.argv[1:])
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # a result that was written to a pipe

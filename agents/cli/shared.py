@@ -25,6 +25,7 @@ __all__ = [
     "Precision",
     "Seed",
     "command_line",
+    "note",
     "on_interrupt",
     "warn",
     "warn_of_otb",
@@ -113,6 +114,11 @@ def on_interrupt(state: str | Callable[[], str] = NOTHING_WRITTEN) -> Iterator[N
 def warn(sentence: str) -> None:
     """Print a warning to the standard error."""
     print(f"occlusion-search: warning: {sentence}", file=sys.stderr)
+
+
+def note(sentence: str) -> None:
+    """Print a note to the standard error."""
+    print(f"occlusion-search: note: {sentence}", file=sys.stderr)
 
 
 def warn_of_otb(train: Iterable[Sequence]) -> None:

@@ -1,16 +1,22 @@
-"""Standard streams that are closed, or whose reader leaves, as in `| head -1` and `>&-`."""
+"""Standard streams: closed ones, those whose reader leaves, as in `| head -1` and `>&-`, and progress in logs."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, TextIO, TypeVar
 
-__all__ = ["CLOSED_PIPE", "Output", "open_closed_streams"]
+__all__ = ["CLOSED_PIPE", "Output", "ProgressLines", "open_closed_streams"]
 
 CLOSED_PIPE = 141
 """Exit code of a process that writes to a pipe without a reader: 128 plus SIGPIPE."""
+
+PROGRESS_SECONDS = 10.0
+"""Least time between two lines of progress where the output is no terminal."""
+
+_CURSOR_UP = "\x1b[A"
 
 _Result = TypeVar("_Result")
 
@@ -48,6 +54,32 @@ class Output:
             name = self._stream.name.strip("<>")
             print(f"occlusion-search: error: '{name}' cannot be written ({error.strerror}).", file=sys.stderr)
             raise SystemExit(1) from None
+
+
+class ProgressLines(Output):
+    """Standard error that is no terminal: a progress bar becomes a line every `PROGRESS_SECONDS` at most.
+
+    tqdm draws a bar after a carriage return, and then writes a line feed or moves the cursor up.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        """Wrap a stream, such as `sys.stderr`."""
+        super().__init__(stream)
+        self._printed = time.monotonic()
+        self._in_bar = False
+
+    def write(self, text: str) -> int:
+        """Write a text, unless it draws a bar that was drawn a moment ago; see `TextIO`."""
+        bar = text.replace(_CURSOR_UP, "").strip()
+        if text.startswith("\r"):
+            self._in_bar = True
+            if bar and time.monotonic() - self._printed >= PROGRESS_SECONDS:
+                self._printed = time.monotonic()
+                super().write(f"{bar}\n")
+        elif bar or not self._in_bar:
+            self._in_bar = False
+            super().write(text)
+        return len(text)
 
 
 def open_closed_streams() -> None:

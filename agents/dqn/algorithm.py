@@ -38,7 +38,7 @@ __all__ = [
 
 
 def no_log() -> Logger:
-    """For an algorithm's `set_logger`: its own, with nothing to write, leaves a folder among temporary files."""
+    """Make a logger that writes nothing; an algorithm's own leaves a folder among temporary files."""
     return Logger(None, [])
 
 
@@ -54,19 +54,19 @@ def double_target(agent: DQN, observations: Tensor) -> Tensor:
 
 
 TARGETS: dict[str, Callable[[DQN, Tensor], Tensor]] = {"max": max_target, "double": double_target}
-"""What the next state is worth, by name."""
+"""Values of the next state, by name."""
 
 
 class TemporalDifferenceDQN(DQN):
-    """DQN with the value of the next state and the loss laid open; a subclass says the loss.
+    """DQN with a choice of target; a subclass defines the loss.
 
     Returns over n steps are Stable-Baselines3's own (`n_steps`).
 
     Args:
         args: See `DQN`.
         td_target: One of `TARGETS`.
-        truncation_is_terminal: Whether the value of a state after T steps is 0 (line 18 of Algorithm 1); else it
-            is bootstrapped. True is `handle_timeout_termination=False` of the replay buffer.
+        truncation_is_terminal: Whether the value of a state after T steps is 0 (line 18 of Algorithm 1) instead of
+            bootstrapped: `handle_timeout_termination=False` of the replay buffer.
         kwargs: See `DQN`.
 
     Raises:
@@ -77,7 +77,6 @@ class TemporalDifferenceDQN(DQN):
     def __init__(
         self, *args: Any, td_target: str = "max", truncation_is_terminal: bool = False, **kwargs: Any
     ) -> None:
-        """See the class."""
         named("td_target", td_target, TARGETS)
         if truncation_is_terminal and (kwargs.get("replay_buffer_kwargs") or {}).get("handle_timeout_termination"):
             raise InputError(

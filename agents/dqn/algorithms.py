@@ -1,18 +1,21 @@
-"""The algorithms of Stable-Baselines3 by RL Zoo's names, and bounds of their networks."""
+"""The algorithms of Stable-Baselines3 by RL Zoo's names, loading their files, and bounds of their networks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import InputError, shorten
+from tracker.models.backbones import check_finite, resolve_device
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.vec_env import VecEnv
 
-__all__ = ["ALGORITHMS", "WITHOUT_SCHEDULES", "check_layers"]
+__all__ = ["ALGORITHMS", "algorithm_class", "check_layers", "load_model", "load_zip", "reason_of"]
 
 _MOST_LAYERS, _MOST_UNITS, _MOST_WEIGHTS = 100, 65_536, 2**28
 
@@ -73,8 +76,78 @@ ALGORITHMS: dict[str, Callable[[], type[BaseAlgorithm]]] = {
 """The algorithms by RL Zoo's names; each class is imported when it is asked for."""
 
 
-WITHOUT_SCHEDULES: dict[str, Any] = {
+_WITHOUT_SCHEDULES: dict[str, Any] = {
     name: 0.0 if name == "learning_rate" else lambda progress: 0.0
     for name in ("learning_rate", "lr_schedule", "clip_range", "clip_range_vf")
 }
 """`custom_objects` for loading an agent to play with: schedules of RL Zoo are of its own classes."""
+
+
+def algorithm_class(algo: str) -> type[BaseAlgorithm]:
+    """Import an algorithm's class.
+
+    Args:
+        algo: One of `ALGORITHMS`.
+
+    Raises:
+        InputError: If there is no such algorithm, or its package is not installed.
+    """
+    if algo not in ALGORITHMS:
+        raise InputError(f"'{algo}' is no algorithm; choose {', '.join(ALGORITHMS)}.")
+    try:
+        return ALGORITHMS[algo]()
+    except ModuleNotFoundError:
+        raise InputError(
+            f"The algorithm '{algo}' needs sb3-contrib; install 'occlusion-search[algorithms]'."
+        ) from None
+
+
+def load_model(algo: str, path: Path, device: str = "auto") -> BaseAlgorithm:
+    """Load an agent to play with; it has no replay memory.
+
+    Args:
+        algo: One of `ALGORITHMS`.
+        path: Its zip file; it holds pickled objects, so load none whose origin you do not trust.
+        device: Where it runs.
+
+    Raises:
+        InputError: If there is no such file, or it is no agent of this algorithm.
+    """
+    from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+    if not path.is_file():
+        raise InputError(f"There is no agent '{path}'; give the zip file of one that was trained.")
+    kind = algorithm_class(algo)
+    size = {"buffer_size": 1} if issubclass(kind, OffPolicyAlgorithm) else {}
+    return load_zip(kind, path, None, str(resolve_device(device)), custom_objects=_WITHOUT_SCHEDULES, **size)
+
+
+def load_zip(
+    kind: type[BaseAlgorithm], path: Path, env: VecEnv | None, device: str, **given: Any
+) -> BaseAlgorithm:
+    """Load an agent to play with, or to train on.
+
+    Args:
+        kind: The class of its algorithm.
+        path: Its zip file; it holds pickled objects.
+        env: Where it is trained on; `None` to play.
+        device: Where it runs.
+        given: Arguments of the algorithm that replace the file's; the network keeps the file's layers.
+
+    Raises:
+        InputError: If it is no agent of this class, or its weights are not finite.
+    """
+    given.pop("policy_kwargs", None)
+    try:
+        model = kind.load(path, env=env, device=device, **given)
+    except Exception as error:  # a zip of another origin breaks in any way
+        raise InputError(
+            f"'{path}' cannot be loaded as an agent of {kind.__name__} ({reason_of(error)})."
+        ) from None
+    check_finite(model.policy.state_dict(), f"The agent '{path}' cannot be used", "train again")
+    return model
+
+
+def reason_of(error: Exception) -> str:
+    """First line of an exception's message, or its type where it has none."""
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__

@@ -43,7 +43,6 @@ class VectorEnvBridge(VecEnv):
     """
 
     def __init__(self, vector_env: VectorEnv[Any, Any, Any]) -> None:
-        """See the class."""
         mode = vector_env.metadata.get("autoreset_mode")
         if mode is not AutoresetMode.SAME_STEP:
             name = mode.value if isinstance(mode, AutoresetMode) else mode

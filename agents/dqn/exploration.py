@@ -20,14 +20,14 @@ __all__ = ["GuidedExploration", "guided", "guided_actions", "look_ahead"]
 
 
 def look_ahead(search: Search, slots: NDArray[np.int64]) -> tuple[NDArray[np.float64], int]:
-    """What each action would be rewarded with; the searches stay where they are.
+    """Score each action's next region, and return the rewards; the searches stay where they are.
 
     Args:
         search: N searches.
         slots: `int[M]`, which of them.
 
     Returns:
-        `float64[M, 9]`, and how many scores were asked for: one for each move that changes a region.
+        Rewards `float64[M, 9]`, and the number of scorer queries: one for each move that changes a region.
     """
     count, actions = len(slots), len(ACTIONS)
     rows = np.repeat(slots, actions)
@@ -55,7 +55,7 @@ def guided_actions(rewards: NDArray[np.float64], rng: np.random.Generator) -> ND
 
     Args:
         rewards: `float64[M, 9]`.
-        rng: Where the draws come from.
+        rng: Random generator.
 
     Returns:
         `int64[M]`.
@@ -66,12 +66,13 @@ def guided_actions(rewards: NDArray[np.float64], rng: np.random.Generator) -> ND
 
 
 class GuidedExploration(OffPolicyAlgorithm):
-    """Mixin for DQN and QRDQN, before them among the bases: with epsilon, a guided action.
+    """Mixin for DQN and QRDQN: an exploring environment takes a guided action.
 
-    Each environment decides for itself whether it explores. A look-ahead asks for the scores of all moves.
+    Each environment explores with probability epsilon, independently of the others, and then queries the scorer
+    for all moves.
 
     Attributes:
-        look_ahead_queries: How many scores the look-aheads have asked for.
+        look_ahead_queries: Scorer queries so far.
     """
 
     exploration_rate: float
@@ -95,7 +96,7 @@ class GuidedExploration(OffPolicyAlgorithm):
 
 
 def guided(kind: type[OffPolicyAlgorithm]) -> type[OffPolicyAlgorithm]:
-    """A DQN or a QRDQN that explores with guidance; it saves and loads as the class itself does.
+    """Make the class of a DQN or a QRDQN with guided exploration; it saves and loads as the class itself does.
 
     >>> from stable_baselines3 import DQN
     >>> guided(DQN).__name__

@@ -1,6 +1,6 @@
-"""A replay memory that knows what its states are of, in place of their features.
+"""Replay buffers that store (target, region, history) and recompute features on sampling.
 
-A state's features follow from the target and the region, and the environment has them at hand (`features_of`): a
+A state's features follow from the target and the region, and the environment caches them (`features_of`): a
 transition stores the target's index and two regions, not thousands of numbers twice.
 """
 
@@ -26,11 +26,11 @@ FeaturesOf = Callable[[NDArray[np.int64], NDArray[np.float64]], NDArray[np.float
 
 
 class States(Protocol):
-    """What knows the features of states, as `occlusion_env.envs.vector.OcclusionSearchVectorEnv` does."""
+    """Source of features, such as `occlusion_env.envs.vector.OcclusionSearchVectorEnv`."""
 
     @property
     def feature_length(self) -> int:
-        """F."""
+        """F, numbers of a state's features."""
         ...
 
     def features_of(self, targets: NDArray[np.int64], regions: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -39,7 +39,7 @@ class States(Protocol):
 
 
 def states_of(env: VecEnv) -> Any:
-    """The vector environment behind a bridge, whatever wraps either.
+    """The unwrapped vector environment behind a bridge.
 
     Raises:
         InputError: If there is none.
@@ -53,11 +53,11 @@ def states_of(env: VecEnv) -> Any:
 class PreviousRegions(VecEnvWrapper):
     """Adds `previous_region` to the infos: the region before the action, `float64[4]`.
 
-    The infos of a step say where it led; a transition also starts somewhere.
+    Args:
+        venv: Environments whose infos hold a `region`.
     """
 
     def __init__(self, venv: VecEnv) -> None:
-        """Wrap environments whose infos hold a `region`."""
         super().__init__(venv)
         self._regions = np.zeros((venv.num_envs, 4))
 
@@ -115,7 +115,7 @@ class _LookedUp:
 
 
 class _Lookup(ReplayBuffer):
-    """What both lookup buffers are."""
+    """Base of both lookup buffers."""
 
     def __init__(
         self,
@@ -125,7 +125,6 @@ class _Lookup(ReplayBuffer):
         feature_length: int,
         **kwargs: Any,
     ) -> None:
-        """See `LookupReplayBuffer`."""
         shape = observation_space.shape
         if not isinstance(observation_space, spaces.Box) or shape is None or len(shape) != 1:
             raise InputError("The lookup buffer keeps observations 'features' and 'features+region'.")
@@ -142,10 +141,10 @@ class _Lookup(ReplayBuffer):
         self.observation_space, self.obs_shape = observation_space, shape
 
     def set_env(self, env: VecEnv | States) -> None:
-        """Say where features come from; needed before sampling, and after unpickling.
+        """Set the source of the features; needed before sampling, and after unpickling.
 
         Args:
-            env: A `VecEnv` over a `VectorEnvBridge`, or what has `features_of`.
+            env: A `VecEnv` over a `VectorEnvBridge`, or a source of features.
 
         Raises:
             InputError: If its observations are not laid out as the buffer's.
@@ -168,7 +167,7 @@ class _Lookup(ReplayBuffer):
         done: NDArray[Any],
         infos: list[dict[str, Any]],
     ) -> None:
-        """Keep one transition of each environment.
+        """Store one transition of each environment.
 
         Args:
             obs: `[envs, F + E]`.
@@ -220,4 +219,4 @@ class LookupReplayBuffer(_Lookup):
 
 
 class LookupNStepReplayBuffer(_Lookup, NStepReplayBuffer):
-    """The same for returns over n steps; see `NStepReplayBuffer` for `n_steps` and `gamma`."""
+    """`LookupReplayBuffer` for returns over n steps; see `NStepReplayBuffer` for `n_steps` and `gamma`."""

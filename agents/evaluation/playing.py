@@ -23,7 +23,7 @@ from vae import gif
 from ..policies.baselines import Querying, RandomRegions
 from ..policies.belief import FittedPrior, shipped_prior
 from ..training.environment import TrainingEnvironment
-from ..training.run import check_env_id
+from ..training.vector_envs import check_env_id
 from .methods import query_methods
 
 __all__ = ["Episode", "play", "write_gif"]
@@ -40,6 +40,7 @@ class Episode:
         length: Actions.
         first: The info of its reset.
         last: The info after its last action.
+        best: The lowest score of the start region and the regions after each action.
         frames: Its pictures `uint8[H, W, 3]`, the first before any action; none where nothing was drawn.
         queries: Regions of the target that it scored; 0 in an environment without a search for a region.
         least: The least score by method: `agent` among the regions that it scored, and with as many queries
@@ -51,6 +52,7 @@ class Episode:
     length: int
     first: dict[str, Any]
     last: dict[str, Any]
+    best: float
     frames: tuple[NDArray[np.uint8], ...]
     queries: int
     least: dict[str, float]
@@ -106,20 +108,21 @@ def play(
             observation, first = env.reset(seed=None if episodes else seed)
             draws = episodes < pictures
             frames = [env.render()] if draws else []
-            over, total, length, state, last = False, 0.0, 0, None, first
+            over, total, length, state, last, best = False, 0.0, 0, None, first, float(first["score"])
             while not over:
                 masks = {"action_masks": env.get_wrapper_attr("action_masks")()} if masked else {}
                 start = np.array([length == 0])
                 action, state = model.predict(observation, state, start, deterministic, **masks)
                 observation, reward, terminated, truncated, last = env.step(action)
                 over, total, length = terminated or truncated, total + float(reward), length + 1
+                best = min(best, float(last["score"]))
                 if draws:
                     frames.append(env.render())
             taken, episodes = taken + length, episodes + 1
             queries, least = 0, dict[str, float]()
             if env_id == ENV_ID:
                 queries, least = _compare(env.unwrapped.search, fitted, rng)  # type: ignore[attr-defined]
-            yield Episode(total, length, first, last, tuple(frames), queries, least)  # type: ignore[arg-type]
+            yield Episode(total, length, first, last, best, tuple(frames), queries, least)  # type: ignore[arg-type]
     finally:
         env.close()
 

@@ -109,7 +109,7 @@ def evaluate_agents(
     """
     there = list_targets(run.data)
     if not there:
-        raise InputError(f"'{run.data}' holds no annotated sequence; give --targets a folder of some.")
+        raise InputError(f"'{run.data}' holds no annotated sequence; give --data a folder of some.")
     named_checks = checks(())
     _claim(run, setup, agents, named_checks, methods)
     videos = {name: digest for name, digest in folder_digests(run.data).items() if digest != UNREADABLE}

@@ -1,9 +1,8 @@
-"""Ways to find the region to cover behind one interface: an agent's episode (`Acting`), or `Querying`."""
+"""Methods by name: `as_method` takes a name, an agent, a policy or a method."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -16,68 +15,36 @@ from tracker.models.backbones import FeatureExtractor
 
 from .baselines import BASELINES, Generators, Querying, RandomRegions
 from .belief.method import BeliefSearch
-from .rollout import Agent, Policy, Rollout, roll_out
+from .rollout import Agent, Policy, Rollout
 
-__all__ = ["METHODS", "Acting", "Method", "NoFeatures", "as_method", "is_method", "random_count"]
+__all__ = ["METHODS", "Method", "NoFeatures", "as_method", "is_method", "random_count"]
 
 
 class Method(Protocol):
-    """Finds a region for each of N searches that have begun.
-
-    Attributes:
-        settings: Of the searches that it needs; `None` if any will do.
-        features: Of the states that it needs; `None` if any will do.
-        looks: Whether it looks at the states at all.
-    """
+    """Finds a region for each of N searches that have begun: an `Agent`, a `Querying`, or a `BeliefSearch`."""
 
     @property
     def settings(self) -> SearchSettings | None:
-        """Of the searches."""
+        """Of the searches; `None` if any will do."""
         ...
 
     @property
     def features(self) -> FeatureExtractor | None:
-        """Of the states."""
+        """Of the states; `None` if any will do."""
         ...
 
     @property
     def looks(self) -> bool:
-        """Whether it looks at the states."""
+        """Whether it observes the states."""
         ...
 
     def find(self, search: Search, generators: Generators) -> list[Rollout]:
-        """Find them; what is drawn for search i comes from `generators[i]` alone."""
+        """Find the regions; what is drawn for search i comes from `generators[i]` alone."""
         ...
-
-
-@dataclass(frozen=True)
-class Acting:
-    """An agent plays each search to its end.
-
-    Attributes:
-        agent: Acts.
-    """
-
-    agent: Agent
-    looks = True
-
-    @property
-    def settings(self) -> SearchSettings | None:
-        """Those that it was trained in."""
-        return self.agent.settings
-
-    @property
-    def features(self) -> FeatureExtractor | None:
-        """Those that it was trained with."""
-        return self.agent.features
-
-    def find(self, search: Search, generators: Generators) -> list[Rollout]:
-        """See `Method`; an agent draws nothing."""
-        return roll_out(self.agent.policy(search), search, self.agent.observe)
 
 
 class NoFeatures:
-    """Stands for the features where nobody looks at the states."""
+    """Placeholder feature extractor for searches whose states are not observed."""
 
     input_size = 8
     length = 1
@@ -135,12 +102,10 @@ def as_method(given: Method | Agent | Policy | str) -> Method:
         if name in BASELINES:
             return BASELINES[name]
         raise InputError(f"'{thing}' is no method; choose {', '.join(METHODS)}, or give an agent.")
-    if isinstance(thing, Agent):
-        return Acting(thing)
     if hasattr(thing, "find") and hasattr(thing, "looks"):
         return thing
     if hasattr(thing, "predict"):
-        return Acting(Agent(type(thing).__name__, lambda search: thing))
+        return Agent(type(thing).__name__, lambda search: thing)
     raise InputError(
         f"{type(thing).__name__} finds no region; give a name ({', '.join(METHODS)}), a method, or what has a"
         " predict."

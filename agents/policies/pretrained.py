@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,26 +20,12 @@ from tracker.models.backbones import load_weights, resolve_device, save_weights
 
 from ..dqn.algorithms import check_layers
 from ..training.environment import TrainingEnvironment
+from .rollout import LoadedPolicy
 
-__all__ = ["PRETRAINED", "Pretrained", "is_exported", "load_pretrained", "save_pretrained"]
+__all__ = ["PRETRAINED", "load_pretrained", "save_pretrained"]
 
 PRETRAINED = "pretrained"
 """The name of the agent that the package ships."""
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """A Q-network that acts, and what it was trained in.
-
-    Attributes:
-        policy: Chooses the actions (`predict`).
-        environment: That it was trained in.
-        card: The contents of its card.
-    """
-
-    policy: DQNPolicy
-    environment: TrainingEnvironment
-    card: dict[str, Any]
 
 
 def save_pretrained(
@@ -80,18 +66,9 @@ def save_pretrained(
         temporary.write_text(json.dumps(record, indent=1) + "\n")
 
 
-def is_exported(spec: str) -> bool:
-    """Whether `load_pretrained` is what reads it.
-
-    >>> is_exported("pretrained"), is_exported("my.safetensors"), is_exported("my.zip")
-    (True, True, False)
-    """
-    return spec == PRETRAINED or spec.endswith(".safetensors")
-
-
 def load_pretrained(
     file: str | Path = PRETRAINED, device: str = "auto", allowed: Collection[str] = ()
-) -> Pretrained:
+) -> LoadedPolicy:
     """Load an agent that `save_pretrained` wrote; nothing in its files is run.
 
     Args:
@@ -104,7 +81,8 @@ def load_pretrained(
     """
     if str(file) == PRETRAINED:
         with resources.as_file(resources.files("agents") / "weights") as folder:
-            return load_pretrained(folder / "agent.safetensors", device, allowed)
+            shipped = load_pretrained(folder / "agent.safetensors", device, allowed)
+        return replace(shipped, name=PRETRAINED, source=PRETRAINED)
     file = Path(file)
     if not file.is_file():
         raise InputError(f"There is no agent '{file}'; give the file that `export-agent` wrote.")
@@ -132,4 +110,4 @@ def load_pretrained(
     policy.q_net.load_state_dict(state)
     policy.to(resolve_device(device))
     policy.set_training_mode(False)
-    return Pretrained(policy, environment, card)
+    return LoadedPolicy(file.stem, "dqn", policy, environment, str(file), card)

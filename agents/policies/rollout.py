@@ -1,11 +1,11 @@
-"""Running a policy over many searches at once."""
+"""Policies and agents, and running one over a batch of searches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Many
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,15 @@ from occlusion_env.mdp.settings import SearchSettings
 from occlusion_env.scene.occluders import draw_occluder
 from occlusion_env.scene.targets import Target, TargetSet
 from occlusion_env.search.core import Search
+from tracker.errors import InputError
 from tracker.models.backbones import FeatureExtractor
 
 from ..training.environment import TrainingEnvironment
 
-__all__ = ["Agent", "Answer", "Observe", "Policy", "Rollout", "begin_all", "roll_out"]
+if TYPE_CHECKING:
+    from sb3_contrib import MaskablePPO
 
-Observe = Callable[[Search], Any]
-"""What a policy is shown of N searches: its observations, as its `predict` takes them."""
-
+__all__ = ["Agent", "Answer", "LoadedPolicy", "Masked", "Policy", "Rollout", "begin_all", "roll_out"]
 
 _PAIRS = (("right", "left"), ("up", "down"), ("bigger", "smaller"), ("fatter", "taller"))
 _OPPOSITE = {**dict(_PAIRS), **{second: first for first, second in _PAIRS}}
@@ -45,15 +45,15 @@ class Policy(Protocol):
 
 @dataclass(frozen=True)
 class Agent:
-    """A policy to judge.
+    """A policy and the environment that it was trained in; a `Method` that plays each search to its end.
 
     Attributes:
-        name: Of its rows.
+        name: Names its rows in tables.
         policy: Makes the policy for a search; most policies are the same for all.
         settings: Of the search that it was trained in; the comparison's own if `None`.
         features: Of the state that it was trained with; the comparison's own if `None`.
         trained: The environment that it was trained in; `None` if unknown.
-        observe: What it is shown.
+        observe: Maps N searches to the observations that its `predict` takes.
     """
 
     name: str
@@ -61,7 +61,85 @@ class Agent:
     settings: SearchSettings | None = None
     features: FeatureExtractor | None = None
     trained: TrainingEnvironment | None = None
-    observe: Observe = Search.observe
+    observe: Callable[[Search], Any] = Search.observe
+    looks = True
+
+    def find(self, search: Search, generators: Many[np.random.Generator] = ()) -> list[Rollout]:
+        """Play N searches that have begun to their ends; nothing is drawn."""
+        return roll_out(self.policy(search), search, self.observe)
+
+
+class Masked:
+    """MaskablePPO in a search: its actions are masked where a move would not change the region, as in training.
+
+    Args:
+        model: The agent.
+        search: Where it acts.
+    """
+
+    def __init__(self, model: MaskablePPO, search: Search) -> None:
+        self.model = model
+        self.search = search
+
+    def predict(self, observation: Any, *args: Any, **kwargs: Any) -> tuple[NDArray[Any], Any]:
+        """`Policy.predict`, among the actions that are not masked."""
+        masks = self.search.action_masks()
+        return self.model.predict(observation, *args, action_masks=masks, **kwargs)
+
+
+@dataclass(frozen=True)
+class LoadedPolicy:
+    """A trained policy, and the environment that it was trained in.
+
+    Attributes:
+        name: Of the agent: `pretrained`, the stem of its file, or algorithm, run and file.
+        algo: One of `agents.dqn.algorithms.ALGORITHMS`.
+        policy: Chooses actions (`predict`), on the observations of its training.
+        environment: Of the training; `None` where neither a card nor a run records it.
+        source: Where it was loaded from, for messages.
+        card: The contents of the card of a safetensors file.
+    """
+
+    name: str
+    algo: str
+    policy: Any
+    environment: TrainingEnvironment | None
+    source: str
+    card: dict[str, Any] = field(default_factory=dict)
+
+    def agent(self, device: str = "auto", weights: Mapping[str, str | None] | None = None) -> Agent:
+        """Make an agent that acts with the features and in the search of its training.
+
+        Args:
+            device: Where the features run.
+            weights: Files of weights by network, such as `{"vgg16": FILE}`, where that of the state's network is
+                no longer where it was in training.
+
+        Raises:
+            InputError: If the weights of the state's network are others than in training.
+        """
+        trained = self.environment
+        if trained is None:
+            return Agent(self.name, self.in_search)
+        file = (weights or {}).get(trained.arguments.features)
+        features = trained.load_features(device, file)
+        return Agent(self.name, self.in_search, trained.arguments.settings, features, trained)
+
+    def in_search(self, search: Search) -> Policy:
+        """The policy in a search.
+
+        Raises:
+            InputError: If the search's observations are others than in training.
+        """
+        if self.environment is not None:
+            self.environment.check(search, f"The agent '{self.source}'")
+        wanted, given = self.policy.observation_space, search.observation.space
+        if wanted.shape != given.shape or type(wanted) is not type(given):
+            raise InputError(
+                f"The agent '{self.source}' observes {_describe_space(wanted)} and this search shows"
+                f" {_describe_space(given)}; give the features, weights and settings that it was trained with."
+            )
+        return Masked(self.policy, search) if self.algo == "ppo_mask" else self.policy
 
 
 class Answer(NamedTuple):
@@ -70,7 +148,7 @@ class Answer(NamedTuple):
     Attributes:
         region: `float64[4]`, relative to the target.
         score: With it occluded.
-        queries: How often the scorer had to be asked to know that.
+        queries: Scorer queries that it took.
     """
 
     region: NDArray[np.float64]
@@ -103,12 +181,12 @@ class Rollout:
 
     @property
     def last(self) -> Answer:
-        """Where the search ended; the scorer is asked once, to know what came of it."""
+        """The region where the search ended, at one scorer query."""
         return Answer(self.trail[-1], float(self.scores[-1]), self.queries or 1)
 
     @property
     def best(self) -> Answer:
-        """The region of the trail that hurts most: the scorer is asked about each region that was visited."""
+        """The region of the trail with the lowest score; each region that was visited is one scorer query."""
         lowest = int(self.scores.argmin())
         visited = self.queries or len(np.unique(self.trail.round(9), axis=0))
         return Answer(self.trail[lowest], float(self.scores[lowest]), visited)
@@ -148,13 +226,13 @@ def begin_all(
     return [box for _, box in drawn]
 
 
-def roll_out(policy: Policy, search: Search, observe: Observe = Search.observe) -> list[Rollout]:
+def roll_out(policy: Policy, search: Search, observe: Callable[[Search], Any] = Search.observe) -> list[Rollout]:
     """Let a policy finish every search that has begun, greedily.
 
     Args:
         policy: Chooses the actions.
         search: N searches; a finished one waits at its last region.
-        observe: What the policy is shown.
+        observe: Maps the searches to the observations that the policy takes.
 
     Returns:
         N episodes.
@@ -186,3 +264,7 @@ def roll_out(policy: Policy, search: Search, observe: Observe = Search.observe) 
         )
         for slot in range(count)
     ]
+
+
+def _describe_space(space: Any) -> str:
+    return f"{type(space).__name__}{list(space.shape or ())}"

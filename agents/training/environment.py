@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import torch
 from torch import nn
 
@@ -20,6 +21,8 @@ from occlusion_env.search.observations import OBSERVATIONS
 from tracker.data.identity import sequence_digest
 from tracker.errors import InputError, shorten
 from tracker.models.backbones import FeatureExtractor
+
+from .runs import RunFolder
 
 __all__ = ["TrainingEnvironment", "fingerprint_videos", "network_fingerprint"]
 
@@ -107,6 +110,30 @@ class TrainingEnvironment:
             dict(record.get("selection_videos") or {}),
             record.get("prior"),
         )
+
+    @classmethod
+    def of_run(cls, run: RunFolder, allowed: Collection[str] = ()) -> TrainingEnvironment:
+        """The environment of a run; without `environment.json`, as in RL Zoo's runs, only its arguments are known.
+
+        Args:
+            run: Its folder.
+            allowed: See `from_record`.
+
+        Raises:
+            InputError: If the record has an argument that is unknown or out of range, or names `module:attribute`.
+        """
+        record = run.environment()
+        if record is None:
+            defaults = gym.registry[run.env_id].kwargs if run.env_id in gym.registry else {}
+            record = {"env_kwargs": {**defaults, **run.env_kwargs()}}
+        try:
+            return cls.from_record(record, run.parameters, allowed)
+        except InputError:
+            raise
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+            raise InputError(
+                f"'{run.parameters}' holds no record of a training environment; train again."
+            ) from None
 
     def record(self) -> dict[str, Any]:
         """Plain data."""

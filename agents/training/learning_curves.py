@@ -1,4 +1,4 @@
-"""How training went, as a picture."""
+"""The logs of training episodes and evaluations: reading them, cutting them at a checkpoint, drawing them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from occlusion_env.mdp.actions import TRIGGER
 from tracker.errors import InputError
 from tracker.files import replacing_file
+from tracker.records import warn_of_damage
 
 from ..common.pictures import save
+from .runs import RunFolder
 
 __all__ = [
     "COLUMNS",
     "TIMESTEPS",
+    "cut_monitors",
     "draw_learning_curves",
     "moving_average",
     "read_evaluations",
@@ -119,6 +122,55 @@ def _read_monitor(file: Path) -> list[dict[str, float]]:
     except (ValueError, RecursionError, csv.Error):
         pass
     raise InputError(f"'{file}' is no log of training episodes; restore it, or move it away.")
+
+
+def cut_monitors(run: RunFolder, steps: int) -> int:
+    """Drop the episodes that ended after a checkpoint; returns the number of the next log.
+
+    An episode's end is its `timesteps`. The sum of lengths says less with several environments: it lacks the
+    unfinished episodes, so that episodes after the checkpoint would be kept.
+    """
+    monitors = run.monitors
+    for file in monitors:
+        # A kill leaves no complete head in the last log, or a last line without its end.
+        lines = [
+            line[:-1] for line in file.read_text(errors="replace").splitlines(keepends=True) if line[-1] == "\n"
+        ]
+        if not _is_head(lines):
+            if file != monitors[-1] or file == monitors[0] or len(lines) > 1:
+                warn_of_damage(file, "its episodes are missing in the learning curve")
+            file.unlink()
+            continue
+        head, names, *rows = lines
+        columns = names.split(",")
+        if TIMESTEPS not in columns:
+            raise InputError(f"'{file}' has no column {TIMESTEPS}: an older version wrote it; train anew.")
+        intact = [row for row in rows if _is_row(row, columns)]
+        if len(intact) < len(rows):
+            warn_of_damage(file, f"{len(rows) - len(intact)} of its episodes are missing in the learning curve")
+        column = columns.index(TIMESTEPS)
+        kept = [row for row in intact if int(row.split(",")[column]) <= steps]
+        with replacing_file(file) as temporary:
+            temporary.write_text("\n".join([head, names, *kept]) + "\n")
+    return 1 + max((int(file.name.split(".")[0]) for file in run.monitors), default=-1)
+
+
+def _is_head(lines: list[str]) -> bool:
+    """Whether a log begins with its JSON and the names of its columns."""
+    try:
+        return len(lines) > 1 and lines[0][:1] == "#" and isinstance(json.loads(lines[0][1:]), dict)
+    except ValueError:
+        return False
+
+
+def _is_row(row: str, columns: list[str]) -> bool:
+    """Whether a line of a log has a number for each column but those of texts and truth values."""
+    cells = dict(zip(columns, row.split(","), strict=False))
+    try:
+        _ = int(cells[TIMESTEPS]), *(float(cells[name]) for name in "rlt")
+    except (KeyError, ValueError):
+        return False
+    return len(row.split(",")) == len(columns)
 
 
 def moving_average(values: Curve, window: int) -> Curve:

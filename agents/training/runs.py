@@ -31,10 +31,7 @@ from tracker.records import read_record, warn_of_damage, write_record
 
 from ..common.plain_yaml import parse_yaml
 
-__all__ = ["ZOO_ONLY", "Checkpoint", "RunFolder", "is_archive", "restore_parameters"]
-
-ZOO_ONLY = ("normalize", "env_wrapper", "vec_env_wrapper", "frame_stack", "callback", "monitor_kwargs")
-"""Hyper-parameters that only RL Zoo reads."""
+__all__ = ["Checkpoint", "RunFolder", "is_archive", "restore_parameters"]
 
 _PARAMETERS = "parameters.json"
 
@@ -151,8 +148,8 @@ class RunFolder:
 
         Args:
             log_folder: See `create`.
-            algo: See the class.
-            env_id: See the class.
+            algo: RL Zoo's name of the algorithm.
+            env_id: The environment.
             exp_id: Its number; 0 for the last.
 
         Raises:
@@ -197,7 +194,7 @@ class RunFolder:
 
     @property
     def best_model(self) -> Path:
-        """The agent that did best."""
+        """The agent with the highest mean return on the selection videos."""
         return self.path / "best_model.zip"
 
     def agent_file(self, last: bool = False, checkpoint: int | None = None) -> Path:
@@ -266,7 +263,7 @@ class RunFolder:
             temporary.write_text(command)
 
     def write_environment(self, record: dict[str, Any]) -> None:
-        """Write the record of the training environment, see `training_environment.TrainingEnvironment`."""
+        """Write the record of the training environment, see `TrainingEnvironment`."""
         with replacing_file(self.parameters / "environment.json") as temporary:
             temporary.write_text(json.dumps(record, indent=1) + "\n")
 

@@ -1,4 +1,4 @@
-"""Which frames and which videos are learned from, and which judge what was learned."""
+"""Splits of frames and of videos into training and held-out parts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _SELECTION_SHARE = 6
 
 
 def split_frames(sequence: Sequence, held_out: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Cut a video in time: what is trained learns from the first two thirds and is judged on the rest.
+    """Split a video in time: the first two thirds are for training, the rest is held out.
 
-    Neighbouring frames are nearly the same picture; frames held out between training frames would be known.
+    Neighbouring frames are nearly the same picture, so frames held out between training frames would leak.
 
     Args:
         sequence: The video.
-        held_out: How many of the last third's frames, evenly spaced, are kept at most.
+        held_out: Held-out frames at most, evenly spaced over the last third.
 
     Returns:
         Indices of the training frames (without the first, which gives the exemplar) and the held-out ones.
@@ -44,11 +44,11 @@ def split_frames(sequence: Sequence, held_out: int) -> tuple[NDArray[np.int64], 
 
 
 def split_targets(targets: str | TargetSet) -> tuple[str | TargetSet, str | TargetSet]:
-    """Split training targets: what an agent learns from, and what its best model is chosen by.
+    """Split targets into those that an agent is trained on and those that its best model is chosen on.
 
-    Of several videos one in six (at least one) is held out, evenly spaced over their order. A single video is
-    split in time: its last third is held out. A generated video (`synthetic`, `drawn`, `oracle`) is kept, and that
-    of the next seed chooses.
+    Of several videos one in six (at least one) is held out, evenly spaced over their order. Of a single video the
+    last third is held out. For a generated video (`synthetic`, `drawn`, `oracle`) the best model is chosen on the
+    video of the next seed.
 
     Args:
         targets: See `occlusion_env.envs.arguments.SearchArguments`.

@@ -1,14 +1,19 @@
 """Bad input: one clear sentence, exit code 2, and nothing written."""
 
 import inspect
+import io
+import re
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
-from command_line_page import commands
+from tqdm import tqdm
 
-from agents.cli import main
+from agents.cli.commands import COMMANDS as FUNCTIONS
+from agents.cli.commands import GROUPS, RENAMED, rename_flags
+from agents.cli.streams import ProgressLines
 from tracker.data.images import write_png
 
 COMMANDS = (
@@ -72,7 +77,7 @@ def damage_images(video):
 )
 def test_damaged_sequences(run, video, tmp_path, damage, words):
     damage(video)
-    code, _, error = run("demo", "--quick", "--sequence", video, "--out", tmp_path / "out")
+    code, _, error = run("demo", "--quick", "--data", video, "--out", tmp_path / "out")
     assert code == 2
     sentence = [line for line in error.splitlines() if line.startswith("occlusion-search: error: ")]
     assert len(sentence) == 1 and sentence[0].endswith(".")
@@ -85,10 +90,10 @@ def test_damaged_sequences(run, video, tmp_path, damage, words):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--sequence", "missing"], "'missing' does not exist"),
-        (["--box", "1,2,3,4"], "--box needs --sequence"),
-        (["--sequence", "in/clip", "--box", "1,2,3"], "is not a box"),
-        (["--sequence", "in/clip", "--box", "500,2,3,4"], "outside"),
+        (["--data", "missing"], "'missing' does not exist"),
+        (["--box", "1,2,3,4"], "--box needs --data"),
+        (["--data", "in/clip", "--box", "1,2,3"], "is not a box"),
+        (["--data", "in/clip", "--box", "500,2,3,4"], "outside"),
         (["--layer", "conv9"], "no layer 'conv9'"),
         (["--weights", "missing.safetensors"], "'missing.safetensors' does not exist"),
         (["--weights", "corrupt.safetensors"], "'corrupt.safetensors' is corrupt"),
@@ -130,17 +135,17 @@ REQUIRED = {
     "train-tracker": ["--data", "d", "--validation", "v", "--out", "o"],
     "train-siamfc": ["--data", "d", "--validation", "v", "--weights", "w", "--out", "o"],
     "evaluate-vae": ["--data", "d", "--out", "o"],
-    "evaluate": ["--targets", "t", "--agent", "a"],
+    "evaluate": ["--data", "t", "--agent", "a"],
     "generate": ["--data", "d", "--out", "o", "--agent", "random"],
     "reproduce": ["--data", "d", "--out", "o"],
     "benchmark run": ["--tracker", "mil", "--data", "d", "--out", "o"],
     "benchmark vot": ["--tracker", "mil", "--workspace", "w"],
-    "track": ["--video", "v", "--out", "o.mp4"],
-    "check-tracker": ["mil"],
+    "track": ["--data", "v", "--out", "o.mp4"],
+    "check-tracker": ["--tracker", "mil"],
 }
 """What the commands cannot do without."""
 
-WITH_DEVICE = [name for name, function in commands().items() if "device" in inspect.signature(function).parameters]
+WITH_DEVICE = [name for name, function in FUNCTIONS.items() if "device" in inspect.signature(function).parameters]
 
 
 def test_every_command_with_a_network_has_a_device():
@@ -210,7 +215,7 @@ def test_an_interrupt_says_what_was_written(run, monkeypatch, tmp_path, video):
     prior = ("fit-prior", "--out", "a.safetensors", "--folds", 2)
     data, cpu = ("--data", video.parent), ("--device", "cpu")
     for arguments, said in (
-        (("evaluate", "--targets", video.parent, *cpu), "run the same command again to resume"),
+        (("evaluate", "--data", video.parent, *cpu), "run the same command again to resume"),
         (("generate", *data, *cpu), "run the same command again to resume"),
         ((*tracker_run, *data, *cpu), "run the same command again to resume from the last checkpoint in net"),
         (
@@ -219,13 +224,13 @@ def test_an_interrupt_says_what_was_written(run, monkeypatch, tmp_path, video):
         ),
         (("evaluate-vae", *data, "--epochs", 1, "--out", "vae", *cpu), "the models so far are in vae"),
         ((*prior, *data, *cpu), "nothing was written"),
-        (("enjoy", "--model", "pretrained", "-n", 1, *cpu), "nothing was written"),
+        (("enjoy", "--agent", "pretrained", "-n", 1, *cpu), "nothing was written"),
     ):  # fmt: skip
         code, _, error = run(*arguments)
         assert code == 130 and said in error.splitlines()[-1], (arguments[0], error)
         assert ("nothing was written" in error) == (said == "nothing was written")
     assert not (tmp_path / "a.safetensors").exists()
-    monkeypatch.setattr("agents.cli.app.cli", interrupted)
+    monkeypatch.setattr("agents.cli.run_command", interrupted)
     code, _, error = run("doctor")
     assert code == 130 and error == "occlusion-search: interrupted.\n"
 
@@ -267,21 +272,89 @@ def test_help_is_quick_and_imports_no_torch():
         assert command in done.stdout
 
 
-@pytest.mark.parametrize(
-    "command", [*COMMANDS, *(f"benchmark {name}" for name in ("run", "score", "report", "vot"))]
-)
-def test_every_command_explains_itself(monkeypatch, capsys, command):
-    monkeypatch.setattr(sys, "argv", ["occlusion-search", *command.split(), "--help"])
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 0 and f"usage: occlusion-search {command}" in " ".join(
-        capsys.readouterr().out.split()
-    )
+@pytest.mark.parametrize("command", ["benchmark", *FUNCTIONS])
+def test_every_command_explains_itself(run, command):
+    code, out, _ = run(*command.split(), "--help")
+    assert code == 0 and f"usage: occlusion-search {command}" in " ".join(out.split())
+    assert out.splitlines()[-3] == "examples:"
+    assert all(line.startswith(f"  occlusion-search {command}") for line in out.splitlines()[-2:])
 
 
 def test_an_image_folder_with_one_box_of_a_moving_target_too_small_to_follow(run, tmp_path):
     (tmp_path / "in").mkdir()
     for t in range(3):
         write_png(tmp_path / "in" / f"{t}.png", np.full((30, 30, 3), t, np.uint8))
-    code, _, error = run("demo", "--quick", "--sequence", "in", "--box", "3,3,2,2", "--out", "out")
+    code, _, error = run("demo", "--quick", "--data", "in", "--box", "3,3,2,2", "--out", "out")
     assert code == 2 and "follow" in error
+
+
+def test_the_root_has_one_line_a_command_in_groups(run):
+    code, out, _ = run("--help")
+    lines = out.splitlines()
+    assert code == 0 and max(map(len, lines)) < 80
+    for group, commands in GROUPS.items():
+        start = lines.index(f"{group}:") + 1
+        assert [line[2:20].strip() for line in lines[start : start + len(commands)]] == list(commands)
+    assert lines[-3] == "examples:" and all(line.startswith("  occlusion-search ") for line in lines[-2:])
+    assert run("-h")[:2] == (0, out) and run()[0] == 2 and run()[2] == out
+
+
+def test_the_version(run):
+    assert re.fullmatch(r"occlusion-search (\d+\.\d+.*|unknown)\n", run("--version")[1])
+
+
+@pytest.mark.parametrize(("words", "sentence"), [
+    ("evalute", "There is no command 'evalute'; did you mean 'evaluate'?"),
+    ("benchmark scroe --json x", "There is no command 'benchmark scroe'; did you mean 'benchmark score'?"),
+    ("xyzzy --out x", "There is no command 'xyzzy'; `occlusion-search --help` lists all."),
+    ("train-backbone --data x", "`python tools/train_slim.py`"),
+])  # fmt: skip
+def test_a_wrong_command_is_one_sentence(run, words, sentence):
+    code, out, error = run(*words.split())
+    assert (code, out) == (2, "") and sentence in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("name", "old"), [(name, old) for name, flags in RENAMED.items() for old in flags])
+def test_a_flag_of_the_last_version_is_its_new_name_with_a_note(run, name, old):
+    new = RENAMED[name][old]
+    assert new[2:] in inspect.get_annotations(FUNCTIONS[name]) or name == "demo"
+    for words in ([old, "x"], [f"{old}=x"]) if old.startswith("--") else (["x"],):
+        changed, notes = rename_flags(name, [*words, "--out", "y"])
+        assert changed == [word.replace(old, new) if old in word else word for word in words] + ["--out", "y"] or (
+            changed == [new, "x", "--out", "y"]
+        )
+        assert notes == [f"{old} is now {new}; the old name goes in the next version."]
+    assert rename_flags(name, [new, "x"]) == ([new, "x"], [])
+
+
+def test_the_note_is_on_the_standard_error(run):
+    code, out, error = run("check-tracker", "camshift")
+    assert (
+        code == 2 and out == "" and "note: NAME is now --tracker" in error and "'camshift' is no tracker" in error
+    )
+
+
+@pytest.mark.parametrize("flags", [("-n", "-f", "-i"), ("--n-timesteps", "--log-folder", "--trained-agent")])
+def test_flags_of_rl_zoo_need_no_note(run, flags):
+    """They reach the command: the last of them names an agent that is not there."""
+    code, _, error = run("train", flags[0], 9, flags[1], "logs", flags[2], "no.zip")
+    assert code == 2 and "note" not in error and "no agent 'no.zip'" in error
+
+
+def test_progress_in_a_log_is_a_line_every_ten_seconds(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    log = io.StringIO()
+    stream = ProgressLines(log)
+    with tqdm(total=40, desc="outer", file=stream, mininterval=0) as bar:
+        for step in range(40):
+            clock[0] = float(step)
+            bar.update()
+            for _ in tqdm(range(3), desc="inner", file=stream, mininterval=0, leave=False):
+                pass
+            if step == 15:
+                tqdm.write("a word", file=stream)
+    print("done", file=stream)
+    lines = log.getvalue().split("\n")
+    assert [line.split(":")[0] for line in lines] == ["outer", "a word", "outer", "outer", "done", ""]
+    assert "\r" not in log.getvalue() and "\x1b" not in log.getvalue()

@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from command_line_page import PAGE, command_line_page, commands, write_command_line_page
+from command_line_page import PAGE, command_line_page, write_command_line_page
 
-from agents.cli import app
+from agents.cli import run_command
+from agents.cli.commands import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 FLAG = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
@@ -31,10 +32,10 @@ def test_it_is_written_whole(tmp_path: Path) -> None:
     assert [file.name for file in (tmp_path / "docs").iterdir()] == ["command_line.md"]
 
 
-@pytest.mark.parametrize("name", commands())
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_has_the_flags_of_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        app.cli(prog="occlusion-search", args=[*name.split(), "--help"])
+        run_command([*name.split(), "--help"])
     told = {flag for option in OPTION.findall(capsys.readouterr().out) for flag in FLAG.findall(option)}
     rows = [line for line in section(name).splitlines() if line.startswith("| `-")]
     written = {flag for row in rows for flag in FLAG.findall(row.split(" | ")[0])}

@@ -3,10 +3,10 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
-import numpy as np
 import pytest
 
 from agents.common.output import MARKER
@@ -33,7 +33,7 @@ PICTURES = ("contact_sheet.png", "manifold.png", "scores.png")
 def check_results(out: Path, report: dict) -> None:
     assert {path.name for path in out.iterdir()} == {MARKER, "hard_positives", "report.json", *PICTURES}
     assert json.loads((out / "report.json").read_text()) == report
-    for key in ("clean", "random", "agent", "grid search"):
+    for key in ("clean", "random", "random at equal queries", "agent", "grid search"):
         assert -1 <= report[key] <= 1
     assert report["grid search"] < report["random"] < report["clean"]
     gap = report["random"] - report["grid search"]
@@ -79,7 +79,10 @@ def test_the_command(quick):
     check_results(folder / "out", report)
     assert report["command"].startswith("occlusion-search demo --quick --out")
     assert {path.name for path in folder.iterdir()} == {"out", "copy.json"}
-    assert f"clean {report['clean']:.3f}" in done.stdout
+    for name in ("clean", "agent", "belief", "constant", "random at equal queries"):
+        assert any(name in line and f"{report[name]:.3f}" in line for line in done.stdout.splitlines())
+    assert report["agent_is"].startswith("the shipped agent") and report["hard_positives_by"] == "belief"
+    assert "The agent is the shipped agent" in done.stdout
     assert "%" in done.stderr
 
 
@@ -129,6 +132,20 @@ def test_a_video_with_the_first_box_alone(tmp_path):
     assert report["sequence"]["boxes"] == "tracked"
 
 
+def test_a_training_from_scratch(tmp_path):
+    """Its agent is the one whose steps were counted, on the frames before the held-out ones."""
+    report = run_demo(Demo(tmp_path / "out", seed=1, effort=TINY, from_scratch=True))
+    check_results(tmp_path / "out", report)
+    assert report["agent_is"] == "trained on this video, 24 steps"
+
+
+def test_what_the_demo_shows_beats_random_search_at_equal_queries(tmp_path):
+    report = run_demo(Demo(tmp_path / "out", seed=2, effort=replace(TINY, max_frames=24, held_out=6)))
+    equal = report["random at equal queries"]
+    assert report["grid search"] < equal < report["random"]
+    assert report["agent"] < equal and report["belief"] < equal
+
+
 def test_split_is_by_time(make_video):
     training, held_out = split_frames(make_video(frames=31, width=128), held_out=4)
     assert training.tolist() == list(range(1, 21))
@@ -150,8 +167,8 @@ def test_vgg16_on_real_frames(tmp_path, data_root, monkeypatch):
     weights = data_root.parent / "weights" / "vgg16_conv_imagenet_fp16.safetensors"
     if not weights.is_file():
         pytest.skip("no VGG-16 weights beside the data")
-    make, grid = gym.make, RegionLimits.grid
-    monkeypatch.setattr(gym, "make", lambda *args, **kwargs: make(*args, max_steps=3, **kwargs))
+    make, grid = gym.make_vec, RegionLimits.grid
+    monkeypatch.setattr(gym, "make_vec", lambda *args, **kwargs: make(*args, max_steps=3, **kwargs))
     monkeypatch.setattr(RegionLimits, "grid", lambda self, area: grid(self, area)[::5])
     monkeypatch.setattr("agents.policies.belief.files.SHIPPED", ())  # its candidates are the whole grid
     monkeypatch.setattr("agents.evaluation.comparison.RANDOM_DRAWS", 4)
@@ -162,4 +179,3 @@ def test_vgg16_on_real_frames(tmp_path, data_root, monkeypatch):
     report = run_demo(demo)
     check_results(tmp_path / "out", report)
     assert report["features"] == {"network": "vgg16", "layer": "pool5", "length": 25088}
-    assert np.isfinite(report["phi_drop"])

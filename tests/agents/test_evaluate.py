@@ -20,8 +20,8 @@ from agents.evaluation.summary import record, summarise
 from agents.evaluation.table import print_evaluation
 from agents.policies.baselines import BASELINES
 from agents.policies.belief import FittedPrior, describe_search, save_prior
-from agents.policies.loading import Masked, algorithm_of, load_agent, training_environment, training_speed
-from agents.policies.rollout import Agent, roll_out
+from agents.policies.loading import algorithm_of, load_agent, load_policy, training_speed
+from agents.policies.rollout import Agent, Masked, roll_out
 from agents.training.environment import TrainingEnvironment, fingerprint_videos
 from agents.training.runs import RunFolder
 from occlusion_env.envs.arguments import SearchArguments
@@ -651,7 +651,7 @@ def test_an_agent_of_a_run_is_judged_as_it_was_trained(run_folder, slim, targets
     episodes = record({0: found}, ("a", "b"), {loaded.name: 0.1})["seeds"]["0"]["episodes"][loaded.name]
     areas = [float(np.prod(episode.best.region[2:])) for episode in found.episodes[loaded.name]]
     assert episodes["at_cap"] == [area > 0.0999 for area in areas]
-    assert training_environment(str(run_folder.path)).arguments.targets == "synthetic"
+    assert load_policy(run_folder.path).environment.arguments.targets == "synthetic"
     assert training_speed(str(run_folder.path)) is None, "it has no log"
     log = run_folder.path / "0.monitor.csv"
     log.write_text('#{"t_start": 0, "env_id": "x"}\nr,l,t\n1,30,2\n2,10,5\n')
@@ -703,7 +703,7 @@ def no_shipped_prior(monkeypatch):
 
 def test_the_command_without_an_agent(folder, run):
     code, out, err = run(
-        "evaluate", "--targets", folder / "data", "--per-sequence", 1, "--seeds", 1, "--device", "cpu",
+        "evaluate", "--data", folder / "data", "--per-sequence", 1, "--seeds", 1, "--device", "cpu",
         "--json", folder / "copy.json",
     )  # fmt: skip
     assert code == 0, err
@@ -718,7 +718,7 @@ def test_the_command_without_an_agent(folder, run):
     assert content["frontier"]["best of k random"]["1"] == pytest.approx(0, abs=1e-5)
     for name, row in content["methods"].items():
         assert {"score", "area", "queries"} <= set(row), name
-    assert content["command"].startswith("occlusion-search evaluate --targets") and "torch" in content["machine"]
+    assert content["command"].startswith("occlusion-search evaluate --data") and "torch" in content["machine"]
     assert "hill climbing" in out and "Closure by scorer queries" in out and "evaluation" in err
     assert err.count("no prior for this scorer, area and occluder; constant, strips") == 1
     for picture in ("frontier.png", "pictures/square-1.png", "pictures/square-2.png"):
@@ -733,7 +733,7 @@ def test_the_command_with_a_prior(folder, run, slim):
     file = folder / "prior.safetensors"
     save_prior(file, FittedPrior(prior, None, card))
     given = [
-        "evaluate", "--targets", folder / "data", "--per-sequence", 1, "--seeds", 1, "--device", "cpu", "--out",
+        "evaluate", "--data", folder / "data", "--per-sequence", 1, "--seeds", 1, "--device", "cpu", "--out",
         folder / "o", "--prior", file, "--json", folder / "a.json",
     ]  # fmt: skip
     code, out, err = run(*given)
@@ -756,7 +756,7 @@ def slim_is_fp32():
 
 def test_the_command_with_agents(folder, run, trained):
     given = [
-        "evaluate", "--targets", folder / "data" / "square-1", "--per-sequence", 1, "--seeds", 1,
+        "evaluate", "--data", folder / "data" / "square-1", "--per-sequence", 1, "--seeds", 1,
         "--device", "cpu", "--out", folder / "o", "--agent", trained / "dqn-tiny.zip",
     ]  # fmt: skip
     code, out, err = run(*given, trained / "ppo-tiny.zip", "--json", folder / "a.json")
@@ -788,7 +788,7 @@ def test_the_command_with_arms(folder, run, trained):
         f"one={trained / 'dqn-tiny.zip'}",
     ]
     code, out, err = run(
-        "evaluate", "--targets", folder / "data", "--per-sequence", 1, "--seeds", 1,
+        "evaluate", "--data", folder / "data", "--per-sequence", 1, "--seeds", 1,
         "--device", "cpu", "--out", folder / "o", "--json", folder / "a.json", "--agent", *arms,
     )  # fmt: skip
     assert code == 0, err
@@ -807,13 +807,13 @@ def test_the_command_with_arms(folder, run, trained):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--targets", "nowhere"], "nowhere"),
-        (["--targets", "data", "--agent", "nobody.zip"], "no agent 'nobody.zip'"),
-        (["--targets", "data", "--seeds", "0"], "--seeds 1 or more"),
-        (["--targets", "data", "--per-sequence", "0"], "--per-sequence 1 or more"),
-        (["--targets", "data", "--weights", "no.safetensors"], "no.safetensors"),
-        (["--targets", "data", "--json", "no/where.json"], "cannot be written"),
-        (["--targets", "data", "--layer", "fc9"], "fc9"),
+        (["--data", "nowhere"], "nowhere"),
+        (["--data", "data", "--agent", "nobody.zip"], "no agent 'nobody.zip'"),
+        (["--data", "data", "--seeds", "0"], "--seeds 1 or more"),
+        (["--data", "data", "--per-sequence", "0"], "--per-sequence 1 or more"),
+        (["--data", "data", "--weights", "no.safetensors"], "no.safetensors"),
+        (["--data", "data", "--json", "no/where.json"], "cannot be written"),
+        (["--data", "data", "--layer", "fc9"], "fc9"),
     ],
 )
 def test_what_a_person_gets_wrong_is_one_sentence(folder, run, arguments, message):

@@ -47,7 +47,7 @@ def test_the_command_writes_everything_and_goes_on(run, data: Path, tmp_path: Pa
     command = [
         "reproduce", "--data", data, "--attributes", data / "attributes.json", "--out", out, "--seeds", 1,
         "--steps", 2, "--boxes-per-frame", 8, "--epochs", 2, "--per-video", 1, "--sweep-frames", 1,
-        "--device", "cpu", "--json", tmp_path / "ladder.json", "--arms",
+        "--device", "cpu", "--json", tmp_path / "ladder.json", "--only",
     ]  # fmt: skip
     code, printed, _ = run(*command, "sint", "vae-random")
     assert code == 0 and "report.html" in printed and "SINT + VAE + random occlusion" in printed

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import get_type_hints
 
 import pytest
-from command_line_page import commands
 
 from agents.cli import main
+from agents.cli.commands import COMMANDS
 from agents.common.output import MARKER, check_apart, check_file, check_json_path, replacing_folder, write_json
 from tracker.errors import InputError
 
@@ -136,8 +136,8 @@ FILE_COMMANDS = {"track": ".mp4", "fit-prior": ".safetensors", "export-agent": "
 """Commands whose `out` is a file, and its ending."""
 FOLDERS = {
     "generate": "--data {data}",
-    "demo": "--sequence {clip} --box 1,1,4,4",
-    "evaluate": "--targets {data}",
+    "demo": "--data {clip} --box 1,1,4,4",
+    "evaluate": "--data {data}",
     "evaluate-vae": "--data {data}",
     "reproduce": "--data {data} --judge {data}",
     "train-siamfc": "--data {data} --weights {clip}",
@@ -147,11 +147,11 @@ FOLDERS = {
     "benchmark report": "--results {data} --annotations {clip}",
 }
 FILES = {
-    "track": "--video {clip} --box 1,1,4,4 --out",
-    "enjoy": "--model pretrained --gif",
+    "track": "--data {clip} --box 1,1,4,4 --out",
+    "enjoy": "--agent pretrained --gif",
     "fit-prior": "--data {data} --out",
-    "check-tracker": "mil --json",
-    "export-agent": "{data} --out",
+    "check-tracker": "--tracker mil --json",
+    "export-agent": "--agent {data} --out",
     "doctor": "--json",
 }
 
@@ -182,10 +182,10 @@ def test_places_that_no_command_can_write(tmp_path, monkeypatch, capsys, command
     assert sorted(tmp_path.rglob("*")) == before
 
 
-FOLDERS_OUT = {"log_folder", "tensorboard", "tensorboard_log"}
+FOLDERS_OUT = {"tensorboard", "tensorboard_log"}
 FILES_OUT = {"json", "boxes", "gif"}
 NEITHER = {
-    "train": {"resume", "trained_agent"},  # goes on in a run's folder; a run's folder is new
+    "train": {"resume", "agent"},  # goes on in a run's folder; a run's folder is new
     "enjoy": {"folder"},  # tested in test_enjoy.py, which has a run
     "benchmark vot": {"workspace"},  # its trackers.ini is read and written
 }
@@ -193,10 +193,10 @@ INPUTS = {
     "check-tracker": {"weights": "file folder", "base_weights": "file folder"},
     "demo": {"sequence": "file folder", "box": "file", "weights": "file"},
     "doctor": {},
-    "enjoy": {"model": "file", "targets": "folder"},
-    "evaluate": {"targets": "folder", "agent": "file folder", "prior": "file", "weights": "file"},
+    "enjoy": {"agent": "file", "data": "folder"},
+    "evaluate": {"data": "folder", "agent": "file folder", "prior": "file", "weights": "file"},
     "evaluate-vae": {"data": "folder", "bank": "folder", "weights": "file"},
-    "export-agent": {"run": "folder"},
+    "export-agent": {"agent": "folder"},
     "generate": {
         **{"data": "folder", "agent": "file folder", "prior": "file"},
         **{"bank": "folder", "weights": "file"},
@@ -205,34 +205,34 @@ INPUTS = {
         **{"data": "folder", "judge": "folder", "attributes": "file"},
         **{"weights": "file", "bank": "folder", "agent": "file folder"},
     },
-    "track": {"video": "file folder", "weights": "file folder", "base_weights": "file folder"},
-    "train": {"targets": "folder"},
+    "track": {"data": "file folder", "weights": "file folder", "base_weights": "file folder"},
+    "train": {"data": "folder"},
     "fit-prior": {"data": "folder", "weights": "file"},
     "train-siamfc": {"data": "folder", "weights": "file"},
     "train-tracker": {"data": "folder", "weights": "file", "hard_positives": "folder"},
     "train-vae": {"data": "folder"},
     "benchmark report": {
         **{"results": "folder", "annotations": "file folder", "attributes": "file"},
-        "frames": "folder",
+        "data": "folder",
     },
     "benchmark run": {"data": "folder", "weights": "file folder", "base_weights": "file folder"},
     "benchmark score": {"results": "folder", "annotations": "file folder", "attributes": "file"},
     "benchmark vot": {"weights": "file folder", "base_weights": "file folder"},
 }
 """Inputs of each command that are paths, and what they may be."""
-FIXED = {"track": {"box": "1,1,4,4"}, "check-tracker": {"name": "mil"}, "benchmark run": {"tracker": ("mil",)}}
+FIXED = {"track": {"box": "1,1,4,4"}, "check-tracker": {"tracker": "mil"}, "benchmark run": {"tracker": ("mil",)}}
 """Other arguments that a command needs."""
 
 
 def outputs(command):
-    names = inspect.signature(commands()[command]).parameters
+    names = inspect.signature(COMMANDS[command]).parameters
     return [name for name in names if name == "out" or name in FOLDERS_OUT | FILES_OUT]
 
 
 def test_every_path_of_every_command_is_an_input_or_an_output():
     """A new command or option has to be entered above."""
-    assert set(INPUTS) == set(commands())
-    for command, function in commands().items():
+    assert set(INPUTS) == set(COMMANDS)
+    for command, function in COMMANDS.items():
         kinds = get_type_hints(function)
         paths = {name for name, kind in kinds.items() if kind in (Path, Path | None)}
         known = {*INPUTS[command], *outputs(command), *NEITHER.get(command, ())}
@@ -270,10 +270,10 @@ def test_no_output_is_contains_or_lies_in_an_input(tmp_path, monkeypatch, comman
         places.append(given / "inner" / "new" if not is_file else given / f"new{ending}")
     if not is_file:
         places.append(given.parent)
-    if output == "log_folder":  # the run's folder is below LOG_FOLDER/ALGO
+    if (command, output) == ("train", "out"):  # the run's folder is below OUT/ALGO
         places = [given, given / "inner"]
     tuples = {"evaluate": ("agent",), "benchmark run": ("weights", "base_weights")}.get(command, ())
-    kinds = get_type_hints(commands()[command])
+    kinds = get_type_hints(COMMANDS[command])
     values = {
         each: value if kinds[each] in (Path, Path | None) else str(value) for each, value in arguments.items()
     }
@@ -283,6 +283,6 @@ def test_no_output_is_contains_or_lies_in_an_input(tmp_path, monkeypatch, comman
     for place in places:
         chosen = {"out": new} if "out" in outputs(command) else {}
         with pytest.raises(InputError, match=r"is an input|contains the input|lies in the input") as said:
-            commands()[command](**values | chosen | {output: place})
+            COMMANDS[command](**values | chosen | {output: place})
         assert f"'{given}'" in str(said.value) or f"'{place}'" in str(said.value)
         assert {path: path.is_file() and path.read_text() for path in tmp_path.rglob("*")} == before

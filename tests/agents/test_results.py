@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 import tyro
-from command_line_page import commands
 
+from agents.cli.commands import COMMANDS, examples_of, find_command, rename_flags
 from agents.common.results import FORMATS, command_line, commit, write_result
 
 ROOT = Path(__file__).parents[2]
@@ -55,9 +55,8 @@ def parse_command(line: str) -> None:
         parse(settings[0] if settings else module.main, words[1:])
         return
     assert program == "occlusion-search"
-    known = commands()
-    name = next(name for count in (2, 1) if (name := " ".join(words[:count])) in known)
-    parse(known[name], words[len(name.split()) :])
+    name, rest = find_command(words)
+    parse(COMMANDS[name], rename_flags(name, rest)[0])
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -71,6 +70,15 @@ def test_every_result_can_be_made_again(file: Path, monkeypatch: pytest.MonkeyPa
         parse_command(line)
     assert "machine" in content
     assert not re.search(r'[\s"=]/\w', json.dumps(content)), "an absolute path"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_examples_of_a_help_are_command_lines(name: str) -> None:
+    examples = examples_of(COMMANDS[name])
+    assert len(examples) == 2
+    for example in examples:
+        assert example.startswith(f"occlusion-search {name}")
+        parse_command(example)
 
 
 def test_a_command_of_another_parser_is_noticed() -> None:

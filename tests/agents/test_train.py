@@ -14,9 +14,9 @@ from agents.cli.agents.train import key_values
 from agents.dqn.algorithm import HuberDQN, SquaredErrorDQN, load_hyperparameters
 from agents.dqn.replay import LookupNStepReplayBuffer, LookupReplayBuffer
 from agents.evaluation.playing import play
-from agents.policies.loading import environment_of
-from agents.training.learning_curves import moving_average, read_monitors
-from agents.training.run import TrainRequest, _cut_monitors, _plan, load_model, make_vector_env, resume, train
+from agents.training.environment import TrainingEnvironment
+from agents.training.learning_curves import cut_monitors, moving_average, read_monitors
+from agents.training.run import TrainRequest, load_model, make_vector_env, resume, train
 from agents.training.runs import RunFolder
 from agents.training.splits import split_targets
 from occlusion_env.mdp.actions import RegionLimits
@@ -79,8 +79,8 @@ def test_the_same_seed_gives_the_same_agent_and_the_same_evaluations(tmp_path):
 def test_the_evaluations_of_a_masked_agent_mask(tmp_path, monkeypatch):
     import agents.training.run as training
 
-    made, make = [], training._evaluations
-    monkeypatch.setattr(training, "_evaluations", lambda *args: made.append(make(*args)) or made[0])
+    made, make = [], training.make_evaluations
+    monkeypatch.setattr(training, "make_evaluations", lambda *args: made.append(make(*args)) or made[0])
     train(request(tmp_path, "ppo_mask", save_freq=-1))
     assert "MaskableEvalCallback" in [kind.__name__ for kind in type(made[0]).__mro__]
 
@@ -94,10 +94,10 @@ def test_the_evaluations_have_their_own_arguments(tmp_path):
 
 
 def test_the_device_is_the_environments_too_unless_it_has_one(tmp_path):
-    assert _plan(request(tmp_path, device="cpu")).env_kwargs["device"] == "cpu"
+    assert request(tmp_path, device="cpu").resolve().env_kwargs["device"] == "cpu"
     given = request(tmp_path, device="cpu", env_kwargs={"device": "cuda:1"})
-    assert _plan(given).env_kwargs["device"] == "cuda:1"
-    assert "device" not in _plan(request(tmp_path)).env_kwargs
+    assert given.resolve().env_kwargs["device"] == "cuda:1"
+    assert "device" not in request(tmp_path).resolve().env_kwargs
 
 
 def test_hyperparameters_reach_the_algorithm(tmp_path):
@@ -105,15 +105,17 @@ def test_hyperparameters_reach_the_algorithm(tmp_path):
     import agents.training.run as training
 
     made = []
-    original = training._learn
-    training._learn = lambda plan, run, model, *rest: made.append(model) or original(plan, run, model, *rest)
+    original = training._train_in_folder
+    training._train_in_folder = lambda asked, run, model, *rest: (
+        made.append(model) or original(asked, run, model, *rest)
+    )
     try:
         train(request(tmp_path, hyperparams=given, eval_freq=-1, n_timesteps=100, save_freq=-1))
         train(request(tmp_path, eval_freq=-1, n_timesteps=60, save_freq=-1, env_kwargs={"observation": "dict"},
                       hyperparams={"policy": "MultiInputPolicy"}))  # fmt: skip
         train(request(tmp_path, eval_freq=-1, n_timesteps=60, save_freq=-1))
     finally:
-        training._learn = original
+        training._train_in_folder = original
     agent, of_dicts, plain = made
     assert plain.replay_buffer.buffer_size * 4 == 60, "no memory for more steps than there will be"
     assert isinstance(agent, HuberDQN) and agent.td_target == "double"
@@ -161,11 +163,12 @@ def trained_model(folder, monkeypatch, **changed):
     """The model after training, with its replay buffer."""
     import agents.training.run as training
 
-    made, original = [], training._learn
-    monkeypatch.setattr(training, "_learn", lambda plan, run, model, *rest: made.append(model) or original(
-        plan, run, model, *rest))  # fmt: skip
+    made, original = [], training._train_in_folder
+    monkeypatch.setattr(training, "_train_in_folder", lambda asked, run, model, *rest: (
+        made.append(model) or original(asked, run, model, *rest)
+    ))  # fmt: skip
     train(request(folder, eval_freq=-1, save_freq=-1, n_timesteps=80, **changed))
-    monkeypatch.setattr(training, "_learn", original)
+    monkeypatch.setattr(training, "_train_in_folder", original)
     return made[0]
 
 
@@ -222,19 +225,19 @@ def test_integral_floats_are_integers(tmp_path):
   gamma: 1.0
   policy_kwargs: {{net_arch: [8.0]}}
 """)
-    plan = _plan(TrainRequest(env=ORACLE, conf_file=str(file)))
-    assert (plan.steps, plan.n_envs) == (100, 4) and type(plan.steps) is int
+    plan = TrainRequest(env=ORACLE, conf_file=str(file)).resolve()
+    assert (plan.n_timesteps, plan.n_envs) == (100, 4) and type(plan.n_timesteps) is int
     for name in ("buffer_size", "learning_starts", "batch_size", "train_freq", "gradient_steps", "n_steps",
                  "target_update_interval"):  # fmt: skip
-        assert type(plan.parameters[name]) is int, name
-    assert type(plan.parameters["gamma"]) is float
+        assert type(plan.arguments()[name]) is int, name
+    assert type(plan.arguments()["gamma"]) is float
     run = train(TrainRequest(env=ORACLE, conf_file=str(file), log_folder=str(tmp_path), eval_freq=-1))
     assert load_model("dqn", run.model).num_timesteps == 104
     quantiles = {"policy_kwargs": {"n_quantiles": 5.0, "net_arch": {"pi": [3.0]}}, "train_freq": [4.0, "step"]}
-    plan = _plan(request(tmp_path, "qrdqn", hyperparams=quantiles))
-    assert plan.parameters["policy_kwargs"] == {"n_quantiles": 5, "net_arch": {"pi": [3]}}
-    assert type(plan.parameters["policy_kwargs"]["n_quantiles"]) is int
-    assert plan.parameters["train_freq"] == (4, "step")
+    plan = request(tmp_path, "qrdqn", hyperparams=quantiles).resolve()
+    assert plan.arguments()["policy_kwargs"] == {"n_quantiles": 5, "net_arch": {"pi": [3]}}
+    assert type(plan.arguments()["policy_kwargs"]["n_quantiles"]) is int
+    assert plan.arguments()["train_freq"] == (4, "step")
 
 
 def videos_of(run):
@@ -255,8 +258,8 @@ def test_the_best_model_is_chosen_on_videos_that_are_not_trained_on(tmp_path, ma
         seen["selection"] = set(training.states_of(env).targets.videos)
         return made(plan, run, env, steps)
 
-    made = training._evaluations
-    monkeypatch.setattr(training, "_evaluations", evaluations)
+    made = training.make_evaluations
+    monkeypatch.setattr(training, "make_evaluations", evaluations)
     run = train(request(tmp_path, env_kwargs=data, **kwargs))
     training_videos, selection = videos_of(run)
     assert len(training_videos) == 6 and len(selection) == 1 and not set(training_videos) & set(selection)
@@ -366,17 +369,17 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path):
     import agents.training.run as training
 
     seen = []
-    original = training._learn
+    original = training._train_in_folder
 
     def learn(plan, run, model, *rest):
         seen.append((model.num_timesteps, model.replay_buffer.size(), model.seed))
         return original(plan, run, model, *rest)
 
-    training._learn = learn
+    training._train_in_folder = learn
     try:
         resume(path)
     finally:
-        training._learn = original
+        training._train_in_folder = original
     assert not unfinished.exists()
     # Stable-Baselines3 calls back before it stores the step's transitions.
     assert seen == [(last.steps, last.steps // 4 - 1, last.steps)], "new draws, not those of the start"
@@ -428,7 +431,7 @@ def test_episodes_after_the_checkpoint_and_truncated_rows_are_cut(tmp_path):
     written = ("1,5,1,10\n2,5,2,20\n3,1", "4,5,1,30\n5,6,2,32\n6,1,3,34\n", "7,9,1,40\n")
     for log, rows in zip(logs, written, strict=True):
         log.write_text(head + rows)
-    assert _cut_monitors(run, 30) == 3, "the next log's number"
+    assert cut_monitors(run, 30) == 3, "the next log's number"
     assert [log.read_text() for log in logs] == [head + "1,5,1,10\n2,5,2,20\n", head + "4,5,1,30\n", head]
     assert read_monitors(logs)["steps"].tolist() == [10, 20, 30]
 
@@ -437,24 +440,24 @@ def test_numbers_of_yaml_need_no_point(tmp_path):
     """`1e3` is a number in YAML 1.2 and text in YAML 1.1, which the parser has."""
     file = tmp_path / "own.yml"
     file.write_text(f"{ORACLE}:\n  n_timesteps: 1e3\n  batch_size: 1E+1\n  gamma: .5\n  learning_rate: 1e-3\n")
-    plan = _plan(TrainRequest(env=ORACLE, conf_file=str(file), env_kwargs={"drop": 0.1}))
-    assert plan.steps == 1000 and plan.parameters["batch_size"] == 10
-    assert (plan.parameters["gamma"], plan.parameters["learning_rate"]) == (0.5, 0.001)
+    plan = TrainRequest(env=ORACLE, conf_file=str(file), env_kwargs={"drop": 0.1}).resolve()
+    assert plan.n_timesteps == 1000 and plan.arguments()["batch_size"] == 10
+    assert (plan.arguments()["gamma"], plan.arguments()["learning_rate"]) == (0.5, 0.001)
     assert key_values("--env-kwargs", ("drop:5e-2", "targets:drawn:3", "name:'1e3'")) == {
         "drop": 0.05, "targets": "drawn:3", "name": "1e3",
     }  # fmt: skip
     file.write_text(f"{ORACLE}:\n  batch_size: '1e1'\n")
     with pytest.raises(InputError, match="batch_size is '1e1'; it must be a whole number"):
-        _plan(TrainRequest(env=ORACLE, conf_file=str(file)))
+        TrainRequest(env=ORACLE, conf_file=str(file)).resolve()
 
 
 def test_an_unknown_hyperparameter_is_answered_with_those_that_can_be_given():
     with pytest.raises(InputError, match="choose batch_size") as raised:
-        _plan(TrainRequest(env=ORACLE, algo="ppo", hyperparams={"zzz": 1}))
+        TrainRequest(env=ORACLE, algo="ppo", hyperparams={"zzz": 1}).resolve()
     for name in ("seed", "device", "tensorboard_log", "_init_setup_model"):
         assert f" {name}," not in str(raised.value)
         with pytest.raises(InputError, match=f"'{name}' is no hyper-parameter of ppo"):
-            _plan(TrainRequest(env=ORACLE, algo="ppo", hyperparams={name: 1}))
+            TrainRequest(env=ORACLE, algo="ppo", hyperparams={name: 1}).resolve()
 
 
 class Right:
@@ -472,14 +475,14 @@ def test_the_horizon_of_a_training_is_that_of_its_agent(tmp_path, horizon):
     """An agent that had 30 steps in training has 30 wherever it is judged, and its observations count to 30."""
     kwargs = {"max_episode_steps": horizon, "scorer": "occlusion_env.scene.oracle:OracleScorer"}
     run = train(request(tmp_path, n_timesteps=120, save_freq=-1, env_kwargs=kwargs))
-    assert environment_of(run).arguments.settings.max_steps == horizon
+    assert TrainingEnvironment.of_run(run).arguments.settings.max_steps == horizon
     assert max(read_monitors(run.monitors)["length"]) <= horizon
     envs = make_vector_env(ORACLE, 2, run.env_kwargs())
     assert envs.search.settings.max_steps == horizon
     envs.reset(seed=0)
     ends = [envs.step(np.array([0, 0]))[3].all() for _ in range(horizon)]
     assert ends == [False] * (horizon - 1) + [True]
-    for kwargs in (run.env_kwargs(), environment_of(run).record()["env_kwargs"]):
+    for kwargs in (run.env_kwargs(), TrainingEnvironment.of_run(run).record()["env_kwargs"]):
         (episode,) = play(Right(envs.single_observation_space), ORACLE, kwargs | {"targets": "oracle"}, horizon)
         assert episode.length == horizon
 
@@ -498,7 +501,7 @@ def test_a_log_without_its_head_is_removed(tmp_path):
     (run.path / "0.monitor.csv").write_text(head + "1,5,1,10\n")
     for rest in ("", head.splitlines()[0]):
         (run.path / "1.monitor.csv").write_text(rest)
-        assert _cut_monitors(run, 30) == 1, "the number is free again"
+        assert cut_monitors(run, 30) == 1, "the number is free again"
         assert read_monitors(run.monitors)["steps"].tolist() == [10]
 
 
@@ -548,7 +551,7 @@ def test_the_log_says_when_an_episode_ended_with_several_environments(tmp_path, 
     run.model.unlink()
     for checkpoint in run.checkpoints()[1:]:
         checkpoint.model.unlink()
-    assert _cut_monitors(run, 100) == 1
+    assert cut_monitors(run, 100) == 1
     kept = read_monitors(run.monitors)
     assert len(kept["steps"]) == (before["steps"] <= 100).sum() < (np.cumsum(before["length"]) <= 100).sum()
 

@@ -18,7 +18,7 @@ from agents.evaluation.comparison import Setup, compare
 from agents.hard_positives.generation import HardPositiveGenerator
 from agents.hard_positives.transforms import HardPositiveBatch
 from agents.policies.belief import BeliefObservation, FittedPrior
-from agents.policies.loading import load_agent
+from agents.policies.loading import load_agent, load_policy
 from agents.policies.pretrained import PRETRAINED, load_pretrained, save_pretrained
 from agents.training.environment import TrainingEnvironment
 from agents.training.run import TrainRequest, load_model, train
@@ -104,7 +104,7 @@ def test_a_transform_shows_an_agent_its_own_layer(agents) -> None:
 def test_other_weights_and_another_observation_are_refused_by_name(agents, targets, tmp_path) -> None:
     from safetensors.torch import load_file, save_file
 
-    import tracker.models.backbones
+    import tracker
 
     shipped = Path(tracker.__file__).parent / "weights" / "slim.safetensors"
     state = load_file(shipped)
@@ -136,7 +136,7 @@ def test_generate_takes_layer_and_occluder_from_the_card(run, agents, data, tmp_
 
 def test_evaluate_refuses_another_layer_and_takes_the_occluder(run, agents, data, tmp_path) -> None:
     given = (
-        "evaluate", "--targets", data, "--per-sequence", 1, "--seeds", 1, "--checks", "none",
+        "evaluate", "--data", data, "--per-sequence", 1, "--seeds", 1, "--checks", "none",
         "--device", "cpu", "--agent", agents["pool5"], "--json", tmp_path / "a.json",
     )  # fmt: skip
     code, _, err = run(*given, "--layer", "fc7", "--out", tmp_path / "a")
@@ -148,7 +148,7 @@ def test_evaluate_refuses_another_layer_and_takes_the_occluder(run, agents, data
 
 
 def test_enjoy_refuses_another_layer_and_names_both(run, agents) -> None:
-    given = ("enjoy", "--model", agents["fc6"], "--targets", "drawn", "-n", 1, "--device", "cpu")
+    given = ("enjoy", "--agent", agents["fc6"], "--data", "drawn", "-n", 1, "--device", "cpu")
     code, _, err = run(*given, "--env-kwargs", "layer:fc7")
     assert code == 2 and "was trained with layer fc6 and is given fc7" in err
     code, out, err = run(*given)
@@ -162,15 +162,15 @@ def test_export_ships_the_model_that_evaluate_judges(run, tmp_path) -> None:
         log_folder=str(tmp_path / "logs"),
     ))  # fmt: skip
     wanted = load_model("dqn", found.best_model)
-    code, out, err = run("export-agent", found.path, "--out", tmp_path / "a.safetensors")
+    code, out, err = run("export-agent", "--agent", found.path, "--out", tmp_path / "a.safetensors")
     assert code == 0 and "best_model.zip" in out, err
     card = json.loads((tmp_path / "a.json").read_text())
     assert card["model"] == "best_model.zip" and card["steps"] == wanted.num_timesteps
     seen = np.random.default_rng(0).normal(size=(60, *wanted.observation_space.shape)).astype(np.float32)
     exported_policy = load_pretrained(tmp_path / "a.safetensors").policy
-    evaluated = load_agent(str(found.path), device="cpu")
+    evaluated = load_policy(found.path, device="cpu")
     assert evaluated.name.endswith("best_model")
-    for policy in (exported_policy, evaluated.policy.args[0]):
+    for policy in (exported_policy, evaluated.policy):
         assert np.array_equal(
             policy.predict(seen, deterministic=True)[0], wanted.predict(seen, deterministic=True)[0]
         )

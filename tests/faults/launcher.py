@@ -41,13 +41,13 @@ COMMANDS = {
     "benchmark run": "benchmark run --tracker mil --data data --out out --json out.json --device cpu",
     "benchmark report": "benchmark report --results results --annotations data --out out --json out.json",
     "demo": f"demo --quick --out out {_TINY}",
-    "evaluate": "evaluate --targets judge --agent centre --per-sequence 1 --seeds 1 --checks none --out out --json"
+    "evaluate": "evaluate --data judge --agent centre --per-sequence 1 --seeds 1 --checks none --out out --json"
     f" out.json {_TINY}",
     "evaluate-vae": "evaluate-vae --data judge --epochs 10 --samples 4 --held-out 2 --out out --json out.json "
     + _TINY,
-    "reproduce": "reproduce --data data --judge judge --arms sint vae adv-net --seeds 1 --steps 2"
+    "reproduce": "reproduce --data data --judge judge --only sint vae adv-net --seeds 1 --steps 2"
     f" --boxes-per-frame 8 --epochs 2 --per-video 1 --sweep-frames 1 --out out --json out.json {_TINY}",
-    "track": "track --video data/a/img --box 33,25,24,18 --tracker mil --out out.mp4 --boxes out.txt",
+    "track": "track --data data/a/img --box 33,25,24,18 --tracker mil --out out.mp4 --boxes out.txt",
 }
 """Every command that takes long on real data, on a few tiny frames, by its name."""
 

@@ -108,7 +108,7 @@ COMMANDS = {
     "train-tracker": "train-tracker --data {data} --weights {slim} --side 64 --steps 2 --validate-every 1",
     "train-siamfc": "train-siamfc --data {data} --weights {siamfc} --steps 2 --pairs 2",
     "benchmark run": "benchmark run --data {data} --tracker damage_scorer:Walker",
-    "evaluate": "evaluate --targets {data} --scorer damage_scorer:Dark --per-sequence 1 --seeds 1",
+    "evaluate": "evaluate --data {data} --scorer damage_scorer:Dark --per-sequence 1 --seeds 1",
 }
 VOLATILE = {"evaluation.json", "closure.png", "settings.json"}
 """Times and the command line are in them, or they are drawn anew each time."""
@@ -335,7 +335,7 @@ def test_the_ladder_makes_again_what_is_damaged(
     monkeypatch.setattr("agents.ablation.making.train_adversary", _short_adversary)
     judge = world["root"] / "judge"
     line = (
-        f"reproduce --data {{data}} --judge {judge} --arms vae-random adv-net --seeds 1 --steps 1 --epochs 1"
+        f"reproduce --data {{data}} --judge {judge} --only vae-random adv-net --seeds 1 --steps 1 --epochs 1"
         " --boxes-per-frame 4 --per-video 1 --sweep-frames 1 --device cpu --weights {slim} --out"
     )
     if "ladder" not in unbroken:

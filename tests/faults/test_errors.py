@@ -18,9 +18,9 @@ import cv2
 import pytest
 import safetensors
 import yaml
-from command_line_page import commands
 
 from agents.cli import main
+from agents.cli.commands import COMMANDS as FUNCTIONS
 from agents.cli.shared import on_interrupt
 from tracker.errors import InputError, describe_error, reading
 from tracker.models.backbones import save_weights
@@ -112,29 +112,29 @@ def run(monkeypatch, capsys, tmp_path):
 
 
 COMMANDS = {
-    "demo": "--quick --steps 20 --sequence {v}/clip0 --out {o}",
+    "demo": "--quick --steps 20 --data {v}/clip0 --out {o}",
     "train-vae": "--data {v} --out {o} --epochs 1",
     "evaluate-vae": "--data {v} --bank {o} --out {o}",
     "train-tracker": "--data {v} --out {o} --validation clip1 --steps 1",
     "train-siamfc": "--data {v} --weights {s} --out {o}",
     "fit-prior": "--data {v} --out {o}.safetensors --per-sequence 1 --folds 2",
-    "train": "-n 1 --targets {v} --log-folder {o} --eval-freq -1 --n-envs 1",
-    "enjoy": "--targets {v} -n 1 --model pretrained",
-    "evaluate": "--targets {v} --out {o} --seeds 1 --per-sequence 1 --checks none",
+    "train": "-n 1 --data {v} --out {o} --eval-freq -1 --n-envs 1",
+    "enjoy": "--data {v} -n 1 --agent pretrained",
+    "evaluate": "--data {v} --out {o} --seeds 1 --per-sequence 1 --checks none",
     "generate": "--data {v} --out {o} --agent random --per-sequence 1",
-    "reproduce": "--data {v} --judge {j} --out {o} --arms sint --seeds 1 --steps 1",
+    "reproduce": "--data {v} --judge {j} --out {o} --only sint --seeds 1 --steps 1",
     "benchmark run": "--tracker sint-slim --data {v} --out {o}",
     "benchmark score": "--results {r} --annotations {v}",
     "benchmark report": "--results {r} --annotations {v} --out {o}",
     "benchmark vot": "--tracker sint-slim --workspace {o}",
-    "track": "--video {v}/clip0 --box 10,10,9,9 --tracker sint-slim --out {o}.mp4",
-    "check-tracker": "sint-slim",
-    "export-agent": "{o} --out {o}.safetensors",
+    "track": "--data {v}/clip0 --box 10,10,9,9 --tracker sint-slim --out {o}.mp4",
+    "check-tracker": "--tracker sint-slim",
+    "export-agent": "--agent {o} --out {o}.safetensors",
     "doctor": "",
 }
 """The arguments of each command beside the option that is tried."""
 
-TEXTS = {"weights", "base_weights", "agent", "box", "video", "conf_file", "model", "targets"}
+TEXTS = {"weights", "base_weights", "agent", "box", "conf_file", "data"}
 """Options that name a file or a folder in text, beside those of the type `Path`."""
 
 ELSEWHERE = {
@@ -144,19 +144,18 @@ ELSEWHERE = {
     ("reproduce", "bank"),
 }
 
-OUTPUTS = {"out", "json", "boxes", "gif", "log_folder", "tensorboard_log", "tensorboard"}
+OUTPUTS = {"out", "json", "boxes", "gif", "tensorboard_log", "tensorboard"}
 
 SUFFIXES = {
     "weights": ".safetensors", "base_weights": ".safetensors", "teacher": ".safetensors", "agent": ".zip",
-    "track": ".mp4", "export-agent": ".safetensors", "fit-prior": ".safetensors",
-    "model": ".safetensors", "trained_agent": ".zip", "annotations": ".json", "attributes": ".json",
-    "conf_file": ".yml", "json": ".json", "gif": ".gif", "video": ".mp4", "box": ".txt", "boxes": ".txt",
+    "annotations": ".json", "attributes": ".json", "conf_file": ".yml", "json": ".json", "gif": ".gif",
+    "box": ".txt", "boxes": ".txt",
 }  # fmt: skip
 
 
 def path_options():
     """Every path-valued option: command and name."""
-    for command, function in commands().items():
+    for command, function in FUNCTIONS.items():
         for name, kind in get_type_hints(function).items():
             if name != "return" and (kind is Path or Path in get_args(kind) or name in TEXTS):
                 if (command, name) not in ELSEWHERE:
@@ -181,6 +180,8 @@ def test_a_bad_file_is_one_sentence(run, good, tmp_path, command, option, kind):
     suffix = SUFFIXES.get(option, "")
     if option == "out":
         suffix = {"track": ".mp4", "export-agent": ".safetensors", "fit-prior": ".safetensors"}.get(command, "")
+    if (command, option) == ("track", "data"):
+        suffix = ".mp4"
     path = bad_file(place, kind, suffix)
     arguments = COMMANDS[command].format(**good, o=tmp_path / "out").split()
     if option == "folder":  # read where no model is named
@@ -188,9 +189,7 @@ def test_a_bad_file_is_one_sentence(run, good, tmp_path, command, option, kind):
     if option == "prior" and command == "generate":  # of the belief alone
         arguments[arguments.index("random")] = "belief"
     flag = f"--{option.replace('_', '-')}"
-    if option == "run":
-        arguments[0] = path
-    elif flag in arguments:
+    if flag in arguments:
         arguments[arguments.index(flag) + 1] = path
     else:
         arguments += [flag, path]

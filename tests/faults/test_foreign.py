@@ -15,7 +15,7 @@ from stable_baselines3 import DQN
 
 import agents.cli
 from agents.dqn.algorithm import load_hyperparameters
-from agents.policies.loading import environment_of, load_agent, training_environment
+from agents.policies.loading import load_agent, load_policy
 from agents.policies.pretrained import load_pretrained, save_pretrained
 from agents.training.environment import TrainingEnvironment
 from agents.training.run import TrainRequest, resume, train
@@ -93,7 +93,7 @@ def card(model: DQN, tmp_path: Path) -> Callable[..., Path]:
 @pytest.mark.parametrize("argument", ARGUMENTS)
 def test_a_card_imports_nothing(evil: Path, card: Callable[..., Path], argument: str, name: str) -> None:
     file = card(**{argument: name})
-    for load in (load_pretrained, load_agent, training_environment):
+    for load in (load_pretrained, load_agent, load_policy):
         with pytest.raises(InputError, match=r"agent\.json' names .*--allow"):
             load(str(file))
     assert not evil.exists() and "evil" not in sys.modules
@@ -140,9 +140,9 @@ def test_commands_refuse_a_card_with_names(
     data = write_otb(tmp_path / "ball", make_video())
     file = card(observation="evil:Observation")
     given = {
-        "evaluate": ["--targets", data, "--agent", file],
+        "evaluate": ["--data", data, "--agent", file],
         "generate": ["--data", data, "--agent", file],
-        "enjoy": ["--model", file],
+        "enjoy": ["--agent", file],
     }[command]
     code, _, error = run(command, *given)
     assert code == 2 and "'evil:Observation'" in error and "--allow evil:Observation" in error
@@ -195,11 +195,11 @@ def test_a_run_imports_nothing(run: Call, evil: Path, run_folder: RunFolder, nam
             resume(run_folder.path)
         (run_folder.parameters / "environment.json").unlink()
     with pytest.raises(InputError, match="--allow evil:Reward"):
-        environment_of(run_folder)
+        TrainingEnvironment.of_run(run_folder)
     run_folder.checkpoints()[-1].model.rename(run_folder.model)
     for given in (
         ["enjoy", "-f", run_folder.path.parents[1], "--env", ORACLE_ENV_ID],
-        ["export-agent", run_folder.path],
+        ["export-agent", "--agent", run_folder.path],
     ):
         code, _, error = run(*given)
         assert code == 2 and "--allow evil:Reward" in error

@@ -59,8 +59,8 @@ def data(tmp_path_factory, make_video, write_otb) -> Path:
 
 
 COMMANDS = {
-    "track": (4, "track --video {data}/a --box 53,40,40,30 --tracker mil --out {disk}/a.mp4 --boxes {disk}/b.txt"),
-    "enjoy": (4, "enjoy --model pretrained --targets {data} -n 3 --gif {disk}/a.gif"),
+    "track": (4, "track --data {data}/a --box 53,40,40,30 --tracker mil --out {disk}/a.mp4 --boxes {disk}/b.txt"),
+    "enjoy": (4, "enjoy --agent pretrained --data {data} -n 3 --gif {disk}/a.gif"),
     "train-vae": (60, "train-vae --data {data} --out {disk}/bank --epochs 2 --max-crops 4"),
     "train": (40, f"train --env {ORACLE} -n 400 -f {{disk}} --save-freq 200 --eval-freq -1"),
     "train, monitor": (20, f"train --env {ORACLE} -n 30000 -f {{disk}} --save-freq -1 --eval-freq -1 --algo ppo"),
@@ -69,11 +69,11 @@ COMMANDS = {
     "generate": (40, "generate --data {data} --out {disk}/g --agent random"),
     "generate jpeg": (24, "generate --data {data} --out {disk}/g --agent random --format jpeg"),
     "benchmark run": (12, "benchmark run --data {data} --out {disk}/b --tracker mil"),
-    "evaluate": (40, "evaluate --targets {data} --per-sequence 1 --seeds 1 --out {disk}/e --checks none"),
+    "evaluate": (40, "evaluate --data {data} --per-sequence 1 --seeds 1 --out {disk}/e --checks none"),
     "demo": (80, "demo --quick --out {disk}/d"),
     "reproduce": (
         60,
-        "reproduce --data {data} --judge {judge} --out {disk}/r --arms sint --steps 1 --seeds 1",
+        "reproduce --data {data} --judge {judge} --out {disk}/r --only sint --steps 1 --seeds 1",
     ),
 }
 

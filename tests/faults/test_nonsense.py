@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from agents.policies.belief import DropPredictor, FittedPrior, load_prior, save_prior
 from agents.policies.loading import load_agent
-from agents.training.run import TrainRequest, _plan, load_model, train
+from agents.training.run import TrainRequest, load_model, train
 from occlusion_env import ORACLE_ENV_ID
 from occlusion_env.search.belief import Prior
 from tracker.errors import InputError
@@ -67,7 +67,7 @@ def test_hyperparameters_out_of_range(tmp_path, algo, hyperparams):
 def test_requests_out_of_range(changed):
     (name,) = changed
     with pytest.raises(InputError, match=name):
-        _plan(replace(TrainRequest(env=ORACLE_ENV_ID), **changed))
+        replace(TrainRequest(env=ORACLE_ENV_ID), **changed).resolve()
 
 
 def test_what_is_within_its_range_is_taken():
@@ -76,7 +76,7 @@ def test_what_is_within_its_range_is_taken():
         ("ppo", {"target_kl": None, "clip_range_vf": None, "ent_coef": 0}),
         ("qrdqn", {"max_grad_norm": None, "train_freq": [4, "step"]}),
     ):
-        _plan(TrainRequest(algo, ORACLE_ENV_ID, 10, hyperparams=hyperparams))
+        TrainRequest(algo, ORACLE_ENV_ID, 10, hyperparams=hyperparams).resolve()
 
 
 TINY = {"policy_kwargs": {"net_arch": [4]}, "learning_rate": 1e30}

@@ -27,7 +27,6 @@ from agents.cli.agents.train import key_values
 from agents.dqn.algorithm import load_hyperparameters
 from agents.hard_positives.generation_run import GenerationRun
 from agents.policies.belief import DropPredictor, FittedPrior, load_prior, save_prior
-from agents.policies.loading import environment_of
 from agents.policies.pretrained import check_layers, load_pretrained, save_pretrained
 from agents.training.environment import TrainingEnvironment
 from agents.training.learning_curves import read_evaluations
@@ -439,7 +438,7 @@ def test_json_of_wrong_types_and_depths(text: str, tmp_path: Path) -> None:
     (folder / "config.yml").write_text("{}")
     (folder / "environment.json").write_bytes(raw)
     if text != '{"env_kwargs": {}, "observation_length": 1e999}':  # a run does not look at it
-        refused(lambda: environment_of(RunFolder.open(folder.parent)), ORACLE_ENV_ID)
+        refused(lambda: TrainingEnvironment.of_run(RunFolder.open(folder.parent)), ORACLE_ENV_ID)
 
 
 @pytest.mark.parametrize(

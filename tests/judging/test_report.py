@@ -168,7 +168,7 @@ def test_where_the_trackers_fail_is_told_and_shown(data, three, tmp_path):
 
 def test_without_frames_the_page_says_so(data, three, tmp_path):
     made = page(data, three, tmp_path / "out")
-    assert "No pictures: the frames were not given (--frames FOLDER)." in made.text
+    assert "No pictures: the frames were not given (--data FOLDER)." in made.text
     assert not [*(tmp_path / "out").glob("worst_*")]
 
 
@@ -326,7 +326,7 @@ def test_the_command_writes_nothing_when_it_fails(data, three, tmp_path, capsys)
     with pytest.raises(SystemExit) as error:
         command(
             *("benchmark", "report", "--results", three, "--annotations", data, "--out", out),
-            *("--frames", tmp_path / "nowhere"),
+            *("--data", tmp_path / "nowhere"),
         )
     assert error.value.code == 2 and not out.exists()
     assert "Traceback" not in capsys.readouterr().err

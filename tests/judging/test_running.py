@@ -416,12 +416,12 @@ def test_the_command_takes_lists_and_names(command: Callable[..., tuple[int, str
     code, _, err = command("--tracker", "own:Walker", "--list", "tb50")
     assert code == 0 and "1 of the 50 targets of tb50 are there" in err
     assert [file.name for file in (tmp_path / "out" / "walker" / "ope").glob("*.txt")] == ["Deer.txt"]
-    assert command("--tracker", "own:Walker", "--sequences", "Mine")[0] == 0
+    assert command("--tracker", "own:Walker", "--only", "Mine")[0] == 0
     assert (tmp_path / "out" / "walker" / "ope" / "Mine.txt").is_file()
 
 
 def test_all_sequences_failed(command: Callable[..., tuple[int, str, str]]) -> None:
-    code, out, _ = command("--tracker", "own:Crashing", "--sequences", "Mine")
+    code, out, _ = command("--tracker", "own:Crashing", "--only", "Mine")
     assert code == 1 and "-" in next(line for line in out.splitlines() if "crashing" in line)
 
 
@@ -434,7 +434,7 @@ def test_all_sequences_failed(command: Callable[..., tuple[int, str, str]]) -> N
         (["--tracker", "nano", "--weights", "a", "nano=b"], "two weights for 'nano'"),
         (["--tracker", "mil", "siamfc", "--weights", "siamfc=none"], "'none' does not exist"),
         (
-            ["--tracker", "own:Walker", "--sequences", "Coke"],
+            ["--tracker", "own:Walker", "--only", "Coke"],
             "no sequence 'Coke' in the data; there are Deer, Mine",
         ),
         (["--tracker", "own:Walker", "--list", "vot2014"], "None of the 2 targets in the data was asked for"),

@@ -102,7 +102,7 @@ def left_over(folder: Path) -> list[str]:
 
 def test_a_video_comes_out_as_large_and_as_fast(video: Path, tmp_path: Path, command: Callable) -> None:
     code, text = command(
-        *("--video", video, "--box", "20,15,24,20", "--tracker", "mil", "--out", "out.mp4", "--boxes", "boxes.txt")
+        *("--data", video, "--box", "20,15,24,20", "--tracker", "mil", "--out", "out.mp4", "--boxes", "boxes.txt")
     )
     assert code == 0 and "12 frames with the boxes of mil are in out.mp4" in text
     assert properties(tmp_path / "out.mp4") == (WIDTH, HEIGHT, 12.5, COUNT)
@@ -128,7 +128,7 @@ def test_odd_sizes_get_a_pixel(tmp_path: Path, size: tuple[int, int], command: C
     (tmp_path / "frames").mkdir()
     for t in range(4):
         write_png(tmp_path / "frames" / f"{t}.png", picture(t, *size))
-    code, _ = command("--video", "frames", "--box", "20,15,24,20", "--tracker", "mil", "--out", "o.mp4")
+    code, _ = command("--data", "frames", "--box", "20,15,24,20", "--tracker", "mil", "--out", "o.mp4")
     assert code == 0
     assert properties(tmp_path / "o.mp4") == (size[0] + size[0] % 2, size[1] + size[1] % 2, 25, 4)
 
@@ -136,7 +136,7 @@ def test_odd_sizes_get_a_pixel(tmp_path: Path, size: tuple[int, int], command: C
 def test_frames_and_fps_can_be_told(video: Path, tmp_path: Path, command: Callable) -> None:
     code, _ = command(
         *(
-            "--video",
+            "--data",
             video,
             "--box",
             "20,15,24,20",
@@ -157,7 +157,7 @@ def test_a_video_that_breaks_off_is_written_so_far(video: Path, tmp_path: Path, 
     video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     there = sum(1 for _ in open_stream(video))
     assert 1 < there < COUNT - 1
-    code, text = command("--video", video, "--box", "20,15,24,20", "--tracker", "mil", "--out", "o.mp4")
+    code, text = command("--data", video, "--box", "20,15,24,20", "--tracker", "mil", "--out", "o.mp4")
     assert code == 1 and f"broke off after {there} of its {COUNT} frames, which were written" in text
     assert properties(tmp_path / "o.mp4")[3] == there
 
@@ -168,7 +168,7 @@ def test_frames_that_change_their_size_are_tracked_and_scaled(tmp_path: Path, co
         frame = picture(t)
         write_png(tmp_path / "frames" / f"{t}.png", frame if t < 2 else np.repeat(np.repeat(frame, 2, 0), 2, 1))
     code, _ = command(
-        *("--video", tmp_path / "frames", "--box", "20,15,24,20", "--tracker", "mil", "--out", "out.mp4"),
+        *("--data", tmp_path / "frames", "--box", "20,15,24,20", "--tracker", "mil", "--out", "out.mp4"),
         *("--boxes", "boxes.txt"),
     )
     assert code == 0 and properties(tmp_path / "out.mp4")[:2] == picture(0).shape[1::-1]
@@ -181,7 +181,7 @@ def test_a_broken_image_ends_the_video(tmp_path: Path, command: Callable) -> Non
     for t in range(4):
         write_png(tmp_path / "frames" / f"{t}.png", picture(t))
     (tmp_path / "frames" / "3.png").write_bytes(b"no image")
-    line = ("--video", "frames", "--box", "20,15,24,20", "--tracker", "mil", "--out", "o.mp4")
+    line = ("--data", "frames", "--box", "20,15,24,20", "--tracker", "mil", "--out", "o.mp4")
     code, text = command(*line)
     assert code == 1 and "broke off after 3 frames, which were written" in text and "3.png" in text
     assert properties(tmp_path / "o.mp4")[3] == 3
@@ -306,17 +306,17 @@ def test_a_camera_is_opened_by_its_index(tmp_path: Path, monkeypatch: pytest.Mon
     assert asked == [3, "released"] and len(frames) == 4 and (frames[0] == picture(0)).all()
 
 
-LINE = {"--video": "in.avi", "--box": "20,15,24,20", "--tracker": "mil", "--out": "o.mp4"}
+LINE = {"--data": "in.avi", "--box": "20,15,24,20", "--tracker": "mil", "--out": "o.mp4"}
 
 
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"--video": "none.mp4"}, "'none.mp4' does not exist; give a video file, a folder of images or a camera"),
-        ({"--video": "987"}, "Camera 987 cannot be opened"),
-        ({"--video": "text.txt"}, "'text.txt' is no video file by its name"),
-        ({"--video": "empty.mp4"}, "'empty.mp4' cannot be decoded"),
-        ({"--video": "folder"}, "holds no images"),
+        ({"--data": "none.mp4"}, "'none.mp4' does not exist; give a video file, a folder of images or a camera"),
+        ({"--data": "987"}, "Camera 987 cannot be opened"),
+        ({"--data": "text.txt"}, "'text.txt' is no video file by its name"),
+        ({"--data": "empty.mp4"}, "'empty.mp4' cannot be decoded"),
+        ({"--data": "folder"}, "holds no images"),
         ({"--box": "1,2,3"}, "'1,2,3' is not a box"),
         ({"--box": "1,2,3,0"}, "has no area"),
         ({"--box": "900,1,9,9"}, "lies outside the image of 96 x 64"),
@@ -345,7 +345,7 @@ def test_what_is_refused(
 
 def test_the_video_is_h264(video: Path, tmp_path: Path, command: Callable) -> None:
     """Browsers show no MPEG-4 part 2."""
-    assert command("--video", video, "--box", "20,15,24,20", "--tracker", "mil", "--out", "o.mp4")[0] == 0
+    assert command("--data", video, "--box", "20,15,24,20", "--tracker", "mil", "--out", "o.mp4")[0] == 0
     with av.open(str(tmp_path / "o.mp4")) as container:
         assert container.streams.video[0].codec_context.name == "h264"
 
@@ -355,14 +355,14 @@ def test_a_video_is_not_written_over_itself(video: Path, tmp_path: Path, command
     (tmp_path / "b.mp4").symlink_to(video)
     before = video.read_bytes()
     for out in ("a.mp4", "b.mp4", "../" + tmp_path.name + "/a.mp4"):
-        code, text = command("--video", "a.mp4", "--box", "20,15,24,20", "--tracker", "mil", "--out", out)
+        code, text = command("--data", "a.mp4", "--box", "20,15,24,20", "--tracker", "mil", "--out", out)
         assert code == 2 and "is an input of this command too" in text
-    command("--video", "a.mp4", "--box", "1,1,9,9", "--tracker", "mil", "--out", "o.mp4", "--boxes", "o.mp4")
+    command("--data", "a.mp4", "--box", "1,1,9,9", "--tracker", "mil", "--out", "o.mp4", "--boxes", "o.mp4")
     assert video.read_bytes() == before and left_over(tmp_path) == ["a.mp4", "b.mp4"]
 
 
 def test_a_video_goes_to_a_device(video: Path, command: Callable) -> None:
     link = video.parent / "o.mp4"
     link.symlink_to("/dev/null")
-    code, _ = command("--video", video, "--box", "20,15,24,20", "--tracker", "mil", "--out", "o.mp4")
+    code, _ = command("--data", video, "--box", "20,15,24,20", "--tracker", "mil", "--out", "o.mp4")
     assert code == 0 and link.is_symlink()

@@ -10,10 +10,10 @@ import tyro
 from tracker.errors import InputError
 
 from ..shared import NOTHING_WRITTEN, Allow, Device, Seed, on_interrupt, warn
-from .train import Algorithm, EnvId, Pairs, key_values, paths_of, targets_argument
+from .train import Algorithm, EnvId, Pairs, Videos, key_values, paths_of, targets_argument
 
 if TYPE_CHECKING:
-    from ...training.environment import TrainingEnvironment
+    from ...evaluation.playing import Episode
 
 __all__ = ["enjoy"]
 
@@ -32,79 +32,81 @@ def enjoy(
     exp_id: int = 0,
     load_best: bool = True,
     load_checkpoint: int | None = None,
-    model: Annotated[str | None, tyro.conf.arg(metavar="FILE|pretrained")] = None,
-    targets: Annotated[str | None, tyro.conf.arg(metavar="DIR|synthetic[:SEED]|drawn[:SEED]")] = None,
+    agent: Annotated[str | None, tyro.conf.arg(metavar="FILE|pretrained")] = None,
+    data: Videos = None,
     env_kwargs: Pairs = (),
-    n_timesteps: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 200,
+    steps: Annotated[int, tyro.conf.arg(aliases=["-n", "--n-timesteps"])] = 200,
     stochastic: bool = False,
     seed: Seed = 0,
     device: Device = "auto",
     gif: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    json: Path | None = None,
     allow: Allow = (),
 ) -> None:
-    """Watch a trained agent: the score before and after each episode, and one episode as a GIF.
+    """Play a trained agent beside random search at equal queries.
 
-    Takes the agent of a run that `train` wrote, in the environment that it was trained in; the flags are RL Zoo's.
-    Agents of runs and zip files are pickled, and playing them runs what is in them: give those alone whose origin
-    you trust. A safetensors file and its card run nothing.
+    Prints the scores of each episode: the unoccluded target, the agent's start region and its best region, and the
+    best of as many random regions. Plays the agent of a run that `train` wrote, in the environment that it was
+    trained in; the flags are RL Zoo's. Agents of runs and zip files are pickles: loading one executes code, so
+    give only files that you trust. A safetensors file and its card hold no code.
 
     Args:
         algo: The algorithm.
         env: The environment.
-        folder: Where runs are.
+        folder: Folder of the runs.
         exp_id: Number of the run; 0 for the last.
-        load_best: Take best_model.zip where the run has one; --no-load-best takes the agent when training ended.
-        load_checkpoint: Take the checkpoint of this many steps.
-        model: File of an agent, played in the environment that its run or its card records; `pretrained` is the
+        load_best: Play best_model.zip where the run has one; --no-load-best plays the last agent.
+        load_checkpoint: Play the checkpoint of this many steps.
+        agent: File of an agent, played in the environment that its run or its card records; `pretrained` is the
             shipped agent.
-        targets: Videos to play on; by default those of the training.
+        data: Videos to play on; by default those of the training.
         env_kwargs: Arguments of the environment that differ from the training's.
-        n_timesteps: Actions in all; the last episode is played to its end.
-        stochastic: Draw from the policy, in place of its best action.
-        seed: Of the environment.
+        steps: Number of actions; the last episode is played to its end.
+        stochastic: Sample actions from the policy, in place of its best action.
+        seed: Seed of the environment and the random regions.
         device: Where the agent runs.
-        gif: Write the first episode here.
-        allow: Names of your own code that the run or the card may hold, beside those of --env-kwargs; files may
-            name built-in things only.
+        gif: Write the first episode to this file.
+        json: Write the scores of each episode to this file.
+        allow: Your own `module:attribute` names that the run or card may contain, beside those of --env-kwargs.
+
+    Examples:
+        occlusion-search enjoy --agent pretrained --data drawn --gif episode.gif
+        occlusion-search enjoy --algo dqn --data path/to/videos
     """
     import gymnasium as gym
-    import numpy as np
     from stable_baselines3.common.utils import set_random_seed
 
     from occlusion_env import ENV_IDS
     from occlusion_env.envs.arguments import SearchArguments
-    from occlusion_env.mdp.actions import TRIGGER
     from occlusion_env.naming import check_built_in, imports_in
 
-    from ...common.output import check_apart, check_file
+    from ...common.output import check_apart, check_file, check_json_path
+    from ...common.results import write_result
     from ...evaluation.playing import play, write_gif
-    from ...policies.loading import environment_of, training_environment
-    from ...policies.pretrained import is_exported, load_pretrained
-    from ...training.run import load_model
+    from ...policies.loading import load_policy
     from ...training.runs import RunFolder
 
-    changes = key_values("--env-kwargs", env_kwargs) | targets_argument(targets)
-    check_file(gif, model, *paths_of(changes), option="--gif")
+    own = key_values("--env-kwargs", env_kwargs) | targets_argument(data)
+    check_file(gif, agent, *paths_of(own), option="--gif")
+    check_json_path(json, agent, *paths_of(own))
     if env not in ENV_IDS:
         raise InputError(f"'{env}' is no environment of this package; choose {', '.join(ENV_IDS)}.")
-    if n_timesteps < 1:
-        raise InputError(f"--n-timesteps is {n_timesteps}; it must be at least 1.")
-    own = key_values("--env-kwargs", env_kwargs) | targets_argument(targets)
+    if steps < 1:
+        raise InputError(f"--steps is {steps}; it must be at least 1.")
     allowed = {*allow, *imports_in(own)}
-    agent: Any
-    trained: TrainingEnvironment | None
-    if model is None:
+    run: RunFolder | None = None
+    source = agent
+    if source is None:
         run = RunFolder.find(folder, algo, env, exp_id)
         check_apart(gif, run.path, option="--gif")
-        trained, given = environment_of(run, allowed), run.env_kwargs()
-        check_built_in(given, run.parameters, allowed)
-        agent = load_model(algo, run.agent_file(not load_best, load_checkpoint), device)
+        check_apart(json, run.path, option="--json")
+        check_built_in(run.env_kwargs(), run.parameters, allowed)
+        source = str(run.agent_file(not load_best, load_checkpoint))
+    loaded = load_policy(source, algo, device, allowed)
+    model, trained = loaded.policy, loaded.environment
+    if run is not None:
+        given = run.env_kwargs()
     else:
-        trained = training_environment(model, allowed)
-        if is_exported(model):
-            agent = load_pretrained(model, device, allowed).policy
-        else:
-            agent = load_model(algo, Path(model), device)
         given = {} if trained is None else trained.record()["env_kwargs"]
     given |= own | {"info_names": True}
     if device != "auto":
@@ -114,35 +116,58 @@ def enjoy(
         for sentence in trained.departures(SearchArguments.from_keywords(defaults | given), "The agent"):
             warn(sentence)
     set_random_seed(seed)
-    drops, lengths, triggers = [], [], []
-    least: dict[str, list[float]] = {}
-    written: list[Path] = []
-    with on_interrupt(lambda: f"the first episode is in {gif}" if written else NOTHING_WRITTEN):
-        for number, episode in enumerate(
-            play(agent, env, given, n_timesteps, seed, not stochastic, int(gif is not None), trained)
-        ):
-            if gif is not None and number == 0:
+    rows: list[dict[str, Any]] = []
+    drawn = 0 if gif is None else 1
+    with on_interrupt(lambda: f"the first episode is in {gif}" if rows and drawn else NOTHING_WRITTEN):
+        for episode in play(model, env, given, steps, seed, not stochastic, drawn, trained):
+            if gif is not None and not rows:
                 write_gif(gif, episode.frames)
-                written.append(gif)
-            last = episode.last
-            triggers.append(last["action_index"] == TRIGGER)
-            drops.append(last["clean_score"] - last["score"])
-            lengths.append(episode.length)
-            for name, score in episode.least.items():
-                least.setdefault(name, []).append(last["clean_score"] - score)
-            ending = "trigger" if triggers[-1] else "out of steps"
-            print(
-                f"{last['target']}: clean {last['clean_score']:+.3f}, start {episode.first['score']:+.3f}, end"
-                f" {last['score']:+.3f}; {episode.length} actions, {ending}; return {episode.total:+.2f}"
-            )
-    print(
-        f"{len(drops)} episodes: score drop {np.mean(drops):.3f} +/- {np.std(drops):.3f}, {np.mean(lengths):.1f}"
-        f" actions, {np.mean(triggers):.0%} ended by the trigger"
-    )
-    if least:
-        print(
-            "Largest drop with as many scorer queries, mean: "
-            + ", ".join(f"{_TITLES[name]} {np.mean(values):.3f}" for name, values in least.items())
+            rows.append(_row(episode))
+            print(_sentence(rows[-1]), flush=True)
+    if json is not None:
+        write_result(
+            json, "enjoy", {"agent": source if run is None else str(run.path), "env": env, "episodes": rows}
         )
+    print(_summary(rows))
     if gif is not None:
         print(f"The first episode is in {gif}")
+
+
+def _row(episode: Episode) -> dict[str, Any]:
+    """The figures of an episode; `lowest` are the lowest scores by method, at as many queries as the agent's."""
+    from occlusion_env.mdp.actions import TRIGGER
+
+    return {
+        "target": episode.last["target"], "clean": float(episode.last["clean_score"]),
+        "start": float(episode.first["score"]), "best": episode.best, "lowest": episode.least,
+        "actions": episode.length, "trigger": bool(episode.last["action_index"] == TRIGGER),
+        "return": episode.total,
+    }  # fmt: skip
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    random = f" (random search {row['lowest']['random']:+.3f})" if "random" in row["lowest"] else ""
+    scores = f"clean {row['clean']:+.3f} -> start {row['start']:+.3f} -> best {row['best']:+.3f}{random}"
+    ending = "trigger" if row["trigger"] else "out of steps"
+    return f"{row['target']}: {scores}; {row['actions']} actions, {ending}; return {row['return']:+.2f}"
+
+
+def _summary(rows: list[dict[str, Any]]) -> str:
+    import numpy as np
+
+    clean = np.array([row["clean"] for row in rows])
+    drops = clean - [row["best"] for row in rows]
+    text = (
+        f"{len(rows)} episodes: largest score drop {drops.mean():.3f} +/- {drops.std():.3f},"
+        f" {np.mean([row['actions'] for row in rows]):.1f} actions,"
+        f" {np.mean([row['trigger'] for row in rows]):.0%} ended by the trigger"
+    )
+    means = {
+        title: np.mean(clean - [row["lowest"][name] for row in rows])
+        for name, title in _TITLES.items()
+        if name in rows[0]["lowest"]
+    }
+    if means:
+        text += "\nLargest drop with as many scorer queries, mean: "
+        text += ", ".join(f"{title} {mean:.3f}" for title, mean in means.items())
+    return text

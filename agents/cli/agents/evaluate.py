@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from tracker.errors import InputError
+
 from ..shared import GOES_ON, Allow, Device, Precision, on_interrupt, warn
 from .train import Algorithm
 
@@ -21,7 +23,7 @@ __all__ = ["evaluate"]
 
 
 def evaluate(
-    targets: Path,
+    data: Path,
     agent: tuple[str, ...] = (),
     algo: Algorithm | None = None,
     per_sequence: int = 20,
@@ -38,46 +40,49 @@ def evaluate(
     json: Path | None = None,
     allow: Allow = (),
 ) -> None:
-    """Compare agents and query methods at equal numbers of scorer queries, equal area cap and with the same patch.
+    """Compare agents and query methods at equal scorer queries.
 
-    Closure after 1 to 50 queries for the best of k random regions, the cells of a 3 x 3 grid, the best constant
-    region and the strips of a prior's training videos, attribution, the drop predictor, hill climbing, the belief,
-    and each agent, whose start is its first query. Closure is 0 for a random region and 1 for grid search over
-    some 340 regions, which a region between those of the grid can surpass. Beside it the gain over the constant
-    region, and leak checks: the first agent without its features, each action alone, and the belief with the
-    answers of another video. The same command goes on where an earlier one was cut off.
+    All methods have the same area cap and the same patch. Reports the closure after 1 to 50 queries for the best
+    of k random regions, the cells of a 3 x 3 grid, the best constant region and the strips of a prior's training
+    videos, attribution, the drop predictor, hill climbing, the belief, and each agent, whose start is its first
+    query. Closure is 0 for a random region and 1 for grid search over some 340 regions, which a region between
+    those of the grid can surpass. Beside it the gain over the constant region, and leak checks: the first agent
+    without its features, each action alone, and the belief with the scores of another video. The same command
+    resumes a run that was cut off.
 
     Writes evaluation.json, frontier.png and, for each sequence, pictures/NAME.png to OUT.
 
     Args:
-        targets: A folder of annotated sequences, or one; nothing may have been trained on them.
-        agent: Folders of training runs and zip files, which are pickled (loading runs what is in them: give those
-            alone whose origin you trust), safetensors files, which run nothing, or names of baselines, which then
-            move as an agent does. The first one's largest area is that of all methods. ARM=AGENT puts agents that
-            were trained with several seeds together; arms are compared with one another.
-        algo: Their algorithm; by default what each run or path says.
+        data: A folder of annotated sequences, or one; nothing may have been trained on them.
+        agent: Folders of training runs and zip files, which are pickles (loading one executes code, so give only
+            files that you trust), safetensors files, which hold no code, or names of baselines, which then move as
+            an agent does. The first one's largest area is that of all methods. ARM=AGENT pools agents that were
+            trained with several seeds; arms are compared with one another.
+        algo: Algorithm of the agents; by default the one that each run or path records.
         per_sequence: Targets of a sequence, evenly spaced.
-        seeds: Of the patches and the random regions: 0 to this, all pooled.
+        seeds: Number of seeds of the patches and the random regions, from 0; their results are pooled.
         prior: A file of `fit-prior` for the scorer, on other videos: gives the constant region, the strips, the
             predictor and the belief. By default the one that the package ships for the scorer, where there is one.
-        checks: What should do worse than an agent; none where a slow scorer's queries count.
+        checks: Leak checks, which should score worse than an agent; none saves the queries of a slow scorer.
         out: Folder for the results.
-        scorer: The matcher that all are judged by, and the agents are told the scores of: sint, or module:function
-            for your own; by default that of the first agent's training, or sint.
-        features: The network of SINT, and of the state where no card and no run says another; by default that of
-            the first agent's training, or slim.
+        scorer: The matcher that gives the scores: sint, or module:function for your own; by default that of the
+            first agent's training, or sint.
+        features: Network of SINT, and of the state where no card or run records one; by default that of the first
+            agent's training, or slim.
         weights: A safetensors file with the network's weights; for vgg16 also `imagenet`, which fetches them.
-        layer: The network's layer that is the state, for an agent of which no card and no run says it; fc7, or
+        layer: Layer of the network that is the state, for an agent whose card or run does not record it; fc7, or
             pool5 where the weights hold convolutions alone.
         precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
         device: Where the networks run.
-        json: Write the figures here too.
-        allow: Names of your own code that the agents' runs and cards may hold, beside that of --scorer; files may
-            name built-in things only.
+        json: Write the figures to this file too.
+        allow: Your own `module:attribute` names that runs and cards may contain, beside that of --scorer.
+
+    Examples:
+        occlusion-search evaluate --data path/to/test --agent pretrained
+        occlusion-search evaluate --data path/to/test --agent dqn=logs/dqn/OcclusionSearch-v0_1 --seeds 1
     """
     from occlusion_env.envs.arguments import SearchArguments
     from occlusion_env.naming import imports_in
-    from tracker.errors import InputError
     from tracker.evaluation.running import weights_digest
     from tracker.models.backbones import describe_arithmetic, resolve_device, resolve_precision
 
@@ -91,22 +96,26 @@ def evaluate(
     from ...evaluation.pictures import draw_choices, draw_frontier
     from ...evaluation.run import EvaluationRun, evaluate_agents
     from ...evaluation.table import print_evaluation
+    from ...policies.baselines import BASELINES
     from ...policies.belief import check_prior, describe_search, load_prior, prior_digest, shipped_prior
-    from ...policies.loading import agent_digest, load_agent, training_environment, training_speed
+    from ...policies.loading import agent_digest, load_agent, load_policy, training_speed
 
     if seeds > 1000:
         raise InputError(f"--seeds is {seeds}; it must be at most 1000.")
     members = read_members(agent)
-    inputs = (targets, weights, prior, *(member.spec for member in members))
+    inputs = (data, weights, prior, *(member.spec for member in members))
     check_folder(out, *inputs)
     check_json_path(json, *inputs)
     place = str(resolve_device(device))
     specs, arms = [member.spec for member in members], arms_of(members)
     allowed = {*allow, *imports_in(scorer)}
-    records = [training_environment(spec, allowed) for spec in specs]
+    policies = {spec: load_policy(spec, algo, place, allowed) for spec in specs if spec not in BASELINES}
+    records = [policies[spec].environment if spec in policies else None for spec in specs]
     trained = records[0].arguments if records and records[0] is not None else None
     network: str = features or (trained.features if trained is not None else "slim")
-    loaded = [load_agent(spec, algo, place, {network: weights}, allowed) for spec in specs]
+    loaded = [
+        policies[spec].agent(place, {network: weights}) if spec in policies else load_agent(spec) for spec in specs
+    ]
     loaded = [replace(one, name=member.name or one.name) for one, member in zip(loaded, members, strict=True)]
     names = [one.name for one in loaded]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
@@ -155,7 +164,7 @@ def evaluate(
         "prior": None if fitted is None else prior_digest(fitted),
     }
     methods = query_methods(setup.scorer, fitted)
-    run = EvaluationRun(targets, out, per_sequence, tuple(range(seeds)), identity)
+    run = EvaluationRun(data, out, per_sequence, tuple(range(seeds)), identity)
 
     def worse(others: Sequence[Target]) -> list[Agent]:
         if checks == "none" or not loaded:

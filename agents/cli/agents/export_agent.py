@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import tyro
+from tracker.errors import InputError
 
 from ..shared import Allow, command_line
 
@@ -12,44 +12,39 @@ __all__ = ["export_agent"]
 
 
 def export_agent(
-    run: tyro.conf.Positional[Path],
+    agent: Path,
     out: Path = Path("agent.safetensors"),
     allow: Allow = (),
 ) -> None:
-    """Write a trained dqn as safetensors with a card, for those who would not load a stranger's pickle.
+    """Write a trained DQN as safetensors with a card.
 
-    `occlusion-search evaluate --agent FILE.safetensors` and `agents.policies.pretrained.load_pretrained` read it.
+    The file holds no pickle. `evaluate`, `enjoy` and `generate` take it as --agent, and
+    `agents.policies.pretrained.load_pretrained` reads it.
 
     Args:
-        run: Folder of a run of `train`; the agent is that of `evaluate` and `enjoy`: best_model.zip where the run
-            has one. It is pickled, and loading it runs what is in it: give a run whose origin you trust.
+        agent: Folder of a run of `train`; its best_model.zip is exported where there is one, else its last agent.
+            Both are pickles: loading one executes code, so give only runs that you trust.
         out: NAME.safetensors.
-        allow: Names of your own code that the run may hold; files may name built-in things only.
-    """
-    from tracker.errors import InputError
+        allow: Your own `module:attribute` names that the run may contain.
 
+    Examples:
+        occlusion-search export-agent --agent logs/dqn/OcclusionSearch-v0_1
+        occlusion-search export-agent --agent logs/dqn/OcclusionSearch-v0_1 --out mine.safetensors
+    """
     from ...common.output import check_file
-    from ...policies.loading import environment_of
+    from ...policies.loading import load_policy
     from ...policies.pretrained import save_pretrained
-    from ...training.run import load_model
     from ...training.runs import RunFolder
 
     if out.suffix != ".safetensors":
         raise InputError(f"'{out}' cannot be written; give NAME.safetensors in a folder that exists.")
     for file in (out, out.with_suffix(".json")):
-        check_file(file, run, option="--out")
-    found = RunFolder.open(run)
-    config = found.config()
-    file = found.agent_file()
-    environment = environment_of(found, allow)
-    model = load_model(found.algo, file, "cpu")
+        check_file(file, agent, option="--out")
+    run = RunFolder.open(agent)
+    config, file = run.config(), run.agent_file()
+    loaded = load_policy(file, device="cpu", allowed=allow)
+    assert loaded.environment is not None
     recipe = {name: value for name, value in config.items() if name not in ("env_kwargs", "policy_kwargs")}
-    card = {
-        "algo": found.algo,
-        "model": file.name,
-        "steps": model.num_timesteps,
-        "recipe": recipe,
-        "command": command_line(),
-    }
-    save_pretrained(out, model, environment, card)
+    card = {"algo": run.algo, "model": file.name, "steps": loaded.policy.num_timesteps, "recipe": recipe}
+    save_pretrained(out, loaded.policy, loaded.environment, card | {"command": command_line()})
     print(f"The agent of {file.name} is in {out}, its card beside it.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Literal
 
-from ..shared import Device, Precision, command_line, on_interrupt
+from tracker.errors import InputError
+
+from ..shared import Device, Precision, Seed, command_line, on_interrupt
 
 __all__ = ["fit_prior"]
 
@@ -17,7 +18,7 @@ def fit_prior(
     out: Path = Path("out/prior.safetensors"),
     per_sequence: int = 2,
     folds: int = 6,
-    seed: int = 0,
+    seed: Seed = 0,
     scorer: str = "sint",
     features: Literal["slim", "vgg16"] = "slim",
     weights: str | None = None,
@@ -25,19 +26,20 @@ def fit_prior(
     max_area: float = 0.25,
     precision: Precision = "auto",
     device: Device = "auto",
+    json: Path | None = None,
 ) -> None:
-    """Fit the prior of the belief over regions to a matcher: where on a target an occlusion lowers its score.
+    """Fit the prior of the belief over regions to a matcher.
 
     Scores every region of the grid (336 at a quarter of the area) on targets of annotated videos. Writes the mean
-    and the covariance of the score drops to OUT, with a predictor of the drops where it explains more than the
-    average does; beside it a card, and a picture of where the matcher is weak.
+    and the covariance of the score drops to OUT, with a predictor of the drops where it explains more than their
+    mean; beside it a card, and a picture of the mean drop of each region.
 
     Args:
         data: A folder of annotated sequences, or one; none that you want to evaluate on.
         out: NAME.safetensors.
         per_sequence: Targets of a sequence, evenly spaced.
-        folds: The videos are left out in so many groups in turn; the covariance is that of the errors on them.
-        seed: Of the occluders and the predictor.
+        folds: Folds of the cross-validation over videos; the covariance is that of the errors on left-out videos.
+        seed: Seed of the occluders and the predictor.
         scorer: The matcher: sint, siamfc, or module:function for your own.
         features: SINT's network.
         weights: A safetensors file with the weights of SINT's network or of SiamFC; for vgg16 also `imagenet`,
@@ -46,6 +48,11 @@ def fit_prior(
         max_area: Area of the regions as a share of the target.
         precision: SINT's arithmetic; auto takes bfloat16 where the hardware has it.
         device: Where the matcher runs.
+        json: Write the card to this file too.
+
+    Examples:
+        occlusion-search fit-prior --data path/to/videos
+        occlusion-search fit-prior --data path/to/videos --scorer own:scorer --out own.safetensors
     """
     from dataclasses import replace
     from functools import partial
@@ -55,11 +62,11 @@ def fit_prior(
     from occlusion_env.scene.targets import TargetSet
     from tracker.data.readers import list_targets, open_usable
     from tracker.data.sequences import evenly_spaced
-    from tracker.errors import InputError
     from tracker.models.backbones import precision_name, resolve_device
     from tracker.trackers.following import open_sequence
 
-    from ...common.output import check_file
+    from ...common.output import check_file, check_json_path
+    from ...common.results import write_result
     from ...policies import belief
     from ...policies.belief.pictures import average_target, draw_priors
     from ...training.environment import fingerprint_videos
@@ -68,6 +75,7 @@ def fit_prior(
         raise InputError(f"'{out}' cannot be written; give NAME.safetensors in a folder that exists.")
     for file in (out, out.with_suffix(".json"), out.with_suffix(".png")):
         check_file(file, data, weights, option="--out")
+    check_json_path(json, data, weights)
     for name, value, least in (("per-sequence", per_sequence, 1), ("folds", folds, 2)):
         if value < least:
             raise InputError(f"--{name} is {value}; it must be at least {least}.")
@@ -83,15 +91,9 @@ def fit_prior(
     )  # fmt: skip
     networks = load_networks(arguments)
     drops = belief.score_grids(
-        chosen,
-        networks.scorer,
-        networks.features,
-        arguments.settings,
-        occluder,
-        seed,
-        progress=sys.stderr.isatty(),
+        chosen, networks.scorer, networks.features, arguments.settings, occluder, seed, progress=True
     )
-    fitted = belief.fit_prior(drops, folds, seed, progress=sys.stderr.isatty())
+    fitted = belief.fit_prior(drops, folds, seed, progress=True)
     card = {
         **belief.describe_search(networks.scorer, arguments.settings.limits, occluder),
         **fitted.card,
@@ -100,6 +102,8 @@ def fit_prior(
         "command": command_line(),
     }
     belief.save_prior(out, replace(fitted, card=card))
+    if json is not None:
+        write_result(json, "fit-prior", card)
     name = card["matcher"].partition(" ")[0]
     draw_priors(out.with_suffix(".png"), {name: fitted.prior}, average_target(chosen))
     x, y, w, h = fitted.prior.regions[fitted.prior.best]

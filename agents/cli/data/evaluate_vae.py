@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from ..shared import Device, Precision, Seed, on_interrupt
+from tracker.errors import InputError
+
+from ..shared import GOES_ON, Device, Precision, Seed, on_interrupt
 
 __all__ = ["evaluate_vae"]
 
@@ -38,35 +40,38 @@ def evaluate_vae(
     device: Device = "auto",
     json: Path | None = None,
 ) -> None:
-    """What a manifold's samples are worth, beside PCA, blends and blurs of the same crops.
+    """Measure manifold samples beside PCA, blends and blurs.
 
-    Models learn from all but the last third of each video, and are judged on that. Give a bank that `train-vae
-    --frames training` made, or --epochs to train one in OUT/bank; that is resumable.
+    The models are trained on the first two thirds of each video and evaluated on the last third. Give a bank that
+    `train-vae --frames training` wrote, or --epochs to train one in OUT/bank; the same command resumes it.
 
     Writes vae.json to OUT, and samples.png and reconstructions.png of each video to OUT/pictures.
 
     Args:
         data: A folder of annotated sequences, or one sequence.
-        bank: The models to judge.
+        bank: The models to evaluate.
         epochs: Train the models first, for so many updates.
-        only: Names of the sequences to take; all by default.
-        latent: With --epochs: dimension of the code.
+        only: Only these sequences; all by default.
+        latent: With --epochs: dimensions of the latent code.
         architecture: With --epochs: the paper's fully connected network, or the convolutional one.
-        at_once: With --epochs: how many models are trained together; by default 32 on a GPU and 1 on a CPU.
-        samples: Images that each method makes for a video.
+        at_once: With --epochs: how many models are trained in one batch; by default 32 on a GPU and 1 on a CPU.
+        samples: Images that each method draws for a video.
         held_out: Held-out crops of a video, evenly spaced, at most.
         out: Folder for the results.
-        features: The network of the matcher that judges realism.
+        features: Network of the matcher whose score measures realism.
         weights: A safetensors file with the network's weights.
         precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
-        seed: Seed of the training and of the drawn samples.
+        seed: Seed of the training and of the samples.
         device: Where the networks run.
-        json: Write the figures here too.
+        json: Write the figures to this file too.
+
+    Examples:
+        occlusion-search evaluate-vae --data path/to/videos --epochs 2000
+        occlusion-search evaluate-vae --data path/to/videos --bank out/bank --json vae.json
     """
     import numpy as np
 
     import vae
-    from tracker.errors import InputError
     from tracker.files import remove_leftovers
     from tracker.models.backbones import precision_name, resolve_device
     from tracker.scorers import load_scorer
@@ -94,8 +99,7 @@ def evaluate_vae(
     if epochs is not None:
         shape = vae.VAEConfig(latent=latent, architecture=architecture)
         training = vae.TrainingConfig(epochs=epochs, seed=seed)
-        said = f"the models so far are in {out / 'bank'}; run the same command again to resume"
-        with on_interrupt(said), lock_folder(out):
+        with on_interrupt(f"the models so far are in {out / 'bank'}; {GOES_ON}"), lock_folder(out):
             report = train_bank(
                 models,
                 videos,
@@ -110,7 +114,7 @@ def evaluate_vae(
         raise InputError(next(iter(untrained.values())))
 
     def draw(name: str, video: VideoManifold) -> None:
-        print(f"{name} is measured", file=sys.stderr)
+        print(f"{name} is evaluated", file=sys.stderr)
         folder = out / "pictures" / name
         folder.mkdir(parents=True, exist_ok=True)
         draw_held_out(folder / "reconstructions.png", video)
@@ -155,10 +159,7 @@ def _print_table(content: dict[str, Any]) -> None:
         table.add_column(_COLUMNS[figure], justify="right", no_wrap=True)
     for method, title in METHODS.items():
         cells = [content["methods"][method][figure] for figure in FIGURES]
-        table.add_row(
-            title,
-            *(_cell(cell) for cell in cells),
-        )
+        table.add_row(title, *(_cell(cell) for cell in cells))
     Console(width=max(Console().width, 150)).print(table)
     print(
         "MSE, SSIM: of held-out crops. Diversity: variance over that of the training crops. Novelty: distance to"

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
+from tracker.errors import InputError
+
 from ..shared import GOES_ON, Allow, Device, Precision, Seed, on_interrupt, warn
 
 __all__ = ["generate"]
@@ -34,66 +36,75 @@ def generate(
     device: Device = "auto",
     batch: int = 32,
     seed: Seed = 0,
+    json: Path | None = None,
     allow: Allow = (),
 ) -> None:
-    """Make hard positives of annotated videos: images, and a record of how each was made.
+    """Make hard positives of annotated videos.
 
-    Writes OUT/VIDEO/FRAME-DRAW.png and OUT/metadata.jsonl, which `train-tracker --hard-positives` and
-    `datasets.load_dataset("imagefolder", data_dir=OUT)` read. The same command goes on where an earlier one was
-    cut off.
+    Writes OUT/VIDEO/FRAME-DRAW.png and OUT/metadata.jsonl, a record of how each was made, which `train-tracker
+    --hard-positives` and `datasets.load_dataset("imagefolder", data_dir=OUT)` read. The same command resumes a
+    run that was cut off.
 
     Args:
         data: A folder of annotated sequences, or one.
         out: Folder for the images.
-        per_target: Hard positives of each target; they differ in what covers it.
-        workers: Processes that work side by side.
-        agent: What finds the region: belief, random, best-of-K-random, centre, cell, attribution, hill-climbing or
-            grid; or `pretrained` or an agent's safetensors file, which run nothing; or the folder of a
-            training run or an agent's zip file, which are pickled (loading runs what is in them: give those alone
-            whose origin you trust).
-        prior: The belief's prior, a file of fit-prior; by default the one that the package ships for the scorer,
+        per_target: Hard positives of each target; they differ in the patch that covers it.
+        workers: Number of processes.
+        agent: The policy that chooses the region: belief, random, best-of-K-random, centre, cell, attribution,
+            hill-climbing or grid; `pretrained` or an agent's safetensors file, which hold no code; or the folder
+            of a training run or an agent's zip file, which are pickles: loading one executes code, so load only
+            files that you trust.
+        prior: Prior of the belief, a file of fit-prior; by default the one that the package ships for the scorer,
             or else one that is fitted to grid search on 12 of the targets.
-        queries: Scorer queries of the belief a hard positive; 10 by default.
-        drop: Wanted drop of the score: the belief then looks for it, in place of the largest one.
-        bank: A folder of manifolds by train-vae; each hard positive is then made of a new sample of its target.
-        per_sequence: Targets of a sequence at most, evenly spaced; all by default.
-        scorer: The matcher: sint, or module:function, a function that returns a scorer of your own (imported from
-            where Python finds it or from the current folder); that of the agent's training by default.
-        occluder: What covers the target; that of the agent's training by default, or background.
-        max_area: Largest area of a region as a share of the target; 0.25 by default. An agent has its own.
-        answer: The best of the regions that an agent went to, or its last.
-        format: png keeps every pixel; jpeg is smaller.
-        features: The network of the scorer, and of the state where no run says another; by default that of the
-            agent's run, or slim.
+        queries: Scorer queries of the belief for each hard positive; 10 by default.
+        drop: Score drop that the belief aims at, in place of the largest one.
+        bank: A folder of manifolds by train-vae; each hard positive then shows a new sample of its target.
+        per_sequence: Most targets of a sequence, evenly spaced; all by default.
+        scorer: The matcher: sint, or module:function, a function that returns your own scorer (imported from
+            Python's path or the current folder); by default that of the agent's training.
+        occluder: What covers the target; by default that of the agent's training, or background.
+        max_area: Largest area of a region as a share of the target; 0.25 by default. An agent keeps its own.
+        answer: The best of the regions that an agent visited, or its last.
+        format: png is lossless; jpeg is smaller.
+        features: Network of the scorer, and of the state where no run records one; by default that of the agent's
+            run, or slim.
         weights: A safetensors file with the network's weights; for vgg16 also `imagenet`, which fetches them.
         precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
         device: Where the networks run.
-        batch: Searches side by side in each process.
-        seed: Of what is drawn.
-        allow: Names of your own code that the agent's run or card may hold, beside that of --scorer; files may
-            name built-in things only.
+        batch: Searches in one batch in each process.
+        seed: Seed of the patches and samples.
+        json: Write the number of hard positives and their mean scores to this file too.
+        allow: Your own `module:attribute` names that the agent's run or card may contain, beside that of --scorer.
+
+    Examples:
+        occlusion-search generate --data path/to/videos --out out/hard_positives
+        occlusion-search generate --data path/to/videos --agent pretrained --per-target 4 --workers 2
     """
-    from dataclasses import replace
+    from dataclasses import asdict, replace
 
     from occlusion_env.envs.arguments import SearchArguments
     from occlusion_env.naming import imports_in
-    from tracker.errors import InputError
     from tracker.models.backbones import resolve_device
 
     from ...common.locks import lock_folder
-    from ...common.output import check_folder
-    from ...hard_positives.generation_run import GenerationRun, generate_hard_positives, method_of, names_method
+    from ...common.output import check_folder, check_json_path
+    from ...common.results import write_result
+    from ...hard_positives.generation_run import GenerationRun, generate_hard_positives, names_method
     from ...policies.belief import BeliefSearch
-    from ...policies.loading import training_environment
-    from ...policies.methods import Acting, as_method
+    from ...policies.loading import load_policy
+    from ...policies.methods import as_method
+    from ...policies.rollout import Agent
 
     check_folder(out, data, bank, agent, weights, prior)
+    check_json_path(json, data, bank, agent, weights, prior)
     place = str(resolve_device(device))
     allowed = tuple(sorted({*allow, *imports_in(scorer)}))
-    trained = None if names_method(agent) else training_environment(agent, allowed)
+    loaded = None if names_method(agent) else load_policy(agent, device=place, allowed=allowed)
+    trained = None if loaded is None else loaded.environment
     arguments = SearchArguments() if trained is None else trained.arguments
-    method = as_method(method_of(agent, place, {features or arguments.features: weights}, allowed))
-    if isinstance(method, Acting) and max_area is not None:
+    network = features or arguments.features
+    method = as_method(agent if loaded is None else loaded.agent(place, {network: weights}))
+    if isinstance(method, Agent) and max_area is not None:
         raise InputError("An agent keeps to the largest area that it was trained with; leave --max-area out.")
     belief: dict[str, Any] = {"prior": prior, "queries": queries, "drop": drop}
     belief = {name: value for name, value in belief.items() if value is not None}
@@ -116,6 +127,8 @@ def generate(
     )  # fmt: skip
     with on_interrupt(GOES_ON), lock_folder(out):
         report = generate_hard_positives(run)
+    if json is not None:
+        write_result(json, "generate", asdict(report))
     speed = f", {report.made / report.seconds:.1f} a second" if report.made else ""
     print(
         f"{report.images} hard positives ({report.made} of them new{speed}) in {out}; mean score"

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from ..shared import Device, Seed, on_interrupt
+from ..shared import GOES_ON, Device, Seed, on_interrupt
 
 __all__ = ["train_vae"]
 
@@ -28,28 +28,32 @@ def train_vae(
     device: Device = "auto",
     json: Path | None = None,
 ) -> None:
-    """Learn the manifold of each video's target (PSGN, section 4.1): a bank of one model a video.
+    """Train the manifold (VAE) of each video's target.
 
-    Models that the bank holds already are passed over, so a run that was cut off goes on where it was. Beside
-    each model lies manifold.png, where the code has 2 dimensions.
+    One model a video (PSGN, section 4.1 of the paper), in a folder that is called a bank. Models that the bank
+    holds already are skipped, so the same command resumes a run that was cut off. With two latent dimensions,
+    manifold.png is drawn beside each model.
 
     Args:
         data: A folder of annotated sequences, or one sequence.
-        out: The bank.
-        only: Names of the sequences to take; all by default.
+        out: Folder of the bank.
+        only: Only these sequences; all by default.
         epochs: Updates of a model; the paper's 20,000 take hours a video on a CPU.
-        latent: Dimension of the code; the paper's is 2.
+        latent: Dimensions of the latent code; the paper's are 2.
         architecture: The paper's fully connected network, or the convolutional one.
-        plateau: Stop a model's training when its loss has stopped to fall.
-        frames: What is learned from: all frames that show the target, or those before the last third, as
-            evaluate-vae needs it.
-        max_crops: Learn from at most this many frames of a video, evenly spaced.
+        plateau: Stop a model's training when its loss no longer falls.
+        frames: Training frames: all that show the target, or those before the last third, as evaluate-vae needs.
+        max_crops: Train on at most this many frames of a video, evenly spaced.
         pictures: Write traversal.gif, traversal.mp4 and reconstructions.png beside each model too.
-        replace: Train again what the bank holds with other settings or of other crops.
-        at_once: How many models are trained together; by default 32 on a GPU and 1 on a CPU.
-        seed: Of the initial weights and of the noise.
-        device: Where it runs.
-        json: Write what became of each video here.
+        replace: Train models anew that the bank holds with other settings or of other crops.
+        at_once: How many models are trained in one batch; by default 32 on a GPU and 1 on a CPU.
+        seed: Seed of the initial weights and of the noise.
+        device: Where the models are trained.
+        json: Write the record of each video's model to this file.
+
+    Examples:
+        occlusion-search train-vae --data path/to/videos --out out/bank
+        occlusion-search train-vae --data path/to/videos --only Coke --epochs 2000 --pictures
     """
     import vae
     from tracker.models.backbones import resolve_device
@@ -66,7 +70,7 @@ def train_vae(
     videos = find_videos(data, only)
     place = str(resolve_device(device))
     bank = vae.VAEBank(out, place)
-    with on_interrupt(f"the models so far are in {out}; run the same command again to resume"):
+    with on_interrupt(f"the models so far are in {out}; {GOES_ON}"):
         report = train_bank(
             bank,
             videos,

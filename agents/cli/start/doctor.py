@@ -9,10 +9,16 @@ __all__ = ["doctor"]
 
 
 def doctor(json: Path | None = None) -> None:
-    """Look for what breaks an installation: a second owner of our import names, no or a second OpenCV.
+    """Check the installation for conflicting packages.
+
+    Reports a second owner of this package's import names, and no or a second OpenCV; the exit code is then 1.
 
     Args:
-        json: Write the findings here too.
+        json: Write the findings to this file too.
+
+    Examples:
+        occlusion-search doctor
+        occlusion-search doctor --json findings.json
     """
     from ...common.output import check_json_path
     from ...common.results import write_result

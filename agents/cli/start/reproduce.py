@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tracker.errors import InputError
+
 from ..shared import GOES_ON, Allow, Device, Precision, command_line, on_interrupt
 
 __all__ = ["reproduce"]
@@ -16,7 +18,7 @@ def reproduce(
     out: Path = Path("out/reproduce"),
     judge: Path | None = None,
     attributes: Path | None = None,
-    arms: tuple[str, ...] = (),
+    only: tuple[str, ...] = (),
     seeds: int = 3,
     steps: int = 300,
     learning_rate: float = 4e-3,
@@ -35,44 +37,45 @@ def reproduce(
     json: Path | None = None,
     allow: Allow = (),
 ) -> None:
-    """The whole paper: train SINT with and without generated positives and judge each.
+    """Run the paper's ablation: train and evaluate every arm.
 
     Each arm starts from the same network and trains with the same videos, steps and seeds: SINT alone; with
-    samples of the targets' manifolds (VAE), as they are, or occluded at random, at one constant region, by the
+    samples of the targets' manifolds (VAE), unoccluded, or occluded at random, at one constant region, by the
     agent (SINT++), by the belief over regions or by grid search; Adv-Net, holes in the features, random erasing,
-    motion blur; and occlusion of real frames.
-    Judged by OTB's protocol and by a sweep over synthetic occlusions. The same command goes on where an earlier
-    one was cut off. Writes report.html, ladder.json, pictures and the networks to OUT.
+    motion blur; and occlusion of real frames. Each is evaluated by OTB's protocol and by a sweep over synthetic
+    occlusions. The same command resumes a run that was cut off. Writes report.html, ladder.json, pictures and the
+    networks to OUT.
 
     Args:
-        data: A folder with the folders train and otb of annotated videos; or, with --judge, the training videos
-            alone.
+        data: A folder with the folders train and otb of annotated videos; with --judge, the training videos.
         out: Folder for the results.
-        judge: The videos that judge; nothing is trained on them.
-        attributes: A JSON file of their attributes, {NAME: {"attributes": [...]}}, which tells OCC and MB from the
-            rest.
-        arms: Names of the arms, such as sint vae vae-random vae-hptn vae-grid; all by default.
+        judge: Evaluation videos; nothing is trained on them.
+        attributes: A JSON file of their attributes, {NAME: {"attributes": [...]}}, for the figures of OCC and MB.
+        only: Only these arms, such as sint vae vae-random vae-hptn vae-grid; all by default.
         seeds: Trainings of each arm.
         steps: Steps of a training.
-        learning_rate: At the start; it falls to 0.
-        share: How often the second frame of a pair shows a generated positive.
+        learning_rate: Initial learning rate; it falls to 0.
+        share: Share of the pairs whose second frame shows a generated positive.
         boxes_per_frame: Boxes of each frame of a pair.
         features: The network: slim, vgg16, ...
         weights: Its weights.
-        bank: A folder of manifolds by train-vae; OUT/bank by default, trained where they are missing.
+        bank: A folder of manifolds by train-vae; by default OUT/bank, where missing ones are trained.
         epochs: Updates of a manifold that is trained; the paper's 20,000 take hours a video on a CPU.
         per_video: Targets of a video whose samples are made into hard positives.
-        agent: What searches in HPTN's arm: pretrained or an agent's safetensors file, which run nothing; or the
-            folder of a training run or an agent's zip file, which are pickled (loading runs what is in them: give
-            those alone whose origin you trust).
+        agent: The agent of HPTN's arm: pretrained or an agent's safetensors file, which hold no code; or the
+            folder of a training run or an agent's zip file, which are pickles: loading one executes code, so load
+            only files that you trust.
         sweep_frames: Test frames of each video in the sweep.
-        workers: Processes that work side by side.
-        device: Where networks run.
-        precision: Their arithmetic.
-        json: Write the figures here too.
-        allow: Names of your own code that the agent's run or card may hold; files may name built-in things only.
+        workers: Number of processes.
+        device: Where the networks run.
+        precision: Arithmetic of the networks.
+        json: Write the figures to this file too.
+        allow: Your own `module:attribute` names that the agent's run or card may contain.
+
+    Examples:
+        occlusion-search reproduce --data path/to/train --judge path/to/test
+        occlusion-search reproduce --data path/to/train --judge path/to/test --only sint vae-hptn --workers 2
     """
-    from tracker.errors import InputError
     from tracker.models.backbones import resolve_device
 
     from ...ablation import LadderRun, run_ladder, summarise_ladder, write_ladder_report
@@ -91,7 +94,7 @@ def reproduce(
                 f"'{data}' has no folders train and otb; give --judge a folder of videos to judge with."
             )
     run = LadderRun(
-        train, judge, out, arms, seeds, steps, learning_rate, share, boxes_per_frame, features, weights, bank,
+        train, judge, out, only, seeds, steps, learning_rate, share, boxes_per_frame, features, weights, bank,
         epochs, per_video, agent, attributes, SweepSettings(frames=sweep_frames), workers,
         str(resolve_device(device)), precision, allow,
     )  # fmt: skip
@@ -102,12 +105,11 @@ def reproduce(
         if path is not None:
             write_result(path, "ladder", content)
     page = write_ladder_report(run, content, command_line())
-    print_ladder(content)
+    _print_ladder(content)
     print(f"The report is {page}; every figure is in {out / 'ladder.json'}.")
 
 
-def print_ladder(content: Mapping[str, Any]) -> None:
-    """The table on the terminal."""
+def _print_ladder(content: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -8,17 +8,17 @@ from typing import Literal
 
 from ..shared import command_line, warn
 
-__all__ = ["report"]
+__all__ = ["benchmark_report"]
 
 _RESULT = "benchmark report"
 
 
-def report(
+def benchmark_report(
     results: Path,
     annotations: Path,
     out: Path,
     attributes: Path | None = None,
-    frames: Path | None = None,
+    data: Path | None = None,
     baseline: str | None = None,
     list: Literal["otb2013", "tb50", "tb100", "vot2014"] | None = None,
     protocol: Literal["ope", "tre", "sre"] | None = None,
@@ -26,24 +26,28 @@ def report(
     zero_based: bool = False,
     json: Path | None = None,
 ) -> None:
-    """Compare trackers on the targets that they have in common, as one HTML page and its plots.
+    """Compare trackers on one HTML page with its plots.
 
-    Writes report.html, which needs no other file, and its pictures beside it.
+    Judges the targets that all of them have results for. Writes report.html, which needs no other file, and its
+    pictures beside it.
 
     Args:
         results: What `benchmark run` wrote (TRACKER/PROTOCOL/TARGET.txt), or one tracker's folder of result files.
         annotations: JSON file of annotations, or a folder of annotated sequences.
         out: Folder for the report; an earlier report in it is replaced.
         attributes: JSON file to take the attributes of the sequences from.
-        frames: Folder of sequences, to show the frames on which the trackers fail; by default --annotations, if
-            that is a folder.
+        data: Videos, to show the frames on which the trackers fail; by default --annotations, if that is a folder.
         baseline: The tracker that the others are compared with; by default the one with the highest AUC.
-        list: Judge no targets but these.
+        list: Score only these targets.
         protocol: One pass, twenty starts in time, or twelve shifted starts; by default ope.
         invalid: Precision of frames whose annotation is invalid: a hit, as in OTB's toolkit and pysot (otb), or
             a miss, as in pytracking (strict).
         zero_based: Pixel coordinates in the files start at 0, not at 1 as those of OTB, got10k and pysot.
-        json: Write all numbers here too.
+        json: Write all numbers to this file too.
+
+    Examples:
+        occlusion-search benchmark report --results results --annotations path/to/otb --out report
+        occlusion-search benchmark report --results results --annotations otb100.json --baseline csrt --out report
     """
     from tracker.data.lists import LISTS
     from tracker.evaluation.annotations import read_annotations
@@ -54,7 +58,7 @@ def report(
     from ...common.output import check_folder, check_json_path, replacing_folder
     from ...common.results import write_result
 
-    inputs = (results, annotations, attributes, frames)
+    inputs = (results, annotations, attributes, data)
     check_folder(out, *inputs, result=_RESULT)
     check_json_path(json, *inputs)
     truth = read_annotations(annotations, attributes)
@@ -68,8 +72,7 @@ def report(
         baseline=baseline,
         zero_based=zero_based,
     )
-    if frames is None and annotations.is_dir():
-        frames = annotations
+    frames = annotations if data is None and annotations.is_dir() else data
     with lock_folder(out), replacing_folder(out, _RESULT) as folder:
         write_report(folder, comparison, truth, frames=frames, zero_based=zero_based, command=command_line())
     if json is not None:

@@ -28,29 +28,33 @@ def benchmark_run(
     base_weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE | NAME=FILE [NAME=FILE ...]")] = (),
     protocol: Literal["ope", "tre", "sre"] = "ope",
     targets: Annotated[Literal["otb2013", "tb50", "tb100", "vot2014"] | None, tyro.conf.arg(name="list")] = None,
-    sequences: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = (),
+    only: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = (),
     device: Device = "auto",
     precision: Precision = "auto",
     json: Path | None = None,
 ) -> None:
-    """Run trackers on a benchmark's sequences and print their scores; a run that was cut off goes on.
+    """Run trackers on a benchmark and print their scores.
 
-    Writes OUT/TRACKER/PROTOCOL/TARGET.txt, 1-based x,y,w,h. What goes wrong with one sequence costs that
-    sequence alone; it is named at the end, kept in failures.json, and makes the exit code 1.
+    Writes OUT/TRACKER/PROTOCOL/TARGET.txt, 1-based x,y,w,h. The same command resumes a run that was cut off. A
+    sequence on which a tracker fails is named at the end and recorded in failures.json; the exit code is then 1.
 
     Args:
         tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, csrt, kcf, mil, nano, siamfc;
             module:function for your own.
         data: Folder of annotated sequences (OTB, VOT or GOT-10k), or one of them.
-        out: Receives the results; those that are there already are kept.
+        out: Folder for the results; results that it holds already are kept.
         weights: Weights of the trackers that need them: NAME=FILE each, or FILE alone for one tracker.
         base_weights: The initial weights of the training, for weights that train-tracker wrote.
         protocol: One pass (ope), 20 starts in time (tre) or 12 shifted starts (sre).
         targets: Only the targets of this list.
-        sequences: Only these; Jogging means both of its targets.
+        only: Only these sequences; Jogging means both of its targets.
         device: Where the networks run.
         precision: Arithmetic of the networks.
-        json: Write the scores here too.
+        json: Write the scores to this file too.
+
+    Examples:
+        occlusion-search benchmark run --tracker sint-slim mil --data path/to/otb --out results
+        occlusion-search benchmark run --tracker own:Tracker --data path/to/otb --only Coke Girl --out results
     """
     from tracker.data.readers import list_targets
     from tracker.evaluation.running import run_benchmark
@@ -67,7 +71,7 @@ def benchmark_run(
     files, bases = _weights_by_tracker(weights, tracker), _weights_by_tracker(base_weights, tracker)
     check_folder(out, data, *files.values(), *bases.values())
     check_json_path(json, data, *files.values(), *bases.values())
-    chosen = _choose(list_targets(data), targets, sequences)
+    chosen = _choose(list_targets(data), targets, only)
 
     def maker(name: str) -> Callable[[], Tracker]:
         return lambda: load_tracker(name, files.get(name), device, precision, bases.get(name))
@@ -151,9 +155,7 @@ def _choose(there: dict[str, Any], benchmark: str | None, sequences: Sequence[st
     if sequences:
         chosen = [target for target in chosen if target in sequences or there[target][0].name in sequences]
     if not chosen:
-        raise InputError(
-            f"None of the {len(there)} targets in the data was asked for; change --list or --sequences."
-        )
+        raise InputError(f"None of the {len(there)} targets in the data was asked for; change --list or --only.")
     return chosen
 
 

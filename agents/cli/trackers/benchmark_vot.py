@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ..shared import Device, Precision
 
-__all__ = ["vot"]
+__all__ = ["benchmark_vot"]
 
 
-def vot(
+def benchmark_vot(
     tracker: str,
     workspace: Path,
     label: str | None = None,
@@ -18,19 +18,24 @@ def vot(
     device: Device = "auto",
     precision: Precision = "auto",
 ) -> None:
-    """Enter a tracker into a VOT workspace; vot-toolkit then measures accuracy, robustness and EAO.
+    """Enter a tracker into a VOT workspace.
 
-    Writes the tracker's section of trackers.ini; other sections stay. Needs the extra `vot`.
+    Writes the tracker's section of trackers.ini; other sections stay. vot-toolkit then measures accuracy,
+    robustness and EAO. Needs the extra `vot`.
 
     Args:
         tracker: Name of the tracker, as `benchmark run` has it.
         workspace: The folder that `vot initialize` made.
-        label: What vot-toolkit calls it (letters, digits, `-` and `_`); by default the tracker's name, with `-`
+        label: Its name in vot-toolkit (letters, digits, `-` and `_`); by default the tracker's name, with `-`
             for other characters.
         weights: Its weights, where it needs them.
         base_weights: The initial weights of the training, for weights that train-tracker wrote.
         device: Where its network runs.
         precision: Arithmetic of its network.
+
+    Examples:
+        occlusion-search benchmark vot --tracker sint-slim --workspace vot
+        occlusion-search benchmark vot --tracker mil --workspace vot --label MIL
     """
     import re
     import shlex

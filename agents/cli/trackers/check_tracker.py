@@ -5,30 +5,34 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import tyro
-
 from ..shared import Device, Precision
 
 __all__ = ["check_tracker"]
 
 
 def check_tracker(
-    name: tyro.conf.Positional[str],
+    tracker: str,
     weights: str | None = None,
     base_weights: str | None = None,
     device: Device = "auto",
     precision: Precision = "auto",
     json: Path | None = None,
 ) -> None:
-    """Try a tracker out and say what it does wrong; exit code 1 if it does.
+    """Check that a tracker keeps to the interface.
+
+    Runs it on a synthetic video and prints each departure; the exit code is then 1.
 
     Args:
-        name: A tracker's name, or module:function for one of your own (a callable that returns it).
+        tracker: A tracker's name, or module:function for one of your own (a callable that returns it).
         weights: Its weights, where it needs them.
         base_weights: The initial weights of the training, for weights that train-tracker wrote.
         device: Where its network runs.
         precision: Arithmetic of its network.
-        json: Write the findings here too.
+        json: Write the findings to this file too.
+
+    Examples:
+        occlusion-search check-tracker --tracker mil
+        occlusion-search check-tracker --tracker own:Tracker --json findings.json
     """
     from tracker.trackers.check import check_tracker as check
     from tracker.trackers.registry import load_tracker
@@ -37,11 +41,11 @@ def check_tracker(
     from ...common.results import write_result
 
     check_json_path(json, weights, base_weights)
-    findings = check(load_tracker(name, weights, device, precision, base_weights))
+    findings = check(load_tracker(tracker, weights, device, precision, base_weights))
     if json is not None:
-        write_result(json, "check-tracker", {"tracker": name, "findings": findings})
+        write_result(json, "check-tracker", {"tracker": tracker, "findings": findings})
     for finding in findings:
         print(f"- {finding}")
     if findings:
         sys.exit(1)
-    print(f"Nothing found: '{name}' keeps to the interface.")
+    print(f"Nothing found: '{tracker}' keeps to the interface.")

@@ -16,7 +16,7 @@ __all__ = ["track"]
 
 
 def track(
-    video: Annotated[str, tyro.conf.arg(metavar="FILE|FOLDER|INDEX")],
+    data: Annotated[str, tyro.conf.arg(metavar="FILE|FOLDER|INDEX")],
     out: Path,
     box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")] = None,
     tracker: str = "sint-slim",
@@ -29,25 +29,29 @@ def track(
     device: Device = "auto",
     precision: Precision = "auto",
 ) -> None:
-    """Track a target in a video of your own and draw its box into every frame.
+    """Track a target in your own video and draw its box.
 
-    A video that breaks off is written as far as it goes, and the exit code is 1. A camera is recorded until
+    A truncated video is tracked as far as it can be decoded, and the exit code is 1. A camera is recorded until
     Ctrl-C or --frames.
 
     Args:
-        video: A video file, a folder of images, or the index of a camera.
+        data: A video file, a folder of images, or the index of a camera.
         out: The MP4 file to write, as large and as fast as the video (odd sides get one pixel more).
-        box: The target in the first frame, 0-based pixels; without it you draw it, where there is a display.
+        box: The target in the first frame, 0-based pixels; without it you draw it on the display.
         tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, csrt, kcf, mil, nano, siamfc;
             module:function for your own.
         weights: Its weights, where it needs them.
         base_weights: The initial weights of the training, for weights that train-tracker wrote.
-        boxes: Write the boxes here too: 0-based x,y,w,h a line.
-        show: Show the frames in a window as they come; q ends.
+        boxes: Write the boxes to this file too: 0-based x,y,w,h a line.
+        show: Show the frames in a window as they are tracked; q ends.
         frames: End after this many frames.
-        fps: Frames a second of the result, where those of the video are not wanted or not known.
+        fps: Frames a second of the result; by default those of the video.
         device: Where the tracker's network runs.
         precision: Arithmetic of the network.
+
+    Examples:
+        occlusion-search track --data video.mp4 --box 120,80,60,90 --out tracked.mp4
+        occlusion-search track --data 0 --tracker csrt --frames 300 --out camera.mp4
     """
     from tracker.data.boxes import parse_box
     from tracker.data.streams import open_stream
@@ -58,8 +62,8 @@ def track(
 
     if out.suffix.lower() != ".mp4":
         raise InputError(f"'{out}' is no MP4 file; give --out FILE.mp4.")
-    check_file(out, video, weights, base_weights, option="--out")
-    check_file(boxes, video, weights, base_weights, out, option="--boxes")
+    check_file(out, data, weights, base_weights, option="--out")
+    check_file(boxes, data, weights, base_weights, out, option="--boxes")
     if boxes is not None and boxes.resolve() == out.resolve():
         raise InputError(f"'{out}' cannot hold both the video and its boxes; give another --boxes.")
     if frames is not None and frames < 1:
@@ -70,7 +74,7 @@ def track(
     chosen = load_tracker(tracker, weights, device, precision, base_weights)
     with on_interrupt():
         report = track_video(
-            open_stream(video), chosen, given, out, boxes_file=boxes, fps=fps, most_frames=frames, show=show
+            open_stream(data), chosen, given, out, boxes_file=boxes, fps=fps, most_frames=frames, show=show
         )
     print(f"{report.frames} frames with the boxes of {chosen.name} are in {out}")
     if report.broken is not None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from ..shared import Device, Precision, Seed, on_interrupt, warn_of_otb
+from ..shared import GOES_ON, Device, Precision, Seed, on_interrupt, warn_of_otb
 
 __all__ = ["train_siamfc"]
 
@@ -33,33 +33,39 @@ def train_siamfc(
     checkpoint_seconds: float = 60.0,
     json: Path | None = None,
 ) -> None:
-    """Train the tracker SiamFC on, with or without hard positives; a run that was cut off goes on.
+    """Fine-tune SiamFC, with or without hard positives.
 
-    `occlusion-search benchmark run --tracker siamfc --weights OUT/siamfc.safetensors` judges what comes out.
+    The same command resumes a run that was cut off. `benchmark run --tracker siamfc --weights
+    OUT/siamfc.safetensors` then scores the tracker.
 
     Args:
         data: Folder of annotated videos.
-        weights: SiamFC's safetensors file to go on from.
-        out: Receives siamfc.safetensors, its card, and what a cut-off run resumes from.
+        weights: SiamFC's initial weights, a safetensors file.
+        out: Folder for siamfc.safetensors, its card and the checkpoint.
         hard_positives: How the targets of search regions are occluded: a method of
-            `agents.policies.methods.METHODS`, such as random or best-of-8-random, which asks the network as it
-            is at that step; none by default.
+            `agents.policies.methods.METHODS`, such as random or best-of-8-random, which queries the network as
+            it is at that step; none by default.
         hard_share: Share of the pairs whose search region is occluded.
         max_area: Share of the target that is covered.
-        validation: Videos of `data` that nothing is trained on, by which the loss is told; by default fernando
-            hand2 sunshade where they are there, else the last fifth of the videos.
-        steps: Steps.
+        validation: Videos of `data` that only the loss is measured on; by default fernando hand2 sunshade where
+            `data` holds them, else the last fifth of the videos.
+        steps: Training steps.
         pairs: Pairs of frames a step.
-        learning_rate: At the start; it falls to 0.
-        frozen: How many of the five convolutions, counted from the first, stay as they are.
+        learning_rate: Initial learning rate; it falls to 0.
+        frozen: How many of the five convolutions, counted from the first, are not trained.
         gap: Largest number of frames between the two of a pair.
         shift: Largest shift of the search region off its target, in its pixels.
         scale: Largest relative change of the regions' sides.
-        seed: Of everything that is drawn.
-        device: Where it runs.
+        seed: Seed of the pairs and the occlusions.
+        device: Where the network runs.
         precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
-        checkpoint_seconds: How often a checkpoint is written.
-        json: Write the card here too.
+        checkpoint_seconds: Seconds between two checkpoints.
+        json: Write the card to this file too.
+
+    Examples:
+        occlusion-search train-siamfc --data path/to/videos --weights siamfc.safetensors --out out/siamfc
+        occlusion-search train-siamfc --data path/to/videos --weights siamfc.safetensors --out out/hard \
+            --hard-positives best-of-8-random
     """
     from occlusion_env.mdp.actions import RegionLimits
     from tracker.models.backbones import resolve_device
@@ -93,7 +99,7 @@ def train_siamfc(
         )
     train, held_out = open_folder(data, validation)
     warn_of_otb(train)
-    with on_interrupt(f"run the same command again to resume from the last checkpoint in {out}"), lock_folder(out):
+    with on_interrupt(f"{GOES_ON} from the last checkpoint in {out}"), lock_folder(out):
         run = TrainingRun(precision, checkpoint_seconds)
         card = train_net(net, train, held_out, out, settings, transform, run)
     if json is not None:

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from ..shared import Device, Precision, Seed, on_interrupt, warn_of_otb
+from tracker.errors import InputError
+
+from ..shared import GOES_ON, Device, Precision, Seed, on_interrupt, warn_of_otb
 
 __all__ = ["train_tracker"]
 
@@ -44,28 +46,30 @@ def train_tracker(
     tensorboard: Path | None = None,
     json: Path | None = None,
 ) -> None:
-    """Train the matcher SINT on annotated videos; a run that was cut off goes on.
+    """Train the matcher SINT on annotated videos.
+
+    The same command resumes a run that was cut off.
 
     Args:
         data: Folder of annotated videos.
-        out: Receives the weights, their card, and what a cut-off run resumes from.
-        config: fast shows the network the region around the target; paper is SINT's own (the frame warped to
-            512 x 512, VGG-16 without its last three poolings), for a GPU.
+        out: Folder for the weights, their card and the checkpoint.
+        config: Input of the network: fast is the region around the target; paper is SINT's own (the frame warped
+            to 512 x 512, VGG-16 without its last three poolings), for a GPU.
         features: The backbone: slim, vgg16, alexnet, torchvision:MODEL or torchvision:MODEL:NODE,NODE; slim for
             fast, vgg16 for paper.
         weights: The backbone's weights: a file, imagenet (torchvision fetches them), or random.
-        validation: Videos of `data` that nothing is trained on and that choose the step that is kept; by default
-            fernando hand2 sunshade where they are there, else the last fifth of the videos.
-        hard_positives: Folder of hard positives of training videos, as the demo writes it.
-        harden: What makes frames hard while the network learns: random, wide, lookalikes, hardest, curriculum,
-            margin, roi-holes, erasing, blur; what each is, `reproduce` tells and measures.
+        validation: Videos of `data` that select the best step and are not trained on; by default fernando hand2
+            sunshade where `data` holds them, else the last fifth of the videos.
+        hard_positives: Folder of hard positives of training videos, as `generate` and `demo` write it.
+        harden: Hardening of frames during training: random, wide, lookalikes, hardest, curriculum, margin,
+            roi-holes, erasing, blur; `reproduce` describes and measures each.
         hard_share: Share of the pairs of frames that show a hard positive, where their video has one, and of those
             that `harden` changes.
-        steps: Steps.
-        learning_rate: Of fc6; other layers move by its multiples.
+        steps: Training steps.
+        learning_rate: Learning rate of fc6; `layer-rates` are multiples of it.
         loss: Form of the contrastive loss: distance is the one SINT trained with, squared the one it printed.
         optimizer: sgd is SINT's.
-        schedule: Of the learning rate.
+        schedule: Schedule of the learning rate.
         layer_rates: Multiples of the learning rate, as PATTERN=FACTOR ("conv*=0.1"); the first that fits a layer
             counts. By default SINT's: 0 before the first compared convolution, 0.01 from it on, 1 for fc6.
         auxiliary_weight: Weight of the same loss of each fully connected layer alone.
@@ -76,14 +80,18 @@ def train_tracker(
         shift: Largest shift of the search region off its target, in sides of the region.
         side: Side of the network's input in pixels.
         fc_size: Outputs of fc6 where the weights hold none; 0 leaves it out.
-        fc_rank: Channels that the maps are brought to before fc6, which makes it smaller.
-        validate_every: Steps between two looks at the validation videos.
-        seed: Of everything that is drawn.
-        device: Where it runs.
+        fc_rank: Channels that the maps are projected to before fc6, which makes it smaller.
+        validate_every: Steps between two validations.
+        seed: Seed of the weights, the pairs and the hardening.
+        device: Where the network runs.
         precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
-        checkpoint_seconds: How often a checkpoint is written.
+        checkpoint_seconds: Seconds between two checkpoints.
         tensorboard: Folder for TensorBoard's event files.
-        json: Write the card here too.
+        json: Write the card to this file too.
+
+    Examples:
+        occlusion-search train-tracker --data path/to/videos --out out/sint
+        occlusion-search train-tracker --data path/to/videos --hard-positives out/hard_positives --out out/sint++
     """
     from tracker.models.backbones import resolve_device
     from tracker.models.sint import SintConfig
@@ -113,7 +121,7 @@ def train_tracker(
     positives = read_hard_positives(hard_positives) if hard_positives is not None else []
     train, held_out = open_folder(data, validation)
     warn_of_otb(train)
-    with on_interrupt(f"run the same command again to resume from the last checkpoint in {out}"), lock_folder(out):
+    with on_interrupt(f"{GOES_ON} from the last checkpoint in {out}"), lock_folder(out):
         card = train_sint(
             train, held_out, out, network, settings, weights, positives, resolve_device(device),
             TrainingRun(precision, checkpoint_seconds, tensorboard=tensorboard),
@@ -131,8 +139,6 @@ def train_tracker(
 
 
 def _rates(texts: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
-    from tracker.errors import InputError
-
     found = []
     for text in texts:
         pattern, _, factor = text.partition("=")

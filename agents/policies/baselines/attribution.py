@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from occlusion_env.search.core import Search
 from tracker.data.boxes import iou
-from tracker.data.images import resize, to_tensor
 from tracker.errors import InputError
 from tracker.scorers import SintScorer
-from tracker.scorers.attribution import cell_contributions
+from tracker.scorers.attribution import embedded_contributions
 
 from .proposing import Generators, Listing, Proposals
 
 __all__ = ["OVERLAP", "box_sums", "rank_by_attribution", "rank_grid", "similarity", "spread_out"]
-
-_CHUNK = 64
-
 
 OVERLAP = 0.5
 """Largest IoU of two of the first regions of a ranking: the near copies of a queried region tell little."""
@@ -40,7 +35,7 @@ def rank_grid(grid: NDArray[np.float64], values: NDArray[np.float64]) -> Proposa
 
 
 def similarity(search: Search, slots: NDArray[np.int64]) -> NDArray[np.float64]:
-    """What each place of the unoccluded targets adds to the score: `float64[M, G, G]`, summed over the layers.
+    """Share of each cell of the unoccluded targets in the score: `float64[M, G, G]`, summed over the layers.
 
     Args:
         search: The searches.
@@ -55,20 +50,13 @@ def similarity(search: Search, slots: NDArray[np.int64]) -> NDArray[np.float64]:
             f"Attribution takes SINT's score apart by place; the scorer {type(scorer).__name__} is no SintScorer."
         )
     own, back = np.unique(slots, return_inverse=True)
-    targets = [target for slot in own if (target := search.targets[slot]) is not None]
-    side, parts = scorer.input_size, []
-    for low in range(0, len(targets), _CHUNK):
-        pairs = targets[low : low + _CHUNK]
-        exemplars = np.stack([resize(target.exemplar, side, side) for target in pairs])
-        crops = np.stack([resize(target.crop, side, side) for target in pairs])
-        parts.append(
-            cell_contributions(scorer, *(to_tensor(images, scorer.device) for images in (exemplars, crops)))
-        )
-    return torch.cat(parts).sum(dim=1).cpu().double().numpy()[back]
+    embedded = scorer.embed(search.target_images(own))
+    parts = embedded_contributions(scorer.backbone, search.exemplar_embeddings(own), embedded)
+    return parts.sum(dim=1).cpu().double().numpy()[back]
 
 
 def box_sums(maps: NDArray[np.float64], regions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much of each map lies in each region; a cell that is cut counts by the share inside.
+    """Sum each map over each region; a cell that is cut counts by the share inside.
 
     Args:
         maps: `[N, H, W]`, spread evenly over each cell.

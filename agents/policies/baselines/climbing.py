@@ -17,7 +17,7 @@ AREA_KEEPING = tuple(MOVES.index(name) for name in ("right", "left", "up", "down
 
 
 class HillClimbing:
-    """The best neighbour of the current region, again and again, until none is better; see `Proposals`.
+    """The best neighbour of the current region, again and again, until none is better, as `Proposals`.
 
     It starts at the centred square of the largest area. There six of the eight moves keep the area
     (`AREA_KEEPING`); `smaller` is left out, because regions are compared at equal area. A region is queried once,
@@ -25,7 +25,6 @@ class HillClimbing:
     """
 
     def __init__(self, search: Search, slots: NDArray[np.int64], generators: Generators) -> None:
-        """Start at the centre of M searches; nothing is drawn."""
         self._limits, self._steps = search.settings.limits, search.settings.max_steps
         self._region = self._limits.start(len(slots))
         self._drop = np.full(len(slots), -np.inf)

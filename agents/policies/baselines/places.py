@@ -1,4 +1,4 @@
-"""Regions that depend on nothing but the limits of the search."""
+"""Regions that do not depend on the target: random ones, a grid, the cells of a 3 x 3 grid."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ _CENTRE_FIRST = (4, 1, 3, 5, 7, 0, 2, 6, 8)
 
 
 class RandomRegions:
-    """Uniformly random regions of the largest area (`RegionLimits.random`); see `Proposals`."""
+    """Uniformly random regions of the largest area (`RegionLimits.random`), as `Proposals`."""
 
     def __init__(self, search: Search, slots: NDArray[np.int64], generators: Generators) -> None:
-        """Start on M searches, each with its own generator."""
         self._limits, self._generators = search.settings.limits, generators
 
     def propose(self, most: int) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The protocol of methods that query the scorer: regions are proposed in turns, and each turn sees the answers."""
+"""Query methods: regions are proposed in turns, and each turn sees the scores of the turns before."""
 
 from __future__ import annotations
 
@@ -59,12 +59,11 @@ class Listing:
     """
 
     def __init__(self, first: Callable[[int], Regions]) -> None:
-        """Store the function; it is called once."""
         self._first: Callable[[int], Regions] | None = first
         self._none = np.empty((0, 0, 4))
 
     def propose(self, most: int) -> Regions:
-        """All of them at once; see `Proposals`."""
+        """All of the regions in the first turn."""
         if self._first is None:
             return self._none
         found, self._first = self._first(most), None

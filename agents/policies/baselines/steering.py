@@ -21,16 +21,15 @@ class Steering:
 
     At the start of an episode the method finds a region; from then on the policy takes the move that brings the
     region's corners nearest to it, and the trigger where none brings them nearer. It reads the search, not the
-    observation. An episode that it is asked about late begins, to it, there.
+    observation.
 
     Args:
         method: Finds the region.
         search: Of the environment that it acts in: `env.unwrapped.search`.
-        rng: For what the method draws.
+        rng: Random generator of the method.
     """
 
     def __init__(self, method: Querying, search: Search, rng: np.random.Generator) -> None:
-        """Start without goals."""
         self.method = method
         self.search = search
         self.rng = rng
@@ -47,11 +46,11 @@ class Steering:
         """The next action of each search.
 
         Args:
-            observation: Is not looked at.
-            state: Is handed back.
+            observation: Ignored.
+            state: Returned as it is.
             episode_start: `bool[N]`, where a new episode begins; one begins, too, in a search that took no step
                 yet or has another target.
-            deterministic: It always is.
+            deterministic: Ignored; the policy is deterministic.
 
         Returns:
             `int64[N]`, and the state.

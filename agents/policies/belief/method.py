@@ -66,7 +66,7 @@ class BeliefProposer:
     wanted: float | None = None
 
     def __call__(self, search: Search, slots: NDArray[np.int64], generators: Generators) -> Proposals:
-        """Start on M searches; nothing is drawn."""
+        """Start on M searches; a belief draws nothing."""
         return _BeliefProposals(begin_belief(self.fitted, search, slots), self.wanted)
 
 

@@ -382,7 +382,7 @@ def _worst(
         table.rows.append([name, f"{told}." if found else "None: in every frame its box touches the truth."])
     notes: list[str] = []
     if folder is None:
-        return {}, table, ["No pictures: the frames were not given (--frames FOLDER)."]
+        return {}, table, ["No pictures: the frames were not given (--data FOLDER)."]
     there = list_targets(folder)
     absent = [name for name in comparison.targets if name not in there]
     losses = {

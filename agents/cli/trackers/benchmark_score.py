@@ -1,4 +1,4 @@
-"""The commands `benchmark ...`: judge trackers by OTB's protocol."""
+"""The command `benchmark score`."""
 
 from __future__ import annotations
 
@@ -6,26 +6,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import tyro
-
 from ..shared import warn
-from .benchmark_report import report
-from .benchmark_run import benchmark_run
-from .benchmark_vot import vot
 
 if TYPE_CHECKING:
     from tracker.evaluation.scoring import Scores
 
-__all__ = ["benchmark"]
-
-benchmark = tyro.extras.SubcommandApp()
-benchmark.command(name="run")(benchmark_run)
-benchmark.command(name="report")(report)
-benchmark.command(name="vot")(vot)
+__all__ = ["benchmark_score"]
 
 
-@benchmark.command(name="score")
-def score(
+def benchmark_score(
     results: Path,
     annotations: Path,
     attributes: Path | None = None,
@@ -36,21 +25,26 @@ def score(
     tracker: str | None = None,
     json: Path | None = None,
 ) -> None:
-    """Judge anybody's result files: success AUC and precision at 20 pixels, with 95 % intervals, by attribute.
+    """Score any tracker's result files.
 
-    Reads the text files of OTB, got10k and pysot and the .mat files of the OTB authors' toolkit. A target whose
-    annotation or file is bad is left out and named; the exit code is then 1.
+    Prints success AUC and precision at 20 pixels, each with its 95 % interval, and both by attribute. Reads the
+    text files of OTB, got10k and pysot and the .mat files of the OTB authors' toolkit. A target whose annotation
+    or file is bad is left out and named; the exit code is then 1.
 
     Args:
         results: Folder of a tracker's result files, or what `benchmark run` wrote.
         annotations: JSON file of annotations, or a folder of annotated sequences.
         attributes: JSON file to take the attributes of the sequences from.
-        list: Judge exactly these targets; by default all that are annotated and have results.
+        list: Score exactly these targets; by default all that are annotated and have results.
         protocol: One pass, 20 starts in time, or 12 shifted starts; by default the folder's, or else ope.
-        invalid: What a frame with an invalid annotation is in precision: a hit (otb) or a miss (strict).
+        invalid: How precision counts a frame with an invalid annotation: as a hit (otb) or a miss (strict).
         zero_based: Pixel coordinates in the files start at 0, not at 1 as those of OTB, got10k and pysot.
-        tracker: Which tracker, where the folder holds several.
-        json: Write the scores here too.
+        tracker: Name of the tracker, where the folder holds several.
+        json: Write the scores to this file too.
+
+    Examples:
+        occlusion-search benchmark score --results results/mil --annotations path/to/otb
+        occlusion-search benchmark score --results files --annotations otb100.json --json scores.json
     """
     from tracker.data.lists import LISTS
     from tracker.evaluation.annotations import read_annotations

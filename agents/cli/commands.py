@@ -1,0 +1,167 @@
+"""The table of commands, the help of the root, and names of commands and flags that have changed."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Sequence
+
+from tracker.errors import InputError, shorten
+
+from .agents.enjoy import enjoy
+from .agents.evaluate import evaluate
+from .agents.export_agent import export_agent
+from .agents.fit_prior import fit_prior
+from .agents.train import train
+from .data.evaluate_vae import evaluate_vae
+from .data.generate import generate
+from .data.train_vae import train_vae
+from .start.demo import demo
+from .start.doctor import doctor
+from .start.reproduce import reproduce
+from .trackers.benchmark_report import benchmark_report
+from .trackers.benchmark_run import benchmark_run
+from .trackers.benchmark_score import benchmark_score
+from .trackers.benchmark_vot import benchmark_vot
+from .trackers.check_tracker import check_tracker
+from .trackers.track import track
+from .trackers.train_siamfc import train_siamfc
+from .trackers.train_tracker import train_tracker
+
+__all__ = [
+    "COMMANDS",
+    "GROUPS",
+    "RENAMED",
+    "examples_of",
+    "find_command",
+    "rename_flags",
+    "root_help",
+    "summary_of",
+]
+
+Command = Callable[..., None]
+
+GROUPS: dict[str, dict[str, Command]] = {
+    "start": {"demo": demo, "reproduce": reproduce},
+    "agents": {"train": train, "enjoy": enjoy, "evaluate": evaluate},
+    "data": {"generate": generate, "train-vae": train_vae, "evaluate-vae": evaluate_vae},
+    "trackers": {
+        "track": track,
+        "train-tracker": train_tracker,
+        "train-siamfc": train_siamfc,
+        "benchmark run": benchmark_run,
+        "benchmark score": benchmark_score,
+        "benchmark report": benchmark_report,
+        "benchmark vot": benchmark_vot,
+    },
+    "tools": {
+        "check-tracker": check_tracker,
+        "fit-prior": fit_prior,
+        "export-agent": export_agent,
+        "doctor": doctor,
+    },
+}
+"""The commands in the order of the root's help."""
+
+COMMANDS: dict[str, Command] = {name: command for group in GROUPS.values() for name, command in group.items()}
+
+RENAMED: dict[str, dict[str, str]] = {
+    "demo": {"--sequence": "--data"},
+    "reproduce": {"--arms": "--only"},
+    "train": {"--targets": "--data"},
+    "enjoy": {"--targets": "--data", "--model": "--agent"},
+    "evaluate": {"--targets": "--data"},
+    "track": {"--video": "--data"},
+    "benchmark run": {"--sequences": "--only"},
+    "benchmark report": {"--frames": "--data"},
+    "check-tracker": {"NAME": "--tracker"},
+    "export-agent": {"RUN": "--agent"},
+}
+"""Flags of the last version and their names now, by command. A word in capitals had no flag and came first."""
+
+_GONE = {
+    "train-backbone": "the slim network was trained by `python tools/train_slim.py`, which is in the repository",
+}
+
+_ROOT_EXAMPLES = (
+    "occlusion-search demo --quick",
+    "occlusion-search generate --data path/to/videos --out out/hard_positives",
+)
+
+
+def find_command(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Split a command line into the name of its command and the words after it.
+
+    Raises:
+        InputError: If there is no such command; the nearest name is suggested.
+    """
+    for count in (2, 1):
+        if (name := " ".join(words[:count])) in COMMANDS:
+            return name, list(words[count:])
+    groups = {name.partition(" ")[0] for name in COMMANDS if " " in name}
+    given = " ".join(words[: 2 if words[0] in groups else 1])
+    if given in _GONE:
+        raise InputError(f"There is no command {shorten(given)}: {_GONE[given]}.")
+    near = difflib.get_close_matches(given, COMMANDS, 1)
+    hint = f"did you mean '{near[0]}'?" if near else "`occlusion-search --help` lists all."
+    raise InputError(f"There is no command {shorten(given)}; {hint}")
+
+
+def rename_flags(name: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Replace the flags of the last version by their names now.
+
+    Args:
+        name: The command.
+        words: What follows it; `--flag value` and `--flag=value`.
+
+    Returns:
+        The words, and a sentence for each flag that has another name now.
+
+    >>> rename_flags("evaluate", ["--targets=otb", "--seeds", "1"])
+    (['--data=otb', '--seeds', '1'], ['--targets is now --data; the old name goes in the next version.'])
+    """
+    renamed = RENAMED.get(name, {})
+    changed, notes = [], []
+    for position, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        old = flag.replace("_", "-") if flag.startswith("--") else ""
+        if old in renamed:
+            word = f"{renamed[old]}{equals}{value}"
+        elif position == 0 and not word.startswith("-"):
+            old = next((each for each in renamed if each.isupper()), "")
+            changed += [renamed[old]] if old else []
+        else:
+            old = ""
+        if old:
+            notes.append(f"{old} is now {renamed[old]}; the old name goes in the next version.")
+        changed.append(word)
+    return changed, list(dict.fromkeys(notes))
+
+
+def summary_of(command: Command) -> str:
+    """The first line of a command's docstring."""
+    return inspect.cleandoc(command.__doc__ or "").partition("\n")[0]
+
+
+def examples_of(command: Command) -> list[str]:
+    """The example command lines at the end of a command's docstring."""
+    text = inspect.cleandoc(command.__doc__ or "").partition("\nExamples:\n")[2]
+    return [line.strip() for line in re.sub(r" \\\n +", " ", text).splitlines()]
+
+
+def root_help(prefix: str = "") -> str:
+    """The help of the root, or of the commands that begin with a word, such as `benchmark `."""
+    lines = [
+        "Hard positives for visual trackers (SINT++).",
+        "",
+        f"usage: occlusion-search {prefix}COMMAND [options]; COMMAND --help explains its options.",
+    ]
+    for group, commands in GROUPS.items():
+        found = {name: command for name, command in commands.items() if name.startswith(prefix)}
+        lines += ["", f"{group}:"] if found else []
+        lines += [f"  {name:<18}{summary_of(command)}" for name, command in found.items()]
+    examples = (
+        [examples_of(COMMANDS[f"{prefix}{name}"])[0] for name in ("run", "score")] if prefix else _ROOT_EXAMPLES
+    )
+    return "\n".join([*lines, "", "examples:", *(f"  {example}" for example in examples)])
