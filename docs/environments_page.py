@@ -115,7 +115,9 @@ def _variant(spec: EnvSpec, original: str) -> str:
 
 def _table(keywords: dict[str, Any]) -> str:
     defaults = {each.name: each.default for each in fields(SearchArguments)} | keywords
-    rows = [f"| `{name}` | {_code(defaults[name])} | {_cell(text)} |" for name, text in describe_arguments().items()]
+    rows = [
+        f"| `{name}` | {_code(defaults[name])} | {_cell(text)} |" for name, text in describe_arguments().items()
+    ]
     return "\n".join(["| argument | default | is |", "|---|---|---|", *rows]) + "\n"
 
 

@@ -11,7 +11,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from occlusion_env.mdp.actions import ACTIONS, TRIGGER
 from occlusion_env.mdp.rewards import REWARDS, Transition
-from occlusion_env.naming import named
+from occlusion_env.naming import look_up
 from occlusion_env.search.core import Search
 
 from .replay import states_of
@@ -38,7 +38,7 @@ def look_ahead(search: Search, slots: NDArray[np.int64]) -> tuple[NDArray[np.flo
     score = search.score[rows]
     if len(changed):
         score[changed] = search.scores(rows[changed], there[changed])
-    reward = named("reward", search.settings.reward, REWARDS)(search.settings)
+    reward = look_up("reward", search.settings.reward, REWARDS)(search.settings)
     transition = Transition(
         score=score,
         previous_score=search.score[rows],

@@ -31,7 +31,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from occlusion_env import ENV_ID, ENV_IDS
 from occlusion_env.envs.arguments import SearchArguments
-from occlusion_env.naming import check_built_in, imports_in, named
+from occlusion_env.naming import check_built_in, find_import_paths, look_up
 from tracker.errors import InputError, shorten
 from tracker.evaluation.running import weights_digest
 from tracker.files import remove_leftovers, replacing_file
@@ -363,7 +363,7 @@ def _plan(request: TrainRequest, recorded: dict[str, Any] | None = None, allowed
     """Resolve a request; `recorded` hyper-parameters stand in for those of the file, which may have changed."""
     kind = _algorithm(request.algo)
     if recorded is None:
-        given = imports_in([request.env_kwargs, request.eval_env_kwargs, request.hyperparams])
+        given = find_import_paths([request.env_kwargs, request.eval_env_kwargs, request.hyperparams])
         file = request.conf_file or request.algo
         config = load_hyperparameters(file, request.env, {*allowed, *given}) | request.hyperparams
     else:
@@ -472,7 +472,7 @@ def _check_parameters(kind: type[BaseAlgorithm], algo: str, parameters: dict[str
     declared = inspect.signature(_first_full(kind)).parameters
     known &= {*declared, "td_target", "truncation_is_terminal"}
     if "td_target" in parameters and "td_target" in known:
-        named("td_target", parameters["td_target"], TARGETS)
+        look_up("td_target", parameters["td_target"], TARGETS)
     for name, value in parameters.items():
         if name in ZOO_ONLY:
             raise InputError(

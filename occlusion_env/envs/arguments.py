@@ -15,7 +15,7 @@ import numpy as np
 from tracker.errors import InputError, shorten
 
 from ..mdp.actions import RegionLimits
-from ..mdp.settings import ProcessSettings, SearchSettings, check_whole
+from ..mdp.settings import HORIZON, ProcessSettings, SearchSettings, check_whole
 
 if TYPE_CHECKING:
     from tracker.models.backbones import Precision
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..scene.targets import TargetSet
 
 __all__ = ["SearchArguments", "UnknownArgumentError"]
+
 
 class UnknownArgumentError(InputError, TypeError):
     """An unknown keyword argument: also the `TypeError` that Python raises for one, in Python's words.
@@ -145,8 +146,9 @@ class SearchArguments(ProcessSettings, RegionLimits):
     @property
     def settings(self) -> SearchSettings:
         """The settings of the `Search` of an environment with these arguments."""
-        steps = {} if self.max_steps is None else {"max_steps": self.max_steps}
-        return SearchSettings(RegionLimits(**_select(self, RegionLimits)), **_select(self, ProcessSettings), **steps)
+        limits = RegionLimits(**_select(self, RegionLimits))
+        steps = HORIZON if self.max_steps is None else self.max_steps
+        return SearchSettings(limits, steps, **_select(self, ProcessSettings))
 
 
 def _select(arguments: SearchArguments, kind: type[ProcessSettings | RegionLimits]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from tracker.models.backbones import FeatureExtractor, Precision
 from tracker.scorers import Scorer, load_scorer, shared_backbone
 
 from ..mdp.settings import SearchSettings
-from ..naming import is_import, made
+from ..naming import is_import_path, call_by_name
 from ..scene.targets import TargetSet, load_targets
 from ..search.threshold import usual_drop
 from .arguments import SearchArguments
@@ -111,8 +111,8 @@ def _targets(named: str | TargetSet) -> TargetSet:
 
 
 def _features(arguments: SearchArguments) -> FeatureExtractor:
-    if is_import(arguments.features) and not arguments.features.startswith("torchvision:"):
-        found: FeatureExtractor = made("features", arguments.features)
+    if is_import_path(arguments.features) and not arguments.features.startswith("torchvision:"):
+        found: FeatureExtractor = call_by_name("features", arguments.features)
         return found
     backbone = shared_backbone(*_network(arguments))
     layer = arguments.layer or ("fc7" if "fc7" in backbone.fully_connected else "pool5")
@@ -132,8 +132,8 @@ def _scorer(arguments: SearchArguments) -> Scorer:
         return load_scorer(*_network(arguments))
     if scorer == "siamfc":
         return _siamfc_scorer(arguments.weights, arguments.device, arguments.precision)
-    if isinstance(scorer, str) and is_import(scorer):
-        scorer = made("scorer", scorer)
+    if isinstance(scorer, str) and is_import_path(scorer):
+        scorer = call_by_name("scorer", scorer)
     if isinstance(scorer, str) or not isinstance(scorer, Scorer):
         raise InputError(
             f"{shorten(scorer)} is no scorer; give sint, siamfc, module:function, or an object with embed and"

@@ -148,13 +148,15 @@ class Background:
 
     def holds(self, boxes: Boxes) -> NDArray[np.bool_]:
         """Whether boxes `[N, 4]` in pixels lie in the frame, beside the target and within the limits."""
-        return self._inside_strips(boxes).any(axis=0) & self.limits.allows_size(boxes[:, 2:] / self.region)
+        beside = np.logical_or.reduce(self._inside_strips(boxes))
+        return beside & self.limits.allows_size(boxes[:, 2:] / self.region)
 
     def _inside_strips(self, boxes: Boxes) -> NDArray[np.bool_]:
         """Which of the four strips hold each box, `bool[4, N]`."""
         low, high = self._strips()
         end = boxes[:, :2] + boxes[:, 2:]
-        return ((boxes[:, :2] >= low - _TOLERANCE) & (end <= high + _TOLERANCE)).all(axis=2)
+        inside = (boxes[:, :2] >= low - _TOLERANCE) & (end <= high + _TOLERANCE)
+        return inside[..., 0] & inside[..., 1]
 
     def _hole(self) -> tuple[Boxes, Boxes]:
         """Both corners of the target with the gap around it, `[N, 2]` each."""

@@ -74,7 +74,7 @@ def enjoy(
     from occlusion_env import ENV_IDS
     from occlusion_env.envs.arguments import SearchArguments
     from occlusion_env.mdp.actions import TRIGGER
-    from occlusion_env.naming import check_built_in, imports_in
+    from occlusion_env.naming import check_built_in, find_import_paths
 
     from ...common.output import check_apart, check_file
     from ...evaluation.playing import play, write_gif
@@ -90,7 +90,7 @@ def enjoy(
     if n_timesteps < 1:
         raise InputError(f"--n-timesteps is {n_timesteps}; it must be at least 1.")
     own = key_values("--env-kwargs", env_kwargs) | targets_argument(targets)
-    allowed = {*allow, *imports_in(own)}
+    allowed = {*allow, *find_import_paths(own)}
     agent: Any
     trained: TrainingEnvironment | None
     if model is None:

@@ -76,7 +76,7 @@ def evaluate(
             name built-in things only.
     """
     from occlusion_env.envs.arguments import SearchArguments
-    from occlusion_env.naming import imports_in
+    from occlusion_env.naming import find_import_paths
     from tracker.errors import InputError
     from tracker.evaluation.running import weights_digest
     from tracker.models.backbones import describe_arithmetic, resolve_device, resolve_precision
@@ -102,7 +102,7 @@ def evaluate(
     check_json_path(json, *inputs)
     place = str(resolve_device(device))
     specs, arms = [member.spec for member in members], arms_of(members)
-    allowed = {*allow, *imports_in(scorer)}
+    allowed = {*allow, *find_import_paths(scorer)}
     records = [training_environment(spec, allowed) for spec in specs]
     trained = records[0].arguments if records and records[0] is not None else None
     network: str = features or (trained.features if trained is not None else "slim")

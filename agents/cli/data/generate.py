@@ -76,7 +76,7 @@ def generate(
     from dataclasses import replace
 
     from occlusion_env.envs.arguments import SearchArguments
-    from occlusion_env.naming import imports_in
+    from occlusion_env.naming import find_import_paths
     from tracker.errors import InputError
     from tracker.models.backbones import resolve_device
 
@@ -89,7 +89,7 @@ def generate(
 
     check_folder(out, data, bank, agent, weights, prior)
     place = str(resolve_device(device))
-    allowed = tuple(sorted({*allow, *imports_in(scorer)}))
+    allowed = tuple(sorted({*allow, *find_import_paths(scorer)}))
     trained = None if names_method(agent) else training_environment(agent, allowed)
     arguments = SearchArguments() if trained is None else trained.arguments
     method = as_method(method_of(agent, place, {features or arguments.features: weights}, allowed))
