@@ -68,7 +68,7 @@ def described(thing: type | Callable[..., object], section: str) -> dict[str, st
 
 
 def describe_arguments() -> dict[str, str]:
-    """The description of each keyword argument: its own of the environment first, then of the classes it extends."""
+    """The description of each keyword argument, in the order of the page."""
     return {name: text for kind in SearchArguments.__mro__ for name, text in described(kind, "Attributes").items()}
 
 

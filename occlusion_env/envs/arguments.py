@@ -51,8 +51,8 @@ class SearchArguments(ProcessSettings, RegionLimits):
         scorer: `sint`, `siamfc`, `module:function` (a function without arguments that returns a
             `tracker.scorers.Scorer`; a process calls it once), or a `Scorer`.
         occluder: What covers the region: `background`, `mean`, `noise`, `zero` or `cutout`.
-        patches: Number of different occluders of a target, drawn from its id, so that scores stay valid from episode
-            to episode; 0 draws a new one for each episode.
+        patches: Number of different occluders of a target, drawn from its id, so that scores stay valid from
+            episode to episode; 0 draws a new one for each episode.
         max_steps: Actions after which an episode is truncated if that is before `max_episode_steps`, the horizon
             that `gym.make` and `gym.make_vec` take (20; T of Algorithm 1). Observations that count steps count to
             `max_steps`, or to 20.

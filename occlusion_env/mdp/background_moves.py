@@ -28,10 +28,10 @@ _TOLERANCE = 1.001 * _GAP
 class Background:
     """The backgrounds of N frames, and how a box moves over each.
 
-    The background is the union of four strips: left of the target, right of it, above and below it, each as long as
-    the frame. A box is always inside at least one, and a move is a move inside that strip by the rules of
-    `RegionLimits`; so towards the target it goes as far as it can, as it does towards the frame's border. Two strips
-    hold a box off a corner of the target (see `move`).
+    The background is the union of four strips: left of the target, right of it, above and below it, each as long
+    as the frame. A box is always inside at least one, and a move is a move inside that strip by the rules of
+    `RegionLimits`; so towards the target it goes as far as it can, as it does towards the frame's border. Two
+    strips hold a box off a corner of the target (see `move`).
 
     Sizes are limited in units of the region that the patch will cover, so that a patch is neither enlarged nor
     distorted much: the area is at most that of the region, a side at least `BACKGROUND_MIN_SIDE` of its side, the

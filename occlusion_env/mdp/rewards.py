@@ -177,8 +177,8 @@ class PotentialReward(Reward):
 class RecordReward(Reward):
     """`reward_scale` times the fall below the least score of the episode so far; 0 without such a fall.
 
-    An episode's sum is the fall from the first score to the least: the value of a search that answers with the best
-    region of its episode. It may pass through worse regions to better ones at no loss. The trigger earns 0.
+    An episode's sum is the fall from the first score to the least: the value of a search that answers with the
+    best region of its episode. It may pass through worse regions to better ones at no loss. The trigger earns 0.
     """
 
     needs_phi = False

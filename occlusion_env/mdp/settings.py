@@ -46,8 +46,8 @@ class ProcessSettings:
         gamma: Discount of the potential that `reward="potential"` adds; should be the agent's own.
         reward_scale: Reward of a fall of the score by 1 with `difference`, `potential` and `record`.
         eta: Reward of the trigger (eq. 6).
-        cache_mb: MiB for cached features, embeddings and scores; 0 for no cache, which also makes runs repeat to the
-            bit.
+        cache_mb: MiB for cached features, embeddings and scores; 0 for no cache, which also makes runs repeat to
+            the bit.
     """
 
     observation: str = "features"

@@ -18,7 +18,7 @@ from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
 from tracker.trackers.following import open_sequence
 
-from ..naming import is_import_path, call_by_name
+from ..naming import call_by_name, is_import_path
 
 __all__ = ["Source", "Target", "TargetSet", "load_targets", "visible_frames"]
 

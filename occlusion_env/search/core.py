@@ -28,8 +28,8 @@ from ..mdp.rewards import REWARDS, Transition, reaches
 from ..mdp.settings import SearchSettings
 from ..naming import look_up
 from ..scene.distractors import distractor_crops
-from ..scene.occluders import PATCH_SIZE, occlude
-from ..scene.targets import Target
+from ..scene.occluders import PATCH_SIZE, choose_occluder, occlude
+from ..scene.targets import Target, TargetSet
 from .embedding import TargetEmbedding
 from .memory import ByteCache, image_key, keyed_regions, region_keys
 from .observations import OBSERVATIONS
@@ -81,8 +81,8 @@ class Search:
         phi: `float64[N]`, the threshold of eq. 6; -inf where there is none.
         steps: `int64[N]`, actions taken.
         history: `float32[N, H, 9]`, the last actions, one-hot, newest first.
-        queries: `int64[N]`, number of scorer queries of the episode. A region of the same episode is queried once; a
-            score that another episode has put into the cache counts as a query.
+        queries: `int64[N]`, number of scorer queries of the episode. A region of the same episode is queried
+            once; a score that another episode has put into the cache counts as a query.
         targets: N targets, `None` before `begin`.
         cache: Scores, embeddings and features, shared by all N.
         view_device: Device of the views: that of the features, or the scorer's where they have none. The targets,
@@ -205,8 +205,8 @@ class Search:
             drop: The threshold relative to each target: phi is its clean score less this. With neither, phi is
                 -inf, which no score reaches.
             regions: `[M, 4]` first regions; p0 of the limits if `None`.
-            scenes: M keys, equal for the same exemplar, target and occluder, so that the cache gives the score of a
-                region from episode to episode; `None` to cache no scores.
+            scenes: M keys, equal for the same exemplar, target and occluder, so that the cache gives the score of
+                a region from episode to episode; `None` to cache no scores.
 
         Raises:
             InputError: If a region breaks the limits, or a patch has another size.
@@ -239,6 +239,30 @@ class Search:
         self.previous_score[slots] = self.best_score[slots] = self.score[slots]
         self.steps[slots] = self.history[slots] = 0
         self.queries[slots] = 2  # the unoccluded target and the first region
+
+    def begin_random(
+        self, targets: Many[Target], rng: np.random.Generator, occluder: str, others: TargetSet
+    ) -> None:
+        """Start all N searches, each with a drawn occluder.
+
+        Args:
+            targets: N targets.
+            rng: Random generator.
+            occluder: One of `occluders.OCCLUDERS`.
+            others: Targets that the occluder `cutout` is taken from.
+        """
+        share = self.settings.limits.max_area
+        patches = [choose_occluder(occluder, each, share, rng, others).patch(each, others) for each in targets]
+        self.begin(np.arange(len(self)), targets, patches)
+
+    def random_regions(self, slots: Slots, rng: np.random.Generator) -> Regions:
+        """Draw a region of the largest area for each of M slots, `[M, 4]`."""
+        return self.settings.limits.random(np.full(len(slots), self.settings.limits.max_area), rng)
+
+    @staticmethod
+    def has_room(target: Target, settings: SearchSettings) -> bool:
+        """Whether a search with these settings can start on a target."""
+        return True
 
     def scores(self, slots: Slots, regions: Regions) -> NDArray[np.float64]:
         """Score targets with regions occluded; only `queries` changes.

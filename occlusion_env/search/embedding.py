@@ -25,8 +25,8 @@ Slots = NDArray[np.int64]
 class TargetEmbedding:
     """Embeds images of the targets of N searches.
 
-    An `IncrementalScorer` gets each unoccluded target once, as long as a search is at it; of its occluded images it
-    then computes only the changed part. Another scorer, and a target beyond `limit`, gets the whole image.
+    An `IncrementalScorer` gets each unoccluded target once, as long as a search is at it; of its occluded images
+    it then computes only the changed part. Another scorer, and a target beyond `limit`, gets the whole image.
 
     Args:
         scorer: The matcher.
