@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .readers import VIDEO_SUFFIXES, find_images
+from .readers import find_images
 from .sequences import FrameCache, ImageFiles
-from .video import VideoReader, upright
+from .video import VIDEO_SUFFIXES, VideoReader, upright
 
 __all__ = ["Stream", "open_stream"]
 

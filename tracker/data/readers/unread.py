@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import InputError
+from ...errors import InputError
 
 __all__ = ["FRAMES_IN_IMG", "IMAGE_SUFFIXES", "KNOWN_LAYOUTS", "refuse_unread", "unread_sequence"]
 
