@@ -138,7 +138,7 @@ def test_without_candidates_the_last_box_is_repeated(make_video):
     tracker = small(candidates="rings")
     tracker.init(video.frames[0], (-10, -10, 300, 200))
     assert tracker.update(video.frames[1]).tolist() == [-10, -10, 300, 200]
-    assert tracker.looked_at == 0
+    assert tracker.candidate_count == 0
 
 
 def test_the_centre_stays_in_the_frame_when_the_target_leaves(make_video):
@@ -182,7 +182,7 @@ def test_the_filter_goes_with_the_network(vgg_file):
     assert SintTracker.load().settings.motion == "none"
     tracker = SintTracker.load("vgg16", vgg_file)
     assert tracker.settings.motion == "flow"
-    assert tracker.models.sint.backbone.fully_connected == ()
+    assert tracker.sint.backbone.fully_connected == ()
 
 
 @pytest.mark.data

@@ -49,7 +49,6 @@ class Frames(Protocol):
     """The frames of a video, decoded when they are asked for."""
 
     def __len__(self) -> int:
-        """Return the number of frames."""
         ...
 
     def __getitem__(self, index: int, /) -> Image:
@@ -84,7 +83,6 @@ class FrameCache:
     """
 
     def __init__(self, limit: int) -> None:
-        """See the class."""
         self._frames: OrderedDict[tuple[int, int], Image] = OrderedDict()
         self._videos = itertools.count()
         self._bytes = 0
@@ -169,18 +167,15 @@ class ImageFiles:
     LEVEL_FRAMES = 8
 
     def __init__(self, paths: Iterable[str | Path], cache: FrameCache = FRAME_CACHE) -> None:
-        """See the class."""
         self.paths = tuple(Path(path) for path in paths)
         self._cache = cache
         self._video = cache.register(self)
         self._sizes: dict[int, tuple[int, int]] = {}
 
     def __len__(self) -> int:
-        """Return the number of frames."""
         return len(self.paths)
 
     def __getitem__(self, index: int, /) -> Image:
-        """Return a frame; see `Frames`."""
         t = _position(index, len(self))
         frame = self._cache.get(self._video, t)
         if frame is None:
@@ -216,7 +211,6 @@ class ImageFiles:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore from `__getstate__`."""
         self.__dict__.update(state)
         self._video = self._cache.register(self)
 
@@ -241,7 +235,6 @@ class VideoFile:
     """A jump ahead of at most this many frames decodes what lies between; a longer one seeks."""
 
     def __init__(self, path: str | Path, cache: FrameCache = FRAME_CACHE) -> None:
-        """See the class."""
         self.path = Path(path)
         self._cache = cache
         self._video = cache.register(self)
@@ -249,11 +242,9 @@ class VideoFile:
         self._times, self._sizes = self._scan()
 
     def __len__(self) -> int:
-        """Return the number of frames."""
         return len(self._times)
 
     def __getitem__(self, index: int, /) -> Image:
-        """Return a frame; see `Frames`."""
         t = _position(index, len(self))
         frame = self._cache.get(self._video, t)
         if frame is None:
@@ -274,7 +265,6 @@ class VideoFile:
         return {"path": self.path, "_cache": self._cache, "_times": self._times, "_sizes": self._sizes}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore from `__getstate__`."""
         self.__dict__.update(state)
         self._video = self._cache.register(self)
         self._forget()
@@ -352,15 +342,12 @@ class ArrayFrames:
     """
 
     def __init__(self, frames: Iterable[Image]) -> None:
-        """See the class."""
         self._frames = tuple(images.check_image(frame, f"Frame {t}") for t, frame in enumerate(frames))
 
     def __len__(self) -> int:
-        """Return the number of frames."""
         return len(self._frames)
 
     def __getitem__(self, index: int, /) -> Image:
-        """Return a frame; see `Frames`."""
         return self._frames[_position(index, len(self))].copy()
 
     def name(self, index: int, /) -> str:
@@ -389,16 +376,13 @@ class SelectedFrames:
     """
 
     def __init__(self, frames: Frames, indices: Iterable[int]) -> None:
-        """See the class."""
         self.frames = frames
         self.indices = tuple(_position(index, len(frames)) for index in indices)
 
     def __len__(self) -> int:
-        """Return the number of frames."""
         return len(self.indices)
 
     def __getitem__(self, index: int, /) -> Image:
-        """Return a frame; see `Frames`."""
         return self.frames[self.indices[_position(index, len(self))]]
 
     def name(self, index: int, /) -> str:
@@ -469,7 +453,6 @@ class Sequence:
         object.__setattr__(self, "visibility", visibility)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle the fields."""
         return dict(self.__dict__)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -479,7 +462,6 @@ class Sequence:
         self.__dict__.update(state)
 
     def __len__(self) -> int:
-        """Return the number of frames."""
         return len(self.frames)
 
     @property

@@ -32,7 +32,6 @@ class SiamFCNet(nn.Module):
     """AlexNet's five convolutions without padding, batch norm folded in; input RGB, 0 to 255."""
 
     def __init__(self) -> None:
-        """Build it with random weights."""
         super().__init__()
         self.conv1 = nn.Conv2d(3, 96, 11, stride=2)
         self.conv2 = nn.Conv2d(96, 256, 5, groups=2)

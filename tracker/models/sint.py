@@ -137,6 +137,11 @@ class View:
         low = (boxes[:, :2] - self.origin) * self.scale
         return np.concatenate([low, low + boxes[:, 2:] * self.scale], axis=1)
 
+    def boxes(self, corners: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The inverse of `corners`."""
+        low = corners[:, :2] / self.scale + self.origin
+        return np.concatenate([low, (corners[:, 2:] - corners[:, :2]) / self.scale], axis=1)
+
 
 def view_of(config: SintConfig, frame: Image, box: ArrayLike) -> View:
     """Show a frame the configuration's way.
@@ -196,7 +201,6 @@ class Sint(nn.Module):
     """
 
     def __init__(self, config: SintConfig, backbone: Backbone, seed: int = 0) -> None:
-        """See the class."""
         super().__init__()
         self.config = config
         self.base = fingerprint(backbone)

@@ -52,7 +52,6 @@ class EmbeddingScorer:
         mean: Many[float] = (0.0, 0.0, 0.0),
         std: Many[float] = (1.0, 1.0, 1.0),
     ) -> None:
-        """See the class."""
         if input_size < 1:
             raise InputError(f"input_size is {input_size}; give the side of the network's input in pixels.")
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
@@ -85,7 +84,6 @@ class EmbeddingScorer:
         return (exemplars * candidates).sum(dim=1)
 
     def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
-        """Crops to scores."""
         return self.compare(self.embed(exemplars), self.embed(candidates))
 
 
@@ -129,7 +127,6 @@ class SiamFCScorer:
         device: str | torch.device | None = None,
         precision: Precision = "auto",
     ) -> None:
-        """See the class."""
         self.device = next(net.parameters()).device if device is None else resolve_device(device)
         self.net = net.to(self.device).to(memory_format=torch.channels_last)
         self._dtype = resolve_precision(precision, self.device)
@@ -161,7 +158,6 @@ class SiamFCScorer:
         return torch.cat([candidates.new_zeros(0), *peaks]) / own
 
     def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
-        """Crops to scores."""
         return self.compare(self.embed(exemplars), self.embed(candidates))
 
 
@@ -217,7 +213,6 @@ class ConfidenceScorer:
         surroundings: float = 4.0,
         core: float = 0.5,
     ) -> None:
-        """See the class."""
         made: Any = tracker if hasattr(tracker, "update") and not isinstance(tracker, type) else tracker()
         if not all(hasattr(made, part) for part in ("init", "update", "score")):
             raise InputError(
@@ -250,7 +245,6 @@ class ConfidenceScorer:
         return torch.tensor(found, dtype=torch.float32)
 
     def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
-        """Crops to scores."""
         return self.compare(exemplars, candidates)
 
 

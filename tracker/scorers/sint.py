@@ -16,7 +16,6 @@ from ..models.backbones import (
     Backbone,
     Chain,
     IncrementalMaps,
-    KnownMaps,
     Precision,
     Vgg16,
     autocast,
@@ -74,17 +73,19 @@ class KnownImage:
     """What an `IncrementalScorer` keeps of an image.
 
     Attributes:
-        embedding: `[...]`, its row of `embed`.
+        image: `[1, 3, S, S]` in [0, 1].
         maps: What the embedding was computed from.
+        embedding: `[...]`, its row of `embed`.
     """
 
+    image: Tensor
+    maps: Sequence[Tensor]
     embedding: Tensor
-    maps: KnownMaps
 
     @property
     def nbytes(self) -> int:
         """Bytes of all of it."""
-        return self.embedding.nbytes + self.maps.nbytes
+        return sum(each.nbytes for each in (self.image, *self.maps, self.embedding))
 
 
 @runtime_checkable
@@ -116,7 +117,6 @@ class SintScorer:
     """
 
     def __init__(self, backbone: Backbone, precision: Precision = "auto") -> None:
-        """Hold the network."""
         self.backbone = backbone
         self.device = next(backbone.parameters()).device
         self._dtype = resolve_precision(precision, self.device)
@@ -154,7 +154,7 @@ class IncrementalSintScorer(SintScorer):
     """SINT's matching function, with the network run on the changed part of an image alone: `IncrementalMaps`.
 
     Its embeddings are those of `SintScorer`, up to rounding. Behind the first of `sint_layers`, where an occlusion
-    has reached the whole map, all images go through the network together.
+    has reached the whole map, all images go through the network in one batch.
 
     Args:
         backbone: The network; its `sint_layers` are compared.
@@ -164,17 +164,17 @@ class IncrementalSintScorer(SintScorer):
     backbone: Chain
 
     def __init__(self, backbone: Chain, precision: Precision = "auto") -> None:
-        """Hold the network."""
         super().__init__(backbone, precision)
         self._maps = IncrementalMaps(backbone, backbone.sint_layers[0])
 
     @torch.inference_mode()
     def know(self, crops: Tensor) -> list[KnownImage]:
         """Embed images `[N, 3, H, W]` in [0, 1], and keep their maps."""
+        images = [crop.clone() for crop in crops.split(1)]
         with autocast(self.device, self._dtype):
-            known = [self._maps.know(crop) for crop in crops.split(1)]
-            embedded = self._describe([each.maps[-1] for each in known])
-        return [KnownImage(row.clone(), maps) for row, maps in zip(embedded, known, strict=True)]
+            maps = [self._maps.compute(image) for image in images]
+            embedded = self._describe([each[-1] for each in maps])
+        return [KnownImage(*parts) for parts in zip(images, maps, embedded.clone(), strict=True)]
 
     @torch.inference_mode()
     def embed_changed(self, crops: Tensor, known: Sequence[KnownImage]) -> Tensor:
@@ -188,14 +188,13 @@ class IncrementalSintScorer(SintScorer):
             `float32[N, D]`, unit vectors.
         """
         with autocast(self.device, self._dtype):
-            return self._describe(
-                [self._maps.changed(crop, image.maps) for crop, image in zip(crops.split(1), known, strict=True)]
-            )
+            pairs = zip(crops.split(1), known, strict=True)
+            return self._describe([self._maps.update(crop, old.image, old.maps) for crop, old in pairs])
 
     def _describe(self, maps: list[Tensor]) -> Tensor:
-        """The descriptors of N images whose maps `[1, C, h, w]` of the first of `sint_layers` are there."""
-        first, names = self.backbone.sint_layers[0], self.backbone.sint_layers
-        found = self.backbone.maps_from(first, torch.cat(maps), names)
+        """The descriptors of N images, from their maps `[1, C, h, w]` of the first of `sint_layers`."""
+        names = self.backbone.sint_layers
+        found = self.backbone.maps_from(names[0], torch.cat(maps), names)
         return sint_descriptor(self.backbone, [self.backbone.pool(name, found[name]) for name in names])
 
 

@@ -69,7 +69,6 @@ class OpenCVTracker:
     least_side: int = 1
 
     def __init__(self) -> None:
-        """Have no target yet."""
         self.found = False
         self._tracker: Any = None
         self._given = self._last = np.zeros(4)

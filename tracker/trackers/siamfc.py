@@ -62,7 +62,6 @@ class SiamFCTracker:
     def __init__(
         self, weights: str | Path, device: str | torch.device = "auto", precision: Precision = "auto"
     ) -> None:
-        """Load the weights."""
         net = load_siamfc(weights)
         self.device = resolve_device(str(device))
         self._dtype = resolve_precision(precision, self.device)

@@ -8,7 +8,7 @@ from .base import Backbone, Cells, fingerprint
 from .extracted import Extracted
 from .features import FeatureExtractor
 from .hardware import Precision, autocast, describe_arithmetic, precision_name, resolve_device, resolve_precision
-from .incremental import IncrementalMaps, KnownMaps
+from .incremental import IncrementalMaps
 from .loading import check_finite, load_backbone, load_weights, save_weights
 from .nets import AlexNet, Chain, Slim, Vgg16
 from .pooling import GRID, roi_pool
@@ -22,7 +22,6 @@ __all__ = [
     "Extracted",
     "FeatureExtractor",
     "IncrementalMaps",
-    "KnownMaps",
     "Precision",
     "Slim",
     "Vgg16",

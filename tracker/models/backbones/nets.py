@@ -162,7 +162,6 @@ class Slim(Chain):
     poolings = {"conv2": 2, "conv3": 2}
 
     def __init__(self) -> None:
-        """Build it with random weights."""
         super().__init__()
         self.conv1 = nn.Conv2d(3, 48, 5, stride=2, padding=2)
         self.conv2 = nn.Conv2d(48, 96, 3, padding=1)
@@ -194,7 +193,6 @@ class Vgg16(Chain):
     sint_layers = ("conv4_3", "conv5_3")
 
     def __init__(self, with_classifier: bool, pools: int | None = None) -> None:
-        """Build it without weights."""
         super().__init__()
         self._keep_poolings({f"conv{block}_1": 2 for block in range(2, 6)}, pools)
         with torch.device("meta"):
@@ -229,7 +227,6 @@ class AlexNet(Chain):
     pool_window = 3
 
     def __init__(self, with_classifier: bool, pools: int | None = None) -> None:
-        """Build it without weights."""
         super().__init__()
         self._keep_poolings({"conv2": 3, "conv3": 3}, pools)
         with torch.device("meta"):
