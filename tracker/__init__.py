@@ -1,4 +1,4 @@
-"""Videos, the Siamese matcher SINT, and the parts that both are made of.
+"""Videos, the Siamese matcher SINT, trackers, their training and evaluation.
 
 Importing this package imports no torch: each name of `__init__.pyi` is loaded on first use.
 """

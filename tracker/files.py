@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing of files, their temporary folders, and bounded reading."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ class RoiState:
             place = torch.from_numpy(boxes.astype(np.float32)).to(self.features.device)
             pooled = self.backbone.pool(self.map, sources, place)
             if layer in self.backbone.fully_connected:
-                return unit_rms(self.backbone.stacked(pooled, [layer])[layer])
+                return unit_rms(self.backbone.fc_outputs(pooled, [layer])[layer])
         return unit_rms(pooled.flatten(1))
 
 

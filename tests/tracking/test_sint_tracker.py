@@ -193,7 +193,7 @@ def test_the_shipped_fc6_goes_with_the_convolutions_it_was_trained_on(data_root)
     backbone = shipped_sint("vgg16", weights).backbone
     assert backbone.fully_connected == ("fc6",)
     pooled = torch.rand(2, 512, 7, 7, generator=torch.Generator().manual_seed(0))
-    assert backbone.stacked(pooled, ["fc6"])["fc6"].shape == (2, 512)
+    assert backbone.fc_outputs(pooled, ["fc6"])["fc6"].shape == (2, 512)
 
 
 @pytest.mark.parametrize("motion", ["none", "flow"])

@@ -192,10 +192,13 @@ def test_a_broken_image_ends_the_video(tmp_path: Path, command: Callable) -> Non
 
 def test_one_frame_more_than_can_be_decoded_is_no_break(tmp_path: Path) -> None:
     assert (
-        track_video(Frames(declared_frames=COUNT + 1), Walker(), BOX, tmp_path / "a.mp4", progress=False).broken is None
+        track_video(Frames(declared_frames=COUNT + 1), Walker(), BOX, tmp_path / "a.mp4", progress=False).broken
+        is None
     )
     assert track_video(Frames(declared_frames=COUNT + 2), Walker(), BOX, tmp_path / "b.mp4", progress=False).broken
-    told = track_video(Frames(declared_frames=99), Walker(), BOX, tmp_path / "c.mp4", most_frames=4, progress=False)
+    told = track_video(
+        Frames(declared_frames=99), Walker(), BOX, tmp_path / "c.mp4", most_frames=4, progress=False
+    )
     assert told == tracking.TrackReport(4, None)
 
 
@@ -245,7 +248,9 @@ def test_the_window_ends_at_q(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(cv2, "imshow", lambda name, frame: shown.append(frame))
     monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
     monkeypatch.setattr(cv2, "waitKey", lambda delay: ord("q") if len(shown) == 3 else -1)
-    report = track_video(Frames(declared_frames=COUNT), Walker(), BOX, tmp_path / "o.mp4", show=True, progress=False)
+    report = track_video(
+        Frames(declared_frames=COUNT), Walker(), BOX, tmp_path / "o.mp4", show=True, progress=False
+    )
     assert report == tracking.TrackReport(3, None)
     assert shown[0][60, 90, 0] > shown[0][60, 90, 2], "a window wants BGR"
 

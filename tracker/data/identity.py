@@ -93,7 +93,7 @@ def _frame_contents(frames: Frames) -> Iterator[bytes]:
                 with path.open("rb") as file:
                     while block := file.read(_BLOCK):
                         yield block
-            except OSError:  # told where the frame is needed
+            except OSError:  # reading the frame raises an error that names the file
                 yield b"unreadable"
     else:
         for t in range(len(frames)):
@@ -156,7 +156,7 @@ def check_identity(
     command: str | None = None,
     what: str = "results that were made with other settings",
 ) -> None:
-    """Write a note of what results are made with, or compare it with the one that is there.
+    """Write a note of the settings of results, or compare it with an earlier note.
 
     Args:
         note: The JSON file, beside the results.

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image as PILImage
 
-from ..errors import InputError, reading
+from ..errors import InputError, reading_errors
 from .boxes import LARGEST_BOX, LARGEST_WINDOW, check_box
 
 if TYPE_CHECKING:
@@ -162,8 +162,8 @@ def read_levels(paths: Iterable[str | Path]) -> Levels | None:
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[PILImage.Image]:
-    """Open an image file; what is wrong with it names the file."""
-    with reading(path, "an image", "replace the file"):
+    """Open an image file; errors name the file."""
+    with reading_errors(path, "an image", "replace the file"):
         if not Path(path).exists():
             raise InputError(f"The image '{path}' does not exist.")
         try:
@@ -232,7 +232,7 @@ def as_rgb(image: object, what: str = "The image", levels: Levels | None = None)
 
     Raises:
         InputError: If it is no image, is empty, or holds floating-point values or whole numbers beyond 16 bits,
-            whose range nothing tells.
+            whose range is unknown.
 
     >>> as_rgb(np.array([[0, 256, 65535]], np.uint16))[0, :, 0].tolist()
     [0, 1, 255]

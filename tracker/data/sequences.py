@@ -1,4 +1,4 @@
-"""Videos: frames that can be asked for one by one, and a sequence that knows where its target is in each."""
+"""Videos: frames by index, and sequences, which have the box of a target in each frame."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,10 +47,9 @@ BOX_SOURCES = ("annotation", "tracked", "exact", "first")
 
 @runtime_checkable
 class Frames(Protocol):
-    """The frames of a video, decoded when they are asked for."""
+    """The frames of a video, decoded on access."""
 
-    def __len__(self) -> int:
-        ...
+    def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> Image:
         """Return a frame as `uint8[H, W, 3]`, RGB, its own memory; a negative index counts from the end.
@@ -89,9 +89,9 @@ class FrameCache:
         self._lock = threading.RLock()
         self.limit = limit
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the limit alone; the process's own cache is that of the other process."""
-        return (_default_cache, ()) if self is FRAME_CACHE else (FrameCache, (self.limit,))
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Pickle the limit alone; `FRAME_CACHE` is pickled by its name."""
+        return "FRAME_CACHE" if self is FRAME_CACHE else (FrameCache, (self.limit,))
 
     @property
     def limit(self) -> int:
@@ -147,10 +147,6 @@ class FrameCache:
 
 FRAME_CACHE = FrameCache(512 * 2**20)
 """The decoded frames of all videos of the process; set its `limit` for more or less than 512 MiB."""
-
-
-def _default_cache() -> FrameCache:
-    return FRAME_CACHE
 
 
 class ImageFiles:
@@ -239,7 +235,13 @@ class VideoFile:
         self._cache = cache
         self._video = cache.register(self)
         self._forget()
-        self._times, self._sizes = self._scan()
+        self._times: list[int | None] = []
+        self._sizes: list[tuple[int, int]] = []
+        with closing(VideoReader(self.path)) as reader:
+            for frame in reader:
+                self._times.append(frame.pts)
+                self._sizes.append(upright_size(frame))
+            reader.check_end(len(self))
 
     def __len__(self) -> int:
         return len(self._times)
@@ -275,17 +277,6 @@ class VideoFile:
         self._next = 0
         self._process = 0
 
-    def _scan(self) -> tuple[list[int | None], list[tuple[int, int]]]:
-        """The time stamp and the size of every frame."""
-        times: list[int | None] = []
-        sizes: list[tuple[int, int]] = []
-        with VideoReader(self.path) as reader:
-            for frame in reader:
-                times.append(frame.pts)
-                sizes.append(upright_size(frame))
-            reader.check_end(len(times))
-        return times, sizes
-
     def _decode(self, t: int) -> Image:
         if self._process != os.getpid():
             # A fork shares the file's read position with its parent, and must not close the parent's decoder.
@@ -298,7 +289,11 @@ class VideoFile:
         while frame is None or self._next <= t:
             frame = next(self._reader, None)
             if frame is None:
-                raise self._broken(t)
+                self._forget()
+                raise InputError(
+                    f"Frame {t} of the video '{self.path}' cannot be decoded; replace it, or convert it with "
+                    f"{encoding_command(self.path)}"
+                )
             self._next += 1
         return upright(frame)
 
@@ -322,13 +317,6 @@ class VideoFile:
             self._reader.close()
         self._reader, self._process, self._next = VideoReader(self.path), os.getpid(), 0
         return None
-
-    def _broken(self, t: int) -> InputError:
-        self._forget()
-        return InputError(
-            f"Frame {t} of the video '{self.path}' cannot be decoded; replace it, or convert it with "
-            f"{encoding_command(self.path)}"
-        )
 
 
 class ArrayFrames:
@@ -364,12 +352,12 @@ class SelectedFrames:
     """Some of the frames of a video, in the order given.
 
     Args:
-        frames: Where they are taken from; nothing is decoded before it is asked for.
+        frames: The video; frames are decoded on access.
         indices: Which; negative ones count from the end.
 
     Attributes:
-        frames: As given.
-        indices: As given, but counted from 0.
+        frames: The video.
+        indices: Of its frames, all counted from 0.
 
     Raises:
         IndexError: If there is no such frame.
@@ -398,11 +386,10 @@ class SelectedFrames:
 class Sequence:
     """A video and the box of its target in each frame.
 
-    Everything is checked when it is made; no frame is decoded for that, each box is held against the size that
-    its frame's header states.
+    The constructor checks everything without decoding a frame: each box against the size in its frame's header.
 
     Attributes:
-        name: What reports call it.
+        name: Its name in reports.
         frames: The frames.
         boxes: `float64[T, 4]`, `(x, y, w, h)`, 0-based pixels; read-only. Where the target is absent the
             box means nothing, though it is finite.
@@ -425,7 +412,6 @@ class Sequence:
     box_source: str
 
     def __post_init__(self) -> None:
-        """Check everything; see the class."""
         count, what = len(self.frames), f"The sequence '{self.name}'"
         if self.box_source not in BOX_SOURCES:
             raise InputError(f"{what} has the box source '{self.box_source}'; known are {', '.join(BOX_SOURCES)}.")
@@ -451,9 +437,6 @@ class Sequence:
         boxes.flags.writeable = visibility.flags.writeable = False
         object.__setattr__(self, "boxes", boxes)
         object.__setattr__(self, "visibility", visibility)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return dict(self.__dict__)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the fields, read-only as they were."""

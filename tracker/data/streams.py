@@ -1,4 +1,4 @@
-"""Frames one after the other, as they come: from a video file, a folder of images or a camera."""
+"""Frames in order, read once: from a video file, a folder of images or a camera."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def open_stream(source: str | Path) -> Stream:
             camera as a number.
 
     Raises:
-        InputError: If there is no such thing, or it cannot be opened.
+        InputError: If the source does not exist or cannot be opened.
     """
     path = Path(source)
     if path.is_dir():
@@ -74,9 +74,7 @@ def open_stream(source: str | Path) -> Stream:
             f"'{path}' is no video file by its name; give one, a folder of images or a camera's index."
         )
     reader = VideoReader(path)
-    return Stream(
-        f"The video '{path}'", map(upright, reader), reader.close, reader.fps, reader.declared_frames
-    )
+    return Stream(f"The video '{path}'", map(upright, reader), reader.close, reader.fps, reader.declared_frames)
 
 
 def _camera_frames(capture: cv2.VideoCapture) -> Iterator[Image]:

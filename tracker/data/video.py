@@ -11,7 +11,6 @@ import shlex
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,14 +86,6 @@ class VideoReader:
     def __next__(self) -> av.VideoFrame:
         """Decode the next frame; what FFmpeg cannot decode is passed over."""
         return next(self._frames)
-
-    def __enter__(self) -> VideoReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""
@@ -174,7 +165,7 @@ class VideoReader:
                 yield self._noted(decoded.popleft())
 
     def _noted(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Note what `check_end` asks about a frame."""
+        """Update the state that `check_end` reads."""
         self._damaged = self._damaged or frame.is_corrupt
         if frame.time is not None:
             start = (self._container.start_time or 0) / 1_000_000

@@ -1,4 +1,4 @@
-"""What is wrong with a scorer, told to its author."""
+"""`check_scorer`: tests of a scorer for its author."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _SATURATION = 0.03
 
 
 class _Stopped(Exception):
-    """Nothing more can be looked at; the text is the finding."""
+    """The scorer cannot be tested further; the text is the finding."""
 
 
 def check_scorer(scorer: Scorer | Callable[[], Scorer]) -> list[str]:
-    """Try a scorer out on a few synthetic targets and say which rule it breaks.
+    """Test a scorer on a few synthetic targets and name the rules that it breaks.
 
     The rules: it has `input_size`, `device`, `embed`, `compare` and can be called; `embed` gives one row a crop
     and `compare` one finite number a pair, `[N]`, on the scorer's device; the same crops give the same scores,
@@ -38,13 +38,13 @@ def check_scorer(scorer: Scorer | Callable[[], Scorer]) -> list[str]:
     scores lower than the whole one.
 
     Args:
-        scorer: A scorer, or what makes one (its class, or a function).
+        scorer: A scorer, its class, or a function that returns one.
 
     Returns:
         One sentence a finding, the rule in it; empty if nothing was found.
 
     Raises:
-        InputError: If what makes the scorer raises one.
+        InputError: If the class or the function raises one.
     """
     try:
         made: Any = scorer if hasattr(scorer, "embed") and not isinstance(scorer, type) else scorer()

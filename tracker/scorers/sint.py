@@ -70,7 +70,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class KnownImage:
-    """What an `IncrementalScorer` keeps of an image.
+    """An image with its maps and its embedding, cached by an `IncrementalScorer`.
 
     Attributes:
         image: `[1, 3, S, S]` in [0, 1].
@@ -90,21 +90,36 @@ class KnownImage:
 
 @runtime_checkable
 class IncrementalScorer(Scorer, Protocol):
-    """A scorer to which an image costs less where only a part of it differs from one that it knows.
+    """A scorer that embeds an image faster where only a part of it differs from an earlier image.
 
-    No scorer needs to be one; whoever scores occluded images asks, and calls `embed` otherwise.
+    Callers that score occluded images use `know` and `embed_changed` where a scorer has them, else `embed`.
     """
 
     def know(self, crops: Tensor) -> list[KnownImage]:
-        """Embed N images and keep what serves others: `[N, 3, input_size, input_size]` in [0, 1]."""
+        """Embed N images `[N, 3, input_size, input_size]` in [0, 1], and keep their maps for `embed_changed`."""
         ...
 
     def embed_changed(self, crops: Tensor, known: Sequence[KnownImage]) -> Tensor:
-        """`embed` of images `[N, 3, input_size, input_size]` that differ in any part from N known ones."""
+        """`embed` of images `[N, 3, input_size, input_size]` that differ in a part from N earlier ones."""
         ...
 
 
-class SintScorer:
+class CosineScorer:
+    """Base of scorers: a call embeds and compares; the score is the cosine unless `compare` is overridden."""
+
+    def embed(self, crops: Tensor) -> Tensor:
+        """`[N, 3, S, S]` in [0, 1] to `[N, ...]`."""
+        raise NotImplementedError
+
+    def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        """Cosine of unit vectors `[N, D]` and `[N, D]`: `float32[N]` in [-1, 1]."""
+        return (exemplars * candidates).sum(dim=1)
+
+    def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        return self.compare(self.embed(exemplars), self.embed(candidates))
+
+
+class SintScorer(CosineScorer):
     """SINT's matching function: the cosine of RoI-pooled convolutions and fc6.
 
     Three vectors (two convolutions pooled to 7 x 7, and fc6 where the network has one) are each
@@ -140,14 +155,6 @@ class SintScorer:
         """
         with autocast(self.device, self._dtype):
             return sint_embedding(self.backbone, crops.contiguous(memory_format=torch.channels_last), boxes)
-
-    def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
-        """Cosine of unit vectors `[N, D]` and `[N, D]`: `float32[N]` in [-1, 1]."""
-        return (exemplars * candidates).sum(dim=1)
-
-    def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
-        """Score pairs of crops `[N, 3, S, S]`: `float32[N]` in [-1, 1]."""
-        return self.compare(self.embed(exemplars), self.embed(candidates))
 
 
 class IncrementalSintScorer(SintScorer):

@@ -1,4 +1,4 @@
-"""What is wrong with a tracker, told to its author."""
+"""`check_tracker`: tests of a tracker for its author."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Boxes = NDArray[np.float64]
 
 
 def output_fault(box: object) -> str | None:
-    """Say what is wrong with a box that a tracker returned; `None` if it can be used.
+    """Return the fault of a box that a tracker returned; `None` if it can be used.
 
     Anything that numpy turns into four finite numbers with a positive width and height can be.
 
@@ -57,18 +57,18 @@ def output_fault(box: object) -> str | None:
 
 
 def check_tracker(tracker: Tracker | Callable[[], Tracker]) -> list[str]:
-    """Try a tracker out on small synthetic videos and say what it does wrong.
+    """Test a tracker on small synthetic videos and name its faults.
 
-    It looks at the interface, at what `update` returns, at images and boxes that the tracker changes or keeps,
-    at what is left of an earlier video, at PIL images, at boxes at the border, beyond it, of one pixel and as
-    large as the frame, and at a constant shift by one pixel, which is what 1-based boxes look like. It does not
-    look at how well the tracker tracks. About 60 frames are tracked.
+    Tested are the interface, the values that `update` returns, images and boxes that the tracker changes or keeps,
+    state of an earlier video, PIL images, boxes at the border, beyond it, of one pixel and as large as the frame,
+    and a constant shift by one pixel, the sign of 1-based boxes. Accuracy is not tested. About 60 frames are
+    tracked.
 
     `init` may refuse a box of one pixel or of the whole frame with a `tracker.InputError`; any other error is
-    a finding. A tracker whose attribute `is_deterministic` is false is not asked for equal boxes.
+    a finding. A tracker whose attribute `is_deterministic` is false need not repeat its boxes.
 
     Args:
-        tracker: A tracker, or what makes one (its class, or a function).
+        tracker: A tracker, its class, or a function that returns one.
 
     Returns:
         One sentence a finding; empty if nothing was found.
@@ -150,7 +150,7 @@ def _interface(tracker: Any) -> Iterator[str]:
 
 
 def _results(it: _Examination) -> Iterator[str]:
-    """What `update` returns, and what it does to its arguments."""
+    """The values that `update` returns, and its arguments afterwards."""
     where = "on a small RGB video (numpy arrays)"
     image, box = it.frames[0].copy(), it.box.copy()
     it.init(image, box, where)
@@ -181,7 +181,7 @@ def _results(it: _Examination) -> Iterator[str]:
 
 
 def _state(it: _Examination) -> Iterator[str]:
-    """What an earlier video leaves behind."""
+    """State of an earlier video."""
     where = "on a second video; init must start anew"
     it.run(it.other_frames, it.other_box, where)
     again = it.run(it.frames, it.box, where)
@@ -197,7 +197,7 @@ def _state(it: _Examination) -> Iterator[str]:
 
 
 def _memory(it: _Examination) -> Iterator[str]:
-    """What the tracker keeps of its arguments: the caller may write the next frame into the same memory."""
+    """References to its arguments: the caller may write the next frame into the same memory."""
     if not it.deterministic:
         return
     where = "on a video whose frames share their memory"

@@ -35,7 +35,7 @@ SIZE_LIMITS = (0.2, 5.0)
 
 
 class SiamFCTracker:
-    """SiamFC-3s behind the interface.
+    """SiamFC-3s as a tracker.
 
     The three scales of a frame go through the network in one pass. The box's centre is kept inside the frame, so
     that a target that left is waited for at the border; its size stays between a fifth and five times the
@@ -49,7 +49,7 @@ class SiamFCTracker:
         precision: See `tracker.models.backbones.resolve_precision`.
 
     Attributes:
-        name: What result folders and tables call it.
+        name: Name in result folders and tables.
         score: The correlation at the last peak, without unit and different from target to target; 0 before the
             first `update`.
 

@@ -32,7 +32,7 @@ and how many frames the whole folder has."""
 
 
 def read_otb(folder: Path, target: int | None = None) -> Source:
-    """Read a target of an OTB folder, by default that which the name asks for; see `read_sequence`."""
+    """Read a target of an OTB folder, by default the one that the folder's name ends with; see `read_sequence`."""
     files = rect_files(folder)
     if not files:
         raise InputError(f"The folder '{folder}' has no groundtruth_rect.txt; add it, or give the box.")
@@ -75,7 +75,7 @@ def rect_files(folder: Path) -> dict[int, Path]:
 
 
 def _default_target(folder: Path, files: dict[int, Path]) -> int:
-    """The target that the folder's name asks for (`Jogging-2`), or else the first that is annotated."""
+    """The target that the folder's name ends with (`Jogging-2`), or else the first that is annotated."""
     named = _named_target(folder)
     if named in files and len(files) > 1:
         return named

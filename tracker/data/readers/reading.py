@@ -107,7 +107,7 @@ def read_sequence(
 
     if format in ANNOTATED_FORMATS and box is None:
         found = unread_sequence(path)
-        if found and found[1] != FRAMES_IN_IMG:  # that alone the format that was given overrules
+        if found and found[1] != FRAMES_IN_IMG:  # an explicit format overrules this mark alone
             refuse_unread(path)
         source = read_otb(path, target) if format == "otb" else ANNOTATED_FORMATS[format](path)
     elif box is None:
@@ -230,15 +230,15 @@ def open_sequences(folder: str | Path, check: Callable[[Sequence], None] | None 
 
 
 def open_usable(openers: Mapping[str, Callable[[], Opened]]) -> dict[str, Opened]:
-    """Open sequences, or what is made of them; leave out those that cannot be used.
+    """Call functions that open sequences; leave out those that cannot be used.
 
     A warning names each sequence that is left out and says why.
 
     Args:
-        openers: What opens a sequence, by its name; it raises an `InputError` if it cannot.
+        openers: Functions by the name of the sequence; one raises an `InputError` if its sequence cannot be used.
 
     Returns:
-        What was opened, by name, in the given order.
+        Their results by name, in the same order.
 
     Raises:
         InputError: If there is none, or none can be opened: the reason of the first.

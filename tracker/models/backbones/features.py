@@ -1,4 +1,4 @@
-"""What an agent sees of a target: one layer of a backbone."""
+"""The features of an agent's observation: one layer of a backbone."""
 
 from __future__ import annotations
 

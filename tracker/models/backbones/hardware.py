@@ -25,7 +25,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
     """Return the device of a name, with its index, so that devices can be compared.
 
     The package's device policy: `auto` is CUDA's current device where there is one, and the CPU elsewhere.
-    Whatever the package loads by name (features, SINT, the predictor, backbones) goes to the device asked for. A
+    Whatever the package loads by name (features, SINT, the predictor, backbones) goes to the requested device. A
     scorer that is given as an object, or that a function makes, stays on its own `device`; crops are moved to it,
     and its scores back, so that scorer and features may be on different devices. A network that is given as an
     object stays where it is.

@@ -1,9 +1,9 @@
 """Feature maps of an image of which a part has changed, computed only where the change is seen.
 
-An occlusion changes a map only where the cells see it: a little more than the occlusion itself in the first layers,
-where most of the work of a network such as VGG-16 is, and all of the map in the last. So each stage of the network is
-run on the window that its changed cells see, and the rest is copied (incremental inference of occluded images:
-Nakandala, Kumar and Papakonstantinou, SIGMOD 2019). The maps are those of the whole pass, up to rounding.
+An occlusion changes a map only where the cells see it: a little more than the occlusion itself in the first
+layers, where most of the work of a network such as VGG-16 is, and all of the map in the last. So each stage of the
+network is run on the window that its changed cells see, and the rest is copied (incremental inference of occluded
+images: Nakandala, Kumar and Papakonstantinou, SIGMOD 2019). The maps are those of the whole pass, up to rounding.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def trace(stage: Sequence[Layer], changed: range, size: int) -> tuple[range, ran
         size: Cells of the input in all.
 
     Returns:
-        The cells of the output that see the change; the cells of the input that these see; and for each layer how far
-        that window reaches beyond the map, (before it, behind it).
+        The cells of the output that see the change; the cells of the input that these see; and for each layer how
+        far that window reaches beyond the map, (before it, behind it).
 
     >>> trace((Layer("a", 3, 1, 1), Layer("b", 3, 1, 1), Layer(None, 2, 2, 0)), range(3, 9), 224)
     (range(0, 6), range(0, 14), [(1, 0), (1, 0), (0, 0)])

@@ -27,12 +27,12 @@ COARSE = 4
 """Pixels from one cell of a coarse map to the next, at least."""
 
 PART_PIXELS = 224 * 224
-"""Of the images that go through the layers on fine maps together on a CPU, a thread."""
+"""Pixels of images per thread in one pass over the high-resolution layers (CPU): their maps fit the cache."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What a cell of a map is computed from: a window of the map in front.
+    """A convolution or a max pooling: the window of its input that a cell of its output is computed from.
 
     Attributes:
         name: Of the convolution; `None` for a max pooling.
@@ -134,7 +134,7 @@ class Chain(Backbone):
     def cells(self, name: str) -> Cells:  # noqa: D102
         cells = Cells(1, 0.0)
         for layer in self.layers():
-            cells = cells.behind(layer.kernel, layer.stride, layer.padding)
+            cells = cells.after_layer(layer.kernel, layer.stride, layer.padding)
             if layer.name == name:
                 break
         return cells

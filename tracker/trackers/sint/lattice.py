@@ -167,8 +167,8 @@ class LatticeMatcher:
     def _cosines(self, windows: Tensor, kernel: Tensor) -> Tensor:
         """Cosine of every candidate's pooled grid and the exemplar's, `float32[S, rows, columns]`.
 
-        Each resampled cell is multiplied with each of the exemplar's `grid` x `grid` cells. A candidate's own cells
-        are a window of every second cell, and its cell (a, b) meets the exemplar's (a, b): a diagonal of the
+        Each resampled cell is multiplied with each of the exemplar's `grid` x `grid` cells. A candidate's cells
+        are a window of every second one, and its cell (a, b) meets the exemplar's (a, b): a diagonal of the
         window's products. Their sum over the norm of the candidate's cells is the cosine.
         """
         side = self.backbone.grid
@@ -194,7 +194,7 @@ class LatticeMatcher:
 
     def _describe(self, pooled: Tensor) -> Tensor:
         dtype = next(self.backbone.linear("fc6").parameters()).dtype
-        return functional.normalize(self.backbone.stacked(pooled.to(dtype), ["fc6"])["fc6"].float())
+        return functional.normalize(self.backbone.fc_outputs(pooled.to(dtype), ["fc6"])["fc6"].float())
 
 
 def _bilinear(positions: NDArray[np.float64], size: int) -> Tensor:

@@ -12,14 +12,14 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 from ...errors import InputError
 from .base import Backbone, Cells
 
-__all__ = ["PREFIX", "Extracted"]
+__all__ = ["PREFIX", "TorchvisionBackbone"]
 
 PREFIX = "torchvision:"
 DEEPEST = 16
 """The largest stride of a stage that is read by default."""
 
 
-class Extracted(Backbone):
+class TorchvisionBackbone(Backbone):
     """A network of `torchvision.models`, read at two nodes; 224 x 224 input.
 
     Batch normalisation always uses its stored statistics.
@@ -72,7 +72,7 @@ class Extracted(Backbone):
         found = self.body((images - self.mean) / self.std)
         return {name: found[name] for name in names}
 
-    def train(self, mode: bool = True) -> Extracted:
+    def train(self, mode: bool = True) -> TorchvisionBackbone:
         """Keep the evaluation mode: a batch of one video's frames has no statistics worth learning."""
         del mode
         super().train(False)
@@ -156,6 +156,6 @@ def _trace(body: nn.Module) -> dict[str, Cells]:
                     value[0] if isinstance(value, tuple) else value
                     for value in (layer.kernel_size, layer.stride, layer.padding)
                 )
-                cells = cells.behind(int(kernel), int(stride), int(padding))
+                cells = cells.after_layer(int(kernel), int(stride), int(padding))
             known[node] = cells
     return {}
