@@ -61,8 +61,8 @@ class Frames(Protocol):
         ...
 
     def name(self, index: int, /) -> str:
-        """Return the file name of a frame, or its number where frames have no files."""
-        ...
+        """Return the file name of a frame, or its number, 0-based, where frames have no files."""
+        return str(_position(index, len(self)))
 
     def size(self, index: int, /) -> tuple[int, int]:
         """Return the width and the height of a frame in pixels; the frames of a video may differ."""
@@ -149,7 +149,7 @@ FRAME_CACHE = FrameCache(512 * 2**20)
 """The decoded frames of all videos of the process; set its `limit` for more or less than 512 MiB."""
 
 
-class ImageFiles:
+class ImageFiles(Frames):
     """Frames that are image files, one a frame.
 
     Files of 16-bit grey are scaled to 8 bits alike: the levels of up to 8 evenly spaced frames decide for all of
@@ -211,7 +211,7 @@ class ImageFiles:
         self._video = self._cache.register(self)
 
 
-class VideoFile:
+class VideoFile(Frames):
     """Frames of a video file, decoded by FFmpeg through PyAV.
 
     The file is read through once at the start, because the number of frames that a video declares is not
@@ -253,10 +253,6 @@ class VideoFile:
             frame = self._decode(t)
             self._cache.put(self._video, t, frame)
         return frame.copy()
-
-    def name(self, index: int, /) -> str:
-        """Return the number of a frame, 0-based."""
-        return str(_position(index, len(self)))
 
     def size(self, index: int, /) -> tuple[int, int]:
         """Return the width and the height of a frame."""
@@ -319,7 +315,7 @@ class VideoFile:
         return None
 
 
-class ArrayFrames:
+class ArrayFrames(Frames):
     """Frames in memory.
 
     Args:
@@ -338,17 +334,13 @@ class ArrayFrames:
     def __getitem__(self, index: int, /) -> Image:
         return self._frames[_position(index, len(self))].copy()
 
-    def name(self, index: int, /) -> str:
-        """Return the number of a frame, 0-based."""
-        return str(_position(index, len(self)))
-
     def size(self, index: int, /) -> tuple[int, int]:
         """Return the width and the height of a frame."""
         height, width = self._frames[_position(index, len(self))].shape[:2]
         return width, height
 
 
-class SelectedFrames:
+class SelectedFrames(Frames):
     """Some of the frames of a video, in the order given.
 
     Args:

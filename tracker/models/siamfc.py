@@ -16,7 +16,7 @@ from torch.nn import functional
 from ..errors import InputError
 from .backbones import load_weights
 
-__all__ = ["SiamFCNet", "cut_square", "exemplar_side", "load_siamfc", "respond", "response_side"]
+__all__ = ["SiamFCNet", "cut_square", "exemplar_side", "load_siamfc", "respond"]
 
 EXEMPLAR = 127
 """Side of the exemplar's input in pixels."""
@@ -24,6 +24,8 @@ SEARCH = 255
 """Side of the search region's input."""
 STRIDE = 8
 """Pixels of the input from one cell of the response to the next."""
+RESPONSE = (SEARCH - EXEMPLAR) // STRIDE + 1
+"""Cells of the response along a side: 17."""
 CONTEXT = 0.5
 """Margin around the target as a share of its width plus height."""
 
@@ -74,11 +76,6 @@ def respond(exemplars: Tensor, searched: Tensor) -> Tensor:
     """The responses of pairs of features `[N, 256, 6, 6]` and `[N, 256, 22, 22]`: `[N, 17, 17]`."""
     maps = functional.conv2d(searched.flatten(0, 1)[None], exemplars, groups=len(exemplars))
     return maps[0]
-
-
-def response_side() -> int:
-    """Cells of the response along a side: 17."""
-    return (SEARCH - EXEMPLAR) // STRIDE + 1
 
 
 def cut_square(

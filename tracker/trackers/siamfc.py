@@ -17,7 +17,7 @@ from torch.nn import functional
 from ..data.boxes import check_box
 from ..data.images import as_rgb
 from ..models.backbones import Precision, autocast, fingerprint, resolve_device, resolve_precision
-from ..models.siamfc import EXEMPLAR, SEARCH, STRIDE, cut_square, exemplar_side, load_siamfc, response_side
+from ..models.siamfc import EXEMPLAR, RESPONSE, SEARCH, STRIDE, cut_square, exemplar_side, load_siamfc
 
 __all__ = ["SiamFCTracker"]
 
@@ -66,7 +66,7 @@ class SiamFCTracker:
         self.device = resolve_device(str(device))
         self._dtype = resolve_precision(precision, self.device)
         self._net = net.to(self.device).to(memory_format=torch.channels_last)
-        side = UPSAMPLING * response_side()
+        side = UPSAMPLING * RESPONSE
         window = np.outer(np.hanning(side), np.hanning(side))
         self._window = torch.from_numpy(window / window.sum()).float().to(self.device)
         self.score = 0.0
@@ -101,7 +101,7 @@ class SiamFCTracker:
         side = self._scale * self._exemplar_side * SEARCH / EXEMPLAR
         regions = [cut_square(frame, self._centre, side * scale, SEARCH, self._fill) for scale in SCALES]
         best, row, column, self.score = self._peak(self._features(regions))
-        middle = (UPSAMPLING * response_side() - 1) / 2
+        middle = (UPSAMPLING * RESPONSE - 1) / 2
         moved = np.array([column - middle, row - middle]) * STRIDE / UPSAMPLING
         self._centre = self._centre + moved * side * SCALES[best] / SEARCH
         self._centre = np.clip(self._centre, 0, [frame.shape[1], frame.shape[0]])
