@@ -145,8 +145,8 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 def _damage_errors() -> tuple[type[BaseException], ...]:
     """The classes of `_DAMAGE` whose modules are imported; the others cannot have been raised."""
-    found = [getattr(sys.modules[module], name, None) for module, name in _DAMAGE if module in sys.modules]
-    return tuple(kind for kind in found if isinstance(kind, type))
+    kinds = [getattr(sys.modules[module], name, None) for module, name in _DAMAGE if module in sys.modules]
+    return tuple(kind for kind in kinds if isinstance(kind, type))
 
 
 def _reason(error: BaseException) -> str:

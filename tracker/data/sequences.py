@@ -535,8 +535,8 @@ def check_boxes(
     Raises:
         InputError: At the first box that cannot be used.
     """
-    for t, (box, seen) in enumerate(zip(boxes, visibility, strict=True)):
-        if seen > 0:
+    for t, (box, visible) in enumerate(zip(boxes, visibility, strict=True)):
+        if visible > 0:
             check_box(box, *frames.size(t), describe(t))
         elif not np.isfinite(box).all():
             raise InputError(

@@ -123,13 +123,13 @@ class VideoReader:
         if not damaged or (self.declared_frames is not None and count >= self.declared_frames):
             return
         if self.declared_frames is not None:
-            found = f"{count} of the {self.declared_frames} frames"
+            decoded = f"{count} of the {self.declared_frames} frames"
         elif missing > 0:
-            found = f"{self._end:.2f} of the {declared:.2f} seconds"
+            decoded = f"{self._end:.2f} of the {declared:.2f} seconds"
         else:
             return
         raise InputError(
-            f"Only {found} of the video '{self.path}' can be decoded; replace it, or keep them with"
+            f"Only {decoded} of the video '{self.path}' can be decoded; replace it, or keep them with"
             f" {encoding_command(self.path)}"
         )
 

@@ -104,9 +104,9 @@ class SintConfig:
         Raises:
             InputError: If a key is unknown or a value of the wrong type.
         """
-        known = {field.name: getattr(cls, field.name) for field in fields(cls)}
-        if unknown := sorted(set(record) - set(known)):
-            raise InputError(f"A SINT configuration has no '{unknown[0]}'; its keys are {', '.join(known)}.")
+        keys = {field.name: getattr(cls, field.name) for field in fields(cls)}
+        if unknown := sorted(set(record) - set(keys)):
+            raise InputError(f"A SINT configuration has no '{unknown[0]}'; its keys are {', '.join(keys)}.")
         try:
             return cls(**record)
         except TypeError as error:
@@ -293,10 +293,10 @@ def trained_weights(weights: str | Path | None) -> Path | None:
     if not file.is_file() and not file.is_dir():
         raise InputError(f"'{file}' is a pipe or a device; give a .safetensors file.")
     if file.is_dir():
-        found = [file / name for name in ("sint.safetensors", "slim.safetensors") if (file / name).is_file()]
-        if len(found) != 1:
-            raise InputError(f"'{file}' holds {len(found)} trained networks; name one .safetensors file.")
-        return found[0]
+        files = [file / name for name in ("sint.safetensors", "slim.safetensors") if (file / name).is_file()]
+        if len(files) != 1:
+            raise InputError(f"'{file}' holds {len(files)} trained networks; name one .safetensors file.")
+        return files[0]
     return file if _is_marked(file) or "config" in (_read_card(file) or {}) else None
 
 
@@ -367,14 +367,14 @@ def load_sint(
         sint = Sint.load(config, base_weights, device)
     _check_base(file, base, sint.base, base_weights)
     state = load_weights(file)
-    own = dict(sint.backbone.named_parameters())
-    if any(name not in own or own[name].shape != value.shape for name, value in state.items()):
+    parameters = dict(sint.backbone.named_parameters())
+    if any(name not in parameters or parameters[name].shape != value.shape for name, value in state.items()):
         raise InputError(f"The weights in '{file}' are not those of the network in '{card.name}'.")
     sint.backbone.load_state_dict({**sint.backbone.state_dict(), **state})
     sint.requires_grad_(False)
     return sint.eval()
 
 
-def _check_base(file: Path, expected: str, found: str, base_weights: str | Path) -> None:
-    if found != expected:
+def _check_base(file: Path, expected: str, actual: str, base_weights: str | Path) -> None:
+    if actual != expected:
         raise InputError(f"'{file}' was trained from other weights than '{base_weights}'; give those.")

@@ -145,12 +145,12 @@ class SiamFCScorer(CosineScorer):
     def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
         """Peaks of the responses, `float32[N]`."""
         kernels = exemplars[:, :, _REACH:-_REACH, _REACH:-_REACH]
-        own = kernels.square().sum(dim=(1, 2, 3)).clamp_min(1e-12)
+        self_responses = kernels.square().sum(dim=(1, 2, 3)).clamp_min(1e-12)
         peaks = [
             siamfc.respond(kernel, maps).amax(dim=(1, 2))
             for maps, kernel in zip(candidates.split(_CHUNK), kernels.split(_CHUNK), strict=True)
         ]
-        return torch.cat([candidates.new_zeros(0), *peaks]) / own
+        return torch.cat([candidates.new_zeros(0), *peaks]) / self_responses
 
 
 class ConfidentTracker(Protocol):

@@ -201,8 +201,8 @@ class IncrementalSintScorer(SintScorer):
     def _describe(self, maps: list[Tensor]) -> Tensor:
         """The descriptors of N images, from their maps `[1, C, h, w]` of the first of `sint_layers`."""
         names = self.backbone.sint_layers
-        found = self.backbone.maps_from(names[0], torch.cat(maps), names)
-        return sint_descriptor(self.backbone, [self.backbone.pool(name, found[name]) for name in names])
+        outputs = self.backbone.maps_from(names[0], torch.cat(maps), names)
+        return sint_descriptor(self.backbone, [self.backbone.pool(name, outputs[name]) for name in names])
 
 
 @lru_cache(maxsize=8)
@@ -241,7 +241,7 @@ def shared_backbone(
     """
     where = resolve_device(device)
     dtype = resolve_precision(precision, where)
-    file, base = (None if given is None else str(given) for given in (weights, base_weights))
+    file, base = (None if path is None else str(path) for path in (weights, base_weights))
     return _cached_backbone(name, file, str(where), dtype, base)
 
 

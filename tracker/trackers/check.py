@@ -74,15 +74,15 @@ def check_tracker(tracker: Tracker | Callable[[], Tracker]) -> list[str]:
         One sentence a finding; empty if nothing was found.
     """
     try:
-        made: Any = tracker() if _makes_trackers(tracker) else tracker
+        instance: Any = tracker() if _makes_trackers(tracker) else tracker
     except InputError:
         raise
     except Exception as error:
         return [f"Making the tracker raised {_name(error)}."]
-    findings = list(_interface(made))
+    findings = list(_interface(instance))
     if findings:
         return findings
-    examination = _Examination(made)
+    examination = _Examination(instance)
     for check in (_results, _state, _memory, _pillow, _odd_boxes, _one_based):
         try:
             findings += check(examination)
@@ -130,11 +130,11 @@ class _Examination:
         self.init(frames[0].copy(), box.copy(), where)
         boxes = []
         for frame in frames[1:]:
-            found = self.update(frame.copy(), where)
-            fault = output_fault(found)
+            returned = self.update(frame.copy(), where)
+            fault = output_fault(returned)
             if fault:
                 raise _Stopped(f"update returned {fault} {where}.")
-            boxes.append(np.array(found, dtype=np.float64))
+            boxes.append(np.array(returned, dtype=np.float64))
         return boxes
 
 
@@ -158,23 +158,23 @@ def _results(it: _Examination) -> Iterator[str]:
         yield "init changes the image that it is given; work on a copy."
     if (box != it.box).any():
         yield "init changes the box that it is given; work on a copy."
-    kept: list[tuple[Any, Boxes]] = []
+    returned: list[tuple[Any, Boxes]] = []
     for frame in it.frames[1:]:
         image = frame.copy()
-        found = it.update(image, where)
+        result = it.update(image, where)
         if (image != frame).any():
             yield "update changes the image that it is given; work on a copy."
-        fault = output_fault(found)
+        fault = output_fault(result)
         if fault:
             yield f"update returned {fault}; return float64[4] (x, y, w, h)."
             return
-        if not isinstance(found, np.ndarray):
-            yield f"update returns a {type(found).__name__}; return a numpy array float64[4]."
-        elif found.dtype != np.float64:
-            yield f"update returns an array of {found.dtype}; return float64[4]."
-        kept.append((found, np.array(found, dtype=np.float64)))
-    it.boxes = [value for _, value in kept]
-    if any((np.asarray(found, dtype=np.float64) != value).any() for found, value in kept):
+        if not isinstance(result, np.ndarray):
+            yield f"update returns a {type(result).__name__}; return a numpy array float64[4]."
+        elif result.dtype != np.float64:
+            yield f"update returns an array of {result.dtype}; return float64[4]."
+        returned.append((result, np.array(result, dtype=np.float64)))
+    it.boxes = [value for _, value in returned]
+    if any((np.asarray(result, dtype=np.float64) != value).any() for result, value in returned):
         yield "A box that update returned changed later; return an array of its own each time."
     if any(float(visible_fraction(value, WIDTH, HEIGHT)) == 0 for value in it.boxes):
         yield "update returned a box outside the frame, though the target never leaves it; check x, y, w, h."
@@ -204,18 +204,18 @@ def _memory(it: _Examination) -> Iterator[str]:
     image, box = it.frames[0].copy(), it.box.copy()
     it.init(image, box, where)
     box[:] = -1
-    found = []
+    boxes = []
     for frame in it.frames[1:]:
         np.copyto(image, frame)
-        found.append(np.array(it.update(image, where), dtype=np.float64))
-    if not _equal(found, it.boxes):
+        boxes.append(np.array(it.update(image, where), dtype=np.float64))
+    if not _equal(boxes, it.boxes):
         yield "Boxes differ when the caller reuses the memory of frame and box; copy what you keep of them."
 
 
 def _pillow(it: _Examination) -> Iterator[str]:
     frames = [PILImage.fromarray(frame) for frame in it.frames]
-    found = it.run(frames, it.box, "on PIL images, which the got10k toolkit passes")
-    if it.deterministic and not _equal(found, it.boxes):
+    boxes = it.run(frames, it.box, "on PIL images, which the got10k toolkit passes")
+    if it.deterministic and not _equal(boxes, it.boxes):
         yield "PIL images give other boxes than the same frames as arrays; convert both to RGB."
 
 
@@ -246,8 +246,8 @@ def _one_based(it: _Examination) -> Iterator[str]:
     """A video that stands still: a tracker that is off by exactly one pixel in x and y mixes conventions."""
     shifts = []
     for frame, box in ((it.frames[0], it.box), (it.other_frames[0], it.other_box)):
-        found = it.run([frame] * 3, box, "on a video that stands still")
-        shifts += [value[:2] + value[2:] / 2 - box[:2] - box[2:] / 2 for value in found]
+        boxes = it.run([frame] * 3, box, "on a video that stands still")
+        shifts += [value[:2] + value[2:] / 2 - box[:2] - box[2:] / 2 for value in boxes]
     for sign in (1, -1):
         if np.abs(np.array(shifts) - sign).max() < 0.25:
             yield (

@@ -48,9 +48,9 @@ def starting_box(box: ArrayLike, width: int, height: int, least_side: int = 1) -
     >>> starting_box([19, 10, 1, 1], 20, 20, least_side=5).tolist()
     [15, 8, 5, 5]
     """
-    given, frame = np.asarray(box, dtype=np.float64), np.array([width, height])
-    low = np.clip(np.floor(given[:2] + 0.5), 0, frame - 1)
-    high = np.clip(np.floor(given[:2] + given[2:] + 0.5), low + 1, frame)
+    exact, frame = np.asarray(box, dtype=np.float64), np.array([width, height])
+    low = np.clip(np.floor(exact[:2] + 0.5), 0, frame - 1)
+    high = np.clip(np.floor(exact[:2] + exact[2:] + 0.5), low + 1, frame)
     side = np.minimum(np.maximum(high - low, least_side), frame)
     start = np.clip(np.floor((low + high - side) / 2), 0, frame - side)
     return np.concatenate([start, side]).astype(np.int64)

@@ -58,20 +58,20 @@ def read_otb(folder: Path, target: int | None = None) -> Source:
 def otb_targets(folder: Path) -> list[tuple[str, int]]:
     """The names and the numbers of the targets that an OTB folder is read for: those with a box, or the first."""
     files = rect_files(folder)
-    wanted = _default_target(folder, files)
+    default = _default_target(folder, files)
     split = _named_target(folder) in files and len(files) > 1
-    numbers = [wanted] if split else [n for n, file in files.items() if not _is_empty(file)] or [wanted]
+    numbers = [default] if split else [n for n, file in files.items() if not _is_empty(file)] or [default]
     return [(_target_name(folder, files, number), number) for number in numbers]
 
 
 def rect_files(folder: Path) -> dict[int, Path]:
     """The annotation of each target of an OTB folder, by the number of the target."""
-    found = {}
+    files = {}
     for file in folder.glob("groundtruth_rect*.txt"):
         match = re.fullmatch(r"groundtruth_rect(?:\.(\d+))?\.txt", file.name)
         if match:
-            found[int(match[1] or 1)] = file
-    return dict(sorted(found.items()))
+            files[int(match[1] or 1)] = file
+    return dict(sorted(files.items()))
 
 
 def _default_target(folder: Path, files: dict[int, Path]) -> int:

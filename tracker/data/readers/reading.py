@@ -106,8 +106,8 @@ def read_sequence(
         )
 
     if format in ANNOTATED_FORMATS and box is None:
-        found = unread_sequence(path)
-        if found and found[1] != FRAMES_IN_IMG:  # an explicit format overrules this mark alone
+        unread = unread_sequence(path)
+        if unread and unread[1] != FRAMES_IN_IMG:  # an explicit format overrules this mark alone
             refuse_unread(path)
         source = read_otb(path, target) if format == "otb" else ANNOTATED_FORMATS[format](path)
     elif box is None:
@@ -192,14 +192,14 @@ def list_targets(folder: str | Path) -> dict[str, tuple[Path, int | None]]:
     paths = [folder] if folder.is_dir() and _is_annotated(folder) else list_sequences(folder)
     if not paths:
         raise _nothing_annotated(folder)
-    found: dict[str, tuple[Path, int | None]] = {}
+    targets: dict[str, tuple[Path, int | None]] = {}
     for path in paths:
         numbered = _annotation_format(path) == "otb"
         for name, number in otb_targets(path) if numbered else [(path.resolve().name, None)]:
-            if name in found:
-                raise InputError(f"'{found[name][0]}' and '{path}' both hold the target {name}; remove one.")
-            found[name] = (path, number)
-    return dict(sorted(found.items()))
+            if name in targets:
+                raise InputError(f"'{targets[name][0]}' and '{path}' both hold the target {name}; remove one.")
+            targets[name] = (path, number)
+    return dict(sorted(targets.items()))
 
 
 def open_sequences(folder: str | Path, check: Callable[[Sequence], None] | None = None) -> dict[str, Sequence]:
@@ -281,9 +281,9 @@ def _detect(path: Path, annotated: bool) -> str:
         if path.suffix.lower() in VIDEO_SUFFIXES:
             return "video"
         raise InputError(f"'{path}' is neither a folder nor a video file; if it is a video, say format=video.")
-    found = _annotation_format(path) if annotated else None
-    if found:
-        return found
+    format = _annotation_format(path) if annotated else None
+    if format:
+        return format
     if image_folder(path) is None:
         remedy = (
             f"give one of its {len(inner)} sequences, such as '{inner[0]}'"

@@ -103,8 +103,8 @@ class Backbone(nn.Module):
         """The name of the layer that a parameter, named as in `named_parameters`, belongs to."""
         if self.added is not None and parameter.startswith("added."):
             return "fc6"
-        known = (*self.convolutions, *self.fully_connected)
-        return next((name for name in known if parameter.startswith(f"{self.path(name)}.")), parameter)
+        names = (*self.convolutions, *self.fully_connected)
+        return next((name for name in names if parameter.startswith(f"{self.path(name)}.")), parameter)
 
     def pool(self, name: str, maps: Tensor, boxes: Tensor | None = None) -> Tensor:
         """Pool regions of the map of a convolution; the boxes are those of `roi_pool`.
@@ -120,16 +120,16 @@ class Backbone(nn.Module):
     def fc_outputs(self, pooled: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
         """Fully connected layers on top of `pool5` of shape `[N, C, 7, 7]`: their output before the ReLU."""
         wanted = set(names)
-        found: dict[str, Tensor] = {}
+        outputs: dict[str, Tensor] = {}
         x = pooled.flatten(1)
         for name in self.fully_connected:
-            if len(found) == len(wanted):
+            if len(outputs) == len(wanted):
                 break
             x = self.linear(name)(x)
             if name in wanted:
-                found[name] = x
+                outputs[name] = x
             x = functional.relu(x)
-        return found
+        return outputs
 
     def linear(self, name: str) -> nn.Module:
         """The fully connected layer of that name."""
@@ -184,19 +184,19 @@ class Backbone(nn.Module):
             self.check_layer(name)
         last = self.convolutions[-1]
         convolutions = {name for name in wanted if name in self.convolutions}
-        found = self.maps(images, convolutions if len(convolutions) == len(wanted) else {*convolutions, last})
+        outputs = self.maps(images, convolutions if len(convolutions) == len(wanted) else {*convolutions, last})
         if len(convolutions) < len(wanted):
-            pooled = self.pool(last, found[last])
-            found["pool5"] = pooled.flatten(1)
-            found |= self.fc_outputs(pooled, [name for name in wanted if name in self.fully_connected])
-        return {name: found[name] for name in wanted}
+            pooled = self.pool(last, outputs[last])
+            outputs["pool5"] = pooled.flatten(1)
+            outputs |= self.fc_outputs(pooled, [name for name in wanted if name in self.fully_connected])
+        return {name: outputs[name] for name in wanted}
 
     def check_layer(self, name: str) -> None:
         """Raise an `InputError` if no such layer can be read."""
-        known = (*self.convolutions, "pool5", *self.fully_connected)
-        if name not in known:
+        layers = (*self.convolutions, "pool5", *self.fully_connected)
+        if name not in layers:
             hint = "" if self.fully_connected else " (its weights file holds the convolutions alone)"
-            raise InputError(f"The net '{self.name}' has no layer '{name}'{hint}; choose {', '.join(known)}.")
+            raise InputError(f"The net '{self.name}' has no layer '{name}'{hint}; choose {', '.join(layers)}.")
 
 
 def in_precision(backbone: Backbone, dtype: torch.dtype) -> Backbone:

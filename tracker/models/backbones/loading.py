@@ -34,16 +34,16 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
         raise InputError(f"The weights file '{file}' does not exist.")
     try:
         if file.suffix in (".pth", ".pt"):
-            found = dict(torch.load(file, map_location="cpu", weights_only=True))
+            tensors = dict(torch.load(file, map_location="cpu", weights_only=True))
         else:
-            found = load_file(file)
+            tensors = load_file(file)
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"The weights file '{file}' is corrupt ({reason}); fetch or write it again.") from None
     except Exception as error:  # torch.load raises pickle's own errors, which share no narrower base
         raise InputError(f"The weights file '{file}' is corrupt ({type(error).__name__}).") from None
-    check_finite(found, f"The weights file '{file}' cannot be used", "fetch or train it again")
-    return found
+    check_finite(tensors, f"The weights file '{file}' cannot be used", "fetch or train it again")
+    return tensors
 
 
 def save_weights(file: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:

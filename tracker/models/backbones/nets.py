@@ -65,13 +65,13 @@ class Chain(Backbone):
 
     def layers(self) -> list[Layer]:
         """The convolutions and the poolings in front of them, in the order of a forward pass."""
-        found = []
+        layers = []
         for name in self.convolutions:
             if name in self.poolings:
-                found.append(Layer(None, self.poolings[name], 2, 0))
+                layers.append(Layer(None, self.poolings[name], 2, 0))
             conv = self.convolution(name)
-            found.append(Layer(name, conv.kernel_size[0], conv.stride[0], int(conv.padding[0])))
-        return found
+            layers.append(Layer(name, conv.kernel_size[0], conv.stride[0], int(conv.padding[0])))
+        return layers
 
     def apply_layer(self, layer: Layer, x: Tensor, padding: tuple[int, int, int, int] | None = None) -> Tensor:
         """One of `layers`: a max pooling, or a convolution and its ReLU.
@@ -113,8 +113,8 @@ class Chain(Backbone):
         """Feature maps of the convolutions behind `name`, whose map is `x`: as `maps`, the first part done."""
         wanted, layers = set(names), self.layers()
         rest = layers[[layer.name for layer in layers].index(name) + 1 :]
-        found = {name: x} if name in wanted else {}
-        return found | self._run(x, rest, wanted - {name})
+        maps = {name: x} if name in wanted else {}
+        return maps | self._run(x, rest, wanted - {name})
 
     def _through(self, layers: Iterable[Layer], x: Tensor) -> Tensor:
         for layer in layers:
@@ -123,14 +123,14 @@ class Chain(Backbone):
 
     def _run(self, x: Tensor, layers: Iterable[Layer], names: Iterable[str]) -> dict[str, Tensor]:
         wanted = set(names)
-        found: dict[str, Tensor] = {}
+        maps: dict[str, Tensor] = {}
         for layer in layers:
-            if len(found) == len(wanted):
+            if len(maps) == len(wanted):
                 break
             x = self.apply_layer(layer, x)
             if layer.name in wanted:
-                found[layer.name] = x
-        return found
+                maps[layer.name] = x
+        return maps
 
     def cells(self, name: str) -> Cells:  # noqa: D102
         cells = Cells(1, 0.0)

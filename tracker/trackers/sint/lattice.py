@@ -187,10 +187,10 @@ class LatticeMatcher:
         """The pooled grids of some candidates, `[N, C, grid, grid]`."""
         scale, row, column = torch.unravel_index(which, (len(windows), lattice.rows, lattice.columns))
         steps = 2 * torch.arange(self.backbone.grid, device=which.device)
-        found = windows[
+        grids = windows[
             scale[:, None, None], (row[:, None] + steps)[:, :, None], (column[:, None] + steps)[:, None, :]
         ]
-        return found.permute(0, 3, 1, 2).contiguous()
+        return grids.permute(0, 3, 1, 2).contiguous()
 
     def _describe(self, pooled: Tensor) -> Tensor:
         dtype = next(self.backbone.linear("fc6").parameters()).dtype
