@@ -124,7 +124,7 @@ def track_video(
         lines: IO[str] | None = None if table is None else stack.enter_context(table.open("w"))
         if show:
             stack.callback(cv2.destroyAllWindows)
-        total = min(filter(None, (stream.promised, most_frames)), default=None)
+        total = min(filter(None, (stream.declared_frames, most_frames)), default=None)
         try:
             for number, frame in enumerate(
                 tqdm(source, total=total, desc=tracker.name, unit="frame", disable=not progress)
@@ -169,7 +169,7 @@ class _Source:
         self.broken: str | None = None
 
     def __iter__(self) -> Iterator[Image]:
-        what, promised = self._stream.what, self._stream.promised
+        what, declared = self._stream.what, self._stream.declared_frames
         frames, count = iter(self._stream), 0
         while self._most is None or count < self._most:
             try:
@@ -188,8 +188,8 @@ class _Source:
         if count == 0:
             raise InputError(f"{what} holds no frame that can be decoded; convert or replace it.")
         # Some containers count one frame more than can be decoded.
-        if promised is not None and count + 1 < promised:
-            self.broken = f"{what} broke off after {count} of its {promised} frames, which were written."
+        if declared is not None and count + 1 < declared:
+            self.broken = f"{what} broke off after {count} of its {declared} frames, which were written."
 
 
 def draw_box(frame: Image, box: ArrayLike, number: int, score: float | None = None, found: bool = True) -> Image:

@@ -123,7 +123,7 @@ def main(
         "naive_ms_a_candidate": 1e3 * crop_s,
     }
     for name, tracker in trackers.items():
-        count, settings = tracker.looked_at, tracker.settings
+        count, settings = tracker.candidate_count, tracker.settings
         whole = count if settings.candidates == "rings" or not result["fc6"] else min(settings.keep, count)
         result[name] = {"candidates": count, "fully_scored": whole, "ms_a_frame": 1e3 * frame_s[name]}
         if whole == count:

@@ -1,54 +1,8 @@
-"""Videos, the Siamese matcher SINT, and what it is made of.
+"""Videos, the Siamese matcher SINT, trackers, their training and evaluation.
 
-Importing this package imports no torch; its names are loaded on first use.
+Importing this package imports no torch: each name of `__init__.pyi` is loaded on first use.
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import lazy_loader
 
-if TYPE_CHECKING:
-    from .data.images import crop, read_image
-    from .data.readers import list_sequences, open_sequences
-    from .data.sequences import Sequence
-    from .data.synthetic import synthetic_sequence
-    from .errors import InputError
-    from .models.backbones import Backbone, FeatureExtractor, load_backbone
-    from .scorers import Scorer, SintScorer, load_scorer
-    from .trackers.following import open_sequence
-    from .training.losses import contrastive_loss
-
-__all__ = [
-    "Backbone",
-    "FeatureExtractor",
-    "InputError",
-    "Scorer",
-    "Sequence",
-    "SintScorer",
-    "contrastive_loss",
-    "crop",
-    "list_sequences",
-    "load_backbone",
-    "load_scorer",
-    "open_sequence",
-    "open_sequences",
-    "read_image",
-    "synthetic_sequence",
-]
-
-__getattr__, __dir__, _ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "models.backbones": ["Backbone", "FeatureExtractor", "load_backbone"],
-        "errors": ["InputError"],
-        "data.images": ["crop", "read_image"],
-        "trackers.following": ["open_sequence"],
-        "training.losses": ["contrastive_loss"],
-        "data.readers": ["list_sequences", "open_sequences"],
-        "scorers": ["Scorer", "SintScorer", "load_scorer"],
-        "data.sequences": ["Sequence"],
-        "data.synthetic": ["synthetic_sequence"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,4 @@
-"""The one error that a person's input raises, and how errors of files, disks and memory become one sentence.
+"""The error for unusable input, and sentences for errors of files, disks and memory.
 
 A file that is read and cannot be used (missing, damaged, foreign, unreadable) is an `InputError`. What the system
 refuses while results are written (a full disk, a read-only folder) stays the plain `OSError`, with the file as its
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["InputError", "describe_error", "reading", "shorten"]
+__all__ = ["InputError", "describe_error", "reading_errors", "shorten"]
 
 _LENGTH = 100
 """Characters of a value that a sentence shows."""
@@ -38,7 +38,7 @@ _LONGEST, _END = 580, 195
 
 
 class InputError(ValueError):
-    """What a person gave cannot be used.
+    """Input from a user that cannot be used.
 
     The message is one sentence that names the thing and says what to do. The command line prints it and
     exits with code 2; a library user catches it as a `ValueError`.
@@ -58,7 +58,7 @@ class InputError(ValueError):
 
 
 class _Repr(reprlib.Repr):
-    """Looks into a value only as far as it is shown: not deep, and not at all of a long container."""
+    """Reads no more of a value than is shown, which bounds the time for deep and long containers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class _Repr(reprlib.Repr):
 def shorten(value: object) -> str:
     """Return the repr of a value for an error's sentence, cut to about 100 characters.
 
-    Nested and long containers are not looked at beyond what is shown.
+    Only the part of nested and long containers that is shown is read.
 
     >>> shorten("sint"), shorten([1, 2]), len(shorten("x" * 10**6)), shorten(10**9999)
     ("'sint'", '[1, 2]', 100, 'a whole number of 33216 bits')
@@ -82,7 +82,7 @@ def shorten(value: object) -> str:
 
 
 @contextmanager
-def reading(path: str | os.PathLike[str], what: str, remedy: str = "check it") -> Iterator[None]:
+def reading_errors(path: str | os.PathLike[str], what: str, remedy: str = "check it") -> Iterator[None]:
     """Turn every error that a file's content raises in the block into an `InputError` that names the file.
 
     Args:
@@ -94,7 +94,7 @@ def reading(path: str | os.PathLike[str], what: str, remedy: str = "check it") -
         InputError: If the block raises any `Exception`; one of its own `InputError`s as it is.
 
     >>> import json
-    >>> with reading("card.json", "a card", "train again"):
+    >>> with reading_errors("card.json", "a card", "train again"):
     ...     json.loads("[" * 100_000)
     Traceback (most recent call last):
     tracker.errors.InputError: 'card.json' cannot be read as a card (nested too deeply); train again.
@@ -145,8 +145,8 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 def _damage_errors() -> tuple[type[BaseException], ...]:
     """The classes of `_DAMAGE` whose modules are imported; the others cannot have been raised."""
-    found = [getattr(sys.modules[module], name, None) for module, name in _DAMAGE if module in sys.modules]
-    return tuple(kind for kind in found if isinstance(kind, type))
+    kinds = [getattr(sys.modules[module], name, None) for module, name in _DAMAGE if module in sys.modules]
+    return tuple(kind for kind in kinds if isinstance(kind, type))
 
 
 def _reason(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing of files, their temporary folders, and bounded reading."""
 
 from __future__ import annotations
 
@@ -182,8 +182,8 @@ def temporary_folder(target: Path) -> Path:
 
 def is_leftover(name: str) -> bool:
     """Return whether a name is that of a temporary folder whose process has ended."""
-    found = _TEMPORARY.fullmatch(name)
-    return found is not None and _start_of(int(found["pid"])) != found["start"]
+    match = _TEMPORARY.fullmatch(name)
+    return match is not None and _start_of(int(match["pid"])) != match["start"]
 
 
 def remove_leftovers(target: Path) -> None:

@@ -1,4 +1,4 @@
-"""JSON files with a checksum: a damaged one is found when it is read, and made again."""
+"""JSON files with a checksum, by which damage is detected on reading."""
 
 from __future__ import annotations
 

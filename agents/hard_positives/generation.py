@@ -22,7 +22,7 @@ from tracker.data.images import resize, to_tensor
 from tracker.errors import InputError
 from tracker.models.backbones import FeatureExtractor
 from tracker.scorers import Scorer, load_scorer
-from tracker.scorers.outputs import blaming, check_scores
+from tracker.scorers.outputs import check_scores, scorer_errors
 
 from ..evaluation.comparison import generator
 from ..manifolds.target_samples import Manifolds
@@ -226,7 +226,7 @@ class HardPositiveGenerator:
             for target, patch, region in zip(targets, patches, where, strict=True)
         ]
         side = self.scorer.input_size
-        with blaming(self.scorer):
+        with scorer_errors(self.scorer):
             stacked = np.stack([resize(image, side, side) for image in images])
             embedded = self.scorer.embed(to_tensor(stacked, self.scorer.device))
             scores = self.scorer.compare(search.exemplar_embeddings(slots), embedded)

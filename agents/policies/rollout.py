@@ -81,10 +81,12 @@ class Masked:
         self.model = model
         self.search = search
 
-    def predict(self, observation: Any, *args: Any, **kwargs: Any) -> tuple[NDArray[Any], Any]:
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[NDArray[Any], Any]:
         """`Policy.predict`, among the actions that are not masked."""
         masks = self.search.action_masks()
-        return self.model.predict(observation, *args, action_masks=masks, **kwargs)
+        return self.model.predict(observation, state, episode_start, deterministic, action_masks=masks)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from tracker.data.images import check_image, resize, to_images, to_tensor
 from tracker.errors import InputError
 from tracker.models.backbones import FeatureExtractor
 from tracker.scorers import Scorer
-from tracker.scorers.outputs import blaming, check_embedded, check_scores
+from tracker.scorers.outputs import check_embedded, check_scores, scorer_errors
 
 from ..mdp.actions import ACTIONS, TRIGGER
 from ..mdp.rewards import REWARDS, Transition, reaches
@@ -511,14 +511,14 @@ class Search:
     def _embed(self, images: Tensor, keys: Many[bytes | None]) -> Tensor:
         if not len(images) and self._exemplars is not None:
             return self._exemplars[:0]
-        with blaming(self.scorer):
+        with scorer_errors(self.scorer):
             embedded = self._embedding.embed(images, keys, self.target_images)
         return check_embedded(self.scorer, embedded, len(images))
 
     def _compare(self, exemplars: Tensor, candidates: Tensor) -> NDArray[np.float64]:
         if not len(candidates):
             return np.zeros(0)
-        with blaming(self.scorer):
+        with scorer_errors(self.scorer):
             scores = self.scorer.compare(exemplars, candidates)
         return check_scores(self.scorer, scores, len(candidates))
 

@@ -167,7 +167,7 @@ class RoiState:
         with autocast(self.features.device, self.features.dtype):
             pooled = self.backbone.pool(self.map, sources, torch.from_numpy(boxes).to(self.features.device))
             if layer in self.backbone.fully_connected:
-                return unit_rms(self.backbone.stacked(pooled, [layer])[layer])
+                return unit_rms(self.backbone.fc_outputs(pooled, [layer])[layer])
         return unit_rms(pooled.flatten(1))
 
 

@@ -13,7 +13,7 @@ from occlusion_env import ACTIONS, ENV_ID, OcclusionSearchVectorEnv
 from occlusion_env.scene.targets import load_targets
 from occlusion_env.search.core import Search, SearchSettings
 from occlusion_env.search.embedding import TargetEmbedding
-from tracker.models.backbones import Chain, FeatureExtractor, KnownMaps, load_backbone
+from tracker.models.backbones import Chain, FeatureExtractor, load_backbone
 from tracker.scorers import IncrementalScorer, KnownImage, SintScorer
 from tracker.scorers.sint import IncrementalSintScorer
 
@@ -37,15 +37,13 @@ class Colours:
 
     def know(self, crops: Tensor) -> list[KnownImage]:
         self.known.append(len(crops))
-        return [
-            KnownImage(row, KnownMaps(crop[None], [])) for row, crop in zip(crops.mean((2, 3)), crops, strict=True)
-        ]
+        return [KnownImage(crop[None], [], row) for row, crop in zip(crops.mean((2, 3)), crops, strict=True)]
 
     def embed_changed(self, crops: Tensor, known: Any) -> Tensor:
         self.changed.append(len(crops))
         for crop, image in zip(crops, known, strict=True):
             # The images here have the colour of their target in the first row.
-            assert torch.equal(crop[:, 0], image.maps.image[0, :, 0])
+            assert torch.equal(crop[:, 0], image.image[0, :, 0])
         return crops.mean(dim=(2, 3))
 
     def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ import yaml
 from agents.cli import main
 from agents.cli.commands import COMMANDS as FUNCTIONS
 from agents.cli.shared import on_interrupt
-from tracker.errors import InputError, describe_error, reading
+from tracker.errors import InputError, describe_error, reading_errors
 from tracker.models.backbones import save_weights
 from tracker.models.siamfc import SiamFCNet
 
@@ -232,6 +232,6 @@ def test_a_fault_of_the_program_keeps_its_traceback(error):
 def test_a_file_that_cannot_be_read_is_named(tmp_path, fault):
     file = tmp_path / "a.json"
     with pytest.raises(InputError, match=r"a.json' cannot be read as JSON \(.+\); check it\.") as found:
-        with reading(file, "JSON"):
+        with reading_errors(file, "JSON"):
             raise fault
     assert found.value.__cause__ is fault

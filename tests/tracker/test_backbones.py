@@ -18,9 +18,9 @@ from tracker.models.backbones import (
     AlexNet,
     Backbone,
     Cells,
-    Extracted,
     FeatureExtractor,
     Slim,
+    TorchvisionBackbone,
     Vgg16,
     describe_arithmetic,
     fingerprint,
@@ -162,10 +162,10 @@ def test_vggs_classifier_is_read_before_each_relu() -> None:
     fc8 = layers[6](fc7.clamp(min=0))
     assert (fc6 < 0).any() and (fc7 < 0).any()
     assert torch.allclose(fc8, net.classifier(pooled.flatten(1)))
-    found = net.stacked(pooled, ["fc6", "fc7", "fc8"])
+    found = net.fc_outputs(pooled, ["fc6", "fc7", "fc8"])
     for name, value in (("fc6", fc6), ("fc7", fc7), ("fc8", fc8)):
         assert torch.allclose(found[name], value), name
-        assert torch.allclose(net.stacked(pooled, [name])[name], value), name
+        assert torch.allclose(net.fc_outputs(pooled, [name])[name], value), name
 
 
 def test_convolutions_alone_have_no_fc6(vgg) -> None:
@@ -470,7 +470,7 @@ def test_cells_lie_where_their_gradients_do(
     for parameter in net.parameters():
         parameter.fill_(1e-3)
     net.mean.zero_()
-    if isinstance(net, Extracted):
+    if isinstance(net, TorchvisionBackbone):
         net.body.maxpool = nn.AvgPool2d(3, 2, 1)
     monkeypatch.setattr(functional, "max_pool2d", functional.avg_pool2d)
     cell = int(127 / found.stride)
@@ -503,7 +503,9 @@ def test_any_torchvision_net_by_name(tmp_path: Path) -> None:
     from torchvision.models import resnet18
 
     net = load_backbone("torchvision:resnet18", "random")
-    assert isinstance(net, Extracted) and net.sint_layers == ("layer2", "layer3") and net.input_size == 224
+    assert (
+        isinstance(net, TorchvisionBackbone) and net.sint_layers == ("layer2", "layer3") and net.input_size == 224
+    )
     images = noise(2, 3, 64, 64)
     maps = net.maps(images, net.sint_layers)
     assert maps["layer2"].shape == (2, 128, 8, 8) and maps["layer3"].shape == (2, 256, 4, 4)
@@ -530,7 +532,7 @@ def test_torchvision_names_that_cannot_be_read() -> None:
         ("torchvision:resnet18:layer1,fc", "'fc'.*no feature map"),
     ):
         with pytest.raises(InputError, match=match):
-            Extracted(name)
+            TorchvisionBackbone(name)
 
 
 def test_random_weights_warn_and_are_the_same_each_time() -> None:

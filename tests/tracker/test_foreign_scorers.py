@@ -21,8 +21,8 @@ from tracker.scorers.foreign import (
     EmbeddingScorer,
     SiamFCScorer,
     border_colour,
-    evaluating,
-    on_canvas,
+    evaluation_mode,
+    place_on_canvas,
 )
 
 
@@ -44,7 +44,7 @@ def test_a_network_with_an_embedding() -> None:
     assert isinstance(scorer, Scorer) and scorer.device == torch.device("cpu") and check_scorer(scorer) == []
     images = crops()
     found = scorer.embed(images)
-    with evaluating(module):
+    with evaluation_mode(module):
         normal = (images - torch.tensor([0.5, 0.4, 0.3])[:, None, None]) / torch.tensor([0.2, 0.3, 0.4])[
             :, None, None
         ]
@@ -96,7 +96,7 @@ def test_siamfc_is_the_trackers_response(siam) -> None:
     images = crops(3, 64)
     embedded = siam.embed(images)
     assert embedded.shape == (3, 256, 10, 10)
-    canvas = on_canvas(images, siamfc.SEARCH) * 255
+    canvas = place_on_canvas(images, siamfc.SEARCH) * 255
     with torch.no_grad():
         kernel = siam.net(canvas[:1, :, 64:191, 64:191])
         response = functional.conv2d(siam.net(canvas), kernel)
@@ -163,7 +163,7 @@ def test_crops_on_a_canvas() -> None:
     images = torch.zeros(1, 3, 4, 4)
     images[0, 0, 0] = 1
     assert border_colour(images)[0, :, 0, 0].tolist() == pytest.approx([6 / 16, 0, 0])
-    canvas = on_canvas(images, 10)
+    canvas = place_on_canvas(images, 10)
     assert torch.equal(canvas[..., 3:7, 3:7], images) and canvas[0, 0, 0, 0] == pytest.approx(6 / 16)
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from tracker.models.backbones import Chain, IncrementalMaps, autocast, load_backbone
-from tracker.scorers.sint import IncrementalScorer, IncrementalSintScorer, SintScorer, load_scorer
+from tracker.scorers import IncrementalScorer, SintScorer, load_scorer
+from tracker.scorers.sint import IncrementalSintScorer
 
 
 class Small(Chain):
@@ -78,25 +79,25 @@ def test_a_changed_part_gives_the_maps_of_the_whole_pass(kind: type[Chain], side
     image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(1))
     for name in net.convolutions[1:]:
         maps = IncrementalMaps(net, name)
-        known = maps.know(image)
+        known = maps.compute(image)
         clean = net.maps(image, [name])[name]
-        assert torch.allclose(known.maps[-1], clean, atol=1e-5)
+        assert torch.allclose(known[-1], clean, atol=1e-5)
         changes = 0
         for _ in range(40):
             covered, place = occluded(image, rng)
             whole = net.maps(covered, [name])[name]
-            found = maps.changed(covered, known)
+            found = maps.update(covered, image, known)
             assert found.shape == whole.shape and torch.allclose(found, whole, atol=1e-5), (name, place)
-            changes += bool((whole - known.maps[-1]).abs().max() > 1e-3)
+            changes += bool((whole - known[-1]).abs().max() > 1e-3)
         assert changes > 30
-        assert torch.allclose(known.maps[-1], clean, atol=1e-5), "what is known stays as it is"
+        assert torch.allclose(known[-1], clean, atol=1e-5), "what is known stays as it is"
 
 
 def test_only_what_sees_the_change_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
     net = made(Fine)
     image = torch.rand(1, 3, 48, 48)
     maps = IncrementalMaps(net, "f")
-    known = maps.know(image)
+    known = maps.compute(image)
     covered = image.clone()
     covered[..., 20:28, 24:36] = 0
     seen: list[tuple[str | None, int, int]] = []
@@ -104,7 +105,7 @@ def test_only_what_sees_the_change_is_run(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(
         net, "apply_layer", lambda layer, x, *more: seen.append((layer.name, *x.shape[2:])) or run(layer, x, *more)
     )
-    maps.changed(covered, known)
+    maps.update(covered, image, known)
     # 8 x 12 pixels are 12 x 16 cells behind two convolutions, which see 16 x 20; and so on, to the border.
     assert seen == [
         ("a", 16, 20), ("b", 14, 18), (None, 12, 16),
@@ -117,12 +118,12 @@ def test_where_nothing_is_seen_the_known_map_is_the_answer() -> None:
     net = made(Small)
     image = torch.rand(1, 3, 52, 52)
     maps = IncrementalMaps(net, "e")
-    known = maps.know(image)
-    assert maps.changed(image.clone(), known) is known.maps[-1]
+    known = maps.compute(image)
+    assert maps.update(image.clone(), image, known) is known[-1]
     edge = image.clone()
     edge[..., -1] = 0  # 52 pixels are 25 cells, of which the pooling behind them takes 24
-    assert torch.allclose(net.maps(edge, ["e"])["e"], known.maps[-1], atol=1e-6)
-    assert maps.changed(edge, known) is known.maps[-1]
+    assert torch.allclose(net.maps(edge, ["e"])["e"], known[-1], atol=1e-6)
+    assert maps.update(edge, image, known) is known[-1]
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +148,7 @@ def test_the_scorer_embeds_as_the_one_that_sees_whole_images(vgg: Chain, precisi
     assert (found[1:] - whole.embed(images)[of[1:]]).abs().amax(dim=1).min() > 1e-3, "it does change"
     alone = torch.cat([partly.embed_changed(covered[i : i + 1], [known[of[i]]]) for i in range(5)])
     assert torch.allclose(alone, found, atol=tolerance)
-    assert known[0].nbytes > known[0].embedding.nbytes + known[0].maps.image.nbytes
+    assert known[0].nbytes > known[0].embedding.nbytes + known[0].image.nbytes
 
 
 def test_vgg_on_a_cpu_is_incremental_and_slim_is_not(vgg_file: Path) -> None:
@@ -158,5 +159,5 @@ def test_vgg_on_a_cpu_is_incremental_and_slim_is_not(vgg_file: Path) -> None:
 def test_maps_are_kept_in_the_arithmetic_of_the_pass(vgg: Chain) -> None:
     maps = IncrementalMaps(vgg, "conv4_3")
     with torch.inference_mode(), autocast(torch.device("cpu"), torch.bfloat16):
-        known = maps.know(torch.rand(1, 3, 64, 64))
-    assert {each.dtype for each in known.maps} == {torch.bfloat16}
+        known = maps.compute(torch.rand(1, 3, 64, 64))
+    assert {each.dtype for each in known} == {torch.bfloat16}

@@ -69,7 +69,7 @@ def test_shapes_are_those_of_the_paper() -> None:
     with torch.inference_mode():
         exemplar, search = net(torch.zeros(1, 3, 127, 127)), net(torch.zeros(1, 3, 255, 255))
     assert tuple(exemplar.shape) == (1, 256, 6, 6) and tuple(search.shape) == (1, 256, 22, 22)
-    assert siamfc.response_side() == 17
+    assert siamfc.RESPONSE == 17
 
 
 def test_a_peak_in_the_middle_moves_nothing(tracker: SiamFCTracker, monkeypatch: pytest.MonkeyPatch) -> None:

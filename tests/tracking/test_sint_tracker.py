@@ -138,7 +138,7 @@ def test_without_candidates_the_last_box_is_repeated(make_video):
     tracker = small(candidates="rings")
     tracker.init(video.frames[0], (-10, -10, 300, 200))
     assert tracker.update(video.frames[1]).tolist() == [-10, -10, 300, 200]
-    assert tracker.looked_at == 0
+    assert tracker.candidate_count == 0
 
 
 def test_the_centre_stays_in_the_frame_when_the_target_leaves(make_video):
@@ -193,7 +193,7 @@ def test_the_shipped_fc6_goes_with_the_convolutions_it_was_trained_on(data_root)
     backbone = shipped_sint("vgg16", weights).backbone
     assert backbone.fully_connected == ("fc6",)
     pooled = torch.rand(2, 512, 7, 7, generator=torch.Generator().manual_seed(0))
-    assert backbone.stacked(pooled, ["fc6"])["fc6"].shape == (2, 512)
+    assert backbone.fc_outputs(pooled, ["fc6"])["fc6"].shape == (2, 512)
 
 
 @pytest.mark.parametrize("motion", ["none", "flow"])

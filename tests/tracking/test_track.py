@@ -45,16 +45,15 @@ class Frames(Stream):
     """Pictures, and then what is told: an exception, or the end."""
 
     def __init__(self, end: BaseException | None = None, count: int = COUNT, **options: Any) -> None:
-        super().__init__("The stream", **options)
-        self.end, self.count, self.closed = end, count, False
+        super().__init__("The stream", self.pictures(end, count), self.note_end, **options)
+        self.closed = False
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for t in range(self.count):
-            yield picture(t)
-        if self.end is not None:
-            raise self.end
+    def pictures(self, end: BaseException | None, count: int) -> Iterator[np.ndarray]:
+        yield from map(picture, range(count))
+        if end is not None:
+            raise end
 
-    def close(self) -> None:
+    def note_end(self) -> None:
         self.closed = True
 
 
@@ -193,10 +192,13 @@ def test_a_broken_image_ends_the_video(tmp_path: Path, command: Callable) -> Non
 
 def test_one_frame_more_than_can_be_decoded_is_no_break(tmp_path: Path) -> None:
     assert (
-        track_video(Frames(promised=COUNT + 1), Walker(), BOX, tmp_path / "a.mp4", progress=False).broken is None
+        track_video(Frames(declared_frames=COUNT + 1), Walker(), BOX, tmp_path / "a.mp4", progress=False).broken
+        is None
     )
-    assert track_video(Frames(promised=COUNT + 2), Walker(), BOX, tmp_path / "b.mp4", progress=False).broken
-    told = track_video(Frames(promised=99), Walker(), BOX, tmp_path / "c.mp4", most_frames=4, progress=False)
+    assert track_video(Frames(declared_frames=COUNT + 2), Walker(), BOX, tmp_path / "b.mp4", progress=False).broken
+    told = track_video(
+        Frames(declared_frames=99), Walker(), BOX, tmp_path / "c.mp4", most_frames=4, progress=False
+    )
     assert told == tracking.TrackReport(4, None)
 
 
@@ -246,7 +248,9 @@ def test_the_window_ends_at_q(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(cv2, "imshow", lambda name, frame: shown.append(frame))
     monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
     monkeypatch.setattr(cv2, "waitKey", lambda delay: ord("q") if len(shown) == 3 else -1)
-    report = track_video(Frames(promised=COUNT), Walker(), BOX, tmp_path / "o.mp4", show=True, progress=False)
+    report = track_video(
+        Frames(declared_frames=COUNT), Walker(), BOX, tmp_path / "o.mp4", show=True, progress=False
+    )
     assert report == tracking.TrackReport(3, None)
     assert shown[0][60, 90, 0] > shown[0][60, 90, 2], "a window wants BGR"
 
@@ -300,7 +304,7 @@ def test_a_camera_is_opened_by_its_index(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
     stream = open_stream("3")
-    assert stream.live and stream.fps is None and stream.promised is None
+    assert stream.live and stream.fps is None and stream.declared_frames is None
     frames = list(stream)
     stream.close()
     assert asked == [3, "released"] and len(frames) == 4 and (frames[0] == picture(0)).all()

@@ -91,7 +91,7 @@ def train_fully_connected(
             for i in (0, 1)
         )
         stacks = [
-            slim.stacked(part.float().unflatten(1, (-1, GRID, GRID)), slim.fully_connected)
+            slim.fc_outputs(part.float().unflatten(1, (-1, GRID, GRID)), slim.fully_connected)
             for part in (anchor5, conv5)
         ]
         first = join_parts([anchor4, anchor5, stacks[0]["fc6"]])
@@ -158,5 +158,5 @@ def _descriptor(backbone: Backbone, parts: list[Tensor], with_fc: bool) -> Tenso
     parts = [part.float() for part in parts]
     if with_fc and backbone.fully_connected:
         grid = parts[-1].unflatten(1, (-1, GRID, GRID))
-        parts = [*parts, backbone.stacked(grid, ["fc6"])["fc6"]]
+        parts = [*parts, backbone.fc_outputs(grid, ["fc6"])["fc6"]]
     return join_parts(parts)

@@ -159,10 +159,10 @@ def inside(boxes: ArrayLike, width: float, height: float) -> NDArray[np.bool_]:
     [True, False]
     """
     boxes = np.asarray(boxes, dtype=np.float64)
-    found: NDArray[np.bool_] = (boxes[:, :2] >= 0).all(1) & (
+    within: NDArray[np.bool_] = (boxes[:, :2] >= 0).all(1) & (
         boxes[:, :2] + boxes[:, 2:] <= np.array([width, height])
     ).all(1)
-    return found
+    return within
 
 
 def shifted(

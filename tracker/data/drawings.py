@@ -1,4 +1,4 @@
-"""Pictures that are drawn here, line by line: a video of them shows nothing that somebody else made."""
+"""Pictures drawn with OpenCV, for synthetic videos without photographs of others."""
 
 from __future__ import annotations
 

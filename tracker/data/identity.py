@@ -93,7 +93,7 @@ def _frame_contents(frames: Frames) -> Iterator[bytes]:
                 with path.open("rb") as file:
                     while block := file.read(_BLOCK):
                         yield block
-            except OSError:  # told where the frame is needed
+            except OSError:  # reading the frame raises an error that names the file
                 yield b"unreadable"
     else:
         for t in range(len(frames)):
@@ -109,13 +109,13 @@ def folder_digests(folder: str | Path, digest: Callable[[Sequence], str] = seque
         folder: See `tracker.data.readers.list_targets`.
         digest: `sequence_digest` or `content_digest`.
     """
-    found = {}
+    digests = {}
     for name, (path, number) in list_targets(folder).items():
         try:
-            found[name] = digest(read_sequence(path, target=number))
+            digests[name] = digest(read_sequence(path, target=number))
         except InputError:
-            found[name] = UNREADABLE
-    return found
+            digests[name] = UNREADABLE
+    return digests
 
 
 def plain_data(value: Any) -> Any:
@@ -156,7 +156,7 @@ def check_identity(
     command: str | None = None,
     what: str = "results that were made with other settings",
 ) -> None:
-    """Write a note of what results are made with, or compare it with the one that is there.
+    """Write a note of the settings of results, or compare it with an earlier note.
 
     Args:
         note: The JSON file, beside the results.
@@ -181,14 +181,18 @@ def check_identity(
     except ValueError:
         raise InputError(f"'{note}' is not JSON; delete its folder or give another --out.") from None
     recorded = made_with.keys() | {"command"}
-    if found := differing_settings({k: v for k, v in earlier.items() if k not in recorded}, identity):
-        more = [f"and {len(found) - _NAMED} more settings"] if len(found) > _NAMED + 1 else found[_NAMED:]
-        named = "; ".join(found[:_NAMED] + more)
-        raise InputError(f"'{note.parent}' holds {what} ({named}); give another --out.")
-    if found := differing_settings({k: v for k, v in earlier.items() if k in made_with}, made_with):
+    if differences := differing_settings({k: v for k, v in earlier.items() if k not in recorded}, identity):
+        more = (
+            [f"and {len(differences) - _NAMED} more settings"]
+            if len(differences) > _NAMED + 1
+            else differences[_NAMED:]
+        )
+        listed = "; ".join(differences[:_NAMED] + more)
+        raise InputError(f"'{note.parent}' holds {what} ({listed}); give another --out.")
+    if differences := differing_settings({k: v for k, v in earlier.items() if k in made_with}, made_with):
         print(
             f"occlusion-search: warning: results in '{note.parent}' were made with other software or another"
-            f" machine ({'; '.join(found)}).",
+            f" machine ({'; '.join(differences)}).",
             file=sys.stderr,
         )
 

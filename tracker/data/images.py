@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image as PILImage
 
-from ..errors import InputError, reading
+from ..errors import InputError, reading_errors
 from .boxes import LARGEST_BOX, LARGEST_WINDOW, check_box
 
 if TYPE_CHECKING:
@@ -150,20 +150,20 @@ def read_levels(paths: Iterable[str | Path]) -> Levels | None:
     Raises:
         InputError: If a file is missing, is no image, or is cut short.
     """
-    found = []
+    pixels = []
     for path in paths:
         with _opened(path) as image:
             deep = _sixteen_bits(path, image)
             if deep is None:
                 return None
-            found.append(deep)
-    return Levels.of(found) if found else None
+            pixels.append(deep)
+    return Levels.of(pixels) if pixels else None
 
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[PILImage.Image]:
-    """Open an image file; what is wrong with it names the file."""
-    with reading(path, "an image", "replace the file"):
+    """Open an image file; errors name the file."""
+    with reading_errors(path, "an image", "replace the file"):
         if not Path(path).exists():
             raise InputError(f"The image '{path}' does not exist.")
         try:
@@ -232,7 +232,7 @@ def as_rgb(image: object, what: str = "The image", levels: Levels | None = None)
 
     Raises:
         InputError: If it is no image, is empty, or holds floating-point values or whole numbers beyond 16 bits,
-            whose range nothing tells.
+            whose range is unknown.
 
     >>> as_rgb(np.array([[0, 256, 65535]], np.uint16))[0, :, 0].tolist()
     [0, 1, 255]
@@ -241,8 +241,8 @@ def as_rgb(image: object, what: str = "The image", levels: Levels | None = None)
     """
     array = _pixels_of_pillow(image, what) if isinstance(image, PILImage.Image) else image
     if not isinstance(array, np.ndarray) or array.dtype.kind != "u" or array.dtype.itemsize > 2:
-        found = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
-        raise InputError(f"{what} is {found}; give a PIL image or an array of uint8 or uint16.")
+        kind = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
+        raise InputError(f"{what} is {kind}; give a PIL image or an array of uint8 or uint16.")
     channels = 1 if array.ndim == 2 else array.shape[-1]
     if array.ndim not in (2, 3) or channels not in (1, 2, 3, 4):
         raise InputError(
@@ -295,8 +295,8 @@ def check_image(image: object, what: str) -> Image:
         InputError: If it is not `uint8[H, W, 3]` with at least one pixel.
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        found = f"{image.dtype}{list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise InputError(f"{what} is {found}; it must be an RGB array uint8[height, width, 3].")
+        kind = f"{image.dtype}{list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise InputError(f"{what} is {kind}; it must be an RGB array uint8[height, width, 3].")
     if 0 in image.shape:
         raise InputError(f"{what} is empty ({image.shape[1]} x {image.shape[0]} pixels).")
     return image

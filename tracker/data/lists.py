@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .readers import OTB_FRAMES
+from .readers.otb import OTB_FRAMES
 
 __all__ = ["ATTRIBUTES", "LISTS", "may_start"]
 

@@ -1,4 +1,4 @@
-"""Videos: frames that can be asked for one by one, and a sequence that knows where its target is in each."""
+"""Videos: frames by index, and sequences, which have the box of a target in each frame."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,11 +47,9 @@ BOX_SOURCES = ("annotation", "tracked", "exact", "first")
 
 @runtime_checkable
 class Frames(Protocol):
-    """The frames of a video, decoded when they are asked for."""
+    """The frames of a video, decoded on access."""
 
-    def __len__(self) -> int:
-        """Return the number of frames."""
-        ...
+    def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> Image:
         """Return a frame as `uint8[H, W, 3]`, RGB, its own memory; a negative index counts from the end.
@@ -62,8 +61,8 @@ class Frames(Protocol):
         ...
 
     def name(self, index: int, /) -> str:
-        """Return the file name of a frame, or its number where frames have no files."""
-        ...
+        """Return the file name of a frame, or its number, 0-based, where frames have no files."""
+        return str(_position(index, len(self)))
 
     def size(self, index: int, /) -> tuple[int, int]:
         """Return the width and the height of a frame in pixels; the frames of a video may differ."""
@@ -84,16 +83,15 @@ class FrameCache:
     """
 
     def __init__(self, limit: int) -> None:
-        """See the class."""
         self._frames: OrderedDict[tuple[int, int], Image] = OrderedDict()
         self._videos = itertools.count()
         self._bytes = 0
         self._lock = threading.RLock()
         self.limit = limit
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the limit alone; the process's own cache is that of the other process."""
-        return (_default_cache, ()) if self is FRAME_CACHE else (FrameCache, (self.limit,))
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Pickle the limit alone; `FRAME_CACHE` is pickled by its name."""
+        return "FRAME_CACHE" if self is FRAME_CACHE else (FrameCache, (self.limit,))
 
     @property
     def limit(self) -> int:
@@ -151,11 +149,7 @@ FRAME_CACHE = FrameCache(512 * 2**20)
 """The decoded frames of all videos of the process; set its `limit` for more or less than 512 MiB."""
 
 
-def _default_cache() -> FrameCache:
-    return FRAME_CACHE
-
-
-class ImageFiles:
+class ImageFiles(Frames):
     """Frames that are image files, one a frame.
 
     Files of 16-bit grey are scaled to 8 bits alike: the levels of up to 8 evenly spaced frames decide for all of
@@ -169,18 +163,15 @@ class ImageFiles:
     LEVEL_FRAMES = 8
 
     def __init__(self, paths: Iterable[str | Path], cache: FrameCache = FRAME_CACHE) -> None:
-        """See the class."""
         self.paths = tuple(Path(path) for path in paths)
         self._cache = cache
         self._video = cache.register(self)
         self._sizes: dict[int, tuple[int, int]] = {}
 
     def __len__(self) -> int:
-        """Return the number of frames."""
         return len(self.paths)
 
     def __getitem__(self, index: int, /) -> Image:
-        """Return a frame; see `Frames`."""
         t = _position(index, len(self))
         frame = self._cache.get(self._video, t)
         if frame is None:
@@ -216,12 +207,11 @@ class ImageFiles:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore from `__getstate__`."""
         self.__dict__.update(state)
         self._video = self._cache.register(self)
 
 
-class VideoFile:
+class VideoFile(Frames):
     """Frames of a video file, decoded by FFmpeg through PyAV.
 
     The file is read through once at the start, because the number of frames that a video declares is not
@@ -241,29 +231,28 @@ class VideoFile:
     """A jump ahead of at most this many frames decodes what lies between; a longer one seeks."""
 
     def __init__(self, path: str | Path, cache: FrameCache = FRAME_CACHE) -> None:
-        """See the class."""
         self.path = Path(path)
         self._cache = cache
         self._video = cache.register(self)
         self._forget()
-        self._times, self._sizes = self._scan()
+        self._times: list[int | None] = []
+        self._sizes: list[tuple[int, int]] = []
+        with closing(VideoReader(self.path)) as reader:
+            for frame in reader:
+                self._times.append(frame.pts)
+                self._sizes.append(upright_size(frame))
+            reader.check_end(len(self))
 
     def __len__(self) -> int:
-        """Return the number of frames."""
         return len(self._times)
 
     def __getitem__(self, index: int, /) -> Image:
-        """Return a frame; see `Frames`."""
         t = _position(index, len(self))
         frame = self._cache.get(self._video, t)
         if frame is None:
             frame = self._decode(t)
             self._cache.put(self._video, t, frame)
         return frame.copy()
-
-    def name(self, index: int, /) -> str:
-        """Return the number of a frame, 0-based."""
-        return str(_position(index, len(self)))
 
     def size(self, index: int, /) -> tuple[int, int]:
         """Return the width and the height of a frame."""
@@ -274,7 +263,6 @@ class VideoFile:
         return {"path": self.path, "_cache": self._cache, "_times": self._times, "_sizes": self._sizes}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore from `__getstate__`."""
         self.__dict__.update(state)
         self._video = self._cache.register(self)
         self._forget()
@@ -284,17 +272,6 @@ class VideoFile:
         self._inherited: VideoReader | None = None
         self._next = 0
         self._process = 0
-
-    def _scan(self) -> tuple[list[int | None], list[tuple[int, int]]]:
-        """The time stamp and the size of every frame."""
-        times: list[int | None] = []
-        sizes: list[tuple[int, int]] = []
-        with VideoReader(self.path) as reader:
-            for frame in reader:
-                times.append(frame.pts)
-                sizes.append(upright_size(frame))
-            reader.check_end(len(times))
-        return times, sizes
 
     def _decode(self, t: int) -> Image:
         if self._process != os.getpid():
@@ -308,7 +285,11 @@ class VideoFile:
         while frame is None or self._next <= t:
             frame = next(self._reader, None)
             if frame is None:
-                raise self._broken(t)
+                self._forget()
+                raise InputError(
+                    f"Frame {t} of the video '{self.path}' cannot be decoded; replace it, or convert it with "
+                    f"{encoding_command(self.path)}"
+                )
             self._next += 1
         return upright(frame)
 
@@ -333,15 +314,8 @@ class VideoFile:
         self._reader, self._process, self._next = VideoReader(self.path), os.getpid(), 0
         return None
 
-    def _broken(self, t: int) -> InputError:
-        self._forget()
-        return InputError(
-            f"Frame {t} of the video '{self.path}' cannot be decoded; replace it, or convert it with "
-            f"{encoding_command(self.path)}"
-        )
 
-
-class ArrayFrames:
+class ArrayFrames(Frames):
     """Frames in memory.
 
     Args:
@@ -352,20 +326,13 @@ class ArrayFrames:
     """
 
     def __init__(self, frames: Iterable[Image]) -> None:
-        """See the class."""
         self._frames = tuple(images.check_image(frame, f"Frame {t}") for t, frame in enumerate(frames))
 
     def __len__(self) -> int:
-        """Return the number of frames."""
         return len(self._frames)
 
     def __getitem__(self, index: int, /) -> Image:
-        """Return a frame; see `Frames`."""
         return self._frames[_position(index, len(self))].copy()
-
-    def name(self, index: int, /) -> str:
-        """Return the number of a frame, 0-based."""
-        return str(_position(index, len(self)))
 
     def size(self, index: int, /) -> tuple[int, int]:
         """Return the width and the height of a frame."""
@@ -373,32 +340,29 @@ class ArrayFrames:
         return width, height
 
 
-class SelectedFrames:
+class SelectedFrames(Frames):
     """Some of the frames of a video, in the order given.
 
     Args:
-        frames: Where they are taken from; nothing is decoded before it is asked for.
+        frames: The video; frames are decoded on access.
         indices: Which; negative ones count from the end.
 
     Attributes:
-        frames: As given.
-        indices: As given, but counted from 0.
+        frames: The video.
+        indices: Of its frames, all counted from 0.
 
     Raises:
         IndexError: If there is no such frame.
     """
 
     def __init__(self, frames: Frames, indices: Iterable[int]) -> None:
-        """See the class."""
         self.frames = frames
         self.indices = tuple(_position(index, len(frames)) for index in indices)
 
     def __len__(self) -> int:
-        """Return the number of frames."""
         return len(self.indices)
 
     def __getitem__(self, index: int, /) -> Image:
-        """Return a frame; see `Frames`."""
         return self.frames[self.indices[_position(index, len(self))]]
 
     def name(self, index: int, /) -> str:
@@ -414,11 +378,10 @@ class SelectedFrames:
 class Sequence:
     """A video and the box of its target in each frame.
 
-    Everything is checked when it is made; no frame is decoded for that, each box is held against the size that
-    its frame's header states.
+    The constructor checks everything without decoding a frame: each box against the size in its frame's header.
 
     Attributes:
-        name: What reports call it.
+        name: Its name in reports.
         frames: The frames.
         boxes: `float64[T, 4]`, `(x, y, w, h)`, 0-based pixels; read-only. Where the target is absent the
             box means nothing, though it is finite.
@@ -441,7 +404,6 @@ class Sequence:
     box_source: str
 
     def __post_init__(self) -> None:
-        """Check everything; see the class."""
         count, what = len(self.frames), f"The sequence '{self.name}'"
         if self.box_source not in BOX_SOURCES:
             raise InputError(f"{what} has the box source '{self.box_source}'; known are {', '.join(BOX_SOURCES)}.")
@@ -468,10 +430,6 @@ class Sequence:
         object.__setattr__(self, "boxes", boxes)
         object.__setattr__(self, "visibility", visibility)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle the fields."""
-        return dict(self.__dict__)
-
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the fields, read-only as they were."""
         for array in (state["boxes"], state["visibility"]):
@@ -479,7 +437,6 @@ class Sequence:
         self.__dict__.update(state)
 
     def __len__(self) -> int:
-        """Return the number of frames."""
         return len(self.frames)
 
     @property
@@ -578,8 +535,8 @@ def check_boxes(
     Raises:
         InputError: At the first box that cannot be used.
     """
-    for t, (box, seen) in enumerate(zip(boxes, visibility, strict=True)):
-        if seen > 0:
+    for t, (box, visible) in enumerate(zip(boxes, visibility, strict=True)):
+        if visible > 0:
             check_box(box, *frames.size(t), describe(t))
         elif not np.isfinite(box).all():
             raise InputError(

@@ -1,9 +1,10 @@
-"""Frames one after the other, as they come: from a video file, a folder of images or a camera."""
+"""Frames in order, read once: from a video file, a folder of images or a camera."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -11,88 +12,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .readers import VIDEO_SUFFIXES, find_images
+from .readers import find_images
 from .sequences import FrameCache, ImageFiles
-from .video import VideoReader, upright
+from .video import VIDEO_SUFFIXES, VideoReader, upright
 
 __all__ = ["Stream", "open_stream"]
 
 Image = NDArray[np.uint8]
 
 
+@dataclass
 class Stream:
     """Frames to be read once; none is kept.
 
     Attributes:
-        what: What it is, for sentences.
+        what: Names the source in sentences.
+        frames: `uint8[H, W, 3]`, RGB, each its own memory. An `InputError` says that a frame cannot be read.
+        close: Closes the file or the camera.
         fps: Frames a second as the source states them; `None` where it does not.
-        promised: How many frames the source says that it has; `None` where it does not.
+        declared_frames: Number of frames that the source declares; `None` where it does not.
         live: Whether it is a camera, which never ends by itself.
     """
 
-    def __init__(
-        self, what: str, fps: float | None = None, promised: int | None = None, live: bool = False
-    ) -> None:
-        """See the class."""
-        self.what = what
-        self.fps = fps
-        self.promised = promised
-        self.live = live
+    what: str
+    frames: Iterable[Image]
+    close: Callable[[], None] = lambda: None
+    fps: float | None = None
+    declared_frames: int | None = None
+    live: bool = False
 
     def __iter__(self) -> Iterator[Image]:
-        """Yield frames `uint8[H, W, 3]`, RGB, each its own memory.
-
-        Raises:
-            InputError: If a frame cannot be read where others follow, or must follow.
-        """
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Let go of the file or the camera."""
-
-
-class _Camera(Stream):
-    """A camera, through OpenCV."""
-
-    def __init__(self, capture: cv2.VideoCapture, what: str) -> None:
-        self._capture = capture
-        rate = capture.get(cv2.CAP_PROP_FPS)
-        super().__init__(what, fps=rate if math.isfinite(rate) and 0 < rate <= 1000 else None, live=True)
-
-    def __iter__(self) -> Iterator[Image]:
-        while True:
-            decoded, frame = self._capture.read()
-            if not decoded:
-                return
-            yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-
-    def close(self) -> None:
-        self._capture.release()
-
-
-class _Video(Stream):
-    """A video file."""
-
-    def __init__(self, path: Path) -> None:
-        self._reader = VideoReader(path)
-        super().__init__(f"The video '{path}'", fps=self._reader.fps, promised=self._reader.promised)
-
-    def __iter__(self) -> Iterator[Image]:
-        return (upright(frame) for frame in self._reader)
-
-    def close(self) -> None:
-        self._reader.close()
-
-
-class _Images(Stream):
-    """Image files, in the order of the numbers in their names."""
-
-    def __init__(self, folder: Path) -> None:
-        self._frames = ImageFiles(find_images(folder), FrameCache(0))
-        super().__init__(f"The folder '{folder}'", promised=len(self._frames))
-
-    def __iter__(self) -> Iterator[Image]:
-        return (self._frames[t] for t in range(len(self._frames)))
+        return iter(self.frames)
 
 
 def open_stream(source: str | Path) -> Stream:
@@ -103,16 +53,19 @@ def open_stream(source: str | Path) -> Stream:
             camera as a number.
 
     Raises:
-        InputError: If there is no such thing, or it cannot be opened.
+        InputError: If the source does not exist or cannot be opened.
     """
     path = Path(source)
     if path.is_dir():
-        return _Images(path)
+        files = ImageFiles(find_images(path), FrameCache(0))
+        return Stream(f"The folder '{path}'", (files[t] for t in range(len(files))), declared_frames=len(files))
     if not path.exists() and str(source).isdecimal():
         capture = cv2.VideoCapture(int(str(source)))
         if not capture.isOpened():
             raise InputError(f"Camera {source} cannot be opened; give another index or a video file.")
-        return _Camera(capture, f"Camera {source}")
+        rate = capture.get(cv2.CAP_PROP_FPS)
+        fps = rate if math.isfinite(rate) and 0 < rate <= 1000 else None
+        return Stream(f"Camera {source}", _camera_frames(capture), capture.release, fps, live=True)
     if not path.is_file():
         raise InputError(f"'{source}' does not exist; give a video file, a folder of images or a camera's index.")
     if path.suffix.lower() not in VIDEO_SUFFIXES:
@@ -120,4 +73,13 @@ def open_stream(source: str | Path) -> Stream:
         raise InputError(
             f"'{path}' is no video file by its name; give one, a folder of images or a camera's index."
         )
-    return _Video(path)
+    reader = VideoReader(path)
+    return Stream(f"The video '{path}'", map(upright, reader), reader.close, reader.fps, reader.declared_frames)
+
+
+def _camera_frames(capture: cv2.VideoCapture) -> Iterator[Image]:
+    while True:
+        decoded, frame = capture.read()
+        if not decoded:
+            return
+        yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), dtype=np.uint8)

@@ -107,10 +107,10 @@ def synthetic_sequence(
     name = "synthetic" if material == "photographs" else "drawn"
     images, boxes, visibility = [], [], []
     for t in range(frames):
-        image, seen = scene.render(t)
+        image, visible_share = scene.render(t)
         images.append(image)
         boxes.append(scene.target.bounds(t))
-        visibility.append(seen)
+        visibility.append(visible_share)
     return Sequence(
         name=f"{name}-{seed}",
         frames=ArrayFrames(images),
@@ -221,26 +221,26 @@ class _Scene:
         size = (self.width, self.height)
         still = cv2.warpAffine(self.backdrop, self.view(t)[:2], size, borderMode=cv2.BORDER_REFLECT_101)
         total = np.zeros_like(still)
-        seen = whole = 0.0
+        visible = total_alpha = 0.0
         moments = self._moments(t)
         for moment in moments:
             canvas = still.copy()
-            shown = np.zeros(canvas.shape[:2], np.float32)
+            target_alpha = np.zeros(canvas.shape[:2], np.float32)
             for sprite in (self.target, *self.occluders):
                 if not sprite.in_view(moment, self.width, self.height):
                     continue
                 where, colours, alpha, everywhere = sprite.draw(moment, self.width, self.height)
                 canvas[where] += (colours - canvas[where]) * alpha[..., None]
                 if sprite is self.target:
-                    shown[where] = alpha
-                    whole += everywhere
+                    target_alpha[where] = alpha
+                    total_alpha += everywhere
                 else:
-                    shown[where] *= 1 - alpha
+                    target_alpha[where] *= 1 - alpha
             total += canvas
-            seen += float(shown.sum(dtype=np.float64))
+            visible += float(target_alpha.sum(dtype=np.float64))
         noise = np.random.default_rng([self.seed, 1, t]).standard_normal(total.shape, dtype=np.float32)
         image = total / len(moments) * self.gain(t) + np.float32(self.bias(t)) + 2 * noise
-        return np.clip(np.rint(image), 0, 255).astype(np.uint8), min(1.0, seen / whole)
+        return np.clip(np.rint(image), 0, 255).astype(np.uint8), min(1.0, visible / total_alpha)
 
     def _moments(self, t: int) -> NDArray[np.float64]:
         """Moments of the exposure, close enough together to blur without steps."""

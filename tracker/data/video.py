@@ -11,7 +11,6 @@ import shlex
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +22,12 @@ from .images import MOST_PIXELS, check_pixels
 if TYPE_CHECKING:
     import av
 
-__all__ = ["VideoReader", "encoding_command", "upright", "upright_size"]
+__all__ = ["VIDEO_SUFFIXES", "VideoReader", "encoding_command", "upright", "upright_size"]
+
+VIDEO_SUFFIXES = frozenset(
+    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts"}
+    | {".webm", ".wmv"}
+)
 
 SHORT_SECONDS = 1.0
 SHORT_SHARE = 0.1
@@ -38,14 +42,13 @@ class VideoReader:
 
     Attributes:
         fps: Mean frames a second as the file states them; `None` where it does not.
-        promised: How many frames the file declares; `None` where it does not.
+        declared_frames: Number of frames that the file declares; `None` where it does not.
 
     Raises:
         InputError: If the file is missing, holds no video that FFmpeg decodes, or its frames have too many pixels.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """See the class."""
         import av
 
         self.path = Path(path)
@@ -73,27 +76,16 @@ class VideoReader:
             raise
         rate = self._stream.average_rate
         self.fps = float(rate) if rate and 0 < rate <= 1000 else None
-        self.promised = self._stream.frames or None
+        self.declared_frames = self._stream.frames or None
         self._end, self._damaged = 0.0, False
         self._frames = self._decode()
 
     def __iter__(self) -> Iterator[av.VideoFrame]:
-        """Return the reader itself."""
         return self
 
     def __next__(self) -> av.VideoFrame:
         """Decode the next frame; what FFmpeg cannot decode is passed over."""
         return next(self._frames)
-
-    def __enter__(self) -> VideoReader:
-        """Return the reader, to be closed at the end of the block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file."""
-        self.close()
 
     def close(self) -> None:
         """Close the file."""
@@ -128,16 +120,16 @@ class VideoReader:
         declared = self._declared_seconds()
         missing = declared - self._end
         damaged = self._damaged or missing >= min(SHORT_SECONDS, SHORT_SHARE * declared) > 0
-        if not damaged or (self.promised is not None and count >= self.promised):
+        if not damaged or (self.declared_frames is not None and count >= self.declared_frames):
             return
-        if self.promised is not None:
-            found = f"{count} of the {self.promised} frames"
+        if self.declared_frames is not None:
+            decoded = f"{count} of the {self.declared_frames} frames"
         elif missing > 0:
-            found = f"{self._end:.2f} of the {declared:.2f} seconds"
+            decoded = f"{self._end:.2f} of the {declared:.2f} seconds"
         else:
             return
         raise InputError(
-            f"Only {found} of the video '{self.path}' can be decoded; replace it, or keep them with"
+            f"Only {decoded} of the video '{self.path}' can be decoded; replace it, or keep them with"
             f" {encoding_command(self.path)}"
         )
 
@@ -147,10 +139,10 @@ class VideoReader:
         if match := re.fullmatch(r"(\d+):(\d+):([\d.]+)", duration):
             start = float((self._stream.start_time or 0) * (self._stream.time_base or 0))
             return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) - start
-        declared = (self._container.duration or 0) / 1_000_000 if self.promised else 0.0
-        if self.promised and self.fps and "mov" not in self._container.format.name:
+        declared = (self._container.duration or 0) / 1_000_000 if self.declared_frames else 0.0
+        if self.declared_frames and self.fps and "mov" not in self._container.format.name:
             # Only MP4 and MOV are trimmed by their index; FFmpeg guesses an AVI's duration by the file's size.
-            declared = max(declared, self.promised / self.fps)
+            declared = max(declared, self.declared_frames / self.fps)
         return declared
 
     def _decode(self) -> Iterator[av.VideoFrame]:
@@ -173,7 +165,7 @@ class VideoReader:
                 yield self._noted(decoded.popleft())
 
     def _noted(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Note what `check_end` asks about a frame."""
+        """Update the state that `check_end` reads."""
         self._damaged = self._damaged or frame.is_corrupt
         if frame.time is not None:
             start = (self._container.start_time or 0) / 1_000_000

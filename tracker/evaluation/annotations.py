@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.readers import list_targets, read_sequence, zero_based
-from ..errors import InputError, reading, shorten
+from ..errors import InputError, reading_errors, shorten
 
 __all__ = ["Annotation", "Annotations", "read_annotations"]
 
@@ -152,7 +152,7 @@ def _attributes(content: Mapping[str, Any], name: str, path: str | Path) -> tupl
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    with reading(path, "JSON", "give a JSON file of annotations"):
+    with reading_errors(path, "JSON", "give a JSON file of annotations"):
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     if not isinstance(content, dict):
         raise InputError(f"'{path}' holds no annotations by name; write {{name: {{\"boxes\": ...}}}}.")

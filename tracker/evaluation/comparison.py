@@ -10,7 +10,7 @@ from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, reading
+from ..errors import InputError, reading_errors
 from .annotations import Annotation
 from .intervals import Interval, holm, interval, method_record, paired_difference
 from .measures import Invalid
@@ -257,6 +257,6 @@ def _record(path: Path) -> dict[str, Any]:
     """What the runner wrote down, if it did."""
     if not path.exists():
         return {}
-    with reading(path, "the record of a run", "remove it or run again"):
+    with reading_errors(path, "the record of a run", "remove it or run again"):
         content = json.loads(path.read_text("utf-8"))
     return content if isinstance(content, dict) else {}

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..data.readers import read_table
-from ..errors import InputError, reading
+from ..errors import InputError, reading_errors
 from ..files import replacing_file
 from .protocols import PROTOCOLS, Protocol, Run
 
@@ -121,7 +121,7 @@ def read_mat(path: str | Path, origin: Origin = 1) -> list[Floats]:
     """
     from scipy.io import loadmat
 
-    with reading(path, "a MATLAB file"):
+    with reading_errors(path, "a MATLAB file"):
         _check_unpacked(Path(path))
     try:
         content: dict[str, Any] = loadmat(path, squeeze_me=True, struct_as_record=False)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.lists import ATTRIBUTES
-from ..data.readers import OTB_HIDDEN_START
+from ..data.readers.otb import OTB_HIDDEN_START
 from ..errors import InputError
 from .annotations import Annotation
 from .measures import PRECISION_AT, Invalid, overlaps_and_errors, precision_curve, success_curve

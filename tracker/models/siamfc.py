@@ -16,7 +16,7 @@ from torch.nn import functional
 from ..errors import InputError
 from .backbones import load_weights
 
-__all__ = ["SiamFCNet", "cut_square", "exemplar_side", "load_siamfc", "respond", "response_side"]
+__all__ = ["SiamFCNet", "cut_square", "exemplar_side", "load_siamfc", "respond"]
 
 EXEMPLAR = 127
 """Side of the exemplar's input in pixels."""
@@ -26,6 +26,8 @@ STRIDE = 8
 """Pixels of the input from one cell of the response to the next."""
 UPSAMPLING = 16
 """The response of 17 x 17 cells is enlarged to 272 x 272 before its peak is taken."""
+RESPONSE = (SEARCH - EXEMPLAR) // STRIDE + 1
+"""Cells of the response along a side: 17."""
 CONTEXT = 0.5
 """Margin around the target as a share of its width plus height."""
 
@@ -34,7 +36,6 @@ class SiamFCNet(nn.Module):
     """AlexNet's five convolutions without padding, batch norm folded in; input RGB, 0 to 255."""
 
     def __init__(self) -> None:
-        """Build it with random weights."""
         super().__init__()
         self.conv1 = nn.Conv2d(3, 96, 11, stride=2)
         self.conv2 = nn.Conv2d(96, 256, 5, groups=2)
@@ -77,11 +78,6 @@ def respond(exemplars: Tensor, searched: Tensor) -> Tensor:
     """The responses of pairs of features `[N, 256, 6, 6]` and `[N, 256, 22, 22]`: `[N, 17, 17]`."""
     maps = functional.conv2d(searched.flatten(0, 1)[None], exemplars, groups=len(exemplars))
     return maps[0]
-
-
-def response_side() -> int:
-    """Cells of the response along a side: 17."""
-    return (SEARCH - EXEMPLAR) // STRIDE + 1
 
 
 def cut_square(

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..data.images import Image, crop, resize
-from ..errors import InputError, reading, shorten
+from ..errors import InputError, reading_errors, shorten
 from ..files import replacing_file
 from .backbones import Backbone, fingerprint, load_backbone, load_weights, save_weights
 
@@ -43,13 +43,13 @@ _MARK = {"card": "required"}
 
 @dataclass(frozen=True)
 class SintConfig:
-    """What the network is, and how it is shown a frame.
+    """The network and its view of a frame.
 
     Attributes:
         features: The backbone's name (`load_backbone`).
         view: `search` shows the square around a box whose side is `context` times the box's longer side, its
             aspect ratio kept; `frame` shows the whole frame, warped to a square.
-        side: Side of the square that the network is given, in pixels.
+        side: Side of the network's input, in pixels.
         context: See `view`; 3 is what SINT's radius sampling reaches.
         pools: How many of the backbone's max poolings are kept (`load_backbone`); `None` keeps all.
         fc_size: Outputs of fc6 where the backbone's weights hold none; `None` leaves the third part of the
@@ -66,7 +66,7 @@ class SintConfig:
     fc_rank: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no network could be.
+        """Check the values.
 
         Raises:
             InputError: If a value is out of its range.
@@ -86,7 +86,7 @@ class SintConfig:
 
     @classmethod
     def paper(cls, features: str = "vgg16") -> SintConfig:
-        """SINT's own: the frame warped to 512 x 512, no max pooling after the second, fc6 of 4096.
+        """The paper's: the frame warped to 512 x 512, no max pooling after the second, fc6 of 4096.
 
         AlexNet keeps none of its poolings, as SINT's smaller variant; other networks keep theirs.
         """
@@ -104,9 +104,9 @@ class SintConfig:
         Raises:
             InputError: If a key is unknown or a value of the wrong type.
         """
-        known = {field.name: getattr(cls, field.name) for field in fields(cls)}
-        if unknown := sorted(set(record) - set(known)):
-            raise InputError(f"A SINT configuration has no '{unknown[0]}'; its keys are {', '.join(known)}.")
+        keys = {field.name: getattr(cls, field.name) for field in fields(cls)}
+        if unknown := sorted(set(record) - set(keys)):
+            raise InputError(f"A SINT configuration has no '{unknown[0]}'; its keys are {', '.join(keys)}.")
         try:
             return cls(**record)
         except TypeError as error:
@@ -119,7 +119,7 @@ class SintConfig:
 
 @dataclass(frozen=True)
 class View:
-    """A frame as the network is shown it.
+    """The network's input: a frame or a region of it, resized.
 
     Attributes:
         image: `uint8[side, side, 3]`.
@@ -137,9 +137,14 @@ class View:
         low = (boxes[:, :2] - self.origin) * self.scale
         return np.concatenate([low, low + boxes[:, 2:] * self.scale], axis=1)
 
+    def boxes(self, corners: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The inverse of `corners`."""
+        low = corners[:, :2] / self.scale + self.origin
+        return np.concatenate([low, (corners[:, 2:] - corners[:, :2]) / self.scale], axis=1)
+
 
 def view_of(config: SintConfig, frame: Image, box: ArrayLike) -> View:
-    """Show a frame the configuration's way.
+    """Cut and resize a frame by the configuration.
 
     Args:
         config: The configuration.
@@ -174,7 +179,7 @@ def sint_descriptor(backbone: Backbone, pooled: list[Tensor]) -> Tensor:
     """SINT's descriptor of regions whose pooled maps `[R, C, grid, grid]` of `sint_layers` are there already."""
     parts = [part.flatten(1) for part in pooled]
     if backbone.fully_connected:
-        parts.append(backbone.stacked(pooled[-1], ["fc6"])["fc6"])
+        parts.append(backbone.fc_outputs(pooled[-1], ["fc6"])["fc6"])
     return join_parts(parts)
 
 
@@ -196,7 +201,6 @@ class Sint(nn.Module):
     """
 
     def __init__(self, config: SintConfig, backbone: Backbone, seed: int = 0) -> None:
-        """See the class."""
         super().__init__()
         self.config = config
         self.base = fingerprint(backbone)
@@ -247,7 +251,7 @@ def save_sint(folder: Path, sint: Sint, trained: Iterable[str], card: dict[str, 
         folder: Must exist.
         sint: The network.
         trained: Names of the backbone's parameters that differ from the weights that it started from.
-        card: What else is worth knowing, as plain data.
+        card: Further fields of the card, as plain data.
 
     Returns:
         The file of the weights.
@@ -289,10 +293,10 @@ def trained_weights(weights: str | Path | None) -> Path | None:
     if not file.is_file() and not file.is_dir():
         raise InputError(f"'{file}' is a pipe or a device; give a .safetensors file.")
     if file.is_dir():
-        found = [file / name for name in ("sint.safetensors", "slim.safetensors") if (file / name).is_file()]
-        if len(found) != 1:
-            raise InputError(f"'{file}' holds {len(found)} trained networks; name one .safetensors file.")
-        return found[0]
+        files = [file / name for name in ("sint.safetensors", "slim.safetensors") if (file / name).is_file()]
+        if len(files) != 1:
+            raise InputError(f"'{file}' holds {len(files)} trained networks; name one .safetensors file.")
+        return files[0]
     return file if _is_marked(file) or "config" in (_read_card(file) or {}) else None
 
 
@@ -311,7 +315,7 @@ def _read_card(file: Path) -> dict[str, Any] | None:
     card = file.with_suffix(".json")
     if not card.exists():
         return None
-    with reading(card, f"JSON, the card of '{file.name}'", "fetch it again"):
+    with reading_errors(card, f"JSON, the card of '{file.name}'", "fetch it again"):
         content = json.loads(card.read_text("utf-8"))
     return content if isinstance(content, dict) else {}
 
@@ -338,7 +342,7 @@ def load_sint(
     card = file.with_suffix(".json")
     content = _read_card(file)
     if content is None:
-        raise InputError(f"There is no '{card}' beside the weights; it tells what network they are.")
+        raise InputError(f"There is no '{card}' beside the weights; it says which network they are.")
     try:
         config = SintConfig.from_record(content["config"])
         base = content["base"]["weights"]
@@ -346,7 +350,7 @@ def load_sint(
         raise InputError(f"'{card}' is no card of a trained SINT; train it again or fetch the file.") from None
     if features is not None and features != config.features:
         raise InputError(
-            f"'{features}' is asked for, but by its card '{file}' is of '{config.features}'; ask for that."
+            f"'{features}' is requested, but by its card '{file}' is of '{config.features}'; request that."
         )
     if config.features == "slim":
         if base_weights is not None:
@@ -363,14 +367,14 @@ def load_sint(
         sint = Sint.load(config, base_weights, device)
     _check_base(file, base, sint.base, base_weights)
     state = load_weights(file)
-    own = dict(sint.backbone.named_parameters())
-    if any(name not in own or own[name].shape != value.shape for name, value in state.items()):
+    parameters = dict(sint.backbone.named_parameters())
+    if any(name not in parameters or parameters[name].shape != value.shape for name, value in state.items()):
         raise InputError(f"The weights in '{file}' are not those of the network in '{card.name}'.")
     sint.backbone.load_state_dict({**sint.backbone.state_dict(), **state})
     sint.requires_grad_(False)
     return sint.eval()
 
 
-def _check_base(file: Path, expected: str, found: str, base_weights: str | Path) -> None:
-    if found != expected:
+def _check_base(file: Path, expected: str, actual: str, base_weights: str | Path) -> None:
+    if actual != expected:
         raise InputError(f"'{file}' was trained from other weights than '{base_weights}'; give those.")

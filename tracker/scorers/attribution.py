@@ -1,4 +1,4 @@
-"""What each place of a target adds to SINT's score.
+"""Contribution of each place of a target to SINT's score.
 
 The score is an inner product of two descriptors that keep their places (eq. 1), so it is a sum over the cells of
 the pooled grids: nothing has to be covered, and no candidate scored, to know where the similarity is.

@@ -1,4 +1,4 @@
-"""What is wrong with a scorer, told to its author."""
+"""`check_scorer`: tests of a scorer for its author."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _SATURATION = 0.03
 
 
 class _Stopped(Exception):
-    """Nothing more can be looked at; the text is the finding."""
+    """The scorer cannot be tested further; the text is the finding."""
 
 
 def check_scorer(scorer: Scorer | Callable[[], Scorer]) -> list[str]:
-    """Try a scorer out on a few synthetic targets and say which rule it breaks.
+    """Test a scorer on a few synthetic targets and name the rules that it breaks.
 
     The rules: it has `input_size`, `device`, `embed`, `compare` and can be called; `embed` gives one row a crop
     and `compare` one finite number a pair, `[N]`, on the scorer's device; the same crops give the same scores,
@@ -38,25 +38,25 @@ def check_scorer(scorer: Scorer | Callable[[], Scorer]) -> list[str]:
     scores lower than the whole one.
 
     Args:
-        scorer: A scorer, or what makes one (its class, or a function).
+        scorer: A scorer, its class, or a function that returns one.
 
     Returns:
         One sentence a finding, the rule in it; empty if nothing was found.
 
     Raises:
-        InputError: If what makes the scorer raises one.
+        InputError: If the class or the function raises one.
     """
     try:
-        made: Any = scorer if hasattr(scorer, "embed") and not isinstance(scorer, type) else scorer()
+        instance: Any = scorer if hasattr(scorer, "embed") and not isinstance(scorer, type) else scorer()
     except InputError:
         raise
     except Exception as error:
         return [f"Making the scorer raised {_described(error)}."]
-    findings = list(_interface(made))
+    findings = list(_interface(instance))
     if findings:
         return findings
     try:
-        trial = _Trial(made)
+        trial = _Trial(instance)
         for check in (_inputs, _repeats, _batches, _call, _itself, _covered):
             findings += check(trial)
     except _Stopped as stop:
@@ -67,18 +67,18 @@ def check_scorer(scorer: Scorer | Callable[[], Scorer]) -> list[str]:
 def _interface(scorer: Any) -> Iterator[str]:
     for name in ("input_size", "device", "embed", "compare"):
         try:
-            found = getattr(scorer, name)
+            value = getattr(scorer, name)
         except Exception as error:
             yield (
                 f"The scorer has no {name} ({_described(error)}); a scorer has input_size, device, embed and"
                 " compare."
             )
             return
-        if name == "input_size" and (not isinstance(found, int) or isinstance(found, bool) or found < 1):
-            yield f"input_size is {found!r}; it must be the side of its crops, a whole number of pixels above 0."
-        if name == "device" and not isinstance(found, torch.device):
-            yield f"device is {found!r}; it must be a torch.device."
-        if name in ("embed", "compare") and not callable(found):
+        if name == "input_size" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            yield f"input_size is {value!r}; it must be the side of its crops, a whole number of pixels above 0."
+        if name == "device" and not isinstance(value, torch.device):
+            yield f"device is {value!r}; it must be a torch.device."
+        if name in ("embed", "compare") and not callable(value):
             yield f"{name} cannot be called; it must be a method."
     if not callable(scorer):
         yield "The scorer cannot be called; give it a __call__ that compares what it has embedded."
@@ -102,13 +102,13 @@ class _Trial:
 
     def pairs(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
         """Scores of every exemplar against every candidate: `[T, T]`."""
-        known, new = self.embed(exemplars), self.embed(candidates)
-        return self.compare(known[self.first], new[self.second]).reshape(_TARGETS, _TARGETS)
+        first, second = self.embed(exemplars), self.embed(candidates)
+        return self.compare(first[self.first], second[self.second]).reshape(_TARGETS, _TARGETS)
 
     def embed(self, crops: Tensor) -> Tensor:
-        given = crops.clone()
-        embedded = _tried("embed", lambda: self.scorer.embed(given))
-        self.written = self.written or not torch.equal(given, crops)
+        copied = crops.clone()
+        embedded = _tried("embed", lambda: self.scorer.embed(copied))
+        self.written = self.written or not torch.equal(copied, crops)
         _examine(embedded, "embed", self.scorer.device)
         if embedded.ndim < 1 or len(embedded) != len(crops):
             raise _Stopped(
@@ -166,15 +166,15 @@ def _call(trial: _Trial) -> Iterator[str]:
     other = trial.crops.roll(1, 0)
     called = _tried("__call__", lambda: trial.scorer(trial.crops, other))
     _examine(called, "__call__", trial.scorer.device)
-    wanted = trial.compare(trial.embed(trial.crops), trial.embed(other))
-    if called.shape != wanted.shape or trial.differ(called, wanted, _SLACK):
+    expected = trial.compare(trial.embed(trial.crops), trial.embed(other))
+    if called.shape != expected.shape or trial.differ(called, expected, _SLACK):
         yield "Calling the scorer gives something else than embed and compare; it must be one after the other."
 
 
 def _itself(trial: _Trial) -> Iterator[str]:
-    own = trial.scores.diagonal()
+    self_scores = trial.scores.diagonal()
     for kind, scores in (("another target", trial.scores), ("a half covered one", _against_covered(trial))):
-        if bool((scores.max(dim=1).values - own > _SATURATION * trial.scores.abs().max()).any()):
+        if bool((scores.max(dim=1).values - self_scores > _SATURATION * trial.scores.abs().max()).any()):
             yield (
                 f"An exemplar scores higher against {kind} than against itself; higher must mean more similar, and"
                 " nothing is more similar than the exemplar itself."
@@ -191,12 +191,12 @@ def _against_covered(trial: _Trial) -> Tensor:
     return trial.pairs(trial.crops, trial.covered)
 
 
-def _examine(found: Any, what: str, device: torch.device) -> None:
+def _examine(value: Any, what: str, device: torch.device) -> None:
     """Stop where something is no tensor on the scorer's device."""
-    if not isinstance(found, Tensor):
-        raise _Stopped(f"{what} gave a {type(found).__name__}; it must give a tensor.")
-    if found.device.type != device.type or (device.index is not None and found.device != device):
-        raise _Stopped(f"{what} gave a tensor on {found.device}; it must be on the scorer's device, {device}.")
+    if not isinstance(value, Tensor):
+        raise _Stopped(f"{what} gave a {type(value).__name__}; it must give a tensor.")
+    if value.device.type != device.type or (device.index is not None and value.device != device):
+        raise _Stopped(f"{what} gave a tensor on {value.device}; it must be on the scorer's device, {device}.")
 
 
 def _tried(what: str, call: Callable[[], Any]) -> Any:

@@ -1,13 +1,12 @@
-"""Scorers out of other people's trackers: a network with an embedding, SiamFC, and what only tells a confidence.
+"""Scorers from other trackers: a network's embedding, SiamFC's response, a tracker's confidence.
 
-A function without arguments that returns one of these is a scorer's name, `module:function`, for the environments
-and the commands. `tracker.scorers.check.check_scorer` tells what is wrong with one.
+The environments and the commands take a function without arguments that returns a scorer by its name,
+`module:function`. `tracker.scorers.check.check_scorer` tests a scorer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from collections.abc import Sequence as Many
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,24 +21,27 @@ from ..data.images import to_images
 from ..errors import InputError
 from ..models import siamfc
 from ..models.backbones import Precision, autocast, resolve_device, resolve_precision
+from .sint import CosineScorer
 
 __all__ = ["ConfidenceScorer", "ConfidentTracker", "EmbeddingScorer", "SiamFCScorer"]
 
 _CHUNK = 64
+"""Pairs that are correlated in one pass, which bounds the memory."""
 _REACH = 2
+"""Cells of the response around its middle that are searched for the peak."""
 
 
-class EmbeddingScorer:
-    """The cosine of what a network makes of two crops.
+class EmbeddingScorer(CosineScorer):
+    """The cosine of a network's embeddings of two crops.
 
-    The network is the caller's and stays so: it may go on learning, and is scored as it is at that moment, in
-    evaluation mode and without gradients. Its modes are put back.
+    The network may go on learning: its weights at the time of the call count, in evaluation mode and without
+    gradients. Its modes are restored.
 
     Args:
         module: `float32[N, 3, input_size, input_size]` to `[N, ...]`.
         input_size: Side of the crops that it takes.
-        mean: Taken from each channel of crops in [0, 1] first.
-        std: Then each channel is divided by this.
+        mean: Subtracted from each channel of crops in [0, 1].
+        std: Each channel is divided by it afterwards.
 
     Raises:
         InputError: If the sizes or the numbers cannot be.
@@ -49,10 +51,9 @@ class EmbeddingScorer:
         self,
         module: nn.Module,
         input_size: int,
-        mean: Many[float] = (0.0, 0.0, 0.0),
-        std: Many[float] = (1.0, 1.0, 1.0),
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
     ) -> None:
-        """See the class."""
         if input_size < 1:
             raise InputError(f"input_size is {input_size}; give the side of the network's input in pixels.")
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
@@ -71,7 +72,7 @@ class EmbeddingScorer:
     def embed(self, crops: Tensor) -> Tensor:
         """Crops to unit vectors `float32[N, D]`."""
         mean, std = self._mean.to(crops.device), self._std.to(crops.device)
-        with evaluating(self.module):
+        with evaluation_mode(self.module):
             embedded = self.module((crops - mean) / std)
         if not isinstance(embedded, Tensor):
             raise InputError(
@@ -80,17 +81,9 @@ class EmbeddingScorer:
             )
         return functional.normalize(embedded.float().flatten(1))
 
-    def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
-        """Cosine of unit vectors `[N, D]` and `[N, D]`: `float32[N]` in [-1, 1]."""
-        return (exemplars * candidates).sum(dim=1)
-
-    def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
-        """Crops to scores."""
-        return self.compare(self.embed(exemplars), self.embed(candidates))
-
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
     """Put a network, and all its parts, into evaluation mode, and each part back into its own."""
     before = [(part, part.training) for part in module.modules()]
     module.eval()
@@ -101,21 +94,21 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = training
 
 
-class SiamFCScorer:
-    """SiamFC's response: how well the exemplar's features, moved about, fit into the candidate's.
+class SiamFCScorer(CosineScorer):
+    """SiamFC's response: the peak of the correlation of the exemplar's and the candidate's features.
 
-    A crop is a target without surroundings, and SiamFC wants as much again around it. The crop is put into the
+    A crop is a target without surroundings, and SiamFC expects as much again around it. The crop is put into the
     middle of a square, as large as a square target is in SiamFC's search input, in the mean colour of its own
     border; the features of the middle 127 pixels are the exemplar's kernel, as in the tracker.
 
     The score is the peak of the response up to two cells (16 pixels, a quarter of the target) off the middle,
     where the candidate is known to be, in units of the exemplar's response to itself: 1 is "as the exemplar
-    itself". It is no cosine: what is stronger than the exemplar can score above 1. The peak of the tracker's whole
-    17 x 17 response lay within one cell of the middle for each of 60 pictures of targets, whole and occluded; to
-    look for it further off would take more than twice the time.
+    itself". A candidate with stronger features than the exemplar scores above 1. The peak of the tracker's whole
+    17 x 17 response lay within one cell of the middle for each of 60 pictures of targets, clean and occluded; a
+    search of all of it would take more than twice the time.
 
     Args:
-        net: The five convolutions; they may go on learning, and are used as they are at that moment.
+        net: The five convolutions; their weights at the time of the call count.
         device: Where the network is moved; `None` leaves it where it is.
         precision: See `tracker.models.backbones.resolve_precision`; scores are float32.
     """
@@ -129,7 +122,6 @@ class SiamFCScorer:
         device: str | torch.device | None = None,
         precision: Precision = "auto",
     ) -> None:
-        """See the class."""
         self.device = next(net.parameters()).device if device is None else resolve_device(device)
         self.net = net.to(self.device).to(memory_format=torch.channels_last)
         self._dtype = resolve_precision(precision, self.device)
@@ -146,30 +138,26 @@ class SiamFCScorer:
     @torch.no_grad()
     def embed(self, crops: Tensor) -> Tensor:
         """Crops to the features of the square, `float32[N, 256, 10, 10]`."""
-        with evaluating(self.net), autocast(self.device, self._dtype):
-            canvas = on_canvas(crops, siamfc.EXEMPLAR + 2 * _REACH * siamfc.STRIDE) * 255
+        with evaluation_mode(self.net), autocast(self.device, self._dtype):
+            canvas = place_on_canvas(crops, siamfc.EXEMPLAR + 2 * _REACH * siamfc.STRIDE) * 255
             return self.net(canvas.contiguous(memory_format=torch.channels_last)).float()
 
     def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
         """Peaks of the responses, `float32[N]`."""
         kernels = exemplars[:, :, _REACH:-_REACH, _REACH:-_REACH]
-        own = kernels.square().sum(dim=(1, 2, 3)).clamp_min(1e-12)
+        self_responses = kernels.square().sum(dim=(1, 2, 3)).clamp_min(1e-12)
         peaks = [
             siamfc.respond(kernel, maps).amax(dim=(1, 2))
             for maps, kernel in zip(candidates.split(_CHUNK), kernels.split(_CHUNK), strict=True)
         ]
-        return torch.cat([candidates.new_zeros(0), *peaks]) / own
-
-    def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
-        """Crops to scores."""
-        return self.compare(self.embed(exemplars), self.embed(candidates))
+        return torch.cat([candidates.new_zeros(0), *peaks]) / self_responses
 
 
 class ConfidentTracker(Protocol):
-    """A tracker that says how sure it is; those of OpenCV's Nano and SiamFC do.
+    """A tracker with a confidence, as `NanoTracker` and `SiamFCTracker`.
 
     Attributes:
-        score: Of the last `update`, higher is surer.
+        score: Confidence of the last `update`; higher is more confident.
     """
 
     @property
@@ -186,23 +174,21 @@ class ConfidentTracker(Protocol):
         ...
 
 
-class ConfidenceScorer:
-    """What a tracker, started on the exemplar, says of the candidate.
+class ConfidenceScorer(CosineScorer):
+    """The confidence in the candidate of a tracker that starts on the exemplar.
 
-    For a tracker that keeps its embedding to itself: `embed` is the identity, and `compare` starts the tracker on
-    a still picture of the exemplar and has it look at one of the candidate, each in the middle of a canvas of the
-    exemplar's mean border colour. That is one `init` and one `update` a pair, one after the other, so it is as
-    slow as the tracker.
+    For a tracker without access to its embedding: `embed` is the identity, and `compare` calls `init` with a
+    picture of the exemplar and `update` with one of the candidate, each in the middle of a canvas of the
+    exemplar's mean border colour. Pairs are scored one by one, so it is as slow as the tracker.
 
-    Trackers learn the target with as much again around it. Around a crop there is nothing to know, and where all
-    crops stand in the same plain surroundings, the surroundings are what is recognised. So the tracker is told
-    that the target is the `core` of the crop, and the rest is its surroundings.
+    Trackers learn a target with its surroundings. All crops have the same plain surroundings, which would be
+    recognised instead of the target, so the box of `init` is the `core` of the crop.
 
     Args:
-        tracker: The tracker, or what makes one.
+        tracker: The tracker, its class, or a function that returns one.
         input_size: Side of the crop in the picture, in pixels.
-        surroundings: Side of the picture in sides of the crop; the tracker looks for the target there.
-        core: Side of what is called the target in sides of the crop.
+        surroundings: Side of the picture in sides of the crop.
+        core: Side of the box of `init` in sides of the crop.
 
     Raises:
         InputError: If the tracker has no score, or a number cannot be.
@@ -217,18 +203,17 @@ class ConfidenceScorer:
         surroundings: float = 4.0,
         core: float = 0.5,
     ) -> None:
-        """See the class."""
-        made: Any = tracker if hasattr(tracker, "update") and not isinstance(tracker, type) else tracker()
-        if not all(hasattr(made, part) for part in ("init", "update", "score")):
+        instance: Any = tracker if hasattr(tracker, "update") and not isinstance(tracker, type) else tracker()
+        if not all(hasattr(instance, part) for part in ("init", "update", "score")):
             raise InputError(
-                f"{type(made).__name__} lacks init, update or score; give a tracker that tells how sure it is."
+                f"{type(instance).__name__} lacks init, update or score; give a tracker with a confidence."
             )
         if input_size < 1 or not surroundings >= 1 or not 0 < core <= 1:
             raise InputError(
                 f"input_size is {input_size}, surroundings {surroundings} and core {core}; the first two must"
                 " be at least 1, and core above 0 and at most 1."
             )
-        self.tracker: ConfidentTracker = made
+        self.tracker: ConfidentTracker = instance
         self.input_size = input_size
         self._side = round(input_size * surroundings)
         self._core = max(1, round(input_size * core))
@@ -240,18 +225,14 @@ class ConfidenceScorer:
     def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
         """The tracker's confidence in each pair `[N, 3, S, S]`: `float32[N]`."""
         fill = border_colour(exemplars)
-        first, second = (to_images(on_canvas(crops, self._side, fill)) for crops in (exemplars, candidates))
+        first, second = (to_images(place_on_canvas(crops, self._side, fill)) for crops in (exemplars, candidates))
         start = (self._side - self._core) // 2
-        found = []
-        for known, new in zip(first, second, strict=True):
-            self.tracker.init(known, (start, start, self._core, self._core))
-            self.tracker.update(new)
-            found.append(float(self.tracker.score))
-        return torch.tensor(found, dtype=torch.float32)
-
-    def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
-        """Crops to scores."""
-        return self.compare(exemplars, candidates)
+        scores = []
+        for exemplar, candidate in zip(first, second, strict=True):
+            self.tracker.init(exemplar, (start, start, self._core, self._core))
+            self.tracker.update(candidate)
+            scores.append(float(self.tracker.score))
+        return torch.tensor(scores, dtype=torch.float32)
 
 
 def border_colour(crops: Tensor) -> Tensor:
@@ -260,7 +241,7 @@ def border_colour(crops: Tensor) -> Tensor:
     return edges.mean(dim=2)[..., None, None]
 
 
-def on_canvas(crops: Tensor, side: int, fill: Tensor | None = None) -> Tensor:
+def place_on_canvas(crops: Tensor, side: int, fill: Tensor | None = None) -> Tensor:
     """Put crops `[N, 3, S, S]` into the middle of squares `[N, 3, side, side]` of a colour `[N, 3, 1, 1]`.
 
     Args:

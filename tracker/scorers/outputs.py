@@ -1,4 +1,4 @@
-"""Scoring images with any scorer, and the checks of what it returns, whose errors name it."""
+"""Scoring images with any scorer, with checks whose errors name the scorer."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..data.images import Image, resize, to_tensor
 from ..errors import InputError
 from .sint import Scorer
 
-__all__ = ["blaming", "check_embedded", "check_scores", "score_images"]
+__all__ = ["scorer_errors", "check_embedded", "check_scores", "score_images"]
 
 
 @contextmanager
-def blaming(scorer: Scorer) -> Iterator[None]:
-    """Turn what a scorer raises into an error that names it; what it raised is its cause.
+def scorer_errors(scorer: Scorer) -> Iterator[None]:
+    """Turn an exception of a scorer into an `InputError` that names it, with the exception as its cause.
 
     Raises:
         InputError: If it raises anything.
@@ -80,7 +80,7 @@ def score_images(scorer: Scorer, exemplars: Iterable[Image], candidates: Iterabl
     """
     side = scorer.input_size
     pairs = [np.stack([resize(image, side, side) for image in images]) for images in (exemplars, candidates)]
-    with blaming(scorer):
+    with scorer_errors(scorer):
         scores = scorer(*(to_tensor(images, scorer.device) for images in pairs))
     return check_scores(scorer, scores, len(pairs[0]))
 

@@ -16,7 +16,6 @@ from ..models.backbones import (
     Backbone,
     Chain,
     IncrementalMaps,
-    KnownMaps,
     Precision,
     Vgg16,
     autocast,
@@ -71,39 +70,56 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class KnownImage:
-    """What an `IncrementalScorer` keeps of an image.
+    """An image with its maps and its embedding, cached by an `IncrementalScorer`.
 
     Attributes:
-        embedding: `[...]`, its row of `embed`.
+        image: `[1, 3, S, S]` in [0, 1].
         maps: What the embedding was computed from.
+        embedding: `[...]`, its row of `embed`.
     """
 
+    image: Tensor
+    maps: Sequence[Tensor]
     embedding: Tensor
-    maps: KnownMaps
 
     @property
     def nbytes(self) -> int:
         """Bytes of all of it."""
-        return self.embedding.nbytes + self.maps.nbytes
+        return sum(each.nbytes for each in (self.image, *self.maps, self.embedding))
 
 
 @runtime_checkable
 class IncrementalScorer(Scorer, Protocol):
-    """A scorer to which an image costs less where only a part of it differs from one that it knows.
+    """A scorer that embeds an image faster where only a part of it differs from an earlier image.
 
-    No scorer needs to be one; whoever scores occluded images asks, and calls `embed` otherwise.
+    Callers that score occluded images use `know` and `embed_changed` where a scorer has them, else `embed`.
     """
 
     def know(self, crops: Tensor) -> list[KnownImage]:
-        """Embed N images and keep what serves others: `[N, 3, input_size, input_size]` in [0, 1]."""
+        """Embed N images `[N, 3, input_size, input_size]` in [0, 1], and keep their maps for `embed_changed`."""
         ...
 
     def embed_changed(self, crops: Tensor, known: Sequence[KnownImage]) -> Tensor:
-        """`embed` of images `[N, 3, input_size, input_size]` that differ in any part from N known ones."""
+        """`embed` of images `[N, 3, input_size, input_size]` that differ in a part from N earlier ones."""
         ...
 
 
-class SintScorer:
+class CosineScorer:
+    """Base of scorers: a call embeds and compares; the score is the cosine unless `compare` is overridden."""
+
+    def embed(self, crops: Tensor) -> Tensor:
+        """`[N, 3, S, S]` in [0, 1] to `[N, ...]`."""
+        raise NotImplementedError
+
+    def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        """Cosine of unit vectors `[N, D]` and `[N, D]`: `float32[N]` in [-1, 1]."""
+        return (exemplars * candidates).sum(dim=1)
+
+    def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        return self.compare(self.embed(exemplars), self.embed(candidates))
+
+
+class SintScorer(CosineScorer):
     """SINT's matching function: the cosine of RoI-pooled convolutions and fc6.
 
     Three vectors (two convolutions pooled to 7 x 7, and fc6 where the network has one) are each
@@ -116,7 +132,6 @@ class SintScorer:
     """
 
     def __init__(self, backbone: Backbone, precision: Precision = "auto") -> None:
-        """Hold the network."""
         self.backbone = backbone
         self.device = next(backbone.parameters()).device
         self._dtype = resolve_precision(precision, self.device)
@@ -141,20 +156,12 @@ class SintScorer:
         with autocast(self.device, self._dtype):
             return sint_embedding(self.backbone, crops.contiguous(memory_format=torch.channels_last), boxes)
 
-    def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
-        """Cosine of unit vectors `[N, D]` and `[N, D]`: `float32[N]` in [-1, 1]."""
-        return (exemplars * candidates).sum(dim=1)
-
-    def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
-        """Score pairs of crops `[N, 3, S, S]`: `float32[N]` in [-1, 1]."""
-        return self.compare(self.embed(exemplars), self.embed(candidates))
-
 
 class IncrementalSintScorer(SintScorer):
     """SINT's matching function, with the network run on the changed part of an image alone: `IncrementalMaps`.
 
     Its embeddings are those of `SintScorer`, up to rounding. Behind the first of `sint_layers`, where an occlusion
-    has reached the whole map, all images go through the network together.
+    has reached the whole map, all images go through the network in one batch.
 
     Args:
         backbone: The network; its `sint_layers` are compared.
@@ -164,17 +171,17 @@ class IncrementalSintScorer(SintScorer):
     backbone: Chain
 
     def __init__(self, backbone: Chain, precision: Precision = "auto") -> None:
-        """Hold the network."""
         super().__init__(backbone, precision)
         self._maps = IncrementalMaps(backbone, backbone.sint_layers[0])
 
     @torch.inference_mode()
     def know(self, crops: Tensor) -> list[KnownImage]:
         """Embed images `[N, 3, H, W]` in [0, 1], and keep their maps."""
+        images = [crop.clone() for crop in crops.split(1)]
         with autocast(self.device, self._dtype):
-            known = [self._maps.know(crop) for crop in crops.split(1)]
-            embedded = self._describe([each.maps[-1] for each in known])
-        return [KnownImage(row.clone(), maps) for row, maps in zip(embedded, known, strict=True)]
+            maps = [self._maps.compute(image) for image in images]
+            embedded = self._describe([each[-1] for each in maps])
+        return [KnownImage(*parts) for parts in zip(images, maps, embedded.clone(), strict=True)]
 
     @torch.inference_mode()
     def embed_changed(self, crops: Tensor, known: Sequence[KnownImage]) -> Tensor:
@@ -188,15 +195,14 @@ class IncrementalSintScorer(SintScorer):
             `float32[N, D]`, unit vectors.
         """
         with autocast(self.device, self._dtype):
-            return self._describe(
-                [self._maps.changed(crop, image.maps) for crop, image in zip(crops.split(1), known, strict=True)]
-            )
+            pairs = zip(crops.split(1), known, strict=True)
+            return self._describe([self._maps.update(crop, old.image, old.maps) for crop, old in pairs])
 
     def _describe(self, maps: list[Tensor]) -> Tensor:
-        """The descriptors of N images whose maps `[1, C, h, w]` of the first of `sint_layers` are there."""
-        first, names = self.backbone.sint_layers[0], self.backbone.sint_layers
-        found = self.backbone.maps_from(first, torch.cat(maps), names)
-        return sint_descriptor(self.backbone, [self.backbone.pool(name, found[name]) for name in names])
+        """The descriptors of N images, from their maps `[1, C, h, w]` of the first of `sint_layers`."""
+        names = self.backbone.sint_layers
+        outputs = self.backbone.maps_from(names[0], torch.cat(maps), names)
+        return sint_descriptor(self.backbone, [self.backbone.pool(name, outputs[name]) for name in names])
 
 
 @lru_cache(maxsize=8)
@@ -235,7 +241,7 @@ def shared_backbone(
     """
     where = resolve_device(device)
     dtype = resolve_precision(precision, where)
-    file, base = (None if given is None else str(given) for given in (weights, base_weights))
+    file, base = (None if path is None else str(path) for path in (weights, base_weights))
     return _cached_backbone(name, file, str(where), dtype, base)
 
 

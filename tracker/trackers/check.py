@@ -1,4 +1,4 @@
-"""What is wrong with a tracker, told to its author."""
+"""`check_tracker`: tests of a tracker for its author."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Boxes = NDArray[np.float64]
 
 
 def output_fault(box: object) -> str | None:
-    """Say what is wrong with a box that a tracker returned; `None` if it can be used.
+    """Return the fault of a box that a tracker returned; `None` if it can be used.
 
     Anything that numpy turns into four finite numbers with a positive width and height can be.
 
@@ -57,32 +57,32 @@ def output_fault(box: object) -> str | None:
 
 
 def check_tracker(tracker: Tracker | Callable[[], Tracker]) -> list[str]:
-    """Try a tracker out on small synthetic videos and say what it does wrong.
+    """Test a tracker on small synthetic videos and name its faults.
 
-    It looks at the interface, at what `update` returns, at images and boxes that the tracker changes or keeps,
-    at what is left of an earlier video, at PIL images, at boxes at the border, beyond it, of one pixel and as
-    large as the frame, and at a constant shift by one pixel, which is what 1-based boxes look like. It does not
-    look at how well the tracker tracks. About 60 frames are tracked.
+    Tested are the interface, the values that `update` returns, images and boxes that the tracker changes or keeps,
+    state of an earlier video, PIL images, boxes at the border, beyond it, of one pixel and as large as the frame,
+    and a constant shift by one pixel, the sign of 1-based boxes. Accuracy is not tested. About 60 frames are
+    tracked.
 
     `init` may refuse a box of one pixel or of the whole frame with a `tracker.InputError`; any other error is
-    a finding. A tracker whose attribute `is_deterministic` is false is not asked for equal boxes.
+    a finding. A tracker whose attribute `is_deterministic` is false need not repeat its boxes.
 
     Args:
-        tracker: A tracker, or what makes one (its class, or a function).
+        tracker: A tracker, its class, or a function that returns one.
 
     Returns:
         One sentence a finding; empty if nothing was found.
     """
     try:
-        made: Any = tracker() if _makes_trackers(tracker) else tracker
+        instance: Any = tracker() if _makes_trackers(tracker) else tracker
     except InputError:
         raise
     except Exception as error:
         return [f"Making the tracker raised {_name(error)}."]
-    findings = list(_interface(made))
+    findings = list(_interface(instance))
     if findings:
         return findings
-    examination = _Examination(made)
+    examination = _Examination(instance)
     for check in (_results, _state, _memory, _pillow, _odd_boxes, _one_based):
         try:
             findings += check(examination)
@@ -130,11 +130,11 @@ class _Examination:
         self.init(frames[0].copy(), box.copy(), where)
         boxes = []
         for frame in frames[1:]:
-            found = self.update(frame.copy(), where)
-            fault = output_fault(found)
+            returned = self.update(frame.copy(), where)
+            fault = output_fault(returned)
             if fault:
                 raise _Stopped(f"update returned {fault} {where}.")
-            boxes.append(np.array(found, dtype=np.float64))
+            boxes.append(np.array(returned, dtype=np.float64))
         return boxes
 
 
@@ -150,7 +150,7 @@ def _interface(tracker: Any) -> Iterator[str]:
 
 
 def _results(it: _Examination) -> Iterator[str]:
-    """What `update` returns, and what it does to its arguments."""
+    """The values that `update` returns, and its arguments afterwards."""
     where = "on a small RGB video (numpy arrays)"
     image, box = it.frames[0].copy(), it.box.copy()
     it.init(image, box, where)
@@ -158,30 +158,30 @@ def _results(it: _Examination) -> Iterator[str]:
         yield "init changes the image that it is given; work on a copy."
     if (box != it.box).any():
         yield "init changes the box that it is given; work on a copy."
-    kept: list[tuple[Any, Boxes]] = []
+    returned: list[tuple[Any, Boxes]] = []
     for frame in it.frames[1:]:
         image = frame.copy()
-        found = it.update(image, where)
+        result = it.update(image, where)
         if (image != frame).any():
             yield "update changes the image that it is given; work on a copy."
-        fault = output_fault(found)
+        fault = output_fault(result)
         if fault:
             yield f"update returned {fault}; return float64[4] (x, y, w, h)."
             return
-        if not isinstance(found, np.ndarray):
-            yield f"update returns a {type(found).__name__}; return a numpy array float64[4]."
-        elif found.dtype != np.float64:
-            yield f"update returns an array of {found.dtype}; return float64[4]."
-        kept.append((found, np.array(found, dtype=np.float64)))
-    it.boxes = [value for _, value in kept]
-    if any((np.asarray(found, dtype=np.float64) != value).any() for found, value in kept):
+        if not isinstance(result, np.ndarray):
+            yield f"update returns a {type(result).__name__}; return a numpy array float64[4]."
+        elif result.dtype != np.float64:
+            yield f"update returns an array of {result.dtype}; return float64[4]."
+        returned.append((result, np.array(result, dtype=np.float64)))
+    it.boxes = [value for _, value in returned]
+    if any((np.asarray(result, dtype=np.float64) != value).any() for result, value in returned):
         yield "A box that update returned changed later; return an array of its own each time."
     if any(float(visible_fraction(value, WIDTH, HEIGHT)) == 0 for value in it.boxes):
         yield "update returned a box outside the frame, though the target never leaves it; check x, y, w, h."
 
 
 def _state(it: _Examination) -> Iterator[str]:
-    """What an earlier video leaves behind."""
+    """State of an earlier video."""
     where = "on a second video; init must start anew"
     it.run(it.other_frames, it.other_box, where)
     again = it.run(it.frames, it.box, where)
@@ -197,25 +197,25 @@ def _state(it: _Examination) -> Iterator[str]:
 
 
 def _memory(it: _Examination) -> Iterator[str]:
-    """What the tracker keeps of its arguments: the caller may write the next frame into the same memory."""
+    """References to its arguments: the caller may write the next frame into the same memory."""
     if not it.deterministic:
         return
     where = "on a video whose frames share their memory"
     image, box = it.frames[0].copy(), it.box.copy()
     it.init(image, box, where)
     box[:] = -1
-    found = []
+    boxes = []
     for frame in it.frames[1:]:
         np.copyto(image, frame)
-        found.append(np.array(it.update(image, where), dtype=np.float64))
-    if not _equal(found, it.boxes):
+        boxes.append(np.array(it.update(image, where), dtype=np.float64))
+    if not _equal(boxes, it.boxes):
         yield "Boxes differ when the caller reuses the memory of frame and box; copy what you keep of them."
 
 
 def _pillow(it: _Examination) -> Iterator[str]:
     frames = [PILImage.fromarray(frame) for frame in it.frames]
-    found = it.run(frames, it.box, "on PIL images, which the got10k toolkit passes")
-    if it.deterministic and not _equal(found, it.boxes):
+    boxes = it.run(frames, it.box, "on PIL images, which the got10k toolkit passes")
+    if it.deterministic and not _equal(boxes, it.boxes):
         yield "PIL images give other boxes than the same frames as arrays; convert both to RGB."
 
 
@@ -246,8 +246,8 @@ def _one_based(it: _Examination) -> Iterator[str]:
     """A video that stands still: a tracker that is off by exactly one pixel in x and y mixes conventions."""
     shifts = []
     for frame, box in ((it.frames[0], it.box), (it.other_frames[0], it.other_box)):
-        found = it.run([frame] * 3, box, "on a video that stands still")
-        shifts += [value[:2] + value[2:] / 2 - box[:2] - box[2:] / 2 for value in found]
+        boxes = it.run([frame] * 3, box, "on a video that stands still")
+        shifts += [value[:2] + value[2:] / 2 - box[:2] - box[2:] / 2 for value in boxes]
     for sign in (1, -1):
         if np.abs(np.array(shifts) - sign).max() < 0.25:
             yield (

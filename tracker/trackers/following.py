@@ -65,19 +65,19 @@ def follow(frames: Frames, box: ArrayLike, progress: bool = True) -> NDArray[np.
     tracker = MILTracker()
     first = frames[0]
     height, width = first.shape[:2]
-    given = check_box(box, width, height, "The box of the first frame")
-    if min(starting_box(given, width, height)[2:]) < tracker.least_side:
-        text = ",".join(f"{value:g}" for value in given)
+    start = check_box(box, width, height, "The box of the first frame")
+    if min(starting_box(start, width, height)[2:]) < tracker.least_side:
+        text = ",".join(f"{value:g}" for value in start)
         raise InputError(
             f"The box {text} is too small to be followed; give one with sides of at least {tracker.least_side} "
             "pixels inside the frame, or the boxes of all frames."
         )
     try:
-        tracker.init(first, given)
+        tracker.init(first, start)
     except InputError as error:
         raise InputError(f"{str(error).removesuffix('.')}, or the boxes of all frames.") from None
     boxes = np.zeros((len(frames), 4))
-    boxes[0] = given
+    boxes[0] = start
     for t in tqdm(range(1, len(frames)), desc="following the target", disable=not progress):
         moved = tracker.update(frames[t])
         if tracker.found:

@@ -2,7 +2,7 @@
 
 What they share:
 
-- They get BGR, made from whatever `as_rgb` takes.
+- Images may be whatever `as_rgb` takes; OpenCV gets BGR.
 - OpenCV starts from whole pixels: the given box's edges are rounded (halves up) and cut to the frame, and a side
   under the tracker's `least_side` is widened to it around its middle. Boxes come back as OpenCV gives them.
 - An update that fails (OpenCV says so or raises, or the box has left the frame) repeats the last box and sets
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,19 +48,19 @@ def starting_box(box: ArrayLike, width: int, height: int, least_side: int = 1) -
     >>> starting_box([19, 10, 1, 1], 20, 20, least_side=5).tolist()
     [15, 8, 5, 5]
     """
-    given, frame = np.asarray(box, dtype=np.float64), np.array([width, height])
-    low = np.clip(np.floor(given[:2] + 0.5), 0, frame - 1)
-    high = np.clip(np.floor(given[:2] + given[2:] + 0.5), low + 1, frame)
+    exact, frame = np.asarray(box, dtype=np.float64), np.array([width, height])
+    low = np.clip(np.floor(exact[:2] + 0.5), 0, frame - 1)
+    high = np.clip(np.floor(exact[:2] + exact[2:] + 0.5), low + 1, frame)
     side = np.minimum(np.maximum(high - low, least_side), frame)
     start = np.clip(np.floor((low + high - side) / 2), 0, frame - side)
     return np.concatenate([start, side]).astype(np.int64)
 
 
 class OpenCVTracker:
-    """What OpenCV's trackers share; see the module.
+    """Base of OpenCV's trackers; see the module.
 
     Attributes:
-        name: What result folders and tables call it.
+        name: Name in result folders and tables.
         least_side: Shorter sides make OpenCV fail, or never end.
         found: Whether the last `init` or `update` found the target; the box is the last known one where not.
     """
@@ -69,7 +69,6 @@ class OpenCVTracker:
     least_side: int = 1
 
     def __init__(self) -> None:
-        """Have no target yet."""
         self.found = False
         self._tracker: Any = None
         self._given = self._last = np.zeros(4)
@@ -146,42 +145,40 @@ class MILTracker(OpenCVTracker):
         return np.concatenate([self._given[:2] + moved[:2] - self._start[:2], self._given[2:]])
 
 
-class CSRTTracker(OpenCVTracker):
-    """Discriminative correlation filter with channel and spatial reliability (Lukezic et al. 2017).
+class ContribTracker(OpenCVTracker):
+    """A tracker that only the contrib build of OpenCV holds, in `cv2` or in `cv2.legacy`.
 
     Raises:
         InputError: If this OpenCV is built without the contrib modules.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        function = f"Tracker{self.name.upper()}_create"
+        makers = [getattr(place, function, None) for place in (cv2, getattr(cv2, "legacy", None))]
+        if not any(makers):
+            raise InputError(
+                f"This OpenCV has no {self.name.upper()}, which only the package opencv-contrib-python holds;"
+                " uninstall opencv-python and install opencv-contrib-python in its place."
+            )
+        self._make: Any = next(filter(None, makers))
+
+    def _create(self) -> Any:
+        return self._make()
+
+
+class CSRTTracker(ContribTracker):
+    """Discriminative correlation filter with channel and spatial reliability (Lukezic et al. 2017)."""
 
     name = "csrt"
     least_side = 3
 
-    def __init__(self) -> None:
-        """Look for it in this OpenCV."""
-        super().__init__()
-        self._make = _contrib("CSRT")
 
-    def _create(self) -> Any:
-        return self._make()
-
-
-class KCFTracker(OpenCVTracker):
-    """Kernelised correlation filter (Henriques et al. 2015), OpenCV's version with colour names.
-
-    Raises:
-        InputError: If this OpenCV is built without the contrib modules.
-    """
+class KCFTracker(ContribTracker):
+    """Kernelised correlation filter (Henriques et al. 2015), OpenCV's version with colour names."""
 
     name = "kcf"
     least_side = 2
-
-    def __init__(self) -> None:
-        """Look for it in this OpenCV."""
-        super().__init__()
-        self._make = _contrib("KCF")
-
-    def _create(self) -> Any:
-        return self._make()
 
 
 class NanoTracker(OpenCVTracker):
@@ -222,18 +219,6 @@ class NanoTracker(OpenCVTracker):
         parameters.backbone, parameters.neckhead = map(str, self._files)
         with _quiet():
             return cv2.TrackerNano.create(parameters)
-
-
-def _contrib(name: str) -> Callable[[], Any]:
-    """What makes a tracker that only the contrib build has, from `cv2` or from `cv2.legacy`."""
-    for place in (cv2, getattr(cv2, "legacy", None)):
-        make = getattr(place, f"Tracker{name}_create", None)
-        if callable(make):
-            return make
-    raise InputError(
-        f"This OpenCV has no {name}, which only the package opencv-contrib-python holds; uninstall opencv-python "
-        "and install opencv-contrib-python in its place."
-    )
 
 
 @contextmanager

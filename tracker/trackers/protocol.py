@@ -1,4 +1,4 @@
-"""What a tracker is: two methods, as the got10k toolkit has them."""
+"""The interface of trackers: two methods, as in the got10k toolkit."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["Tracker"]
 
 @runtime_checkable
 class Tracker(Protocol):
-    """Sees its target once and follows it through the frames.
+    """Follows a target, whose box in the first frame is given, through a video.
 
     A tracker may also have an attribute `identity`, plain data of everything that changes its boxes (settings, a
     digest of its weights, its precision): `run_benchmark` refuses to mix results of different ones.
 
     Attributes:
-        name: What result folders and tables call it.
+        name: Name in result folders and tables.
     """
 
     name: str

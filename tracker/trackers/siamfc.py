@@ -17,16 +17,7 @@ from torch.nn import functional
 from ..data.boxes import check_box
 from ..data.images import as_rgb
 from ..models.backbones import Precision, autocast, fingerprint, resolve_device, resolve_precision
-from ..models.siamfc import (
-    EXEMPLAR,
-    SEARCH,
-    STRIDE,
-    UPSAMPLING,
-    cut_square,
-    exemplar_side,
-    load_siamfc,
-    response_side,
-)
+from ..models.siamfc import EXEMPLAR, RESPONSE, SEARCH, STRIDE, UPSAMPLING, cut_square, exemplar_side, load_siamfc
 
 __all__ = ["SiamFCTracker"]
 
@@ -42,7 +33,7 @@ SIZE_LIMITS = (0.2, 5.0)
 
 
 class SiamFCTracker:
-    """SiamFC-3s behind the interface.
+    """SiamFC-3s as a tracker.
 
     The three scales of a frame go through the network in one pass. The box's centre is kept inside the frame, so
     that a target that left is waited for at the border; its size stays between a fifth and five times the
@@ -56,7 +47,7 @@ class SiamFCTracker:
         precision: See `tracker.models.backbones.resolve_precision`.
 
     Attributes:
-        name: What result folders and tables call it.
+        name: Name in result folders and tables.
         score: The correlation at the last peak, without unit and different from target to target; 0 before the
             first `update`.
 
@@ -69,12 +60,11 @@ class SiamFCTracker:
     def __init__(
         self, weights: str | Path, device: str | torch.device = "auto", precision: Precision = "auto"
     ) -> None:
-        """Load the weights."""
         net = load_siamfc(weights)
         self.device = resolve_device(str(device))
         self._dtype = resolve_precision(precision, self.device)
         self._net = net.to(self.device).to(memory_format=torch.channels_last)
-        side = UPSAMPLING * response_side()
+        side = UPSAMPLING * RESPONSE
         window = np.outer(np.hanning(side), np.hanning(side))
         self._window = torch.from_numpy(window / window.sum()).float().to(self.device)
         self.score = 0.0
@@ -109,7 +99,7 @@ class SiamFCTracker:
         side = self._scale * self._exemplar_side * SEARCH / EXEMPLAR
         regions = [cut_square(frame, self._centre, side * scale, SEARCH, self._fill) for scale in SCALES]
         best, row, column, self.score = self._peak(self._features(regions))
-        middle = (UPSAMPLING * response_side() - 1) / 2
+        middle = (UPSAMPLING * RESPONSE - 1) / 2
         moved = np.array([column - middle, row - middle]) * STRIDE / UPSAMPLING
         self._centre = self._centre + moved * side * SCALES[best] / SEARCH
         self._centre = np.clip(self._centre, 0, [frame.shape[1], frame.shape[0]])

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..data.images import Image, to_tensor
 from ..data.sequences import FrameCache, ImageFiles, Sequence
 from ..errors import InputError
-from ..models.siamfc import EXEMPLAR, SEARCH, STRIDE, cut_square, exemplar_side, response_side
+from ..models.siamfc import EXEMPLAR, RESPONSE, SEARCH, STRIDE, cut_square, exemplar_side
 
 __all__ = ["SearchPairs", "SiamFCPairs", "SiamFCTraining", "region_around", "response_labels"]
 
@@ -76,7 +76,7 @@ class SiamFCTraining:
                 raise InputError(f"The setting {name} is {getattr(self, name):g}; it must be in [0, 1).")
         if not 0 <= self.frozen < 5:
             raise InputError(f"The setting frozen is {self.frozen}; it must be 0 to 4, so that something learns.")
-        reach = STRIDE * (response_side() // 2)
+        reach = STRIDE * (RESPONSE // 2)
         if self.shift + self.radius > reach:
             raise InputError(
                 f"With a shift of {self.shift:g} and a radius of {self.radius:g} a target can leave the response;"
@@ -199,7 +199,7 @@ def response_labels(boxes: Tensor, radius: float) -> Tensor:
     Returns:
         `bool[N, 17, 17]`.
     """
-    side = response_side()
+    side = RESPONSE
     places = SEARCH / 2 + STRIDE * (torch.arange(side, device=boxes.device) - side // 2)
     x, y = boxes[:, 0] + boxes[:, 2] / 2, boxes[:, 1] + boxes[:, 3] / 2
     off = (places[None, None] - x[:, None, None]) ** 2 + (places[None, :, None] - y[:, None, None]) ** 2

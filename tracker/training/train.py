@@ -292,7 +292,7 @@ class _Trainer:
             pooled = [torch.stack([view[:, 0], changed], 1).flatten(0, 2) for view, changed in both]
         found = [sint_descriptor(backbone, pooled)]
         if self.settings.auxiliary_weight:
-            stacked = backbone.stacked(pooled[-1], backbone.fully_connected)
+            stacked = backbone.fc_outputs(pooled[-1], backbone.fully_connected)
             found += [join_parts([part]) for part in stacked.values()]
         return found
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from occlusion_env.mdp.actions import RegionLimits
 from occlusion_env.search.belief import Prior
-from tracker.errors import InputError, reading, shorten
+from tracker.errors import InputError, reading_errors, shorten
 from tracker.files import read_text, replacing_file
 from tracker.models.backbones import check_finite, load_weights, save_weights
 from tracker.scorers import Scorer, SintScorer
@@ -115,7 +115,7 @@ def load_prior(file: str | Path) -> FittedPrior:
         raise InputError(
             f"There is no '{beside}'; give the .safetensors file that fit-prior wrote, with its card beside it."
         )
-    with reading(beside, "the card of a prior", "fit it again"):
+    with reading_errors(beside, "the card of a prior", "fit it again"):
         card = json.loads(read_text(beside))
         unit, sizes = float(card["unit"]), card["predictor"]
         if not 0 < unit < math.inf:

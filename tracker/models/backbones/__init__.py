@@ -5,13 +5,13 @@ fully connected layers stand on the pooled grid.
 """
 
 from .base import Backbone, Cells, fingerprint
-from .extracted import Extracted
 from .features import FeatureExtractor
 from .hardware import Precision, autocast, describe_arithmetic, precision_name, resolve_device, resolve_precision
-from .incremental import IncrementalMaps, KnownMaps
+from .incremental import IncrementalMaps
 from .loading import check_finite, load_backbone, load_weights, save_weights
 from .nets import AlexNet, Chain, Slim, Vgg16
 from .pooling import GRID, roi_pool
+from .torchvision_models import TorchvisionBackbone
 
 __all__ = [
     "GRID",
@@ -19,10 +19,9 @@ __all__ = [
     "Backbone",
     "Cells",
     "Chain",
-    "Extracted",
+    "TorchvisionBackbone",
     "FeatureExtractor",
     "IncrementalMaps",
-    "KnownMaps",
     "Precision",
     "Slim",
     "Vgg16",

@@ -1,4 +1,4 @@
-"""What every backbone is: a convolutional network that is read at named layers."""
+"""The interface of backbones: convolutional networks that are read at named layers."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Cells:
         """The shift; 0 where it is under a tenth of a cell, so that the box of a whole image is the whole map."""
         return self.shift if abs(self.shift) >= 0.1 * self.stride else 0.0
 
-    def behind(self, kernel: int, stride: int, padding: int) -> Cells:
+    def after_layer(self, kernel: int, stride: int, padding: int) -> Cells:
         """The cells of a convolution's or a pooling's result.
 
-        >>> Cells(1, 0).behind(3, 1, 1).behind(2, 2, 0)
+        >>> Cells(1, 0).after_layer(3, 1, 1).after_layer(2, 2, 0)
         Cells(stride=2, shift=0.0)
-        >>> Cells(1, 0).behind(11, 4, 2)
+        >>> Cells(1, 0).after_layer(11, 4, 2)
         Cells(stride=4, shift=1.5)
         """
         first = self.stride / 2 + self.shift + ((kernel - 1) / 2 - padding) * self.stride
@@ -73,7 +73,6 @@ class Backbone(nn.Module):
     std: Tensor
 
     def __init__(self) -> None:
-        """Hold the input's normalisation (ImageNet's mean and standard deviation)."""
         super().__init__()
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
@@ -104,8 +103,8 @@ class Backbone(nn.Module):
         """The name of the layer that a parameter, named as in `named_parameters`, belongs to."""
         if self.added is not None and parameter.startswith("added."):
             return "fc6"
-        known = (*self.convolutions, *self.fully_connected)
-        return next((name for name in known if parameter.startswith(f"{self.path(name)}.")), parameter)
+        names = (*self.convolutions, *self.fully_connected)
+        return next((name for name in names if parameter.startswith(f"{self.path(name)}.")), parameter)
 
     def pool(self, name: str, maps: Tensor, boxes: Tensor | None = None) -> Tensor:
         """Pool regions of the map of a convolution; the boxes are those of `roi_pool`.
@@ -118,19 +117,19 @@ class Backbone(nn.Module):
             boxes = boxes - boxes.new_tensor([0.0] + [cells.offset] * 4)
         return roi_pool(maps, boxes, 1 / cells.stride, self.grid, self.pool_window)
 
-    def stacked(self, pooled: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
+    def fc_outputs(self, pooled: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
         """Fully connected layers on top of `pool5` of shape `[N, C, 7, 7]`: their output before the ReLU."""
         wanted = set(names)
-        found: dict[str, Tensor] = {}
+        outputs: dict[str, Tensor] = {}
         x = pooled.flatten(1)
         for name in self.fully_connected:
-            if len(found) == len(wanted):
+            if len(outputs) == len(wanted):
                 break
             x = self.linear(name)(x)
             if name in wanted:
-                found[name] = x
+                outputs[name] = x
             x = functional.relu(x)
-        return found
+        return outputs
 
     def linear(self, name: str) -> nn.Module:
         """The fully connected layer of that name."""
@@ -185,19 +184,19 @@ class Backbone(nn.Module):
             self.check_layer(name)
         last = self.convolutions[-1]
         convolutions = {name for name in wanted if name in self.convolutions}
-        found = self.maps(images, convolutions if len(convolutions) == len(wanted) else {*convolutions, last})
+        outputs = self.maps(images, convolutions if len(convolutions) == len(wanted) else {*convolutions, last})
         if len(convolutions) < len(wanted):
-            pooled = self.pool(last, found[last])
-            found["pool5"] = pooled.flatten(1)
-            found |= self.stacked(pooled, [name for name in wanted if name in self.fully_connected])
-        return {name: found[name] for name in wanted}
+            pooled = self.pool(last, outputs[last])
+            outputs["pool5"] = pooled.flatten(1)
+            outputs |= self.fc_outputs(pooled, [name for name in wanted if name in self.fully_connected])
+        return {name: outputs[name] for name in wanted}
 
     def check_layer(self, name: str) -> None:
         """Raise an `InputError` if no such layer can be read."""
-        known = (*self.convolutions, "pool5", *self.fully_connected)
-        if name not in known:
+        layers = (*self.convolutions, "pool5", *self.fully_connected)
+        if name not in layers:
             hint = "" if self.fully_connected else " (its weights file holds the convolutions alone)"
-            raise InputError(f"The net '{self.name}' has no layer '{name}'{hint}; choose {', '.join(known)}.")
+            raise InputError(f"The net '{self.name}' has no layer '{name}'{hint}; choose {', '.join(layers)}.")
 
 
 def in_precision(backbone: Backbone, dtype: torch.dtype) -> Backbone:
@@ -217,7 +216,7 @@ def in_precision(backbone: Backbone, dtype: torch.dtype) -> Backbone:
 
 
 def fingerprint(network: nn.Module) -> str:
-    """SHA-256 of the weights, by which a run and a result know the network that they started from."""
+    """SHA-256 of the weights, which identifies the network in runs and results."""
     digest = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
         digest.update(name.encode())

@@ -1,4 +1,4 @@
-"""What an agent sees of a target: one layer of a backbone."""
+"""The features of an agent's observation: one layer of a backbone."""
 
 from __future__ import annotations
 
@@ -59,5 +59,5 @@ class FeatureExtractor:
             `float32[N, length]`, each row with a root mean square of 1 (or all 0).
         """
         with autocast(self.device, self.dtype):
-            found = self.backbone(crops.contiguous(memory_format=torch.channels_last), [self.layer])
-        return unit_rms(found[self.layer].flatten(1))
+            outputs = self.backbone(crops.contiguous(memory_format=torch.channels_last), [self.layer])
+        return unit_rms(outputs[self.layer].flatten(1))

@@ -25,7 +25,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
     """Return the device of a name, with its index, so that devices can be compared.
 
     The package's device policy: `auto` is CUDA's current device where there is one, and the CPU elsewhere.
-    Whatever the package loads by name (features, SINT, the predictor, backbones) goes to the device asked for. A
+    Whatever the package loads by name (features, SINT, the predictor, backbones) goes to the requested device. A
     scorer that is given as an object, or that a function makes, stays on its own `device`; crops are moved to it,
     and its scores back, so that scorer and features may be on different devices. A network that is given as an
     object stays where it is.
@@ -39,22 +39,26 @@ def resolve_device(device: str | torch.device) -> torch.device:
     if str(device) == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        found = torch.device(device)
+        resolved = torch.device(device)
     except RuntimeError:
-        found = None
-    if found is None or found.type not in ("cpu", "cuda", "mps") or (found.type != "cuda" and found.index):
+        resolved = None
+    if (
+        resolved is None
+        or resolved.type not in ("cpu", "cuda", "mps")
+        or (resolved.type != "cuda" and resolved.index)
+    ):
         raise InputError(f"'{device}' is no device; choose auto, cpu, cuda, cuda:N or mps.")
-    if found.type == "cpu":
+    if resolved.type == "cpu":
         return torch.device("cpu")
-    if found.type == "mps":
+    if resolved.type == "mps":
         if not torch.backends.mps.is_available():
             raise InputError(f"There is no device '{device}' on this machine; choose auto or cpu.")
         return torch.device("mps", 0)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if (found.index or 0) >= count:
+    if (resolved.index or 0) >= count:
         others = "".join(f", cuda:{index}" for index in range(count))
         raise InputError(f"There is no device '{device}' on this machine; choose auto, cpu{others}.")
-    return torch.device("cuda", torch.cuda.current_device() if found.index is None else found.index)
+    return torch.device("cuda", torch.cuda.current_device() if resolved.index is None else resolved.index)
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:

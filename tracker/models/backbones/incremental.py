@@ -1,6 +1,6 @@
-"""Feature maps of an image that differs in a part from one whose maps are known.
+"""Feature maps of an image of which a part has changed, computed only where the change is seen.
 
-An occlusion changes the maps only where a cell sees it: a little more than the occlusion itself in the first
+An occlusion changes a map only where the cells see it: a little more than the occlusion itself in the first
 layers, where most of the work of a network such as VGG-16 is, and all of the map in the last. So each stage of the
 network is run on the window that its changed cells see, and the rest is copied (incremental inference of occluded
 images: Nakandala, Kumar and Papakonstantinou, SIGMOD 2019). The maps are those of the whole pass, up to rounding.
@@ -8,98 +8,49 @@ images: Nakandala, Kumar and Papakonstantinou, SIGMOD 2019). The maps are those 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from .nets import Chain, Layer, first_coarse
 
-__all__ = ["IncrementalMaps", "KnownMaps", "Span", "Stage"]
+__all__ = ["IncrementalMaps", "trace"]
 
 
-@dataclass(frozen=True)
-class Span:
-    """Cells of a line, from `low` to `high`, which is not part of it; empty where `high` is not above `low`."""
+def trace(stage: Sequence[Layer], changed: range, size: int) -> tuple[range, range, list[tuple[int, int]]]:
+    """Follow a change through a stage along one axis.
 
-    low: int
-    high: int
+    Args:
+        stage: Layers that are run together.
+        changed: Cells of the input.
+        size: Cells of the input in all.
 
-    def __len__(self) -> int:
-        """How many there are."""
-        return max(0, self.high - self.low)
+    Returns:
+        The cells of the output that see the change; the cells of the input that these see; and for each layer how
+        far that window reaches beyond the map, (before it, behind it).
 
-
-@dataclass(frozen=True)
-class Reach:
-    """What follows from a change along one axis.
-
-    Attributes:
-        seen: The cells of a stage's output that see the change.
-        window: The cells of its input that these see.
-        paddings: For each layer, by how many cells its window reaches beyond the map, before it and behind it.
+    >>> trace((Layer("a", 3, 1, 1), Layer("b", 3, 1, 1), Layer(None, 2, 2, 0)), range(3, 9), 224)
+    (range(0, 6), range(0, 14), [(1, 0), (1, 0), (0, 0)])
     """
-
-    seen: Span
-    window: Span
-    paddings: list[tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Layers that are run together on one window.
-
-    Attributes:
-        layers: One or more.
-    """
-
-    layers: tuple[Layer, ...]
-
-    def reach(self, changed: Span, size: int) -> Reach:
-        """What follows from a change along one axis.
-
-        Args:
-            changed: Cells of the input.
-            size: Of the input.
-
-        >>> found = Stage((Layer("a", 3, 1, 1), Layer("b", 3, 1, 1), Layer(None, 2, 2, 0))).reach(Span(3, 9), 224)
-        >>> found.seen, found.window, found.paddings
-        (Span(low=0, high=6), Span(low=0, high=14), [(1, 0), (1, 0), (0, 0)])
-        """
-        sizes, low, high = [size], changed.low, changed.high
-        for layer in self.layers:
-            sizes.append((sizes[-1] + 2 * layer.padding - layer.kernel) // layer.stride + 1)
-            low = max(0, -((layer.kernel - 1 - layer.padding - low) // layer.stride))
-            high = min(sizes[-1], (high - 1 + layer.padding) // layer.stride + 1)
-        seen, paddings = Span(low, high), []
-        for layer, extent in zip(reversed(self.layers), reversed(sizes[:-1]), strict=True):
-            first = low * layer.stride - layer.padding
-            last = (high - 1) * layer.stride - layer.padding + layer.kernel
-            low, high = max(0, first), min(extent, last)
-            paddings.append((low - first, last - high))
-        return Reach(seen, Span(low, high), paddings[::-1])
-
-
-@dataclass(frozen=True)
-class KnownMaps:
-    """What is kept of an image.
-
-    Attributes:
-        image: `[1, 3, H, W]` in [0, 1].
-        maps: The output of each stage, `[1, C, h, w]`.
-    """
-
-    image: Tensor
-    maps: list[Tensor]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all of them."""
-        return sum(each.nbytes for each in (self.image, *self.maps))
+    if not changed:
+        return changed, changed, []
+    sizes, low, high = [size], changed.start, changed.stop
+    for layer in stage:
+        sizes.append((sizes[-1] + 2 * layer.padding - layer.kernel) // layer.stride + 1)
+        low = max(0, -((layer.kernel - 1 - layer.padding - low) // layer.stride))
+        high = min(sizes[-1], (high - 1 + layer.padding) // layer.stride + 1)
+    output, paddings = range(low, high), []
+    for layer, extent in zip(reversed(stage), reversed(sizes[:-1]), strict=True):
+        first = low * layer.stride - layer.padding
+        last = (high - 1) * layer.stride - layer.padding + layer.kernel
+        low, high = max(0, first), min(extent, last)
+        paddings.append((low - first, last - high))
+    return output, range(low, high), paddings[::-1]
 
 
 class IncrementalMaps:
-    """A convolution's map, of images as they are and of images of which a part has changed.
+    """A convolution's map, of whole images and of images of which a part has changed.
 
     On fine maps the convolutions up to a pooling are one stage: what they see beyond a change is little, and the
     maps between them would take the most memory. On coarse ones each convolution is a stage of its own.
@@ -110,71 +61,75 @@ class IncrementalMaps:
     """
 
     def __init__(self, chain: Chain, name: str) -> None:
-        """Cut the network into stages."""
         self.chain = chain
         layers = chain.layers()
         last, coarse = [layer.name for layer in layers].index(name), first_coarse(layers)
-        self.stages: list[Stage] = []
-        part: list[Layer] = []
-        for index, layer in enumerate(layers[: last + 1]):
-            part.append(layer)
-            before_pooling = index < last and layers[index + 1].name is None
-            if index == last or layer.name is None or (index >= coarse and not before_pooling):
-                self.stages.append(Stage(tuple(part)))
-                part = []
+        self.stages: list[list[Layer]] = [[]]
+        for index, layer in enumerate(layers[:last]):
+            self.stages[-1].append(layer)
+            if layer.name is None or (index >= coarse and layers[index + 1].name is not None):
+                self.stages.append([])
+        self.stages[-1].append(layers[last])
 
-    def know(self, image: Tensor) -> KnownMaps:
-        """Run the network up to the convolution; the last of the maps is the convolution's.
+    def compute(self, image: Tensor) -> list[Tensor]:
+        """Run the network up to the convolution.
 
         Args:
             image: `[1, 3, H, W]` in [0, 1].
+
+        Returns:
+            The output of each stage, `[1, C, h, w]`; the last is the convolution's map.
         """
         x, maps = self.chain.normalised(image).contiguous(memory_format=torch.channels_last), []
         for stage in self.stages:
-            for layer in stage.layers:
+            for layer in stage:
                 x = self.chain.apply_layer(layer, x)
             maps.append(x)
-        return KnownMaps(image.clone(), maps)
+        return maps
 
-    def changed(self, image: Tensor, known: KnownMaps) -> Tensor:
-        """The convolution's map `[1, C, h, w]` of an image that may differ from a known one.
+    def update(self, image: Tensor, before: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        """The convolution's map `[1, C, h, w]` of an image that differs in a part from an earlier one.
 
         Args:
             image: `[1, 3, H, W]` in [0, 1].
-            known: Of an image of the same size.
+            before: The earlier image, of the same size.
+            maps: What `compute` gave for it.
         """
-        differs = (image != known.image)[0].any(dim=0)
-        rows, columns = _span(differs.any(dim=1)), _span(differs.any(dim=0))
-        # The output of the stage in front, as it was, and the part of it that is new.
-        old, new = known.image, image[:, :, rows.low : rows.high, columns.low : columns.high]
-        for stage, kept in zip(self.stages, known.maps, strict=True):
-            down, across = (
-                stage.reach(span, size) for span, size in zip((rows, columns), old.shape[2:], strict=True)
-            )
-            if not (rows and columns and down.seen and across.seen):
-                return known.maps[-1]
-            x = _replaced(old, rows, columns, new, down.window, across.window)
-            if old is known.image:
+        differs = (image != before)[0].any(dim=0)
+        rows, columns = _extent(differs.any(dim=1)), _extent(differs.any(dim=0))
+        # The input of a stage as it was, and the part of it that has changed.
+        old, new = before, image[:, :, _slice(rows), _slice(columns)]
+        for stage, output in zip(self.stages, maps, strict=True):
+            seen_rows, tall, vertical = trace(stage, rows, old.shape[2])
+            seen_columns, wide, horizontal = trace(stage, columns, old.shape[3])
+            if not (seen_rows and seen_columns):
+                return maps[-1]
+            x = _merge(old, new, rows, columns, tall, wide)
+            if old is before:
                 x = self.chain.normalised(x)
-            for layer, vertical, horizontal in zip(stage.layers, down.paddings, across.paddings, strict=True):
-                x = self.chain.apply_layer(layer, x, (*horizontal, *vertical))
-            old, new, rows, columns = kept, x, down.seen, across.seen
-        return _replaced(old, rows, columns, new, *(Span(0, size) for size in old.shape[2:]))
+            for layer, (above, below), (left, right) in zip(stage, vertical, horizontal, strict=True):
+                x = self.chain.apply_layer(layer, x, (left, right, above, below))
+            old, new, rows, columns = output, x, seen_rows, seen_columns
+        return _merge(old, new, rows, columns, *(range(size) for size in old.shape[2:]))
 
 
-def _span(marked: Tensor) -> Span:
+def _extent(marks: Tensor) -> range:
     """From the first to the last of the marks `bool[n]`."""
-    places = marked.nonzero()[:, 0]
-    return Span(int(places[0]), int(places[-1]) + 1) if len(places) else Span(0, 0)
+    places = marks.nonzero()[:, 0]
+    return range(int(places[0]), int(places[-1]) + 1) if len(places) else range(0)
 
 
-def _replaced(old: Tensor, rows: Span, columns: Span, new: Tensor, tall: Span, wide: Span) -> Tensor:
-    """The window `tall`, `wide` of a map `[1, C, h, w]` whose cells `rows`, `columns` are new."""
-    window = old[:, :, tall.low : tall.high, wide.low : wide.high].clone(memory_format=torch.channels_last)
-    (top, bottom), (left, right) = (
-        (max(span.low, view.low), min(span.high, view.high)) for span, view in ((rows, tall), (columns, wide))
+def _slice(cells: range, start: int = 0) -> slice:
+    return slice(cells.start - start, cells.stop - start)
+
+
+def _merge(old: Tensor, new: Tensor, rows: range, columns: range, tall: range, wide: range) -> Tensor:
+    """The window `tall`, `wide` of a map `[1, C, h, w]` whose cells at `rows`, `columns` are `new`."""
+    window = old[:, :, _slice(tall), _slice(wide)].clone(memory_format=torch.channels_last)
+    down, across = (
+        range(max(cells.start, view.start), min(cells.stop, view.stop))
+        for cells, view in ((rows, tall), (columns, wide))
     )
-    window[:, :, top - tall.low : bottom - tall.low, left - wide.low : right - wide.low] = new[
-        :, :, top - rows.low : bottom - rows.low, left - columns.low : right - columns.low
-    ]
+    part = new[:, :, _slice(down, rows.start), _slice(across, columns.start)]
+    window[:, :, _slice(down, tall.start), _slice(across, wide.start)] = part
     return window

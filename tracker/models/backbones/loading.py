@@ -16,9 +16,9 @@ from torchvision.models import get_model_weights
 from ...errors import InputError
 from ...files import replacing_file
 from .base import Backbone
-from .extracted import PREFIX, Extracted
 from .hardware import resolve_device
 from .nets import AlexNet, Slim, Vgg16
+from .torchvision_models import PREFIX, TorchvisionBackbone
 
 __all__ = ["check_finite", "load_backbone", "load_weights", "save_weights"]
 
@@ -34,16 +34,16 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
         raise InputError(f"The weights file '{file}' does not exist.")
     try:
         if file.suffix in (".pth", ".pt"):
-            found = dict(torch.load(file, map_location="cpu", weights_only=True))
+            tensors = dict(torch.load(file, map_location="cpu", weights_only=True))
         else:
-            found = load_file(file)
+            tensors = load_file(file)
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"The weights file '{file}' is corrupt ({reason}); fetch or write it again.") from None
     except Exception as error:  # torch.load raises pickle's own errors, which share no narrower base
         raise InputError(f"The weights file '{file}' is corrupt ({type(error).__name__}).") from None
-    check_finite(found, f"The weights file '{file}' cannot be used", "fetch or train it again")
-    return found
+    check_finite(tensors, f"The weights file '{file}' cannot be used", "fetch or train it again")
+    return tensors
 
 
 def save_weights(file: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -88,7 +88,8 @@ def load_backbone(
     """Load a network, ready for inference.
 
     Args:
-        name: `slim`, `vgg16`, `alexnet`, `torchvision:MODEL` or `torchvision:MODEL:NODE,NODE` (`Extracted`).
+        name: `slim`, `vgg16`, `alexnet`, or for a `TorchvisionBackbone` `torchvision:MODEL` or
+            `torchvision:MODEL:NODE,NODE`.
         weights: A safetensors or torchvision file with the network's keys; for all but `slim` they are
             torchvision's, and the fully connected layers may be missing. `None` takes, for `slim`, the weights
             that the package ships. `imagenet` lets torchvision fetch its own (VGG-16: 528 MB) into its cache.
@@ -117,7 +118,7 @@ def load_backbone(
         source = str(weights) if weights is not None else "the package's own weights"
         state = _read(name, weights)
         backbone = _build(name, pools, any(key.startswith("classifier.") for key in state))
-        if isinstance(backbone, Extracted):
+        if isinstance(backbone, TorchvisionBackbone):
             needed = backbone.body.state_dict()
             state = {f"body.{key}": value for key, value in state.items() if key in needed}
         try:
@@ -133,13 +134,13 @@ def _build(name: str, pools: int | None, with_classifier: bool) -> Backbone:
         return Slim()
     if name == "vgg16":
         return Vgg16(with_classifier, pools)
-    return AlexNet(with_classifier, pools) if name == "alexnet" else Extracted(name)
+    return AlexNet(with_classifier, pools) if name == "alexnet" else TorchvisionBackbone(name)
 
 
 def _random(name: str, pools: int | None) -> Backbone:
     """The same random weights each time, the convolutions alone (all layers of the slim net)."""
     backbone = _build(name, pools, with_classifier=False)
-    if isinstance(backbone, Extracted):
+    if isinstance(backbone, TorchvisionBackbone):
         return backbone
     generator = torch.Generator().manual_seed(0)
     for layer in backbone.modules():

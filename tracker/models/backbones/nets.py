@@ -8,9 +8,10 @@ SINT takes fc6).
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,12 +28,12 @@ COARSE = 4
 """Pixels from one cell of a coarse map to the next, at least."""
 
 PART_PIXELS = 224 * 224
-"""Of the images that go through the layers on fine maps together on a CPU, a thread."""
+"""Pixels of images per thread in one pass over the high-resolution layers (CPU): their maps fit the cache."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What a cell of a map is computed from: a window of the map in front.
+    """A convolution or a max pooling: the window of its input that a cell of its output is computed from.
 
     Attributes:
         name: Of the convolution; `None` for a max pooling.
@@ -64,13 +65,13 @@ class Chain(Backbone):
 
     def layers(self) -> list[Layer]:
         """The convolutions and the poolings in front of them, in the order of a forward pass."""
-        found = []
+        layers = []
         for name in self.convolutions:
             if name in self.poolings:
-                found.append(Layer(None, self.poolings[name], 2, 0))
+                layers.append(Layer(None, self.poolings[name], 2, 0))
             conv = self.convolution(name)
-            found.append(Layer(name, conv.kernel_size[0], conv.stride[0], int(conv.padding[0])))
-        return found
+            layers.append(Layer(name, conv.kernel_size[0], conv.stride[0], int(conv.padding[0])))
+        return layers
 
     def apply_layer(self, layer: Layer, x: Tensor, padding: tuple[int, int, int, int] | None = None) -> Tensor:
         """One of `layers`: a max pooling, or a convolution and its ReLU.
@@ -112,8 +113,8 @@ class Chain(Backbone):
         """Feature maps of the convolutions behind `name`, whose map is `x`: as `maps`, the first part done."""
         wanted, layers = set(names), self.layers()
         rest = layers[[layer.name for layer in layers].index(name) + 1 :]
-        found = {name: x} if name in wanted else {}
-        return found | self._run(x, rest, wanted - {name})
+        maps = {name: x} if name in wanted else {}
+        return maps | self._run(x, rest, wanted - {name})
 
     def _through(self, layers: Iterable[Layer], x: Tensor) -> Tensor:
         for layer in layers:
@@ -122,33 +123,25 @@ class Chain(Backbone):
 
     def _run(self, x: Tensor, layers: Iterable[Layer], names: Iterable[str]) -> dict[str, Tensor]:
         wanted = set(names)
-        found: dict[str, Tensor] = {}
+        maps: dict[str, Tensor] = {}
         for layer in layers:
-            if len(found) == len(wanted):
+            if len(maps) == len(wanted):
                 break
             x = self.apply_layer(layer, x)
             if layer.name in wanted:
-                found[layer.name] = x
-        return found
+                maps[layer.name] = x
+        return maps
 
     def cells(self, name: str) -> Cells:  # noqa: D102
         cells = Cells(1, 0.0)
         for layer in self.layers():
-            cells = cells.behind(layer.kernel, layer.stride, layer.padding)
+            cells = cells.after_layer(layer.kernel, layer.stride, layer.padding)
             if layer.name == name:
                 break
         return cells
 
     def channels(self, name: str) -> int:  # noqa: D102
         return self.convolution(name).out_channels
-
-    def _keep_poolings(self, standard: dict[str, int], count: int | None) -> None:
-        if count is not None and not 0 <= count <= len(standard):
-            raise InputError(
-                f"The net '{self.name}' has {len(standard)} max poolings between its convolutions; {count} of them"
-                " cannot be kept."
-            )
-        self.poolings = dict(list(standard.items())[:count])
 
 
 class Slim(Chain):
@@ -162,7 +155,6 @@ class Slim(Chain):
     poolings = {"conv2": 2, "conv3": 2}
 
     def __init__(self) -> None:
-        """Build it with random weights."""
         super().__init__()
         self.conv1 = nn.Conv2d(3, 48, 5, stride=2, padding=2)
         self.conv2 = nn.Conv2d(48, 96, 3, padding=1)
@@ -174,34 +166,48 @@ class Slim(Chain):
         self.fc8 = nn.Linear(256, 128)
 
 
-class Vgg16(Chain):
-    """VGG-16 as torchvision builds it; 224 x 224 input.
+class TorchvisionChain(Chain):
+    """A network of torchvision with `features` and `classifier`; 224 x 224 input.
 
     Args:
         with_classifier: Whether the weights hold the fully connected layers too.
-        pools: How many of the four max poolings between the convolutions are kept, the first ones; SINT keeps 2,
-            so that its maps have a stride of 4. `None` keeps all.
+        pools: How many of `poolings` are kept, the first ones. `None` keeps all.
 
     Raises:
         InputError: If there are not so many poolings.
     """
 
-    name = "vgg16"
     input_size = 224
+    build: Callable[[], nn.Module]
+
+    def __init__(self, with_classifier: bool, pools: int | None = None) -> None:
+        super().__init__()
+        if pools is not None and not 0 <= pools <= len(self.poolings):
+            raise InputError(
+                f"The net '{self.name}' has {len(self.poolings)} max poolings between its convolutions; {pools} of"
+                " them cannot be kept."
+            )
+        self.poolings = dict(list(self.poolings.items())[:pools])
+        with torch.device("meta"):
+            whole: Any = type(self).build()
+        self.fully_connected = ("fc6", "fc7", "fc8") if with_classifier else ()
+        self.features = whole.features[:-1].to_empty(device="cpu")
+        self.classifier = whole.classifier.to_empty(device="cpu") if with_classifier else None
+
+
+class Vgg16(TorchvisionChain):
+    """VGG-16; SINT keeps 2 of the four max poolings between the convolutions, for maps with a stride of 4."""
+
+    name = "vgg16"
+    build = staticmethod(vgg16)
+    poolings = {f"conv{block}_1": 2 for block in range(2, 6)}
     convolutions = tuple(
         f"conv{block}_{index}" for block, depth in enumerate((2, 2, 3, 3, 3), 1) for index in range(1, depth + 1)
     )
     sint_layers = ("conv4_3", "conv5_3")
 
     def __init__(self, with_classifier: bool, pools: int | None = None) -> None:
-        """Build it without weights."""
-        super().__init__()
-        self._keep_poolings({f"conv{block}_1": 2 for block in range(2, 6)}, pools)
-        with torch.device("meta"):
-            whole = vgg16()
-        self.fully_connected = ("fc6", "fc7", "fc8") if with_classifier else ()
-        self.features = whole.features[:-1].to_empty(device="cpu")
-        self.classifier = whole.classifier.to_empty(device="cpu") if with_classifier else None
+        super().__init__(with_classifier, pools)
         positions = [i for i, layer in enumerate(self.features) if isinstance(layer, nn.Conv2d)]
         self._paths = {name: f"features.{i}" for name, i in zip(self.convolutions, positions, strict=True)}
 
@@ -209,34 +215,23 @@ class Vgg16(Chain):
         return self._paths.get(name) or f"classifier.{3 * ('fc6', 'fc7', 'fc8').index(name)}"
 
 
-class AlexNet(Chain):
-    """AlexNet as torchvision builds it (SINT's "CaffeNet" variant, in one group); 224 x 224 input.
+class AlexNet(TorchvisionChain):
+    """AlexNet (SINT's "CaffeNet" variant, in one group).
 
-    Args:
-        with_classifier: Whether the weights hold the fully connected layers too.
-        pools: How many of the two max poolings between the convolutions are kept; SINT keeps 0, with 5 pixels
-            of padding around the input, so that its maps have a stride of 4. `None` keeps all.
-
-    Raises:
-        InputError: If there are not so many poolings.
+    SINT keeps none of the two max poolings between the convolutions, with 5 pixels of padding around the input, so
+    that its maps have a stride of 4.
     """
 
     name = "alexnet"
-    input_size = 224
+    build = staticmethod(alexnet)
+    poolings = {"conv2": 3, "conv3": 3}
     convolutions = ("conv1", "conv2", "conv3", "conv4", "conv5")
     sint_layers = ("conv4", "conv5")
     grid = 6
     pool_window = 3
 
     def __init__(self, with_classifier: bool, pools: int | None = None) -> None:
-        """Build it without weights."""
-        super().__init__()
-        self._keep_poolings({"conv2": 3, "conv3": 3}, pools)
-        with torch.device("meta"):
-            whole = alexnet()
-        self.fully_connected = ("fc6", "fc7", "fc8") if with_classifier else ()
-        self.features = whole.features[:-1].to_empty(device="cpu")
-        self.classifier = whole.classifier.to_empty(device="cpu") if with_classifier else None
+        super().__init__(with_classifier, pools)
         if pools == 0:
             self.convolution("conv1").padding = (5, 5)
 

@@ -67,13 +67,13 @@ def separable_align(maps: Tensor, boxes: Tensor, side: int, scale: float) -> Ten
     result = maps.new_zeros(len(boxes), maps.shape[1], side, side)
     with torch.autocast(maps.device.type, enabled=False):
         for n in range(len(maps)):
-            own = torch.nonzero(boxes[:, 0] == n)[:, 0]
-            if not len(own):
+            rows_of_image = torch.nonzero(boxes[:, 0] == n)[:, 0]
+            if not len(rows_of_image):
                 continue
             flat = maps[n].permute(1, 0, 2).reshape(height, -1)
-            tall = (rows[own].flatten(0, 1) @ flat).view(len(own), -1, width)
-            pooled = (tall @ columns[own].transpose(1, 2)).view(len(own), side, -1, side)
-            result = result.index_copy(0, own, pooled.transpose(1, 2))
+            tall = (rows[rows_of_image].flatten(0, 1) @ flat).view(len(rows_of_image), -1, width)
+            pooled = (tall @ columns[rows_of_image].transpose(1, 2)).view(len(rows_of_image), side, -1, side)
+            result = result.index_copy(0, rows_of_image, pooled.transpose(1, 2))
     return result
 
 

@@ -23,7 +23,7 @@ def moved_pixels(
         before: `uint8[H, W, 3]`.
         after: The next frame, of the same size.
         box: `(x, y, w, h)` in `before`.
-        reach: How far around the box the next frame is looked at, in pixels.
+        reach: Margin around the box within which the flow is computed, in pixels.
 
     Returns:
         `float64[N, 2]`, points (x, y) of `after`; empty where the box lies outside the frame.

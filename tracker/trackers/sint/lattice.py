@@ -1,4 +1,4 @@
-"""All candidates on a lattice at once: one resampled feature map a scale, no candidate cut out of it.
+"""Scores of all candidates of a lattice from one resampled feature map a scale.
 
 The pooled grid of a box (`Backbone.pool`) is a maximum over the means of 14 x 14 bins, each the mean of bilinear
 samples of the feature map, one for each cell that the bin spans. Boxes of one size that are shifted by whole bins
@@ -22,7 +22,7 @@ from ...models.backbones import Backbone, Cells
 __all__ = ["FARTHEST", "Lattice", "LatticeMatcher"]
 
 FARTHEST = 4.0
-"""A lattice reaches no farther than so many boxes, so that a target of a pixel asks for no more than any other."""
+"""Largest reach of a lattice in boxes: a target of one pixel costs no more than any other."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Lattice:
     def corners(
         self,
         scale: NDArray[np.int64],
-        row: NDArray[np.float64] | NDArray[np.int64],
-        column: NDArray[np.float64] | NDArray[np.int64],
+        row: NDArray[np.floating | np.integer],
+        column: NDArray[np.floating | np.integer],
     ) -> NDArray[np.float64]:
         """Boxes of the lattice, also between its points.
 
@@ -106,17 +106,16 @@ class LatticeMatcher:
     """SINT's scores of a lattice of candidates against one exemplar (eq. 1).
 
     The two pooled convolutions are compared for every candidate. fc6, where the network has one, is computed for
-    the `keep` candidates that these like best; the others have no score.
+    the `keep` candidates with the highest cosines of these; the others have no score.
 
     Args:
         backbone: The network.
         maps: Of `sint_layers`, `[1, C, h, w]`: the frame that shows the exemplar.
         exemplar: The lattice whose only point is the exemplar.
-        keep: How many candidates get the whole score.
+        keep: Number of candidates whose fc6 is compared too.
     """
 
     def __init__(self, backbone: Backbone, maps: dict[str, Tensor], exemplar: Lattice, keep: int = 64) -> None:
-        """See the class."""
         self.backbone = backbone
         self.keep = keep
         windows = self._windows(maps, exemplar)
@@ -137,9 +136,7 @@ class LatticeMatcher:
             `float32[S, rows, columns]`, cosines in [-1, 1]; -inf where a candidate was not kept.
         """
         windows = self._windows(maps, lattice)
-        parts = [
-            self._cosines(window, kernel, lattice) for window, kernel in zip(windows, self._kernels, strict=True)
-        ]
+        parts = [self._cosines(window, kernel) for window, kernel in zip(windows, self._kernels, strict=True)]
         total = torch.stack(parts).sum(0)
         if self._fc6 is None:
             return total / len(parts)
@@ -163,53 +160,41 @@ class LatticeMatcher:
         scales, down, across = len(by_x), by_y.shape[1], by_x.shape[1]
         grid = maps[0].permute(1, 2, 0)
         rows = (by_y.flatten(0, 1) @ grid.reshape(height, -1)).view(scales, down, width, -1)
-        fine = by_x[:, None] @ rows
-        fine = fine.view(scales, down, across, -1)
-        shifts = range(1, self.backbone.pool_window)
-        for axis in (1, 2):
-            length = fine.shape[axis] - self.backbone.pool_window + 1
-            pooled = fine.narrow(axis, 0, length)
-            for shift in shifts:
-                pooled = torch.maximum(pooled, fine.narrow(axis, shift, length))
-            fine = pooled
-        return fine
+        bins = (by_x[:, None] @ rows).view(scales, down, across, -1)
+        pooled = functional.max_pool2d(bins.permute(0, 3, 1, 2), self.backbone.pool_window, 1)
+        return pooled.permute(0, 2, 3, 1)
 
-    def _cosines(self, windows: Tensor, kernel: Tensor, lattice: Lattice) -> Tensor:
-        """Cosine of every candidate's pooled grid and the exemplar's, `float32[S, rows, columns]`."""
-        scales, down, across, channels = windows.shape
+    def _cosines(self, windows: Tensor, kernel: Tensor) -> Tensor:
+        """Cosine of every candidate's pooled grid and the exemplar's, `float32[S, rows, columns]`.
+
+        Each resampled cell is multiplied with each of the exemplar's `grid` x `grid` cells. A candidate's cells
+        are a window of every second one, and its cell (a, b) meets the exemplar's (a, b): a diagonal of the
+        window's products. Their sum over the norm of the candidate's cells is the cosine.
+        """
         side = self.backbone.grid
-        products = (windows.reshape(-1, channels) @ kernel.to(windows).T).float()
-        # products[s, y, x, (a, b)] is the cell (a, b) of the candidate that has it at (y, x); a candidate's cells
-        # are 2 bins apart, so the sum over its cells is a sum along a strided diagonal.
-        cell = side * side
-        diagonal = products.view(-1).as_strided(
-            (scales, lattice.rows, lattice.columns, side, side),
-            (
-                down * across * cell,
-                across * cell,
-                cell,
-                2 * across * cell + side,
-                2 * cell + 1,
-            ),
-        )
-        energy = windows.float().square().sum(-1)
-        own = energy.as_strided(diagonal.shape, (down * across, across, 1, 2 * across, 2))
-        return diagonal.sum((-1, -2)) / own.sum((-1, -2)).clamp(min=1e-12).sqrt()
+        products = (windows @ kernel.to(windows).T).float().unflatten(-1, (side, side))
+        # [S, rows, columns, exemplar's a, exemplar's b, candidate's a, candidate's b], then where both are equal.
+        same = self._cells_of_candidates(products).diagonal(dim1=3, dim2=5).diagonal(dim1=3, dim2=4)
+        squares = self._cells_of_candidates(windows.float().square().sum(-1))
+        return same.sum((-1, -2)) / squares.sum((-1, -2)).clamp(min=1e-12).sqrt()
+
+    def _cells_of_candidates(self, values: Tensor) -> Tensor:
+        """A view of `[S, rows', columns', ...]` by candidates, `[S, rows, columns, ..., grid, grid]`."""
+        extent = 2 * self.backbone.grid - 1
+        return values.unfold(1, extent, 1).unfold(2, extent, 1)[..., ::2, ::2]
 
     def _grids(self, windows: Tensor, which: Tensor, lattice: Lattice) -> Tensor:
         """The pooled grids of some candidates, `[N, C, grid, grid]`."""
-        column = which % lattice.columns
-        row = which.div(lattice.columns, rounding_mode="floor") % lattice.rows
-        scale = which.div(lattice.columns * lattice.rows, rounding_mode="floor")
+        scale, row, column = torch.unravel_index(which, (len(windows), lattice.rows, lattice.columns))
         steps = 2 * torch.arange(self.backbone.grid, device=which.device)
-        found = windows[
+        grids = windows[
             scale[:, None, None], (row[:, None] + steps)[:, :, None], (column[:, None] + steps)[:, None, :]
         ]
-        return found.permute(0, 3, 1, 2).contiguous()
+        return grids.permute(0, 3, 1, 2).contiguous()
 
     def _describe(self, pooled: Tensor) -> Tensor:
         dtype = next(self.backbone.linear("fc6").parameters()).dtype
-        return functional.normalize(self.backbone.stacked(pooled.to(dtype), ["fc6"])["fc6"].float())
+        return functional.normalize(self.backbone.fc_outputs(pooled.to(dtype), ["fc6"])["fc6"].float())
 
 
 def _bilinear(positions: NDArray[np.float64], size: int) -> Tensor:

@@ -53,11 +53,11 @@ class BoxRegression:
         """Solve the dual: N x N in place of D x D, as N is far below D."""
         boxes, goal = np.asarray(boxes, dtype=np.float64), np.asarray(target, dtype=np.float64)
         shift = (goal[:2] + goal[2:] / 2 - boxes[:, :2] - boxes[:, 2:] / 2) / boxes[:, 2:]
-        wanted = torch.from_numpy(np.concatenate([shift, np.log(goal[2:] / boxes[:, 2:])], axis=1))
+        targets = torch.from_numpy(np.concatenate([shift, np.log(goal[2:] / boxes[:, 2:])], axis=1))
         rows = features.double()
         gram = rows @ rows.T
         gram.diagonal().add_(alpha)
-        self._weights = (rows.T @ torch.linalg.solve(gram, wanted.to(rows))).float()
+        self._weights = (rows.T @ torch.linalg.solve(gram, targets.to(rows))).float()
 
     def refine(self, features: Tensor, boxes: ArrayLike) -> NDArray[np.float64]:
         """Better boxes.

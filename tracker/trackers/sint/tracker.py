@@ -1,4 +1,4 @@
-"""Tracking with SINT: the candidate of each frame that looks most like the target of the first."""
+"""Tracking with SINT: the candidate of each frame with the highest score against the target of the first."""
 
 from __future__ import annotations
 
@@ -26,30 +26,37 @@ from .rings import RADIUS, RING_SCALES, ring_boxes
 
 __all__ = ["SintTracker", "TrackingSettings"]
 
-_LEAST_SHARE = 0.25
-_BEST = 5
-_CHUNK = 64
+LEAST_SHARE = 0.25
+"""Share of the last box's moved pixels that a candidate must hold under `motion="flow"` (SINT+)."""
+BEST = 5
+"""Candidates that the flow filter chooses from (SINT+)."""
+SIZE_LIMITS = (0.2, 5.0)
+"""Bounds of a box's sides relative to those of the first frame's box, as SiamFC has them."""
+CHUNK = 64
+"""Boxes that are pooled in one pass, which bounds the memory: 64 descriptors of VGG-16 are 13 MB."""
+
+Candidates = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+"""Boxes `[N, 4]` of the frame, the ranking by which one is chosen `[N]`, their scores `[N]`."""
 
 
 @dataclass(frozen=True)
 class TrackingSettings:
-    """How the target is looked for.
+    """Candidates of a frame and the choice between them.
 
     Attributes:
         candidates: `rings`: SINT's, around the last centre, in sizes relative to the first frame's box.
             `lattice`: every shift by a bin (1/14 of the box) up to `reach`, in sizes relative to the last box.
         scales: The candidates' sizes.
-        reach: How far the target may go from frame to frame, in square roots of its area (`lattice`).
-        least_reach: How far a small target may go all the same, in widths of the frame (`lattice`): the radius
-            of SINT's rings.
-        window: What the farthest candidate loses against the nearest, by a cosine window (`lattice`); in units of
-            what tells the target from its surroundings in the first frame.
-        rescaling: What a candidate of another size loses, in the same units (`lattice`).
+        reach: Radius of the search in square roots of the target's area (`lattice`).
+        least_reach: Least radius of the search in widths of the frame (`lattice`): the radius of SINT's rings.
+        window: Penalty of the farthest candidate, by a cosine window (`lattice`), in units of the mean score drop
+            of the candidates of the first frame.
+        rescaling: Penalty of a candidate of another size, in the same units (`lattice`).
         inertia: Share of the last size in the new one (`lattice`), in [0, 1).
         motion: `flow` takes SINT+'s filter: of the five best candidates the best one that holds over a quarter of
             the pixels of the last box, moved by optical flow.
-        regression: `ridge` refines the box that is given out (not the centre of the next search).
-        keep: How many candidates have their fc6 compared (`lattice`).
+        regression: `ridge` refines the returned box (not the centre of the next search).
+        keep: Number of candidates whose fc6 is compared (`lattice`).
     """
 
     candidates: Literal["lattice", "rings"] = "lattice"
@@ -64,18 +71,18 @@ class TrackingSettings:
     keep: int = 64
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be.
+        """Check the values.
 
         Raises:
             InputError: If a value is out of its range.
         """
-        for what, value, known in (
+        for name, value, choices in (
             ("candidates", self.candidates, ("lattice", "rings")),
             ("motion", self.motion, ("none", "flow")),
             ("regression", self.regression, ("none", "ridge")),
         ):
-            if value not in known:
-                raise InputError(f"'{value}' is no value of {what}; choose {' or '.join(known)}.")
+            if value not in choices:
+                raise InputError(f"'{value}' is no value of {name}; choose {' or '.join(choices)}.")
         if not self.scales or min(self.scales) <= 0:
             raise InputError("The candidates' sizes must be above 0; give at least one.")
         if not (
@@ -96,22 +103,21 @@ class TrackingSettings:
 
 
 class SintTracker:
-    """SINT as a tracker: one forward pass a frame, then every candidate is read off its feature maps.
+    """SINT as a tracker: one forward pass a frame, whose feature maps all candidates are pooled from.
 
-    It never updates the exemplar. Where no candidate lies inside the frame it repeats its last box.
+    The exemplar is never updated. Where no candidate lies inside the frame, the last box is repeated.
 
-    The network's weights are read at `init`, in every precision. A change of them counts from the next `init` on;
-    they must not change while a target is followed.
+    The network's weights are read at `init`, in every precision; they must not change while a target is followed.
 
     Args:
-        sint: The network and the way it is shown a frame.
-        settings: How the target is looked for.
-        name: What tables call it.
+        sint: The network and its view of a frame.
+        settings: Candidates and the choice between them.
+        name: Name in result folders and tables.
         precision: Arithmetic of the network.
 
     Attributes:
         score: The cosine of the last box, in [-1, 1]; 1 after `init`.
-        looked_at: How many candidates the last frame had.
+        candidate_count: Number of candidates of the last frame.
     """
 
     def __init__(
@@ -121,20 +127,20 @@ class SintTracker:
         name: str = "sint",
         precision: Precision = "auto",
     ) -> None:
-        """See the class."""
         self.name = name
         self.sint = sint
         self.settings = settings or TrackingSettings()
         self.device = next(sint.parameters()).device
         self.score = float("nan")
-        self.looked_at = 0
+        self.candidate_count = 0
         self._dtype = resolve_precision(precision, self.device)
         self._backbone = in_precision(sint.backbone, self._dtype)
         self._bins = 2 * (sint.backbone.grid - 1) + sint.backbone.pool_window
-        self._image: NDArray[np.uint8] | None = None
+        self._frame_size: tuple[int, int] | None = None
+        self._last_image: NDArray[np.uint8] | None = None
         self._box = np.zeros(4)
-        self._first = np.zeros(4)
-        self._unit = 1.0
+        self._first_box = np.zeros(4)
+        self._mean_drop = 1.0
         self._matcher: LatticeMatcher | None = None
         self._exemplar = torch.empty(0)
         self._regression: BoxRegression | None = None
@@ -152,15 +158,15 @@ class SintTracker:
         """Load a tracker.
 
         Args:
-            features: The network's name (`load_backbone`). The tracker is called `sint-` and this, with `-` for
+            features: The network's name (`load_backbone`). The tracker's name is `sint-` and this, with `-` for
                 `:` because names are folders; of a trained network the first 8 digits of `Sint.fingerprint`
-                follow, and of `weights="random"` that word, so that each has results of its own.
-            weights: The network's weights (`load_backbone`), or what `train-tracker` wrote: the card beside it
-                gives the configuration.
+                follow, and of `weights="random"` that word, so that their results do not mix.
+            weights: The network's weights (`load_backbone`), or a file that `train-tracker` wrote: the card beside
+                it gives the configuration.
             device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
             precision: Arithmetic of the network.
-            settings: How the target is looked for; by default the lattice, and with networks other than the slim
-                one, whose time it hardly adds to, SINT+'s flow filter.
+            settings: By default the lattice; with networks other than the slim one also SINT+'s flow filter, which
+                takes little time beside theirs.
             base_weights: Initial weights of the training that wrote `weights`; not needed for the slim net.
 
         Raises:
@@ -198,16 +204,16 @@ class SintTracker:
             self._backbone.load_state_dict(self.sint.backbone.state_dict())
         height, width = image.shape[:2]
         first = check_box(box, width, height, "The box of the first frame").copy()
-        self._image, self._box, self._first, self.score = image, first, first, 1.0
-        view = view_of(self.sint.config, image, self._attention(width))
+        self._frame_size, self._last_image = (width, height), image
+        self._box, self._first_box, self.score = first, first, 1.0
+        view = view_of(self.sint.config, image, self._attended_box(width))
         maps = self._maps(view)
         self._matcher = self._regression = None
         if self.settings.candidates == "lattice":
-            alone = self._lattice(view, (1.0,), 0.0)
-            self._matcher = LatticeMatcher(self._backbone, maps, alone, self.settings.keep)
-            around = self._matcher.score(maps, self._lattice(view, (1.0,), self.settings.reach))
-            known = around[torch.isfinite(around)]
-            self._unit = max(1e-3, 1.0 - float(known.mean()))
+            exemplar = self._lattice(view, width, (1.0,), 0.0)
+            self._matcher = LatticeMatcher(self._backbone, maps, exemplar, self.settings.keep)
+            scores = self._matcher.score(maps, self._lattice(view, width, (1.0,), self.settings.reach))
+            self._mean_drop = max(1e-3, 1.0 - float(scores[torch.isfinite(scores)].mean()))
         else:
             self._exemplar = self._describe(maps, view, first[None])[0]
         if self.settings.regression == "ridge":
@@ -215,7 +221,7 @@ class SintTracker:
             self._regression = BoxRegression(self._shallow(maps, view, boxes), boxes, first)
 
     def place(self, box: ArrayLike, size: tuple[int, int] | None = None) -> None:
-        """Take a box for the last one that was found, so that the next search is around it.
+        """Set the last box, so that the next search is around it.
 
         Args:
             box: `(x, y, w, h)`, 0-based pixels of a frame.
@@ -224,12 +230,10 @@ class SintTracker:
         Raises:
             InputError: If `init` was not called, or the box has no area or lies outside the frame.
         """
-        if self._image is None:
-            raise InputError("The tracker has no target yet; call init(image, box) first.")
-        height, width = self._image.shape[:2]
+        width, height = self._first_frame_size()
         size = size or (width, height)
-        given = check_box(box, *size, "The box to look at")
-        self._box = given * np.array([width / size[0], height / size[1]] * 2)
+        placed = check_box(box, *size, "The box to look at")
+        self._box = placed * np.array([width / size[0], height / size[1]] * 2)
 
     @torch.inference_mode()
     def update(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -240,93 +244,88 @@ class SintTracker:
         Raises:
             InputError: If `init` was not called, or the image is none.
         """
-        if self._image is None:
-            raise InputError("The tracker has no target yet; call init(image, box) first.")
-        image, scale = scaled_to(as_rgb(image), self._image.shape[1::-1])
-        view = view_of(self.sint.config, image, self._attention(image.shape[1]))
+        size = self._first_frame_size()
+        image, scale = scaled_to(as_rgb(image), size)
+        view = view_of(self.sint.config, image, self._attended_box(size[0]))
         maps = self._maps(view)
-        boxes, ranking, scores = (self._on_lattice if self._matcher else self._on_rings)(maps, view)
-        given = self._box
+        candidates = self._score_rings if self._matcher is None else self._score_lattice
+        boxes, ranking, scores = candidates(maps, view, size)
+        result = self._box
         if len(boxes):
-            chosen = self._choose(image, boxes, ranking)
-            found, self.score = boxes[chosen], float(scores[chosen])
-            if self._matcher:
-                size = self.settings.inertia * self._box[2:] + (1 - self.settings.inertia) * found[2:]
-                found = np.concatenate([found[:2] + (found[2:] - size) / 2, size])
-            self._box = given = self._inside(found)
+            best = self._choose(image, boxes, ranking)
+            box, self.score = boxes[best], float(scores[best])
+            if self._matcher is not None:
+                box = _resized(box, self.settings.inertia * self._box[2:] + (1 - self.settings.inertia) * box[2:])
+            self._box = result = self._limited(box, size)
             if self._regression is not None:
-                refined = self._regression.refine(self._shallow(maps, view, given[None]), given[None])[0]
-                given = self._inside(refined)
-        self._image = image.copy() if self.settings.motion == "flow" else self._image
-        return given * scale
+                refined = self._regression.refine(self._shallow(maps, view, result[None]), result[None])[0]
+                result = self._limited(refined, size)
+        if self.settings.motion == "flow":
+            self._last_image = image.copy()
+        return result * scale
+
+    def _first_frame_size(self) -> tuple[int, int]:
+        if self._frame_size is None:
+            raise InputError("The tracker has no target yet; call init(image, box) first.")
+        return self._frame_size
 
     def _choose(self, image: NDArray[np.uint8], boxes: NDArray[np.float64], ranking: NDArray[np.float64]) -> int:
-        """The best candidate, or by `motion` one of the best."""
+        """The index of the best candidate, or of one of the best by `motion`."""
         best = int(ranking.argmax())
         if self.settings.motion == "none":
             return best
-        assert self._image is not None
+        assert self._last_image is not None
         reach = self.settings.reach * float(np.sqrt(self._box[2] * self._box[3]))
-        points = moved_pixels(self._image, image, self._box, reach)
-        order = np.argsort(-ranking)[:_BEST]
-        kept = order[carried_share(boxes[order], points) > _LEAST_SHARE]
-        return int(kept[0]) if len(kept) else best
+        points = moved_pixels(self._last_image, image, self._box, reach)
+        order = np.argsort(-ranking)[:BEST]
+        moved_along = order[carried_share(boxes[order], points) > LEAST_SHARE]
+        return int(moved_along[0]) if len(moved_along) else best
 
-    def _on_lattice(
-        self, maps: dict[str, Tensor], view: View
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """The lattice's local maxima as boxes of the frame, with their ranking and their scores."""
+    def _score_lattice(self, maps: dict[str, Tensor], view: View, frame_size: tuple[int, int]) -> Candidates:
+        """The `BEST` local maxima of the lattice, each moved to the vertex of a parabola through its neighbours.
+
+        A candidate's ranking is its score less the penalties of its distance and of its size.
+        """
         assert self._matcher is not None
         settings = self.settings
-        lattice = self._lattice(view, settings.scales, settings.reach)
+        lattice = self._lattice(view, frame_size[0], settings.scales, settings.reach)
         scores = self._matcher.score(maps, lattice)
-        self.looked_at = scores.numel()
-        column, row = (np.linspace(-1, 1, count) for count in (lattice.columns, lattice.rows))
-        window = np.outer(np.cos(np.pi / 2 * row) ** 2, np.cos(np.pi / 2 * column) ** 2)
-        change = np.array(settings.scales) != 1.0
-        loss = settings.window * (1 - window[None]) + settings.rescaling * change[:, None, None]
-        ranking = scores - torch.from_numpy(self._unit * loss).to(scores)
+        self.candidate_count = scores.numel()
+        row, column = (np.cos(np.pi / 2 * np.linspace(-1, 1, n)) ** 2 for n in (lattice.rows, lattice.columns))
+        resized = np.array(settings.scales)[:, None, None] != 1.0
+        penalty = settings.window * (1 - np.outer(row, column)) + settings.rescaling * resized
+        ranking = scores - torch.from_numpy(self._mean_drop * penalty).to(scores)
         highest = functional.max_pool2d(ranking.amax(0)[None, None], 3, 1, 1)[0, 0]
         peaks = torch.nonzero((ranking == highest) & torch.isfinite(ranking))
-        at = tuple(peaks.T)
-        order = ranking[at].argsort(descending=True)[:_BEST]
-        peaks = peaks[order]
-        rows, columns = _between(scores, peaks)
-        scale = peaks[:, 0].cpu().numpy()
-        corners = lattice.corners(scale, rows, columns)
-        found = ranking[tuple(peaks.T)], scores[tuple(peaks.T)]
-        ranked, scored = (value.cpu().double().numpy() for value in found)
-        return _to_frame(view, corners), ranked, scored
+        peaks = peaks[ranking[tuple(peaks.T)].argsort(descending=True)[:BEST]]
+        corners = lattice.corners(peaks[:, 0].cpu().numpy(), *(_vertices(scores, peaks, axis) for axis in (1, 2)))
+        ranked, scored = (values[tuple(peaks.T)].cpu().double().numpy() for values in (ranking, scores))
+        return view.boxes(corners), ranked, scored
 
-    def _on_rings(
-        self, maps: dict[str, Tensor], view: View
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        assert self._image is not None
-        height, width = self._image.shape[:2]
-        centre = self._box[:2] + self._box[2:] / 2
-        boxes = ring_boxes(centre, self._first[2:], (width, height), self.settings.scales)
-        self.looked_at = len(boxes)
+    def _score_rings(self, maps: dict[str, Tensor], view: View, frame_size: tuple[int, int]) -> Candidates:
+        """All boxes of SINT's rings; their ranking is their score."""
+        boxes = ring_boxes(_centre(self._box), self._first_box[2:], frame_size, self.settings.scales)
+        self.candidate_count = len(boxes)
         if not len(boxes):
             return boxes, np.zeros(0), np.zeros(0)
         scores = (self._describe(maps, view, boxes) @ self._exemplar).cpu().double().numpy()
         return boxes, scores, scores
 
-    def _attention(self, width: int) -> NDArray[np.float64]:
-        """The square to show the network: around the last box, and large enough for `least_reach`."""
+    def _attended_box(self, width: int) -> NDArray[np.float64]:
+        """The square that the view is cut around: around the last box, and large enough for `least_reach`."""
         longer = self._box[2:].max()
-        needed = (longer + 2 * self.settings.least_reach * width) / self.sint.config.context
-        side = max(longer, needed)
-        return np.concatenate([self._box[:2] + (self._box[2:] - side) / 2, [side, side]])
+        side = max(longer, (longer + 2 * self.settings.least_reach * width) / self.sint.config.context)
+        return _resized(self._box, np.array([side, side]))
 
-    def _lattice(self, view: View, scales: tuple[float, ...], reach: float) -> Lattice:
+    def _lattice(self, view: View, width: int, scales: tuple[float, ...], reach: float) -> Lattice:
+        """The lattice around the last box, in pixels of the view; a `reach` of 0 is the box alone."""
         corners = view.corners(self._box[None])[0]
+        x, y = (corners[:2] + corners[2:]) / 2
         size = corners[2:] - corners[:2]
-        centre = ((corners[0] + corners[2]) / 2, (corners[1] + corners[3]) / 2)
-        assert self._image is not None
         pixels = reach * float(np.sqrt(size.prod()))
         if reach:
-            pixels = max(pixels, self.settings.least_reach * self._image.shape[1] * view.scale[0])
-        return Lattice.reaching(centre, size, scales, pixels, self._bins)
+            pixels = max(pixels, self.settings.least_reach * width * view.scale[0])
+        return Lattice.reaching((x, y), size, scales, pixels, self._bins)
 
     def _maps(self, view: View) -> dict[str, Tensor]:
         pixels = to_tensor(view.image, self.device).contiguous(memory_format=torch.channels_last)
@@ -337,47 +336,44 @@ class SintTracker:
         """SINT's descriptors `[N, D]` of boxes of the frame."""
         backbone = self._backbone
         rois = to_rois([view.corners(boxes)], self.device)
-        found = []
+        descriptors = []
         with autocast(self.device, self._dtype):
-            for part in rois.split(_CHUNK):
+            for part in rois.split(CHUNK):
                 pooled = [backbone.pool(name, maps[name], part) for name in backbone.sint_layers]
-                found.append(sint_descriptor(backbone, pooled))
-        return torch.cat(found)
+                descriptors.append(sint_descriptor(backbone, pooled))
+        return torch.cat(descriptors)
 
     def _shallow(self, maps: dict[str, Tensor], view: View, boxes: NDArray[np.float64]) -> Tensor:
-        """The L2-normalised pooled map of the first of SINT's layers, `[N, D]`: what box regression reads."""
+        """The features of box regression: the L2-normalised pooled map of the first of SINT's layers, `[N, D]`."""
         name = self._backbone.sint_layers[0]
         rois = to_rois([view.corners(boxes)], self.device)
-        parts = [self._backbone.pool(name, maps[name], part).flatten(1).float() for part in rois.split(_CHUNK)]
+        parts = [self._backbone.pool(name, maps[name], part).flatten(1).float() for part in rois.split(CHUNK)]
         return functional.normalize(torch.cat(parts))
 
-    def _inside(self, box: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Keep the size between a fifth and five times the first, and the centre inside the frame."""
-        assert self._image is not None
-        frame = np.array(self._image.shape[1::-1], dtype=np.float64)
-        centre = np.clip(box[:2] + box[2:] / 2, 0.5, frame - 0.5)
-        size = np.clip(box[2:], self._first[2:] / 5, self._first[2:] * 5)
+    def _limited(self, box: NDArray[np.float64], frame_size: tuple[int, int]) -> NDArray[np.float64]:
+        """Clip the size to `SIZE_LIMITS`, and the centre to the pixels of the frame."""
+        centre = np.clip(_centre(box), 0.5, np.array(frame_size) - 0.5)
+        size = np.clip(box[2:], *(limit * self._first_box[2:] for limit in SIZE_LIMITS))
         return np.concatenate([centre - size / 2, size])
 
 
-def _between(scores: Tensor, peaks: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rows and columns of the vertices of the parabolas through each peak and its neighbours."""
-    found = []
-    for axis in (1, 2):
-        at = peaks[:, axis]
-        values = []
-        for step in (-1, 0, 1):
-            moved = peaks.clone()
-            moved[:, axis] = (at + step).clamp(0, scores.shape[axis] - 1)
-            values.append(scores[tuple(moved.T)].double())
-        low, here, high = values
-        bend = low - 2 * here + high
-        shift = torch.where(bend < 0, (low - high) / (2 * bend), torch.zeros_like(bend))
-        found.append((at + shift.nan_to_num(0.0, 0.0, 0.0).clamp(-0.5, 0.5)).cpu().numpy())
-    return found[0], found[1]
+def _centre(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    return box[:2] + box[2:] / 2
 
 
-def _to_frame(view: View, corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The inverse of `View.corners`."""
-    low = corners[:, :2] / view.scale + view.origin
-    return np.concatenate([low, (corners[:, 2:] - corners[:, :2]) / view.scale], axis=1)
+def _resized(box: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The box of another size around the same centre."""
+    return np.concatenate([_centre(box) - size / 2, size])
+
+
+def _vertices(scores: Tensor, peaks: Tensor, axis: int) -> NDArray[np.float64]:
+    """Where parabolas through the peaks `int[N, 3]` and their neighbours along an axis are highest, `[N]`."""
+    values = []
+    for step in (-1, 0, 1):
+        neighbours = peaks.clone()
+        neighbours[:, axis] = (peaks[:, axis] + step).clamp(0, scores.shape[axis] - 1)
+        values.append(scores[tuple(neighbours.T)].double())
+    low, middle, high = values
+    curvature = low - 2 * middle + high
+    shift = torch.where(curvature < 0, (low - high) / (2 * curvature), torch.zeros_like(curvature))
+    return (peaks[:, axis] + shift.nan_to_num(0.0, 0.0, 0.0).clamp(-0.5, 0.5)).cpu().numpy()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import InputError
+from ...errors import InputError
 
 __all__ = ["FRAMES_IN_IMG", "IMAGE_SUFFIXES", "KNOWN_LAYOUTS", "refuse_unread", "unread_sequence"]
 
@@ -56,9 +56,9 @@ def refuse_unread(path: Path) -> None:
     Raises:
         InputError: Naming the layout, what it was recognised by, and the remedy.
     """
-    found = next((found for recognise in _RECOGNISERS if (found := recognise(path))), None)
-    if found:
-        layout, mark = found
+    recognised = next((recognised for recognise in _RECOGNISERS if (recognised := recognise(path))), None)
+    if recognised:
+        layout, mark = recognised
         raise InputError(
             f"'{path}' looks like {layout} ({mark}), which is not read yet; read are {KNOWN_LAYOUTS}. For another"
             " layout give a folder of frames and a file of its boxes, one x,y,w,h a line, 0-based (--box FILE)."

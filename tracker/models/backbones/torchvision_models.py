@@ -12,14 +12,14 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 from ...errors import InputError
 from .base import Backbone, Cells
 
-__all__ = ["PREFIX", "Extracted"]
+__all__ = ["PREFIX", "TorchvisionBackbone"]
 
 PREFIX = "torchvision:"
 DEEPEST = 16
 """The largest stride of a stage that is read by default."""
 
 
-class Extracted(Backbone):
+class TorchvisionBackbone(Backbone):
     """A network of `torchvision.models`, read at two nodes; 224 x 224 input.
 
     Batch normalisation always uses its stored statistics.
@@ -39,7 +39,7 @@ class Extracted(Backbone):
         """Build it with random weights, the same each time."""
         super().__init__()
         self.name = name
-        self.model_name, _, given = name.removeprefix(PREFIX).partition(":")
+        self.model_name, _, node_names = name.removeprefix(PREFIX).partition(":")
         if self.model_name not in list_models():
             raise InputError(
                 f"torchvision has no model '{self.model_name}'; see torchvision.models.list_models()."
@@ -48,10 +48,10 @@ class Extracted(Backbone):
             torch.default_generator.manual_seed(0)
             model = get_model(self.model_name, weights=None).eval()
         shapes: dict[str, torch.Size] = {}
-        if given:
-            nodes = [node.strip() for node in given.split(",")]
+        if node_names:
+            nodes = [node.strip() for node in node_names.split(",")]
             if len(set(nodes)) != 2:
-                raise InputError(f"'{given}' names {len(set(nodes))} nodes; SINT compares two: NODE,NODE.")
+                raise InputError(f"'{node_names}' names {len(set(nodes))} nodes; SINT compares two: NODE,NODE.")
         else:
             nodes, shapes = _stages(name, model)
         self.body = _extract(name, model, nodes)
@@ -69,10 +69,10 @@ class Extracted(Backbone):
                 self._cells[node] = traced[node]
 
     def maps(self, images: Tensor, names: Iterable[str]) -> dict[str, Tensor]:  # noqa: D102
-        found = self.body((images - self.mean) / self.std)
-        return {name: found[name] for name in names}
+        outputs = self.body((images - self.mean) / self.std)
+        return {name: outputs[name] for name in names}
 
-    def train(self, mode: bool = True) -> Extracted:
+    def train(self, mode: bool = True) -> TorchvisionBackbone:
         """Keep the evaluation mode: a batch of one video's frames has no statistics worth learning."""
         del mode
         super().train(False)
@@ -89,11 +89,11 @@ class Extracted(Backbone):
 
     def layer_of(self, parameter: str) -> str:
         """The first node for its own block, the second for all that lies behind; else the parameter's name."""
-        own = [name for name, _ in self.body.named_parameters(prefix="body")]
-        block = [i for i, name in enumerate(own) if name.startswith(f"{self.path(self.sint_layers[0])}.")]
-        if not block or parameter not in own or own.index(parameter) < block[0]:
+        parameters = [name for name, _ in self.body.named_parameters(prefix="body")]
+        block = [i for i, name in enumerate(parameters) if name.startswith(f"{self.path(self.sint_layers[0])}.")]
+        if not block or parameter not in parameters or parameters.index(parameter) < block[0]:
             return super().layer_of(parameter)
-        return self.sint_layers[int(own.index(parameter) > block[-1])]
+        return self.sint_layers[int(parameters.index(parameter) > block[-1])]
 
 
 _SIDE = 128
@@ -142,20 +142,20 @@ def _trace(body: nn.Module) -> dict[str, Cells]:
     graph = getattr(body, "graph", None)
     if not isinstance(graph, fx.Graph):
         return {}
-    known: dict[fx.Node, Cells] = {}
+    cells_at: dict[fx.Node, Cells] = {}
     for node in graph.nodes:
         if node.op == "placeholder":
-            known[node] = Cells(1, 0.0)
+            cells_at[node] = Cells(1, 0.0)
         elif node.op == "output":
-            return {name: known[source] for name, source in node.args[0].items() if source in known}
-        elif sources := [source for source in node.all_input_nodes if source in known]:
-            cells = max((known[source] for source in sources), key=lambda found: found.stride)
+            return {name: cells_at[source] for name, source in node.args[0].items() if source in cells_at}
+        elif sources := [source for source in node.all_input_nodes if source in cells_at]:
+            cells = max((cells_at[source] for source in sources), key=lambda found: found.stride)
             layer = body.get_submodule(str(node.target)) if node.op == "call_module" else None
             if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
                 kernel, stride, padding = (
                     value[0] if isinstance(value, tuple) else value
                     for value in (layer.kernel_size, layer.stride, layer.padding)
                 )
-                cells = cells.behind(int(kernel), int(stride), int(padding))
-            known[node] = cells
+                cells = cells.after_layer(int(kernel), int(stride), int(padding))
+            cells_at[node] = cells
     return {}

@@ -1,0 +1,34 @@
+"""The names that a package exports: its stub, what it loads on first use, and what that costs."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+STUBS = sorted(
+    file for package in ("tracker", "vae", "occlusion_env", "agents") for file in (ROOT / package).rglob("*.pyi")
+)
+
+
+@pytest.mark.parametrize("stub", STUBS, ids=lambda stub: str(stub.relative_to(ROOT)))
+def test_every_name_of_a_stub_is_exported_and_found(stub: Path) -> None:
+    package = importlib.import_module(".".join(stub.relative_to(ROOT).parent.parts))
+    (names,) = (
+        ast.literal_eval(node.value) for node in ast.parse(stub.read_text()).body if isinstance(node, ast.Assign)
+    )
+    assert sorted(names) == sorted(package.__all__)
+    assert all(hasattr(package, name) for name in names)
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = package.nonsense
+
+
+@pytest.mark.parametrize("package", ["tracker", "tracker.evaluation"])
+def test_importing_a_package_imports_no_torch(package: str) -> None:
+    code = f"import sys, {package}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0

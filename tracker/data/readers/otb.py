@@ -1,0 +1,99 @@
+"""OTB: `img/` and `groundtruth_rect.txt`, 1-based; a folder may hold several targets."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from ...errors import InputError
+from .annotation import Source, Table, presence, read_annotation, zero_based
+from .images import frame_number, images_in
+
+__all__ = ["OTB_FRAMES", "OTB_HIDDEN_START", "otb_targets", "read_otb", "rect_files"]
+
+OTB_FRAMES: dict[str, tuple[int, int | None]] = {
+    "BlurCar1": (247, None),
+    "BlurCar3": (3, None),
+    "BlurCar4": (18, None),
+    "David": (300, 770),
+    "Diving": (1, 215),
+    "Football1": (1, 74),
+    "Freeman3": (1, 460),
+    "Freeman4": (1, 283),
+    "Tiger1": (6, None),
+}
+"""First and last frame number that OTB judges, where its folder holds more frames or numbers them otherwise."""
+
+OTB_HIDDEN_START = {"Tiger1": (5, 354)}
+"""How many frames at its start OTB leaves out because the target is hidden, though the folder annotates them,
+and how many frames the whole folder has."""
+
+
+def read_otb(folder: Path, target: int | None = None) -> Source:
+    """Read a target of an OTB folder, by default the one that the folder's name ends with; see `read_sequence`."""
+    files = rect_files(folder)
+    if not files:
+        raise InputError(f"The folder '{folder}' has no groundtruth_rect.txt; add it, or give the box.")
+    number = _default_target(folder, files) if target is None else target
+    if number not in files:
+        raise InputError(f"'{folder}' has no target {target}; it has {', '.join(map(str, files))}.")
+    table = read_annotation(files[number], (4,))
+    paths = images_in(folder / "img")
+    if not paths:
+        raise InputError(f"The folder '{folder / 'img'}' holds no images; put the frames there.")
+    name = folder.resolve().name
+    hidden, whole = OTB_HIDDEN_START.get(name, (0, None))
+    if len(table.rows) == whole == len(paths):
+        table, paths = Table(table.path, table.rows[hidden:], table.lines[hidden:]), paths[hidden:]
+    boxes = zero_based(table.boxes())
+    if len(paths) > len(boxes) and name in OTB_FRAMES:
+        first, last = OTB_FRAMES[name]
+        paths = [file for file in paths if first <= frame_number(file) <= (last or math.inf)]
+    source = Source.from_folder(folder / "img", paths, table, boxes, presence(boxes))
+    return replace(source, name=_target_name(folder, files, number))
+
+
+def otb_targets(folder: Path) -> list[tuple[str, int]]:
+    """The names and the numbers of the targets that an OTB folder is read for: those with a box, or the first."""
+    files = rect_files(folder)
+    default = _default_target(folder, files)
+    split = _named_target(folder) in files and len(files) > 1
+    numbers = [default] if split else [n for n, file in files.items() if not _is_empty(file)] or [default]
+    return [(_target_name(folder, files, number), number) for number in numbers]
+
+
+def rect_files(folder: Path) -> dict[int, Path]:
+    """The annotation of each target of an OTB folder, by the number of the target."""
+    files = {}
+    for file in folder.glob("groundtruth_rect*.txt"):
+        match = re.fullmatch(r"groundtruth_rect(?:\.(\d+))?\.txt", file.name)
+        if match:
+            files[int(match[1] or 1)] = file
+    return dict(sorted(files.items()))
+
+
+def _default_target(folder: Path, files: dict[int, Path]) -> int:
+    """The target that the folder's name ends with (`Jogging-2`), or else the first that is annotated."""
+    named = _named_target(folder)
+    if named in files and len(files) > 1:
+        return named
+    return next((number for number, file in files.items() if not _is_empty(file)), min(files))
+
+
+def _named_target(folder: Path) -> int:
+    """The number at the end of names such as `Skating2-1`; 0 where there is none."""
+    match = re.fullmatch(r".+-(\d)", folder.resolve().name)
+    return int(match[1]) if match else 0
+
+
+def _target_name(folder: Path, files: dict[int, Path], number: int) -> str:
+    name = folder.resolve().name
+    if files[number].name == "groundtruth_rect.txt" or name.endswith(f"-{number}"):
+        return name
+    return f"{name}-{number}"
+
+
+def _is_empty(file: Path) -> bool:
+    return not file.read_bytes().strip()
