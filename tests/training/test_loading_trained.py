@@ -62,7 +62,7 @@ def follow(tracker: SintTracker, video: Sequence) -> list[list[float]]:
 def test_a_tracker_sees_frames_at_the_side_it_was_trained_on(trained: Path, videos: Videos, kind: str) -> None:
     weights = trained if kind == "folder" else trained / "slim.safetensors"
     tracker = load_tracker("sint-slim", weights, "cpu", "fp32")
-    assert isinstance(tracker, SintTracker) and tracker.models.sint.config == SintConfig(side=160)
+    assert isinstance(tracker, SintTracker) and tracker.sint.config == SintConfig(side=160)
     assert follow(tracker, videos[0][0]) == follow(SintTracker(load_sint(trained), precision="fp32"), videos[0][0])
 
 
@@ -104,7 +104,7 @@ def test_the_environment_takes_a_trained_network(trained: Path, resnet: Path, vi
 def test_a_trained_resnet_tracks(resnet: Path, videos: Videos, precision: str) -> None:
     tracker = load_tracker(f"sint-{RESNET}", resnet, "cpu", precision, "random")
     assert isinstance(tracker, SintTracker) and re.fullmatch(r"sint-torchvision-resnet18-\w{8}", tracker.name)
-    assert tracker.models.sint.config.side == 64 and tracker.models.sint.backbone.fully_connected == ("fc6",)
+    assert tracker.sint.config.side == 64 and tracker.sint.backbone.fully_connected == ("fc6",)
     assert np.isfinite(follow(tracker, videos[0][0])).all()
 
 
