@@ -26,7 +26,7 @@ __all__ = ["matching_figures", "train_fully_connected"]
 
 @dataclass(frozen=True)
 class _Candidates:
-    """Pooled maps of the boxes of one frame; the target's own box is row 0."""
+    """Pooled maps of the boxes of a frame, the target's own first, and their labels."""
 
     parts: list[Tensor]
     same: Tensor

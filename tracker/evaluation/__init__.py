@@ -1,6 +1,6 @@
-"""Judging trackers by OTB's protocol.
+"""Benchmarks of trackers by OTB's protocols: runs, scores, intervals and reports.
 
-Importing this package costs nothing; its names are loaded on first use.
+Importing this package imports no torch; its names are loaded on first use.
 """
 
 from __future__ import annotations
@@ -11,37 +11,37 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from .annotations import Annotation, read_annotations
-    from .intervals import interval, paired_difference
-    from .protocols import Run, runs, sre_boxes, tre_starts
-    from .result_files import find_results, read_boxes, read_times, write_boxes, write_times
-    from .scoring import Scores, TargetScore, score_results
+    from .comparison import TrackerComparison, compare_trackers
+    from .experiment import Experiment
+    from .intervals import Interval, interval, paired_difference
+    from .running import RunReport, run_benchmark, run_tracker
+    from .scoring import TargetScores, TrackerScores, score_results
 
 __all__ = [
     "Annotation",
-    "Run",
-    "Scores",
-    "TargetScore",
-    "find_results",
+    "Experiment",
+    "Interval",
+    "RunReport",
+    "TargetScores",
+    "TrackerComparison",
+    "TrackerScores",
+    "compare_trackers",
     "interval",
     "paired_difference",
     "read_annotations",
-    "read_boxes",
-    "read_times",
-    "runs",
+    "run_benchmark",
+    "run_tracker",
     "score_results",
-    "sre_boxes",
-    "tre_starts",
-    "write_boxes",
-    "write_times",
 ]
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "annotations": ["Annotation", "read_annotations"],
-        "intervals": ["interval", "paired_difference"],
-        "protocols": ["Run", "runs", "sre_boxes", "tre_starts"],
-        "result_files": ["find_results", "read_boxes", "read_times", "write_boxes", "write_times"],
-        "scoring": ["Scores", "TargetScore", "score_results"],
+        "comparison": ["TrackerComparison", "compare_trackers"],
+        "experiment": ["Experiment"],
+        "intervals": ["Interval", "interval", "paired_difference"],
+        "running": ["RunReport", "run_benchmark", "run_tracker"],
+        "scoring": ["TargetScores", "TrackerScores", "score_results"],
     },
 )

@@ -14,7 +14,7 @@ from .benchmark_run import benchmark_run
 from .benchmark_vot import vot
 
 if TYPE_CHECKING:
-    from tracker.evaluation.scoring import Scores
+    from tracker.evaluation.scoring import TrackerScores
 
 __all__ = ["benchmark"]
 
@@ -79,7 +79,7 @@ def score(
         sys.exit(1)
 
 
-def _content(scores: Scores, list_name: str | None) -> dict[str, Any]:
+def _content(scores: TrackerScores, list_name: str | None) -> dict[str, Any]:
     from tracker.evaluation.intervals import interval
 
     intervals = {
@@ -89,7 +89,7 @@ def _content(scores: Scores, list_name: str | None) -> dict[str, Any]:
     return {**scores.to_json(), "intervals": intervals, "list": list_name}
 
 
-def _show(scores: Scores, content: dict[str, Any]) -> None:
+def _show(scores: TrackerScores, content: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
