@@ -23,7 +23,7 @@ from tracker.errors import InputError
 from tracker.models.backbones import Precision, precision_name, resolve_device
 from tracker.scorers import load_scorer
 from tracker.trackers.following import open_sequence
-from tracker.training.recognition import keep_recognised
+from tracker.training.figures import keep_recognised
 
 from .common.output import replacing_folder, write_json
 from .common.versions import versions

@@ -53,7 +53,7 @@ from tracker.evaluation.running import weights_digest
 from tracker.models import siamfc
 from tracker.models.backbones import autocast, resolve_precision
 from tracker.training.hard_positives import paste
-from tracker.training.siamfc_pairs import region_around
+from tracker.training.siamfc import region_around
 
 Found = dict[str, dict[str, list[list[float]]]]
 """By kind of occluder and sequence the IoU `[levels][frames]`."""

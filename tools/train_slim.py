@@ -2,11 +2,12 @@
 
     python tools/train_slim.py --data DIR --teacher FILE
 
-The same command goes on where an earlier one was cut off.
+The same command resumes an interrupted training.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import tyro
@@ -14,39 +15,38 @@ from slim_training import BackboneTraining, train_backbone
 
 from agents.common.locks import lock_folder
 from agents.common.output import TRAINING_BYTES, check_folder
+from tracker.errors import InputError, describe_error
 from tracker.models.backbones import resolve_device
 
 
 def main(
     data: Path,
     teacher: Path,
+    settings: tyro.conf.OmitArgPrefixes[BackboneTraining],
     out: Path = Path("out/backbone"),
-    validation: tuple[str, ...] = ("fernando", "hand2", "sunshade"),
-    rounds: int = 1,
-    epochs: int = 30,
-    fc_steps: int = 600,
-    seed: int = 0,
     device: str = "auto",
 ) -> None:
-    """Train it.
+    """Train the slim network, from VGG-16.
 
     Args:
         data: Folder of annotated sequences to train on.
         teacher: VGG-16's weights: a file with at least the convolutions.
+        settings: Settings of the training.
         out: Receives slim.safetensors and its card slim.json.
-        validation: Sequences of `data` that nothing is trained on.
-        rounds: How many times the six kinds of crops are cut out of every frame.
-        epochs: Passes over the crops that the convolutions learn from.
-        fc_steps: Steps of the contrastive loss for the fully connected layers.
-        seed: Of everything that is drawn.
-        device: `auto`, `cpu` or `cuda`.
+        device: auto, cpu or cuda.
     """
     check_folder(out, data, teacher, least_bytes=TRAINING_BYTES)
-    settings = BackboneTraining(validation=validation, rounds=rounds, epochs=epochs, fc_steps=fc_steps, seed=seed)
     with lock_folder(out):
         train_backbone(data, teacher, out, settings, resolve_device(device))
     print(f"slim.safetensors and its card are in {out}")
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    try:
+        tyro.cli(main)
+    except Exception as error:
+        sentence = str(error) if isinstance(error, InputError) else describe_error(error)
+        if sentence is None:
+            raise
+        print(f"train_slim.py: error: {sentence}", file=sys.stderr)
+        sys.exit(2)

@@ -14,7 +14,7 @@ from .trackers.registry import load_tracker
 from .trackers.siamfc import SiamFCTracker
 from .trackers.sint.tracker import SintTracker
 from .training.losses import contrastive_loss
-from .training.train import train_sint
+from .training.sint import train_sint
 
 __all__ = [
     "Backbone",

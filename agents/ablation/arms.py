@@ -14,7 +14,7 @@ from occlusion_env.mdp.actions import RegionLimits
 from tracker.errors import InputError
 from tracker.models.sint import Sint
 from tracker.scorers import SintScorer
-from tracker.training import FramesHardened, FrameTransform, Hardening, MakeHardening
+from tracker.training import FrameHardening, FrameTransform, Hardening, MakeHardening
 
 from ..hard_positives.transforms import Cutouts, HardPositiveBatch, Lookalikes, MarginLeft, ScoreLeft
 from ..hard_positives.transforms.batch import AREAS
@@ -64,7 +64,7 @@ class Arm:
 
 
 def _frames(make: Callable[[Sint, Tools], FrameTransform]) -> Callable[[Sint, Tools], Hardening]:
-    return lambda sint, tools: FramesHardened(make(sint, tools))
+    return lambda sint, tools: FrameHardening(make(sint, tools))
 
 
 def _wide(p: float, **options: Any) -> HardPositiveBatch:
@@ -97,7 +97,7 @@ class Curriculum(Hardening):
 
     def at(self, progress: float) -> Hardening:
         """The hardest of eight with the area of this moment."""
-        return FramesHardened(_hardest(self.sint, self.p, 0.1 + progress * (AREAS[1] - 0.1)))
+        return FrameHardening(_hardest(self.sint, self.p, 0.1 + progress * (AREAS[1] - 0.1)))
 
 
 _ARMS = (

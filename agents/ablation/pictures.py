@@ -19,7 +19,7 @@ from tracker.data.images import resize, to_images
 from tracker.files import replacing_file
 from tracker.models.sint import load_sint, to_rois
 from tracker.training import PairSampler, open_folder, read_hard_positives
-from tracker.training.frames import Views, shown
+from tracker.training.frames import Views, stack_pairs
 from tracker.training.hardening import harden_frames, step_generator
 
 from ..common.pictures import save
@@ -170,7 +170,7 @@ def _examples(run: LadderRun, arm: Arm, count: int) -> list[Image]:
     found = []
     for step in range(count):
         pairs = sampler.draw(step)
-        images, corners = shown(views, pairs, torch.device(run.device))
+        images, corners = stack_pairs(views, pairs, torch.device(run.device))
         rois = to_rois(corners, run.device)
         if hardening is not None:
             images = harden_frames(

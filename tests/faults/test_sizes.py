@@ -45,8 +45,7 @@ from tracker.models.backbones import load_weights
 from tracker.models.sint import SintConfig
 from tracker.trackers.following import open_sequence
 from tracker.trackers.registry import load_tracker
-from tracker.training.settings import SintTraining
-from tracker.training.siamfc_pairs import SiamFCTraining
+from tracker.training.settings import SiamFCTraining, SintTraining
 from vae.errors import shorten as vae_shorten
 
 GIB = 2**30

@@ -17,7 +17,7 @@ from tracker.models.sint import Sint, SintConfig
 from tracker.scorers.foreign import EmbeddingScorer
 from tracker.training import LabelledFrame, SiamFCTraining
 from tracker.training.frames import FrozenMaps, Views
-from tracker.training.siamfc_pairs import SiamFCPairs
+from tracker.training.siamfc import SiamFCPairs
 
 A, B = "cuda:0", "cuda:1"
 

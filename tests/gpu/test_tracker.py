@@ -23,8 +23,7 @@ from tracker.scorers.foreign import SiamFCScorer
 from tracker.trackers.registry import load_tracker
 from tracker.trackers.siamfc import SiamFCTracker
 from tracker.trackers.sint.tracker import SintTracker, TrackingSettings
-from tracker.training import SiamFCTraining, SintTraining, TrainingRun, train_siamfc
-from tracker.training.train import train_sint
+from tracker.training import SiamFCTraining, SintTraining, TrainingRun, loop, train_siamfc, train_sint
 
 QUIET = TrainingRun("fp32", progress=False)
 
@@ -92,9 +91,7 @@ def test_an_interrupted_training_goes_on(device: str, tmp_path: Path, monkeypatc
     videos = [synthetic_sequence(seed, 3, 96, 72) for seed in range(2)]
     settings = SintTraining(steps=3, boxes_per_frame=4, validate_every=3, validation_frames=2)
     often = replace(QUIET, checkpoint_seconds=0.0)
-    from tracker.training import train
-
-    real = train.write_checkpoint
+    real = loop.write_checkpoint
 
     def write(file: Path, *args: Any) -> None:
         real(file, *args)
@@ -103,7 +100,7 @@ def test_an_interrupted_training_goes_on(device: str, tmp_path: Path, monkeypatc
 
     given = videos[:1], videos[1:], tmp_path / "out", SintConfig("slim", side=64), settings
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train, "write_checkpoint", write)
+        patch.setattr(loop, "write_checkpoint", write)
         train_sint(*given, device=device, run=often)
     train_sint(*given, device=device, run=often)
     train_sint(*given[:2], tmp_path / "at once", *given[3:], device=device, run=QUIET)

@@ -16,7 +16,7 @@ from tracker.evaluation.intervals import (
     ratio_difference,
     ratio_interval,
 )
-from tracker.evaluation.scoring import Scores, TargetScore
+from tracker.evaluation.scoring import TargetScores, TrackerScores
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
@@ -36,13 +36,13 @@ VALUES: dict[str, Draw] = {
 }
 
 
-def scores(tracker: str, values: dict[str, tuple[float, float]], **how) -> Scores:
+def scores(tracker: str, values: dict[str, tuple[float, float]], **how) -> TrackerScores:
     curve = np.zeros(21)
     targets = tuple(
-        TargetScore(name, auc, precision, curve, np.zeros(51), 1, None, None, np.zeros(1))
+        TargetScores(name, auc, precision, curve, np.zeros(51), 1, None, None, np.zeros(1))
         for name, (auc, precision) in values.items()
     )
-    return Scores(tracker, how.get("protocol", "ope"), how.get("invalid", "otb"), targets)
+    return TrackerScores(tracker, how.get("protocol", "ope"), how.get("invalid", "otb"), targets)
 
 
 def excludes_zero(found: Interval) -> bool:

@@ -10,7 +10,7 @@ from tracker.evaluation.annotations import Annotation
 from tracker.evaluation.measures import (
     ERROR_THRESHOLDS,
     OVERLAP_THRESHOLDS,
-    Invalid,
+    InvalidRule,
     overlaps_and_errors,
     precision_curve,
     success_curve,
@@ -141,7 +141,7 @@ whole_boxes = st.integers(2, 12).flatmap(lambda n: arrays(float, (n, 4), element
 
 
 @given(whole_boxes, st.integers(0, 5), st.sampled_from(["otb", "strict"]), st.randoms(use_true_random=False))
-def test_the_measures_follow_the_rules(boxes, cut: int, invalid: Invalid, random) -> None:
+def test_the_measures_follow_the_rules(boxes, cut: int, invalid: InvalidRule, random) -> None:
     results = np.array([[v + random.randint(-9, 9) for v in row] for row in boxes], float)
     results[:, 2:] = np.maximum(results[:, 2:], 1)
     if len(results) > 3:

@@ -65,9 +65,9 @@ def test_attribute_bars_have_the_scores_as_heights_and_the_counts_below():
 
 def test_a_difference_is_filled_by_its_corrected_p_value():
     rows = [
-        plots.Comparison("clear", Interval(0.2, (0.1, 0.3), 0.01, 9), Interval(0.2, (0.1, 0.3), 0.01, 9)),
-        plots.Comparison("unclear", Interval(0.1, (0.01, 0.3), 0.2, 9), Interval(-0.2, (-0.3, -0.1), 0.01, 9)),
-        plots.Comparison("few", Interval(0.1, None, None, 3), Interval(-0.1, None, None, 3)),
+        plots.DifferenceRow("clear", Interval(0.2, (0.1, 0.3), 0.01, 9), Interval(0.2, (0.1, 0.3), 0.01, 9)),
+        plots.DifferenceRow("unclear", Interval(0.1, (0.01, 0.3), 0.2, 9), Interval(-0.2, (-0.3, -0.1), 0.01, 9)),
+        plots.DifferenceRow("few", Interval(0.1, None, None, 3), Interval(-0.1, None, None, 3)),
     ]
     left, right = plots.draw_differences(rows, "t", 0.95).axes
     points = [line for line in left.get_lines() if line.get_marker() == "o"]
@@ -91,15 +91,15 @@ def test_losses_are_ranked_by_their_share_of_the_video():
         "held": np.full(20, 0.01),
         "unknown": np.r_[1.0, np.full(19, -1.0)],
     }
-    losses = pictures.worst_losses(overlaps, 3)
+    losses = pictures.rank_lost_stretches(overlaps, 3)
     assert [loss.target for loss in losses] == ["short", "long"]
     assert (losses[1].start, losses[1].stop, losses[1].frames, len(losses[1])) == (1, 11, 100, 10)
-    assert pictures.worst_losses(overlaps, 1) == losses[:1]
+    assert pictures.rank_lost_stretches(overlaps, 1) == losses[:1]
 
 
 def test_a_loss_from_the_first_frame_is_shown_from_there():
-    assert pictures.shown_frames(pictures.Loss("x", 0, 4, 9), np.zeros(9)) == [0, 0, 2]
-    assert pictures.shown_frames(pictures.Loss("x", 3, 4, 9), [0.2, 0.2, 0.2, 0]) == [2, 3, 3]
+    assert pictures.choose_frames(pictures.LostStretch("x", 0, 4, 9), np.zeros(9)) == [0, 0, 2]
+    assert pictures.choose_frames(pictures.LostStretch("x", 3, 4, 9), [0.2, 0.2, 0.2, 0]) == [2, 3, 3]
 
 
 def test_the_boxes_of_the_losing_tracker_and_the_truth_are_drawn_where_they_are():
@@ -109,9 +109,9 @@ def test_the_boxes_of_the_losing_tracker_and_the_truth_are_drawn_where_they_are(
     mine, other = boxes + [30, 0, 0, 0], boxes + [0, 20, 0, 0]
     other[3] = np.nan
     overlap = np.array([1, 0.9, 0.0, 0.0, 0.0, 0.0])
-    figure = pictures.draw_losses(
+    figure = pictures.draw_lost_stretches(
         "_mine",
-        [pictures.Loss("v", 2, 6, 6)],
+        [pictures.LostStretch("v", 2, 6, 6)],
         frames,
         truth,
         {"_mine": {"v": mine}, "b": {"v": other[:3]}},

@@ -5,7 +5,7 @@ import pytest
 
 from tracker.data.lists import INIT_OMIT, may_start
 from tracker.evaluation.annotations import Annotation
-from tracker.evaluation.protocols import SRE_SHIFTS, runs, sre_boxes, tre_starts
+from tracker.evaluation.protocols import SRE_SHIFTS, list_runs, sre_boxes, tre_starts
 
 
 def truth(frames: int, name: str = "toy", invalid: tuple[int, ...] = ()) -> Annotation:
@@ -16,7 +16,7 @@ def truth(frames: int, name: str = "toy", invalid: tuple[int, ...] = ()) -> Anno
 
 
 def test_one_pass_is_one_run_from_the_first_frame() -> None:
-    (run,) = runs("ope", truth(30))
+    (run,) = list_runs("ope", truth(30))
     assert (run.target, run.key, run.start) == ("toy", None, 0) and run.box.tolist() == [0, 0, 20, 40]
 
 
@@ -71,7 +71,7 @@ def test_excluded_frames_are_ranges() -> None:
 
 
 def test_tre_runs() -> None:
-    made = runs("tre", truth(57))
+    made = list_runs("tre", truth(57))
     assert [run.key for run in made] == [f"{k:02d}" for k in range(20)]
     assert made[3].start == 6 and made[3].box.tolist() == [6, 6, 20, 40]
 
@@ -117,6 +117,6 @@ def test_sre_stays_in_the_image() -> None:
 
 
 def test_sre_runs() -> None:
-    made = runs("sre", truth(9), (30, 45))
+    made = list_runs("sre", truth(9), (30, 45))
     assert [run.key for run in made] == list(SRE_SHIFTS) and {run.start for run in made} == {0}
     assert made[3].box.tolist() == [0, 5, 20, 40]

@@ -16,7 +16,7 @@ import pytest
 from agents.cli import main
 from tracker import InputError
 from tracker.evaluation.annotations import read_annotations
-from tracker.evaluation.comparison import compare
+from tracker.evaluation.comparison import compare_trackers
 from tracker.evaluation.intervals import paired_difference
 from tracker.evaluation.report import pictures, plots
 from tracker.evaluation.report.writing import write_report
@@ -117,7 +117,7 @@ def page(data: Path, results: Path, out: Path, **options) -> Page:
     annotations = read_annotations(data)
     frames = options.pop("frames", None)
     out.mkdir(exist_ok=True)
-    write_report(out, compare(results, annotations, **options), annotations, frames=frames)
+    write_report(out, compare_trackers(results, annotations, **options), annotations, frames=frames)
     return Page((out / "report.html").read_text())
 
 
@@ -197,18 +197,18 @@ def test_only_common_targets_count_and_the_page_says_which_are_left_out(data, pu
         in made.text
     )
     assert "green" not in {row[0] for row in made.rows}
-    comparison = compare(results, read_annotations(data))
+    comparison = compare_trackers(results, read_annotations(data))
     assert comparison.targets == ("blue", "red")
-    assert [entry.other for entry in comparison.entries] == [(), ("green",)]
+    assert [entry.other for entry in comparison.trackers] == [(), ("green",)]
     only = score_results(results / "whole" / "ope", read_annotations(data)).subset(["red", "blue"])
-    assert comparison.entries[1].scores.auc == only.auc
+    assert comparison.trackers[1].scores.auc == only.auc
 
 
 def test_no_common_target_is_one_sentence(data, put):
     put("one", {"red": 0.0})
     results = put("two", {"green": 0.0})
     with pytest.raises(InputError, match=r"no target in common \(one has 1, two has 1\)"):
-        compare(results, read_annotations(data))
+        compare_trackers(results, read_annotations(data))
 
 
 def test_a_tracker_without_a_usable_result_is_named_and_the_others_are_judged(data, three, tmp_path):
@@ -237,7 +237,7 @@ def test_a_plain_folder_of_result_files_is_one_tracker(data, put, tmp_path):
     results = put("alone", dict.fromkeys(NAMES, 2.0))
     plain = tmp_path / "theirs"
     (results / "alone" / "ope").rename(plain)
-    assert [entry.name for entry in compare(plain, read_annotations(data)).entries] == ["theirs"]
+    assert [entry.name for entry in compare_trackers(plain, read_annotations(data)).trackers] == ["theirs"]
 
 
 def test_names_are_escaped(data, put, tmp_path):
@@ -257,26 +257,26 @@ def test_attributes_are_drawn_where_they_are_known(data, three, tmp_path):
     labels = tmp_path / "labels.json"
     labels.write_text(json.dumps({"red": ["OCC", "LR"], "green": ["LR"], "blue": []}))
     annotations = read_annotations(data, labels)
-    comparison = compare(three, annotations)
+    comparison = compare_trackers(three, annotations)
     out = tmp_path / "out"
     out.mkdir()
     write_report(out, comparison, annotations)
     made = Page((out / "report.html").read_text())
     rows = {row[0]: row[1:] for row in made.rows}
     assert rows["OCC, occlusion"][0] == "1" and rows["not OCC"][0] == "2"
-    bad = next(entry for entry in comparison.entries if entry.name == "bad").scores.by_attribute()["LR"]
+    bad = next(entry for entry in comparison.trackers if entry.name == "bad").scores.by_attribute()["LR"]
     assert rows["LR, low resolution"] == ["2", *rows["LR, low resolution"][1:3], f"{bad[0]:.3f} / {bad[1]:.3f}"]
     assert (out / "attributes.png").exists()
 
 
 def test_the_baseline_is_the_first_of_the_differences(data, three):
-    comparison = compare(three, read_annotations(data), baseline="bad")
+    comparison = compare_trackers(three, read_annotations(data), baseline="bad")
     assert comparison.baseline == "bad"
     assert (
         comparison.difference("bad", "good", "auc").mean == -comparison.difference("good", "bad", "auc").mean < 0
     )
     with pytest.raises(InputError, match="baseline 'nobody' was not judged; choose one of bad, fair, good"):
-        compare(three, read_annotations(data), baseline="nobody")
+        compare_trackers(three, read_annotations(data), baseline="nobody")
 
 
 def test_the_convention_for_invalid_frames_is_stated(data, three, tmp_path):
@@ -287,7 +287,7 @@ def test_the_convention_for_invalid_frames_is_stated(data, three, tmp_path):
 def test_another_protocol_has_no_frames_to_show(data, put, tmp_path):
     results = put("alone", dict.fromkeys(NAMES, 2.0))
     with pytest.raises(InputError, match="holds no results of the protocol tre, but of ope"):
-        compare(results, read_annotations(data), protocol="tre")
+        compare_trackers(results, read_annotations(data), protocol="tre")
 
 
 def command(*words: object) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tracker.errors import InputError
 from tracker.evaluation.annotations import Annotation
-from tracker.evaluation.protocols import runs
+from tracker.evaluation.protocols import list_runs
 from tracker.evaluation.result_files import (
     ResultFiles,
     boxes_path,
@@ -30,7 +30,7 @@ def annotation(name: str = "Jogging-1", frames: int = 3) -> Annotation:
 
 
 def read(files: ResultFiles, name: str = "Jogging-1", frames: int = 3) -> list[np.ndarray | None]:
-    return files.boxes(runs(files.protocol, annotation(name, frames)), frames)
+    return files.boxes(list_runs(files.protocol, annotation(name, frames)), frames)
 
 
 def write_mat(path: Path, runs: list[np.ndarray], kind: str = "rect") -> None:
@@ -171,7 +171,7 @@ def test_mat_files_of_the_toolkit(tmp_path: Path) -> None:
 
 def test_mat_files_with_many_runs(tmp_path: Path) -> None:
     whole = annotation("Girl", 60)
-    write_mat(tmp_path / "Girl_X.mat", [np.ones((60 - run.start, 4)) for run in runs("tre", whole)])
+    write_mat(tmp_path / "Girl_X.mat", [np.ones((60 - run.start, 4)) for run in list_runs("tre", whole)])
     assert len(read(ResultFiles(tmp_path, "tre"), "Girl", 60)) == 20
     with pytest.raises(InputError, match="holds 20 runs that are not the 1 of OPE on Girl"):
         read(ResultFiles(tmp_path), "Girl", 60)

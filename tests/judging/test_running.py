@@ -16,7 +16,7 @@ import torch
 from agents.cli import main
 from tracker.data.sequences import Sequence
 from tracker.errors import InputError
-from tracker.evaluation import running
+from tracker.evaluation import Experiment, running
 from tracker.evaluation.annotations import read_annotations
 from tracker.evaluation.protocols import SRE_SHIFTS
 from tracker.evaluation.result_files import read_boxes, read_times
@@ -290,7 +290,8 @@ def test_other_library_versions_are_a_warning(
     videos: list[Sequence], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(Walker(), videos[:1], tmp_path)
-    monkeypatch.setattr(running, "_versions", lambda: {"numpy": "1.2.3"})
+    other = {**running._machine(), "versions": {"numpy": "1.2.3"}}
+    monkeypatch.setattr(running, "_machine", lambda: other)
     assert run(Walker(), videos[:2], tmp_path).made == 1
     error = capsys.readouterr().err
     assert "warning: results in" in error and 'and is "1.2.3"' in error and "versions.numpy was" in error
@@ -448,3 +449,19 @@ def test_the_command_refuses(
     code, _, err = command(*arguments)
     assert code == 2 and says in err and "Traceback" not in err
     assert not (tmp_path / "out").exists()
+
+
+def test_an_experiment_runs_and_reports(make_video: MakeVideo, write_otb: WriteOtb, tmp_path: Path) -> None:
+    for seed, name in enumerate("abc"):
+        write_otb(tmp_path / "data" / name, make_video(frames=6, seed=seed))
+    experiment = Experiment(tmp_path / "data", tmp_path / "out", targets=["a", "b"])
+    assert experiment.run(Walker(), progress=False).made == 2
+    lost = Walker({(start, 2): [0.0, 0.0, 2.0, 2.0] for start in (1, 2)})
+    lost.name = "lost"
+    assert experiment.run(lambda: lost, progress=False).made == 2
+    assert experiment.run(Walker(), progress=False).kept == 2
+    comparison = experiment.report()
+    assert [tracker.name for tracker in comparison.trackers] == ["walker", "lost"]
+    assert comparison.targets == ("a", "b") and comparison.difference("walker", "lost", "auc").mean > 0
+    assert "walker" in (tmp_path / "out" / "report" / "report.html").read_text()
+    assert experiment.report(baseline="lost").baseline == "lost"

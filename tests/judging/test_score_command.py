@@ -164,6 +164,6 @@ def test_annotation_files_of_pysot_are_read(run: Call, out: Path, annotations: P
 
 
 def test_no_torch_is_imported() -> None:
-    names = "annotations, intervals, measures, protocols, result_files, scoring"
+    names = "annotations, comparison, intervals, measures, protocols, result_files, scoring"
     code = f"from tracker.evaluation import {names}; import sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -11,9 +11,9 @@ import pytest
 from tracker.data.lists import LISTS
 from tracker.errors import InputError
 from tracker.evaluation.annotations import Annotation, read_annotations
-from tracker.evaluation.protocols import runs
+from tracker.evaluation.protocols import list_runs
 from tracker.evaluation.result_files import boxes_path, times_path, write_boxes, write_times
-from tracker.evaluation.scoring import Scores, score_results
+from tracker.evaluation.scoring import TrackerScores, score_results
 
 
 def annotation(name: str, frames: int = 4, attributes: tuple[str, ...] | None = None) -> Annotation:
@@ -144,10 +144,10 @@ def test_a_damaged_mat_file_costs_its_target(folder: Path, annotations: Mapping[
 
 def test_short_runs_of_tre(tmp_path: Path) -> None:
     truth = annotation("a", 57)
-    for run in runs("tre", truth):
+    for run in list_runs("tre", truth):
         write_boxes(boxes_path(tmp_path, "a", run.key), shifted(57 - run.start - (run.key == "03")))
     (target,) = score_results(tmp_path, {"a": truth}, protocol="tre").targets
-    start = runs("tre", truth)[3].start
+    start = list_runs("tre", truth)[3].start
     assert target.short == {"a/03": (56 - start, 57 - start)}
 
 
@@ -171,7 +171,7 @@ def test_the_origin_is_doubted(
 ) -> None:
     truth = {name: annotation(name, 25) for name in ("a", "b", "c")}
     for name, one in truth.items():
-        for run in runs(protocol, one):
+        for run in list_runs(protocol, one):
             first = run.box + [offset, offset, 0, 0]
             path = boxes_path(tmp_path, name, run.key)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,7 +220,7 @@ def test_speed_is_that_of_the_updates(folder: Path, annotations: Mapping[str, An
 
 def test_tre_pools_the_frames_of_all_runs(tmp_path: Path) -> None:
     truth = annotation("a", 57)
-    made = runs("tre", truth)
+    made = list_runs("tre", truth)
     for run in made:
         frames = 57 - run.start
         boxes = shifted(frames)
@@ -244,7 +244,7 @@ def test_tre_pools_the_frames_of_all_runs(tmp_path: Path) -> None:
 def test_sre_is_the_mean_of_its_twelve(tmp_path: Path) -> None:
     truth = annotation("a", 5)
     singles = []
-    for k, run in enumerate(runs("sre", truth)):
+    for k, run in enumerate(list_runs("sre", truth)):
         boxes = shifted(5, 2.0 * k)
         write_boxes(boxes_path(tmp_path / "sre", "a", run.key), boxes)
         write_boxes(tmp_path / str(k) / "a.txt", boxes)
@@ -296,7 +296,7 @@ def test_how_much_the_conventions_differ_on_otb100(
     _, annotations = golden
     for name, truth in annotations.items():
         write_boxes(tmp_path / f"{name}.txt", truth.boxes + [9, 12, 0, 0])
-    both: dict[str, Scores] = {
+    both: dict[str, TrackerScores] = {
         "otb": score_results(tmp_path, annotations, invalid="otb"),
         "strict": score_results(tmp_path, annotations, invalid="strict"),
     }

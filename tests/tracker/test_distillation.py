@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -176,7 +178,7 @@ def test_other_settings_in_the_same_folder_are_refused(whole, data: Path, vgg_fi
 def test_what_is_missing_is_named(data: Path, vgg_file: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="fernando"):
         train_backbone(data, vgg_file, tmp_path, BackboneTraining(), progress=False)
-    with pytest.raises(InputError, match="no sequence to train on"):
+    with pytest.raises(InputError, match="none is left to train on"):
         train_backbone(data, vgg_file, tmp_path, replace(SETTINGS, validation=("train", "held")), progress=False)
     with pytest.raises(InputError, match="absent.safetensors"):
         train_backbone(data, tmp_path / "absent.safetensors", tmp_path, SETTINGS, progress=False)
@@ -227,3 +229,11 @@ def test_too_little_to_learn_from(data: Path, vgg_file: Path, tmp_path: Path) ->
     with pytest.raises(InputError, match="two frames with"):
         few = replace(SETTINGS, boxes_per_frame=500, epochs=1)
         train_backbone(data, vgg_file, tmp_path / "c", few, progress=False)
+
+
+def test_bad_input_to_the_script_is_one_sentence(tmp_path: Path) -> None:
+    script = Path(__file__).parents[2] / "tools" / "train_slim.py"
+    words = ["--data", tmp_path / "nowhere", "--teacher", tmp_path / "vgg.pth", "--out", tmp_path / "out"]
+    done = subprocess.run([sys.executable, script, *words], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("train_slim.py: error: ") and "nowhere' does not exist" in done.stderr

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tracker.data.boxes import iou
-from tracker.training.pairs import NEGATIVE_IOU, POSITIVE_IOU, draw_boxes, labelled_boxes, radius_boxes
+from tracker.training.sampling import NEGATIVE_IOU, POSITIVE_IOU, draw_boxes, labelled_boxes, radius_boxes
 
 
 def test_rings_around_a_box() -> None:

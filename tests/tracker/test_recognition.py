@@ -6,8 +6,8 @@ import torch
 
 from tracker.data.boxes import iou
 from tracker.errors import InputError
-from tracker.training.pairs import labelled_boxes
-from tracker.training.recognition import keep_recognised, recognition_threshold
+from tracker.training.figures import keep_recognised, recognition_threshold
+from tracker.training.sampling import labelled_boxes
 
 
 class Brightness:

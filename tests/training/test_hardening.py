@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tracker.errors import InputError
 from tracker.models.sint import Sint
-from tracker.training import FramesHardened, Hardening, SintTraining, TrainingRun, train_sint
+from tracker.training import FrameHardening, Hardening, SintTraining, TrainingRun, train_sint
 from tracker.training.hardening import harden_frames, step_generator
 
 QUIET = TrainingRun("fp32", progress=False, checkpoint_seconds=0.0)
@@ -44,7 +44,7 @@ def test_only_second_frames_are_changed_and_each_sees_its_own_pair() -> None:
         seen.append((given, boxes, exemplars))
         return given + 1
 
-    found = harden_frames(FramesHardened(transform), images, rois, 4, torch.Generator())
+    found = harden_frames(FrameHardening(transform), images, rois, 4, torch.Generator())
     assert torch.equal(found[[0, 2]], images[[0, 2]]) and torch.equal(found[[1, 3]], images[[1, 3]] + 1)
     ((given, boxes, exemplars),) = seen
     assert torch.equal(given, images[[1, 3]])
@@ -114,7 +114,7 @@ def test_the_last_step_can_be_kept(tmp_path: Path, videos, config, settings, tin
     assert cards["best"]["best_step"] < settings.steps, "so high a rate has to do harm, or this tests nothing"
     assert any(not torch.equal(best[name], last[name]) for name in best)
     assert cards["last"]["validation"]["after"]["step"] == settings.steps
-    with pytest.raises(InputError, match="'first' is no step to keep"):
+    with pytest.raises(InputError, match="keep is 'first'; it must be best or last"):
         SintTraining(keep="first")  # type: ignore[arg-type]
 
 

@@ -15,16 +15,16 @@ from tracker.data.images import crop, write_png
 from tracker.data.sequences import ArrayFrames, Sequence
 from tracker.errors import InputError
 from tracker.models.sint import SintConfig
-from tracker.training import HardPositive, PairSampler, SintTraining, read_hard_positives, take_hard_positives
+from tracker.training import PairSampler, SintTraining, TrainingPositive, read_hard_positives, take_hard_positives
 from tracker.training.frames import Views
 from tracker.training.hard_positives import paste
 
 SETTINGS = SintTraining(boxes_per_frame=8)
 
 
-def positive(video: Sequence, t: int, value: int = 255) -> HardPositive:
+def positive(video: Sequence, t: int, value: int = 255) -> TrainingPositive:
     x, y, w, h = video.boxes[t].tolist()
-    return HardPositive(np.full((int(h), int(w), 3), value, np.uint8), video.name, t, (x, y, w, h))
+    return TrainingPositive(np.full((int(h), int(w), 3), value, np.uint8), video.name, t, (x, y, w, h))
 
 
 def test_a_pair_is_two_frames_of_one_video_with_sints_labels(videos) -> None:

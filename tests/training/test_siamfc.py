@@ -20,9 +20,9 @@ from tracker.errors import InputError
 from tracker.models.siamfc import SiamFCNet, load_siamfc
 from tracker.scorers.foreign import SiamFCScorer
 from tracker.trackers.siamfc import SiamFCTracker
-from tracker.training import SiamFCTraining, TrainingRun, siamfc, train_siamfc
-from tracker.training.siamfc import balanced_logistic
-from tracker.training.siamfc_pairs import SiamFCPairs, response_labels
+from tracker.training import SiamFCTraining, TrainingRun, loop, train_siamfc
+from tracker.training.losses import balanced_logistic
+from tracker.training.siamfc import SiamFCPairs, response_labels
 
 QUIET = TrainingRun("fp32", progress=False)
 OFTEN = replace(QUIET, checkpoint_seconds=0.0)
@@ -146,7 +146,7 @@ class Noise(nn.Module):
 
 def test_a_cut_off_run_ends_with_the_same_bytes(clips, tmp_path: Path, monkeypatch) -> None:
     train_siamfc(network(), *clips, tmp_path / "whole", SHORT, Noise(), QUIET)
-    real = siamfc.write_checkpoint
+    real = loop.write_checkpoint
 
     def write(*args):
         real(*args)
@@ -154,7 +154,7 @@ def test_a_cut_off_run_ends_with_the_same_bytes(clips, tmp_path: Path, monkeypat
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(siamfc, "write_checkpoint", write)
+        patch.setattr(loop, "write_checkpoint", write)
         with pytest.raises(KeyboardInterrupt):
             train_siamfc(network(), *clips, tmp_path / "cut", SHORT, Noise(), OFTEN)
     assert not (tmp_path / "cut/siamfc.safetensors").exists()

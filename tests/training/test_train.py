@@ -21,10 +21,20 @@ from tracker.data.sequences import ArrayFrames
 from tracker.errors import InputError
 from tracker.models.backbones import Precision
 from tracker.models.sint import Sint, SintConfig, to_rois
-from tracker.training import HardPositive, PairSampler, TrainingRun, held_out_names, open_folder, otb_names, train
-from tracker.training.frames import FrozenMaps, Views, changed, shown
+from tracker.training import (
+    PairSampler,
+    TrainingPositive,
+    TrainingRun,
+    held_out_names,
+    loop,
+    open_folder,
+    otb_names,
+    sint,
+    train_sint,
+)
+from tracker.training.frames import FrozenMaps, Views, change_colours, stack_pairs
 from tracker.training.losses import contrastive_loss
-from tracker.training.train import _Trainer, train_sint
+from tracker.training.sint import SintTrainer
 
 QUIET = TrainingRun("fp32", progress=False)
 OFTEN = replace(QUIET, checkpoint_seconds=0.0)
@@ -44,7 +54,7 @@ def outputs(folder: Path) -> dict[str, bytes]:
 @contextmanager
 def cut_after(step: int) -> Iterator[None]:
     """The process dies as soon as the checkpoint of that step stands."""
-    real = train.write_checkpoint
+    real = loop.write_checkpoint
 
     def write(file: Path, *args: object) -> None:
         real(file, *args)  # type: ignore[arg-type]
@@ -52,7 +62,7 @@ def cut_after(step: int) -> Iterator[None]:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "write_checkpoint", write)
+        patch.setattr(loop, "write_checkpoint", write)
         with pytest.raises(KeyboardInterrupt):
             yield
 
@@ -109,15 +119,15 @@ import torch
 torch.set_num_threads(1)
 from tracker.data.synthetic import synthetic_sequence
 from tracker.models.sint import SintConfig
-from tracker.training import SintTraining, TrainingRun, train, train_sint
-real = train.write_checkpoint
+from tracker.training import SintTraining, TrainingRun, loop, train_sint
+real = loop.write_checkpoint
 def write(*args):
     real(*args)
     if args[-1]["step"] == 2:
         Path(sys.argv[2]).touch()
         time.sleep(60)
 if len(sys.argv) > 2:
-    train.write_checkpoint = write
+    loop.write_checkpoint = write
 videos = [synthetic_sequence(seed, 3, 96, 96) for seed in (0, 1)]
 settings = SintTraining(steps=3, learning_rate=0.1, layer_rates=(("*", 1.0),), boxes_per_frame=8)
 quiet = TrainingRun("fp32", 0.0, progress=False)
@@ -151,23 +161,23 @@ def test_a_killed_process_resumes_to_the_same_bytes(tmp_path: Path) -> None:
 def test_the_loss_is_sints_two_directions(videos, config, settings, tiny_file: Path) -> None:
     """(Target of m) x (boxes of n) and (boxes of m) x (target of n), by hand."""
     sampler = PairSampler(videos[0], replace(settings, image_pairs=2, auxiliary_weight=0))
-    trainer = _Trainer(Sint.load(config, tiny_file), sampler, videos[1], sampler.settings, QUIET)
+    trainer = SintTrainer(Sint.load(config, tiny_file), sampler, videos[1], QUIET)
     found: list[Tensor] = []
     for pair in sampler.draw(7):
-        images, corners = shown(trainer.views, [pair], torch.device("cpu"))
+        images, corners = stack_pairs(trainer.views, [pair], torch.device("cpu"))
         first, second = trainer.sint(images, to_rois(corners)).split(8)
         for anchor, others, same in ((first, second, pair.second.same), (second, first, pair.first.same)):
             found.append(contrastive_loss(anchor[:1].expand(8, -1), others, torch.from_numpy(same)))
     expected = torch.stack(found).mean().item()
-    assert trainer._step(7) == pytest.approx(expected, abs=1e-6)
+    assert trainer.loss(7).item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_rate_falls_by_the_cosine_and_with_each_layers_factor(videos, config, settings, tiny_file) -> None:
     rates = (("conv*", 0.5), ("*", 1.0))
     sampler = PairSampler(videos[0], replace(settings, learning_rate=0.01, layer_rates=rates))
-    trainer = _Trainer(Sint.load(config, tiny_file), sampler, videos[1], sampler.settings, QUIET)
+    trainer = SintTrainer(Sint.load(config, tiny_file), sampler, videos[1], QUIET)
     for step, share in ((0, 1.0), (5, 0.5), (9, 0.0245)):
-        trainer._step(step)
+        trainer.step(step)
         found = sorted(group["lr"] / share for group in trainer.optimizer.param_groups)
         assert found == pytest.approx([0.005, 0.01, 0.01, 0.02], rel=1e-2)
 
@@ -180,7 +190,7 @@ def test_maps_of_the_fixed_part_are_those_of_the_whole(
     """All convolutions fixed, and SINT's rule; only float16 is between them."""
     sampler = PairSampler(videos[0], replace(settings, layer_rates=rates))
     run = replace(QUIET, precision=precision)
-    trainer = _Trainer(Sint.load(config, tiny_file), sampler, videos[1], sampler.settings, run)
+    trainer = SintTrainer(Sint.load(config, tiny_file), sampler, videos[1], run)
     assert trainer.maps is not None and trainer.maps.names == names
     same = torch.ones(1, 2, settings.boxes_per_frame, dtype=torch.bool)
     kept = trainer._describe(sampler.draw(0), same, 0)[0]
@@ -190,11 +200,11 @@ def test_maps_of_the_fixed_part_are_those_of_the_whole(
 
 
 def test_fixed_maps_are_made_once(videos, config, settings, tiny_file: Path) -> None:
-    sint = Sint.load(config, tiny_file)
+    network = Sint.load(config, tiny_file)
     calls: list[int] = []
-    real = sint.backbone.maps
-    sint.backbone.maps = lambda *args: calls.append(1) or real(*args)  # type: ignore[method-assign,func-returns-value]
-    maps = FrozenMaps(sint.backbone, "conv5", Views(config, videos[0]), torch.float32)
+    real = network.backbone.maps
+    network.backbone.maps = lambda *args: calls.append(1) or real(*args)  # type: ignore[method-assign,func-returns-value]
+    maps = FrozenMaps(network.backbone, "conv5", Views(config, videos[0]), torch.float32)
     pair = PairSampler(videos[0], settings).draw(0)[0]
     for _ in range(3):
         maps([pair.first, pair.second])
@@ -205,7 +215,7 @@ def test_no_maps_are_kept_where_frames_change(videos, config, settings, tiny_fil
     for change in ({"flip": 0.5}, {"jitter": 0.1}, {"shift": 0.1}, {"layer_rates": (("*", 1.0),)}):
         changed_settings = replace(settings, **{"layer_rates": (("conv*", 0.0),), **change})
         sampler = PairSampler(videos[0], changed_settings)
-        assert _Trainer(Sint.load(config, tiny_file), sampler, videos[1], sampler.settings, QUIET).maps is None
+        assert SintTrainer(Sint.load(config, tiny_file), sampler, videos[1], QUIET).maps is None
 
 
 def test_a_mirrored_pair(videos, config) -> None:
@@ -214,8 +224,8 @@ def test_a_mirrored_pair(videos, config) -> None:
     plain = PairSampler(videos[0], SintTraining(boxes_per_frame=8)).draw(0)
     mirrored = [replace(pair, flip=True) for pair in plain]
     views = Views(config, videos[0])
-    images, corners = shown(views, plain, torch.device("cpu"))
-    turned, moved = shown(views, mirrored, torch.device("cpu"))
+    images, corners = stack_pairs(views, plain, torch.device("cpu"))
+    turned, moved = stack_pairs(views, mirrored, torch.device("cpu"))
     assert torch.equal(turned.flip(3), images)
     for before, after in zip(corners, moved, strict=True):
         assert np.allclose(after[:, [0, 2]], 64 - before[:, [2, 0]]) and np.allclose(after[:, 1], before[:, 1])
@@ -224,9 +234,9 @@ def test_a_mirrored_pair(videos, config) -> None:
 
 def test_colours_change_by_their_factors() -> None:
     image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.5
-    assert changed(image, (1.0, 1.0, 1.0)) is image
-    assert torch.allclose(changed(image, (1.5, 1.0, 1.0)), image * 1.5, atol=1e-6)
-    grey = changed(image, (1.0, 1.0, 0.0))
+    assert change_colours(image, (1.0, 1.0, 1.0)) is image
+    assert torch.allclose(change_colours(image, (1.5, 1.0, 1.0)), image * 1.5, atol=1e-6)
+    grey = change_colours(image, (1.0, 1.0, 0.0))
     assert torch.allclose(grey[:, 0], grey[:, 2], atol=1e-6)
 
 
@@ -245,8 +255,8 @@ def test_hard_positives_reach_the_card_and_the_weights(
     video = videos[0][0]
     image = np.random.default_rng(5).integers(0, 256, (18, 24, 3), dtype=np.uint8)
     positives = [
-        HardPositive(image, video.name, 1, tuple(video.boxes[1].tolist())),
-        HardPositive(image, "noise-3", 1, tuple(video.boxes[1].tolist())),
+        TrainingPositive(image, video.name, 1, tuple(video.boxes[1].tolist())),
+        TrainingPositive(image, "noise-3", 1, tuple(video.boxes[1].tolist())),
     ]
     settings = replace(settings, hard_share=1.0)
     positives.append(replace(positives[0], video=videos[0][1].name))
@@ -263,14 +273,14 @@ def test_the_best_step_is_kept(videos, config, settings, tiny_file: Path, tmp_pa
 
     def falling(describe: object, *_: object, **__: object) -> object:
         seen.append(trainers[0].parameters["fc6.weight"].detach().half().clone())
-        from tracker.training.matching import MatchingFigures
+        from tracker.training.figures import MatchingFigures
 
         return MatchingFigures((0.1, 0.9, 0.8, 0.7)[len(seen) - 1], 0.0, 0.0)
 
-    trainers: list[_Trainer] = []
-    real = _Trainer.__init__
-    monkeypatch.setattr(_Trainer, "__init__", lambda self, *args: (trainers.append(self), real(self, *args))[1])
-    monkeypatch.setattr(train, "matching_figures", falling)
+    trainers: list[SintTrainer] = []
+    real = SintTrainer.__init__
+    monkeypatch.setattr(SintTrainer, "__init__", lambda self, *args: (trainers.append(self), real(self, *args))[1])
+    monkeypatch.setattr(sint, "matching_figures", falling)
     card = train_sint(*videos, tmp_path, config, settings, tiny_file, run=QUIET)
     written = load_file(tmp_path / "slim.safetensors")["fc6.weight"]
     assert len(seen) == 4 and torch.equal(written, seen[1]) and not torch.equal(written, seen[3])

@@ -15,9 +15,9 @@ from tracker.data.sequences import Sequence
 from tracker.errors import InputError
 from tracker.models.backbones import GRID, Backbone, Slim, autocast, resolve_precision, roi_pool
 from tracker.models.sint import join_parts
-from tracker.training import matching
+from tracker.training import figures
 from tracker.training.losses import contrastive_loss
-from tracker.training.pairs import draw_boxes
+from tracker.training.sampling import draw_boxes
 
 from .settings import BackboneTraining
 
@@ -26,7 +26,7 @@ __all__ = ["matching_figures", "train_fully_connected"]
 
 @dataclass(frozen=True)
 class _Candidates:
-    """Pooled maps of the boxes of one frame; the target's own box is row 0."""
+    """Pooled maps of the boxes of a frame, the target's own first, and their labels."""
 
     parts: list[Tensor]
     same: Tensor
@@ -141,7 +141,7 @@ def matching_figures(backbone: Backbone, sequences: list[Sequence], with_fc: boo
         with_fc: Whether fc6 is part of the descriptor.
 
     Returns:
-        `pair_auc` and `top1` of `tracker.training.matching.MatchingFigures`.
+        `pair_auc` and `top1` of `tracker.training.figures.MatchingFigures`.
 
     Raises:
         InputError: If no frame has enough candidates.
@@ -150,7 +150,7 @@ def matching_figures(backbone: Backbone, sequences: list[Sequence], with_fc: boo
     def describe(sequence: Sequence, t: int, boxes: NDArray[np.float64]) -> Tensor:
         return _descriptor(backbone, _pooled(backbone, sequence.frames[t], boxes), with_fc)
 
-    found = matching.matching_figures(describe, sequences)
+    found = figures.matching_figures(describe, sequences)
     return {"pair_auc": found.pair_auc, "top1": found.top1}
 
 

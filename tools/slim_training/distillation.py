@@ -23,7 +23,7 @@ from tracker.data.sequences import Sequence
 from tracker.errors import InputError
 from tracker.files import replacing_file
 from tracker.models.backbones import GRID, Backbone, Slim, autocast, resolve_precision, roi_pool, save_weights
-from tracker.training.optimizers import flat_moments, restore_moments
+from tracker.training.loop import flat_moments, restore_moments
 
 from .settings import BackboneTraining
 

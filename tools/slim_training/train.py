@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from tracker.data.identity import check_identity
-from tracker.data.readers import open_sequences
 from tracker.errors import InputError
 from tracker.files import remove_leftovers, replacing_file
 from tracker.models.backbones import (
@@ -21,6 +20,7 @@ from tracker.models.backbones import (
     resolve_precision,
     save_weights,
 )
+from tracker.training.data import open_folder
 
 from .contrastive import matching_figures, train_fully_connected
 from .distillation import distil, teacher_maps
@@ -37,13 +37,13 @@ def train_backbone(
     device: str | torch.device = "cpu",
     progress: bool = True,
 ) -> dict[str, object]:
-    """Train the slim net; a run that was cut off goes on where it stood.
+    """Train the slim net; an interrupted run resumes.
 
     Args:
         data: A folder of annotated sequences.
         teacher: VGG-16's weights (`load_backbone`).
-        out: Receives `slim.safetensors`, its card `slim.json`, and the folder `work/` with what a cut-off run
-            resumes from (about 140 kB a crop).
+        out: Receives `slim.safetensors`, its card `slim.json`, and the folder `work/` that an interrupted
+            run resumes from (about 140 kB a crop).
         settings: See `BackboneTraining`.
         device: Where it runs.
         progress: Whether to show progress bars.
@@ -56,19 +56,11 @@ def train_backbone(
             holds a run with other settings, data or teacher.
     """
     settings = settings or BackboneTraining()
-    opened = open_sequences(data)
-    names = list(opened)
     if not settings.validation:
         raise InputError("There is no validation sequence; name at least one that nothing is trained on.")
-    if missing := set(settings.validation) - set(names):
-        raise InputError(f"The validation sequence '{sorted(missing)[0]}' is not in '{data}'.")
-    if not set(names) - set(settings.validation):
-        raise InputError(f"'{data}' holds no sequence to train on beside those for validation.")
+    train, held_out = open_folder(data, settings.validation)
     device = resolve_device(str(device))
     vgg = load_backbone("vgg16", teacher, device)
-    sequences = list(opened.values())
-    train = [sequence for name, sequence in opened.items() if name not in settings.validation]
-    held_out = [sequence for name, sequence in opened.items() if name in settings.validation]
 
     out = Path(out)
     work = out / "work"
@@ -76,7 +68,7 @@ def train_backbone(
     remove_leftovers(out)
     run: dict[str, object] = {
         "settings": asdict(settings),
-        "frames": {sequence.name: len(sequence.present) for sequence in sequences},
+        "frames": {sequence.name: len(sequence.present) for sequence in [*train, *held_out]},
         "teacher": fingerprint(vgg),
         "arithmetic": describe_arithmetic(resolve_precision("auto", device), device),
     }

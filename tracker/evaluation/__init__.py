@@ -1,4 +1,4 @@
-"""Judging trackers by OTB's protocol.
+"""Benchmarks of trackers by OTB's protocols: runs, scores, intervals and reports.
 
 Importing this package costs nothing: each name of `__init__.pyi` is loaded on first use.
 """

@@ -1,24 +1,23 @@
 from .annotations import Annotation, read_annotations
-from .intervals import interval, paired_difference
-from .protocols import Run, runs, sre_boxes, tre_starts
-from .result_files import find_results, read_boxes, read_times, write_boxes, write_times
-from .scoring import Scores, TargetScore, score_results
+from .comparison import TrackerComparison, compare_trackers
+from .experiment import Experiment
+from .intervals import Interval, interval, paired_difference
+from .running import RunReport, run_benchmark, run_tracker
+from .scoring import TargetScores, TrackerScores, score_results
 
 __all__ = [
     "Annotation",
-    "Run",
-    "Scores",
-    "TargetScore",
-    "find_results",
+    "Experiment",
+    "Interval",
+    "RunReport",
+    "TargetScores",
+    "TrackerComparison",
+    "TrackerScores",
+    "compare_trackers",
     "interval",
     "paired_difference",
     "read_annotations",
-    "read_boxes",
-    "read_times",
-    "runs",
+    "run_benchmark",
+    "run_tracker",
     "score_results",
-    "sre_boxes",
-    "tre_starts",
-    "write_boxes",
-    "write_times",
 ]

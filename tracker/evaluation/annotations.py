@@ -1,10 +1,11 @@
-"""Where the targets really are: the annotations that results are judged against."""
+"""The annotated boxes of targets, against which results are judged."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from numpy.typing import NDArray
 from ..data.readers import list_targets, read_sequence, zero_based
 from ..errors import InputError, reading_errors, shorten
 
-__all__ = ["Annotation", "Annotations", "read_annotations"]
+__all__ = ["Annotation", "Annotations", "choose_targets", "read_annotations"]
 
 
 @dataclass(frozen=True, eq=False)
 class Annotation:
-    """The truth about one target.
+    """The annotation of one target.
 
     Attributes:
         name: The target, as `tracker.read_sequence` names it (`Jogging-2`).
@@ -37,7 +38,7 @@ class Annotation:
 
     @classmethod
     def of_boxes(cls, name: str, boxes: NDArray[np.float64]) -> Annotation:
-        """The annotation of a sequence of which nothing but its 0-based boxes `[T, 4]` is known."""
+        """Make the annotation of a sequence from its 0-based boxes `[T, 4]`."""
         return cls(name, boxes, _valid(boxes + [1.0, 1.0, 0.0, 0.0]))
 
     def __len__(self) -> int:
@@ -53,7 +54,6 @@ class Annotations(dict[str, Annotation]):
     """
 
     def __init__(self, found: Mapping[str, Annotation], left_out: Mapping[str, str]) -> None:
-        """See the class."""
         super().__init__(sorted(found.items()))
         self.left_out = dict(sorted(left_out.items()))
 
@@ -77,7 +77,12 @@ def read_annotations(source: str | Path, attributes: str | Path | None = None) -
     source = Path(source)
     if not source.exists():
         raise InputError(f"'{source}' does not exist; give a JSON file of annotations or a folder of sequences.")
-    readers = _from_folder(source) if source.is_dir() else _from_json(source)
+    readers: dict[str, Callable[[], Annotation]]
+    if source.is_dir():
+        readers = {name: partial(_read_sequence, name, *place) for name, place in list_targets(source).items()}
+    else:
+        content = _read_json(source)
+        readers = {name: partial(_entry, content, name, source) for name in content}
     labels = None if attributes is None else _read_json(Path(attributes))
     found, left_out = {}, {}
     for name, read in readers.items():
@@ -94,26 +99,26 @@ def read_annotations(source: str | Path, attributes: str | Path | None = None) -
     return Annotations(found, left_out)
 
 
-def _from_folder(folder: Path) -> dict[str, Callable[[], Annotation]]:
-    def reader(name: str, path: Path, target: int | None) -> Callable[[], Annotation]:
-        def read() -> Annotation:
-            sequence = read_sequence(path, target=target)
-            if sequence.box_source == "first":
-                raise InputError(f"Only the first box of '{name}' is known, which cannot judge results.")
-            return Annotation.of_boxes(name, sequence.boxes)
+def choose_targets(annotations: Mapping[str, Annotation], targets: Iterable[str]) -> dict[str, Annotation]:
+    """Return the annotations of some targets, each once.
 
-        return read
+    Raises:
+        InputError: If a target is not annotated, or its annotation cannot be used.
+    """
+    targets = list(dict.fromkeys(targets))
+    left_out: Mapping[str, str] = getattr(annotations, "left_out", {})
+    if unusable := [left_out[name] for name in targets if name in left_out]:
+        raise InputError(unusable[0])
+    if unknown := [name for name in targets if name not in annotations]:
+        raise InputError(f"There is no annotation of {', '.join(unknown)}; give a file or folder that has them.")
+    return {name: annotations[name] for name in targets}
 
-    return {name: reader(name, *place) for name, place in list_targets(folder).items()}
 
-
-def _from_json(path: Path) -> dict[str, Callable[[], Annotation]]:
-    content = _read_json(path)
-
-    def reader(name: str) -> Callable[[], Annotation]:
-        return lambda: _entry(content, name, path)
-
-    return {name: reader(name) for name in content}
+def _read_sequence(name: str, path: Path, target: int | None) -> Annotation:
+    sequence = read_sequence(path, target=target)
+    if sequence.box_source == "first":
+        raise InputError(f"Only the first box of '{name}' is known, which cannot judge results.")
+    return Annotation.of_boxes(name, sequence.boxes)
 
 
 def _entry(content: Mapping[str, Any], name: str, path: Path) -> Annotation:

@@ -1,111 +1,111 @@
-"""Several trackers judged on the targets that they have in common."""
+"""Comparison of several trackers on the targets that they have in common."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from collections.abc import Sequence as Many
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, reading_errors
-from .annotations import Annotation
+from .annotations import Annotation, choose_targets
 from .intervals import Interval, holm, interval, method_record, paired_difference
-from .measures import Invalid
-from .protocols import Protocol
+from .measures import MEASURES, InvalidRule, Measure
+from .protocols import OtbProtocol
 from .result_files import choose_results, find_results
 from .running import FAILURES, SETTINGS
-from .scoring import Scores, score_results
+from .scoring import TrackerScores, score_results
 
-__all__ = ["Comparison", "Entry", "compare"]
+__all__ = ["ComparedTracker", "TrackerComparison", "compare_trackers"]
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
-    """One tracker.
+class ComparedTracker:
+    """One of several trackers that are compared.
 
     Attributes:
         name: The tracker.
-        folder: Where its result files lie.
+        folder: The folder of its result files.
         scores: On the common targets.
-        other: Names of the targets that it has results for and another tracker has not.
-        missing: Names of the targets that it has no (or not all) results for, of those that were asked for or
-            that another tracker has.
-        failures: What the runner wrote down about targets (or runs: `Coke/left`) on which the tracker failed.
-        settings: What the runner wrote down about the run; empty where nothing was.
+        other: Targets that it has results for and another tracker has not.
+        missing: Targets that it has no (or not all) results for, of those that were asked for or that another
+            tracker has.
+        failures: The runner's record of failures, by target or run (`Coke/left`).
+        settings: The runner's record of the settings; empty where there is none.
     """
 
     name: str
     folder: Path
-    scores: Scores
+    scores: TrackerScores
     other: tuple[str, ...]
     missing: tuple[str, ...]
     failures: Mapping[str, str]
     settings: Mapping[str, Any]
 
-    def interval(self, measure: str) -> Interval:
-        """Return the mean of `auc` or `precision`, with its interval over the common targets."""
+    def interval(self, measure: Measure) -> Interval:
+        """Return the mean of a measure with its interval over the common targets."""
         return interval([getattr(target, measure) for target in self.scores.targets])
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class TrackerComparison:
     """Trackers, best AUC first, all judged on the same targets.
 
     Attributes:
-        entries: The trackers.
+        trackers: The trackers.
         targets: Names of the common targets.
         protocol: `ope`, `tre` or `sre`.
-        invalid: See `measures.Invalid`.
+        invalid: See `measures.InvalidRule`.
         list_name: The benchmark's list that was asked for.
-        baseline: What the others are compared with: the tracker that was asked for, or the best.
+        baseline: The tracker that the others are compared with.
         left_out: Trackers that could not be judged, and why.
     """
 
-    entries: tuple[Entry, ...]
+    trackers: tuple[ComparedTracker, ...]
     targets: tuple[str, ...]
-    protocol: Protocol
-    invalid: Invalid
+    protocol: OtbProtocol
+    invalid: InvalidRule
     list_name: str | None
     baseline: str
     left_out: Mapping[str, str]
 
-    def difference(self, first: str, second: str, measure: str) -> Interval:
-        """Return the paired difference of two trackers, with its interval."""
-        scores = {entry.name: entry.scores for entry in self.entries}
-        return paired_difference(scores[first], scores[second], "auc" if measure == "auc" else "precision")
+    def difference(self, first: str, second: str, measure: Measure) -> Interval:
+        """Return the paired difference of two trackers; its p-value is Holm-corrected over all pairs."""
+        return self._differences[measure][first, second]
+
+    @cached_property
+    def _differences(self) -> dict[Measure, dict[tuple[str, str], Interval]]:
+        pairs = list(combinations([tracker.scores for tracker in self.trackers], 2))
+        differences: dict[Measure, dict[tuple[str, str], Interval]] = {}
+        for measure in MEASURES:
+            intervals = [paired_difference(first, second, measure) for first, second in pairs]
+            p_values = [each.p for each in intervals if each.p is not None]  # With too few targets there is none.
+            corrected = holm(p_values) if p_values else [None] * len(pairs)
+            found = differences[measure] = {}
+            for (first, second), each, p in zip(pairs, intervals, corrected, strict=True):
+                found[first.tracker, second.tracker] = each._replace(p=p)
+                bounds = None if each.bounds is None else (0.0 - each.bounds[1], 0.0 - each.bounds[0])
+                found[second.tracker, first.tracker] = Interval(0.0 - each.mean, bounds, p, each.targets)
+        return differences
 
     @property
     def warnings(self) -> list[str]:
-        """The warnings of the trackers' scores; those that all trackers share once."""
-        found = [entry.scores.warnings for entry in self.entries]
-        shared = [warning for warning in found[0] if all(warning in each for each in found)]
-        own = [
-            f"{entry.name}: {warning}"
-            for entry, warnings in zip(self.entries, found, strict=True)
-            for warning in warnings
-            if warning not in shared
+        """The warnings of the trackers' scores, each once if all trackers share it."""
+        warnings = {tracker.name: tracker.scores.warnings for tracker in self.trackers}
+        shared = [
+            each for each in warnings[self.trackers[0].name] if all(each in own for own in warnings.values())
         ]
-        return shared + own
-
-    def corrected_p(self, measure: str) -> dict[tuple[str, str], float]:
-        """Return the p-value of each ordered pair, Holm-corrected over all pairs; empty with too few targets."""
-        pairs = list(combinations([entry.name for entry in self.entries], 2))
-        found = [self.difference(*pair, measure).p for pair in pairs]
-        known = [p for p in found if p is not None]
-        corrected = dict(zip(pairs, holm(known), strict=True)) if len(known) == len(pairs) else {}
-        return corrected | {(second, first): p for (first, second), p in corrected.items()}
+        return shared + [f"{name}: {each}" for name, own in warnings.items() for each in own if each not in shared]
 
     def to_json(self) -> dict[str, Any]:
         """Return all numbers as plain data."""
-        corrected = {measure: self.corrected_p(measure) for measure in ("auc", "precision")}
 
-        def row(first: str, second: str, measure: str) -> dict[str, Any]:
+        def row(first: str, second: str, measure: Measure) -> dict[str, Any]:
             found = self.difference(first, second, measure)
-            p = corrected[measure].get((first, second))
-            return {"difference": found.mean, "interval": found.bounds, "p_holm": p}
+            return {"difference": found.mean, "interval": found.bounds, "p_holm": found.p}
 
         return {
             "protocol": self.protocol,
@@ -115,24 +115,24 @@ class Comparison:
             "targets": list(self.targets),
             "interval": method_record(),
             "trackers": {
-                entry.name: {
-                    **{key: value for key, value in entry.scores.to_json().items() if key not in _SHARED},
-                    "intervals": {measure: entry.interval(measure).bounds for measure in ("auc", "precision")},
-                    "targets_not_common": list(entry.other),
-                    "missing": list(entry.missing),
-                    "failures": dict(entry.failures),
-                    "settings": dict(entry.settings),
+                tracker.name: {
+                    **{key: value for key, value in tracker.scores.to_json().items() if key not in _SHARED},
+                    "intervals": {measure: tracker.interval(measure).bounds for measure in MEASURES},
+                    "targets_not_common": list(tracker.other),
+                    "missing": list(tracker.missing),
+                    "failures": dict(tracker.failures),
+                    "settings": dict(tracker.settings),
                 }
-                for entry in self.entries
+                for tracker in self.trackers
             },
             "paired_differences": [
                 {
                     "first": first.name,
                     "second": second.name,
                     "targets": len(self.targets),
-                    **{measure: row(first.name, second.name, measure) for measure in corrected},
+                    **{measure: row(first.name, second.name, measure) for measure in MEASURES},
                 }
-                for first, second in permutations(self.entries, 2)
+                for first, second in permutations(self.trackers, 2)
             ],
             "left_out": dict(self.left_out),
         }
@@ -141,26 +141,26 @@ class Comparison:
 _SHARED = ("tracker", "protocol", "invalid", "missing")
 
 
-def compare(
+def compare_trackers(
     results: str | Path,
     annotations: Mapping[str, Annotation],
     *,
-    protocol: Protocol | None = None,
-    invalid: Invalid = "otb",
+    protocol: OtbProtocol | None = None,
+    invalid: InvalidRule = "otb",
     list_name: str | None = None,
-    targets: Many[str] | None = None,
+    targets: Sequence[str] | None = None,
     baseline: str | None = None,
     zero_based: bool = False,
-) -> Comparison:
+) -> TrackerComparison:
     """Judge all trackers of a folder on the targets that they have in common.
 
     Args:
-        results: What `benchmark run` left (`TRACKER/PROTOCOL/TARGET.txt`), or one tracker's folder of files.
-        annotations: The truth.
-        protocol: By default `ope`, or what a single tracker's folder says.
-        invalid: See `measures.Invalid`.
-        list_name: Name of the list that `targets` is, for the record.
-        targets: Judge no others.
+        results: Folder that `run_benchmark` wrote (`TRACKER/PROTOCOL/TARGET.txt`), or one tracker's result files.
+        annotations: The annotations by target.
+        protocol: By default `ope`, or the protocol that a single tracker's folder is named after.
+        invalid: See `measures.InvalidRule`.
+        list_name: Name of the list of `targets`, for the record.
+        targets: Judge only these.
         baseline: The tracker that the others are compared with; the best by default.
         zero_based: The files count pixels from 0.
 
@@ -169,27 +169,18 @@ def compare(
             common, or the baseline is none of them.
     """
     if targets is not None:
-        left_out_truth = getattr(annotations, "left_out", {})
-        if unusable := [left_out_truth[name] for name in targets if name in left_out_truth]:
-            raise InputError(unusable[0])
-        if unknown := [name for name in targets if name not in annotations]:
-            raise InputError(
-                f"There is no annotation of {', '.join(unknown)}; give a file or folder that has them."
-            )
-        annotations = {name: annotations[name] for name in targets}
-    folders, chosen = _folders(Path(results), protocol)
-    judged: dict[str, Scores] = {}
+        annotations = choose_targets(annotations, targets)
+    folders, protocol = _folders(Path(results), protocol)
+    judged: dict[str, TrackerScores] = {}
     left_out: dict[str, str] = {}
     for name, folder in folders.items():
-        if folder is None:
-            left_out[name] = f"it has no results of the protocol {chosen.upper()}"
-            continue
         try:
             judged[name] = score_results(
-                folder, annotations, protocol=chosen, invalid=invalid, zero_based=zero_based, tracker=name
+                folder, annotations, protocol=protocol, invalid=invalid, zero_based=zero_based, tracker=name
             )
         except InputError as error:
-            left_out[name] = str(error)
+            nothing = f"it has no results of the protocol {protocol.upper()}"
+            left_out[name] = str(error) if folder.exists() else nothing
     if not judged:
         raise InputError(next(iter(left_out.values())))
     if baseline is not None and baseline not in judged:
@@ -201,60 +192,57 @@ def compare(
     if not common:
         counts = ", ".join(f"{tracker} has {len(found)}" for tracker, found in names.items())
         raise InputError(f"The trackers have no target in common ({counts}); run them on the same targets.")
-    wanted = set(annotations) if targets is not None else set.union(*names.values())
-    entries = []
-    for tracker, scores in judged.items():
-        folder = folders[tracker]
-        assert folder is not None
-        entries.append(
-            Entry(
-                tracker,
-                folder,
-                scores.subset(sorted(common)),
-                tuple(sorted(names[tracker] - common)),
-                tuple(sorted(wanted - names[tracker])),
-                _failures(folder / FAILURES, None if targets is None else wanted),
-                _record(folder / SETTINGS),
-            )
+    wanted = set.union(*names.values()) if targets is None else set(annotations)
+    trackers = [
+        ComparedTracker(
+            name,
+            folders[name],
+            scores.subset(sorted(common)),
+            tuple(sorted(names[name] - common)),
+            tuple(sorted(wanted - names[name])),
+            _failures(folders[name] / FAILURES, None if targets is None else wanted),
+            _record(folders[name] / SETTINGS),
         )
-    entries.sort(key=lambda entry: (-entry.scores.auc, entry.name))
-    order = tuple(target.name for target in entries[0].scores.targets)
-    return Comparison(
-        tuple(entries),
-        order,
-        chosen,
+        for name, scores in judged.items()
+    ]
+    trackers.sort(key=lambda tracker: (-tracker.scores.auc, tracker.name))
+    return TrackerComparison(
+        tuple(trackers),
+        tuple(target.name for target in trackers[0].scores.targets),
+        protocol,
         invalid,
         list_name,
-        baseline or entries[0].name,
+        baseline or trackers[0].name,
         dict(sorted(left_out.items())),
     )
 
 
-def _folders(results: Path, protocol: Protocol | None) -> tuple[dict[str, Path | None], Protocol]:
+def _folders(results: Path, protocol: OtbProtocol | None) -> tuple[dict[str, Path], OtbProtocol]:
+    """The folder of each tracker's result files, which need not exist, and the protocol."""
     found = find_results(results)
     if not found:
-        name, told, folder = choose_results(results, protocol)
-        return {name: folder}, told
+        name, chosen, folder = choose_results(results, protocol)
+        return {name: folder}, chosen
     chosen = protocol or "ope"
-    if not any(chosen in inner for inner in found.values()):
-        there = sorted({known for inner in found.values() for known in inner})
+    if not any(chosen in by_protocol for by_protocol in found.values()):
+        there = sorted({known for by_protocol in found.values() for known in by_protocol})
         raise InputError(
             f"'{results}' holds no results of the protocol {chosen}, but of {', '.join(there)}; give --protocol."
         )
-    return {name: inner.get(chosen) for name, inner in found.items()}, chosen
+    return {name: next(iter(inner.values())).with_name(chosen) for name, inner in found.items()}, chosen
 
 
 def _failures(path: Path, wanted: set[str] | None) -> dict[str, str]:
-    """One sentence a target, or a target and run (`Coke/left`)."""
-    found = {}
-    for label, record in _record(path).items():
-        if wanted is None or label.split("/")[0] in wanted:
-            found[label] = str(record.get("error", record) if isinstance(record, dict) else record)
-    return found
+    """One sentence for each target, or each target and run (`Coke/left`)."""
+    return {
+        label: str(record.get("error", record) if isinstance(record, dict) else record)
+        for label, record in _record(path).items()
+        if wanted is None or label.split("/")[0] in wanted
+    }
 
 
 def _record(path: Path) -> dict[str, Any]:
-    """What the runner wrote down, if it did."""
+    """A JSON object that the runner wrote; empty where there is none."""
     if not path.exists():
         return {}
     with reading_errors(path, "the record of a run", "remove it or run again"):

@@ -17,7 +17,7 @@ bootstrap covers 88 % of normal values over 8 videos and 92 % over 15.
 from __future__ import annotations
 
 from collections.abc import Sequence as Many
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,7 +26,8 @@ from scipy.special import stdtr, stdtrit
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from .scoring import Scores
+    from .measures import Measure
+    from .scoring import TrackerScores
 
 __all__ = [
     "LEAST_TARGETS",
@@ -199,7 +200,7 @@ def ratio_difference(
 
 
 def paired_difference(
-    a: Scores, b: Scores, measure: Literal["auc", "precision"] = "auc", *, level: float = LEVEL
+    a: TrackerScores, b: TrackerScores, measure: Measure = "auc", *, level: float = LEVEL
 ) -> Interval:
     """Mean of a tracker's score less another's, target by target, with its t interval.
 
@@ -207,8 +208,8 @@ def paired_difference(
     those of the two means.
 
     Args:
-        a: Scores of one tracker.
-        b: Scores of the other; targets that only one has are left out.
+        a: TrackerScores of one tracker.
+        b: TrackerScores of the other; targets that only one has are left out.
         measure: `auc` or `precision`.
         level: Confidence level.
 

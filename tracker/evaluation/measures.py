@@ -12,15 +12,21 @@ from .annotations import Annotation
 
 __all__ = [
     "ERROR_THRESHOLDS",
+    "MEASURES",
     "OVERLAP_THRESHOLDS",
     "PRECISION_AT",
-    "Invalid",
+    "InvalidRule",
+    "Measure",
     "overlaps_and_errors",
     "precision_curve",
     "success_curve",
 ]
 
-Invalid = Literal["otb", "strict"]
+Measure = Literal["auc", "precision"]
+MEASURES: tuple[Measure, ...] = ("auc", "precision")
+"""The two numbers of a run: the mean of the success curve, and the precision at 20 pixels."""
+
+InvalidRule = Literal["otb", "strict"]
 """What a frame with an invalid annotation counts as in precision: a hit (`otb`) or a miss (`strict`)."""
 
 OVERLAP_THRESHOLDS = np.arange(21) / 20
@@ -73,7 +79,7 @@ def precision_curve(error: ArrayLike) -> Floats:
 
 
 def overlaps_and_errors(
-    results: ArrayLike, annotation: Annotation, invalid: Invalid = "otb"
+    results: ArrayLike, annotation: Annotation, invalid: InvalidRule = "otb"
 ) -> tuple[Floats, Floats]:
     """Compare a tracker's boxes with the truth, frame by frame.
 

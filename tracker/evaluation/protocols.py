@@ -1,4 +1,4 @@
-"""Where OTB's protocols start a tracker: one pass, twenty starts in time, twelve shifted starts in space."""
+"""OTB's protocols: one pass, twenty starts in time, or twelve shifted starts in space."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from ..data.lists import may_start
 from .annotations import Annotation
 
-__all__ = ["PROTOCOLS", "SRE_SHIFTS", "Protocol", "Run", "runs", "sre_boxes", "tre_starts"]
+__all__ = ["OTB_PROTOCOLS", "SRE_SHIFTS", "OtbProtocol", "TrackerRun", "list_runs", "sre_boxes", "tre_starts"]
 
-Protocol = Literal["ope", "tre", "sre"]
+OtbProtocol = Literal["ope", "tre", "sre"]
 """One-pass evaluation, temporal and spatial robustness evaluation (Wu, Lim and Yang, CVPR 2013, section 4)."""
 
-PROTOCOLS: tuple[Protocol, ...] = ("ope", "tre", "sre")
+OTB_PROTOCOLS: tuple[OtbProtocol, ...] = ("ope", "tre", "sre")
 
 TRE_RUNS = 20
 TRE_LEAST_FRAMES = 20
@@ -44,14 +44,14 @@ Boxes = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
-    """One run of a tracker.
+class TrackerRun:
+    """One run of a tracker on a target.
 
     Attributes:
         target: Name of the target.
-        key: Which run it is: `None` for OPE, `"00"` to `"19"` for TRE, the shift's name for SRE.
-        start: The frame that the tracker is given, from 0; it runs from there to the end.
-        box: `float64[4]`, 0-based, the box that the tracker is given.
+        key: `None` for OPE, `"00"` to `"19"` for TRE, the shift's name for SRE.
+        start: The first frame, from 0; the run goes on to the last frame.
+        box: `float64[4]`, 0-based, the box in the first frame that the tracker is given.
     """
 
     target: str
@@ -59,8 +59,15 @@ class Run:
     start: int
     box: Boxes
 
+    @property
+    def label(self) -> str:
+        """The target, and with a key `target/key`."""
+        return self.target if self.key is None else f"{self.target}/{self.key}"
 
-def runs(protocol: Protocol, annotation: Annotation, size: tuple[int, int] | None = None) -> list[Run]:
+
+def list_runs(
+    protocol: OtbProtocol, annotation: Annotation, size: tuple[int, int] | None = None
+) -> list[TrackerRun]:
     """List the runs that a protocol makes on a target.
 
     Args:
@@ -73,11 +80,11 @@ def runs(protocol: Protocol, annotation: Annotation, size: tuple[int, int] | Non
     """
     name, first = annotation.name, annotation.boxes[0]
     if protocol == "ope":
-        return [Run(name, None, 0, first.copy())]
+        return [TrackerRun(name, None, 0, first.copy())]
     if protocol == "tre":
         starts = tre_starts(annotation)
-        return [Run(name, f"{k:02d}", int(t), annotation.boxes[t].copy()) for k, t in enumerate(starts)]
-    return [Run(name, key, 0, box) for key, box in sre_boxes(first, size).items()]
+        return [TrackerRun(name, f"{k:02d}", int(t), annotation.boxes[t].copy()) for k, t in enumerate(starts)]
+    return [TrackerRun(name, key, 0, box) for key, box in sre_boxes(first, size).items()]
 
 
 def tre_starts(annotation: Annotation) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..data.readers import read_table
 from ..errors import InputError, reading_errors
 from ..files import replacing_file
-from .protocols import PROTOCOLS, Protocol, Run
+from .protocols import OTB_PROTOCOLS, OtbProtocol, TrackerRun
 
 __all__ = [
     "Origin",
@@ -186,11 +186,11 @@ class ResultFiles:
     """
 
     folder: Path
-    protocol: Protocol = "ope"
+    protocol: OtbProtocol = "ope"
     origin: Origin = 1
     tracker: str | None = None
 
-    def boxes(self, runs: Sequence[Run], frames: int) -> list[Floats | None]:
+    def boxes(self, runs: Sequence[TrackerRun], frames: int) -> list[Floats | None]:
         """Read the boxes of each run on a target; `None` for a run of which there is no file.
 
         Args:
@@ -276,7 +276,7 @@ class ResultFiles:
                 yield base
 
 
-def find_results(folder: str | Path) -> dict[str, dict[Protocol, Path]]:
+def find_results(folder: str | Path) -> dict[str, dict[OtbProtocol, Path]]:
     """Find the results that `benchmark run` left: `folder/TRACKER/PROTOCOL`, or `folder/PROTOCOL` for one tracker.
 
     Returns:
@@ -288,11 +288,11 @@ def find_results(folder: str | Path) -> dict[str, dict[Protocol, Path]]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"The folder of results '{folder}' does not exist; give the folder of a tracker's files.")
-    found: dict[str, dict[Protocol, Path]] = {}
+    found: dict[str, dict[OtbProtocol, Path]] = {}
     for place in [folder, *(child for child in _children(folder) if child.is_dir())]:
-        inner: dict[Protocol, Path] = {
+        inner: dict[OtbProtocol, Path] = {
             protocol: place / protocol
-            for protocol in PROTOCOLS
+            for protocol in OTB_PROTOCOLS
             if (place / protocol).is_dir() and any(_children(place / protocol))
         }
         if inner:
@@ -301,8 +301,8 @@ def find_results(folder: str | Path) -> dict[str, dict[Protocol, Path]]:
 
 
 def choose_results(
-    folder: str | Path, protocol: Protocol | None = None, tracker: str | None = None
-) -> tuple[str, Protocol, Path]:
+    folder: str | Path, protocol: OtbProtocol | None = None, tracker: str | None = None
+) -> tuple[str, OtbProtocol, Path]:
     """Find the one tracker and protocol that a folder holds.
 
     Args:
@@ -320,8 +320,8 @@ def choose_results(
     found = find_results(folder)
     if not found:
         own = folder.resolve()
-        named = own.name in PROTOCOLS
-        told: Protocol = next((known for known in PROTOCOLS if known == own.name), "ope")
+        named = own.name in OTB_PROTOCOLS
+        told: OtbProtocol = next((known for known in OTB_PROTOCOLS if known == own.name), "ope")
         return tracker or (own.parent.name if named else own.name), protocol or told, folder
     fitting = [
         (name, known, path)

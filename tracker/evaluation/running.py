@@ -1,4 +1,4 @@
-"""Running a tracker through a benchmark, so that a crash or a kill costs little."""
+"""Running a tracker on a benchmark; an interrupted run resumes, and a failure costs one target."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from ..records import read_record, warn_of_damage, write_record
 from ..trackers.check import output_fault
 from ..trackers.protocol import Tracker
 from .annotations import Annotation
-from .protocols import PROTOCOLS, Protocol, Run, runs
+from .protocols import OTB_PROTOCOLS, OtbProtocol, list_runs
 from .result_files import boxes_path, read_boxes, times_path, write_boxes, write_times
 
 __all__ = ["FAILURES", "SETTINGS", "RunReport", "run_benchmark", "run_tracker", "weights_digest"]
@@ -49,24 +51,24 @@ PACKAGES = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunReport:
-    """What a benchmark run did.
+    """Results and failures of a tracker's benchmark run.
 
     Attributes:
         tracker: The tracker's name.
         protocol: `ope`, `tre` or `sre`.
-        folder: Where its results lie.
-        made: How many runs were made now.
-        kept: How many results were there already.
+        folder: Folder of the results.
+        made: Number of runs that were made now.
+        kept: Number of results that were there already.
         failures: One sentence for each target (OPE) or `target/key` (TRE, SRE) that has no result because
             something went wrong; a target alone where it could not be opened.
-        annotations: The truth about each target that could be opened, for `score_results`; not of those whose
+        annotations: The annotations of the targets that could be opened, for `score_results`; without those whose
             first box alone is known.
     """
 
     tracker: str
-    protocol: Protocol
+    protocol: OtbProtocol
     folder: Path
     made: int = 0
     kept: int = 0
@@ -75,7 +77,11 @@ class RunReport:
 
 
 def run_tracker(
-    tracker: Tracker, frames: Frames, box: ArrayLike, start: int = 0
+    tracker: Tracker,
+    frames: Frames,
+    box: ArrayLike,
+    start: int = 0,
+    on_frame: Callable[[], object] = lambda: None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Run a tracker through a video once.
 
@@ -85,7 +91,8 @@ def run_tracker(
         tracker: The tracker; its `init` is called once.
         frames: The video.
         box: `(x, y, w, h)` in frame `start`, 0-based.
-        start: The frame that the tracker is given.
+        start: The first frame.
+        on_frame: Called after each frame, such as to move a progress bar.
 
     Returns:
         The boxes `float64[T - start, 4]`, the first one as it was given, and the seconds `float64[T - start]`
@@ -110,6 +117,7 @@ def run_tracker(
             if fault := output_fault(found):
                 raise InputError(f"The tracker '{tracker.name}' returned {fault}, in frame {t}.")
             boxes[row] = np.asarray(found, dtype=np.float64)
+        on_frame()
     return boxes, seconds
 
 
@@ -118,7 +126,7 @@ def run_benchmark(
     sequences: Iterable[Path | Sequence],
     out: Path,
     *,
-    protocol: Protocol = "ope",
+    protocol: OtbProtocol = "ope",
     targets: Iterable[str] | None = None,
     settings: Mapping[str, Any] | None = None,
     command: str = "",
@@ -152,27 +160,30 @@ def run_benchmark(
             tracker's name cannot name a folder, or `out` holds results made with other settings or on other frames
             or boxes of a sequence of the same name.
     """
-    if protocol not in PROTOCOLS:
-        raise InputError(f"'{protocol}' is no protocol; choose {', '.join(PROTOCOLS)}.")
+    if protocol not in OTB_PROTOCOLS:
+        raise InputError(f"'{protocol}' is no protocol; choose {', '.join(OTB_PROTOCOLS)}.")
     plan = _plan(sequences, None if targets is None else frozenset(targets))
     tracker = make_tracker()
     if not tracker.name or Path(tracker.name).name != tracker.name or tracker.name.startswith("."):
         raise InputError(f"The tracker's name '{tracker.name}' cannot name a folder; give it another.")
     folder = Path(out) / tracker.name / protocol
-    _settle(folder, _identity(tracker, protocol, settings or {}), command)
-    data = _Data(folder)
-    failures = _Failures(folder / FAILURES)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"'{folder}' cannot be written ({error.strerror}); give another folder.") from None
+    check_identity(folder / SETTINGS, _identity(tracker, protocol, settings or {}), _machine(), command)
+    remove_leftovers(folder)
+    digests, failures = _Digests(folder / DATA), _Failures(folder / FAILURES)
     report = RunReport(tracker.name, protocol, folder)
-    made = kept = 0
     bar = tqdm(plan.items(), desc=f"{tracker.name} {protocol}", unit="target", disable=not progress)
-    for name, opener in bar:
+    for name, open_target in bar:
         bar.set_postfix_str(name)
         try:
-            sequence = opener()
+            sequence = open_target()
         except InputError as error:
             report.failures[name] = failures.add(name, error)
             continue
-        data.check(sequence)
+        digests.check_sequence(sequence)
         if protocol != "ope":  # There the sequence's name is the run's, too.
             failures.remove(name)
         annotation = Annotation.of_boxes(sequence.name, sequence.boxes)
@@ -182,26 +193,27 @@ def run_benchmark(
             unknown = InputError(f"Only the first box of '{name}' is known; {protocol} needs the others, run ope.")
             report.failures[name] = failures.add(name, unknown)
             continue
-        for run in runs(protocol, annotation, sequence.frames.size(0)):
-            label = name if run.key is None else f"{name}/{run.key}"
+        for run in list_runs(protocol, annotation, sequence.frames.size(0)):
             files = boxes_path(folder, run.target, run.key), times_path(folder, run.target, run.key)
-            if data.has_result(label, *files):
-                failures.remove(label)
-                kept += 1
+            if digests.has_result(run.label, *files):
+                failures.remove(run.label)
+                report.kept += 1
                 continue
-            try:
-                boxes, seconds = run_tracker(tracker, _Shown(sequence.frames, run, progress), run.box, run.start)
-            except Exception as error:
-                report.failures[label] = failures.add(label, error)
-                tracker = make_tracker()
-                continue
+            length = len(sequence.frames) - run.start
+            with tqdm(total=length, desc=run.label, unit="frame", leave=False, disable=not progress) as frame_bar:
+                try:
+                    boxes, seconds = run_tracker(tracker, sequence.frames, run.box, run.start, frame_bar.update)
+                except Exception as error:
+                    report.failures[run.label] = failures.add(run.label, error)
+                    tracker = make_tracker()
+                    continue
             # The file of boxes says that the run is done, so it comes last.
             write_times(files[1], seconds)
             write_boxes(files[0], boxes)
-            data.note_result(label, *files)
-            failures.remove(label)
-            made += 1
-    return RunReport(tracker.name, protocol, folder, made, kept, report.failures, report.annotations)
+            digests.add_result(run.label, *files)
+            failures.remove(run.label)
+            report.made += 1
+    return report
 
 
 def weights_digest(path: str | Path) -> str:
@@ -221,33 +233,8 @@ def weights_digest(path: str | Path) -> str:
     return total.hexdigest()
 
 
-class _Shown:
-    """Frames whose reading moves a progress bar."""
-
-    def __init__(self, frames: Frames, run: Run, progress: bool) -> None:
-        self._frames = frames
-        what = run.target if run.key is None else f"{run.target}/{run.key}"
-        self._bar = tqdm(total=len(frames) - run.start, desc=what, unit="frame", leave=False, disable=not progress)
-
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
-        self._bar.update()
-        return self._frames[index]
-
-    def name(self, index: int, /) -> str:
-        return self._frames.name(index)
-
-    def size(self, index: int, /) -> tuple[int, int]:
-        return self._frames.size(index)
-
-    def __del__(self) -> None:
-        self._bar.close()
-
-
 class _Failures:
-    """The file of what went wrong, there only while something is wrong."""
+    """The file of failures by target or run; there is none while nothing has failed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -258,16 +245,17 @@ class _Failures:
         self._known: dict[str, Any] = content if isinstance(content, dict) else {}
 
     def add(self, label: str, error: Exception) -> str:
-        """Keep a failure and return its sentence."""
+        """Write a failure to the file and return its sentence."""
         text = " ".join(str(error).split())
-        own = isinstance(error, InputError)
-        sentence = text if own else f"{type(error).__name__}: {text}" if text else type(error).__name__
-        trace = None if own else "".join(traceback.format_exception(error))
-        self._known[label] = {"error": sentence} if trace is None else {"error": sentence, "traceback": trace}
+        self._known[label] = {"error": text}
+        if not isinstance(error, InputError):
+            text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+            self._known[label] = {"error": text, "traceback": "".join(traceback.format_exception(error))}
         self._write()
-        return sentence
+        return text
 
     def remove(self, label: str) -> None:
+        """Remove the failure of a target or run that has now succeeded."""
         if self._known.pop(label, None) is not None:
             self._write()
 
@@ -282,38 +270,32 @@ class _Failures:
 def _plan(
     sequences: Iterable[Path | Sequence], targets: frozenset[str] | None
 ) -> dict[str, Callable[[], Sequence]]:
-    """What opens each target, by its name."""
+    """The function that opens each target, by its name."""
     plan: dict[str, Callable[[], Sequence]] = {}
-    for name, opener in _openers(sequences):
-        if targets is not None and name not in targets:
-            continue
-        if name in plan:
-            raise InputError(f"There are two sequences with the target '{name}'; leave one out.")
-        plan[name] = opener
+    for source in sequences:
+        openers: dict[str, Callable[[], Sequence]]
+        if isinstance(source, Sequence):
+            openers = {source.name: partial(_same, source)}
+        else:
+            places = list_targets(source).items()
+            openers = {name: partial(read_sequence, path, target=target) for name, (path, target) in places}
+        for name, opener in openers.items():
+            if targets is not None and name not in targets:
+                continue
+            if name in plan:
+                raise InputError(f"There are two sequences with the target '{name}'; leave one out.")
+            plan[name] = opener
     if not plan:
         among = "" if targets is None else f" among the {len(targets)} that were asked for"
         raise InputError(f"There is no annotated target to run{among}; give a benchmark's folder.")
     return plan
 
 
-def _openers(sequences: Iterable[Path | Sequence]) -> Iterator[tuple[str, Callable[[], Sequence]]]:
-    for source in sequences:
-        if isinstance(source, Sequence):
-            yield source.name, _given(source)
-            continue
-        for name, (path, target) in list_targets(source).items():
-            yield name, _opening(path, target)
+def _same(sequence: Sequence) -> Sequence:
+    return sequence
 
 
-def _given(sequence: Sequence) -> Callable[[], Sequence]:
-    return lambda: sequence
-
-
-def _opening(path: Path, target: int | None) -> Callable[[], Sequence]:
-    return lambda: read_sequence(path, target=target)
-
-
-def _identity(tracker: Tracker, protocol: Protocol, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _identity(tracker: Tracker, protocol: OtbProtocol, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that changes the boxes, the sequences excepted."""
     device = str(getattr(tracker, "device", "cpu"))
     return {
@@ -337,57 +319,35 @@ def _source_digest(tracker: Tracker) -> str | None:
         return None
 
 
-def _made_with() -> dict[str, Any]:
-    """Return the machine facts that times depend on, and the libraries' versions."""
+def _machine() -> dict[str, Any]:
+    """The machine that times depend on, and the libraries' versions."""
+    import torch
+
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
     return {
-        "threads": {"opencv": cv2.getNumThreads(), "torch": _torch_threads()},
+        "threads": {"opencv": cv2.getNumThreads(), "torch": torch.get_num_threads()},
         "processors": os.cpu_count(),
         "machine": platform.machine(),
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": versions,
     }
 
 
-def _torch_threads() -> int | None:
-    try:
-        import torch
-    except ImportError:
-        return None
-    return torch.get_num_threads()
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _settle(folder: Path, identity: dict[str, Any], command: str) -> None:
-    """Write the settings, or check that they are those with which the folder's results were made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"'{folder}' cannot be written ({error.strerror}); give another folder.") from None
-    check_identity(folder / SETTINGS, identity, _made_with(), command)
-    remove_leftovers(folder)
-
-
-class _Data:
+class _Digests:
     """The file of the sequences' digests by target, and of the results' digests by run."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / DATA
-        known = self._path.exists()
-        content = read_record(self._path) or {}
-        self._lost = known and not content
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        existed = path.exists()
+        content = read_record(path) or {}
+        self._lost = existed and not content
         self._frames: dict[str, str] = content.get("frames", {})
         self._results: dict[str, list[str]] = content.get("results", {})
 
-    def check(self, sequence: Sequence) -> None:
-        """Note a sequence's digest, or compare it with the one under which its results were made."""
+    def check_sequence(self, sequence: Sequence) -> None:
+        """Add a sequence's digest, or compare it with that of the sequence that its results were made on."""
         digest = content_digest(sequence)
         known = self._frames.get(sequence.name)
         if known == digest:
@@ -400,15 +360,15 @@ class _Data:
         self._frames[sequence.name] = digest
         self._write()
 
-    def note_result(self, label: str, boxes: Path, times: Path) -> None:
-        """Note the digests of a run's files."""
+    def add_result(self, label: str, boxes: Path, times: Path) -> None:
+        """Add the digests of a run's files."""
         self._results[label] = [weights_digest(boxes), weights_digest(times)]
         self._write()
 
     def has_result(self, label: str, boxes: Path, times: Path) -> bool:
-        """Return whether a run's boxes are there; damaged ones are not, with a warning.
+        """Return whether a run's files are there and intact; damaged ones cause a warning.
 
-        Files of another program have no digest, and are there if they can be read.
+        Files of another program have no digest; they count if they can be read.
         """
         if not boxes.exists() or (self._lost and label not in self._results):
             return False

@@ -1,4 +1,4 @@
-"""From result files and annotations to a tracker's scores."""
+"""Scores of a tracker: from its result files and the annotations."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from ..data.lists import ATTRIBUTES
 from ..data.readers.otb import OTB_HIDDEN_START
 from ..errors import InputError
-from .annotations import Annotation
-from .measures import PRECISION_AT, Invalid, overlaps_and_errors, precision_curve, success_curve
-from .protocols import Protocol, Run, runs
+from .annotations import Annotation, choose_targets
+from .measures import PRECISION_AT, InvalidRule, overlaps_and_errors, precision_curve, success_curve
+from .protocols import OtbProtocol, TrackerRun, list_runs
 from .result_files import Origin, ResultFiles
 
-__all__ = ["Scores", "TargetScore", "score_results"]
+__all__ = ["TrackerScores", "TargetScores", "score_results"]
 
 COMPLEMENTED = ("OCC", "MB")
 """Attributes whose complement is reported too, to see whether a gain is special to them."""
@@ -27,8 +27,8 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class TargetScore:
-    """How well one target was tracked.
+class TargetScores:
+    """The scores of a tracker on one target.
 
     Attributes:
         name: The target.
@@ -43,6 +43,8 @@ class TargetScore:
             several runs one run after the other.
         short: Result files with fewer boxes than judged frames: the number of boxes and of frames, by the file's
             target or `target/run`. Frames without a box are failures.
+        offsets: `float64[runs, 2]`, x and y of each run's first box less those of the box that the tracker was
+            given; without runs whose first box is not finite.
     """
 
     name: str
@@ -55,29 +57,50 @@ class TargetScore:
     attributes: tuple[str, ...] | None
     overlap: Floats
     short: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    offsets: Floats = field(default_factory=lambda: np.empty((0, 2)))
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class TrackerScores:
     """The scores of a tracker; every mean is the plain mean over targets, as in OTB.
 
     Attributes:
         tracker: Its name.
         protocol: `ope`, `tre` or `sre`.
-        invalid: What frames with an invalid annotation count as in precision, see `measures.Invalid`.
-        targets: One score a target.
+        invalid: What frames with an invalid annotation count as in precision, see `measures.InvalidRule`.
+        targets: The scores of each target.
         missing: Annotated targets without (all) result files, which were left out.
         left_out: Targets whose annotation or result file cannot be used, and why.
-        origin_doubt: That the files seem to count pixels from another origin than was said; `None` if they do not.
+        origin: The number that the result files were said to count pixels from.
     """
 
     tracker: str
-    protocol: Protocol
-    invalid: Invalid
-    targets: tuple[TargetScore, ...]
+    protocol: OtbProtocol
+    invalid: InvalidRule
+    targets: tuple[TargetScores, ...]
     missing: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
-    origin_doubt: str | None = None
+    origin: Origin = 1
+
+    @property
+    def origin_doubt(self) -> str | None:
+        """A sentence where the files seem to count pixels from another origin than `origin`, else `None`.
+
+        It compares the first box of each run with the box that the tracker was given.
+        """
+        offsets = np.concatenate([target.offsets for target in self.targets])
+        if not len(offsets):
+            return None
+        here = np.median(offsets, axis=0)
+        there = here + (2 * self.origin - 1)  # the same, read with the other origin
+        nearer = np.abs(here) - np.abs(there)
+        if not (np.isfinite(here).all() and (nearer > 0.5).all() and (np.abs(there) <= 0.75).all()):
+            return None
+        return (
+            f"The first boxes lie {here[0]:+.1f}, {here[1]:+.1f} pixels from the annotation: the files seem to"
+            f" count pixels from {1 - self.origin}, not from {self.origin}; "
+            + ("leave --zero-based out." if self.origin == 0 else "give --zero-based.")
+        )
 
     @property
     def warnings(self) -> list[str]:
@@ -134,7 +157,7 @@ class Scores:
                 found[name] = (part.auc, part.precision, len(chosen))
         return found
 
-    def subset(self, names: Iterable[str]) -> Scores:
+    def subset(self, names: Iterable[str]) -> TrackerScores:
         """Return the scores of some targets, in the order of `self.targets`.
 
         Raises:
@@ -189,12 +212,12 @@ def score_results(
     folder: str | Path,
     annotations: Mapping[str, Annotation],
     *,
-    protocol: Protocol = "ope",
-    invalid: Invalid = "otb",
+    protocol: OtbProtocol = "ope",
+    invalid: InvalidRule = "otb",
     targets: Sequence[str] | None = None,
     zero_based: bool = False,
     tracker: str | None = None,
-) -> Scores:
+) -> TrackerScores:
     """Judge a tracker's result files by OTB's protocol.
 
     OPE judges one run a target. TRE and SRE pool the frames of all runs of a target. Then the mean over targets is
@@ -202,7 +225,8 @@ def score_results(
 
     A file with fewer boxes than frames is judged over all frames, and those without a box are failures, as in
     pytracking (the OTB authors' toolkit stops at such a file). A target with more boxes than frames, or whose file
-    cannot be read, is left out, because nothing says which frames the boxes are of. `Scores.warnings` names both.
+    cannot be read, is left out, because nothing says which frames the boxes are of. `TrackerScores.warnings` names
+    both.
 
     Args:
         folder: The folder of the files; `result_files.ResultFiles` says which layouts are known.
@@ -221,29 +245,19 @@ def score_results(
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"The folder of results '{folder}' does not exist; give the folder of a tracker's files.")
-    left_out: dict[str, str] = dict(getattr(annotations, "left_out", {}))
+    left_out: dict[str, str] = {} if targets is not None else dict(getattr(annotations, "left_out", {}))
     if targets is not None:
-        if unusable := [left_out[name] for name in targets if name in left_out]:
-            raise InputError(unusable[0])
-        if unknown := [name for name in targets if name not in annotations]:
-            raise InputError(
-                f"There is no annotation of {', '.join(unknown)}; give a file or folder that has them."
-            )
-        left_out = {}
-    origin: Origin = 0 if zero_based else 1
-    files = ResultFiles(folder, protocol, origin, tracker)
-    scores, missing, offsets = [], {}, []
-    for name in dict.fromkeys(annotations if targets is None else targets):
-        made = runs(protocol, annotations[name])
+        annotations = choose_targets(annotations, targets)
+    files = ResultFiles(folder, protocol, 0 if zero_based else 1, tracker)
+    scores, missing = [], {}
+    for name, annotation in annotations.items():
+        runs = list_runs(protocol, annotation)
         try:
-            boxes = files.boxes(made, len(annotations[name]))
-            there = sum(box is not None for box in boxes)
-            if there == len(made):
-                score, apart = _score(files, annotations[name], made, boxes, invalid)
-                scores.append(score)
-                offsets += apart
+            results = [boxes for boxes in files.boxes(runs, len(annotation)) if boxes is not None]
+            if len(results) == len(runs):
+                scores.append(_score_target(files, annotation, runs, results, invalid))
             else:
-                missing[name] = f"{name} ({there} of {len(made)} runs)" if there else name
+                missing[name] = f"{name} ({len(results)} of {len(runs)} runs)" if results else name
         except InputError as error:
             if targets is not None:
                 raise
@@ -253,58 +267,25 @@ def score_results(
     if not scores:
         with_files = [why for name, why in left_out.items() if name in annotations]
         raise InputError(next(iter(with_files), _nothing(folder, missing)))
-    return Scores(
-        tracker or folder.resolve().name,
-        protocol,
-        invalid,
-        tuple(scores),
-        tuple(missing),
-        left_out,
-        _doubt_origin(offsets, origin),
-    )
+    name = tracker or folder.resolve().name
+    return TrackerScores(name, protocol, invalid, tuple(scores), tuple(missing), left_out, files.origin)
 
 
-def _doubt_origin(offsets: Sequence[Floats], origin: Origin) -> str | None:
-    """Say that the files seem to have another origin than `origin`.
-
-    Args:
-        offsets: First box of each run less the box that the tracker was given, x and y, read with `origin`.
-        origin: What the files are said to count pixels from.
-    """
-    if not offsets:
-        return None
-    here = np.median(offsets, axis=0)
-    there = here + (2 * origin - 1)  # the same, read with the other origin
-    nearer = np.abs(here) - np.abs(there)
-    if not (np.isfinite(here).all() and (nearer > 0.5).all() and (np.abs(there) <= 0.75).all()):
-        return None
-    return (
-        f"The first boxes lie {here[0]:+.1f}, {here[1]:+.1f} pixels from the annotation: the files seem to count"
-        f" pixels from {1 - origin}, not from {origin}; "
-        + ("leave --zero-based out." if origin == 0 else "give --zero-based.")
-    )
-
-
-def _score(
+def _score_target(
     files: ResultFiles,
     annotation: Annotation,
-    made: Sequence[Run],
-    results: Sequence[Floats | None],
-    invalid: Invalid,
-) -> tuple[TargetScore, list[Floats]]:
-    """The score of a target, and how far the first box of each run lies from the one that was given."""
-    overlaps, errors, frames, seconds = [], [], 0, 0.0
+    runs: Sequence[TrackerRun],
+    results: Sequence[Floats],
+    invalid: InvalidRule,
+) -> TargetScores:
+    """Pool the frames of all runs on a target, and score them."""
+    overlaps, errors, frames, seconds, offsets = [], [], 0, 0.0, []
     short: dict[str, tuple[int, int]] = {}
-    offsets = []
-    for run, boxes in zip(made, results, strict=True):
-        assert boxes is not None
+    for run, boxes in zip(runs, results, strict=True):
         truth = replace(annotation, boxes=annotation.boxes[run.start :], valid=annotation.valid[run.start :])
-        boxes = _trimmed(files, truth, run, boxes)
+        boxes = _judged_boxes(files, truth, run, boxes)
         if len(boxes) < len(truth):
-            short[annotation.name if run.key is None else f"{annotation.name}/{run.key}"] = (
-                len(boxes),
-                len(truth),
-            )
+            short[run.label] = len(boxes), len(truth)
         if len(boxes) and np.isfinite(boxes[0]).all():
             offsets.append(boxes[0, :2] - run.box[:2])
         overlap, error = overlaps_and_errors(boxes, truth, invalid)
@@ -313,24 +294,24 @@ def _score(
         if (times := files.times(annotation.name, run.key)) is not None:
             frames += len(times) - 1
             seconds += float(times[1:].sum())
-    pooled, apart = np.concatenate(overlaps), np.concatenate(errors)
-    success, precise = success_curve(pooled), precision_curve(apart)
-    score = TargetScore(
+    overlap = np.concatenate(overlaps)
+    success, precision = success_curve(overlap), precision_curve(np.concatenate(errors))
+    return TargetScores(
         name=annotation.name,
         auc=float(success.mean()),
-        precision=float(precise[PRECISION_AT]),
+        precision=float(precision[PRECISION_AT]),
         success=success,
-        precision_curve=precise,
-        frames=len(pooled),
+        precision_curve=precision,
+        frames=len(overlap),
         fps=frames / seconds if seconds > 0 else None,
         attributes=annotation.attributes,
-        overlap=pooled,
+        overlap=overlap,
+        offsets=np.reshape(offsets, (-1, 2)),
         short=short,
     )
-    return score, offsets
 
 
-def _trimmed(files: ResultFiles, truth: Annotation, run: Run, boxes: Floats) -> Floats:
+def _judged_boxes(files: ResultFiles, truth: Annotation, run: TrackerRun, boxes: Floats) -> Floats:
     """The boxes of the judged frames; a tracker may have run over the frames that OTB leaves out, too."""
     hidden, _ = OTB_HIDDEN_START.get(truth.name, (0, 0))
     if hidden and run.start == 0 and len(boxes) == len(truth) + hidden:

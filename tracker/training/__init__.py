@@ -1,19 +1,16 @@
-"""Training on annotated videos: SINT by pairs of boxes and the contrastive loss, SiamFC by its response."""
+"""Training on annotated videos: SINT by pairs of boxes and the contrastive loss, SiamFC by its responses."""
 
 from .data import held_out_names, open_folder, otb_names
-from .hard_positives import HardPositive, read_hard_positives, take_hard_positives
-from .hardening import FramesHardened, FrameTransform, Hardening, MakeHardening
-from .runs import TrainingRun
+from .hard_positives import TrainingPositive, read_hard_positives, take_hard_positives
+from .hardening import FrameHardening, FrameTransform, Hardening, MakeHardening
 from .sampling import ImagePair, LabelledFrame, PairSampler
-from .settings import SintTraining
+from .settings import SiamFCTraining, SintTraining, TrainingRun
 from .siamfc import train_siamfc
-from .siamfc_pairs import SiamFCTraining
-from .train import train_sint
+from .sint import train_sint
 
 __all__ = [
+    "FrameHardening",
     "FrameTransform",
-    "FramesHardened",
-    "HardPositive",
     "Hardening",
     "ImagePair",
     "LabelledFrame",
@@ -21,6 +18,7 @@ __all__ = [
     "PairSampler",
     "SiamFCTraining",
     "SintTraining",
+    "TrainingPositive",
     "TrainingRun",
     "held_out_names",
     "open_folder",

@@ -1,22 +1,23 @@
-"""Which videos are trained on and which are held out."""
+"""The videos of a training: those to train on, and those held out for validation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..data.lists import LISTS
 from ..data.readers import open_sequences
 from ..data.sequences import Sequence
 from ..errors import InputError
 
-__all__ = ["held_out_names", "open_folder", "otb_names"]
+__all__ = ["check_disjoint", "held_out_names", "open_folder", "otb_names"]
 
 HELD_OUT = ("fernando", "hand2", "sunshade")
 """The validation videos of the networks that the package ships, so that figures stay comparable."""
 
 
 def held_out_names(names: Iterable[str], validation: Iterable[str] = ()) -> list[str]:
-    """The videos that nothing is trained on.
+    """Choose the videos to hold out.
 
     Args:
         names: All videos.
@@ -24,7 +25,7 @@ def held_out_names(names: Iterable[str], validation: Iterable[str] = ()) -> list
             of the videos in alphabetical order.
 
     Raises:
-        InputError: If one is not there, or nothing is left to train on.
+        InputError: If one of `validation` is not among `names`, or nothing is left to train on.
 
     >>> held_out_names(["c", "a", "b"])
     ['c']
@@ -57,14 +58,18 @@ def open_folder(data: str | Path, validation: Iterable[str] = ()) -> tuple[list[
     return train, [sequences[name] for name in held_out]
 
 
+def check_disjoint(train: Iterable[Sequence], held_out: Iterable[Sequence]) -> None:
+    """Raise an `InputError` if a video of the same name is both trained on and held out."""
+    if both := {sequence.name for sequence in train} & {sequence.name for sequence in held_out}:
+        raise InputError(f"The video '{min(both)}' is trained on and held out; it can be one of them.")
+
+
 def _check_pair(sequence: Sequence) -> None:
     if len(sequence.present) < 2:
         raise InputError(f"'{sequence.name}' shows its target in a single frame, and training takes pairs.")
 
 
 def otb_names(names: Iterable[str]) -> list[str]:
-    """Those names that are OTB's too, whatever their case: who trains on them cannot be judged on OTB."""
-    from ..data.lists import LISTS
-
+    """Return the names that OTB has too, ignoring case: a network trained on them cannot be judged on OTB."""
     known = {name.partition("-")[0].casefold() for name in LISTS["tb100"]}
     return [name for name in names if name.partition("-")[0].casefold() in known]

@@ -1,4 +1,4 @@
-"""What the network is shown: views of frames, or the feature maps of what never changes, kept in memory."""
+"""Network inputs of SINT's training: views of frames, or cached feature maps of the fixed layers."""
 
 from __future__ import annotations
 
@@ -16,21 +16,32 @@ from ..data.images import to_tensor
 from ..data.sequences import FrameCache, ImageFiles, Sequence
 from ..models.backbones import Backbone, Chain, autocast
 from ..models.sint import SintConfig, View, view_of
-from .hard_positives import HardPositive, paste
+from .hard_positives import TrainingPositive, paste
 from .sampling import ImagePair, LabelledFrame
 
-__all__ = ["FrozenMaps", "Views"]
+__all__ = ["FrozenMaps", "Views", "cache_frames", "change_colours", "stack_pairs"]
+
+
+def cache_frames(sequences: Iterable[Sequence], cache_bytes: int) -> list[Sequence]:
+    """Return sequences whose frames, where they are image files, share a cache of decoded frames of this size."""
+    cache = FrameCache(cache_bytes)
+    return [
+        replace(sequence, frames=sequence.frames.cached_in(cache))
+        if isinstance(sequence.frames, ImageFiles)
+        else sequence
+        for sequence in sequences
+    ]
 
 
 class Views:
-    """Views of frames, decoded when they are asked for.
+    """Views of frames, decoded on request.
 
     Args:
-        config: How a frame is shown.
+        config: How a frame is shown to the network.
         sequences: The videos.
-        hard_positives: What may be pasted into them.
-        cache_bytes: The views that were used last are kept up to this many bytes, and as much goes to decoded
-            frames where search regions shift; frames that are files are else not kept.
+        hard_positives: Images that may be pasted into them.
+        cache_bytes: The least recently used views are evicted beyond this many bytes. Where search regions
+            shift, decoded frames are cached instead.
         shifts: Whether search regions shift, so that no view comes twice.
     """
 
@@ -38,23 +49,15 @@ class Views:
         self,
         config: SintConfig,
         sequences: Iterable[Sequence],
-        hard_positives: Iterable[HardPositive] = (),
+        hard_positives: Iterable[TrainingPositive] = (),
         cache_bytes: int = 2**30,
         shifts: bool = False,
     ) -> None:
-        """See the class."""
         self.config = config
         self._hard = list(hard_positives)
-        given = list(sequences)
-        cache = FrameCache(cache_bytes if shifts else 0)
-        self.sequences = [
-            replace(sequence, frames=sequence.frames.cached_in(cache))
-            if isinstance(sequence.frames, ImageFiles)
-            else sequence
-            for sequence in given
-        ]
-        kept = 0 if shifts else max(1, cache_bytes // (3 * config.side**2))
-        self._view = lru_cache(maxsize=kept)(self._make)
+        self.sequences = cache_frames(sequences, cache_bytes if shifts else 0)
+        count = 0 if shifts else max(1, cache_bytes // (3 * config.side**2))
+        self._view = lru_cache(maxsize=count)(self._make)
 
     def __call__(self, frame: LabelledFrame) -> View:
         """The view of a frame."""
@@ -77,20 +80,19 @@ class Views:
 
 
 class FrozenMaps:
-    """Feature maps of views up to the convolutions that no step changes, in float16.
+    """Feature maps of views up to the last convolution that is not trained, cached in float16.
 
     Args:
         backbone: The network.
-        frozen: Its last convolution that no step changes.
+        frozen: The last convolution before which no layer is trained.
         views: The views.
         dtype: Arithmetic of the forward pass.
-        cache_bytes: The maps that were used last are kept up to this many bytes, on the CPU.
+        cache_bytes: The least recently used maps are evicted beyond this many bytes; they lie on the CPU.
     """
 
     def __init__(
         self, backbone: Backbone, frozen: str, views: Views, dtype: torch.dtype, cache_bytes: int = 4 * 2**30
     ) -> None:
-        """See the class."""
         self.frozen = frozen
         self._backbone, self._views, self._dtype = backbone, views, dtype
         order = backbone.convolutions
@@ -101,9 +103,9 @@ class FrozenMaps:
         self._maps = lru_cache(maxsize=max(1, int(cache_bytes / size)))(self._make)
 
     @staticmethod
-    def possible(backbone: Backbone, frozen: str | None) -> bool:
+    def possible(backbone: Backbone, frozen: str) -> bool:
         """Whether the rest of the network can be run on the maps of `frozen`."""
-        return frozen is not None and (isinstance(backbone, Chain) or frozen == backbone.convolutions[-1])
+        return isinstance(backbone, Chain) or frozen == backbone.convolutions[-1]
 
     @torch.no_grad()
     def _make(self, video: int, t: int, box: tuple[float, ...], hard: int | None) -> dict[str, Tensor]:
@@ -114,14 +116,14 @@ class FrozenMaps:
         return {name: value.half().cpu() for name, value in maps.items()}
 
     def __call__(self, frames: Iterable[LabelledFrame]) -> dict[str, Tensor]:
-        """The maps of the compared convolutions, `[N, C, h, w]`, the changing part run now."""
-        kept = [
+        """The maps of the compared convolutions, `[N, C, h, w]`; the trained layers run on the cached maps."""
+        cached = [
             self._maps(frame.video, frame.frame, tuple(frame.boxes[0].tolist()), frame.hard) for frame in frames
         ]
         device = self._backbone.mean.device
         maps = {
             # On a CPU, autocast concatenates no float16.
-            name: torch.cat([entry[name].to(device).float() for entry in kept]).contiguous(
+            name: torch.cat([entry[name].to(device).float() for entry in cached]).contiguous(
                 memory_format=torch.channels_last
             )
             for name in self.names
@@ -133,8 +135,8 @@ class FrozenMaps:
         return maps
 
 
-def changed(image: Tensor, factors: tuple[float, float, float]) -> Tensor:
-    """An image `[1, 3, H, W]` in [0, 1] with its brightness, contrast and saturation times `factors`."""
+def change_colours(image: Tensor, factors: tuple[float, float, float]) -> Tensor:
+    """Multiply brightness, contrast and saturation of an image `[1, 3, H, W]` in [0, 1] by `factors`."""
     bright, contrast, saturation = factors
     if factors == (1.0, 1.0, 1.0):
         return image
@@ -142,15 +144,15 @@ def changed(image: Tensor, factors: tuple[float, float, float]) -> Tensor:
     return colour.adjust_saturation(image, saturation)
 
 
-def shown(
+def stack_pairs(
     views: Views, pairs: Iterable[ImagePair], device: torch.device
 ) -> tuple[Tensor, list[NDArray[np.float64]]]:
-    """The images of pairs of frames, `[2 N, 3, side, side]`, and the corners of the boxes in each."""
+    """The images of pairs of frames, `[2 N, 3, side, side]`, and the corners `[K, 4]` of the boxes in each."""
     images, corners = [], []
     for pair in pairs:
         for frame, factors in zip((pair.first, pair.second), pair.colour, strict=True):
             view = views(frame)
-            image, boxes = changed(to_tensor(view.image, device), factors), view.corners(frame.boxes)
+            image, boxes = change_colours(to_tensor(view.image, device), factors), view.corners(frame.boxes)
             if pair.flip:
                 image, boxes[:, [0, 2]] = image.flip(3), views.config.side - boxes[:, [2, 0]]
             images.append(image)

@@ -1,4 +1,4 @@
-"""Hard positives: images of a target that a matcher scores low, with where they come from."""
+"""Hard positives for training: generated images of targets, read back with the frames that they come from."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ..data.images import Image, check_image, read_image, resize
 from ..errors import InputError
 from ..files import inside_folder
 
-__all__ = ["HardPositive", "digest", "paste", "read_hard_positives", "take_hard_positives"]
+__all__ = ["TrainingPositive", "digest", "paste", "read_hard_positives", "take_hard_positives"]
 
 METADATA = "metadata.jsonl"
 
 
 @dataclass(frozen=True)
-class HardPositive:
-    """One image of a target, and the frame whose target it is.
+class TrainingPositive:
+    """A generated image of a target, and the frame that it stands for in training.
 
     Attributes:
         image: The target's crop, `uint8[h, w, 3]`, or the file that holds it.
@@ -39,11 +39,11 @@ class HardPositive:
     box: tuple[float, float, float, float]
 
     def load(self) -> Image:
-        """The image."""
+        """Return the image, `uint8[h, w, 3]`."""
         return read_image(self.image) if isinstance(self.image, Path) else self.image
 
 
-def read_hard_positives(folder: str | Path) -> list[HardPositive]:
+def read_hard_positives(folder: str | Path) -> list[TrainingPositive]:
     """Read the folder that the demo and the generation of hard positives write (`imagefolder`).
 
     Of each line of `metadata.jsonl` the keys `file_name` and `source` (`video`, `frame`, `box`) are read.
@@ -54,7 +54,7 @@ def read_hard_positives(folder: str | Path) -> list[HardPositive]:
     table = Path(folder) / METADATA
     if not table.is_file():
         raise InputError(f"'{folder}' holds no {METADATA}; give the folder hard_positives of a demo.")
-    found = []
+    positives = []
     try:
         lines = table.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
@@ -71,14 +71,14 @@ def read_hard_positives(folder: str | Path) -> list[HardPositive]:
             ) from None
         if not file.is_file():
             raise InputError(f"Line {number} of '{table}' names '{file.name}', which does not exist.")
-        found.append(_positive(file, record, f"Line {number} of '{table}'"))
-    if not found:
+        positives.append(_positive(file, record, f"Line {number} of '{table}'"))
+    if not positives:
         raise InputError(f"'{table}' names no image; give another folder.")
-    return found
+    return positives
 
 
-def take_hard_positives(positives: Iterable[tuple[Image, Mapping[str, Any]]]) -> list[HardPositive]:
-    """Take images and their provenance, records with the keys of `metadata.jsonl`.
+def take_hard_positives(positives: Iterable[tuple[Image, Mapping[str, Any]]]) -> list[TrainingPositive]:
+    """Convert images and their provenance, records with the keys of `metadata.jsonl`.
 
     Raises:
         InputError: If an image or a record cannot be used.
@@ -89,7 +89,7 @@ def take_hard_positives(positives: Iterable[tuple[Image, Mapping[str, Any]]]) ->
     ]
 
 
-def _positive(image: Image | Path, record: Mapping[str, Any], what: str) -> HardPositive:
+def _positive(image: Image | Path, record: Mapping[str, Any], what: str) -> TrainingPositive:
     try:
         source = record["source"]
         x, y, w, h = (float(value) for value in source["box"])
@@ -98,19 +98,17 @@ def _positive(image: Image | Path, record: Mapping[str, Any], what: str) -> Hard
         raise InputError(f"{what} does not tell its source (video, frame, box); write it again.") from None
     if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0 or frame < 0:
         raise InputError(f"{what} has the box {x:g},{y:g},{w:g},{h:g} in frame {frame}, which cannot be.")
-    return HardPositive(image, video, frame, (x, y, w, h))
+    return TrainingPositive(image, video, frame, (x, y, w, h))
 
 
-def digest(positives: Iterable[HardPositive]) -> str:
-    """SHA-256 of the images and where they come from, by which a run knows what it learned from."""
-    whole = hashlib.sha256()
+def digest(positives: Iterable[TrainingPositive]) -> str:
+    """SHA-256 of the images and their provenance, for the run's record."""
+    total = hashlib.sha256()
     for positive in positives:
-        whole.update(f"{positive.video} {positive.frame} {positive.box}".encode())
-        if isinstance(positive.image, Path):
-            whole.update(positive.image.read_bytes())
-        else:
-            whole.update(positive.image.tobytes())
-    return f"sha256:{whole.hexdigest()}"
+        total.update(f"{positive.video} {positive.frame} {positive.box}".encode())
+        image = positive.image
+        total.update(image.read_bytes() if isinstance(image, Path) else image.tobytes())
+    return f"sha256:{total.hexdigest()}"
 
 
 def paste(frame: Image, image: Image, box: Iterable[float]) -> NDArray[np.uint8]:
@@ -131,8 +129,8 @@ def paste(frame: Image, image: Image, box: Iterable[float]) -> NDArray[np.uint8]
     fitted = (
         image if image.shape[:2] == (bottom - top, right - left) else resize(image, right - left, bottom - top)
     )
-    found = frame.copy()
+    pasted = frame.copy()
     rows, columns = slice(max(top, 0), max(bottom, 0)), slice(max(left, 0), max(right, 0))
-    part = found[rows, columns]
+    part = pasted[rows, columns]
     part[:] = fitted[rows.start - top :, columns.start - left :][: part.shape[0], : part.shape[1]]
-    return found
+    return pasted

@@ -1,4 +1,4 @@
-"""What makes a training step harder than its videos: changes of its frames, or of what is pooled from them."""
+"""Hardenings: changes of frames or features that make a training step harder than its videos."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from torchvision.ops import roi_align
 if TYPE_CHECKING:
     from ..models.sint import Sint
 
-__all__ = ["FrameTransform", "FramesHardened", "Hardening", "MakeHardening", "harden_frames", "step_generator"]
+__all__ = ["FrameHardening", "FrameTransform", "Hardening", "MakeHardening", "harden_frames", "step_generator"]
 
 FrameTransform = Callable[[Tensor, Tensor, Tensor, torch.Generator], Tensor]
-"""Images `[M, 3, H, W]` in [0, 1], boxes of their targets `[M, 4]` as `(x, y, w, h)` in pixels, exemplars
-`[M, 3, S, S]` and a generator on the CPU, from which alone it draws, to images of the same shape.
+"""Takes images `[M, 3, H, W]` in [0, 1], boxes of their targets `[M, 4]` as `(x, y, w, h)` in pixels, exemplars
+`[M, 3, S, S]` and a generator on the CPU for all its draws, and returns images of the same shape.
 `agents.hard_positives.transforms.HardPositiveBatch` is one."""
 
 
 class Hardening:
-    """Changes the second frame of each pair of a step; by itself it leaves everything as it is.
+    """Changes the second frame of each pair of a training step; this base class changes nothing.
 
-    A step asks it with a generator that follows from the seed and the step's number, so that a training that was
-    cut off goes on with the draws that it would have had. It must keep nothing from step to step.
+    All draws come from the generator that is passed in, which follows from the seed and the step's number, and
+    nothing is stored from step to step, so that an interrupted training resumes with the same draws.
     """
 
     def record(self) -> str:
-        """What tells it from others, for the run's record."""
+        """Fingerprint of the hardening, for the run's record."""
         return type(self).__name__
 
     def at(self, progress: float) -> Hardening:
-        """The hardening of a step, for what grows harder: `progress` goes from 0 at the first step towards 1."""
+        """Hardening at a given training progress in [0, 1); a curriculum overrides it."""
         return self
 
     def on_frames(self, images: Tensor, boxes: Tensor, exemplars: Tensor, generator: torch.Generator) -> Tensor:
@@ -43,54 +43,53 @@ class Hardening:
             images: `[M, 3, S, S]` in [0, 1], the views of the second frames.
             boxes: `[M, 4]`, their targets, `(x, y, w, h)` in the views' pixels.
             exemplars: `[M, 3, s, s]`, the targets of the first frames, cut to the network's input.
-            generator: Where the draws come from.
+            generator: Generator of all draws.
 
         Returns:
-            As the images; these themselves where nothing changes.
+            Images of the same shape; `images` itself if nothing changes.
         """
         return images
 
     def on_features(
         self, pooled: list[Tensor], same: Tensor, exemplars: list[Tensor], generator: torch.Generator
     ) -> list[Tensor]:
-        """Change what is pooled from the boxes of the second frames, before it is described.
+        """Change the pooled features of the boxes of the second frames.
 
         Args:
             pooled: For each compared convolution `[M, K, C, G, G]`, the target's box first.
             same: `bool[M, K]`, whether a box shows the target.
             exemplars: For each compared convolution `[M, C, G, G]`, of the targets of the first frames.
-            generator: Where the draws come from.
+            generator: Generator of all draws.
 
         Returns:
-            As `pooled`.
+            Tensors of the shapes of `pooled`.
         """
         return pooled
 
 
-class FramesHardened(Hardening):
-    """Any transform of images and boxes as a hardening of the frames.
+class FrameHardening(Hardening):
+    """Hardening of the frames by any transform of images and boxes.
 
     Args:
-        transform: See `FrameTransform`.
-        name: What tells it from others; its `repr` by default.
+        transform: Changes the images.
+        name: Fingerprint for the run's record; the transform's `repr` by default.
     """
 
     def __init__(self, transform: FrameTransform, name: str | None = None) -> None:
-        """See the class."""
         self.transform = transform
         self.name = name or repr(transform)
 
     def record(self) -> str:
-        """Its name."""
+        """Return the name."""
         return self.name
 
     def on_frames(self, images: Tensor, boxes: Tensor, exemplars: Tensor, generator: torch.Generator) -> Tensor:
-        """Let the transform change the frames."""
+        """Apply the transform."""
         return self.transform(images, boxes, exemplars, generator)
 
 
 MakeHardening = Callable[["Sint"], Hardening]
-"""Takes the network that is trained, so that what hurts can be what hurts it now."""
+"""Makes a hardening for the network that is trained, whose scores it may use."""
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
@@ -105,15 +104,15 @@ def harden_frames(
     """Change the second image of each pair.
 
     Args:
-        hardening: Changes them.
+        hardening: Changes the second images.
         images: `[2 P, 3, S, S]` in [0, 1], the pairs one after the other.
         rois: `[2 P K, 5]`: the index of the image, then `x1, y1, x2, y2` in its pixels; K boxes an image, the
             target's first.
-        side: Of the exemplars, in pixels.
-        generator: Where the draws come from.
+        side: Side of the exemplars in pixels.
+        generator: Generator of all draws.
 
     Returns:
-        New images, in memory by channels last.
+        New images of the same shape, in the channels-last memory format.
     """
     targets = rois.unflatten(0, (len(images), -1))[:, 0]
     exemplars = roi_align(images, targets[0::2], side, aligned=True)

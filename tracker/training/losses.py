@@ -1,14 +1,16 @@
-"""SINT's margin contrastive loss."""
+"""The losses: SINT's margin contrastive loss of descriptors, SiamFC's balanced logistic loss of responses."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ..errors import InputError
 
-__all__ = ["contrastive_loss"]
+__all__ = ["balanced_logistic", "contrastive_loss"]
 
 
 def contrastive_loss(
@@ -28,8 +30,8 @@ def contrastive_loss(
         first: `[N, D]`, unit vectors.
         second: `[N, D]`, unit vectors.
         same: `[N]`, y: 1 where both show one target, else 0.
-        margin: Where the push ends.
-        form: Which of the two.
+        margin: Distance from which on other targets are not pushed further apart.
+        form: `distance` or `squared`.
 
     Returns:
         The scalar loss.
@@ -46,3 +48,20 @@ def contrastive_loss(
         push = (margin - squared.clamp(min=1e-12).sqrt()).clamp(min=0.0).square()
     same = same.to(squared)
     return 0.5 * (same * squared + (1.0 - same) * push).mean()
+
+
+def balanced_logistic(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean logistic loss over responses, in each of which positive and negative cells weigh the same.
+
+    Args:
+        logits: `[N, H, W]`.
+        labels: `bool[N, H, W]`, at least one positive and one negative cell in each.
+
+    Returns:
+        The scalar loss.
+    """
+    each = functional.softplus(-torch.where(labels, 1.0, -1.0) * logits)
+    weights = torch.where(
+        labels, 0.5 / labels.sum((1, 2), keepdim=True), 0.5 / (~labels).sum((1, 2), keepdim=True)
+    )
+    return (each * weights).sum(dim=(1, 2)).mean()

@@ -1,9 +1,9 @@
-"""Which layers move, and how fast."""
+"""Learning rates of SINT's layers, and its optimizer."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -17,7 +17,9 @@ from .settings import SintTraining
 __all__ = ["frozen_convolution", "make_optimizer", "multipliers", "sint_multiplier"]
 
 BIAS_RATE = 2.0
+"""Multiplier of biases beside that of their layer (SINT's)."""
 MOVING_CONVOLUTIONS = 0.01
+"""Multiplier of the trained convolutions, for the learning rate and for the weight decay (SINT's)."""
 
 
 def sint_multiplier(backbone: Backbone, layer: str) -> float:
@@ -36,7 +38,7 @@ def sint_multiplier(backbone: Backbone, layer: str) -> float:
 
 
 def multipliers(backbone: Backbone, layer_rates: Iterable[tuple[str, float]] = ()) -> dict[str, float]:
-    """The multiplier of every layer that has parameters: the first pattern that fits, else SINT's.
+    """The multiplier of every layer that has parameters: that of the first matching pattern, else SINT's.
 
     Raises:
         InputError: If a pattern fits no layer, or a multiplier is negative or not finite.
@@ -56,29 +58,26 @@ def multipliers(backbone: Backbone, layer_rates: Iterable[tuple[str, float]] = (
     }
 
 
-def frozen_convolution(backbone: Backbone, rates: dict[str, float]) -> str | None:
-    """The last convolution up to which none moves, by its multiplier; `None` where the first one moves."""
+def frozen_convolution(backbone: Backbone, rates: Mapping[str, float]) -> str | None:
+    """The last convolution before which no layer is trained, by the multipliers; `None` where the first one is."""
     moving = {layer for layer, rate in rates.items() if rate > 0}
     if moving - {*backbone.convolutions, *backbone.fully_connected}:
         return None
-    found = None
+    frozen = None
     for name in backbone.convolutions:
         if name in moving:
             break
-        found = name
-    return found
+        frozen = name
+    return frozen
 
 
 def make_optimizer(
-    backbone: Backbone, rates: dict[str, float], settings: SintTraining
-) -> tuple[torch.optim.Optimizer, list[float]]:
-    """An optimizer of the layers that move; all others stop taking gradients.
-
-    Returns:
-        The optimizer, and the factor of each of its groups to the learning rate.
+    backbone: Backbone, rates: Mapping[str, float], settings: SintTraining
+) -> torch.optim.Optimizer:
+    """Make an optimizer of the layers with a multiplier above 0; all others stop requiring gradients.
 
     Raises:
-        InputError: If no layer moves.
+        InputError: If there is no such layer.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in backbone.named_parameters():
@@ -95,9 +94,6 @@ def make_optimizer(
         {"params": parameters, "lr": settings.learning_rate * rate, "weight_decay": settings.weight_decay * decay}
         for (rate, decay), parameters in groups.items()
     ]
-    optimizer: torch.optim.Optimizer
     if settings.optimizer == "sgd":
-        optimizer = torch.optim.SGD(options, lr=settings.learning_rate, momentum=settings.momentum)
-    else:
-        optimizer = torch.optim.AdamW(options, lr=settings.learning_rate)
-    return optimizer, [rate for rate, _ in groups]
+        return torch.optim.SGD(options, lr=settings.learning_rate, momentum=settings.momentum)
+    return torch.optim.AdamW(options, lr=settings.learning_rate)

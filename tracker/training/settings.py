@@ -1,14 +1,61 @@
-"""Settings of SINT's training."""
+"""Settings of the trainings, and how a training is run."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import InputError
+from ..errors import InputError, shorten
+from ..models.backbones import Precision
+from ..models.siamfc import RESPONSE, STRIDE
 
-__all__ = ["SintTraining"]
+__all__ = ["SiamFCTraining", "SintTraining", "TrainingRun"]
+
+
+def _check(settings: object, names: Iterable[str], allowed: str, fits: Callable[[Any], bool]) -> None:
+    """Raise an `InputError` for the first setting whose value does not fit; comparisons with NaN are false."""
+    for name in names:
+        if not fits(value := getattr(settings, name)):
+            raise InputError(f"The setting {name} is {shorten(value)}; it must be {allowed}.")
+
+
+def _check_steps(settings: object, learning_rate: float, steps: Iterable[str], counts: Iterable[str]) -> None:
+    """Check the settings that both trainings have: numbers of steps, numbers of images or boxes, the rate."""
+    _check(settings, steps, "at least 1", lambda value: value >= 1)
+    _check(settings, counts, "at least 1 and at most 10000", lambda value: 1 <= value <= 10_000)
+    if not 0 < learning_rate < math.inf:
+        raise InputError(f"The learning rate is {learning_rate:g}; it must be above 0 and finite.")
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """How a training is run; nothing here changes what is drawn.
+
+    Attributes:
+        precision: Arithmetic of the forward pass; see `resolve_precision`.
+        checkpoint_seconds: A checkpoint is written when the last one is this old.
+        cache_bytes: Memory for frames, or views of them.
+        map_bytes: Memory for feature maps, where the first convolutions are fixed and nothing is augmented.
+        tensorboard: Folder for TensorBoard's event files.
+        progress: Show a progress bar.
+
+    Raises:
+        InputError: If a number is negative or NaN.
+    """
+
+    precision: Precision = "auto"
+    checkpoint_seconds: float = 60.0
+    cache_bytes: int = 2**30
+    map_bytes: int = 4 * 2**30
+    tensorboard: Path | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        _check(self, ("checkpoint_seconds", "cache_bytes", "map_bytes"), "0 or more", lambda value: value >= 0)
 
 
 @dataclass(frozen=True)
@@ -16,28 +63,28 @@ class SintTraining:
     """Settings of `train_sint`; the defaults are SINT's and SINT++'s.
 
     Attributes:
-        steps: Steps.
+        steps: Number of steps.
         optimizer: `sgd` or `adamw`.
-        learning_rate: Of a layer whose multiplier is 1, at the start.
-        momentum: Of `sgd`.
-        weight_decay: Of a layer whose multiplier is 1.
+        learning_rate: Rate at the start of a layer whose multiplier is 1.
+        momentum: Momentum of `sgd`.
+        weight_decay: Weight decay of a layer whose multiplier is 1.
         schedule: `constant`, or `cosine` down to 0 at the last step.
         layer_rates: Pairs of a pattern (`conv4*`) and the multiplier of the learning rate of the layers with
             such names; the first that fits counts, and where none fits SINT's rule (`sint_multiplier`).
-        loss: The form of the contrastive loss.
+        loss: Form of the contrastive loss.
         auxiliary_weight: Weight of the same loss of each fully connected layer alone.
         image_pairs: Pairs of frames a step.
         boxes_per_frame: Boxes of each frame, the target's own among them; frames with fewer are not used.
         scales: Sizes of the candidates (`radius_boxes`).
-        flip: Chance that a pair of frames is mirrored.
+        flip: Probability that a pair of frames is mirrored.
         jitter: Largest relative change of brightness, contrast and saturation.
         shift: Largest shift of a search region off its target, in sides of the region.
-        hard_share: Chance that the second frame of a pair shows a hard positive, where there are any.
-        validate_every: Steps between two looks at the validation videos.
-        validation_frames: Frames a video of such a look.
-        keep: Which step's weights the training ends with: the `best` of those looks, or the `last`, so that
+        hard_share: Probability that the second frame of a pair shows a hard positive, where there are any.
+        validate_every: Steps between two validations.
+        validation_frames: Frames a video of a validation.
+        keep: Which step's weights the training ends with: the `best` by validation, or the `last`, so that
             trainings compare at the same budget.
-        seed: Of everything that is drawn.
+        seed: Seed of all draws.
 
     Raises:
         InputError: If a value is out of its range.
@@ -66,38 +113,73 @@ class SintTraining:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if self.optimizer not in ("sgd", "adamw"):
-            raise InputError(f"'{self.optimizer}' is no optimizer; choose sgd or adamw.")
-        if self.schedule not in ("constant", "cosine"):
-            raise InputError(f"'{self.schedule}' is no schedule; choose constant or cosine.")
-        if self.loss not in ("distance", "squared"):
-            raise InputError(f"'{self.loss}' is no form of the contrastive loss; choose distance or squared.")
-        if self.keep not in ("best", "last"):
-            raise InputError(f"'{self.keep}' is no step to keep; choose best or last.")
-        for name in ("steps", "image_pairs", "validate_every", "validation_frames"):
-            if getattr(self, name) < 1:
-                raise InputError(f"The setting {name} is {getattr(self, name)}; it must be at least 1.")
-        for name in ("image_pairs", "boxes_per_frame", "validation_frames"):
-            if getattr(self, name) > 10_000:
-                raise InputError(f"The setting {name} is {getattr(self, name)}; it must be at most 10000.")
-        if self.boxes_per_frame < 2:
-            raise InputError(f"The setting boxes_per_frame is {self.boxes_per_frame}; it must be at least 2.")
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"The learning rate is {self.learning_rate:g}; it must be above 0 and finite.")
+        choices = {
+            "optimizer": ("sgd", "adamw"), "schedule": ("constant", "cosine"), "loss": ("distance", "squared"),
+            "keep": ("best", "last"),
+        }  # fmt: skip
+        for name, allowed in choices.items():
+            _check(self, [name], " or ".join(allowed), allowed.__contains__)
+        counts = ("image_pairs", "boxes_per_frame", "validation_frames")
+        _check_steps(self, self.learning_rate, ("steps", "validate_every"), counts)
+        _check(self, ["boxes_per_frame"], "at least 2", lambda value: value >= 2)
         if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
             raise InputError(f"The setting scales is {self.scales}; give some, each above 0 and finite.")
-        for name in ("momentum", "weight_decay", "auxiliary_weight", "seed"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"The setting {name} is {getattr(self, name):g}; it must be finite, 0 or more.")
-        for name in ("flip", "jitter", "shift", "hard_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"The setting {name} is {getattr(self, name):g}; it must be in [0, 1].")
+        finite = ("momentum", "weight_decay", "auxiliary_weight", "seed")
+        _check(self, finite, "finite, 0 or more", lambda value: 0 <= value < math.inf)
+        _check(self, ("flip", "jitter", "shift", "hard_share"), "in [0, 1]", lambda value: 0 <= value <= 1)
 
     @property
     def augments(self) -> bool:
         """Whether a frame looks different from step to step."""
         return self.flip > 0 or self.jitter > 0 or self.shift > 0
 
-    def record(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)
+
+@dataclass(frozen=True)
+class SiamFCTraining:
+    """Settings of `train_siamfc`; the recipe is SiamFC's, the learning rate fits released weights.
+
+    Attributes:
+        steps: Number of steps.
+        pairs: Pairs of frames a step; SiamFC's 8.
+        learning_rate: Rate at the start; it falls to 0 by a cosine.
+        momentum: Momentum of SGD.
+        weight_decay: Weight decay of SGD.
+        frozen: Number of the five convolutions, counted from the first, that are not trained.
+        gap: Largest number of frames between the two of a pair; SiamFC's 100.
+        radius: Cells of the response within this distance of the target, in pixels of the search region, are
+            positive.
+        shift: Largest shift of the search region off its target, in both directions, in pixels of the region.
+        scale: Largest relative change of the regions' sides.
+        validate_pairs: Pairs of the held-out videos, always the same ones, that the loss is validated on.
+        seed: Seed of all draws.
+
+    Raises:
+        InputError: If a value is out of its range.
+    """
+
+    steps: int = 300
+    pairs: int = 8
+    learning_rate: float = 1e-5
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    frozen: int = 0
+    gap: int = 100
+    radius: float = 16.0
+    shift: float = 32.0
+    scale: float = 0.05
+    validate_pairs: int = 32
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        _check_steps(self, self.learning_rate, ("steps", "gap"), ("pairs", "validate_pairs"))
+        finite = ("weight_decay", "radius", "shift", "seed")
+        _check(self, finite, "finite, 0 or more", lambda value: 0 <= value < math.inf)
+        _check(self, ("momentum", "scale"), "in [0, 1)", lambda value: 0 <= value < 1)
+        _check(self, ["frozen"], "0 to 4, so that something learns", lambda value: 0 <= value < 5)
+        reach = STRIDE * (RESPONSE // 2)
+        if self.shift + self.radius > reach:
+            raise InputError(
+                f"With a shift of {self.shift:g} and a radius of {self.radius:g} a target can leave the response;"
+                f" give at most {reach} pixels together."
+            )

@@ -8,50 +8,46 @@ the convolutions, so they learn as plain ones.
 from __future__ import annotations
 
 import json
-import math
-import time
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
-from tqdm import tqdm
 
-from ..data.identity import check_identity, content_digest
+from ..data.identity import content_digest
+from ..data.images import Image, to_tensor
 from ..data.sequences import Sequence
 from ..errors import InputError
-from ..files import remove_leftovers, replacing_file
-from ..models.backbones import autocast, describe_arithmetic, fingerprint, resolve_precision, save_weights
-from ..models.siamfc import SiamFCNet, respond
-from .checkpoints import read_checkpoint, write_checkpoint
+from ..files import replacing_file
+from ..models.backbones import autocast, fingerprint, save_weights
+from ..models.siamfc import (
+    EXEMPLAR,
+    RESPONSE,
+    SEARCH,
+    STRIDE,
+    SiamFCNet,
+    cut_square,
+    exemplar_side,
+    respond,
+)
+from .data import check_disjoint
+from .frames import cache_frames
 from .hardening import FrameTransform, step_generator
-from .runs import TrainingRun
-from .siamfc_pairs import SearchPairs, SiamFCPairs, SiamFCTraining, response_labels
+from .loop import Trainer
+from .losses import balanced_logistic
+from .settings import SiamFCTraining, TrainingRun
 
-__all__ = ["balanced_logistic", "train_siamfc"]
+__all__ = ["SearchPairs", "SiamFCPairs", "SiamFCTrainer", "region_around", "response_labels", "train_siamfc"]
 
-_CALIBRATION = 16
-_SLOPE = 4.0
-
-
-def balanced_logistic(logits: Tensor, labels: Tensor) -> Tensor:
-    """The mean logistic loss over responses, in each of which positive and negative cells weigh the same.
-
-    Args:
-        logits: `[N, H, W]`.
-        labels: `bool[N, H, W]`, some and not all of each.
-
-    Returns:
-        A scalar.
-    """
-    signs = torch.where(labels, 1.0, -1.0)
-    each = functional.softplus(-signs * logits)
-    weights = torch.where(
-        labels, 0.5 / labels.sum((1, 2), keepdim=True), 0.5 / (~labels).sum((1, 2), keepdim=True)
-    )
-    return (each * weights).sum(dim=(1, 2)).mean()
+TARGET = 64
+"""Side of the crops of exemplars' targets, without surroundings, that a transform is given."""
+CALIBRATION_PAIRS = 16
+CALIBRATED_GAP = 4.0
+"""Difference of the mean logits at targets and elsewhere that the calibration gives the start network."""
 
 
 def train_siamfc(
@@ -63,23 +59,23 @@ def train_siamfc(
     transform: FrameTransform | None = None,
     run: TrainingRun | None = None,
 ) -> dict[str, Any]:
-    """Train SiamFC on; a run that was cut off goes on, and ends with the same bytes as one that was not.
+    """Fine-tune SiamFC; an interrupted run resumes, and ends with the same bytes as one that was not interrupted.
 
-    The response has no scale of its own, so it is brought to logits by a slope and an offset that are taken once,
-    from what the given network answers on training pairs: 0 lies halfway between the mean response at targets and
-    that elsewhere, which are 4 apart (less where a network tells them apart by less than its responses vary). They
-    are no part of the network; a tracker needs none.
+    The response has no scale of its own, so it is brought to logits by a slope and an offset that are measured
+    once, from the responses of the given network to training pairs: 0 lies halfway between the mean response at
+    targets and that elsewhere, which are 4 apart (less where they differ by less than the responses vary). A
+    tracker needs neither.
 
     Args:
         net: The network, where it runs; it is changed.
         train: The videos to learn from.
-        held_out: The videos by whose pairs the loss is told before and after; the last step is kept in any case.
+        held_out: The videos on whose pairs the loss is measured before and after; the last step is kept.
         out: Receives `siamfc.safetensors`, which `load_siamfc` and `SiamFCTracker` read, `siamfc.json`, its
-            card, and the folder `work/` that a cut-off run resumes from.
+            card, and the folder `work/` that an interrupted run resumes from.
         settings: See `SiamFCTraining`.
         transform: Changes the search regions of each step, such as to occlude targets; its draws follow from the
-            seed and the step's number. It may ask `net`, which is as it is at that moment. Its `repr` tells it
-            from others in the run's record.
+            seed and the step's number. It may use `net`, which is as it is at that moment. Its `repr` identifies
+            it in the run's record.
         run: See `TrainingRun`.
 
     Returns:
@@ -90,27 +86,21 @@ def train_siamfc(
     """
     settings, run = settings or SiamFCTraining(), run or TrainingRun()
     pairs = SiamFCPairs(train, settings, run.cache_bytes)
-    judged = SiamFCPairs(held_out, settings, run.cache_bytes)
-    names = [[each.name for each in side.sequences] for side in (pairs, judged)]
-    if both := set(names[0]) & set(names[1]):
-        raise InputError(f"The video '{min(both)}' is trained on and held out; it can be one of them.")
-    out = Path(out)
-    work = out / "work"
-    work.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(out)
-    trainer = _Trainer(net, pairs, judged, settings, transform, run)
+    held_out_pairs = SiamFCPairs(held_out, settings, run.cache_bytes)
+    check_disjoint(pairs.sequences, held_out_pairs.sequences)
+    trainer = SiamFCTrainer(net, pairs, held_out_pairs, transform, run)
     record: dict[str, Any] = {
         "network": "SiamFC-3s, five convolutions; RGB from 0 to 255",
         "weights": fingerprint(net),
-        "settings": settings.record(),
+        "settings": asdict(settings),
         "transform": None if transform is None else repr(transform),
         "trained_on": {each.name: len(each.present) for each in pairs.sequences},
-        "validated_on": {each.name: len(each.present) for each in judged.sequences},
-        "data": {each.name: content_digest(each) for each in [*pairs.sequences, *judged.sequences]},
-        "arithmetic": describe_arithmetic(trainer.dtype, trainer.device),
+        "validated_on": {each.name: len(each.present) for each in held_out_pairs.sequences},
+        "data": {each.name: content_digest(each) for each in [*pairs.sequences, *held_out_pairs.sequences]},
+        "arithmetic": trainer.arithmetic,
     }
-    check_identity(work / "run.json", record, what="a run with other settings")
-    trainer.train(work / "checkpoint.safetensors")
+    out = Path(out)
+    trainer.train(out, record)
     state = trainer.state
     card = record | {
         "logits": {"slope": state["slope"], "offset": state["offset"]},
@@ -123,102 +113,195 @@ def train_siamfc(
     return card
 
 
-class _Trainer:
-    """The loop; what it has done so far is the network, the optimizer's moments and `state`."""
+class SiamFCTrainer(Trainer):
+    """Trains SiamFC by the balanced logistic loss of its responses, and keeps the last step.
+
+    Args:
+        net: The network; it is changed.
+        pairs: Draws the pairs to learn from; its settings are those of the training.
+        held_out: Draws the pairs to validate on.
+        transform: Changes the search regions.
+        run: Precision, checkpoints and progress.
+    """
+
+    name = "siamfc"
 
     def __init__(
         self,
         net: SiamFCNet,
         pairs: SiamFCPairs,
-        judged: SiamFCPairs,
-        settings: SiamFCTraining,
+        held_out: SiamFCPairs,
         transform: FrameTransform | None,
         run: TrainingRun,
     ) -> None:
-        self.net, self.pairs, self.judged = net.requires_grad_(True), pairs, judged
-        for layer in list(net.children())[: settings.frozen]:
-            layer.requires_grad_(False)
-        self.settings, self.transform, self.run = settings, transform, run
-        self.net.to(memory_format=torch.channels_last)
-        self.device = next(net.parameters()).device
-        self.dtype = resolve_precision(run.precision, self.device)
-        self.parameters = {name: value for name, value in net.named_parameters() if value.requires_grad}
-        self.optimizer = torch.optim.SGD(
-            self.parameters.values(), settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay
-        )
-        self.state: dict[str, Any] = {"step": 0, "losses": []}
-
-    def train(self, checkpoint: Path) -> None:
-        """Go on to the last step."""
-        settings, state = self.settings, self.state
-        if (found := read_checkpoint(checkpoint, self.parameters, self.optimizer)) is not None:
-            state.update(found[1])
-        else:
-            self._calibrate()
-            state["before"] = self._validate()
-        bar = tqdm(
-            range(state["step"], settings.steps),
-            desc="siamfc", unit="step", initial=state["step"], total=settings.steps, disable=not self.run.progress,
+        self.net, self.pairs, self.held_out, self.transform = net, pairs, held_out, transform
+        self.settings = settings = pairs.settings
+        for number, layer in enumerate(net.children()):
+            layer.requires_grad_(number >= settings.frozen)
+        net.to(memory_format=torch.channels_last)
+        optimizer = torch.optim.SGD(
+            (value for value in net.parameters() if value.requires_grad),
+            settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay,
         )  # fmt: skip
-        last = time.monotonic()
-        for step in bar:
-            loss = self._step(step)
-            if not math.isfinite(loss):
-                raise InputError(f"The loss is {loss} at step {step + 1}; give a lower learning rate.")
-            state["losses"].append(round(loss, 6))
-            state["step"] = step + 1
-            bar.set_postfix(loss=f"{loss:.4f}")
-            if step + 1 == settings.steps:
-                state["after"] = self._validate()
-            if time.monotonic() - last >= self.run.checkpoint_seconds or step + 1 == settings.steps:
-                write_checkpoint(checkpoint, self.parameters, self.optimizer, {}, state)
-                last = time.monotonic()
+        super().__init__(net, optimizer, settings, run, "cosine", validate_every=settings.steps)
+        self.state["losses"] = []
 
-    def _step(self, step: int) -> float:
-        settings = self.settings
-        shown = self.pairs.draw(step, settings.pairs, self.device)
-        searched, boxes = shown.searched, shown.boxes
+    def loss(self, step: int) -> Tensor:
+        """The balanced logistic loss of the responses to transformed search regions."""
+        drawn = self.pairs.draw(step, self.settings.pairs, self.device)
+        searched = drawn.searched
         if self.transform is not None:
-            generator = step_generator(settings.seed, step)
-            searched = self.transform(searched, boxes, shown.targets, generator)
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
-        logits = self.state["slope"] * (self._responses(shown, searched) - self.state["offset"])
-        loss = balanced_logistic(logits, response_labels(boxes, settings.radius))
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        return loss.item()
+            generator = step_generator(self.settings.seed, step)
+            searched = self.transform(searched, drawn.boxes, drawn.targets, generator)
+        return self._loss(drawn, searched)
 
-    def _responses(self, shown: SearchPairs, searched: Tensor) -> Tensor:
-        """`float32[N, 17, 17]`."""
-        inputs = (shown.exemplars, searched)
-        with autocast(self.device, self.dtype):
-            exemplars, maps = (
-                self.net((255 * each).contiguous(memory_format=torch.channels_last)).float() for each in inputs
-            )
-        return respond(exemplars, maps)
+    def record_loss(self, loss: float) -> None:
+        """Append the loss of the step."""
+        self.state["losses"].append(round(loss, 6))
 
     @torch.no_grad()
-    def _calibrate(self) -> None:
-        """Find the slope and the offset; see `train_siamfc`."""
-        shown = self.pairs.draw(-1 % 2**31, _CALIBRATION, self.device)
-        responses = self._responses(shown, shown.searched)
-        labels = response_labels(shown.boxes, self.settings.radius)
-        at, off = float(responses[labels].mean()), float(responses[~labels].mean())
-        self.state["offset"] = (at + off) / 2
-        self.state["slope"] = _SLOPE / max(at - off, float(responses.std()), 1e-12)
-
-    @torch.no_grad()
-    def _validate(self) -> float:
-        """The loss on pairs of the held-out videos that are always the same."""
-        settings = self.settings
-        losses, left = [], settings.validate_pairs
+    def validate(self, step: int) -> dict[str, float]:
+        """Measure the loss on pairs of the held-out videos, the same ones each time."""
+        if step == 0:
+            self._calibrate()
+        settings, losses, left = self.settings, [], self.settings.validate_pairs
         while left:
             count = min(left, settings.pairs)
-            shown = self.judged.draw(left, count, self.device)
-            logits = self.state["slope"] * (self._responses(shown, shown.searched) - self.state["offset"])
-            labels = response_labels(shown.boxes, settings.radius)
-            losses.append(float(balanced_logistic(logits, labels)) * count)
+            drawn = self.held_out.draw(left, count, self.device)
+            losses.append(float(self._loss(drawn, drawn.searched)) * count)
             left -= count
-        return round(sum(losses) / settings.validate_pairs, 6)
+        loss = self.state["before" if step == 0 else "after"] = round(sum(losses) / settings.validate_pairs, 6)
+        return {"loss": loss}
+
+    def _loss(self, drawn: SearchPairs, searched: Tensor) -> Tensor:
+        logits = self.state["slope"] * (self._responses(drawn.exemplars, searched) - self.state["offset"])
+        return balanced_logistic(logits, response_labels(drawn.boxes, self.settings.radius))
+
+    def _responses(self, exemplars: Tensor, searched: Tensor) -> Tensor:
+        """`float32[N, 17, 17]` of images in [0, 1]."""
+        with autocast(self.device, self.dtype):
+            features = [
+                self.net((255 * images).contiguous(memory_format=torch.channels_last)).float()
+                for images in (exemplars, searched)
+            ]
+        return respond(*features)
+
+    def _calibrate(self) -> None:
+        """Measure the slope and the offset; see `train_siamfc`."""
+        drawn = self.pairs.draw(-1 % 2**31, CALIBRATION_PAIRS, self.device)
+        responses = self._responses(drawn.exemplars, drawn.searched)
+        labels = response_labels(drawn.boxes, self.settings.radius)
+        at, off = float(responses[labels].mean()), float(responses[~labels].mean())
+        self.state["offset"] = (at + off) / 2
+        self.state["slope"] = CALIBRATED_GAP / max(at - off, float(responses.std()), 1e-12)
+
+
+@dataclass(frozen=True)
+class SearchPairs:
+    """N pairs of frames, each of one video.
+
+    Attributes:
+        exemplars: `float32[N, 3, 127, 127]` in [0, 1], targets with their surroundings.
+        targets: `float32[N, 3, 64, 64]`, the same targets without.
+        searched: `float32[N, 3, 255, 255]`, the search regions.
+        boxes: `float32[N, 4]`, `(x, y, w, h)` of the targets in `searched`.
+    """
+
+    exemplars: Tensor
+    targets: Tensor
+    searched: Tensor
+    boxes: Tensor
+
+
+class SiamFCPairs:
+    """Draws the pairs of a step; the draw depends on the seed and the step's number alone.
+
+    A video is drawn uniformly, then a frame that shows its target, then another one at most `gap` frames off.
+
+    Args:
+        sequences: The videos.
+        settings: See `SiamFCTraining`.
+        cache_bytes: Decoded frames are kept up to this many bytes.
+
+    Raises:
+        InputError: If a video has no two such frames.
+    """
+
+    def __init__(self, sequences: Iterable[Sequence], settings: SiamFCTraining, cache_bytes: int = 2**30) -> None:
+        self.sequences = cache_frames(sequences, cache_bytes)
+        if not self.sequences:
+            raise InputError("There is no video to draw pairs from; give at least one.")
+        self.settings = settings
+        for each in self.sequences:
+            if len(each.present) < 2 or np.diff(each.present).min() > settings.gap:
+                raise InputError(
+                    f"The video '{each.name}' has no two frames with the target within {settings.gap} frames;"
+                    " leave it out, or allow a larger gap."
+                )
+
+    def draw(self, step: int, count: int, device: str | torch.device = "cpu") -> SearchPairs:
+        """Draw the pairs of a step by its number."""
+        rng = np.random.default_rng([self.settings.seed, 11, step])
+        exemplars, targets, searched, boxes = zip(*(self._pair(rng) for _ in range(count)), strict=True)
+        return SearchPairs(
+            to_tensor(np.stack(exemplars), device), to_tensor(np.stack(targets), device),
+            to_tensor(np.stack(searched), device), torch.from_numpy(np.stack(boxes)).float().to(device),
+        )  # fmt: skip
+
+    def _pair(self, rng: np.random.Generator) -> tuple[Image, Image, Image, NDArray[np.float64]]:
+        settings = self.settings
+        sequence = self.sequences[rng.integers(len(self.sequences))]
+        present = sequence.present
+        while True:
+            first = int(rng.choice(present))
+            near = present[(np.abs(present - first) <= settings.gap) & (present != first)]
+            if len(near):
+                break
+        second = int(rng.choice(near))
+        zoom = 1 + rng.uniform(-settings.scale, settings.scale, 2)
+        shift = rng.uniform(-settings.shift, settings.shift, 2)
+        exemplar, _ = region_around(sequence, first, EXEMPLAR, zoom[0], np.zeros(2))
+        searched, box = region_around(sequence, second, SEARCH, zoom[1], shift)
+        return exemplar, sequence.crop(first, TARGET), searched, box
+
+
+def region_around(
+    sequence: Sequence, t: int, size: int, zoom: float, shift: NDArray[np.float64]
+) -> tuple[Image, NDArray[np.float64]]:
+    """Cut the square around a target out of a frame, as SiamFC's input.
+
+    Args:
+        sequence: The video.
+        t: Index of the frame.
+        size: Side of the square in pixels: `EXEMPLAR` or `SEARCH`, which show 1 and 255 / 127 exemplar sides.
+        zoom: Factor of the side that is shown.
+        shift: Offset of the target from the middle, `(x, y)` in pixels of the square.
+
+    Returns:
+        `uint8[size, size, 3]`, and the target's box in it, `(x, y, w, h)`.
+    """
+    frame, (x, y, w, h) = sequence.frames[t], sequence.boxes[t]
+    side = exemplar_side(w, h) * size / EXEMPLAR * zoom
+    step = side / size
+    centre = np.array([x + w / 2, y + h / 2]) - shift * step
+    image = cut_square(frame, centre, side, size, frame.mean(axis=(0, 1)))
+    middle = size / 2 + shift
+    extent = np.array([w, h]) / step
+    return image, np.concatenate([middle - extent / 2, extent])
+
+
+def response_labels(boxes: Tensor, radius: float) -> Tensor:
+    """Label the cells of responses: positive near the target's centre.
+
+    Args:
+        boxes: `[N, 4]`, `(x, y, w, h)` in the search regions.
+        radius: Largest distance of a positive cell from the box's centre, in pixels.
+
+    Returns:
+        `bool[N, 17, 17]`.
+    """
+    side = RESPONSE
+    places = SEARCH / 2 + STRIDE * (torch.arange(side, device=boxes.device) - side // 2)
+    x, y = boxes[:, 0] + boxes[:, 2] / 2, boxes[:, 1] + boxes[:, 3] / 2
+    squared = (places[None, None] - x[:, None, None]) ** 2 + (places[None, :, None] - y[:, None, None]) ** 2
+    return squared <= radius**2

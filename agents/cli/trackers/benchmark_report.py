@@ -51,7 +51,7 @@ def benchmark_report(
     """
     from tracker.data.lists import LISTS
     from tracker.evaluation.annotations import read_annotations
-    from tracker.evaluation.comparison import compare
+    from tracker.evaluation.comparison import compare_trackers
     from tracker.evaluation.report.writing import PAGE, write_report
 
     from ...common.locks import lock_folder
@@ -62,7 +62,7 @@ def benchmark_report(
     check_folder(out, *inputs, result=_RESULT)
     check_json_path(json, *inputs)
     truth = read_annotations(annotations, attributes)
-    comparison = compare(
+    comparison = compare_trackers(
         results,
         truth,
         protocol=protocol,
@@ -77,7 +77,7 @@ def benchmark_report(
         write_report(folder, comparison, truth, frames=frames, zero_based=zero_based, command=command_line())
     if json is not None:
         write_result(json, "benchmark report", comparison.to_json())
-    for entry in comparison.entries:
+    for entry in comparison.trackers:
         fps = "" if entry.scores.fps is None else f", {entry.scores.fps:.1f} frames a second"
         print(f"{entry.name}: AUC {entry.scores.auc:.4f}, precision {entry.scores.precision:.4f}{fps}")
         if entry.missing:

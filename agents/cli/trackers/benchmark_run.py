@@ -57,7 +57,7 @@ def benchmark_run(
         occlusion-search benchmark run --tracker own:Tracker --data path/to/otb --only Coke Girl --out results
     """
     from tracker.data.readers import list_targets
-    from tracker.evaluation.running import run_benchmark
+    from tracker.evaluation.experiment import Experiment
     from tracker.trackers.registry import load_tracker
 
     from ...common.locks import lock_folder
@@ -71,7 +71,7 @@ def benchmark_run(
     files, bases = _weights_by_tracker(weights, tracker), _weights_by_tracker(base_weights, tracker)
     check_folder(out, data, *files.values(), *bases.values())
     check_json_path(json, data, *files.values(), *bases.values())
-    chosen = _choose(list_targets(data), targets, only)
+    experiment = Experiment(data, out, protocol, _choose(list_targets(data), targets, only))
 
     def maker(name: str) -> Callable[[], Tracker]:
         return lambda: load_tracker(name, files.get(name), device, precision, bases.get(name))
@@ -84,18 +84,8 @@ def benchmark_run(
     with on_interrupt(GOES_ON):
         for name, label in zip(tracker, names, strict=True):
             with lock_folder(out / label / protocol):
-                report = run_benchmark(
-                    maker(name),
-                    [data],
-                    out,
-                    protocol=protocol,
-                    targets=chosen,
-                    settings={
-                        "weights": _digest(files.get(name)),
-                        "base_weights": _digest(bases.get(name)),
-                    },
-                    command=command_line(),
-                )
+                settings = {"weights": _digest(files.get(name)), "base_weights": _digest(bases.get(name))}
+                report = experiment.run(maker(name), settings, command_line())
             rows[report.tracker] = _scores(report)
             if not report.annotations and not report.failures:
                 print(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..shared import warn
 
 if TYPE_CHECKING:
-    from tracker.evaluation.scoring import Scores
+    from tracker.evaluation.scoring import TrackerScores
 
 __all__ = ["benchmark_score"]
 
@@ -73,7 +73,7 @@ def benchmark_score(
         sys.exit(1)
 
 
-def _content(scores: Scores, list_name: str | None) -> dict[str, Any]:
+def _content(scores: TrackerScores, list_name: str | None) -> dict[str, Any]:
     from tracker.evaluation.intervals import interval
 
     intervals = {
@@ -83,7 +83,7 @@ def _content(scores: Scores, list_name: str | None) -> dict[str, Any]:
     return {**scores.to_json(), "intervals": intervals, "list": list_name}
 
 
-def _show(scores: Scores, content: dict[str, Any]) -> None:
+def _show(scores: TrackerScores, content: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -14,7 +14,7 @@ from occlusion_env.scene.occluders import occlude
 from tracker.data.boxes import iou
 from tracker.models.sint import to_rois
 from tracker.scorers import Scorer, SintScorer
-from tracker.training.pairs import NEGATIVE_IOU, radius_boxes
+from tracker.training.sampling import NEGATIVE_IOU, radius_boxes
 
 from .patches import crop_boxes
 

@@ -20,7 +20,14 @@ from ...data.sequences import Frames
 from ..annotations import Annotation
 from .plots import label
 
-__all__ = ["Loss", "draw_losses", "longest_loss", "shown_frames", "to_jpeg", "worst_losses"]
+__all__ = [
+    "LostStretch",
+    "draw_lost_stretches",
+    "longest_lost_stretch",
+    "choose_frames",
+    "to_jpeg",
+    "rank_lost_stretches",
+]
 
 TRUTH = "#00C853"
 TRACKER = "#FF3D00"
@@ -29,7 +36,7 @@ OTHERS = ("#40C4FF", "#FFD740", "#E040FB")
 
 
 @dataclass(frozen=True)
-class Loss:
+class LostStretch:
     """The longest stretch of frames in which a tracker's box does not touch the truth.
 
     Attributes:
@@ -49,7 +56,7 @@ class Loss:
         return self.stop - self.start
 
 
-def longest_loss(overlap: ArrayLike) -> tuple[int, int]:
+def longest_lost_stretch(overlap: ArrayLike) -> tuple[int, int]:
     """Find the longest run of frames with an overlap of 0; the first of several.
 
     Args:
@@ -58,7 +65,7 @@ def longest_loss(overlap: ArrayLike) -> tuple[int, int]:
     Returns:
         First frame, and one past the last; both 0 if there is none.
 
-    >>> longest_loss([1.0, 0.0, 0.4, 0.0, 0.0, -1.0, 0.0])
+    >>> longest_lost_stretch([1.0, 0.0, 0.4, 0.0, 0.0, -1.0, 0.0])
     (3, 5)
     """
     lost = np.concatenate([[0], (np.asarray(overlap) == 0).astype(np.int8), [0]])
@@ -69,24 +76,27 @@ def longest_loss(overlap: ArrayLike) -> tuple[int, int]:
     return int(starts[worst]), int(stops[worst])
 
 
-def worst_losses(overlaps: Mapping[str, ArrayLike], at_most: int) -> list[Loss]:
+def rank_lost_stretches(overlaps: Mapping[str, ArrayLike], at_most: int) -> list[LostStretch]:
     """Rank the targets by the share of the video that their longest loss takes, and keep the first.
 
     Args:
-        overlaps: Per target `[T]`, as `TargetScore.overlap` of a one-pass run.
+        overlaps: Per target `[T]`, as `TargetScores.overlap` of a one-pass run.
         at_most: How many to keep; targets that are never lost are not among them.
     """
-    losses = [Loss(name, *longest_loss(overlap), len(np.asarray(overlap))) for name, overlap in overlaps.items()]
+    losses = [
+        LostStretch(name, *longest_lost_stretch(overlap), len(np.asarray(overlap)))
+        for name, overlap in overlaps.items()
+    ]
     ranked = sorted(losses, key=lambda loss: (-len(loss) / loss.frames, loss.target))
     return [loss for loss in ranked if len(loss) > 0][:at_most]
 
 
-def shown_frames(loss: Loss, overlap: ArrayLike) -> list[int]:
+def choose_frames(loss: LostStretch, overlap: ArrayLike) -> list[int]:
     """Choose three frames to look at: before the loss, its first, and its middle.
 
     The one before is the last in which the overlap was above 0.5; where there is none, the one just before.
 
-    >>> shown_frames(Loss("Coke", 3, 9, 10), [1, 0.9, 0.2, 0, 0, 0, 0, 0, 0, 0.7])
+    >>> choose_frames(LostStretch("Coke", 3, 9, 10), [1, 0.9, 0.2, 0, 0, 0, 0, 0, 0, 0.7])
     [1, 3, 6]
     """
     good = np.flatnonzero(np.asarray(overlap)[: loss.start] > ON_TARGET)
@@ -94,9 +104,9 @@ def shown_frames(loss: Loss, overlap: ArrayLike) -> list[int]:
     return [before, loss.start, (loss.start + loss.stop) // 2]
 
 
-def draw_losses(
+def draw_lost_stretches(
     tracker: str,
-    losses: Many[Loss],
+    losses: Many[LostStretch],
     frames: Mapping[str, Frames],
     truth: Mapping[str, Annotation],
     boxes: Mapping[str, Mapping[str, NDArray[np.float64]]],
@@ -122,7 +132,7 @@ def draw_losses(
     figure.suptitle(f"Where {label(tracker)} loses its target for longest", fontsize=12)
     grid = figure.subplots(len(losses), 3, squeeze=False, height_ratios=heights)
     for axes, loss in zip(grid, losses, strict=True):
-        for axis, t in zip(axes, shown_frames(loss, overlaps[loss.target]), strict=True):
+        for axis, t in zip(axes, choose_frames(loss, overlaps[loss.target]), strict=True):
             image = frames[loss.target][t]
             axis.imshow(image)
             axis.set(xticks=[], yticks=[], xlim=(0, image.shape[1]), ylim=(image.shape[0], 0))

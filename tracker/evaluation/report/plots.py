@@ -23,7 +23,7 @@ from ..intervals import Interval
 from ..measures import ERROR_THRESHOLDS, OVERLAP_THRESHOLDS, PRECISION_AT
 
 __all__ = [
-    "Comparison",
+    "DifferenceRow",
     "Style",
     "draw_attributes",
     "draw_differences",
@@ -50,7 +50,7 @@ class Style(NamedTuple):
     marker: str
 
 
-class Comparison(NamedTuple):
+class DifferenceRow(NamedTuple):
     """A row of the plot of paired differences.
 
     Attributes:
@@ -191,7 +191,7 @@ def draw_attributes(
     return figure
 
 
-def draw_differences(rows: Many[Comparison], title: str, level: float) -> Figure:
+def draw_differences(rows: Many[DifferenceRow], title: str, level: float) -> Figure:
     """Forest plot: each comparison a point and its interval, around zero; filled where p is below 1 - `level`.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from ...data.readers import list_targets, read_sequence
 from ...data.sequences import Frames
 from ...errors import InputError
 from ..annotations import Annotation
-from ..comparison import Comparison, Entry
-from ..intervals import LEAST_TARGETS, LEVEL, Interval, format_p
-from ..measures import PRECISION_AT
-from ..protocols import runs
+from ..comparison import ComparedTracker, TrackerComparison
+from ..intervals import LEAST_TARGETS, LEVEL, format_p
+from ..measures import MEASURES, PRECISION_AT
+from ..protocols import list_runs
 from ..result_files import Origin, ResultFiles
 from . import pictures, plots
 from .page import PageTable, Picture, render_page
@@ -57,7 +58,7 @@ _FIRST = ("OCC", "not OCC", "MB", "not MB")
 
 def write_report(
     folder: str | Path,
-    comparison: Comparison,
+    comparison: TrackerComparison,
     annotations: Mapping[str, Annotation],
     *,
     frames: str | Path | None = None,
@@ -86,7 +87,7 @@ def write_report(
         (folder / picture.file).write_bytes(picture.data)
     differences, attributes = _difference_table(comparison), _attribute_table(comparison)
     speed_note = _speed_note(comparison)
-    sections = [("scores", "Scores")]
+    sections = [("scores", "TrackerScores")]
     sections += [("differences", "Differences")] if differences else []
     sections += [("attributes", "Attributes")] if attributes else []
     sections += [("speed", "Speed"), ("worst", "Where they fail"), ("targets", "Every target")]
@@ -109,40 +110,39 @@ def write_report(
         worst_notes=worst_notes,
         targets=_target_table(comparison),
         settings=_settings(comparison, annotations, command),
-        runs=[{"name": entry.name, "rows": _run_settings(entry)} for entry in comparison.entries],
+        runs=[{"name": entry.name, "rows": _run_settings(entry)} for entry in comparison.trackers],
     )
     (folder / PAGE).write_text(page, encoding="utf-8")
 
 
-def _title(comparison: Comparison) -> str:
-    first = comparison.entries[0]
-    who = first.name if len(comparison.entries) == 1 else _count(len(comparison.entries), "tracker")
+def _title(comparison: TrackerComparison) -> str:
+    first = comparison.trackers[0]
+    who = first.name if len(comparison.trackers) == 1 else _count(len(comparison.trackers), "tracker")
     count, missing = len(comparison.targets), len(_not_common(comparison))
     share = f"{count} of {count + missing} targets" if missing else _count(count, "target")
     return f"{who} on {share}" + (f" of {comparison.list_name}" if comparison.list_name else "")
 
 
-def _not_common(comparison: Comparison) -> list[str]:
+def _not_common(comparison: TrackerComparison) -> list[str]:
     """Targets that were asked for, or that a tracker has, and that not all trackers have."""
-    return sorted({name for entry in comparison.entries for name in (*entry.other, *entry.missing)})
+    return sorted({name for entry in comparison.trackers for name in (*entry.other, *entry.missing)})
 
 
-def _lead(comparison: Comparison) -> str:
-    best = comparison.entries[0]
+def _lead(comparison: TrackerComparison) -> str:
+    best = comparison.trackers[0]
     auc = best.interval("auc")
     frames = sum(target.frames for target in best.scores.targets)
     on = f"{_count(len(comparison.targets), 'target')} ({frames:,} judged frames)"
-    if len(comparison.entries) == 1:
+    if len(comparison.trackers) == 1:
         return f"{best.name} reaches an AUC of {auc.format()} on {on}."
-    second = comparison.entries[1]
+    second = comparison.trackers[1]
     lead = comparison.difference(best.name, second.name, "auc")
-    p = comparison.corrected_p("auc").get((best.name, second.name))
-    if p is None:
+    if lead.p is None:
         told = f"too few targets for a verdict (at least {LEAST_TARGETS})"
     else:
-        pairs = len(comparison.entries) * (len(comparison.entries) - 1) // 2
-        told = f"{format_p(p)}, Holm-corrected over {_count(pairs, 'pair')} of trackers"
-        told += "" if p < 1 - LEVEL else ": no measurable difference"
+        pairs = len(comparison.trackers) * (len(comparison.trackers) - 1) // 2
+        told = f"{format_p(lead.p)}, Holm-corrected over {_count(pairs, 'pair')} of trackers"
+        told += "" if lead.p < 1 - LEVEL else ": no measurable difference"
     return (
         f"{best.name} has the highest AUC, {auc.mean:.3f}, on {on} that all trackers have in common. Its lead on "
         f"the next, {second.name}, is {lead.mean:.3f} ({told})."
@@ -158,9 +158,9 @@ def _interval_text(targets: int) -> str:
     )
 
 
-def _warnings(comparison: Comparison) -> list[str]:
+def _warnings(comparison: TrackerComparison) -> list[str]:
     found = [f"{name} is not in this report: {why.rstrip('.')}." for name, why in comparison.left_out.items()]
-    for entry in comparison.entries:
+    for entry in comparison.trackers:
         for target, why in entry.failures.items():
             found.append(f"{entry.name} failed on {target}: {' '.join(why.split())}")
         if entry.missing:
@@ -172,68 +172,52 @@ def _warnings(comparison: Comparison) -> list[str]:
             f"result there: {_names(apart)}."
         )
     for name in ("machine", "processors", "device", "threads"):
-        if len({str(entry.settings[name]) for entry in comparison.entries if name in entry.settings}) > 1:
+        if len({str(entry.settings[name]) for entry in comparison.trackers if name in entry.settings}) > 1:
             found.append(f"The runs do not have the same {name} (see the end), so their speeds tell less.")
     return found
 
 
-def _score_table(comparison: Comparison) -> PageTable:
+def _score_table(comparison: TrackerComparison) -> PageTable:
     table = PageTable("Best AUC first.", ["tracker", "AUC", f"precision at {PRECISION_AT} px", "frames a second"])
-    for entry in comparison.entries:
+    for entry in comparison.trackers:
         auc, precision, fps = entry.interval("auc"), entry.interval("precision"), entry.scores.fps
-        table.rows.append(
-            [
-                entry.name,
-                auc.format(4),
-                precision.format(4),
-                "not recorded" if fps is None else _speed(fps),
-            ]
-        )
+        speed = "not recorded" if fps is None else f"{fps:.2f}" if fps < 10 else f"{fps:.1f}"
+        table.rows.append([entry.name, auc.format(4), precision.format(4), speed])
     return table
 
 
-def _difference_table(comparison: Comparison) -> PageTable | None:
-    if len(comparison.entries) < 2:
+def _difference_table(comparison: TrackerComparison) -> PageTable | None:
+    if len(comparison.trackers) < 2:
         return None
-    names = [entry.name for entry in comparison.entries]
-    pairs = [(comparison.baseline, name) for name in names if name != comparison.baseline]
-    rest = [name for name in names if name != comparison.baseline]
-    pairs += [(a, b) for i, a in enumerate(rest) for b in rest[i + 1 :]]
+    rest = [entry.name for entry in comparison.trackers if entry.name != comparison.baseline]
     table = PageTable(
         f"First less second, target by target, with {LEVEL:.0%} intervals; those of {comparison.baseline} first. "
         "p: two-sided, Holm-corrected over all pairs.",
         ["first less second", "AUC", f"precision at {PRECISION_AT} px", "targets"],
     )
-    corrected = {measure: comparison.corrected_p(measure) for measure in ("auc", "precision")}
-
-    def cell(first: str, second: str, measure: str) -> str:
-        p = corrected[measure].get((first, second))
-        found = comparison.difference(first, second, measure).format(4, sign=True)
-        return found if p is None else f"{found} {format_p(p)}"
-
-    for first, second in pairs:
-        auc = comparison.difference(first, second, "auc")
-        cells = [cell(first, second, measure) for measure in corrected]
-        table.rows.append([f"{first} less {second}", *cells, str(auc.targets)])
+    for first, second in combinations([comparison.baseline, *rest], 2):
+        found = [comparison.difference(first, second, measure) for measure in MEASURES]
+        cells = [each.format(4, sign=True) + ("" if each.p is None else f" {format_p(each.p)}") for each in found]
+        table.rows.append([f"{first} less {second}", *cells, str(len(comparison.targets))])
     return table
 
 
-def _attribute_groups(comparison: Comparison) -> dict[str, int]:
+def _attribute_groups(comparison: TrackerComparison) -> dict[str, int]:
     """The attributes in the order of the page, and how many targets each has."""
-    counts = {name: count for name, (_, _, count) in comparison.entries[0].scores.by_attribute().items()}
+    counts = {name: count for name, (_, _, count) in comparison.trackers[0].scores.by_attribute().items()}
     first = [name for name in _FIRST if name in counts]
     rest = sorted((name for name in counts if name not in _FIRST), key=lambda name: (-counts[name], name))
     return {name: counts[name] for name in first + rest}
 
 
-def _attribute_table(comparison: Comparison) -> PageTable | None:
+def _attribute_table(comparison: TrackerComparison) -> PageTable | None:
     groups = _attribute_groups(comparison)
     if not groups:
         return None
-    values = [entry.scores.by_attribute() for entry in comparison.entries]
+    values = [entry.scores.by_attribute() for entry in comparison.trackers]
     table = PageTable(
         f"AUC / precision at {PRECISION_AT} px on the targets with a label (or, with 'not', without it).",
-        ["attribute", "targets", *(entry.name for entry in comparison.entries)],
+        ["attribute", "targets", *(entry.name for entry in comparison.trackers)],
     )
     for name, count in groups.items():
         meaning = _ATTRIBUTES.get(name.removeprefix("not "))
@@ -243,11 +227,11 @@ def _attribute_table(comparison: Comparison) -> PageTable | None:
     return table
 
 
-def _target_table(comparison: Comparison) -> PageTable:
-    scored = [{target.name: target for target in entry.scores.targets} for entry in comparison.entries]
+def _target_table(comparison: TrackerComparison) -> PageTable:
+    scored = [{target.name: target for target in entry.scores.targets} for entry in comparison.trackers]
     table = PageTable(
         f"AUC / precision at {PRECISION_AT} px.",
-        ["target", "frames", *(entry.name for entry in comparison.entries)],
+        ["target", "frames", *(entry.name for entry in comparison.trackers)],
     )
     for name in comparison.targets:
         cells = [f"{found[name].auc:.3f} / {found[name].precision:.3f}" for found in scored]
@@ -255,14 +239,14 @@ def _target_table(comparison: Comparison) -> PageTable:
     return table
 
 
-def _speed_note(comparison: Comparison) -> str:
-    without = [entry.name for entry in comparison.entries if entry.scores.fps is None]
-    if len(without) == len(comparison.entries):
+def _speed_note(comparison: TrackerComparison) -> str:
+    without = [entry.name for entry in comparison.trackers if entry.scores.fps is None]
+    if len(without) == len(comparison.trackers):
         return "No times were recorded, so nothing is known about speed."
     note = "Frames a second are the mean over targets, without the first frame of each run."
     partly = [
         f"{entry.name} on {known} of {len(comparison.targets)} targets"
-        for entry in comparison.entries
+        for entry in comparison.trackers
         if 0 < (known := sum(t.fps is not None for t in entry.scores.targets)) < len(comparison.targets)
     ]
     if partly:
@@ -271,11 +255,11 @@ def _speed_note(comparison: Comparison) -> str:
 
 
 def _settings(
-    comparison: Comparison, annotations: Mapping[str, Annotation], command: str | None
+    comparison: TrackerComparison, annotations: Mapping[str, Annotation], command: str | None
 ) -> list[tuple[str, str]]:
     invalid = sum(int((~annotations[name].valid).sum()) for name in comparison.targets)
     rows = [
-        ("Protocol", _PROTOCOLS[comparison.protocol] + "."),
+        ("OtbProtocol", _PROTOCOLS[comparison.protocol] + "."),
         (
             "Frames with an invalid annotation",
             f"{invalid} in these targets, counted {_INVALID[comparison.invalid]}."
@@ -288,7 +272,7 @@ def _settings(
     return rows if command is None else [*rows, ("Command of this report", command)]
 
 
-def _run_settings(entry: Entry) -> list[tuple[str, str]]:
+def _run_settings(entry: ComparedTracker) -> list[tuple[str, str]]:
     return list(
         _flat({name: value for name, value in entry.settings.items() if name not in ("tracker", "protocol")})
     )
@@ -304,8 +288,8 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
             yield f"{prefix}{name}", "not recorded" if value is None else str(value)
 
 
-def _plots(comparison: Comparison) -> dict[str, Picture]:
-    entries = comparison.entries
+def _plots(comparison: TrackerComparison) -> dict[str, Picture]:
+    entries = comparison.trackers
     names = [entry.name for entry in entries]
     auc = {entry.name: entry.scores.auc for entry in entries}
     title = f"{comparison.protocol.upper()}, {_count(len(comparison.targets), 'target')}"
@@ -331,13 +315,12 @@ def _plots(comparison: Comparison) -> dict[str, Picture]:
     }
     others = [name for name in names if name != comparison.baseline]
     if others:
-        corrected = {measure: comparison.corrected_p(measure) for measure in ("auc", "precision")}
-
-        def difference(name: str, measure: str) -> Interval:
-            p = corrected[measure].get((comparison.baseline, name))
-            return comparison.difference(comparison.baseline, name, measure)._replace(p=p)
-
-        rows = [plots.Comparison(name, difference(name, "auc"), difference(name, "precision")) for name in others]
+        rows = [
+            plots.DifferenceRow(
+                name, *(comparison.difference(comparison.baseline, name, each) for each in MEASURES)
+            )
+            for name in others
+        ]
         figure = plots.draw_differences(rows, f"{comparison.baseline} less each other tracker", LEVEL)
         found["differences"] = Picture(
             "differences.png",
@@ -369,13 +352,13 @@ def _plots(comparison: Comparison) -> dict[str, Picture]:
 
 
 def _worst(
-    comparison: Comparison, annotations: Mapping[str, Annotation], folder: str | Path | None, origin: Origin
+    comparison: TrackerComparison, annotations: Mapping[str, Annotation], folder: str | Path | None, origin: Origin
 ) -> tuple[dict[str, Picture], PageTable | None, list[str]]:
     """The worst moments of each tracker, and what has to be said about them."""
     if comparison.protocol != "ope":
         return {}, None, ["Frames are shown for one-pass evaluation (ope) only, where a frame has one overlap."]
-    overlaps = {entry.name: {t.name: t.overlap for t in entry.scores.targets} for entry in comparison.entries}
-    losses = {name: pictures.worst_losses(found, WORST) for name, found in overlaps.items()}
+    overlaps = {entry.name: {t.name: t.overlap for t in entry.scores.targets} for entry in comparison.trackers}
+    losses = {name: pictures.rank_lost_stretches(found, WORST) for name, found in overlaps.items()}
     table = PageTable("The longest losses of each tracker.", ["tracker", "targets and frames"])
     for name, found in losses.items():
         told = "; ".join(_loss_text(loss) for loss in found)
@@ -386,7 +369,7 @@ def _worst(
     there = list_targets(folder)
     absent = [name for name in comparison.targets if name not in there]
     losses = {
-        name: pictures.worst_losses({t: row for t, row in found.items() if t in there}, WORST)
+        name: pictures.rank_lost_stretches({t: row for t, row in found.items() if t in there}, WORST)
         for name, found in overlaps.items()
     }
     wanted = {loss.target for found in losses.values() for loss in found}
@@ -398,12 +381,12 @@ def _worst(
             f"were given; there are none of {_names(absent, 8)}."
         )
     shown: dict[str, Picture] = {}
-    boxes = {entry.name: _boxes(entry, annotations, videos, origin) for entry in comparison.entries}
+    boxes = {entry.name: _boxes(entry, annotations, videos, origin) for entry in comparison.trackers}
     for number, name in enumerate(overlaps, start=1):
         rows = [loss for loss in losses[name] if loss.target in videos]
         if not rows:
             continue
-        figure = pictures.draw_losses(name, rows, videos, annotations, boxes, overlaps[name])
+        figure = pictures.draw_lost_stretches(name, rows, videos, annotations, boxes, overlaps[name])
         text = "; ".join(_loss_text(loss) for loss in rows)
         shown[f"worst {number}"] = Picture(
             f"worst_{number:02d}_{_file_name(name)}.jpg",
@@ -416,14 +399,14 @@ def _worst(
 
 
 def _boxes(
-    entry: Entry, annotations: Mapping[str, Annotation], targets: Iterable[str], origin: Origin
+    entry: ComparedTracker, annotations: Mapping[str, Annotation], targets: Iterable[str], origin: Origin
 ) -> dict[str, NDArray[np.float64]]:
     """The boxes of the judged frames; what scoring accepts as longer begins before them."""
     files = ResultFiles(entry.folder, "ope", origin, entry.name)
     found = {}
     for name in targets:
         truth = annotations[name]
-        boxes = files.boxes(runs("ope", truth), len(truth))[0]
+        boxes = files.boxes(list_runs("ope", truth), len(truth))[0]
         if boxes is not None:
             found[name] = boxes[max(len(boxes) - len(truth), 0) :]
     return found
@@ -450,12 +433,8 @@ def _videos(
     return videos, notes
 
 
-def _loss_text(loss: pictures.Loss) -> str:
+def _loss_text(loss: pictures.LostStretch) -> str:
     return f"{loss.target}, frames {loss.start + 1} to {loss.stop} ({len(loss)} of {loss.frames})"
-
-
-def _speed(fps: float) -> str:
-    return f"{fps:.2f}" if fps < 10 else f"{fps:.1f}"
 
 
 def _count(number: int, what: str) -> str:
