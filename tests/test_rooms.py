@@ -12,11 +12,11 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = {
     "tracker": [{""}, {"data"}, {"models"}, {"scorers"}, {"trackers"}, {"training", "evaluation"}],
-    "vae": [{""}],
+    "vae": [{""}, {"training", "pictures"}, {"bank"}],
     "occlusion_env": [{""}, {"mdp"}, {"scene"}, {"search"}, {"envs"}],
     "agents": [
-        {"common"}, {"dqn"}, {"training"}, {"policies"}, {"evaluation", "manifolds"}, {"hard_positives"}, {"ablation"},
-        {""}, {"cli"},
+        {"common"}, {"dqn"}, {"training"}, {"policies"}, {"evaluation", "manifolds"}, {"hard_positives"},
+        {"ablation"}, {""}, {"cli"},
     ],
 }  # fmt: skip
 """The rooms of each package from the lowest floor to the highest; "" are the files beside the rooms. A room
