@@ -22,7 +22,7 @@ from tracker.errors import InputError
 from tracker.files import replacing_file
 from tracker.trackers.check import output_fault
 from tracker.trackers.protocol import Tracker
-from vae.mp4 import write_mp4
+from vae.pictures.mp4 import write_mp4
 
 __all__ = ["TrackReport", "VideoWriter", "draw_box", "has_display", "track_video"]
 
@@ -48,7 +48,7 @@ class TrackReport:
 
 
 class VideoWriter:
-    """An MP4 file (H.264) that appears whole or not at all; see `vae.mp4.write_mp4`.
+    """An MP4 file (H.264) that appears whole or not at all; see `vae.pictures.mp4.write_mp4`.
 
     Args:
         path: The file.

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = {
     "tracker": [{""}, {"data"}, {"models"}, {"scorers"}, {"trackers"}, {"training", "evaluation"}],
-    "vae": [{""}],
+    "vae": [{""}, {"training", "pictures"}, {"bank"}],
     "occlusion_env": [{""}, {"mdp"}, {"scene"}, {"search"}, {"envs"}],
     "agents": [
         {"common"}, {"dqn"}, {"training"}, {"policies"}, {"evaluation", "manifolds"}, {"hard_positives"},

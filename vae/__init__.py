@@ -26,10 +26,9 @@ from .bank import BankRecord, BankReport, VAEBank
 from .config import Plateau, TrainingConfig, VAEConfig
 from .errors import CheckpointError, VAEError
 from .images import images_digest
+from .loss import LowerBound, evidence_lower_bound, kl_divergence, log_likelihood
 from .manifold import codes_grid, manifold_image, prior_grid, tile_images
-from .many import fit_many
 from .model import VAE
-from .objective import LowerBound, evidence_lower_bound, kl_divergence, log_likelihood
 from .sampling import (
     SAMPLERS,
     Sampler,
@@ -44,8 +43,9 @@ from .sampling import (
     traverse,
     traverse_axis,
 )
-from .state import Checkpoint, History, TrainingState
-from .training import FitResult, fit
+from .training.fit import FitResult, fit
+from .training.many import fit_many
+from .training.state import Checkpoint, History, TrainingState
 
 __all__ = [
     "SAMPLERS",

@@ -68,12 +68,15 @@ class VAE(nn.Module):
         Returns:
             mu and log sigma^2, each `[N, latent]`; the log-variance is kept in [-20, 10].
         """
-        hidden = F.relu(self.encoder(x))
-        return self.mean(hidden), self.log_variance(hidden).clamp(*LOG_VARIANCE_RANGE)
+        hidden = F.relu(self.encoder(x).float())
+        with torch.autocast(x.device.type, enabled=False):  # bf16 would round the codes to 3 digits
+            return self.mean(hidden), self.log_variance(hidden).clamp(*LOG_VARIANCE_RANGE)
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """Return the logits of p(x|z): codes `[..., latent]` to `[..., D]`."""
-        logits = self.output(F.relu(self.decoder(z.reshape(-1, z.shape[-1]))))
+        with torch.autocast(z.device.type, enabled=False):
+            hidden = F.relu(self.decoder(z.reshape(-1, z.shape[-1])))
+        logits = self.output(hidden).float()
         return logits.reshape(*z.shape[:-1], self.config.input_size)
 
     @torch.no_grad()

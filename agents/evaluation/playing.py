@@ -18,7 +18,7 @@ from occlusion_env import ENV_ID, ENV_IDS
 from occlusion_env.search.core import Search
 from tracker.errors import InputError
 from tracker.files import replacing_file
-from vae import gif
+from vae.pictures import gif
 
 from ..policies.baselines import Querying, RandomRegions
 from ..policies.belief import FittedPrior, shipped_prior

@@ -31,7 +31,7 @@ from tracker.models.backbones import (
     resolve_precision,
     roi_pool,
 )
-from vae.updates import resolve_precision as vae_precision
+from vae.devices import resolve_precision as vae_precision
 
 WEIGHTS = Path(tracker.__file__).parent / "weights" / "slim.safetensors"
 

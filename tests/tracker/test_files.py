@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 
 import tracker.files
 import tracker.models.backbones.hardware
+import vae.devices
 import vae.files
-import vae.updates
 
 WRITERS = [tracker.files.replacing_file, vae.files.replacing_file]
 writers = pytest.mark.parametrize("replacing_file", WRITERS, ids=["tracker", "vae"])
@@ -42,7 +42,7 @@ def test_the_twins_are_the_same():
     for name in ("temporary_folder", "is_leftover", "remove_leftovers", "_start_of", "_flush"):
         assert len({inspect.getsource(getattr(module, name)) for module in (tracker.files, vae.files)}) == 1
     assert tracker.files._TEMPORARY == vae.files._TEMPORARY
-    units = [tracker.models.backbones.hardware._cpu_has_bf16_units, vae.updates._cpu_has_bf16_units]
+    units = [tracker.models.backbones.hardware._cpu_has_bf16_units, vae.devices._cpu_has_bf16_units]
     assert len({inspect.getsource(function) for function in units}) == 1
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-import vae.bank
+import vae.bank.bank
 from vae import TrainingConfig, VAEBank, VAEConfig, VAEError, fit
 from vae.bank import CHECKPOINT_NAME, CODES_NAME, FAILURES_NAME, RECORD_NAME
 from vae.images import Images
-from vae.updates import Updates
+from vae.training.updates import Updates
 
 SHAPE = VAEConfig(image_size=8, hidden=8)
 RECIPE = TrainingConfig(epochs=4)
@@ -36,7 +36,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         calls.append(len(images))
         return real(images, **kwargs)
 
-    monkeypatch.setattr(vae.bank, "fit", counting)
+    monkeypatch.setattr(vae.bank.bank, "fit", counting)
     return calls
 
 
@@ -117,13 +117,13 @@ def test_the_resolved_arithmetic_and_the_device_are_part_of_the_identity(
     bank: VAEBank, counted: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`auto` is another recipe where it resolves to another arithmetic."""
-    monkeypatch.setattr(vae.bank, "resolve_precision", lambda *_: torch.float32)
+    monkeypatch.setattr(vae.bank.bank, "resolve_precision", lambda *_: torch.float32)
     assert train(bank) and not train(bank)
     assert (bank.record("ball").precision, bank.record("ball").device) == ("float32", "cpu")
-    monkeypatch.setattr(vae.bank, "resolve_precision", lambda *_: torch.bfloat16)
+    monkeypatch.setattr(vae.bank.bank, "resolve_precision", lambda *_: torch.bfloat16)
     with pytest.raises(VAEError, match=r"'ball' with precision float32 \(asked is bfloat16\); give another bank"):
         train(bank)
-    monkeypatch.setattr(vae.bank, "resolve_precision", lambda *_: torch.float32)
+    monkeypatch.setattr(vae.bank.bank, "resolve_precision", lambda *_: torch.float32)
     with pytest.raises(VAEError, match=r"device cpu \(asked is cuda\)"):
         train(VAEBank(bank.folder, "cuda"))
     record = json.loads((bank.path("ball") / RECORD_NAME).read_text())
@@ -283,7 +283,7 @@ def test_where_together_fails_each_is_tried_alone(
     def full(*_, **__):
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(vae.bank, "fit_many", full)
+    monkeypatch.setattr(vae.bank.bank, "fit_many", full)
     report = bank.train_all({"a": noise(0), "b": noise(1)}, model_config=SHAPE, training=RECIPE, at_once=2)
     assert report.trained == ("a", "b") and counted == [3, 3]
 

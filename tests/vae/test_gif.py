@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import vae.gif
+import vae.pictures.gif
 from vae.pictures import write_animation
 
 
@@ -33,14 +33,14 @@ def test_equal_neighbours_keep_their_time(tmp_path: Path) -> None:
 
 
 def test_a_truncated_file_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    total = vae.gif._total_time
+    total = vae.pictures.gif._total_time
 
     def truncated(path: Path) -> int:
         content = Path(path).read_bytes()
         Path(path).write_bytes(content[: len(content) // 2])
         return total(path)
 
-    monkeypatch.setattr(vae.gif, "_total_time", truncated)
+    monkeypatch.setattr(vae.pictures.gif, "_total_time", truncated)
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
     with pytest.raises(OSError, match="GIF lasts 0 of 320 ms"):
         write_animation(tmp_path / "a.gif", images)
@@ -53,4 +53,4 @@ def test_a_cut_is_found_wherever_it_is(tmp_path: Path) -> None:
     content = (tmp_path / "a.gif").read_bytes()
     for end in [*range(0, len(content), 9), len(content) - 2, len(content) - 1]:
         (tmp_path / "a.gif").write_bytes(content[:end])
-        assert vae.gif._total_time(tmp_path / "a.gif") < 240
+        assert vae.pictures.gif._total_time(tmp_path / "a.gif") < 240

@@ -4,10 +4,10 @@ import av
 import numpy as np
 import pytest
 
-import vae.mp4
+import vae.pictures.mp4
 from vae.files import replacing_file
-from vae.mp4 import write_mp4
 from vae.pictures import write_animation
+from vae.pictures.mp4 import write_mp4
 
 
 def read(path: Path) -> tuple[str, str | None, float, list[np.ndarray]]:
@@ -51,14 +51,14 @@ def test_an_error_before_the_first_frame_leaves_nothing(tmp_path: Path) -> None:
 def test_a_file_with_fewer_frames_than_were_written_is_no_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    count = vae.mp4._count_frames
+    count = vae.pictures.mp4._count_frames
 
     def truncated(file: str) -> int:
         content = Path(file).read_bytes()
         Path(file).write_bytes(content[: content.index(b"mdat") + 20])
         return count(file)
 
-    monkeypatch.setattr(vae.mp4, "_count_frames", truncated)
+    monkeypatch.setattr(vae.pictures.mp4, "_count_frames", truncated)
     images = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
     with pytest.raises(OSError, match=r"holds \d of 9 frames"):
         write_animation(tmp_path / "a.mp4", images)
@@ -69,7 +69,7 @@ def test_a_cut_last_frame_is_found(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
     write_animation(tmp_path / "a.mp4", images)
     content = (tmp_path / "a.mp4").read_bytes()
-    assert vae.mp4._count_frames(str(tmp_path / "a.mp4")) == 9
+    assert vae.pictures.mp4._count_frames(str(tmp_path / "a.mp4")) == 9
     for lost in (1, 100, 500):
         (tmp_path / "b.mp4").write_bytes(content[:-lost])
-        assert vae.mp4._count_frames(str(tmp_path / "b.mp4")) < 9
+        assert vae.pictures.mp4._count_frames(str(tmp_path / "b.mp4")) < 9

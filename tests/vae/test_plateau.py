@@ -3,7 +3,7 @@ import pytest
 
 from vae import Plateau, TrainingConfig, VAEConfig, VAEError, fit
 from vae.images import Images
-from vae.plateau import has_plateaued
+from vae.training.plateau import has_plateaued
 
 SMALL = VAEConfig(image_size=16, hidden=16)
 

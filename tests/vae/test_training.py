@@ -15,7 +15,7 @@ from vae import (
     sample_posterior,
 )
 from vae.images import Images, to_vectors
-from vae.noise import Noise
+from vae.training.noise import Noise
 
 SMALL = VAEConfig(image_size=16, hidden=16)
 SHAPE = VAEConfig(image_size=16, hidden=64)

@@ -9,13 +9,13 @@ from itertools import groupby
 
 import torch
 
-from .config import TrainingConfig, VAEConfig
-from .devices import resolve_device
-from .errors import VAEError
-from .images import Images, check_images
-from .layers import weight_shapes
+from ..config import TrainingConfig, VAEConfig
+from ..devices import resolve_device
+from ..errors import VAEError
+from ..images import Images, check_images
+from ..layers import weight_shapes
+from .fit import FitResult, Run, train
 from .state import Checkpoint
-from .training import FitResult, Run, train
 
 _SHARE_OF_FREE_MEMORY = 0.6
 _BYTES_A_WEIGHT = 20

@@ -13,8 +13,6 @@ with a warning where a file is damaged.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -23,7 +21,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +31,19 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
-from .codes import Codes, check_codes
-from .config import TrainingConfig, VAEConfig, differences
-from .errors import CheckpointError, DamagedCheckpointError, VAEError
-from .files import first_line, remove_leftovers, replacing_file
-from .images import Images, check_images, images_digest
-from .many import fit_many
-from .model import VAE
-from .sampling import draw_codes
-from .state import Checkpoint
-from .storage import CONFIG_NAME, WEIGHTS_NAME, read_config
-from .training import FitResult, fit
-from .updates import resolve_precision
+from ..codes import Codes, check_codes
+from ..config import TrainingConfig, VAEConfig, differences
+from ..devices import resolve_precision
+from ..errors import CheckpointError, DamagedCheckpointError, VAEError
+from ..files import first_line, remove_leftovers, replacing_file
+from ..images import Images, check_images, images_digest
+from ..model import VAE
+from ..sampling import draw_codes
+from ..storage import CONFIG_NAME, WEIGHTS_NAME, read_config
+from ..training.fit import FitResult, fit
+from ..training.many import fit_many
+from ..training.state import Checkpoint
+from .record import BankRecord, BankReport, file_digest, read_json, write_json
 
 RECORD_NAME = "training.json"
 CODES_NAME = "codes.safetensors"
@@ -52,78 +51,7 @@ FAILURES_NAME = "failures.json"
 CHECKPOINT_NAME = "checkpoint.safetensors"
 CHECKPOINT_SECONDS = 300.0
 
-_BLOCK = 2**20
 _NAME = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
-
-
-@dataclass(frozen=True)
-class BankRecord:
-    """How a model of a bank was made.
-
-    Attributes:
-        images: How many it was trained on.
-        images_digest: SHA-256 of their shape and pixels.
-        model_config: The network's shape.
-        training: The recipe.
-        epochs: Updates done; fewer than the recipe's where a rule stopped it.
-        reconstruction: The cross-entropy of the last epoch, in nats, a mean over the images.
-        kl: The divergence of the last epoch, likewise.
-        seconds: The training took; of a resumed one the last part.
-        weights_digest: SHA-256 of `model.safetensors`.
-        precision: The arithmetic that the recipe's `precision` was resolved to: `float32` or `bfloat16`.
-        device: Where it was trained: `cpu` or `cuda`. Both are `None` in records that do not say so.
-        codes_digest: SHA-256 of `codes.safetensors`; `None` in records that do not say so.
-        notes: What the caller wanted to keep, as plain data.
-    """
-
-    images: int
-    images_digest: str
-    model_config: VAEConfig
-    training: TrainingConfig
-    epochs: int
-    reconstruction: float
-    kl: float
-    seconds: float
-    weights_digest: str
-    precision: str | None = None
-    device: str | None = None
-    codes_digest: str | None = None
-    notes: dict[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the values by name, ready for JSON."""
-        configs = {"model_config": self.model_config.to_dict(), "training": self.training.to_dict()}
-        return {**asdict(self), **configs}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> BankRecord:
-        """Undo `to_dict`.
-
-        Raises:
-            VAEError: If a name is missing or unknown, or a configuration is bad.
-        """
-        given = dict(values)
-        try:
-            given["model_config"] = VAEConfig.from_dict(given["model_config"])
-            given["training"] = TrainingConfig.from_dict(given["training"])
-            return cls(**given)
-        except (KeyError, TypeError) as error:
-            raise VAEError(f"A bank's record has a name too few or too many: {error}.") from None
-
-
-@dataclass(frozen=True)
-class BankReport:
-    """What became of each video of `VAEBank.train_all`, in the order of the videos.
-
-    Attributes:
-        trained: The videos whose models were trained now.
-        skipped: Those whose models were there.
-        failed: Those without a model, and why.
-    """
-
-    trained: tuple[str, ...]
-    skipped: tuple[str, ...]
-    failed: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -252,7 +180,7 @@ class VAEBank(Mapping[str, VAE]):
 
     def failures(self) -> dict[str, dict[str, Any]]:
         """The videos whose last training failed: `error` in one sentence, and the `traceback`."""
-        return _read_json(self.folder / FAILURES_NAME) or {}
+        return read_json(self.folder / FAILURES_NAME) or {}
 
     def discard(self, name: str) -> None:
         """Delete a model, whole or not; nothing happens where there is none."""
@@ -271,12 +199,12 @@ class VAEBank(Mapping[str, VAE]):
         folder = self.path(name)
         if not (folder / RECORD_NAME).is_file():
             return None
-        if _read_json(folder / RECORD_NAME) is None:
+        if read_json(folder / RECORD_NAME) is None:
             return folder / RECORD_NAME
         record = self._read_record(name)
         for file, digest in ((WEIGHTS_NAME, record.weights_digest), (CODES_NAME, record.codes_digest)):
             path = folder / file
-            if not path.is_file() or (digest is not None and _file_digest(path) != digest):
+            if not path.is_file() or (digest is not None and file_digest(path) != digest):
                 return path
         try:
             if read_config(folder) == record.model_config:
@@ -520,24 +448,24 @@ class VAEBank(Mapping[str, VAE]):
             reconstruction=float(result.history.reconstruction[-1]),
             kl=float(result.history.kl[-1]),
             seconds=round(seconds, 2),
-            weights_digest=_file_digest(folder / WEIGHTS_NAME),
+            weights_digest=file_digest(folder / WEIGHTS_NAME),
             **self._resolved(recipe.training),
-            codes_digest=_file_digest(folder / CODES_NAME),
+            codes_digest=file_digest(folder / CODES_NAME),
             notes=dict(notes or {}),
         )
-        _write_json(folder / RECORD_NAME, record.to_dict())
+        write_json(folder / RECORD_NAME, record.to_dict())
         self._checkpoint(name, recipe).discard()
 
     def _is_whole(self, name: str) -> bool:
         folder = self.folder / name
         files = (WEIGHTS_NAME, CONFIG_NAME, CODES_NAME)
         there = all(os.path.isfile(folder / file) for file in files)  # false for a name that no folder can have
-        return there and _read_json(folder / RECORD_NAME) is not None
+        return there and read_json(folder / RECORD_NAME) is not None
 
     def _read_record(self, name: str) -> BankRecord:
         path = self.path(name) / RECORD_NAME
         try:
-            return BankRecord.from_dict(_read_json(path) or {})
+            return BankRecord.from_dict(read_json(path) or {})
         except VAEError as error:
             raise VAEError(f"{path}: {error}") from None
 
@@ -551,35 +479,13 @@ class VAEBank(Mapping[str, VAE]):
             known[name] = failure
         self.folder.mkdir(parents=True, exist_ok=True)
         if known:
-            _write_json(self.folder / FAILURES_NAME, known)
+            write_json(self.folder / FAILURES_NAME, known)
         else:
             (self.folder / FAILURES_NAME).unlink(missing_ok=True)
 
 
 def _warn_of_damage(file: Path, name: str) -> None:
     warnings.warn(f"'{file}' is damaged or missing; the model of '{name}' is trained again.", stacklevel=2)
-
-
-def _file_digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a file, or `None` where there is no such file or it holds something else."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with replacing_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _sentence(error: Exception) -> str:

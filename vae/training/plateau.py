@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .config import Plateau
+from ..config import Plateau
 
 
 def has_plateaued(loss: ArrayLike, rule: Plateau) -> bool:

@@ -1,25 +1,21 @@
-"""Pictures of a manifold that move, and images in captioned rows."""
+"""Animations of a walk through a manifold."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image as PILImage
 
-from .codes import Codes, check_codes
-from .errors import VAEError
-from .files import replacing_file
+from ..codes import Codes, check_codes
+from ..errors import VAEError
+from ..files import replacing_file
+from ..images import Images
+from ..model import VAE
 from .gif import write_gif
-from .images import Images
-from .model import VAE
 from .mp4 import write_mp4
 
 _DOT, _HERE, _INK = (150, 150, 150), (230, 110, 20), (40, 40, 40)
@@ -81,55 +77,6 @@ def write_animation(path: str | os.PathLike[str], images: Images, fps: float = 1
     with replacing_file(path) as temporary, write_mp4(temporary, fps) as append:
         for image in images:
             append(image)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of `draw_rows`.
-
-    Attributes:
-        caption: At its left.
-        images: `uint8[n, H, W, 3]`.
-        notes: A short text below each image, or none.
-    """
-
-    caption: str
-    images: Images
-    notes: Sequence[str] = ()
-
-
-def draw_rows(path: str | os.PathLike[str], title: str, rows: Sequence[Row]) -> None:
-    """Draw images in rows with captions, such as real crops, their reconstructions and the nearest real ones.
-
-    Args:
-        path: The PNG to write, whole or not at all.
-        title: Above all.
-        rows: From top to bottom, all with the same number of images, at least 1.
-
-    Raises:
-        VAEError: If there is nothing to draw, or the rows or their notes differ in length.
-    """
-    counts = {len(row.images) for row in rows} | {len(row.notes) for row in rows if row.notes}
-    if len(counts) != 1 or counts == {0}:
-        raise VAEError(f"Rows and their notes must have one length of at least 1, got {sorted(counts)}.")
-    (count,) = counts
-    figure = Figure(figsize=(1.9 + 1.15 * count, 0.5 + 1.4 * len(rows)), layout="constrained")
-    figure.suptitle(title, fontsize=11)
-    for axis, row in zip(figure.subplots(len(rows), squeeze=False)[:, 0], rows, strict=True):
-        height, width = row.images.shape[1:3]
-        gap = max(1, width // 12)
-        # One picture a row: a subplot for each image takes seconds to lay out.
-        framed = np.pad(row.images, ((0, 0), (0, 0), (0, gap), (0, 0)), constant_values=255)
-        axis.imshow(np.concatenate(list(framed), axis=1)[:, :-gap])
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
-        axis.set_ylabel(row.caption, rotation=0, ha="right", va="center", fontsize=9, labelpad=8)
-        for position, note in enumerate(row.notes):
-            middle = position * (width + gap) + (width - 1) / 2
-            axis.text(middle, 1.06 * height, note, ha="center", va="top", fontsize=8)
-    FigureCanvasAgg(figure)
-    with replacing_file(path) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
 
 
 def _enlarge(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

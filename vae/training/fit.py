@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from .config import TrainingConfig, VAEConfig
-from .devices import resolve_device
-from .errors import VAEError
-from .images import Images, check_images, to_vectors
-from .model import VAE
+from ..config import TrainingConfig, VAEConfig
+from ..devices import resolve_device, resolve_precision
+from ..errors import VAEError
+from ..images import Images, check_images, to_vectors
+from ..model import VAE
 from .noise import Noise
 from .plateau import has_plateaued
 from .state import Checkpoint, History, TrainingState, read_checkpoint, start, training_identity, write_checkpoint
-from .updates import Updates, resolve_precision
+from .updates import Updates
 
 _LOOK_EVERY = 50
 
@@ -182,7 +182,7 @@ def train(
                 training,
             )
             ended = _train_until_one_ends(active, updates, training, bar, should_stop)
-            updates.part()
+            updates.unstack()
             active = [run for run in active if run not in ended]
 
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .config import TrainingConfig, VAEConfig, differences
-from .errors import CheckpointError, DamagedCheckpointError, VAEError
-from .files import first_line, replacing_file
-from .images import Images, images_digest
-from .model import VAE
+from ..config import TrainingConfig, VAEConfig, differences
+from ..errors import CheckpointError, DamagedCheckpointError, VAEError
+from ..files import first_line, replacing_file
+from ..images import Images, images_digest
+from ..model import VAE
 
 _FORMAT = 1
 _MAY_CHANGE = ("epochs", "plateau")

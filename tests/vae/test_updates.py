@@ -1,0 +1,76 @@
+import pytest
+import torch
+
+from vae import VAE, TrainingConfig, VAEConfig, log_likelihood
+from vae.loss import lower_bound_at
+from vae.model import LOG_VARIANCE_RANGE
+from vae.training.noise import Noise
+from vae.training.state import TrainingState, start
+from vae.training.updates import Updates
+
+CONFIG = VAEConfig(image_size=8, hidden=24, latent=3)
+COUNT, SAMPLES = 6, 2
+
+
+def images(count: int = COUNT) -> torch.Tensor:
+    return torch.rand(count, CONFIG.input_size, generator=torch.Generator().manual_seed(2))
+
+
+def updated(config: VAEConfig, precision: str, counts: tuple[int, ...], steps: int = 3) -> list[TrainingState]:
+    """Trainings of so many images each, after some updates as one batch."""
+    recipe = TrainingConfig.from_dict({"epochs": steps, "samples": SAMPLES, "precision": precision})
+    states = [start(config, recipe, torch.device("cpu")) for _ in counts]
+    noises = [Noise(0, (SAMPLES, count, config.latent), torch.device("cpu")) for count in counts]
+    updates = Updates(states, [images(COUNT)[:count] for count in counts], noises, recipe)
+    for _ in range(steps):
+        updates.advance()
+    updates.unstack()
+    return states
+
+
+def test_the_gradient_of_the_likelihood_is_the_difference_of_intensities() -> None:
+    logits = torch.tensor([[0.0, 1e6, -1e6, 3.0, -40.0]], requires_grad=True)
+    x = torch.tensor([[0.2, 0.3, 0.3, 1.0, 0.0]])
+    value = log_likelihood(logits, x)
+    assert torch.isfinite(value).all()
+    (gradient,) = torch.autograd.grad(value.sum(), logits)
+    torch.testing.assert_close(gradient, x - logits.detach().sigmoid())
+
+
+@pytest.mark.parametrize(("bias", "bound"), [(1e3, LOG_VARIANCE_RANGE[1]), (-1e3, LOG_VARIANCE_RANGE[0])])
+def test_a_clamped_log_variance_has_no_gradient(bias: float, bound: float) -> None:
+    model = VAE(CONFIG)
+    torch.nn.init.constant_(model.log_variance.bias, bias)
+    assert (model.encode(images())[1] == bound).all()
+    noise = torch.randn(SAMPLES, COUNT, CONFIG.latent, generator=torch.Generator().manual_seed(3))
+    lower_bound_at(model, images(), noise).value.sum().backward()
+    assert not model.log_variance.weight.grad.any()
+    assert model.mean.weight.grad.any()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("architecture", ["mlp", "conv"])
+def test_rows_that_fill_up_count_nothing(architecture: str, precision: str) -> None:
+    config = VAEConfig.from_dict({**CONFIG.to_dict(), "architecture": architecture, "channels": [4, 8]})
+    (alone,) = updated(config, precision, (4,))
+    together, _ = updated(config, precision, (4, 6))
+    tolerance = 1e-3 if precision == "fp32" else 1e-2
+    torch.testing.assert_close(together.terms, alone.terms, rtol=tolerance, atol=1e-3)
+
+
+def test_bf16_losses_are_near_and_weights_stay_fp32() -> None:
+    (full,), (half,) = (updated(CONFIG, precision, (COUNT,)) for precision in ("fp32", "bf16"))
+    torch.testing.assert_close(half.terms[0], full.terms[0], rtol=5e-3, atol=0)
+    assert not torch.equal(half.terms, full.terms)
+    assert {weight.dtype for weight in half.model.parameters()} == {torch.float32}
+
+
+def test_the_averages_of_dead_weights_leave_the_denormal_numbers() -> None:
+    recipe = TrainingConfig(epochs=100, precision="fp32")
+    state = start(CONFIG, recipe, torch.device("cpu"))
+    black = torch.zeros(2, CONFIG.input_size)
+    updates = Updates([state], [black], [Noise(0, (1, 2, CONFIG.latent), torch.device("cpu"))], recipe)
+    state.square_averages["encoder.weight"].fill_(1e-31)
+    for _ in range(100):
+        updates.advance()
+    assert not state.square_averages["encoder.weight"].any()

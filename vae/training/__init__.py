@@ -1,0 +1,1 @@
+"""Training one model, or one for each of many videos."""
