@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -44,9 +45,9 @@ of sequences or arms, and `--json`. These names of the last version are accepted
 def command_line_page() -> str:
     """The whole page, in Markdown."""
     rows = [
-        f"| {group} | [`{name}`](#{name.replace(' ', '-')}) | {summary_of(command)} |"
-        for group, commands in GROUPS.items()
-        for name, command in commands.items()
+        f"| {group} | [`{name}`](#{name.replace(' ', '-')}) | {summary_of(COMMANDS[name])} |"
+        for group, names in GROUPS.items()
+        for name in names
     ]
     table = "\n".join(["| group | command | does |", "|---|---|---|", *rows])
     renamed = [
@@ -65,12 +66,13 @@ def write_command_line_page(root: Path) -> Path:
 
 
 def _section(name: str, function: Callable[..., None]) -> str:
-    about = inspect.cleandoc(function.__doc__ or "").partition("\nArgs:\n")[0].rstrip()
+    about = re.split(r"\n(?:Args|Examples):\n", inspect.cleandoc(function.__doc__ or ""))[0].rstrip()
     examples = "\n".join(["```sh", *examples_of(function), "```"])
     texts = described(function, "Args")
     kinds = get_type_hints(function, include_extras=True)
     rows = [
-        _row(each, kinds[each.name], texts[each.name]) for each in inspect.signature(function).parameters.values()
+        _row(each, kinds[each.name], texts.get(each.name, ""))
+        for each in inspect.signature(function).parameters.values()
     ]
     table = "\n".join(["| argument | value | default | is |", "|---|---|---|---|", *rows])
     return f"## {name}\n\n{about}\n\n{examples}\n\n{table}\n"
@@ -85,7 +87,7 @@ def _row(parameter: inspect.Parameter, kind: Any, text: str) -> str:
     if kind is bool:
         written += [f"`--no-{name}`"]
     value = " or ".join(f"`{one.strip()}`" for one in told.metavar.split("|")) if told.metavar else _value(kind)
-    return f"| {' '.join(written)} | {value} | {_default(parameter.default)} | {text} |"
+    return f"| {' '.join(written)} | {value} | {_default(parameter.default)} | {text or told.help} |"
 
 
 def _value(kind: Any) -> str:

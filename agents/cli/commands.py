@@ -6,28 +6,9 @@ import difflib
 import inspect
 import re
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from tracker.errors import InputError, shorten
-
-from .agents.enjoy import enjoy
-from .agents.evaluate import evaluate
-from .agents.export_agent import export_agent
-from .agents.fit_prior import fit_prior
-from .agents.train import train
-from .data.evaluate_vae import evaluate_vae
-from .data.generate import generate
-from .data.train_vae import train_vae
-from .start.demo import demo
-from .start.doctor import doctor
-from .start.reproduce import reproduce
-from .trackers.benchmark_report import benchmark_report
-from .trackers.benchmark_run import benchmark_run
-from .trackers.benchmark_score import benchmark_score
-from .trackers.benchmark_vot import benchmark_vot
-from .trackers.check_tracker import check_tracker
-from .trackers.track import track
-from .trackers.train_siamfc import train_siamfc
-from .trackers.train_tracker import train_tracker
 
 __all__ = [
     "COMMANDS",
@@ -42,29 +23,27 @@ __all__ = [
 
 Command = Callable[..., None]
 
-GROUPS: dict[str, dict[str, Command]] = {
-    "start": {"demo": demo, "reproduce": reproduce},
-    "agents": {"train": train, "enjoy": enjoy, "evaluate": evaluate},
-    "data": {"generate": generate, "train-vae": train_vae, "evaluate-vae": evaluate_vae},
-    "trackers": {
-        "track": track,
-        "train-tracker": train_tracker,
-        "train-siamfc": train_siamfc,
-        "benchmark run": benchmark_run,
-        "benchmark score": benchmark_score,
-        "benchmark report": benchmark_report,
-        "benchmark vot": benchmark_vot,
-    },
-    "tools": {
-        "check-tracker": check_tracker,
-        "fit-prior": fit_prior,
-        "export-agent": export_agent,
-        "doctor": doctor,
-    },
-}
-"""The commands in the order of the root's help."""
+GROUPS = {
+    "start": ("demo", "reproduce"),
+    "agents": ("train", "enjoy", "evaluate"),
+    "data": ("generate", "train-vae", "evaluate-vae"),
+    "trackers": (
+        "track", "train-tracker", "train-siamfc", "benchmark run", "benchmark score", "benchmark report",
+        "benchmark vot",
+    ),
+    "tools": ("check-tracker", "fit-prior", "export-agent", "doctor"),
+}  # fmt: skip
+"""The commands in the order of the root's help. `benchmark run` is the function of that name in the module
+`trackers.benchmark_run`."""
 
-COMMANDS: dict[str, Command] = {name: command for group in GROUPS.values() for name, command in group.items()}
+
+def _load(group: str, name: str) -> Command:
+    function = re.sub("[ -]", "_", name)
+    found: Command = getattr(import_module(f".{group}.{function}", __package__), function)
+    return found
+
+
+COMMANDS = {name: _load(group, name) for group, names in GROUPS.items() for name in names}
 
 RENAMED: dict[str, dict[str, str]] = {
     "demo": {"--sequence": "--data"},
@@ -157,10 +136,10 @@ def root_help(prefix: str = "") -> str:
         "",
         f"usage: occlusion-search {prefix}COMMAND [options]; COMMAND --help explains its options.",
     ]
-    for group, commands in GROUPS.items():
-        found = {name: command for name, command in commands.items() if name.startswith(prefix)}
+    for group, names in GROUPS.items():
+        found = [name for name in names if name.startswith(prefix)]
         lines += ["", f"{group}:"] if found else []
-        lines += [f"  {name:<18}{summary_of(command)}" for name, command in found.items()]
+        lines += [f"  {name:<18}{summary_of(COMMANDS[name])}" for name in found]
     examples = (
         [examples_of(COMMANDS[f"{prefix}{name}"])[0] for name in ("run", "score")] if prefix else _ROOT_EXAMPLES
     )

@@ -1,10 +1,11 @@
-"""What every command shares."""
+"""Arguments, notes and interrupts that the commands share."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Allow",
+    "BaseWeights",
     "GOES_ON",
+    "Json",
     "NOTHING_WRITTEN",
     "Device",
     "Precision",
@@ -45,7 +48,7 @@ def _device(given: list[str]) -> str:
 
 Device = Annotated[
     str,
-    tyro.conf.arg(metavar=_DEVICES),
+    tyro.conf.arg(metavar=_DEVICES, help="Where the networks run."),
     tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
         metavar=_DEVICES,
@@ -54,9 +57,21 @@ Device = Annotated[
         str_from_instance=lambda value: [value],
     ),
 ]
-Precision = Literal["auto", "fp32", "bf16"]
-Allow = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODULE:NAME ...")]
-"""Names `module:attribute` that files of agents, runs and hyper-parameters may hold, so that they are imported."""
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    tyro.conf.arg(help="Arithmetic of the networks; auto takes bfloat16 where the hardware has it."),
+]
+Json = Annotated[Path | None, tyro.conf.arg(help="Write the figures to this file too.")]
+BaseWeights = Annotated[
+    str | None, tyro.conf.arg(help="The initial weights of the training, for weights that train-tracker wrote.")
+]
+Allow = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(
+        metavar="MODULE:NAME ...",
+        help="Names of your own code that files of agents, runs and hyper-parameters may contain.",
+    ),
+]
 
 LARGEST_SEED = 2**32 - 1
 """The largest seed that numpy's global generator takes."""
@@ -72,7 +87,7 @@ def _seed(given: list[str]) -> int:
 
 Seed = Annotated[
     int,
-    tyro.conf.arg(metavar="INT"),
+    tyro.conf.arg(metavar="INT", help="Seed of all random numbers."),
     tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
         metavar="INT",

@@ -292,9 +292,9 @@ def test_the_root_has_one_line_a_command_in_groups(run):
     code, out, _ = run("--help")
     lines = out.splitlines()
     assert code == 0 and max(map(len, lines)) < 80
-    for group, commands in GROUPS.items():
+    for group, names in GROUPS.items():
         start = lines.index(f"{group}:") + 1
-        assert [line[2:20].strip() for line in lines[start : start + len(commands)]] == list(commands)
+        assert [line[2:20].strip() for line in lines[start : start + len(names)]] == list(names)
     assert lines[-3] == "examples:" and all(line.startswith("  occlusion-search ") for line in lines[-2:])
     assert run("-h")[:2] == (0, out) and run()[0] == 2 and run()[2] == out
 

@@ -9,7 +9,7 @@ import tyro
 
 from tracker.errors import InputError
 
-from ..shared import NOTHING_WRITTEN, Allow, Device, Seed, on_interrupt, warn
+from ..shared import NOTHING_WRITTEN, Allow, Device, Json, Seed, on_interrupt, warn
 from .train import Algorithm, EnvId, Pairs, Videos, key_values, paths_of, targets_argument
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def enjoy(
     seed: Seed = 0,
     device: Device = "auto",
     gif: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
-    json: Path | None = None,
+    json: Json = None,
     allow: Allow = (),
 ) -> None:
     """Play a trained agent beside random search at equal queries.
@@ -63,11 +63,7 @@ def enjoy(
         env_kwargs: Arguments of the environment that differ from the training's.
         steps: Number of actions; the last episode is played to its end.
         stochastic: Sample actions from the policy, in place of its best action.
-        seed: Seed of the environment and the random regions.
-        device: Where the agent runs.
         gif: Write the first episode to this file.
-        json: Write the scores of each episode to this file.
-        allow: Your own `module:attribute` names that the run or card may contain, beside those of --env-kwargs.
 
     Examples:
         occlusion-search enjoy --agent pretrained --data drawn --gif episode.gif

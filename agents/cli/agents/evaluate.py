@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tracker.errors import InputError
 
-from ..shared import GOES_ON, Allow, Device, Precision, on_interrupt, warn
+from ..shared import GOES_ON, Allow, Device, Json, Precision, on_interrupt, warn
 from .train import Algorithm
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def evaluate(
     layer: str | None = None,
     precision: Precision = "auto",
     device: Device = "auto",
-    json: Path | None = None,
+    json: Json = None,
     allow: Allow = (),
 ) -> None:
     """Compare agents and query methods at equal scorer queries.
@@ -72,10 +72,6 @@ def evaluate(
         weights: A safetensors file with the network's weights; for vgg16 also `imagenet`, which fetches them.
         layer: Layer of the network that is the state, for an agent whose card or run does not record it; fc7, or
             pool5 where the weights hold convolutions alone.
-        precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
-        device: Where the networks run.
-        json: Write the figures to this file too.
-        allow: Your own `module:attribute` names that runs and cards may contain, beside that of --scorer.
 
     Examples:
         occlusion-search evaluate --data path/to/test --agent pretrained

@@ -65,8 +65,6 @@ def train(
         hyperparams: Override the file's, such as learning_rate:1e-4 td_target:double loss:huber n_steps:3.
         exploration: guided explores among the rewarded actions (Caicedo and Lazebnik 2015), at the cost of up to
             eight scorer queries a step.
-        seed: Seed of the networks, the exploration and the environments.
-        device: Where the networks run.
         n_envs: Number of environments, stepped as one batch.
         eval_freq: Steps between two evaluations, which choose best_model.zip on held-out training videos; -1 for
             none, and the agent trains on all videos.
@@ -79,7 +77,6 @@ def train(
         agent: An agent to start from, in a new run.
         resume: The folder of a run that was cut off; every other flag but --progress and --allow is that run's.
         progress: Show a progress bar with the time that is left.
-        allow: Your own `module:attribute` names that the hyper-parameter file or the resumed run may contain.
 
     Examples:
         occlusion-search train --conf-file tuned --data path/to/videos

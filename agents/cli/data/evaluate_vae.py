@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tracker.errors import InputError
 
-from ..shared import GOES_ON, Device, Precision, Seed, on_interrupt
+from ..shared import GOES_ON, Device, Json, Precision, Seed, on_interrupt
 
 __all__ = ["evaluate_vae"]
 
@@ -38,7 +38,7 @@ def evaluate_vae(
     precision: Precision = "auto",
     seed: Seed = 0,
     device: Device = "auto",
-    json: Path | None = None,
+    json: Json = None,
 ) -> None:
     """Measure manifold samples beside PCA, blends and blurs.
 
@@ -60,10 +60,6 @@ def evaluate_vae(
         out: Folder for the results.
         features: Network of the matcher whose score measures realism.
         weights: A safetensors file with the network's weights.
-        precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
-        seed: Seed of the training and of the samples.
-        device: Where the networks run.
-        json: Write the figures to this file too.
 
     Examples:
         occlusion-search evaluate-vae --data path/to/videos --epochs 2000

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tracker.errors import InputError
 
-from ..shared import GOES_ON, Allow, Device, Precision, Seed, on_interrupt, warn
+from ..shared import GOES_ON, Allow, Device, Json, Precision, Seed, on_interrupt, warn
 
 __all__ = ["generate"]
 
@@ -36,7 +36,7 @@ def generate(
     device: Device = "auto",
     batch: int = 32,
     seed: Seed = 0,
-    json: Path | None = None,
+    json: Json = None,
     allow: Allow = (),
 ) -> None:
     """Make hard positives of annotated videos.
@@ -69,12 +69,7 @@ def generate(
         features: Network of the scorer, and of the state where no run records one; by default that of the agent's
             run, or slim.
         weights: A safetensors file with the network's weights; for vgg16 also `imagenet`, which fetches them.
-        precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
-        device: Where the networks run.
         batch: Searches in one batch in each process.
-        seed: Seed of the patches and samples.
-        json: Write the number of hard positives and their mean scores to this file too.
-        allow: Your own `module:attribute` names that the agent's run or card may contain, beside that of --scorer.
 
     Examples:
         occlusion-search generate --data path/to/videos --out out/hard_positives

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from ..shared import GOES_ON, Device, Seed, on_interrupt
+from ..shared import GOES_ON, Device, Json, Seed, on_interrupt
 
 __all__ = ["train_vae"]
 
@@ -26,7 +26,7 @@ def train_vae(
     at_once: int | None = None,
     seed: Seed = 0,
     device: Device = "auto",
-    json: Path | None = None,
+    json: Json = None,
 ) -> None:
     """Train the manifold (VAE) of each video's target.
 
@@ -47,9 +47,6 @@ def train_vae(
         pictures: Write traversal.gif, traversal.mp4 and reconstructions.png beside each model too.
         replace: Train models anew that the bank holds with other settings or of other crops.
         at_once: How many models are trained in one batch; by default 32 on a GPU and 1 on a CPU.
-        seed: Seed of the initial weights and of the noise.
-        device: Where the models are trained.
-        json: Write the record of each video's model to this file.
 
     Examples:
         occlusion-search train-vae --data path/to/videos --out out/bank

@@ -8,7 +8,7 @@ from typing import Any
 
 from tracker.errors import InputError
 
-from ..shared import GOES_ON, Allow, Device, Precision, command_line, on_interrupt
+from ..shared import GOES_ON, Allow, Device, Json, Precision, command_line, on_interrupt
 
 __all__ = ["reproduce"]
 
@@ -34,7 +34,7 @@ def reproduce(
     workers: int = 1,
     device: Device = "auto",
     precision: Precision = "auto",
-    json: Path | None = None,
+    json: Json = None,
     allow: Allow = (),
 ) -> None:
     """Run the paper's ablation: train and evaluate every arm.
@@ -67,10 +67,6 @@ def reproduce(
             only files that you trust.
         sweep_frames: Test frames of each video in the sweep.
         workers: Number of processes.
-        device: Where the networks run.
-        precision: Arithmetic of the networks.
-        json: Write the figures to this file too.
-        allow: Your own `module:attribute` names that the agent's run or card may contain.
 
     Examples:
         occlusion-search reproduce --data path/to/train --judge path/to/test

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from ..shared import command_line, warn
+from ..shared import Json, command_line, warn
 
 __all__ = ["benchmark_report"]
 
@@ -24,7 +24,7 @@ def benchmark_report(
     protocol: Literal["ope", "tre", "sre"] | None = None,
     invalid: Literal["otb", "strict"] = "otb",
     zero_based: bool = False,
-    json: Path | None = None,
+    json: Json = None,
 ) -> None:
     """Compare trackers on one HTML page with its plots.
 
@@ -43,7 +43,6 @@ def benchmark_report(
         invalid: Precision of frames whose annotation is invalid: a hit, as in OTB's toolkit and pysot (otb), or
             a miss, as in pytracking (strict).
         zero_based: Pixel coordinates in the files start at 0, not at 1 as those of OTB, got10k and pysot.
-        json: Write all numbers to this file too.
 
     Examples:
         occlusion-search benchmark report --results results --annotations path/to/otb --out report

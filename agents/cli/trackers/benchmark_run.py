@@ -11,7 +11,7 @@ import tyro
 
 from tracker.errors import InputError
 
-from ..shared import GOES_ON, Device, Precision, command_line, on_interrupt
+from ..shared import GOES_ON, Device, Json, Precision, command_line, on_interrupt
 
 if TYPE_CHECKING:
     from tracker.evaluation.running import RunReport
@@ -31,7 +31,7 @@ def benchmark_run(
     only: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = (),
     device: Device = "auto",
     precision: Precision = "auto",
-    json: Path | None = None,
+    json: Json = None,
 ) -> None:
     """Run trackers on a benchmark and print their scores.
 
@@ -48,9 +48,6 @@ def benchmark_run(
         protocol: One pass (ope), 20 starts in time (tre) or 12 shifted starts (sre).
         targets: Only the targets of this list.
         only: Only these sequences; Jogging means both of its targets.
-        device: Where the networks run.
-        precision: Arithmetic of the networks.
-        json: Write the scores to this file too.
 
     Examples:
         occlusion-search benchmark run --tracker sint-slim mil --data path/to/otb --out results

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..shared import warn
+from ..shared import Json, warn
 
 if TYPE_CHECKING:
     from tracker.evaluation.scoring import TrackerScores
@@ -23,7 +23,7 @@ def benchmark_score(
     invalid: Literal["otb", "strict"] = "otb",
     zero_based: bool = False,
     tracker: str | None = None,
-    json: Path | None = None,
+    json: Json = None,
 ) -> None:
     """Score any tracker's result files.
 
@@ -40,7 +40,6 @@ def benchmark_score(
         invalid: How precision counts a frame with an invalid annotation: as a hit (otb) or a miss (strict).
         zero_based: Pixel coordinates in the files start at 0, not at 1 as those of OTB, got10k and pysot.
         tracker: Name of the tracker, where the folder holds several.
-        json: Write the scores to this file too.
 
     Examples:
         occlusion-search benchmark score --results results/mil --annotations path/to/otb

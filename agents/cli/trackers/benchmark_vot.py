@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..shared import Device, Precision
+from ..shared import BaseWeights, Device, Precision
 
 __all__ = ["benchmark_vot"]
 
@@ -14,7 +14,7 @@ def benchmark_vot(
     workspace: Path,
     label: str | None = None,
     weights: str | None = None,
-    base_weights: str | None = None,
+    base_weights: BaseWeights = None,
     device: Device = "auto",
     precision: Precision = "auto",
 ) -> None:
@@ -29,9 +29,6 @@ def benchmark_vot(
         label: Its name in vot-toolkit (letters, digits, `-` and `_`); by default the tracker's name, with `-`
             for other characters.
         weights: Its weights, where it needs them.
-        base_weights: The initial weights of the training, for weights that train-tracker wrote.
-        device: Where its network runs.
-        precision: Arithmetic of its network.
 
     Examples:
         occlusion-search benchmark vot --tracker sint-slim --workspace vot

@@ -10,7 +10,7 @@ import tyro
 
 from tracker.errors import InputError
 
-from ..shared import Device, Precision, on_interrupt
+from ..shared import BaseWeights, Device, Precision, on_interrupt
 
 __all__ = ["track"]
 
@@ -21,7 +21,7 @@ def track(
     box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")] = None,
     tracker: str = "sint-slim",
     weights: str | None = None,
-    base_weights: str | None = None,
+    base_weights: BaseWeights = None,
     boxes: Path | None = None,
     show: bool = False,
     frames: int | None = None,
@@ -41,13 +41,10 @@ def track(
         tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, csrt, kcf, mil, nano, siamfc;
             module:function for your own.
         weights: Its weights, where it needs them.
-        base_weights: The initial weights of the training, for weights that train-tracker wrote.
         boxes: Write the boxes to this file too: 0-based x,y,w,h a line.
         show: Show the frames in a window as they are tracked; q ends.
         frames: End after this many frames.
         fps: Frames a second of the result; by default those of the video.
-        device: Where the tracker's network runs.
-        precision: Arithmetic of the network.
 
     Examples:
         occlusion-search track --data video.mp4 --box 120,80,60,90 --out tracked.mp4

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from ..shared import GOES_ON, Device, Precision, Seed, on_interrupt, warn_of_otb
+from ..shared import GOES_ON, Device, Json, Precision, Seed, on_interrupt, warn_of_otb
 
 __all__ = ["train_siamfc"]
 
@@ -31,7 +31,7 @@ def train_siamfc(
     device: Device = "auto",
     precision: Precision = "auto",
     checkpoint_seconds: float = 60.0,
-    json: Path | None = None,
+    json: Json = None,
 ) -> None:
     """Fine-tune SiamFC, with or without hard positives.
 
@@ -56,11 +56,7 @@ def train_siamfc(
         gap: Largest number of frames between the two of a pair.
         shift: Largest shift of the search region off its target, in its pixels.
         scale: Largest relative change of the regions' sides.
-        seed: Seed of the pairs and the occlusions.
-        device: Where the network runs.
-        precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
         checkpoint_seconds: Seconds between two checkpoints.
-        json: Write the card to this file too.
 
     Examples:
         occlusion-search train-siamfc --data path/to/videos --weights siamfc.safetensors --out out/siamfc

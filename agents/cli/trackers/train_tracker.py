@@ -8,7 +8,7 @@ from typing import Literal
 
 from tracker.errors import InputError
 
-from ..shared import GOES_ON, Device, Precision, Seed, on_interrupt, warn_of_otb
+from ..shared import GOES_ON, Device, Json, Precision, Seed, on_interrupt, warn_of_otb
 
 __all__ = ["train_tracker"]
 
@@ -44,7 +44,7 @@ def train_tracker(
     precision: Precision = "auto",
     checkpoint_seconds: float = 60.0,
     tensorboard: Path | None = None,
-    json: Path | None = None,
+    json: Json = None,
 ) -> None:
     """Train the matcher SINT on annotated videos.
 
@@ -82,12 +82,8 @@ def train_tracker(
         fc_size: Outputs of fc6 where the weights hold none; 0 leaves it out.
         fc_rank: Channels that the maps are projected to before fc6, which makes it smaller.
         validate_every: Steps between two validations.
-        seed: Seed of the weights, the pairs and the hardening.
-        device: Where the network runs.
-        precision: Arithmetic of the network; auto takes bfloat16 where the hardware has it.
         checkpoint_seconds: Seconds between two checkpoints.
         tensorboard: Folder for TensorBoard's event files.
-        json: Write the card to this file too.
 
     Examples:
         occlusion-search train-tracker --data path/to/videos --out out/sint

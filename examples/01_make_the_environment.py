@@ -1,6 +1,8 @@
 """Make the environment, one and many at once, and act in it at random.
 
-Usage: python examples/make_the_environment.py [SEQUENCES]
+Usage: python examples/01_make_the_environment.py [SEQUENCES]
+
+OUTPUT
 """
 
 import sys
@@ -21,12 +23,13 @@ def main(sequences: str = "synthetic") -> None:
         _, reward, terminated, truncated, info = env.step(env.action_space.sample())
         print(f"  {info['action']:>8} {info['score']:+.3f} reward {reward:+.0f}")
         over = terminated or truncated
+    print("Eight searches as one batch", flush=True)
     envs = gym.make_vec("OcclusionSearch-v0", num_envs=8, targets=sequences)
     observations, _ = envs.reset(seed=0)
     envs.action_space.seed(0)
     for _ in range(16):
         observations, _, _, _, infos = envs.step(envs.action_space.sample())
-    print(f"eight at once: observations {list(observations.shape)}, mean score {infos['score'].mean():+.3f}")
+    print(f"observations {list(observations.shape)}, mean score {infos['score'].mean():+.3f}")
 
 
 if __name__ == "__main__":

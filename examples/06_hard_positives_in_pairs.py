@@ -2,9 +2,11 @@
 
 The pairs are got10k's: a dataset that gives the image files and the boxes of a sequence, `(files, boxes)`, as
 `got10k.datasets` do (1-based boxes). The network is trained with an occluded search image in half of the pairs,
-where the *current* network says that it hurts.
+at the region that lowers the score of the *current* network most.
 
-Usage: python examples/hard_positives_in_pairs.py SEQUENCES [STEPS]
+Usage: python examples/06_hard_positives_in_pairs.py [SEQUENCES [STEPS]]
+
+OUTPUT
 """
 
 import sys
@@ -14,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
+from videos import rendered_videos
 
 from agents.hard_positives.transforms import HardPositiveBatch
 from tracker import open_sequences, read_image
@@ -24,14 +27,14 @@ SIDE, TEMPLATE = 160, 64
 
 
 class Got10kStyle:
-    """What `got10k.datasets.GOT10k(root, subset)` is: `dataset[i]` gives image files and 1-based boxes."""
+    """Stands for `got10k.datasets.GOT10k(root, subset)`: `dataset[i]` gives image files and 1-based boxes."""
 
     def __init__(self, root: str) -> None:
         """Open the sequences of a folder."""
         self.sequences = list(open_sequences(root).values())
 
     def __len__(self) -> int:
-        """How many sequences there are."""
+        """Number of sequences."""
         return len(self.sequences)
 
     def __getitem__(self, index: int):
@@ -44,11 +47,11 @@ class Pairs(Dataset):
     """Two frames of a sequence: the target of the first, and the second at a fixed size with the target's box."""
 
     def __init__(self, dataset: Got10kStyle, count: int) -> None:
-        """Draw `count` pairs, each when it is asked for."""
+        """Sample `count` pairs, each when it is indexed."""
         self.dataset, self.count = dataset, count
 
     def __len__(self) -> int:
-        """How many pairs."""
+        """Number of pairs."""
         return self.count
 
     def __getitem__(self, index: int):
@@ -66,8 +69,9 @@ class Pairs(Dataset):
         return z, x, torch.from_numpy(box * scale).float()
 
 
-def main(root: str, steps: int | str = 50) -> None:
+def main(root: str = "", steps: int | str = 41) -> None:
     """Train a small Siamese network to bring a target's two crops together and other targets' apart."""
+    root = root or str(rendered_videos(Path("out/examples/videos"), range(4)))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     net = nn.Sequential(
         nn.Conv2d(3, 16, 5, stride=2), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 32, 5, stride=2), nn.ReLU(),
@@ -75,6 +79,7 @@ def main(root: str, steps: int | str = 50) -> None:
     ).to(device)  # fmt: skip
     occlude = HardPositiveBatch("best of 8 random", EmbeddingScorer(net, TEMPLATE), p=0.5)
     optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    print(f"Training on pairs of {len(Got10kStyle(root))} videos", flush=True)
     loader = DataLoader(Pairs(Got10kStyle(root), int(steps) * 16), batch_size=16, num_workers=2)
     for step, batch in enumerate(loader):
         z, x, boxes = (part.to(device, non_blocking=True) for part in batch)
@@ -88,7 +93,7 @@ def main(root: str, steps: int | str = 50) -> None:
         loss.backward()
         optimizer.step()
         if step % 10 == 0:
-            print(f"step {step}: loss {loss.item():.3f}")
+            print(f"step {step}: loss {loss.item():.3f}", flush=True)
 
 
 def crop(image: torch.Tensor, box: torch.Tensor) -> torch.Tensor:
@@ -100,7 +105,5 @@ def crop(image: torch.Tensor, box: torch.Tensor) -> torch.Tensor:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or not Path(sys.argv[1]).is_dir():
-        sys.exit("Usage: python examples/hard_positives_in_pairs.py SEQUENCES [STEPS]")
     torch.manual_seed(0)
     main(*sys.argv[1:3])

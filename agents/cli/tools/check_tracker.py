@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-from ..shared import Device, Precision
+from ..shared import BaseWeights, Device, Json, Precision
 
 __all__ = ["check_tracker"]
 
@@ -13,10 +12,10 @@ __all__ = ["check_tracker"]
 def check_tracker(
     tracker: str,
     weights: str | None = None,
-    base_weights: str | None = None,
+    base_weights: BaseWeights = None,
     device: Device = "auto",
     precision: Precision = "auto",
-    json: Path | None = None,
+    json: Json = None,
 ) -> None:
     """Check that a tracker keeps to the interface.
 
@@ -25,10 +24,6 @@ def check_tracker(
     Args:
         tracker: A tracker's name, or module:function for one of your own (a callable that returns it).
         weights: Its weights, where it needs them.
-        base_weights: The initial weights of the training, for weights that train-tracker wrote.
-        device: Where its network runs.
-        precision: Arithmetic of its network.
-        json: Write the findings to this file too.
 
     Examples:
         occlusion-search check-tracker --tracker mil

@@ -1,9 +1,11 @@
-"""How far the scores of different trackers fall when their targets are occluded: at random, and where it hurts.
+"""How far the scores of different trackers fall when their targets are occluded: at random, and by search.
 
-SINT is the package's own; SiamFC and OpenCV's Nano take part where their weights are given. Each is checked first.
-All cover a quarter of the target with a piece of the background.
+SINT is the package's own, the grey correlation that of `matcher.py`; SiamFC and OpenCV's Nano are added where
+their weights are given. Each is checked first. All cover a quarter of the target with a piece of the background.
 
-Usage: python examples/hard_positives_for_any_tracker.py SEQUENCES [TARGETS] [--siamfc FILE] [--nano FOLDER]
+Usage: python examples/05_hard_positives_for_any_tracker.py [SEQUENCES [TARGETS]] [--siamfc FILE] [--nano FOLDER]
+
+OUTPUT
 """
 
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+from matcher import GreyCorrelation
 
 from agents import HardPositiveGenerator
 from occlusion_env import load_targets
@@ -23,18 +26,18 @@ from tracker.trackers.opencv import NanoTracker
 
 @dataclass
 class Arguments:
-    """What to show.
+    """Videos, trackers and methods.
 
     Attributes:
         sequences: A folder of annotated sequences, or one; `synthetic` for a rendered one.
-        targets: How many.
+        targets: Number of targets.
         siamfc: SiamFC's safetensors file.
         nano: The folder with Nano's two ONNX files.
         methods: Names of `agents.policies.methods.METHODS`.
     """
 
     sequences: tyro.conf.Positional[str] = "synthetic"
-    targets: tyro.conf.Positional[int] = 12
+    targets: tyro.conf.Positional[int] = 8
     siamfc: Path | None = None
     nano: Path | None = None
     methods: tuple[str, ...] = ("random", "best of 20 random", "grid")
@@ -42,13 +45,14 @@ class Arguments:
 
 def main(given: Arguments) -> None:
     """Print a row for each tracker."""
-    scorers: dict[str, Scorer] = {"SINT": load_scorer()}
+    scorers: dict[str, Scorer] = {"SINT": load_scorer(), "grey correlation": GreyCorrelation()}
     if given.siamfc is not None:
         scorers["SiamFC"] = SiamFCScorer.load(given.siamfc)
     if given.nano is not None:
         scorers["Nano"] = ConfidenceScorer(NanoTracker(given.nano))
     every = load_targets(given.sequences)
     targets = every.subset(evenly_spaced(len(every), given.targets))
+    print(f"Occluding {len(targets)} targets", flush=True)
     for name, scorer in scorers.items():
         for finding in check_scorer(scorer):
             print(f"{name}: {finding}")
@@ -58,7 +62,7 @@ def main(given: Arguments) -> None:
             drops = np.array([hard.score_before - hard.score_after for hard in found])
             parts.append(f"{method} -{drops.mean():.3f}")
         clean = np.mean([hard.score_before for hard in found])
-        print(f"{name}: score of {len(targets)} targets {clean:.3f}; " + ", ".join(parts))
+        print(f"{name}: score of {len(targets)} targets {clean:.3f}; " + ", ".join(parts), flush=True)
 
 
 if __name__ == "__main__":

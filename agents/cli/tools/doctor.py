@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+
+from ..shared import Json
 
 __all__ = ["doctor"]
 
 
-def doctor(json: Path | None = None) -> None:
+def doctor(json: Json = None) -> None:
     """Check the installation for conflicting packages.
 
     Reports a second owner of this package's import names, and no or a second OpenCV; the exit code is then 1.
-
-    Args:
-        json: Write the findings to this file too.
 
     Examples:
         occlusion-search doctor

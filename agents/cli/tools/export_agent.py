@@ -25,7 +25,6 @@ def export_agent(
         agent: Folder of a run of `train`; its best_model.zip is exported where there is one, else its last agent.
             Both are pickles: loading one executes code, so give only runs that you trust.
         out: NAME.safetensors.
-        allow: Your own `module:attribute` names that the run may contain.
 
     Examples:
         occlusion-search export-agent --agent logs/dqn/OcclusionSearch-v0_1

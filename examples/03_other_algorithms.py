@@ -1,9 +1,11 @@
-"""Train other algorithms in the same environment: eight searches side by side, as Stable-Baselines3 drives them.
+"""Train other algorithms in the same environment: eight searches as one batch, as Stable-Baselines3 drives them.
 
 PPO and A2C are Stable-Baselines3's; QR-DQN and MaskablePPO, which is told which moves would change the region, are
 those of sb3-contrib (`pip install 'occlusion-search[algorithms]'`).
 
-Usage: python examples/other_algorithms.py [--steps 4096] [--algorithms PPO A2C QRDQN MaskablePPO]
+Usage: python examples/03_other_algorithms.py [--steps 20000] [--algorithms PPO A2C QRDQN MaskablePPO]
+
+OUTPUT
 """
 
 from __future__ import annotations
@@ -40,14 +42,14 @@ class Settings:
 
     Attributes:
         steps: Environment steps of each algorithm, over all environments.
-        algorithms: Which, one after the other; all that are installed by default.
+        algorithms: Names of the algorithms; by default all that are installed.
         env: The environment.
         reward: See the environment's documentation.
-        n_envs: Environments side by side.
-        seed: Of everything that is drawn.
+        n_envs: Number of environments.
+        seed: Seed of the networks and the environments.
     """
 
-    steps: int = 4096
+    steps: int = 1024
     algorithms: tuple[str, ...] = ()
     env: str = "OcclusionSearch-v0"
     reward: str = "difference"
@@ -64,8 +66,8 @@ def installed() -> dict[str, type[BaseAlgorithm]]:
 
 
 def drop(model: BaseAlgorithm, settings: Settings) -> float:
-    """By how much the score falls from the start of an episode to its end, in the mean over 200 actions."""
-    episodes = play(model, settings.env, {"reward": settings.reward}, 200, seed=1000)
+    """Mean drop of the score from the start of an episode to its end, over 100 actions."""
+    episodes = play(model, settings.env, {"reward": settings.reward}, 100, seed=1000)
     return float(np.mean([episode.first["score"] - episode.last["score"] for episode in episodes]))
 
 
@@ -79,11 +81,12 @@ def make(kind: type[BaseAlgorithm], settings: Settings) -> BaseAlgorithm:
 
 
 def main(settings: Settings) -> None:
-    """Train each, and say what it takes off the score before and after."""
+    """Train each, and print its score drop before and after."""
     kinds = installed()
     if unknown := set(settings.algorithms) - set(kinds):
         raise SystemExit(f"'{min(unknown)}' is unknown or not installed; choose {', '.join(kinds)}.")
     for name in settings.algorithms or kinds:
+        print(f"{name}: training for {settings.steps} steps", flush=True)
         model = make(kinds[name], settings)
         before = drop(model, settings)
         model.learn(settings.steps)

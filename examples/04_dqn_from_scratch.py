@@ -1,6 +1,8 @@
 """Algorithm 1 of SINT++ (deep Q-learning in the search), line by line in one file, without Stable-Baselines3.
 
-Usage: python examples/dqn_from_scratch.py [--steps 2000] [--reward difference] [--env OcclusionSearchOracle-v0]
+Usage: python examples/04_dqn_from_scratch.py [--steps 2000] [--reward paper] [--env OcclusionSearchOracle-v0]
+
+OUTPUT
 """
 
 from __future__ import annotations
@@ -22,27 +24,27 @@ import occlusion_env  # noqa: F401  (registers OcclusionSearch-v0)
 
 @dataclass
 class Settings:
-    """What Algorithm 1 leaves open; the paper's own are `--batch-size 100 --learning-rate 1e-6 --hidden 1024`.
+    """Settings that Algorithm 1 leaves open; the paper's are `--reward paper --learning-rate 1e-6 --hidden 1024`.
 
     Attributes:
         env: The environment.
         reward: See the environment's documentation.
         steps: Environment steps.
-        memory: N, the size of the replay memory.
+        memory: N, the capacity of the replay memory.
         warm_up: Steps before the first update.
-        batch_size: Of a mini-batch.
+        batch_size: Size of a mini-batch.
         learning_rate: Adam's.
         gamma: Discount.
         target_every: C, steps between two copies to the target network.
         epsilon: Chance of a random action at the first and at the last step.
         explore: Share of the steps over which epsilon falls.
         hidden: Units of both hidden layers.
-        report: Episodes a line of the learning curve.
-        seed: Of everything that is drawn.
+        report: Episodes in each line of the learning curve.
+        seed: Seed of the network, the exploration and the environment.
     """
 
     env: str = "OcclusionSearch-v0"
-    reward: str = "paper"
+    reward: str = "difference"
     steps: int = 2000
     memory: int = 10_000
     warm_up: int = 200
@@ -69,7 +71,7 @@ class Transition(NamedTuple):
 
 @dataclass
 class Curve:
-    """What the episodes were worth."""
+    """Return and score drop of each episode."""
 
     returns: list[float] = field(default_factory=list)
     drops: list[float] = field(default_factory=list)
@@ -146,4 +148,5 @@ def train(settings: Settings, env: gym.Env[Any, Any]) -> tuple[nn.Module, Curve]
 
 if __name__ == "__main__":
     chosen = tyro.cli(Settings)
+    print(f"Algorithm 1 in {chosen.env} with the reward {chosen.reward} for {chosen.steps} steps", flush=True)
     train(chosen, gym.make(chosen.env, reward=chosen.reward))

@@ -7,7 +7,7 @@ from typing import Literal
 
 from tracker.errors import InputError
 
-from ..shared import Device, Precision, Seed, command_line, on_interrupt
+from ..shared import Device, Json, Precision, Seed, command_line, on_interrupt
 
 __all__ = ["fit_prior"]
 
@@ -26,7 +26,7 @@ def fit_prior(
     max_area: float = 0.25,
     precision: Precision = "auto",
     device: Device = "auto",
-    json: Path | None = None,
+    json: Json = None,
 ) -> None:
     """Fit the prior of the belief over regions to a matcher.
 
@@ -39,16 +39,12 @@ def fit_prior(
         out: NAME.safetensors.
         per_sequence: Targets of a sequence, evenly spaced.
         folds: Folds of the cross-validation over videos; the covariance is that of the errors on left-out videos.
-        seed: Seed of the occluders and the predictor.
         scorer: The matcher: sint, siamfc, or module:function for your own.
         features: SINT's network.
         weights: A safetensors file with the weights of SINT's network or of SiamFC; for vgg16 also `imagenet`,
             which fetches them.
         occluder: What covers the regions.
         max_area: Area of the regions as a share of the target.
-        precision: SINT's arithmetic; auto takes bfloat16 where the hardware has it.
-        device: Where the matcher runs.
-        json: Write the card to this file too.
 
     Examples:
         occlusion-search fit-prior --data path/to/videos

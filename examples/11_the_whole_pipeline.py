@@ -1,8 +1,12 @@
-"""SINT++ in one file: manifolds, samples, the search for occlusions, hard positives, training, judging.
+"""SINT++ in one file: manifolds, samples, the search for occlusions, hard positives, training, evaluation.
 
 `occlusion-search reproduce` does this for every arm of the paper's ablation, with seeds, intervals and a report.
+The defaults show the stages on rendered videos in a minute; they are too small for a difference between the two
+trackers.
 
-Usage: python examples/the_whole_pipeline.py TRAIN_VIDEOS TEST_VIDEOS [--epochs 1000] [--steps 500]
+Usage: python examples/11_the_whole_pipeline.py [TRAIN_VIDEOS TEST_VIDEOS] [--epochs 1000] [--steps 500]
+
+OUTPUT
 """
 
 from dataclasses import dataclass
@@ -10,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+from videos import rendered_videos
 
 from agents import HardPositiveGenerator
 from agents.ablation.occlusion_sweep import SweepSettings, occlusion_sweep
@@ -27,11 +32,11 @@ from vae import TrainingConfig, VAEBank
 
 @dataclass
 class Arguments:
-    """What to run.
+    """Videos and amount of training.
 
     Attributes:
-        train: Folder of annotated videos to learn from; a part of them validates.
-        test: Folder of other annotated videos.
+        train: Folder of annotated videos to train on, a part of them for validation; rendered ones by default.
+        test: Folder of other annotated videos; rendered ones by default.
         out: Folder for the results.
         epochs: Updates of each manifold.
         steps: Steps of the tracker's training.
@@ -40,29 +45,33 @@ class Arguments:
         frames: Test frames of each video.
     """
 
-    train: tyro.conf.Positional[Path]
-    test: tyro.conf.Positional[Path]
-    out: Path = Path("out/pipeline")
-    epochs: int = 1000
-    steps: int = 500
-    per_video: int = 24
-    boxes_per_frame: int = 32
-    frames: int = 12
+    train: tyro.conf.Positional[Path | None] = None
+    test: tyro.conf.Positional[Path | None] = None
+    out: Path = Path("out/examples/pipeline")
+    epochs: int = 100
+    steps: int = 10
+    per_video: int = 4
+    boxes_per_frame: int = 16
+    frames: int = 1
 
 
 def main(given: Arguments) -> None:
     """Print how well SINT and SINT++ find targets that are 0 to 50 % covered."""
-    train, held_out = open_folder(given.train)
+    train_videos = given.train or rendered_videos(Path("out/examples/videos"), range(4))
+    test_videos = given.test or rendered_videos(Path("out/examples/test_videos"), range(4, 6))
+    train, held_out = open_folder(train_videos)
+    print(f"Training {len(train)} manifolds", flush=True)
     # Section 4.1: the manifold of each video's target.
     bank = VAEBank(given.out / "bank")
-    videos = {sequence.name: path for sequence in train for path in [find_videos(given.train)[sequence.name]]}
+    videos = {sequence.name: path for sequence in train for path in [find_videos(train_videos)[sequence.name]]}
     train_bank(bank, videos, training=TrainingConfig(epochs=given.epochs))
-    # Section 4.2: new samples of the targets, each occluded where an agent finds that it hurts the matcher.
+    # Section 4.2: new samples of the targets, each occluded where an agent finds the score lowest.
     every = [TargetSet.from_sequence(sequence) for sequence in train]
     targets = TargetSet.join(each.subset(evenly_spaced(len(each), given.per_video)) for each in every)
     generator = HardPositiveGenerator(load_agent("pretrained"), load_scorer(), vae_bank=bank)
     positives = take_hard_positives((hard.image, hard.record()) for hard in generator.of_targets(targets))
-    # Section 5: SINT trained with them and without, judged on other videos.
+    print(f"{len(positives)} hard positives of new samples", flush=True)
+    # Section 5: SINT trained with them and without, evaluated on other videos.
     settings = SintTraining(
         given.steps, learning_rate=4e-3, schedule="cosine", layer_rates=(("*", 1.0),), flip=0.5, keep="last",
         boxes_per_frame=given.boxes_per_frame, validate_every=given.steps,
@@ -72,11 +81,11 @@ def main(given: Arguments) -> None:
     for name, hard in (("SINT", []), ("SINT++", positives)):
         train_sint(train, held_out, given.out / name, SintConfig.fast(), settings, hard_positives=hard)
         tracker = SintTracker(load_sint(given.out / name))
-        test = list(open_sequences(given.test).values())
+        test = list(open_sequences(test_videos).values())
         swept = occlusion_sweep(tracker, test, sweep, other_videos([*test, *held_out]))
         for kind in sweep.kinds:
             found = np.mean([target.overlap[kind] for target in swept], axis=0)
-            print(f"{name:<7} {kind:<11} " + "  ".join(f"{overlap:.3f}" for overlap in found))
+            print(f"{name:<7} {kind:<11} " + "  ".join(f"{overlap:.3f}" for overlap in found), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The commands around the others: checks, priors, exports."""
