@@ -59,7 +59,6 @@ class VideoWriter:
     """
 
     def __init__(self, path: Path, fps: float) -> None:
-        """See the class."""
         self.path = path
         self.fps = fps
         self.frames = 0

@@ -34,7 +34,6 @@ class RotationAdversary(nn.Module):
     """Says by how much targets are turned; at first by nothing."""
 
     def __init__(self) -> None:
-        """Build it."""
         super().__init__()
         self.look = nn.Sequential(
             nn.Conv2d(3, 16, 5, stride=2, padding=2), nn.ReLU(),
@@ -149,16 +148,14 @@ class RotateAndOcclude:
     """
 
     def __init__(self, adversary: RotationAdversary, occlude: FrameTransform, p: float = 0.5) -> None:
-        """See the class."""
         self.adversary, self.occlude, self.p = adversary, occlude, p
 
     def __repr__(self) -> str:
-        """What tells it from others."""
         return f"RotateAndOcclude({self.occlude!r}, p={self.p})"
 
     @torch.no_grad()
     def __call__(self, images: Tensor, boxes: Tensor, exemplars: Tensor, generator: torch.Generator) -> Tensor:
-        """See `tracker.training.FrameTransform`."""
+        """Rotate and occlude frames; see `tracker.training.FrameTransform`."""
         corners = torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], dim=1)
         index = torch.arange(len(images), device=images.device)[:, None].to(corners)
         crops = roi_align(images, torch.cat([index, corners], dim=1), _SIDE, aligned=True)

@@ -16,7 +16,7 @@ from tracker.models.sint import Sint
 from tracker.scorers import SintScorer
 from tracker.training import FramesHardened, FrameTransform, Hardening, MakeHardening
 
-from ..hard_positives.transforms import Cutouts, HardPositiveBatch, Lookalikes, MarginLeft, ScoreLeft
+from ..hard_positives.transforms import Cutouts, HardPositiveBatch, Lookalikes, OccludedMargin, OccludedScore
 from ..hard_positives.transforms.batch import AREAS
 from .adversary import RotateAndOcclude, load_adversary
 from .peers import Erasing, MotionBlur, RoiHoles
@@ -75,8 +75,8 @@ def _wide(p: float, **options: Any) -> HardPositiveBatch:
 def _hardest(sint: Sint, p: float, largest: float = AREAS[1]) -> HardPositiveBatch:
     """Of eight random regions, each with a patch of its own, the one that the network now knows least."""
     limits = RegionLimits(max_area=largest)
-    hurt = ScoreLeft(SintScorer(sint.backbone))
-    return HardPositiveBatch("best of 8 random", None, p, limits, AREAS[0], patches=8, hurt=hurt)
+    objective = OccludedScore(SintScorer(sint.backbone))
+    return HardPositiveBatch("best of 8 random", None, p, limits, AREAS[0], patches=8, objective=objective)
 
 
 class Curriculum(Hardening):
@@ -88,7 +88,6 @@ class Curriculum(Hardening):
     """
 
     def __init__(self, sint: Sint, p: float) -> None:
-        """See the class."""
         self.sint, self.p = sint, p
 
     def record(self) -> str:
@@ -150,7 +149,8 @@ _ARMS = (
         "margin", "least margin of 4, 5 to 60 %, as it learns",
         harden=_frames(
             lambda sint, tools: _wide(
-                tools.share, method="best of 4 random", patches=4, hurt=MarginLeft(SintScorer(sint.backbone))
+                tools.share, method="best of 4 random", patches=4,
+                objective=OccludedMargin(SintScorer(sint.backbone)),
             )
         ),
     ),

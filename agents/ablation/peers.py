@@ -28,12 +28,10 @@ class Erasing:
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        """See the class."""
         self.p = p
         self._erase = v2.RandomErasing(p=1.0)
 
     def __repr__(self) -> str:
-        """What tells it from others."""
         return f"Erasing(p={self.p})"
 
     def __call__(self, images: Tensor, boxes: Tensor, exemplars: Tensor, generator: torch.Generator) -> Tensor:
@@ -54,15 +52,13 @@ class MotionBlur:
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        """See the class."""
         self.p = p
 
     def __repr__(self) -> str:
-        """What tells it from others."""
         return f"MotionBlur(p={self.p})"
 
     def __call__(self, images: Tensor, boxes: Tensor, exemplars: Tensor, generator: torch.Generator) -> Tensor:
-        """See `tracker.training.FrameTransform`."""
+        """Change some targets; see `tracker.training.FrameTransform`."""
         found = images.clone()
         for row, (top, bottom, left, right) in _chosen(images, boxes, self.p, generator):
             part = to_images(images[row : row + 1, :, top:bottom, left:right])
@@ -84,7 +80,6 @@ class RoiHoles(Hardening):
     """
 
     def __init__(self, p: float = 0.5, side: int = 3, among: int = 5) -> None:
-        """See the class."""
         self.p, self.side, self.among = p, side, among
 
     def record(self) -> str:

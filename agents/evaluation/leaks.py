@@ -31,7 +31,6 @@ class Constant:
     """
 
     def __init__(self, action: str, count: int) -> None:
-        """See the class."""
         self._actions = np.full(count, ACTIONS.index(action), dtype=np.int64)
 
     def predict(

@@ -93,7 +93,6 @@ class HardPositiveGenerator:
         answer: WhichAnswer = "best",
         batch: int = 32,
     ) -> None:
-        """See the class."""
         if answer not in ("best", "last"):
             raise InputError(f"'{answer}' is no answer of a search; choose best or last.")
         if occluder not in OCCLUDERS:

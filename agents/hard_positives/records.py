@@ -133,15 +133,12 @@ class HardPositives:
     all: tuple[HardPositive, ...]
 
     def __len__(self) -> int:
-        """How many there are."""
         return len(self.all)
 
     def __getitem__(self, index: int) -> HardPositive:
-        """One of them."""
         return self.all[index]
 
     def __iter__(self) -> Iterator[HardPositive]:
-        """Each in turn."""
         return iter(self.all)
 
     @property

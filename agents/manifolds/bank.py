@@ -209,7 +209,6 @@ class PastedFrames:
         images: Iterable[Image | None],
         feather: float,
     ) -> None:
-        """See the class."""
         self._frames = frames
         self._places = tuple(int(t) for t in places)
         self._boxes = np.asarray(boxes, dtype=np.float64)
@@ -219,11 +218,9 @@ class PastedFrames:
             raise InputError("PastedFrames needs as many places as boxes and images.")
 
     def __len__(self) -> int:
-        """Return the number of frames."""
         return len(self._places)
 
     def __getitem__(self, index: int, /) -> Image:
-        """Return a frame; see `tracker.data.sequences.Frames`."""
         frame, image = self._frames[self._places[index]], self._images[index]
         return frame if image is None else paste(frame, image, self._boxes[index], self._feather)
 

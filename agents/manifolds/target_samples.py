@@ -29,7 +29,6 @@ class Manifolds:
     """
 
     def __init__(self, bank: vae.VAEBank) -> None:
-        """See the class."""
         self._bank = bank
         self._model = lru_cache(maxsize=_OPEN)(self._load)
 

@@ -11,27 +11,27 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from .batch import HardPositiveBatch, Occlusions
-    from .hurting import MarginLeft, ScoreLeft
+    from .objectives import OccludedMargin, OccludedScore
     from .patches import Background, Cutouts, Lookalikes
-    from .single import HardPositive
+    from .single import HardPositiveTransform
 
 __all__ = [
     "Background",
     "Cutouts",
-    "HardPositive",
     "HardPositiveBatch",
+    "HardPositiveTransform",
     "Lookalikes",
-    "MarginLeft",
+    "OccludedMargin",
+    "OccludedScore",
     "Occlusions",
-    "ScoreLeft",
 ]
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "batch": ["HardPositiveBatch", "Occlusions"],
-        "hurting": ["MarginLeft", "ScoreLeft"],
+        "objectives": ["OccludedMargin", "OccludedScore"],
         "patches": ["Background", "Cutouts", "Lookalikes"],
-        "single": ["HardPositive"],
+        "single": ["HardPositiveTransform"],
     },
 )
