@@ -32,10 +32,10 @@ from tracker.training.recognition import keep_recognised
 from .common.output import replacing_folder, write_json
 from .common.versions import versions
 from .dqn.algorithm import SquaredErrorDQN, load_hyperparameters, no_log
-from .evaluation.comparison import Comparison, Setup, compare
+from .evaluation.comparison import MethodComparison, Setup, compare
 from .evaluation.methods import query_methods
 from .evaluation.pictures import draw_scores
-from .hard_positives.generation import find_hard_positives
+from .hard_positives.generation import HardPositiveGenerator
 from .hard_positives.pictures import draw_contact_sheet
 from .hard_positives.records import HardPositive, write_hard_positives
 from .manifolds.bank import target_crops
@@ -184,9 +184,11 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
 
     unseen = held_out + manifold.sample(effort.unseen_samples, rng, first=effort.samples)
     with clock("hard positives"):
-        positives = find_hard_positives(
-            agent, unseen, template.scorer, template.features, template.settings, demo.seed, progress=True
+        generator = HardPositiveGenerator(
+            agent, template.scorer, features=template.features, settings=template.settings
         )
+        made = generator.of_targets(unseen, seed=demo.seed)
+        positives = list(tqdm(made, total=len(unseen), desc="hard positives", unit="target"))
         write_hard_positives(folder / "hard_positives", positives)
     with clock("pictures"):
         _draw(folder, sequence, positives, judged)
@@ -315,7 +317,7 @@ def _learned_methods(setup: Setup) -> dict[str, Querying]:
     return {"constant": found["constant"], "belief": belief}
 
 
-def _summary(judged: Comparison) -> dict[str, Any]:
+def _summary(judged: MethodComparison) -> dict[str, Any]:
     """Means over the held-out targets; `agent` is the region of its search that hurts most."""
     agent, episodes = judged.trials["agent"], judged.episodes["agent"]
     means = {"clean": judged.clean, **{name: trial.scores for name, trial in judged.trials.items()}}
@@ -331,7 +333,7 @@ def _summary(judged: Comparison) -> dict[str, Any]:
     }
 
 
-def _draw(folder: Path, sequence: Sequence, positives: list[HardPositive], judged: Comparison) -> None:
+def _draw(folder: Path, sequence: Sequence, positives: list[HardPositive], judged: MethodComparison) -> None:
     draw_contact_sheet(
         folder / "contact_sheet.png", positives, f"Hard positives of '{sequence.name}': SINT score below each"
     )

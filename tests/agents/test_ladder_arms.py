@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.ablation import ARMS
 from agents.ablation.adversary import (
     LARGEST,
     RotationAdversary,
@@ -19,7 +18,7 @@ from agents.ablation.adversary import (
     save_adversary,
     train_adversary,
 )
-from agents.ablation.arms import Tools, choose_arms, hardening_of
+from agents.ablation.arms import ARMS, ArmInputs, choose_arms, hardening_of
 from agents.ablation.peers import Erasing, MotionBlur, RoiHoles
 from agents.hard_positives.transforms import HardPositiveBatch, OccludedMargin, OccludedScore
 from agents.hard_positives.transforms.objectives import Objective
@@ -50,7 +49,7 @@ def tools(tmp_path_factory):  # type: ignore[no-untyped-def]
     adversary = RotationAdversary()
     torch.nn.init.constant_(adversary.say.bias, 3.0)
     save_adversary(file, adversary)
-    return partial(Tools, adversary=file, cutouts=lambda: np.full((2, 64, 64, 3), 200, np.uint8))
+    return partial(ArmInputs, adversary=file, cutouts=lambda: np.full((2, 64, 64, 3), 200, np.uint8))
 
 
 def seeded(seed: int = 0) -> torch.Generator:

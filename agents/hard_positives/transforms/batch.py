@@ -184,7 +184,7 @@ class HardPositiveBatch(nn.Module):
         exemplars: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Occlusions:
-        """Choose what to cover and with what; see `forward`."""
+        """Choose the regions and the patches; see `forward`."""
         _check_batch(images, boxes, exemplars)
         rng = numpy_generator(generator)
         height, width = images.shape[-2:]

@@ -64,7 +64,7 @@ class Background:
 class Lookalikes:
     """Of several pieces of background those with the highest scores.
 
-    What hides a target is often similar to it: the next runner, the other car.
+    The occluder of a target is often similar to it: the next runner, the other car.
 
     Attributes:
         scorer: The matcher, on any device, with its weights at the time of the call.

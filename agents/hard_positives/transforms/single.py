@@ -71,7 +71,7 @@ class HardPositiveTransform(v2.Transform):
         self.target = target
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """Choose what to cover; torchvision calls it once a sample.
+        """Choose the region and the patch; torchvision calls it once a sample.
 
         Raises:
             InputError: If there is not one image and one set of boxes.
