@@ -66,12 +66,13 @@ def summarise_ladder(run: LadderRun, found: Found) -> dict[str, Any]:
         for arm, base in PRIMARY_CONTRASTS
         if (arm, base, PRIMARY_MEASURE) in differences
     ]
-    first, others = _corrected(differences, primary), _corrected(differences, _exploratory(differences, primary))
+    others = _corrected(differences, _exploratory(differences, primary))
+    p_values = {**others, **_corrected(differences, primary)}
 
     def row(key: Contrast) -> dict[str, Any]:
         arm, base, measure = key
         value = differences[key]
-        p = {**others, **first}.get(key, {**others, **first}.get((base, arm, measure)))
+        p = p_values.get(key, p_values.get((base, arm, measure)))
         return {
             "difference": round(value.mean, 5),
             "interval": None if value.bounds is None else [round(end, 5) for end in value.bounds],

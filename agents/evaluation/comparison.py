@@ -196,29 +196,11 @@ def generator(seed: int, *purpose: str) -> np.random.Generator:
 
 
 class _StoredScores(Search):
-    """Searches whose `scores` computes each score once.
-
-    Attributes:
-        grid: `float64[R, 4]`, the regions of grid search.
-        on_grid: `float64[N, R]`, their scores, once `score_grid` has run.
-    """
+    """Searches whose `scores` computes each score once."""
 
     def __init__(self, count: int, scorer: Scorer, features: FeatureExtractor, settings: SearchSettings) -> None:
         super().__init__(count, scorer, features, settings)
-        self.grid = settings.limits.grid(settings.limits.max_area)
-        self.on_grid = np.empty((count, len(self.grid)))
         self._stored: list[dict[bytes, float]] = [{} for _ in range(count)]
-
-    def score_grid(self, done: Callable[[int], object]) -> None:
-        """Score every region of the grid for every target."""
-        keys = region_keys(self.grid)
-        for low in range(0, len(self), _BLOCK):
-            block = np.arange(low, min(low + _BLOCK, len(self)))
-            found = super().scores(np.repeat(block, len(self.grid)), np.tile(self.grid, (len(block), 1)))
-            self.on_grid[block] = found.reshape(len(block), -1)
-            for slot in block:
-                self._stored[slot] |= dict(zip(keys, self.on_grid[slot].tolist(), strict=True))
-            done(len(block))
 
     def scores(self, slots: NDArray[np.int64], regions: NDArray[np.float64]) -> NDArray[np.float64]:
         """`Search.scores`, from the stored scores where there are."""
@@ -228,6 +210,18 @@ class _StoredScores(Search):
             for i, score in zip(new, super().scores(slots[new], regions[new]), strict=True):
                 self._stored[slots[i]][keys[i]] = float(score)
         return np.array([self._stored[slot][key] for slot, key in zip(slots, keys, strict=True)])
+
+
+def _score_grid(search: Search, grid: NDArray[np.float64], done: Callable[[int], object]) -> NDArray[np.float64]:
+    """The scores of each target with each region of the grid covered, `float64[N, R]`."""
+    scores = np.empty((len(search), len(grid)))
+    for low in range(0, len(search), _BLOCK):
+        block = np.arange(low, min(low + _BLOCK, len(search)))
+        scores[block] = search.scores(np.repeat(block, len(grid)), np.tile(grid, (len(block), 1))).reshape(
+            len(block), -1
+        )
+        done(len(block))
+    return scores
 
 
 def compare(
@@ -277,20 +271,19 @@ def compare(
         episodes = roll_out(agent.policy(own), own, agent.observe)
         return episodes, Trial.of(episode_queries(episodes))
 
-    search.score_grid(done)
+    grid = setup.settings.limits.grid(cap)
+    on_grid = _score_grid(search, grid, done)
     trials = _random_trials(search, generator(seed, key, "random"))
     methods = query_methods(setup.scorer) if methods is None else methods
     for name, method in methods.items():
         trials[name] = Trial.of(method.run(search, slots, generator(seed, key, name).spawn(count)))
-    best = search.on_grid.argmin(axis=1)
     trials["grid search"] = Trial(
-        search.on_grid.min(axis=1, keepdims=True), np.full(count, len(search.grid), dtype=np.float64),
-        search.grid[best],
-    )  # fmt: skip
+        on_grid.min(axis=1, keepdims=True), np.full(count, float(len(grid))), grid[on_grid.argmin(axis=1)]
+    )
     played = {agent.name: play(agent) for agent in agents}
     return MethodComparison(
         clean,
-        search.on_grid,
+        on_grid,
         {
             name: expect_drops(method.proposer.fitted, search, slots)
             for name, method in methods.items()

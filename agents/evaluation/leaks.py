@@ -113,7 +113,9 @@ class _Swapped:
     ) -> tuple[NDArray[Any], Any]:
         """The inner policy's action; see `rollout.Policy`."""
         observation = _replace_features(self._search, observation, self._observe(self._other))
-        actions, state = self._policy.predict(observation, state, episode_start, deterministic)
+        actions, state = self._policy.predict(
+            observation, state=state, episode_start=episode_start, deterministic=deterministic
+        )
         self._other.step(np.asarray(actions).reshape(len(self._search)))
         return actions, state
 
