@@ -27,10 +27,10 @@ from tracker.training.figures import keep_recognised
 
 from .common.output import replacing_folder, write_json
 from .common.versions import versions
-from .evaluation.comparison import Comparison, Setup, compare
+from .evaluation.comparison import MethodComparison, Setup, compare
 from .evaluation.methods import query_methods
 from .evaluation.pictures import draw_scores
-from .hard_positives.generation import find_hard_positives
+from .hard_positives.generation import HardPositiveGenerator
 from .hard_positives.pictures import draw_contact_sheet
 from .hard_positives.records import HardPositive, write_hard_positives
 from .manifolds.bank import target_crops
@@ -187,9 +187,12 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
 
     finder = agent if prior is None else BeliefSearch(prior)
     with clock("hard positives"):
-        positives = find_hard_positives(
-            finder, held_out + unseen_samples, setup.scorer, setup.features, seed=demo.seed, progress=True
+        generator = HardPositiveGenerator(finder, setup.scorer, features=setup.features)
+        sources = held_out + unseen_samples
+        found = tqdm(
+            generator.of_targets(sources, seed=demo.seed), total=len(sources), desc="hard positives", unit="target"
         )
+        positives = list(found)
         write_hard_positives(folder / "hard_positives", positives)
     with clock("pictures"):
         _draw(folder, sequence, positives, compared)
@@ -299,7 +302,7 @@ def _query_methods(setup: Setup, prior: FittedPrior | None, agent: Agent) -> dic
     return methods
 
 
-def _summary(compared: Comparison) -> dict[str, Any]:
+def _summary(compared: MethodComparison) -> dict[str, Any]:
     """Mean scores over the held-out targets, each method's lowest; closures, and scorer queries.
 
     `random at equal queries` is, for each target, the best of as many random regions as the agent queried.
@@ -324,7 +327,7 @@ def _summary(compared: Comparison) -> dict[str, Any]:
     }
 
 
-def _draw(folder: Path, sequence: Sequence, positives: list[HardPositive], compared: Comparison) -> None:
+def _draw(folder: Path, sequence: Sequence, positives: list[HardPositive], compared: MethodComparison) -> None:
     draw_contact_sheet(
         folder / "contact_sheet.png", positives, f"Hard positives of '{sequence.name}': SINT score below each"
     )

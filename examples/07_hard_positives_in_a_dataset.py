@@ -20,7 +20,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from videos import rendered_videos
 
-from agents.hard_positives.transforms import HardPositive
+from agents.hard_positives.transforms import HardPositiveTransform
 from occlusion_env import load_targets
 
 
@@ -52,7 +52,7 @@ def main(sequences: str = "", epochs: int | str = 5, method: str = "random") -> 
     """Train."""
     sequences = sequences or str(rendered_videos(Path("out/examples/videos"), range(4)))
     scorer = None if method in ("random", "centre") else "sint"
-    transform = v2.Compose([HardPositive(p=0.5, method=method, scorer=scorer), v2.RandomHorizontalFlip()])
+    transform = v2.Compose([HardPositiveTransform(p=0.5, method=method, scorer=scorer), v2.RandomHorizontalFlip()])
     dataset = Targets(sequences, transform)
     print(f"{len(dataset)} targets of {len(dataset.videos)} videos, half of them occluded", flush=True)
     loader = DataLoader(dataset, batch_size=16, shuffle=True, num_workers=2, persistent_workers=True)

@@ -1,55 +1,73 @@
-"""Worker processes: each has its share of the threads, ends with its parent, and fails with one sentence."""
+"""Worker processes with a share of the threads each, which end with their parent."""
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from tracker.errors import InputError
 
-__all__ = ["process_pool"]
+__all__ = ["run_jobs"]
+
+Key = TypeVar("Key")
+Result = TypeVar("Result")
 
 _GRACE = 3.0
-"""Seconds that workers have for removing their temporary files at an interrupt."""
+"""Seconds for workers to remove their temporary files at an interrupt."""
 
 
-@contextmanager
-def process_pool(workers: int, remedy: str = "fewer --workers") -> Iterator[ProcessPoolExecutor]:
-    """Start worker processes.
+def run_jobs(
+    workers: int, jobs: Iterable[tuple[Key, Callable[[], Result]]], remedy: str = "fewer --workers"
+) -> Generator[tuple[Key, Result], None, None]:
+    """Run jobs in worker processes, or one after the other in this one if `workers` is 1.
 
-    When the block ends, calls that are running are finished, and those that wait are dropped. At an interrupt
-    (`KeyboardInterrupt`, or any other exception that is no `Exception`) running calls are ended too, within four
-    seconds. Workers leave Ctrl-C to this process, and end when it is killed. They are spawned, so that they work
-    with a GPU.
+    When the generator is closed, or at an interrupt, running jobs are ended too, within four seconds. Workers
+    leave Ctrl-C to this process, and end when it is killed. They are spawned, so that they work with a GPU.
 
     Args:
-        workers: Number of processes.
-        remedy: What the person may give where one was killed.
+        workers: Number of processes; each has its share of the threads.
+        jobs: A key and a picklable function for each job; at most two a process are taken ahead.
+        remedy: Advice for the error where a process was killed.
+
+    Yields:
+        Each key with the function's result, when it is done.
 
     Raises:
-        InputError: If one was killed.
+        InputError: If a process was killed.
     """
-    threads = max(1, torch.get_num_threads() // workers)
-    context = _Context()
+    if workers == 1:
+        for key, job in jobs:
+            yield key, job()
+        return
+    context, threads = _Context(), max(1, torch.get_num_threads() // workers)
     pool = ProcessPoolExecutor(workers, context, torch.set_num_threads, (threads,))
+    waiting: dict[Future[Result], Key] = {}
+    rest = iter(jobs)
     try:
-        yield pool
+        while True:
+            for key, job in itertools.islice(rest, 2 * workers - len(waiting)):
+                waiting[pool.submit(job)] = key
+            if not waiting:
+                return
+            finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield waiting.pop(future), future.result()
     except (BrokenProcessPool, _Terminated):
         raise InputError(
-            "A process of the run was killed, as happens where memory is short; the same command goes on, with"
+            "A process of the run was killed, as happens where memory is short; the same command resumes it, with"
             f" {remedy}."
         ) from None
     except Exception:
