@@ -11,6 +11,7 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from .dqn.algorithm import SquaredErrorDQN, load_hyperparameters
+    from .dqn.bridge import VectorEnvBridge
     from .evaluation.comparison import Comparison, Setup, compare
     from .hard_positives.generation import HardPositiveGenerator, PatchPolicy, find_hard_positives
     from .hard_positives.records import HardPositive, HardPositives, remake_hard_positive, write_hard_positives
@@ -27,6 +28,7 @@ __all__ = [
     "Rollout",
     "Setup",
     "SquaredErrorDQN",
+    "VectorEnvBridge",
     "begin_all",
     "compare",
     "find_hard_positives",
@@ -40,6 +42,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "dqn.algorithm": ["SquaredErrorDQN", "load_hyperparameters"],
+        "dqn.bridge": ["VectorEnvBridge"],
         "evaluation.comparison": ["Comparison", "Setup", "compare"],
         "hard_positives.generation": ["HardPositiveGenerator", "PatchPolicy", "find_hard_positives"],
         "hard_positives.records": [

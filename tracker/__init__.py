@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .models.backbones import Backbone, FeatureExtractor, load_backbone
     from .scorers import Scorer, SintScorer, load_scorer
     from .trackers.following import open_sequence
+    from .trackers.registry import load_tracker
+    from .trackers.sint.tracker import SintTracker
     from .training.losses import contrastive_loss
 
 __all__ = [
@@ -27,11 +29,13 @@ __all__ = [
     "Scorer",
     "Sequence",
     "SintScorer",
+    "SintTracker",
     "contrastive_loss",
     "crop",
     "list_sequences",
     "load_backbone",
     "load_scorer",
+    "load_tracker",
     "open_sequence",
     "open_sequences",
     "read_image",
@@ -45,6 +49,8 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "errors": ["InputError"],
         "data.images": ["crop", "read_image"],
         "trackers.following": ["open_sequence"],
+        "trackers.registry": ["load_tracker"],
+        "trackers.sint.tracker": ["SintTracker"],
         "training.losses": ["contrastive_loss"],
         "data.readers": ["list_sequences", "open_sequences"],
         "scorers": ["Scorer", "SintScorer", "load_scorer"],
