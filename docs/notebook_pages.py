@@ -44,7 +44,8 @@ def notebook_page(notebook: dict[str, Any], stem: str) -> tuple[str, dict[str, b
 
     Args:
         notebook: The content of the file (nbformat 4).
-        stem: Path of the page without its suffix; pictures are named after it.
+        stem: Path of the page without its suffix; pictures are named after it. The comment in the first line of a
+            cell describes its pictures.
 
     Returns:
         The page, and the pictures' bytes by path.
@@ -56,13 +57,13 @@ def notebook_page(notebook: dict[str, Any], stem: str) -> tuple[str, dict[str, b
         if cell["cell_type"] == "markdown":
             parts.append(source)
             continue
+        caption = source.partition("\n")[0].removeprefix("# ") if source.startswith("# ") else ""
         parts.append(f"```python\n{source}\n```")
         for output in cell["outputs"]:
             data = output.get("data", {})
             if "image/png" in data:
                 name = f"{stem}_{len(pictures)}.png"
                 pictures[name] = base64.b64decode("".join(data["image/png"]))
-                caption = "".join(data.get("text/plain", "")).strip("<>").partition(" object")[0]
                 parts.append(f"![{caption}]({Path(name).name})")
             elif text := "".join(output.get("text", data.get("text/plain", ""))).rstrip():
                 parts.append(f"```text\n{text}\n```")
@@ -76,14 +77,15 @@ def run_notebook(file: Path) -> dict[str, Any]:
         nbclient.exceptions.CellExecutionError: If a cell raises.
     """
     import nbformat
+    from jupyter_client import AsyncKernelManager
     from nbclient import NotebookClient
 
     notebook = nbformat.read(file, as_version=4)
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
-            notebook, timeout=SECONDS_PER_CELL, kernel_name="python3", record_timing=False,
-            resources={"metadata": {"path": folder}},
+            notebook, timeout=SECONDS_PER_CELL, record_timing=False, resources={"metadata": {"path": folder}},
+            km=AsyncKernelManager(kernel_name="python3", transport="ipc"),  # no port is opened
         )  # fmt: skip
         client.execute(env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))})
     notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .errors import InputError
     from .models.backbones import Backbone, FeatureExtractor, load_backbone
     from .scorers import Scorer, SintScorer, load_scorer
+    from .scorers.check import check_scorer
+    from .scorers.foreign import ConfidenceScorer, EmbeddingScorer, SiamFCScorer
+    from .trackers.check import check_tracker
     from .trackers.following import open_sequence
     from .trackers.registry import load_tracker
     from .trackers.sint.tracker import SintTracker
@@ -24,12 +27,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Backbone",
+    "ConfidenceScorer",
+    "EmbeddingScorer",
     "FeatureExtractor",
     "InputError",
     "Scorer",
     "Sequence",
+    "SiamFCScorer",
     "SintScorer",
     "SintTracker",
+    "check_scorer",
+    "check_tracker",
     "contrastive_loss",
     "crop",
     "list_sequences",
@@ -48,6 +56,9 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "models.backbones": ["Backbone", "FeatureExtractor", "load_backbone"],
         "errors": ["InputError"],
         "data.images": ["crop", "read_image"],
+        "scorers.check": ["check_scorer"],
+        "scorers.foreign": ["ConfidenceScorer", "EmbeddingScorer", "SiamFCScorer"],
+        "trackers.check": ["check_tracker"],
         "trackers.following": ["open_sequence"],
         "trackers.registry": ["load_tracker"],
         "trackers.sint.tracker": ["SintTracker"],
