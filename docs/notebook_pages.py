@@ -1,7 +1,7 @@
 """The notebooks of docs/tutorials as pages of the site, and their outputs made again.
 
-`python docs/notebook_pages.py` runs every notebook and stores its outputs. MkDocs loads this file as a hook and builds
-one page for each notebook: its Markdown, its code, and the stored outputs.
+`python docs/notebook_pages.py` runs every notebook and stores its outputs. MkDocs loads this file as a hook and
+builds one page for each notebook: its Markdown, its code, and the stored outputs.
 """
 
 from __future__ import annotations
@@ -77,15 +77,14 @@ def run_notebook(file: Path) -> dict[str, Any]:
         nbclient.exceptions.CellExecutionError: If a cell raises.
     """
     import nbformat
-    from jupyter_client import AsyncKernelManager
     from nbclient import NotebookClient
 
     notebook = nbformat.read(file, as_version=4)
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
-            notebook, timeout=SECONDS_PER_CELL, record_timing=False, resources={"metadata": {"path": folder}},
-            km=AsyncKernelManager(kernel_name="python3", transport="ipc"),  # no port is opened
+            notebook, timeout=SECONDS_PER_CELL, startup_timeout=SECONDS_PER_CELL, kernel_name="python3",
+            record_timing=False, resources={"metadata": {"path": folder}},
         )  # fmt: skip
         client.execute(env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))})
     notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

@@ -49,7 +49,7 @@ def difference(row: dict[str, Any]) -> str:
     return f"{row['difference']:+.3f}" + ("" if ends is None else f" [{ends[0]:+.3f}, {ends[1]:+.3f}]")
 
 
-LADDER = {
+LADDER_MEASURES = {
     "uncovered": "sweep, 0%", "seen occluders": "sweep, seen", "unseen occluders": "sweep, unseen",
     "50 %": "sweep, seen, 50%",
     "AUC": "auc, all", "AUC on OTB": "auc, all", "OCC": "auc, OCC", "AUC, OCC": "auc, OCC",
@@ -71,13 +71,15 @@ def test_the_ladder(page: Path) -> None:
             if heading == "less plain SINT":  # In the measure of the column before.
                 assert text == ("" if names[name] == "sint" else difference(arm["less"]["sint"][measure])), name
             else:
-                measure = LADDER[heading]
+                measure = LADDER_MEASURES[heading]
                 assert text == f"{arm['means'][measure]:.3f}", f"{name}, {heading}"
     differences = list(table(page, "less plain SINT"))
     assert bool(differences) == (page == LADDER)
     for name, cells in differences:
         less = arms[names[name]]["less"]["sint"]
-        assert [text for _, text in cells] == [difference(less[LADDER[heading]]) for heading, _ in cells], name
+        assert [text for _, text in cells] == [
+            difference(less[LADDER_MEASURES[heading]]) for heading, _ in cells
+        ], name
 
 
 def test_the_trackers() -> None:
@@ -120,7 +122,9 @@ def test_the_sentences_on_the_two_claims() -> None:
         low, high = row["interval"]
         figures = f"{signed(row['difference'])} [{signed(low)}, {signed(high)}]"
         assert in_readme.format(figures) in readme and in_ladder.format(figures) in ladder, row
-        assert f"p = {short(row['p_holm'])[:3]} each" in readme and f"p = {short(row['p_holm'])[:3]} each" in ladder
+        assert (
+            f"p = {short(row['p_holm'])[:3]} each" in readme and f"p = {short(row['p_holm'])[:3]} each" in ladder
+        )
 
 
 @pytest.mark.parametrize(

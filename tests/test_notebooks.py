@@ -11,6 +11,7 @@ from notebook_pages import NOTEBOOKS, notebook_page, run_notebook
 
 FILES = sorted(NOTEBOOKS.glob("*.ipynb"))
 
+
 def kinds(notebook: dict[str, Any]) -> list[set[str]]:
     """What each cell of code gives: text, pictures."""
     found = []

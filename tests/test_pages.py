@@ -117,7 +117,9 @@ def test_the_block_on_tracking_runs():
 
 
 def test_the_readme_is_short():
-    assert len(re.sub(r"^```.*?^```", "", README.read_text(), flags=re.DOTALL | re.MULTILINE).split()) <= MOST_WORDS
+    assert (
+        len(re.sub(r"^```.*?^```", "", README.read_text(), flags=re.DOTALL | re.MULTILINE).split()) <= MOST_WORDS
+    )
 
 
 @pytest.mark.parametrize("block", blocks(README, "python"), ids=lambda block: block.split()[1])
@@ -190,7 +192,9 @@ def test_tables_have_as_many_cells_as_headings(page):
 
 @pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", ROOT / "docs/architecture.md"], ids=name_of)
 def test_the_paths_that_a_page_names_exist(page):
-    names = re.findall(r"`((?:agents|docs|examples|occlusion_env|tests|tools|tracker|vae)/[\w./-]*)`", page.read_text())
+    names = re.findall(
+        r"`((?:agents|docs|examples|occlusion_env|tests|tools|tracker|vae)/[\w./-]*)`", page.read_text()
+    )
     assert len(names) > 10
     for name in names:
         assert (ROOT / name).exists(), name
@@ -200,7 +204,9 @@ def test_the_page_of_the_rooms_has_every_room():
     page = (ROOT / "docs/architecture.md").read_text()
     for package in ("agents", "occlusion_env", "tracker"):
         for folder in (ROOT / package).iterdir():
-            if (folder / "__init__.py").is_file() and any(file.name != "__init__.py" for file in folder.glob("*.py")):
+            if (folder / "__init__.py").is_file() and any(
+                file.name != "__init__.py" for file in folder.glob("*.py")
+            ):
                 assert f"`{package}/{folder.name}/`" in page, folder
 
 
