@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-gpu faults check docs format clean
+.PHONY: demo test test-gpu faults check lint docs serve format clean
 
 demo: $(READY)
 	$(BIN)/occlusion-search demo --out out/demo
 
-test: $(READY) check
+test: $(READY) lint
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 
 # The tests that compare a GPU with the CPU; without a GPU they are skipped, and a simulated one is tested.
@@ -22,15 +22,25 @@ FAULTS ?= 20000
 faults: $(READY)
 	OCCLUSION_SEARCH_FAULTS=$(FAULTS) $(BIN)/python -m pytest -q tests/faults
 
-check: $(READY)
+# Lint, types, spelling, and a minute of tests.
+QUICK := tests/test_rooms.py tests/test_pages.py tests/test_figures.py tests/env/test_actions.py tests/env/test_rewards.py \
+  tests/env/test_oracle.py tests/tracker/test_boxes_images.py tests/judging/test_measures.py tests/vae/test_objective.py
+check: lint
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile -k 'not of_a_page and not site and not pictures' $(QUICK)
+
+lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/codespell -L tre,inpt,histroy,hsitory README.md CHANGELOG.md docs agents occlusion_env tracker vae tests examples
+	$(BIN)/codespell -L tre,inpt,histroy,hsitory --skip '*.ipynb,*.js' README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs agents occlusion_env tracker vae tests examples
 
-# The site is site/index.html; reading it needs neither a server nor a network.
+# The site is site/index.html; reading and searching it needs neither a server nor a network.
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The same while you edit it, at http://127.0.0.1:8000.
+serve: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -16,7 +16,7 @@ import numpy as np
 from matcher import GreyCorrelation
 
 import occlusion_env  # noqa: F401  (registers OcclusionSearch-v0)
-from agents import SquaredErrorDQN, find_hard_positives, write_hard_positives
+from agents import HardPositiveGenerator, SquaredErrorDQN, write_hard_positives
 
 
 def main(

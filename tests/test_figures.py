@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-README, REPRODUCE, SEARCH = ROOT / "README.md", ROOT / "docs" / "reproduce.md", ROOT / "docs" / "search.md"
-AGENTS = ROOT / "docs" / "agents.md"
+README, REPRODUCE = ROOT / "README.md", ROOT / "docs" / "reproduce.md"
+AGENTS, LADDER, SIAMFC, TRACKERS, MANIFOLDS, SPEED = (
+    ROOT / "docs" / "results" / f"{name}.md"
+    for name in ("agents", "ladder", "siamfc", "trackers", "vae", "performance")
+)
 
 
 def results(name: str) -> dict[str, Any]:
@@ -36,12 +39,17 @@ def short(value: float) -> str:
     return f"{value:.3f}".replace("0.", ".", 1)
 
 
+def signed(value: float) -> str:
+    """`-.006` for -0.006."""
+    return f"{value:+.3f}".replace("0.", ".", 1)
+
+
 def difference(row: dict[str, Any]) -> str:
     ends = row["interval"]
     return f"{row['difference']:+.3f}" + ("" if ends is None else f" [{ends[0]:+.3f}, {ends[1]:+.3f}]")
 
 
-LADDER = {
+LADDER_MEASURES = {
     "uncovered": "sweep, 0%", "seen occluders": "sweep, seen", "unseen occluders": "sweep, unseen",
     "50 %": "sweep, seen, 50%",
     "AUC": "auc, all", "AUC on OTB": "auc, all", "OCC": "auc, OCC", "AUC, OCC": "auc, OCC",
@@ -50,7 +58,7 @@ LADDER = {
 """Headings of the ladder's tables, and their measures."""
 
 
-@pytest.mark.parametrize("page", [README, REPRODUCE])
+@pytest.mark.parametrize("page", [REPRODUCE, LADDER])
 def test_the_ladder(page: Path) -> None:
     arms = results("ladder")["arms"]
     names = {arm["title"].removeprefix("SINT + "): name for name, arm in arms.items()}
@@ -63,13 +71,15 @@ def test_the_ladder(page: Path) -> None:
             if heading == "less plain SINT":  # In the measure of the column before.
                 assert text == ("" if names[name] == "sint" else difference(arm["less"]["sint"][measure])), name
             else:
-                measure = LADDER[heading]
+                measure = LADDER_MEASURES[heading]
                 assert text == f"{arm['means'][measure]:.3f}", f"{name}, {heading}"
     differences = list(table(page, "less plain SINT"))
-    assert bool(differences) == (page == REPRODUCE)
+    assert bool(differences) == (page == LADDER)
     for name, cells in differences:
         less = arms[names[name]]["less"]["sint"]
-        assert [text for _, text in cells] == [difference(less[LADDER[heading]]) for heading, _ in cells], name
+        assert [text for _, text in cells] == [
+            difference(less[LADDER_MEASURES[heading]]) for heading, _ in cells
+        ], name
 
 
 def test_the_trackers() -> None:
@@ -83,13 +93,38 @@ def test_the_trackers() -> None:
     }
     names |= {"MIL": "mil", "KCF": "kcf"}
     less = {row["first"]: row["auc"] for row in content["paired_differences"] if row["second"] == "csrt"}
-    rows = list(table(README, "tracker"))
+    rows = list(table(TRACKERS, "tracker"))
     assert [name for name, _ in rows] == sorted(names, key=lambda name: -content["trackers"][names[name]]["auc"])
     for name, cells in rows:
         row = content["trackers"][names[name]]
         expected = [f"{row['auc']:.3f}", f"{row['precision']:.3f}", f"{row['fps']:.0f}"]
         expected.append(difference(less[names[name]]) if name != "CSRT" else "")
         assert [text for _, text in cells] == expected, name
+
+
+def test_the_sentence_on_the_trackers() -> None:
+    trackers = results("otb15")["trackers"]
+    text = " ".join(README.read_text().split())
+    for name, words in (
+        ("nano", "Nano {}"), ("siamfc", "SiamFC {}"), ("sint-vgg16", "SINT with VGG-16 {}"), ("csrt", "CSRT {}"),
+        ("sint-slim", "slim SINT {}"),
+    ):  # fmt: skip
+        assert words.format(short(trackers[name]["auc"])) in text, name
+
+
+def test_the_sentences_on_the_two_claims() -> None:
+    first, second = results("ladder")["primary"]["results"]
+    readme, ladder = (" ".join(page.read_text().split()) for page in (README, LADDER))
+    for row, in_readme, in_ladder in (
+        (first, "SINT++ less SINT is {}", "SINT++ is {} from SINT"),
+        (second, "SINT++ less VAE with random occlusion {}", "and {} from VAE with random occlusion"),
+    ):
+        low, high = row["interval"]
+        figures = f"{signed(row['difference'])} [{signed(low)}, {signed(high)}]"
+        assert in_readme.format(figures) in readme and in_ladder.format(figures) in ladder, row
+        assert (
+            f"p = {short(row['p_holm'])[:3]} each" in readme and f"p = {short(row['p_holm'])[:3]} each" in ladder
+        )
 
 
 @pytest.mark.parametrize(
@@ -149,7 +184,7 @@ def test_the_manifolds() -> None:
         "held-out MSE": "mse", "held-out SSIM": "ssim", "diversity": "diversity", "novelty": "novelty_ratio",
         "realism": "realism",
     }  # fmt: skip
-    rows = list(table(README, "crops made by"))
+    rows = list(table(MANIFOLDS, "crops made by"))
     assert {name for name, _ in rows} == set(names)
     for name, cells in rows:
         for heading, text in cells:
@@ -168,7 +203,7 @@ def test_siamfc() -> None:
         "and random occlusion of a quarter": "random occlusion",
         "and the hardest of 8, as it learns": "hardest of 8",
     }  # fmt: skip
-    rows = list(table(REPRODUCE, "SiamFC"))
+    rows = list(table(SIAMFC, "SiamFC"))
     assert {name for name, _ in rows} == set(names)
     for name, cells in rows:
         expected = [short(value) for value in sweep["arms"][names[name]]["iou"]]
@@ -185,7 +220,7 @@ def test_the_speed_of_the_environment(network: str, file: str) -> None:
         "training, `patches=4`": lambda row: row["patches_ratio"],
         "over `SyncVectorEnv`": lambda row: row["native_over_sync"],
     }
-    rows = [row for row in table(SEARCH, "network, environments") if row[0].startswith(network)]
+    rows = [row for row in table(SPEED, "network, environments") if row[0].startswith(network)]
     assert len(rows) == len(counts)
     for name, cells in rows:
         row = counts[name.split(", ")[1]]

@@ -1,0 +1,36 @@
+from .dqn.algorithm import SquaredErrorDQN, load_hyperparameters
+from .dqn.bridge import VectorEnvBridge
+from .evaluation.comparison import MethodComparison, Setup, compare
+from .hard_positives.generation import HardPositiveGenerator, PatchPolicy
+from .hard_positives.records import HardPositive, HardPositives, remake_hard_positive, write_hard_positives
+from .hard_positives.transforms.batch import HardPositiveBatch
+from .hard_positives.transforms.single import HardPositiveTransform
+from .policies.belief.fitting import fit_prior
+from .policies.belief.method import BeliefSearch
+from .policies.loading import load_policy
+from .policies.rollout import Agent, Policy, Rollout, begin_all, roll_out
+
+__all__ = [
+    "Agent",
+    "BeliefSearch",
+    "HardPositive",
+    "HardPositiveBatch",
+    "HardPositiveGenerator",
+    "HardPositiveTransform",
+    "HardPositives",
+    "MethodComparison",
+    "PatchPolicy",
+    "Policy",
+    "Rollout",
+    "Setup",
+    "SquaredErrorDQN",
+    "VectorEnvBridge",
+    "begin_all",
+    "compare",
+    "fit_prior",
+    "load_hyperparameters",
+    "load_policy",
+    "remake_hard_positive",
+    "roll_out",
+    "write_hard_positives",
+]
