@@ -31,9 +31,10 @@ def main(
     targets = inner.targets.subset(range(8))
     for name in ("best of 20 random", "agent"):
         policy = agent if name == "agent" else name
-        found = find_hard_positives(
-            policy, targets, inner.search.scorer, inner.search.features, inner.search.settings
+        generator = HardPositiveGenerator(
+            policy, inner.search.scorer, features=inner.search.features, settings=inner.search.settings
         )
+        found = list(generator.of_targets(targets))
         before, after = (
             np.mean([getattr(hard, f"score_{when}") for hard in found]) for when in ("before", "after")
         )
