@@ -24,6 +24,7 @@ __all__ = ["SiamFCTracker"]
 UPSAMPLING = 16
 """The response of 17 x 17 cells is enlarged to 272 x 272 before its peak is taken."""
 SCALES = 1.0375 ** np.array([-1.0, 0.0, 1.0])
+"""Sizes of the search region, relative to the last one."""
 SCALE_PENALTY = 0.9745
 """Factor of the responses at the scales that differ from the last one."""
 SCALE_RATE = 0.59
