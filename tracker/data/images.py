@@ -56,6 +56,7 @@ DEAD_SHARE = 0.001
 
 _END_MARKS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _END_BYTES = 64
+"""Bytes at the end of a file that are searched for the mark: some writers append a few."""
 
 
 @dataclass(frozen=True)

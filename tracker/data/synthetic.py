@@ -70,6 +70,7 @@ WIDEST_OCCLUDER = 0.66
 oval."""
 
 MAX_SUBFRAMES = 8
+"""Renderings of an exposure at most, one every 1.5 pixels of motion: more cost time and hardly differ."""
 
 
 def synthetic_sequence(

@@ -16,6 +16,7 @@ from . import Scorer
 __all__ = ["check_scorer"]
 
 _TARGETS = 4
+"""Synthetic targets, one video each: 16 pairs take a moment with any network."""
 _SLACK = 1e-3
 """Scores of the same pairs may differ by this share of the largest score."""
 _ROUNDING = 0.02

@@ -82,15 +82,15 @@ def check_tracker(tracker: Tracker | Callable[[], Tracker]) -> list[str]:
     findings = list(_interface(instance))
     if findings:
         return findings
-    examination = _Examination(instance)
+    trial = _Trial(instance)
     for check in (_results, _state, _memory, _pillow, _odd_boxes, _one_based):
         try:
-            findings += check(examination)
+            findings += check(trial)
         except _Stopped as stop:
             findings.append(str(stop))
             if check is _state:
                 break
-        if not examination.boxes:
+        if not trial.boxes:
             break
     return list(dict.fromkeys(findings))
 
@@ -99,7 +99,7 @@ class _Stopped(Exception):
     """The tracker raised; the text is the finding."""
 
 
-class _Examination:
+class _Trial:
     """A tracker, and videos to try it on."""
 
     def __init__(self, tracker: Any) -> None:
@@ -115,16 +115,16 @@ class _Examination:
         """What the tracker returned for the first video."""
 
     def init(self, image: Any, box: Any, where: str) -> None:
-        try:
-            self.tracker.init(image, box)
-        except Exception as error:
-            raise _Stopped(f"init raised {_name(error)} {where}.") from error
+        self._call("init", where, image, box)
 
     def update(self, image: Any, where: str) -> Any:
+        return self._call("update", where, image)
+
+    def _call(self, method: str, where: str, *arguments: Any) -> Any:
         try:
-            return self.tracker.update(image)
+            return getattr(self.tracker, method)(*arguments)
         except Exception as error:
-            raise _Stopped(f"update raised {_name(error)} {where}.") from error
+            raise _Stopped(f"{method} raised {_name(error)} {where}.") from error
 
     def run(self, frames: Sequence[Any], box: Boxes, where: str) -> list[Boxes]:
         self.init(frames[0].copy(), box.copy(), where)
@@ -149,19 +149,19 @@ def _interface(tracker: Any) -> Iterator[str]:
             yield f"The tracker has no method {method}({arguments}); add it."
 
 
-def _results(it: _Examination) -> Iterator[str]:
+def _results(trial: _Trial) -> Iterator[str]:
     """The values that `update` returns, and its arguments afterwards."""
     where = "on a small RGB video (numpy arrays)"
-    image, box = it.frames[0].copy(), it.box.copy()
-    it.init(image, box, where)
-    if (image != it.frames[0]).any():
+    image, box = trial.frames[0].copy(), trial.box.copy()
+    trial.init(image, box, where)
+    if (image != trial.frames[0]).any():
         yield "init changes the image that it is given; work on a copy."
-    if (box != it.box).any():
+    if (box != trial.box).any():
         yield "init changes the box that it is given; work on a copy."
     returned: list[tuple[Any, Boxes]] = []
-    for frame in it.frames[1:]:
+    for frame in trial.frames[1:]:
         image = frame.copy()
-        result = it.update(image, where)
+        result = trial.update(image, where)
         if (image != frame).any():
             yield "update changes the image that it is given; work on a copy."
         fault = output_fault(result)
@@ -173,80 +173,80 @@ def _results(it: _Examination) -> Iterator[str]:
         elif result.dtype != np.float64:
             yield f"update returns an array of {result.dtype}; return float64[4]."
         returned.append((result, np.array(result, dtype=np.float64)))
-    it.boxes = [value for _, value in returned]
+    trial.boxes = [value for _, value in returned]
     if any((np.asarray(result, dtype=np.float64) != value).any() for result, value in returned):
         yield "A box that update returned changed later; return an array of its own each time."
-    if any(float(visible_fraction(value, WIDTH, HEIGHT)) == 0 for value in it.boxes):
+    if any(float(visible_fraction(value, WIDTH, HEIGHT)) == 0 for value in trial.boxes):
         yield "update returned a box outside the frame, though the target never leaves it; check x, y, w, h."
 
 
-def _state(it: _Examination) -> Iterator[str]:
+def _state(trial: _Trial) -> Iterator[str]:
     """State of an earlier video."""
     where = "on a second video; init must start anew"
-    it.run(it.other_frames, it.other_box, where)
-    again = it.run(it.frames, it.box, where)
-    if it.deterministic and not _equal(again, it.boxes):
+    trial.run(trial.other_frames, trial.other_box, where)
+    again = trial.run(trial.frames, trial.box, where)
+    if trial.deterministic and not _equal(again, trial.boxes):
         yield (
             "The same video gives other boxes the second time; let init forget earlier videos and seed what is "
             "drawn, or set is_deterministic to False."
         )
         return
-    first = it.run(it.frames[:2], it.box, where)
-    if it.deterministic and not _equal(first, it.boxes[:1]):
+    first = trial.run(trial.frames[:2], trial.box, where)
+    if trial.deterministic and not _equal(first, trial.boxes[:1]):
         yield "The first update depends on what came before init; let init forget earlier videos."
 
 
-def _memory(it: _Examination) -> Iterator[str]:
+def _memory(trial: _Trial) -> Iterator[str]:
     """References to its arguments: the caller may write the next frame into the same memory."""
-    if not it.deterministic:
+    if not trial.deterministic:
         return
     where = "on a video whose frames share their memory"
-    image, box = it.frames[0].copy(), it.box.copy()
-    it.init(image, box, where)
+    image, box = trial.frames[0].copy(), trial.box.copy()
+    trial.init(image, box, where)
     box[:] = -1
     boxes = []
-    for frame in it.frames[1:]:
+    for frame in trial.frames[1:]:
         np.copyto(image, frame)
-        boxes.append(np.array(it.update(image, where), dtype=np.float64))
-    if not _equal(boxes, it.boxes):
+        boxes.append(np.array(trial.update(image, where), dtype=np.float64))
+    if not _equal(boxes, trial.boxes):
         yield "Boxes differ when the caller reuses the memory of frame and box; copy what you keep of them."
 
 
-def _pillow(it: _Examination) -> Iterator[str]:
-    frames = [PILImage.fromarray(frame) for frame in it.frames]
-    boxes = it.run(frames, it.box, "on PIL images, which the got10k toolkit passes")
-    if it.deterministic and not _equal(boxes, it.boxes):
+def _pillow(trial: _Trial) -> Iterator[str]:
+    frames = [PILImage.fromarray(frame) for frame in trial.frames]
+    boxes = trial.run(frames, trial.box, "on PIL images, which the got10k toolkit passes")
+    if trial.deterministic and not _equal(boxes, trial.boxes):
         yield "PIL images give other boxes than the same frames as arrays; convert both to RGB."
 
 
-def _odd_boxes(it: _Examination) -> Iterator[str]:
+def _odd_boxes(trial: _Trial) -> Iterator[str]:
     """Boxes at the border and of unusual sizes."""
-    w, h = it.box[2:]
+    w, h = trial.box[2:]
     at_the_border = {
         "at the left and upper border": (0, 0, w, h),
         "at the right and lower border": (WIDTH - w, HEIGHT - h, w, h),
         "partly beyond the left and upper border": (-w / 3, -h / 3, w, h),
         "partly beyond the right and lower border": (WIDTH - w / 2, HEIGHT - h / 2, w, h),
-        "with fractions of a pixel": (it.box[0] + 0.37, it.box[1] + 0.61, w + 0.2, h - 0.3),
+        "with fractions of a pixel": (trial.box[0] + 0.37, trial.box[1] + 0.61, w + 0.2, h - 0.3),
     }
     unusual = {
-        "of one pixel": (it.box[0], it.box[1], 1, 1),
+        "of one pixel": (trial.box[0], trial.box[1], 1, 1),
         "as large as the frame": (0, 0, WIDTH, HEIGHT),
     }
     for what, values in (at_the_border | unusual).items():
         try:
-            it.run(it.frames[:3], np.array(values, dtype=np.float64), f"on a target {what}")
+            trial.run(trial.frames[:3], np.array(values, dtype=np.float64), f"on a target {what}")
         except _Stopped as stop:
             refused = isinstance(stop.__cause__, InputError) and str(stop).startswith("init")
             if what not in unusual or not refused:
                 yield str(stop)
 
 
-def _one_based(it: _Examination) -> Iterator[str]:
+def _one_based(trial: _Trial) -> Iterator[str]:
     """A video that stands still: a tracker that is off by exactly one pixel in x and y mixes conventions."""
     shifts = []
-    for frame, box in ((it.frames[0], it.box), (it.other_frames[0], it.other_box)):
-        boxes = it.run([frame] * 3, box, "on a video that stands still")
+    for frame, box in ((trial.frames[0], trial.box), (trial.other_frames[0], trial.other_box)):
+        boxes = trial.run([frame] * 3, box, "on a video that stands still")
         shifts += [value[:2] + value[2:] / 2 - box[:2] - box[2:] / 2 for value in boxes]
     for sign in (1, -1):
         if np.abs(np.array(shifts) - sign).max() < 0.25:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,16 +62,11 @@ def load_tracker(
     if base_weights is not None:
         raise InputError(f"The tracker '{name}' has no base weights; leave them out.")
     if name in ("csrt", "kcf", "mil"):
-        from . import opencv
+        from .opencv import CSRTTracker, KCFTracker, MILTracker
 
         if weights is not None:
             raise InputError(f"The tracker '{name}' has no weights; leave them out.")
-        plain: dict[str, Callable[[], Tracker]] = {
-            "csrt": opencv.CSRTTracker,
-            "kcf": opencv.KCFTracker,
-            "mil": opencv.MILTracker,
-        }
-        return plain[name]()
+        return {"csrt": CSRTTracker, "kcf": KCFTracker, "mil": MILTracker}[name]()
     if weights is None:
         what = "the folder with its two ONNX files" if name == "nano" else "its safetensors file"
         raise InputError(f"The tracker '{name}' needs weights; give {what}.")

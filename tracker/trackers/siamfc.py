@@ -22,6 +22,7 @@ from ..models.siamfc import EXEMPLAR, RESPONSE, SEARCH, STRIDE, UPSAMPLING, cut_
 __all__ = ["SiamFCTracker"]
 
 SCALES = 1.0375 ** np.array([-1.0, 0.0, 1.0])
+"""Sizes of the search region, relative to the last one."""
 SCALE_PENALTY = 0.9745
 """Factor of the responses at the scales that differ from the last one."""
 SCALE_RATE = 0.59

@@ -113,48 +113,29 @@ def read_sequence(
     elif box is None:
         raise InputError(f"'{path}' has no annotation; give the target's box in the first frame as x,y,w,h.")
     else:
-        frames = VideoFile(path) if format == "video" else ImageFiles(find_images(path))
-        source = read_given(frames, path, box)
+        video = VideoFile(path) if format == "video" else ImageFiles(find_images(path))
+        source = read_given(video, path, box)
 
-    if len(source.boxes) == 1 and len(source.frames) > 1:
+    frames, boxes, visibility, box_source = source.frames, source.boxes, source.visibility, "annotation"
+    if len(boxes) == 1 and len(frames) > 1:
         if box is not None and follow is None:
-            raise InputError(
-                f"'{path}' has one box for {len(source.frames)} frames; give the boxes of all frames."
-            )
-        return _from_first_box(source, path, max_frames, None if box is None else follow)
-    source.check_count()
-    boxes = np.where(presence(source.boxes)[:, None] > 0, source.boxes, 0.0)
-    check_boxes(boxes, source.visibility, source.frames, source.describe)
-    whole = Sequence(
-        name=source.name,
-        frames=source.frames,
-        boxes=boxes,
-        visibility=source.visibility,
-        origin=str(path),
-        box_source="annotation",
-    )
-    return whole if max_frames is None else whole.limit(max_frames)
-
-
-def _from_first_box(source: Source, path: Path, max_frames: int | None, follow: Follow | None) -> Sequence:
-    """The sequence of which only the first box is known."""
-    check_boxes(source.boxes, np.ones(1), source.frames, source.describe)
-    frames = source.frames
-    if max_frames is not None and max_frames < len(frames):
-        frames = SelectedFrames(frames, range(max_frames))
-    if follow is not None:
-        boxes = follow(frames, source.boxes[0])
+            raise InputError(f"'{path}' has one box for {len(frames)} frames; give the boxes of all frames.")
+        check_boxes(boxes, np.ones(1), frames, source.describe)
+        if max_frames is not None and max_frames < len(frames):
+            frames = SelectedFrames(frames, range(max_frames))
+        if box is None or follow is None:
+            boxes = np.concatenate([boxes, np.zeros((len(frames) - 1, 4))])
+        else:
+            boxes = follow(frames, boxes[0])
+        visibility = presence(boxes)
+        if len(frames) > 1:
+            box_source = "first" if box is None else "tracked"
     else:
-        boxes = np.zeros((len(frames), 4))
-        boxes[0] = source.boxes[0]
-    return Sequence(
-        name=source.name,
-        frames=frames,
-        boxes=boxes,
-        visibility=presence(boxes),
-        origin=str(path),
-        box_source="annotation" if len(frames) == 1 else "first" if follow is None else "tracked",
-    )
+        source.check_count()
+        boxes = np.where(presence(boxes)[:, None] > 0, boxes, 0.0)
+        check_boxes(boxes, visibility, frames, source.describe)
+    sequence = Sequence(source.name, frames, boxes, visibility, origin=str(path), box_source=box_source)
+    return sequence if max_frames is None else sequence.limit(max_frames)
 
 
 def list_sequences(folder: str | Path) -> list[Path]:

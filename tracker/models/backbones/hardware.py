@@ -39,26 +39,22 @@ def resolve_device(device: str | torch.device) -> torch.device:
     if str(device) == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        resolved = torch.device(device)
+        parsed = torch.device(device)
     except RuntimeError:
-        resolved = None
-    if (
-        resolved is None
-        or resolved.type not in ("cpu", "cuda", "mps")
-        or (resolved.type != "cuda" and resolved.index)
-    ):
+        parsed = None
+    if parsed is None or parsed.type not in ("cpu", "cuda", "mps") or (parsed.type != "cuda" and parsed.index):
         raise InputError(f"'{device}' is no device; choose auto, cpu, cuda, cuda:N or mps.")
-    if resolved.type == "cpu":
+    if parsed.type == "cpu":
         return torch.device("cpu")
-    if resolved.type == "mps":
+    if parsed.type == "mps":
         if not torch.backends.mps.is_available():
             raise InputError(f"There is no device '{device}' on this machine; choose auto or cpu.")
         return torch.device("mps", 0)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if (resolved.index or 0) >= count:
+    if (parsed.index or 0) >= count:
         others = "".join(f", cuda:{index}" for index in range(count))
         raise InputError(f"There is no device '{device}' on this machine; choose auto, cpu{others}.")
-    return torch.device("cuda", torch.cuda.current_device() if resolved.index is None else resolved.index)
+    return torch.device("cuda", torch.cuda.current_device() if parsed.index is None else parsed.index)
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:

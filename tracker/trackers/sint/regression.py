@@ -12,7 +12,9 @@ from ...data.boxes import inside, iou, shifted
 __all__ = ["BoxRegression", "regression_boxes"]
 
 SCALES = (0.7, 0.8, 0.9, 1.0, 1 / 0.9, 1 / 0.8, 1 / 0.7)
+"""Sizes of the boxes to learn from, relative to the target (SINT)."""
 LEAST_IOU = 0.6
+"""Least IoU of a box to learn from with the target (SINT)."""
 
 
 def regression_boxes(

@@ -14,6 +14,7 @@ RADIUS = 30 / 512
 STEP = 3.0
 """From ring to ring, in pixels of the frame: SINT's, whatever the frame's width."""
 RING_SCALES = (2**-0.5, 1.0, 2**0.5)
+"""Sizes of the candidates, relative to the first frame's box: SINT's."""
 
 
 def ring_boxes(
