@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 from numpy.typing import ArrayLike
 
 from ..intervals import Interval
@@ -255,13 +255,9 @@ def draw_speed(
     low, high = min(speeds.values()), max(speeds.values())
     axis.set_xscale("log")
     axis.set_xlim(low / 2.5, high * 2.5)
-    span = max(high / low, 1.0) * 6.25
-    steps = (1, 2, 5) if span < 1000 else (1,)
-    ticks = [step * 10.0**power for power in range(-4, 7) for step in steps]
-    axis.set_xticks([tick for tick in ticks if low / 2.5 <= tick <= high * 2.5])
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter(ScalarFormatter())
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.margins(y=0.22)
     axis.grid(alpha=0.3)
     axis.set(xlabel="frames a second (log scale)", ylabel="AUC")
