@@ -136,7 +136,7 @@ def ratio_interval(numerators: ArrayLike, denominators: ArrayLike, level: float 
 
     Args:
         numerators: `[targets]` or `[targets, trainings]`; see `interval`.
-        denominators: Of the same shape, above 0.
+        denominators: Same shape as the numerators, above 0.
         level: Confidence level.
 
     Raises:
@@ -177,7 +177,7 @@ def ratio_difference(
 
     Args:
         first: Numerators and denominators, `[targets]` or `[targets, trainings]` each.
-        second: Those of the ratio that is subtracted.
+        second: The same of the ratio that is subtracted.
         level: Confidence level.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What trackers leave on disk: boxes and times, in this project's layout and in those of other toolkits."""
+"""Result files of trackers: boxes and times, in this project's layout and in those of other toolkits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 Origin = Literal[0, 1]
-"""What a file counts pixels from: 1 in the files of OTB, GOT-10k and pysot (which adds half a pixel)."""
+"""The number that a file counts pixels from: 1 in OTB, GOT-10k and pysot (which adds half a pixel)."""
 
 _TIMES = "_time.txt"
 _MOST_UNPACKED = 2**28
@@ -42,19 +42,19 @@ Floats = NDArray[np.float64]
 
 
 def boxes_path(folder: str | Path, target: str, key: str | None = None) -> Path:
-    """Where this project keeps the boxes of a run: `target.txt` for OPE, `target/key.txt` for TRE and SRE."""
+    """File of a run's boxes in this project's layout: `target.txt` for OPE, `target/key.txt` for TRE and SRE."""
     return Path(folder) / f"{target}.txt" if key is None else Path(folder) / target / f"{key}.txt"
 
 
 def times_path(folder: str | Path, target: str, key: str | None = None) -> Path:
-    """Where this project keeps the times of a run: `times/target_time.txt` or `target/times/key_time.txt`."""
+    """File of a run's times in this project's layout: `times/target_time.txt` or `target/times/key_time.txt`."""
     if key is None:
         return Path(folder) / "times" / f"{target}{_TIMES}"
     return Path(folder) / target / "times" / f"{key}{_TIMES}"
 
 
 def write_boxes(path: str | Path, boxes: ArrayLike) -> None:
-    """Write boxes in OTB's form: `x,y,w,h` a line, 1-based, four decimals; the file appears whole.
+    """Write boxes in OTB's form: `x,y,w,h` a line, 1-based, four decimals; the file is replaced atomically.
 
     Args:
         path: The file; its folder is made.
@@ -74,7 +74,7 @@ def read_boxes(path: str | Path, origin: Origin = 1) -> Floats:
 
     Args:
         path: A text file with `x y w h` a line, parted by commas, tabs or spaces; NaN and infinities are kept.
-        origin: What the file counts pixels from.
+        origin: The number that the file counts pixels from.
 
     Returns:
         `float64[n, 4]`, 0-based.
@@ -111,7 +111,7 @@ def read_mat(path: str | Path, origin: Origin = 1) -> list[Floats]:
 
     Args:
         path: A `.mat` file, version 7 or older.
-        origin: What the file counts pixels from.
+        origin: The number that the file counts pixels from.
 
     Returns:
         The boxes of each run, `float64[n, 4]`, 0-based.
@@ -180,8 +180,8 @@ class ResultFiles:
 
     Attributes:
         folder: The folder that holds the files or the folders of targets.
-        protocol: What the runs are.
-        origin: What the files count pixels from.
+        protocol: The protocol of the runs.
+        origin: The number that the files count pixels from.
         tracker: Which tracker's `.mat` files to take, where there are several trackers'.
     """
 
@@ -195,7 +195,7 @@ class ResultFiles:
 
         Args:
             runs: The runs of the protocol on one target.
-            frames: How many frames the target has.
+            frames: Number of frames of the target.
 
         Raises:
             InputError: If a file cannot be read, or a `.mat` file holds other runs.
@@ -266,7 +266,7 @@ class ResultFiles:
         return path if path.is_file() else None
 
     def _names(self, target: str) -> Iterator[str]:
-        """What toolkits call a target of an OTB video with two."""
+        """The names that toolkits give a target of an OTB video with two targets."""
         yield target
         base, dash, number = target.rpartition("-")
         if dash and number.isdecimal():
@@ -277,7 +277,7 @@ class ResultFiles:
 
 
 def find_results(folder: str | Path) -> dict[str, dict[OtbProtocol, Path]]:
-    """Find the results that `benchmark run` left: `folder/TRACKER/PROTOCOL`, or `folder/PROTOCOL` for one tracker.
+    """Find results of `benchmark run`: `folder/TRACKER/PROTOCOL`, or `folder/PROTOCOL` for one tracker.
 
     Returns:
         The folder of each tracker's results by protocol, sorted; empty if there is none.
@@ -307,7 +307,7 @@ def choose_results(
 
     Args:
         folder: A folder of result files, or one in which `find_results` finds something.
-        protocol: The protocol, if it is not to be told from the folder.
+        protocol: The protocol; by default that of the folder.
         tracker: The tracker, if there are several.
 
     Returns:
@@ -336,7 +336,7 @@ def choose_results(
 
 
 def _children(folder: Path) -> list[Path]:
-    """What lies in a folder, sorted, without hidden files."""
+    """The files and folders in a folder, sorted, without hidden ones."""
     if not folder.is_dir():
         return []
     return sorted(child for child in folder.iterdir() if not child.name.startswith("."))

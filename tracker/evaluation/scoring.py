@@ -67,7 +67,7 @@ class TrackerScores:
     Attributes:
         tracker: Its name.
         protocol: `ope`, `tre` or `sre`.
-        invalid: What frames with an invalid annotation count as in precision, see `measures.InvalidRule`.
+        invalid: See `measures.InvalidRule`.
         targets: The scores of each target.
         missing: Annotated targets without (all) result files, which were left out.
         left_out: Targets whose annotation or result file cannot be used, and why.
@@ -104,7 +104,7 @@ class TrackerScores:
 
     @property
     def warnings(self) -> list[str]:
-        """One sentence for each thing that puts the scores in doubt or is missing in them."""
+        """One sentence for each doubt about the scores, and each target that is missing."""
         found = [] if self.origin_doubt is None else [self.origin_doubt]
         found += [f"{name} is left out: {why}" for name, why in self.left_out.items()]
         short = {file: counts for target in self.targets for file, counts in target.short.items()}
@@ -230,11 +230,10 @@ def score_results(
 
     Args:
         folder: The folder of the files; `result_files.ResultFiles` says which layouts are known.
-        annotations: The truth by target, from `read_annotations`.
+        annotations: The annotations by target, from `read_annotations`.
         protocol: `ope`, `tre` or `sre`.
-        invalid: What frames with an invalid annotation count as in precision; see
-            `measures.overlaps_and_errors`.
-        targets: Judge these and no others; by default every annotated target that has result files.
+        invalid: See `measures.InvalidRule`.
+        targets: Judge only these; by default every annotated target that has result files.
         zero_based: The files count pixels from 0. Those of OTB, GOT-10k and pysot count from 1.
         tracker: The tracker's name; by default the folder's.
 

@@ -1,4 +1,4 @@
-"""Our trackers in a VOT workspace: accuracy, robustness and EAO come from vot-toolkit, not from own code.
+"""Our trackers in a VOT workspace, where vot-toolkit computes accuracy, robustness and EAO.
 
 The toolkit starts a tracker as a process and talks to it over TraX. This module is that process,
 
@@ -57,7 +57,7 @@ _EXTRA = 'VOT runs need TraX; install the extra: pip install "occlusion-search[v
 
 
 def check_extra() -> None:
-    """Find TraX, or say how to get it.
+    """Check that TraX is installed.
 
     Raises:
         InputError: If the extra `vot` is not installed.
@@ -67,7 +67,7 @@ def check_extra() -> None:
 
 
 def region_to_box(region: Any) -> NDArray[np.float64]:
-    """Convert what the toolkit sends to a box.
+    """Convert a region of the toolkit to a box.
 
     Args:
         region: A `trax.region.Rectangle`, `Polygon` or `Mask`.
@@ -96,10 +96,10 @@ def region_to_box(region: Any) -> NDArray[np.float64]:
 
 
 def serve(make: Callable[[], Tracker]) -> None:
-    """Answer the toolkit until it says that it is done.
+    """Answer the toolkit's requests until it ends the session.
 
     Args:
-        make: Makes the tracker; called when the connection stands, so that loading has the toolkit's whole
+        make: Makes the tracker; called after the connection is made, so that loading has the toolkit's full
             time limit.
 
     Raises:
@@ -210,7 +210,7 @@ def _without_section(text: str, label: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Be the process that the toolkit starts."""
+    """Run the process that the toolkit starts."""
     parser = argparse.ArgumentParser(
         prog="python -m tracker.evaluation.vot", description="A tracker for vot-toolkit."
     )

@@ -54,7 +54,7 @@ class DifferenceRow(NamedTuple):
     """A row of the plot of paired differences.
 
     Attributes:
-        name: What is compared.
+        name: Name of the tracker that is subtracted.
         auc: Difference of the AUC, with its p-value corrected for the number of pairs.
         precision: The same of the precision.
     """
@@ -101,7 +101,7 @@ def draw_success(curves: Mapping[str, ArrayLike], scores: Mapping[str, float], t
     Args:
         curves: Per tracker `[21]`, at `measures.OVERLAP_THRESHOLDS`.
         scores: Per tracker the AUC; the legend is sorted by it.
-        title: Above the plot.
+        title: Title of the plot.
     """
     figure, axis = _curves(curves, scores, OVERLAP_THRESHOLDS, title, "AUC")
     axis.set(xlabel="overlap threshold (IoU)", ylabel="share of frames above it", xlim=(0, 1))
@@ -114,7 +114,7 @@ def draw_precision(curves: Mapping[str, ArrayLike], scores: Mapping[str, float],
     Args:
         curves: Per tracker `[51]`, at `measures.ERROR_THRESHOLDS`.
         scores: Per tracker the precision at 20 pixels; the legend is sorted by it.
-        title: Above the plot.
+        title: Title of the plot.
     """
     figure, axis = _curves(curves, scores, ERROR_THRESHOLDS, title, f"at {PRECISION_AT} px")
     axis.axvline(PRECISION_AT, color="0.5", linewidth=0.8)
@@ -154,9 +154,9 @@ def draw_attributes(
 
     Args:
         groups: The attributes in the order of the plot.
-        counts: How many targets each attribute has.
+        counts: Number of targets of each attribute.
         values: Per tracker the score of each attribute.
-        title: Above the plot.
+        title: Title of the plot.
     """
     looks = styles(values)
     rows = [groups[start : start + _GROUPS_A_ROW] for start in range(0, len(groups), _GROUPS_A_ROW)]
@@ -196,8 +196,8 @@ def draw_differences(rows: Many[DifferenceRow], title: str, level: float) -> Fig
 
     Args:
         rows: The comparisons, from top to bottom.
-        title: Above the plot.
-        level: Of the intervals, such as 0.95.
+        title: Title of the plot.
+        level: Confidence level of the intervals, such as 0.95.
     """
     figure = Figure(figsize=(9.0, 1.7 + 0.36 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -236,8 +236,8 @@ def draw_speed(
     Args:
         speeds: Frames a second, of the trackers whose times are known.
         scores: AUC.
-        order: All trackers of the report, so that the looks agree with the other plots.
-        title: Above the plot.
+        order: All trackers of the report, so that colours and markers agree with the other plots.
+        title: Title of the plot.
     """
     looks = styles(order)
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")

@@ -29,7 +29,7 @@ __all__ = ["PAGE", "write_report"]
 PAGE = "report.html"
 
 WORST = 3
-"""Losses shown for each tracker."""
+"""Lost stretches shown for each tracker."""
 
 _PROTOCOLS = {
     "ope": "one-pass evaluation (OPE): each tracker gets the target in the first frame and runs through",
@@ -86,14 +86,13 @@ def write_report(
     zero_based: bool = False,
     command: str | None = None,
 ) -> None:
-    """Write `report.html`, the plots as PNG and the worst moments as JPEG.
+    """Write `report.html`, the plots as PNG and pictures of lost stretches as JPEG.
 
     Args:
-        folder: Where to; it exists. Give a temporary one and rename it, so that the report appears whole.
+        folder: An existing folder; write to a temporary one and rename it, so that no report is incomplete.
         comparison: The trackers.
-        annotations: The truth, by target.
-        frames: A folder of sequences, for the pictures of the worst moments; without it there are none, and the
-            page says so.
+        annotations: The annotations by target.
+        frames: Folder of sequences for the pictures of lost stretches; without it the page has none and says so.
         zero_based: The result files count pixels from 0.
         command: The command that made the report, for the record.
 
@@ -343,7 +342,7 @@ def _figures(comparison: TrackerComparison) -> dict[str, Figure]:
 def _worst(
     comparison: TrackerComparison, annotations: Mapping[str, Annotation], folder: str | Path | None, origin: Origin
 ) -> tuple[dict[str, Picture], PageTable | None, list[str]]:
-    """The worst moments of each tracker, and what has to be said about them."""
+    """Pictures and table of the longest lost stretches of each tracker, and notes on what is missing."""
     if comparison.protocol != "ope":
         return {}, None, ["Frames are shown for one-pass evaluation (ope) only, where a frame has one overlap."]
     overlaps = {
@@ -388,7 +387,7 @@ def _worst(
 def _boxes(
     tracker: ComparedTracker, annotations: Mapping[str, Annotation], targets: Iterable[str], origin: Origin
 ) -> dict[str, NDArray[np.float64]]:
-    """The boxes of the judged frames; what scoring accepts as longer begins before them."""
+    """The boxes of the judged frames; result files that scoring accepts as longer begin before them."""
     files = ResultFiles(tracker.folder, "ope", origin, tracker.name)
     found = {}
     for name in targets:
@@ -402,7 +401,7 @@ def _boxes(
 def _videos(
     places: Mapping[str, tuple[Path, int | None]], annotations: Mapping[str, Annotation]
 ) -> tuple[dict[str, Frames], list[str]]:
-    """The frames of some targets, and what has to be said about those that cannot be shown."""
+    """The frames of some targets, and a note for each target whose frames cannot be shown."""
     videos: dict[str, Frames] = {}
     notes = []
     for name, (path, number) in places.items():
