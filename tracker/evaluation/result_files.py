@@ -204,16 +204,16 @@ class ResultFiles:
         paths = [self._text(target, run.key) for run in runs]
         if any(paths) or (mat := self._mat(target)) is None:
             return [None if path is None else read_boxes(path, self.origin) for path in paths]
-        found = read_mat(mat, self.origin)
+        results = read_mat(mat, self.origin)
         whole = self.protocol != "tre" or all(
-            len(boxes) == frames - run.start for boxes, run in zip(found, runs, strict=False)
+            len(boxes) == frames - run.start for boxes, run in zip(results, runs, strict=False)
         )
-        if len(found) != len(runs) or not whole:
+        if len(results) != len(runs) or not whole:
             raise InputError(
-                f"'{mat}' holds {len(found)} run{'s' if len(found) != 1 else ''} that are not the {len(runs)} of "
-                f"{self.protocol.upper()} on {target}; give a file of that protocol."
+                f"'{mat}' holds {len(results)} run{'s' if len(results) != 1 else ''} that are not the {len(runs)}"
+                f" of {self.protocol.upper()} on {target}; give a file of that protocol."
             )
-        return [*found]
+        return [*results]
 
     def times(self, target: str, key: str | None) -> Floats | None:
         """Read the seconds a frame of a run, if they were kept."""
@@ -238,19 +238,19 @@ class ResultFiles:
 
     def _mat(self, target: str) -> Path | None:
         """The `.mat` file of a target: the only one, or the one of the tracker's name."""
-        found: dict[Path, str] = {}
+        files: dict[Path, str] = {}
         for file in _children(self.folder):
             for name in self._names(target):
                 stem = file.stem.lower()
                 if file.suffix.lower() == ".mat" and (stem == name.lower() or stem.startswith(f"{name.lower()}_")):
-                    found.setdefault(file, stem.removeprefix(name.lower()).lstrip("_"))
-        if len(found) > 1:
-            ours = [file for file, rest in found.items() if rest == (self.tracker or "").lower()]
+                    files.setdefault(file, stem.removeprefix(name.lower()).lstrip("_"))
+        if len(files) > 1:
+            ours = [file for file, rest in files.items() if rest == (self.tracker or "").lower()]
             if len(ours) != 1:
-                names = ", ".join(file.name for file in found)
+                names = ", ".join(file.name for file in files)
                 raise InputError(f"'{self.folder}' has several results for {target} ({names}); name the tracker.")
             return ours[0]
-        return next(iter(found), None)
+        return next(iter(files), None)
 
     def _find(self, place: str) -> Path | None:
         """The file at a place below the folder; letters of another case will do, where no file has the same."""
@@ -288,7 +288,7 @@ def find_results(folder: str | Path) -> dict[str, dict[OtbProtocol, Path]]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"The folder of results '{folder}' does not exist; give the folder of a tracker's files.")
-    found: dict[str, dict[OtbProtocol, Path]] = {}
+    folders: dict[str, dict[OtbProtocol, Path]] = {}
     for place in [folder, *(child for child in _children(folder) if child.is_dir())]:
         inner: dict[OtbProtocol, Path] = {
             protocol: place / protocol
@@ -296,8 +296,8 @@ def find_results(folder: str | Path) -> dict[str, dict[OtbProtocol, Path]]:
             if (place / protocol).is_dir() and any(_children(place / protocol))
         }
         if inner:
-            found[place.resolve().name] = inner
-    return found
+            folders[place.resolve().name] = inner
+    return folders
 
 
 def choose_results(
@@ -317,21 +317,21 @@ def choose_results(
         InputError: Listing them, if there are several or none that fits.
     """
     folder = Path(folder)
-    found = find_results(folder)
-    if not found:
+    folders = find_results(folder)
+    if not folders:
         own = folder.resolve()
         named = own.name in OTB_PROTOCOLS
         told: OtbProtocol = next((known for known in OTB_PROTOCOLS if known == own.name), "ope")
         return tracker or (own.parent.name if named else own.name), protocol or told, folder
     fitting = [
         (name, known, path)
-        for name, inner in found.items()
+        for name, inner in folders.items()
         for known, path in inner.items()
         if tracker in (None, name) and protocol in (None, known)
     ]
     if len(fitting) == 1:
         return fitting[0]
-    there = ", ".join(f"{name} ({', '.join(inner)})" for name, inner in found.items())
+    there = ", ".join(f"{name} ({', '.join(inner)})" for name, inner in folders.items())
     raise InputError(f"'{folder}' holds the results of {there}; choose one with --tracker and --protocol.")
 
 

@@ -111,12 +111,12 @@ def run_tracker(
         if row == 0:
             tracker.init(frame, given.copy())
         else:
-            found = tracker.update(frame)
+            output = tracker.update(frame)
         seconds[row] = time.perf_counter() - begin
         if row > 0:
-            if fault := output_fault(found):
+            if fault := output_fault(output):
                 raise InputError(f"The tracker '{tracker.name}' returned {fault}, in frame {t}.")
-            boxes[row] = np.asarray(found, dtype=np.float64)
+            boxes[row] = np.asarray(output, dtype=np.float64)
         on_frame()
     return boxes, seconds
 

@@ -105,13 +105,15 @@ class TrackerScores:
     @property
     def warnings(self) -> list[str]:
         """One sentence for each doubt about the scores, and each target that is missing."""
-        found = [] if self.origin_doubt is None else [self.origin_doubt]
-        found += [f"{name} is left out: {why}" for name, why in self.left_out.items()]
+        warnings = [] if self.origin_doubt is None else [self.origin_doubt]
+        warnings += [f"{name} is left out: {why}" for name, why in self.left_out.items()]
         short = {file: counts for target in self.targets for file, counts in target.short.items()}
         if short:
             files = ", ".join(f"{file} ({boxes} of {frames})" for file, (boxes, frames) in short.items())
-            found.append(f"Result files with fewer boxes than frames, whose other frames are failures: {files}.")
-        return found
+            warnings.append(
+                f"Result files with fewer boxes than frames, whose other frames are failures: {files}."
+            )
+        return warnings
 
     @property
     def auc(self) -> float:
@@ -149,13 +151,13 @@ class TrackerScores:
         extra = sorted(set().union(*labels) - {*ATTRIBUTES})
         groups = {name: [name in label for label in labels] for name in (*ATTRIBUTES, *extra)}
         groups |= {f"not {name}": [name not in label for label in labels] for name in COMPLEMENTED}
-        found = {}
+        by_attribute = {}
         for name, members in groups.items():
             chosen = [target for target, member in zip(known, members, strict=True) if member]
             if chosen:
                 part = replace(self, targets=tuple(chosen))
-                found[name] = (part.auc, part.precision, len(chosen))
-        return found
+                by_attribute[name] = (part.auc, part.precision, len(chosen))
+        return by_attribute
 
     def subset(self, names: Iterable[str]) -> TrackerScores:
         """Return the scores of some targets, in the order of `self.targets`.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from collections.abc import Sequence as Many
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,11 +21,11 @@ from .plots import label
 
 __all__ = [
     "LostStretch",
+    "choose_frames",
     "draw_lost_stretches",
     "longest_lost_stretch",
-    "choose_frames",
-    "to_jpeg",
     "rank_lost_stretches",
+    "to_jpeg",
 ]
 
 TRUTH = "#00C853"
@@ -110,7 +109,7 @@ def choose_frames(stretch: LostStretch, overlap: ArrayLike) -> list[int]:
 
 def draw_lost_stretches(
     tracker: str,
-    stretches: Many[LostStretch],
+    stretches: Sequence[LostStretch],
     frames: Mapping[str, Frames],
     truth: Mapping[str, Annotation],
     boxes: Mapping[str, Mapping[str, NDArray[np.float64]]],

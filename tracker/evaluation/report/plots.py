@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Iterable, Mapping
-from collections.abc import Sequence as Many
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -148,7 +147,7 @@ def _curves(
 
 
 def draw_attributes(
-    groups: Many[str], counts: Mapping[str, int], values: Mapping[str, Mapping[str, float]], title: str
+    groups: Sequence[str], counts: Mapping[str, int], values: Mapping[str, Mapping[str, float]], title: str
 ) -> Figure:
     """Grouped bars: each attribute, each tracker.
 
@@ -173,9 +172,7 @@ def draw_attributes(
                 places + shift, drawn, width, color=looks[tracker].colour, edgecolor="white", linewidth=0.5
             )
             if len(values) <= 3:
-                for place, value in zip(places + shift, drawn, strict=True):
-                    if np.isfinite(value):
-                        axis.annotate(f"{value:.2f}", (place, value), fontsize=7, ha="center", va="bottom")
+                axis.bar_label(bars[tracker], fmt="%.2f", fontsize=7)
         axis.set_xticks(places, [f"{label(name)}\n({counts[name]})" for name in names])
         axis.set_xlim(-0.6, _GROUPS_A_ROW - 0.4 if len(rows) > 1 else len(names) - 0.4)
         axis.set_ylabel("AUC")
@@ -191,7 +188,7 @@ def draw_attributes(
     return figure
 
 
-def draw_differences(rows: Many[DifferenceRow], title: str, level: float) -> Figure:
+def draw_differences(rows: Sequence[DifferenceRow], title: str, level: float) -> Figure:
     """Forest plot: each comparison a point and its interval, around zero; filled where p is below 1 - `level`.
 
     Args:
@@ -204,18 +201,18 @@ def draw_differences(rows: Many[DifferenceRow], title: str, level: float) -> Fig
     for axis, measure in ((left, "auc"), (right, "precision")):
         axis.axvline(0, color="0.4", linewidth=1)
         for place, row in enumerate(rows):
-            found = getattr(row, measure)
-            value, clear = found.mean, found.p is not None and found.p < 1 - level
+            interval = getattr(row, measure)
+            value, clear = interval.mean, interval.p is not None and interval.p < 1 - level
             colour = "#0072B2" if value > 0 else "#D55E00"
-            if found.bounds is not None:
-                axis.plot(found.bounds, [place, place], color=colour if clear else "0.55", linewidth=2)
+            if interval.bounds is not None:
+                axis.plot(interval.bounds, [place, place], color=colour if clear else "0.55", linewidth=2)
             axis.plot(
                 value, place, "o", color=colour if clear else "0.55", markerfacecolor=None if clear else "white"
             )
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.grid(axis="x", alpha=0.3)
-        found = [getattr(row, measure) for row in rows]
-        ends = [0.0, *(number for each in found for number in each.bounds or (each.mean,))]
+        intervals = [getattr(row, measure) for row in rows]
+        ends = [0.0, *(number for each in intervals for number in each.bounds or (each.mean,))]
         room = 0.08 * (max(ends) - min(ends)) or 0.01
         axis.set_xlim(min(ends) - room, max(ends) + room)
     left.set_yticks(range(len(rows)), [label(row.name, 60) for row in rows])

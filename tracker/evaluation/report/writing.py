@@ -180,22 +180,22 @@ def _interval_text(targets: int) -> str:
 
 
 def _warnings(comparison: TrackerComparison) -> list[str]:
-    found = [f"{name} is not in this report: {why.rstrip('.')}." for name, why in comparison.left_out.items()]
+    warnings = [f"{name} is not in this report: {why.rstrip('.')}." for name, why in comparison.left_out.items()]
     for tracker in comparison.trackers:
         for target, why in tracker.failures.items():
-            found.append(f"{tracker.name} failed on {target}: {' '.join(why.split())}")
+            warnings.append(f"{tracker.name} failed on {target}: {' '.join(why.split())}")
         if tracker.missing:
-            found.append(f"{tracker.name} has no whole result for {_names(tracker.missing)}.")
-    found += comparison.warnings
+            warnings.append(f"{tracker.name} has no whole result for {_names(tracker.missing)}.")
+    warnings += comparison.warnings
     if apart := _not_common(comparison):
-        found.append(
+        warnings.append(
             f"{_count(len(apart), 'target')} left out for all trackers, because not every tracker has a whole "
             f"result there: {_names(apart)}."
         )
     for name in ("machine", "processors", "device", "threads"):
         if len({str(tracker.settings[name]) for tracker in comparison.trackers if name in tracker.settings}) > 1:
-            found.append(f"The runs do not have the same {name} (see the end), so their speeds tell less.")
-    return found
+            warnings.append(f"The runs do not have the same {name} (see the end), so their speeds tell less.")
+    return warnings
 
 
 def _score_table(comparison: TrackerComparison) -> PageTable:
@@ -217,8 +217,10 @@ def _difference_table(comparison: TrackerComparison) -> PageTable | None:
         ["first less second", "AUC", f"precision at {PRECISION_AT} px", "targets"],
     )
     for first, second in combinations([comparison.baseline, *rest], 2):
-        found = [comparison.difference(first, second, measure) for measure in MEASURES]
-        cells = [each.format(4, sign=True) + ("" if each.p is None else f" {format_p(each.p)}") for each in found]
+        differences = [comparison.difference(first, second, measure) for measure in MEASURES]
+        cells = [
+            each.format(4, sign=True) + ("" if each.p is None else f" {format_p(each.p)}") for each in differences
+        ]
         table.rows.append([f"{first} less {second}", *cells, str(len(comparison.targets))])
     return table
 
@@ -243,7 +245,7 @@ def _attribute_table(comparison: TrackerComparison) -> PageTable | None:
     for name, count in groups.items():
         meaning = _ATTRIBUTES.get(name.removeprefix("not "))
         heading = name if meaning is None or name.startswith("not ") else f"{name}, {meaning}"
-        cells = [f"{found[name][0]:.3f} / {found[name][1]:.3f}" for found in values]
+        cells = [f"{scores[name][0]:.3f} / {scores[name][1]:.3f}" for scores in values]
         table.rows.append([heading, str(count), *cells])
     return table
 
@@ -255,7 +257,7 @@ def _target_table(comparison: TrackerComparison) -> PageTable:
         ["target", "frames", *(tracker.name for tracker in comparison.trackers)],
     )
     for name in comparison.targets:
-        cells = [f"{found[name].auc:.3f} / {found[name].precision:.3f}" for found in scored]
+        cells = [f"{scores[name].auc:.3f} / {scores[name].precision:.3f}" for scores in scored]
         table.rows.append([name, str(scored[0][name].frames), *cells])
     return table
 
@@ -389,13 +391,13 @@ def _boxes(
 ) -> dict[str, NDArray[np.float64]]:
     """The boxes of the judged frames; result files that scoring accepts as longer begin before them."""
     files = ResultFiles(tracker.folder, "ope", origin, tracker.name)
-    found = {}
+    by_target = {}
     for name in targets:
         truth = annotations[name]
         boxes = files.boxes(list_runs("ope", truth), len(truth))[0]
         if boxes is not None:
-            found[name] = boxes[max(len(boxes) - len(truth), 0) :]
-    return found
+            by_target[name] = boxes[max(len(boxes) - len(truth), 0) :]
+    return by_target
 
 
 def _videos(
