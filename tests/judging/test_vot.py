@@ -73,7 +73,7 @@ def test_an_answer_that_is_no_box_is_an_empty_rectangle(answer):
 
 def test_the_entry_is_what_the_toolkit_reads(workspace):
     weights, base = workspace / "50% of it.safetensors", workspace / "base.safetensors"
-    file = vot.register(workspace, "mine-1", "sint-slim", weights, "cpu", "fp32", base)
+    file = vot.register(workspace, "mine-1", "sint-slim", weights=weights, base_weights=base, device="cpu")
     config = configparser.ConfigParser()
     config.read(file)
     section = config["mine-1"]
@@ -89,8 +89,6 @@ def test_the_entry_is_what_the_toolkit_reads(workspace):
         str(base),
         "--device",
         "cpu",
-        "--precision",
-        "fp32",
     ]
     assert shlex.split(section["command"]) == words
 

@@ -16,7 +16,7 @@ class BackboneTraining:
 
     Attributes:
         validation: Names of the sequences that nothing is trained on.
-        rounds: How many times the six kinds of crops are cut out of every frame.
+        rounds: Times that the six kinds of crops are cut out of every frame.
         epochs: Passes over the crops that the convolutions learn from.
         batch_size: Crops a step.
         learning_rate: AdamW's peak rate for the convolutions.
@@ -25,7 +25,7 @@ class BackboneTraining:
         fc_steps: Steps of the contrastive loss.
         fc_learning_rate: Adam's peak rate for the fully connected layers.
         frame_pairs: Pairs of frames a contrastive step.
-        seed: Of everything that is drawn.
+        seed: Seed of all draws.
 
     Raises:
         InputError: If a value is out of its range.

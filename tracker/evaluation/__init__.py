@@ -1,4 +1,4 @@
-"""Benchmarks of trackers by OTB's protocols: runs, scores, intervals and reports.
+"""Judging trackers by OTB's protocol.
 
 Importing this package costs nothing: each name of `__init__.pyi` is loaded on first use.
 """

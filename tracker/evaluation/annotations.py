@@ -53,8 +53,8 @@ class Annotations(dict[str, Annotation]):
         left_out: Targets of the source whose annotation cannot be used, and why.
     """
 
-    def __init__(self, found: Mapping[str, Annotation], left_out: Mapping[str, str]) -> None:
-        super().__init__(sorted(found.items()))
+    def __init__(self, annotations: Mapping[str, Annotation], left_out: Mapping[str, str]) -> None:
+        super().__init__(sorted(annotations.items()))
         self.left_out = dict(sorted(left_out.items()))
 
 
@@ -84,19 +84,21 @@ def read_annotations(source: str | Path, attributes: str | Path | None = None) -
         content = _read_json(source)
         readers = {name: partial(_entry, content, name, source) for name in content}
     labels = None if attributes is None else _read_json(Path(attributes))
-    found, left_out = {}, {}
+    annotations, left_out = {}, {}
     for name, read in readers.items():
         try:
-            found[name] = read()
+            annotations[name] = read()
             if labels is not None:
-                found[name] = replace(found[name], attributes=_attributes(labels, name, str(attributes)))
+                annotations[name] = replace(
+                    annotations[name], attributes=_attributes(labels, name, str(attributes))
+                )
         except InputError as error:
-            found.pop(name, None)
+            annotations.pop(name, None)
             left_out[name] = str(error)
-    if not found:
+    if not annotations:
         nothing = f"'{source}' holds no annotated target; give a JSON file or a folder of sequences."
         raise InputError(next(iter(left_out.values()), nothing))
-    return Annotations(found, left_out)
+    return Annotations(annotations, left_out)
 
 
 def choose_targets(annotations: Mapping[str, Annotation], targets: Iterable[str]) -> dict[str, Annotation]:

@@ -84,11 +84,11 @@ class TrackerComparison:
             intervals = [paired_difference(first, second, measure) for first, second in pairs]
             p_values = [each.p for each in intervals if each.p is not None]  # With too few targets there is none.
             corrected = holm(p_values) if p_values else [None] * len(pairs)
-            found = differences[measure] = {}
+            by_pair = differences[measure] = {}
             for (first, second), each, p in zip(pairs, intervals, corrected, strict=True):
-                found[first.tracker, second.tracker] = each._replace(p=p)
+                by_pair[first.tracker, second.tracker] = each._replace(p=p)
                 bounds = None if each.bounds is None else (0.0 - each.bounds[1], 0.0 - each.bounds[0])
-                found[second.tracker, first.tracker] = Interval(0.0 - each.mean, bounds, p, each.targets)
+                by_pair[second.tracker, first.tracker] = Interval(0.0 - each.mean, bounds, p, each.targets)
         return differences
 
     @property
@@ -104,8 +104,8 @@ class TrackerComparison:
         """Return all numbers as plain data."""
 
         def row(first: str, second: str, measure: Measure) -> dict[str, Any]:
-            found = self.difference(first, second, measure)
-            return {"difference": found.mean, "interval": found.bounds, "p_holm": found.p}
+            difference = self.difference(first, second, measure)
+            return {"difference": difference.mean, "interval": difference.bounds, "p_holm": difference.p}
 
         return {
             "protocol": self.protocol,
@@ -190,7 +190,7 @@ def compare_trackers(
     names = {tracker: {target.name for target in scores.targets} for tracker, scores in judged.items()}
     common = set.intersection(*names.values())
     if not common:
-        counts = ", ".join(f"{tracker} has {len(found)}" for tracker, found in names.items())
+        counts = ", ".join(f"{tracker} has {len(own)}" for tracker, own in names.items())
         raise InputError(f"The trackers have no target in common ({counts}); run them on the same targets.")
     wanted = set.union(*names.values()) if targets is None else set(annotations)
     trackers = [
@@ -219,17 +219,17 @@ def compare_trackers(
 
 def _folders(results: Path, protocol: OtbProtocol | None) -> tuple[dict[str, Path], OtbProtocol]:
     """The folder of each tracker's result files, which need not exist, and the protocol."""
-    found = find_results(results)
-    if not found:
+    folders = find_results(results)
+    if not folders:
         name, chosen, folder = choose_results(results, protocol)
         return {name: folder}, chosen
     chosen = protocol or "ope"
-    if not any(chosen in by_protocol for by_protocol in found.values()):
-        there = sorted({known for by_protocol in found.values() for known in by_protocol})
+    if not any(chosen in by_protocol for by_protocol in folders.values()):
+        there = sorted({known for by_protocol in folders.values() for known in by_protocol})
         raise InputError(
             f"'{results}' holds no results of the protocol {chosen}, but of {', '.join(there)}; give --protocol."
         )
-    return {name: next(iter(inner.values())).with_name(chosen) for name, inner in found.items()}, chosen
+    return {name: next(iter(inner.values())).with_name(chosen) for name, inner in folders.items()}, chosen
 
 
 def _failures(path: Path, wanted: set[str] | None) -> dict[str, str]:

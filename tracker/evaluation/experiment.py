@@ -54,7 +54,7 @@ class Experiment:
 
         Args:
             tracker: A tracker, or a function that makes one; it is called again after an exception of the tracker.
-            settings: What else changes the results; see `run_benchmark`.
+            settings: Other settings that change the results; see `run_benchmark`.
             command: The command line, for the record.
             progress: Show progress bars on standard error.
 

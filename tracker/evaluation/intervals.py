@@ -16,7 +16,7 @@ bootstrap covers 88 % of normal values over 8 videos and 92 % over 15.
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Many
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -136,7 +136,7 @@ def ratio_interval(numerators: ArrayLike, denominators: ArrayLike, level: float 
 
     Args:
         numerators: `[targets]` or `[targets, trainings]`; see `interval`.
-        denominators: Of the same shape, above 0.
+        denominators: Same shape as the numerators, above 0.
         level: Confidence level.
 
     Raises:
@@ -177,7 +177,7 @@ def ratio_difference(
 
     Args:
         first: Numerators and denominators, `[targets]` or `[targets, trainings]` each.
-        second: Those of the ratio that is subtracted.
+        second: The same of the ratio that is subtracted.
         level: Confidence level.
 
     Raises:
@@ -229,7 +229,7 @@ def paired_difference(
     return interval([first[name] - second[name] for name in common], level)
 
 
-def holm(p_values: Many[float]) -> list[float]:
+def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's (1979) adjusted p-values of a family of hypotheses, in the order given.
 
     >>> holm([0.01, 0.04, 0.03])
@@ -276,16 +276,16 @@ def _student(mean: float, error: float, freedom: float, level: float, targets: i
 
 def _finite(values: ArrayLike, name: str, level: float) -> NDArray[np.float64]:
     """`[targets]` or `[targets, trainings]`, checked; a NaN would otherwise come out as a verdict."""
-    found = np.asarray(values, dtype=np.float64)
+    array = np.asarray(values, dtype=np.float64)
     if not 0 < level < 1:
         raise InputError(f"The confidence level is {level:g}; it must lie between 0 and 1.")
-    if found.ndim not in (1, 2):
-        raise InputError(f"The {name} have the shape {list(found.shape)}; give [targets] or [targets, trainings].")
-    if found.size == 0:
+    if array.ndim not in (1, 2):
+        raise InputError(f"The {name} have the shape {list(array.shape)}; give [targets] or [targets, trainings].")
+    if array.size == 0:
         raise InputError("An interval needs at least one target; there is none.")
-    if wrong := int((~np.isfinite(found)).sum()):
-        raise InputError(f"{wrong} of the {found.size} {name} are not finite; leave those targets out.")
-    return found
+    if wrong := int((~np.isfinite(array)).sum()):
+        raise InputError(f"{wrong} of the {array.size} {name} are not finite; leave those targets out.")
+    return array
 
 
 def _checked(

@@ -27,7 +27,7 @@ MEASURES: tuple[Measure, ...] = ("auc", "precision")
 """The two numbers of a run: the mean of the success curve, and the precision at 20 pixels."""
 
 InvalidRule = Literal["otb", "strict"]
-"""What a frame with an invalid annotation counts as in precision: a hit (`otb`) or a miss (`strict`)."""
+"""Precision of a frame with an invalid annotation: a hit (`otb`) or a miss (`strict`)."""
 
 OVERLAP_THRESHOLDS = np.arange(21) / 20
 """0, 0.05, ..., 1, each the nearest number to its decimal."""
@@ -81,17 +81,17 @@ def precision_curve(error: ArrayLike) -> Floats:
 def overlaps_and_errors(
     results: ArrayLike, annotation: Annotation, invalid: InvalidRule = "otb"
 ) -> tuple[Floats, Floats]:
-    """Compare a tracker's boxes with the truth, frame by frame.
+    """Compare a tracker's boxes with the annotation, frame by frame.
 
-    The first box is replaced by the truth: it was given. A box with a NaN or an infinity is a failure
-    (overlap 0, error infinite), and so is every frame behind the last box. A frame whose annotation is
+    The first box is replaced by the annotated one, which the tracker was given. A box with a NaN or an infinity is
+    a failure (overlap 0, error infinite), and so is every frame after the last box. A frame whose annotation is
     invalid has the overlap -1, whatever the tracker says; its error is -1 (a hit) with `invalid="otb"`, as in the
     OTB authors' toolkits and in pysot, and infinite (a miss) with `"strict"`, as in pytracking.
 
     Args:
         results: `[n, 4]`, 0-based, `n` at most `len(annotation)`.
-        annotation: The truth.
-        invalid: What invalid annotations count as.
+        annotation: The annotation of these frames.
+        invalid: Whether invalid annotations are hits or misses in precision.
 
     Returns:
         Overlap and centre error, `float64[T]` each: intersection over union in [0, 1] or -1; pixels or -1.

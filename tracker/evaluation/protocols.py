@@ -136,22 +136,22 @@ def sre_boxes(box: ArrayLike, size: tuple[int, int] | None = None) -> dict[str, 
     {'down': [99.0, 54.0, 20.0, 40.0], 'topLeft': [97.0, 45.0, 22.0, 44.0]}
     """
     x, y, w, h = np.asarray(box, dtype=np.float64) + [1.0, 1.0, 0.0, 0.0]
-    found = {}
+    boxes = {}
     for name, (right, down) in _SHIFTS.items():
-        found[name] = (x + right * _round(_SHARE * w + 0.5), y + down * _round(_SHARE * h + 0.5), w, h)
+        boxes[name] = (x + right * _round(_SHARE * w + 0.5), y + down * _round(_SHARE * h + 0.5), w, h)
     for name, (right, down) in _CORNERS.items():
         left, last_x = _pull(x, w, right)
         top, last_y = _pull(y, h, down)
-        found[name] = (left, top, last_x - left + 1, last_y - top + 1)
+        boxes[name] = (left, top, last_x - left + 1, last_y - top + 1)
     for name, ratio in _SCALES.items():
         wide, high = ratio * w, ratio * h
-        found[name] = (
+        boxes[name] = (
             _round(x + w / 2 - wide / 2),
             _round(y + h / 2 - high / 2),
             max(_round(wide), 1.0),
             max(_round(high), 1.0),
         )
-    return {name: _inside(np.array(new), size) for name, new in found.items()}
+    return {name: _inside(np.array(new), size) for name, new in boxes.items()}
 
 
 def _pull(low: float, side: float, towards: int) -> tuple[float, float]:

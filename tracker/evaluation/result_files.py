@@ -1,4 +1,4 @@
-"""What trackers leave on disk: boxes and times, in this project's layout and in those of other toolkits."""
+"""Result files of trackers: boxes and times, in this project's layout and in those of other toolkits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 Origin = Literal[0, 1]
-"""What a file counts pixels from: 1 in the files of OTB, GOT-10k and pysot (which adds half a pixel)."""
+"""The number that a file counts pixels from: 1 in OTB, GOT-10k and pysot (which adds half a pixel)."""
 
 _TIMES = "_time.txt"
 _MOST_UNPACKED = 2**28
@@ -42,19 +42,19 @@ Floats = NDArray[np.float64]
 
 
 def boxes_path(folder: str | Path, target: str, key: str | None = None) -> Path:
-    """Where this project keeps the boxes of a run: `target.txt` for OPE, `target/key.txt` for TRE and SRE."""
+    """File of a run's boxes in this project's layout: `target.txt` for OPE, `target/key.txt` for TRE and SRE."""
     return Path(folder) / f"{target}.txt" if key is None else Path(folder) / target / f"{key}.txt"
 
 
 def times_path(folder: str | Path, target: str, key: str | None = None) -> Path:
-    """Where this project keeps the times of a run: `times/target_time.txt` or `target/times/key_time.txt`."""
+    """File of a run's times in this project's layout: `times/target_time.txt` or `target/times/key_time.txt`."""
     if key is None:
         return Path(folder) / "times" / f"{target}{_TIMES}"
     return Path(folder) / target / "times" / f"{key}{_TIMES}"
 
 
 def write_boxes(path: str | Path, boxes: ArrayLike) -> None:
-    """Write boxes in OTB's form: `x,y,w,h` a line, 1-based, four decimals; the file appears whole.
+    """Write boxes in OTB's form: `x,y,w,h` a line, 1-based, four decimals; the file is replaced atomically.
 
     Args:
         path: The file; its folder is made.
@@ -74,7 +74,7 @@ def read_boxes(path: str | Path, origin: Origin = 1) -> Floats:
 
     Args:
         path: A text file with `x y w h` a line, parted by commas, tabs or spaces; NaN and infinities are kept.
-        origin: What the file counts pixels from.
+        origin: The number that the file counts pixels from.
 
     Returns:
         `float64[n, 4]`, 0-based.
@@ -111,7 +111,7 @@ def read_mat(path: str | Path, origin: Origin = 1) -> list[Floats]:
 
     Args:
         path: A `.mat` file, version 7 or older.
-        origin: What the file counts pixels from.
+        origin: The number that the file counts pixels from.
 
     Returns:
         The boxes of each run, `float64[n, 4]`, 0-based.
@@ -180,8 +180,8 @@ class ResultFiles:
 
     Attributes:
         folder: The folder that holds the files or the folders of targets.
-        protocol: What the runs are.
-        origin: What the files count pixels from.
+        protocol: The protocol of the runs.
+        origin: The number that the files count pixels from.
         tracker: Which tracker's `.mat` files to take, where there are several trackers'.
     """
 
@@ -195,7 +195,7 @@ class ResultFiles:
 
         Args:
             runs: The runs of the protocol on one target.
-            frames: How many frames the target has.
+            frames: Number of frames of the target.
 
         Raises:
             InputError: If a file cannot be read, or a `.mat` file holds other runs.
@@ -204,16 +204,16 @@ class ResultFiles:
         paths = [self._text(target, run.key) for run in runs]
         if any(paths) or (mat := self._mat(target)) is None:
             return [None if path is None else read_boxes(path, self.origin) for path in paths]
-        found = read_mat(mat, self.origin)
+        results = read_mat(mat, self.origin)
         whole = self.protocol != "tre" or all(
-            len(boxes) == frames - run.start for boxes, run in zip(found, runs, strict=False)
+            len(boxes) == frames - run.start for boxes, run in zip(results, runs, strict=False)
         )
-        if len(found) != len(runs) or not whole:
+        if len(results) != len(runs) or not whole:
             raise InputError(
-                f"'{mat}' holds {len(found)} run{'s' if len(found) != 1 else ''} that are not the {len(runs)} of "
-                f"{self.protocol.upper()} on {target}; give a file of that protocol."
+                f"'{mat}' holds {len(results)} run{'s' if len(results) != 1 else ''} that are not the {len(runs)}"
+                f" of {self.protocol.upper()} on {target}; give a file of that protocol."
             )
-        return [*found]
+        return [*results]
 
     def times(self, target: str, key: str | None) -> Floats | None:
         """Read the seconds a frame of a run, if they were kept."""
@@ -238,19 +238,19 @@ class ResultFiles:
 
     def _mat(self, target: str) -> Path | None:
         """The `.mat` file of a target: the only one, or the one of the tracker's name."""
-        found: dict[Path, str] = {}
+        files: dict[Path, str] = {}
         for file in _children(self.folder):
             for name in self._names(target):
                 stem = file.stem.lower()
                 if file.suffix.lower() == ".mat" and (stem == name.lower() or stem.startswith(f"{name.lower()}_")):
-                    found.setdefault(file, stem.removeprefix(name.lower()).lstrip("_"))
-        if len(found) > 1:
-            ours = [file for file, rest in found.items() if rest == (self.tracker or "").lower()]
+                    files.setdefault(file, stem.removeprefix(name.lower()).lstrip("_"))
+        if len(files) > 1:
+            ours = [file for file, rest in files.items() if rest == (self.tracker or "").lower()]
             if len(ours) != 1:
-                names = ", ".join(file.name for file in found)
+                names = ", ".join(file.name for file in files)
                 raise InputError(f"'{self.folder}' has several results for {target} ({names}); name the tracker.")
             return ours[0]
-        return next(iter(found), None)
+        return next(iter(files), None)
 
     def _find(self, place: str) -> Path | None:
         """The file at a place below the folder; letters of another case will do, where no file has the same."""
@@ -266,7 +266,7 @@ class ResultFiles:
         return path if path.is_file() else None
 
     def _names(self, target: str) -> Iterator[str]:
-        """What toolkits call a target of an OTB video with two."""
+        """The names that toolkits give a target of an OTB video with two targets."""
         yield target
         base, dash, number = target.rpartition("-")
         if dash and number.isdecimal():
@@ -277,7 +277,7 @@ class ResultFiles:
 
 
 def find_results(folder: str | Path) -> dict[str, dict[OtbProtocol, Path]]:
-    """Find the results that `benchmark run` left: `folder/TRACKER/PROTOCOL`, or `folder/PROTOCOL` for one tracker.
+    """Find results of `benchmark run`: `folder/TRACKER/PROTOCOL`, or `folder/PROTOCOL` for one tracker.
 
     Returns:
         The folder of each tracker's results by protocol, sorted; empty if there is none.
@@ -288,7 +288,7 @@ def find_results(folder: str | Path) -> dict[str, dict[OtbProtocol, Path]]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"The folder of results '{folder}' does not exist; give the folder of a tracker's files.")
-    found: dict[str, dict[OtbProtocol, Path]] = {}
+    folders: dict[str, dict[OtbProtocol, Path]] = {}
     for place in [folder, *(child for child in _children(folder) if child.is_dir())]:
         inner: dict[OtbProtocol, Path] = {
             protocol: place / protocol
@@ -296,8 +296,8 @@ def find_results(folder: str | Path) -> dict[str, dict[OtbProtocol, Path]]:
             if (place / protocol).is_dir() and any(_children(place / protocol))
         }
         if inner:
-            found[place.resolve().name] = inner
-    return found
+            folders[place.resolve().name] = inner
+    return folders
 
 
 def choose_results(
@@ -307,7 +307,7 @@ def choose_results(
 
     Args:
         folder: A folder of result files, or one in which `find_results` finds something.
-        protocol: The protocol, if it is not to be told from the folder.
+        protocol: The protocol; by default that of the folder.
         tracker: The tracker, if there are several.
 
     Returns:
@@ -317,26 +317,26 @@ def choose_results(
         InputError: Listing them, if there are several or none that fits.
     """
     folder = Path(folder)
-    found = find_results(folder)
-    if not found:
+    folders = find_results(folder)
+    if not folders:
         own = folder.resolve()
         named = own.name in OTB_PROTOCOLS
         told: OtbProtocol = next((known for known in OTB_PROTOCOLS if known == own.name), "ope")
         return tracker or (own.parent.name if named else own.name), protocol or told, folder
     fitting = [
         (name, known, path)
-        for name, inner in found.items()
+        for name, inner in folders.items()
         for known, path in inner.items()
         if tracker in (None, name) and protocol in (None, known)
     ]
     if len(fitting) == 1:
         return fitting[0]
-    there = ", ".join(f"{name} ({', '.join(inner)})" for name, inner in found.items())
+    there = ", ".join(f"{name} ({', '.join(inner)})" for name, inner in folders.items())
     raise InputError(f"'{folder}' holds the results of {there}; choose one with --tracker and --protocol.")
 
 
 def _children(folder: Path) -> list[Path]:
-    """What lies in a folder, sorted, without hidden files."""
+    """The files and folders in a folder, sorted, without hidden ones."""
     if not folder.is_dir():
         return []
     return sorted(child for child in folder.iterdir() if not child.name.startswith("."))

@@ -111,12 +111,12 @@ def run_tracker(
         if row == 0:
             tracker.init(frame, given.copy())
         else:
-            found = tracker.update(frame)
+            output = tracker.update(frame)
         seconds[row] = time.perf_counter() - begin
         if row > 0:
-            if fault := output_fault(found):
+            if fault := output_fault(output):
                 raise InputError(f"The tracker '{tracker.name}' returned {fault}, in frame {t}.")
-            boxes[row] = np.asarray(found, dtype=np.float64)
+            boxes[row] = np.asarray(output, dtype=np.float64)
         on_frame()
     return boxes, seconds
 
@@ -136,23 +136,22 @@ def run_benchmark(
 
     Writes `out/TRACKER/PROTOCOL/TARGET.txt` and `times/TARGET_time.txt` there (OPE), or `TARGET/KEY.txt` and
     `TARGET/times/KEY_time.txt` (TRE, SRE), `settings.json` and `data.json`. A run whose file of boxes is there is
-    not made again, unless it or its times are not as they were written. What goes wrong with one target (a frame
-    that cannot be read, an exception of the tracker, a box that is no box) costs the run that it happens in, and
-    is kept in `failures.json` until that run succeeds; the next run gets a new tracker. An interrupt ends the
-    benchmark, and starting it again goes on.
+    not made again, unless it or its times are damaged. A failure (a frame that cannot be read, an exception of the
+    tracker, an output that is not a box) ends that run alone and stays in `failures.json` until the run succeeds;
+    the next run gets a new tracker. An interrupted benchmark resumes when it is started again.
 
     Args:
         make_tracker: Makes the tracker.
         sequences: The sequences; a path is an annotated sequence's folder, all of whose targets are taken, or a
             benchmark's folder.
-        out: Where the results go.
+        out: Folder of the results.
         protocol: `ope`, `tre` or `sre`.
         targets: Run these targets only.
-        settings: What else changes the results, such as the weights' digest. With the tracker's name and
+        settings: Whatever else changes the results, such as the weights' digest. With the tracker's name and
             `identity` (see `Tracker`), its device, the protocol and this package's code they are the results'
-            identity, kept in `settings.json`: a benchmark that was begun with another one is refused. Versions of
-            libraries and the machine are kept as well; where they differ there is a warning.
-        command: Kept in `settings.json`.
+            identity in `settings.json`; a folder with another identity is refused. Versions of libraries and the
+            machine are recorded too; where they differ there is a warning.
+        command: Command line, for `settings.json`.
         progress: Show progress bars on standard error.
 
     Raises:

@@ -67,7 +67,7 @@ class TrackerScores:
     Attributes:
         tracker: Its name.
         protocol: `ope`, `tre` or `sre`.
-        invalid: What frames with an invalid annotation count as in precision, see `measures.InvalidRule`.
+        invalid: See `measures.InvalidRule`.
         targets: The scores of each target.
         missing: Annotated targets without (all) result files, which were left out.
         left_out: Targets whose annotation or result file cannot be used, and why.
@@ -104,14 +104,16 @@ class TrackerScores:
 
     @property
     def warnings(self) -> list[str]:
-        """One sentence for each thing that puts the scores in doubt or is missing in them."""
-        found = [] if self.origin_doubt is None else [self.origin_doubt]
-        found += [f"{name} is left out: {why}" for name, why in self.left_out.items()]
+        """One sentence for each doubt about the scores, and each target that is missing."""
+        warnings = [] if self.origin_doubt is None else [self.origin_doubt]
+        warnings += [f"{name} is left out: {why}" for name, why in self.left_out.items()]
         short = {file: counts for target in self.targets for file, counts in target.short.items()}
         if short:
             files = ", ".join(f"{file} ({boxes} of {frames})" for file, (boxes, frames) in short.items())
-            found.append(f"Result files with fewer boxes than frames, whose other frames are failures: {files}.")
-        return found
+            warnings.append(
+                f"Result files with fewer boxes than frames, whose other frames are failures: {files}."
+            )
+        return warnings
 
     @property
     def auc(self) -> float:
@@ -149,13 +151,13 @@ class TrackerScores:
         extra = sorted(set().union(*labels) - {*ATTRIBUTES})
         groups = {name: [name in label for label in labels] for name in (*ATTRIBUTES, *extra)}
         groups |= {f"not {name}": [name not in label for label in labels] for name in COMPLEMENTED}
-        found = {}
+        by_attribute = {}
         for name, members in groups.items():
             chosen = [target for target, member in zip(known, members, strict=True) if member]
             if chosen:
                 part = replace(self, targets=tuple(chosen))
-                found[name] = (part.auc, part.precision, len(chosen))
-        return found
+                by_attribute[name] = (part.auc, part.precision, len(chosen))
+        return by_attribute
 
     def subset(self, names: Iterable[str]) -> TrackerScores:
         """Return the scores of some targets, in the order of `self.targets`.
@@ -230,11 +232,10 @@ def score_results(
 
     Args:
         folder: The folder of the files; `result_files.ResultFiles` says which layouts are known.
-        annotations: The truth by target, from `read_annotations`.
+        annotations: The annotations by target, from `read_annotations`.
         protocol: `ope`, `tre` or `sre`.
-        invalid: What frames with an invalid annotation count as in precision; see
-            `measures.overlaps_and_errors`.
-        targets: Judge these and no others; by default every annotated target that has result files.
+        invalid: See `measures.InvalidRule`.
+        targets: Judge only these; by default every annotated target that has result files.
         zero_based: The files count pixels from 0. Those of OTB, GOT-10k and pysot count from 1.
         tracker: The tracker's name; by default the folder's.
 

@@ -1,4 +1,4 @@
-"""Our trackers in a VOT workspace: accuracy, robustness and EAO come from vot-toolkit, not from own code.
+"""Our trackers in a VOT workspace, where vot-toolkit computes accuracy, robustness and EAO.
 
 The toolkit starts a tracker as a process and talks to it over TraX. This module is that process,
 
@@ -45,7 +45,6 @@ from ..files import replacing_file
 from ..trackers.check import output_fault
 
 if TYPE_CHECKING:
-    from ..models.backbones import Precision
     from ..trackers.protocol import Tracker
 
 __all__ = ["check_extra", "entry", "main", "region_to_box", "register", "serve"]
@@ -58,7 +57,7 @@ _EXTRA = 'VOT runs need TraX; install the extra: pip install "occlusion-search[v
 
 
 def check_extra() -> None:
-    """Find TraX, or say how to get it.
+    """Check that TraX is installed.
 
     Raises:
         InputError: If the extra `vot` is not installed.
@@ -68,7 +67,7 @@ def check_extra() -> None:
 
 
 def region_to_box(region: Any) -> NDArray[np.float64]:
-    """Convert what the toolkit sends to a box.
+    """Convert a region of the toolkit to a box.
 
     Args:
         region: A `trax.region.Rectangle`, `Polygon` or `Mask`.
@@ -97,10 +96,10 @@ def region_to_box(region: Any) -> NDArray[np.float64]:
 
 
 def serve(make: Callable[[], Tracker]) -> None:
-    """Answer the toolkit until it says that it is done.
+    """Answer the toolkit's requests until it ends the session.
 
     Args:
-        make: Makes the tracker; called when the connection stands, so that loading has the toolkit's whole
+        make: Makes the tracker; called after the connection is made, so that loading has the toolkit's full
             time limit.
 
     Raises:
@@ -137,23 +136,13 @@ def _answer(box: Any) -> NDArray[np.float64]:
     return values if usable else np.zeros(4)
 
 
-def entry(
-    label: str,
-    name: str,
-    weights: str | Path | None = None,
-    device: str = "auto",
-    precision: Precision = "auto",
-    base_weights: str | Path | None = None,
-) -> str:
+def entry(label: str, name: str, **settings: str | Path | None) -> str:
     """Return the tracker's section for `trackers.ini`.
 
     Args:
-        label: What the toolkit calls it: letters, digits, `-` and `_`.
-        name: One of our trackers.
-        weights: See `tracker.trackers.registry.load_tracker`, as the three below.
-        device: See `tracker.models.backbones.resolve_device`.
-        precision: Arithmetic of its network.
-        base_weights: What the training of its weights started from.
+        label: The toolkit's name for it: letters, digits, `-` and `_`.
+        name: The tracker's name for `tracker.trackers.registry.load_tracker`.
+        settings: Other arguments of `load_tracker`: `weights`, `base_weights`, `device`, `precision`.
 
     Raises:
         InputError: If the toolkit would not take the label.
@@ -162,41 +151,29 @@ def entry(
     [mil]
     label = mil
     protocol = trax
-    command = python -m tracker.evaluation.vot mil --device cpu --precision auto
+    command = python -m tracker.evaluation.vot mil --device cpu
     timeout = 300
     """
     if not _IDENTIFIER.fullmatch(label):
         raise InputError(f"'{label}' is no name for vot-toolkit; use letters, digits, '-' and '_' alone.")
     words = [sys.executable, "-m", "tracker.evaluation.vot", name]
-    for option, given in (("--weights", weights), ("--base-weights", base_weights)):
-        if given is not None:
+    for key, value in settings.items():
+        if value is not None:
             # The toolkit starts the process in another folder; `imagenet` and `random` name weights.
-            named = str(given) in ("imagenet", "random") and not Path(given).exists()
-            words += [option, str(given) if named else str(Path(given).resolve())]
-    words += ["--device", device, "--precision", precision]
+            is_file = key.endswith("weights") and (value not in ("imagenet", "random") or Path(value).exists())
+            words += [f"--{key.replace('_', '-')}", str(Path(value).resolve() if is_file else value)]
     command = shlex.join(words).replace("%", "%%")  # the toolkit reads the file with interpolation
     return f"[{label}]\nlabel = {label}\nprotocol = trax\ncommand = {command}\ntimeout = {TIMEOUT}\n"
 
 
-def register(
-    workspace: str | Path,
-    label: str,
-    name: str,
-    weights: str | Path | None = None,
-    device: str = "auto",
-    precision: Precision = "auto",
-    base_weights: str | Path | None = None,
-) -> Path:
+def register(workspace: str | Path, label: str, name: str, **settings: str | Path | None) -> Path:
     """Write a tracker's entry into a workspace; an earlier one of the same label is replaced, others stay.
 
     Args:
         workspace: The folder that `vot initialize` made.
-        label: See `entry`.
+        label: See `entry`, as `name` and `settings`.
         name: See `entry`.
-        weights: See `entry`.
-        device: See `entry`.
-        precision: See `entry`.
-        base_weights: See `entry`.
+        settings: See `entry`.
 
     Returns:
         The `trackers.ini` that was written.
@@ -209,7 +186,7 @@ def register(
         raise InputError(
             f"'{workspace}' is no VOT workspace (no config.yaml); make one: vot initialize STACK --workspace DIR."
         )
-    section = entry(label, name, weights, device, precision, base_weights)
+    section = entry(label, name, **settings)
     file = workspace / "trackers.ini"
     try:
         text = file.read_text() if file.is_file() else ""
@@ -233,7 +210,7 @@ def _without_section(text: str, label: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Be the process that the toolkit starts."""
+    """Run the process that the toolkit starts."""
     parser = argparse.ArgumentParser(
         prog="python -m tracker.evaluation.vot", description="A tracker for vot-toolkit."
     )
@@ -247,7 +224,7 @@ def main(arguments: list[str] | None = None) -> None:
     def make() -> Tracker:
         from ..trackers.registry import load_tracker
 
-        return load_tracker(given.name, given.weights, given.device, given.precision, given.base_weights)
+        return load_tracker(**vars(given))
 
     try:
         serve(make)

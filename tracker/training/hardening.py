@@ -71,17 +71,15 @@ class FrameHardening(Hardening):
     """Hardening of the frames by any transform of images and boxes.
 
     Args:
-        transform: Changes the images.
-        name: Fingerprint for the run's record; the transform's `repr` by default.
+        transform: Changes the images; its `repr` is the fingerprint for the run's record.
     """
 
-    def __init__(self, transform: FrameTransform, name: str | None = None) -> None:
+    def __init__(self, transform: FrameTransform) -> None:
         self.transform = transform
-        self.name = name or repr(transform)
 
     def record(self) -> str:
-        """Return the name."""
-        return self.name
+        """Return the transform's `repr`."""
+        return repr(self.transform)
 
     def on_frames(self, images: Tensor, boxes: Tensor, exemplars: Tensor, generator: torch.Generator) -> Tensor:
         """Apply the transform."""

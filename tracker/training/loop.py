@@ -105,9 +105,9 @@ class Trainer(ABC):
             checkpoint.parent.mkdir(parents=True, exist_ok=True)
             remove_leftovers(out)
             check_identity(checkpoint.with_name("run.json"), record, what="a run with other settings")
-            if (found := read_checkpoint(checkpoint, self.parameters, self.optimizer)) is not None:
-                self.best = found[0]
-                self.state.update(found[1])
+            if (stored := read_checkpoint(checkpoint, self.parameters, self.optimizer)) is not None:
+                self.best = stored[0]
+                self.state.update(stored[1])
             else:
                 self._validate(0, write_scalar)
             figures: dict[str, str] = {}
@@ -221,9 +221,9 @@ def read_checkpoint(
         return None
     try:
         with safe_open(file, "pt") as content:
-            found = json.loads(content.metadata()["training"])
+            record = json.loads(content.metadata()["training"])
             tensors = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
-            intact = found["sha256"] == _digest(found["state"], tensors)
+            intact = record["sha256"] == _digest(record["state"], tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         intact = False
     if not intact:
@@ -236,7 +236,7 @@ def read_checkpoint(
     for name, value in groups["now"].items():
         parameters[name].copy_(value)
     restore_moments(optimizer, groups["moments"])
-    return groups["best"], found["state"]
+    return groups["best"], record["state"]
 
 
 def _digest(state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:

@@ -41,7 +41,8 @@ def benchmark_vot(
 
     check_extra()
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", tracker) if label is None else label
-    file = register(workspace, name, tracker, weights, device, precision, base_weights)
+    settings = {"weights": weights, "base_weights": base_weights, "device": device, "precision": precision}
+    file = register(workspace, name, tracker, **settings)
     print(f"Wrote the section [{name}] of {file}; now run:")
     print(f"  vot evaluate --workspace {shlex.quote(str(workspace))} {name}")
     print(f"  vot analysis --workspace {shlex.quote(str(workspace))} {name}")

@@ -1,4 +1,4 @@
-"""Reports as one HTML page that needs no other file: its pictures, its tables, its frame."""
+"""HTML reports in a single file: pictures, tables and the page's template."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Picture:
     Attributes:
         file: Its name.
         data: The file, a PNG or a JPEG.
-        alt: What it shows, for those who do not see it.
-        caption: Stands below it.
+        alt: Alternative text, for readers who do not see it.
+        caption: Text below it.
     """
 
     file: str
@@ -29,7 +29,7 @@ class Picture:
 
     @property
     def uri(self) -> str:
-        """The picture as an address that holds it."""
+        """The picture as a data URI."""
         kind = "jpeg" if self.file.endswith(".jpg") else "png"
         return f"data:image/{kind};base64,{base64.b64encode(self.data).decode('ascii')}"
 
@@ -39,7 +39,7 @@ class PageTable:
     """A table of the page.
 
     Attributes:
-        caption: Stands above it.
+        caption: Text above it.
         head: Names of the columns.
         rows: The first cell of each is its name.
     """
@@ -50,14 +50,14 @@ class PageTable:
 
 
 def render_page(package: str, template: str, **values: Any) -> str:
-    """Fill a template in.
+    """Render a template.
 
     Args:
-        package: Whose `templates` hold it; those of `tracker.evaluation` (`page.html.j2`, the frame, and
-            `parts.html.j2`, what tables and pictures look like) are there too.
-        template: Its name.
-        values: What it is filled in with; `page.html.j2` takes `title`, `lead`, `sections`, `warnings`, and
-            `parts.html.j2` the `pictures` by name.
+        package: Package whose folder `templates` holds it. The template may use those of this package:
+            `page.html.j2`, the page, and `parts.html.j2`, tables and pictures.
+        template: Name of the template.
+        values: Values of the template's variables; `page.html.j2` takes `title`, `lead`, `sections`, `warnings`,
+            and `parts.html.j2` the `pictures` by name.
 
     Raises:
         jinja2.UndefinedError: If a value is missing.

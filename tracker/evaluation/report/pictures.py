@@ -1,10 +1,9 @@
-"""The worst moments of a tracker, as pictures: where it loses its target for longest."""
+"""Pictures of the longest stretches of frames in which a tracker has lost its target."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from collections.abc import Sequence as Many
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,11 +21,11 @@ from .plots import label
 
 __all__ = [
     "LostStretch",
+    "choose_frames",
     "draw_lost_stretches",
     "longest_lost_stretch",
-    "choose_frames",
-    "to_jpeg",
     "rank_lost_stretches",
+    "to_jpeg",
 ]
 
 TRUTH = "#00C853"
@@ -55,6 +54,10 @@ class LostStretch:
         """Return the number of frames of the stretch."""
         return self.stop - self.start
 
+    def __str__(self) -> str:
+        """Return the target and the frames, counted from 1."""
+        return f"{self.target}, frames {self.start + 1} to {self.stop} ({len(self)} of {self.frames})"
+
 
 def longest_lost_stretch(overlap: ArrayLike) -> tuple[int, int]:
     """Find the longest run of frames with an overlap of 0; the first of several.
@@ -77,46 +80,46 @@ def longest_lost_stretch(overlap: ArrayLike) -> tuple[int, int]:
 
 
 def rank_lost_stretches(overlaps: Mapping[str, ArrayLike], at_most: int) -> list[LostStretch]:
-    """Rank the targets by the share of the video that their longest loss takes, and keep the first.
+    """Rank the targets by the share of the video that their longest lost stretch takes.
 
     Args:
         overlaps: Per target `[T]`, as `TargetScores.overlap` of a one-pass run.
-        at_most: How many to keep; targets that are never lost are not among them.
+        at_most: How many to keep; targets that are never lost are left out.
     """
-    losses = [
+    stretches = [
         LostStretch(name, *longest_lost_stretch(overlap), len(np.asarray(overlap)))
         for name, overlap in overlaps.items()
     ]
-    ranked = sorted(losses, key=lambda loss: (-len(loss) / loss.frames, loss.target))
-    return [loss for loss in ranked if len(loss) > 0][:at_most]
+    ranked = sorted(stretches, key=lambda stretch: (-len(stretch) / stretch.frames, stretch.target))
+    return [stretch for stretch in ranked if len(stretch) > 0][:at_most]
 
 
-def choose_frames(loss: LostStretch, overlap: ArrayLike) -> list[int]:
-    """Choose three frames to look at: before the loss, its first, and its middle.
+def choose_frames(stretch: LostStretch, overlap: ArrayLike) -> list[int]:
+    """Choose three frames to show: before the lost stretch, its first, and its middle.
 
     The one before is the last in which the overlap was above 0.5; where there is none, the one just before.
 
     >>> choose_frames(LostStretch("Coke", 3, 9, 10), [1, 0.9, 0.2, 0, 0, 0, 0, 0, 0, 0.7])
     [1, 3, 6]
     """
-    good = np.flatnonzero(np.asarray(overlap)[: loss.start] > ON_TARGET)
-    before = int(good[-1]) if good.size else max(loss.start - 1, 0)
-    return [before, loss.start, (loss.start + loss.stop) // 2]
+    good = np.flatnonzero(np.asarray(overlap)[: stretch.start] > ON_TARGET)
+    before = int(good[-1]) if good.size else max(stretch.start - 1, 0)
+    return [before, stretch.start, (stretch.start + stretch.stop) // 2]
 
 
 def draw_lost_stretches(
     tracker: str,
-    losses: Many[LostStretch],
+    stretches: Sequence[LostStretch],
     frames: Mapping[str, Frames],
     truth: Mapping[str, Annotation],
     boxes: Mapping[str, Mapping[str, NDArray[np.float64]]],
     overlaps: Mapping[str, NDArray[np.float64]],
 ) -> Figure:
-    """Draw a row of three frames for each loss.
+    """Draw a row of three frames for each lost stretch.
 
     Args:
-        tracker: Whose losses these are.
-        losses: One row each; at least one.
+        tracker: Name of the tracker.
+        stretches: Its lost stretches; at least one.
         frames: Per target its video.
         truth: Per target the annotation.
         boxes: Per tracker and target the boxes, `float64[T, 4]`, 0-based. Besides those of `tracker` at most
@@ -127,27 +130,29 @@ def draw_lost_stretches(
         InputError: If a frame cannot be read.
     """
     others = [name for name in boxes if name != tracker][: len(OTHERS)]
-    heights = [3.1 * shape[0] / shape[1] + 0.55 for shape in (frames[loss.target][0].shape for loss in losses)]
+    heights = [
+        3.1 * shape[0] / shape[1] + 0.55 for shape in (frames[stretch.target][0].shape for stretch in stretches)
+    ]
     figure = Figure(figsize=(9.6, 0.9 + sum(heights)), layout="constrained")
     figure.suptitle(f"Where {label(tracker)} loses its target for longest", fontsize=12)
-    grid = figure.subplots(len(losses), 3, squeeze=False, height_ratios=heights)
-    for axes, loss in zip(grid, losses, strict=True):
-        for axis, t in zip(axes, choose_frames(loss, overlaps[loss.target]), strict=True):
-            image = frames[loss.target][t]
+    grid = figure.subplots(len(stretches), 3, squeeze=False, height_ratios=heights)
+    for axes, stretch in zip(grid, stretches, strict=True):
+        for axis, t in zip(axes, choose_frames(stretch, overlaps[stretch.target]), strict=True):
+            image = frames[stretch.target][t]
             axis.imshow(image)
             axis.set(xticks=[], yticks=[], xlim=(0, image.shape[1]), ylim=(image.shape[0], 0))
             axis.set_anchor("N")
             for colour, name in zip(OTHERS, others, strict=False):
-                _draw_box(axis, boxes[name].get(loss.target), t, colour, 1.2)
-            annotation = truth[loss.target]
+                _draw_box(axis, boxes[name].get(stretch.target), t, colour, 1.2)
+            annotation = truth[stretch.target]
             if annotation.valid[t]:
                 _draw_box(axis, annotation.boxes, t, TRUTH, 2.4)
-            _draw_box(axis, boxes[tracker][loss.target], t, TRACKER, 2.4)
-            overlap = overlaps[loss.target][t]
+            _draw_box(axis, boxes[tracker][stretch.target], t, TRACKER, 2.4)
+            overlap = overlaps[stretch.target][t]
             axis.set_xlabel(f"frame {t + 1}, overlap {max(overlap, 0.0):.2f}", fontsize=9)
-        share = f"{len(loss)} of {loss.frames} frames"
+        share = f"{len(stretch)} of {stretch.frames} frames"
         axes[0].set_title(
-            f"{label(loss.target)}: lost in frames {loss.start + 1} to {loss.stop} ({share})",
+            f"{label(stretch.target)}: lost in frames {stretch.start + 1} to {stretch.stop} ({share})",
             fontsize=10,
             loc="left",
         )

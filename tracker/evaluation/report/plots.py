@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Iterable, Mapping
-from collections.abc import Sequence as Many
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 from numpy.typing import ArrayLike
 
 from ..intervals import Interval
@@ -54,7 +53,7 @@ class DifferenceRow(NamedTuple):
     """A row of the plot of paired differences.
 
     Attributes:
-        name: What is compared.
+        name: Name of the tracker that is subtracted.
         auc: Difference of the AUC, with its p-value corrected for the number of pairs.
         precision: The same of the precision.
     """
@@ -101,7 +100,7 @@ def draw_success(curves: Mapping[str, ArrayLike], scores: Mapping[str, float], t
     Args:
         curves: Per tracker `[21]`, at `measures.OVERLAP_THRESHOLDS`.
         scores: Per tracker the AUC; the legend is sorted by it.
-        title: Above the plot.
+        title: Title of the plot.
     """
     figure, axis = _curves(curves, scores, OVERLAP_THRESHOLDS, title, "AUC")
     axis.set(xlabel="overlap threshold (IoU)", ylabel="share of frames above it", xlim=(0, 1))
@@ -114,7 +113,7 @@ def draw_precision(curves: Mapping[str, ArrayLike], scores: Mapping[str, float],
     Args:
         curves: Per tracker `[51]`, at `measures.ERROR_THRESHOLDS`.
         scores: Per tracker the precision at 20 pixels; the legend is sorted by it.
-        title: Above the plot.
+        title: Title of the plot.
     """
     figure, axis = _curves(curves, scores, ERROR_THRESHOLDS, title, f"at {PRECISION_AT} px")
     axis.axvline(PRECISION_AT, color="0.5", linewidth=0.8)
@@ -148,15 +147,15 @@ def _curves(
 
 
 def draw_attributes(
-    groups: Many[str], counts: Mapping[str, int], values: Mapping[str, Mapping[str, float]], title: str
+    groups: Sequence[str], counts: Mapping[str, int], values: Mapping[str, Mapping[str, float]], title: str
 ) -> Figure:
     """Grouped bars: each attribute, each tracker.
 
     Args:
         groups: The attributes in the order of the plot.
-        counts: How many targets each attribute has.
+        counts: Number of targets of each attribute.
         values: Per tracker the score of each attribute.
-        title: Above the plot.
+        title: Title of the plot.
     """
     looks = styles(values)
     rows = [groups[start : start + _GROUPS_A_ROW] for start in range(0, len(groups), _GROUPS_A_ROW)]
@@ -173,9 +172,7 @@ def draw_attributes(
                 places + shift, drawn, width, color=looks[tracker].colour, edgecolor="white", linewidth=0.5
             )
             if len(values) <= 3:
-                for place, value in zip(places + shift, drawn, strict=True):
-                    if np.isfinite(value):
-                        axis.annotate(f"{value:.2f}", (place, value), fontsize=7, ha="center", va="bottom")
+                axis.bar_label(bars[tracker], fmt="%.2f", fontsize=7)
         axis.set_xticks(places, [f"{label(name)}\n({counts[name]})" for name in names])
         axis.set_xlim(-0.6, _GROUPS_A_ROW - 0.4 if len(rows) > 1 else len(names) - 0.4)
         axis.set_ylabel("AUC")
@@ -191,31 +188,31 @@ def draw_attributes(
     return figure
 
 
-def draw_differences(rows: Many[DifferenceRow], title: str, level: float) -> Figure:
+def draw_differences(rows: Sequence[DifferenceRow], title: str, level: float) -> Figure:
     """Forest plot: each comparison a point and its interval, around zero; filled where p is below 1 - `level`.
 
     Args:
         rows: The comparisons, from top to bottom.
-        title: Above the plot.
-        level: Of the intervals, such as 0.95.
+        title: Title of the plot.
+        level: Confidence level of the intervals, such as 0.95.
     """
     figure = Figure(figsize=(9.0, 1.7 + 0.36 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for axis, measure in ((left, "auc"), (right, "precision")):
         axis.axvline(0, color="0.4", linewidth=1)
         for place, row in enumerate(rows):
-            found = getattr(row, measure)
-            value, clear = found.mean, found.p is not None and found.p < 1 - level
+            interval = getattr(row, measure)
+            value, clear = interval.mean, interval.p is not None and interval.p < 1 - level
             colour = "#0072B2" if value > 0 else "#D55E00"
-            if found.bounds is not None:
-                axis.plot(found.bounds, [place, place], color=colour if clear else "0.55", linewidth=2)
+            if interval.bounds is not None:
+                axis.plot(interval.bounds, [place, place], color=colour if clear else "0.55", linewidth=2)
             axis.plot(
                 value, place, "o", color=colour if clear else "0.55", markerfacecolor=None if clear else "white"
             )
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.grid(axis="x", alpha=0.3)
-        found = [getattr(row, measure) for row in rows]
-        ends = [0.0, *(number for each in found for number in each.bounds or (each.mean,))]
+        intervals = [getattr(row, measure) for row in rows]
+        ends = [0.0, *(number for each in intervals for number in each.bounds or (each.mean,))]
         room = 0.08 * (max(ends) - min(ends)) or 0.01
         axis.set_xlim(min(ends) - room, max(ends) + room)
     left.set_yticks(range(len(rows)), [label(row.name, 60) for row in rows])
@@ -236,8 +233,8 @@ def draw_speed(
     Args:
         speeds: Frames a second, of the trackers whose times are known.
         scores: AUC.
-        order: All trackers of the report, so that the looks agree with the other plots.
-        title: Above the plot.
+        order: All trackers of the report, so that colours and markers agree with the other plots.
+        title: Title of the plot.
     """
     looks = styles(order)
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
@@ -255,13 +252,9 @@ def draw_speed(
     low, high = min(speeds.values()), max(speeds.values())
     axis.set_xscale("log")
     axis.set_xlim(low / 2.5, high * 2.5)
-    span = max(high / low, 1.0) * 6.25
-    steps = (1, 2, 5) if span < 1000 else (1,)
-    ticks = [step * 10.0**power for power in range(-4, 7) for step in steps]
-    axis.set_xticks([tick for tick in ticks if low / 2.5 <= tick <= high * 2.5])
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter(ScalarFormatter())
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.margins(y=0.22)
     axis.grid(alpha=0.3)
     axis.set(xlabel="frames a second (log scale)", ylabel="AUC")

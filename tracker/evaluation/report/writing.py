@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ...data.readers import list_targets, read_sequence
@@ -28,7 +29,7 @@ __all__ = ["PAGE", "write_report"]
 PAGE = "report.html"
 
 WORST = 3
-"""Losses shown for each tracker."""
+"""Lost stretches shown for each tracker."""
 
 _PROTOCOLS = {
     "ope": "one-pass evaluation (OPE): each tracker gets the target in the first frame and runs through",
@@ -52,6 +53,26 @@ _ATTRIBUTES = {
     "BC": "background clutter",
     "LR": "low resolution",
 }
+_TEXTS = {
+    "success": (
+        "Success curves of the trackers; their AUC is in the table of scores.",
+        "Higher is better. The AUC in the legend is the mean height of the curve.",
+    ),
+    "precision": (
+        "Precision curves of the trackers; their precision is in the table of scores.",
+        f"Higher is better. The grey line marks the {PRECISION_AT} pixels at which the precision is read.",
+    ),
+    "differences": (
+        "Paired differences with their intervals; the numbers are in the table below.",
+        "Right of the line, the baseline is better; left of it, the other tracker is.",
+    ),
+    "attributes": (
+        "AUC by attribute; the numbers are in the table below.",
+        "In brackets: the number of targets. With few targets a difference says little.",
+    ),
+    "speed": ("AUC over speed; the numbers are in the table of scores.", "Up and to the right is better."),
+}
+"""Alternative text and caption of each plot."""
 _FIRST = ("OCC", "not OCC", "MB", "not MB")
 """The paper's two claims and their complements come first."""
 
@@ -65,14 +86,13 @@ def write_report(
     zero_based: bool = False,
     command: str | None = None,
 ) -> None:
-    """Write `report.html`, the plots as PNG and the worst moments as JPEG.
+    """Write `report.html`, the plots as PNG and pictures of lost stretches as JPEG.
 
     Args:
-        folder: Where to; it exists. Give a temporary one and rename it, so that the report appears whole.
+        folder: An existing folder; write to a temporary one and rename it, so that no report is incomplete.
         comparison: The trackers.
-        annotations: The truth, by target.
-        frames: A folder of sequences, for the pictures of the worst moments; without it there are none, and the
-            page says so.
+        annotations: The annotations by target.
+        frames: Folder of sequences for the pictures of lost stretches; without it the page has none and says so.
         zero_based: The result files count pixels from 0.
         command: The command that made the report, for the record.
 
@@ -80,7 +100,8 @@ def write_report(
         InputError: If a frame or a result file cannot be read.
     """
     folder = Path(folder)
-    shown = _plots(comparison)
+    figures = _figures(comparison)
+    shown = {name: Picture(f"{name}.png", plots.to_png(each), *_TEXTS[name]) for name, each in figures.items()}
     worst, losses, worst_notes = _worst(comparison, annotations, frames, 0 if zero_based else 1)
     shown |= worst
     for picture in shown.values():
@@ -110,7 +131,7 @@ def write_report(
         worst_notes=worst_notes,
         targets=_target_table(comparison),
         settings=_settings(comparison, annotations, command),
-        runs=[{"name": entry.name, "rows": _run_settings(entry)} for entry in comparison.trackers],
+        runs=[{"name": tracker.name, "rows": list(_flat(tracker.settings))} for tracker in comparison.trackers],
     )
     (folder / PAGE).write_text(page, encoding="utf-8")
 
@@ -125,7 +146,7 @@ def _title(comparison: TrackerComparison) -> str:
 
 def _not_common(comparison: TrackerComparison) -> list[str]:
     """Targets that were asked for, or that a tracker has, and that not all trackers have."""
-    return sorted({name for entry in comparison.trackers for name in (*entry.other, *entry.missing)})
+    return sorted({name for tracker in comparison.trackers for name in (*tracker.other, *tracker.missing)})
 
 
 def _lead(comparison: TrackerComparison) -> str:
@@ -159,45 +180,47 @@ def _interval_text(targets: int) -> str:
 
 
 def _warnings(comparison: TrackerComparison) -> list[str]:
-    found = [f"{name} is not in this report: {why.rstrip('.')}." for name, why in comparison.left_out.items()]
-    for entry in comparison.trackers:
-        for target, why in entry.failures.items():
-            found.append(f"{entry.name} failed on {target}: {' '.join(why.split())}")
-        if entry.missing:
-            found.append(f"{entry.name} has no whole result for {_names(entry.missing)}.")
-    found += comparison.warnings
+    warnings = [f"{name} is not in this report: {why.rstrip('.')}." for name, why in comparison.left_out.items()]
+    for tracker in comparison.trackers:
+        for target, why in tracker.failures.items():
+            warnings.append(f"{tracker.name} failed on {target}: {' '.join(why.split())}")
+        if tracker.missing:
+            warnings.append(f"{tracker.name} has no whole result for {_names(tracker.missing)}.")
+    warnings += comparison.warnings
     if apart := _not_common(comparison):
-        found.append(
+        warnings.append(
             f"{_count(len(apart), 'target')} left out for all trackers, because not every tracker has a whole "
             f"result there: {_names(apart)}."
         )
     for name in ("machine", "processors", "device", "threads"):
-        if len({str(entry.settings[name]) for entry in comparison.trackers if name in entry.settings}) > 1:
-            found.append(f"The runs do not have the same {name} (see the end), so their speeds tell less.")
-    return found
+        if len({str(tracker.settings[name]) for tracker in comparison.trackers if name in tracker.settings}) > 1:
+            warnings.append(f"The runs do not have the same {name} (see the end), so their speeds tell less.")
+    return warnings
 
 
 def _score_table(comparison: TrackerComparison) -> PageTable:
     table = PageTable("Best AUC first.", ["tracker", "AUC", f"precision at {PRECISION_AT} px", "frames a second"])
-    for entry in comparison.trackers:
-        auc, precision, fps = entry.interval("auc"), entry.interval("precision"), entry.scores.fps
+    for tracker in comparison.trackers:
+        auc, precision, fps = tracker.interval("auc"), tracker.interval("precision"), tracker.scores.fps
         speed = "not recorded" if fps is None else f"{fps:.2f}" if fps < 10 else f"{fps:.1f}"
-        table.rows.append([entry.name, auc.format(4), precision.format(4), speed])
+        table.rows.append([tracker.name, auc.format(4), precision.format(4), speed])
     return table
 
 
 def _difference_table(comparison: TrackerComparison) -> PageTable | None:
     if len(comparison.trackers) < 2:
         return None
-    rest = [entry.name for entry in comparison.trackers if entry.name != comparison.baseline]
+    rest = [tracker.name for tracker in comparison.trackers if tracker.name != comparison.baseline]
     table = PageTable(
         f"First less second, target by target, with {LEVEL:.0%} intervals; those of {comparison.baseline} first. "
         "p: two-sided, Holm-corrected over all pairs.",
         ["first less second", "AUC", f"precision at {PRECISION_AT} px", "targets"],
     )
     for first, second in combinations([comparison.baseline, *rest], 2):
-        found = [comparison.difference(first, second, measure) for measure in MEASURES]
-        cells = [each.format(4, sign=True) + ("" if each.p is None else f" {format_p(each.p)}") for each in found]
+        differences = [comparison.difference(first, second, measure) for measure in MEASURES]
+        cells = [
+            each.format(4, sign=True) + ("" if each.p is None else f" {format_p(each.p)}") for each in differences
+        ]
         table.rows.append([f"{first} less {second}", *cells, str(len(comparison.targets))])
     return table
 
@@ -214,40 +237,40 @@ def _attribute_table(comparison: TrackerComparison) -> PageTable | None:
     groups = _attribute_groups(comparison)
     if not groups:
         return None
-    values = [entry.scores.by_attribute() for entry in comparison.trackers]
+    values = [tracker.scores.by_attribute() for tracker in comparison.trackers]
     table = PageTable(
         f"AUC / precision at {PRECISION_AT} px on the targets with a label (or, with 'not', without it).",
-        ["attribute", "targets", *(entry.name for entry in comparison.trackers)],
+        ["attribute", "targets", *(tracker.name for tracker in comparison.trackers)],
     )
     for name, count in groups.items():
         meaning = _ATTRIBUTES.get(name.removeprefix("not "))
         heading = name if meaning is None or name.startswith("not ") else f"{name}, {meaning}"
-        cells = [f"{found[name][0]:.3f} / {found[name][1]:.3f}" for found in values]
+        cells = [f"{scores[name][0]:.3f} / {scores[name][1]:.3f}" for scores in values]
         table.rows.append([heading, str(count), *cells])
     return table
 
 
 def _target_table(comparison: TrackerComparison) -> PageTable:
-    scored = [{target.name: target for target in entry.scores.targets} for entry in comparison.trackers]
+    scored = [{target.name: target for target in tracker.scores.targets} for tracker in comparison.trackers]
     table = PageTable(
         f"AUC / precision at {PRECISION_AT} px.",
-        ["target", "frames", *(entry.name for entry in comparison.trackers)],
+        ["target", "frames", *(tracker.name for tracker in comparison.trackers)],
     )
     for name in comparison.targets:
-        cells = [f"{found[name].auc:.3f} / {found[name].precision:.3f}" for found in scored]
+        cells = [f"{scores[name].auc:.3f} / {scores[name].precision:.3f}" for scores in scored]
         table.rows.append([name, str(scored[0][name].frames), *cells])
     return table
 
 
 def _speed_note(comparison: TrackerComparison) -> str:
-    without = [entry.name for entry in comparison.trackers if entry.scores.fps is None]
+    without = [tracker.name for tracker in comparison.trackers if tracker.scores.fps is None]
     if len(without) == len(comparison.trackers):
         return "No times were recorded, so nothing is known about speed."
     note = "Frames a second are the mean over targets, without the first frame of each run."
     partly = [
-        f"{entry.name} on {known} of {len(comparison.targets)} targets"
-        for entry in comparison.trackers
-        if 0 < (known := sum(t.fps is not None for t in entry.scores.targets)) < len(comparison.targets)
+        f"{tracker.name} on {known} of {len(comparison.targets)} targets"
+        for tracker in comparison.trackers
+        if 0 < (known := sum(t.fps is not None for t in tracker.scores.targets)) < len(comparison.targets)
     ]
     if partly:
         note += f" Times are known of {', '.join(partly)} only."
@@ -272,14 +295,11 @@ def _settings(
     return rows if command is None else [*rows, ("Command of this report", command)]
 
 
-def _run_settings(entry: ComparedTracker) -> list[tuple[str, str]]:
-    return list(
-        _flat({name: value for name, value in entry.settings.items() if name not in ("tracker", "protocol")})
-    )
-
-
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """The recorded settings of a run as rows of names and values; the tracker and the protocol are elsewhere."""
     for name, value in settings.items():
+        if not prefix and name in ("tracker", "protocol"):
+            continue
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}: ")
         elif isinstance(value, list):
@@ -288,106 +308,74 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
             yield f"{prefix}{name}", "not recorded" if value is None else str(value)
 
 
-def _plots(comparison: TrackerComparison) -> dict[str, Picture]:
-    entries = comparison.trackers
-    names = [entry.name for entry in entries]
-    auc = {entry.name: entry.scores.auc for entry in entries}
+def _figures(comparison: TrackerComparison) -> dict[str, Figure]:
+    """The plots of the page, by the names of `_TEXTS`."""
+    scores = {tracker.name: tracker.scores for tracker in comparison.trackers}
+    auc = {name: each.auc for name, each in scores.items()}
     title = f"{comparison.protocol.upper()}, {_count(len(comparison.targets), 'target')}"
-    success = plots.draw_success({e.name: e.scores.success for e in entries}, auc, f"Success, {title}")
-    precise = plots.draw_precision(
-        {e.name: e.scores.precision_curve for e in entries},
-        {e.name: e.scores.precision for e in entries},
-        f"Precision, {title}",
-    )
-    found = {
-        "success": Picture(
-            "success.png",
-            plots.to_png(success),
-            "Success curves of the trackers; their AUC is in the table of scores.",
-            "Higher is better. The AUC in the legend is the mean height of the curve.",
-        ),
-        "precision": Picture(
-            "precision.png",
-            plots.to_png(precise),
-            "Precision curves of the trackers; their precision is in the table of scores.",
-            f"Higher is better. The grey line marks the {PRECISION_AT} pixels at which the precision is read.",
+    figures = {
+        "success": plots.draw_success({n: each.success for n, each in scores.items()}, auc, f"Success, {title}"),
+        "precision": plots.draw_precision(
+            {name: each.precision_curve for name, each in scores.items()},
+            {name: each.precision for name, each in scores.items()},
+            f"Precision, {title}",
         ),
     }
-    others = [name for name in names if name != comparison.baseline]
-    if others:
-        rows = [
-            plots.DifferenceRow(
-                name, *(comparison.difference(comparison.baseline, name, each) for each in MEASURES)
-            )
-            for name in others
-        ]
-        figure = plots.draw_differences(rows, f"{comparison.baseline} less each other tracker", LEVEL)
-        found["differences"] = Picture(
-            "differences.png",
-            plots.to_png(figure),
-            "Paired differences with their intervals; the numbers are in the table below.",
-            f"Right of the line, {comparison.baseline} is better; left of it, the other tracker is.",
-        )
+    baseline = comparison.baseline
+    rows = [
+        plots.DifferenceRow(name, *(comparison.difference(baseline, name, measure) for measure in MEASURES))
+        for name in scores
+        if name != baseline
+    ]
+    if rows:
+        figures["differences"] = plots.draw_differences(rows, f"{baseline} less each other tracker", LEVEL)
     if groups := _attribute_groups(comparison):
         values = {
-            e.name: {name: score for name, (score, _, _) in e.scores.by_attribute().items()} for e in entries
+            name: {attribute: score for attribute, (score, _, _) in each.by_attribute().items()}
+            for name, each in scores.items()
         }
-        figure = plots.draw_attributes(list(groups), groups, values, f"AUC by attribute, {title}")
-        found["attributes"] = Picture(
-            "attributes.png",
-            plots.to_png(figure),
-            "AUC by attribute; the numbers are in the table below.",
-            "In brackets: the number of targets. With few targets a difference says little.",
-        )
-    speeds = {entry.name: entry.scores.fps for entry in entries if entry.scores.fps is not None}
+        figures["attributes"] = plots.draw_attributes(list(groups), groups, values, f"AUC by attribute, {title}")
+    speeds = {name: each.fps for name, each in scores.items() if each.fps is not None}
     if speeds:
-        figure = plots.draw_speed(speeds, auc, names, f"Speed and AUC, {title}")
-        found["speed"] = Picture(
-            "speed.png",
-            plots.to_png(figure),
-            "AUC over speed; the numbers are in the table of scores.",
-            "Up and to the right is better.",
-        )
-    return found
+        figures["speed"] = plots.draw_speed(speeds, auc, scores, f"Speed and AUC, {title}")
+    return figures
 
 
 def _worst(
     comparison: TrackerComparison, annotations: Mapping[str, Annotation], folder: str | Path | None, origin: Origin
 ) -> tuple[dict[str, Picture], PageTable | None, list[str]]:
-    """The worst moments of each tracker, and what has to be said about them."""
+    """Pictures and table of the longest lost stretches of each tracker, and notes on what is missing."""
     if comparison.protocol != "ope":
         return {}, None, ["Frames are shown for one-pass evaluation (ope) only, where a frame has one overlap."]
-    overlaps = {entry.name: {t.name: t.overlap for t in entry.scores.targets} for entry in comparison.trackers}
-    losses = {name: pictures.rank_lost_stretches(found, WORST) for name, found in overlaps.items()}
+    overlaps = {
+        tracker.name: {t.name: t.overlap for t in tracker.scores.targets} for tracker in comparison.trackers
+    }
     table = PageTable("The longest losses of each tracker.", ["tracker", "targets and frames"])
-    for name, found in losses.items():
-        told = "; ".join(_loss_text(loss) for loss in found)
-        table.rows.append([name, f"{told}." if found else "None: in every frame its box touches the truth."])
-    notes: list[str] = []
+    for name, by_target in overlaps.items():
+        told = "; ".join(str(lost) for lost in pictures.rank_lost_stretches(by_target, WORST))
+        table.rows.append([name, f"{told}." if told else "None: in every frame its box touches the truth."])
     if folder is None:
         return {}, table, ["No pictures: the frames were not given (--data FOLDER)."]
-    there = list_targets(folder)
-    absent = [name for name in comparison.targets if name not in there]
-    losses = {
-        name: pictures.rank_lost_stretches({t: row for t, row in found.items() if t in there}, WORST)
-        for name, found in overlaps.items()
+    places = list_targets(folder)
+    stretches = {
+        name: pictures.rank_lost_stretches({t: row for t, row in by_target.items() if t in places}, WORST)
+        for name, by_target in overlaps.items()
     }
-    wanted = {loss.target for found in losses.values() for loss in found}
-    videos, without = _videos({name: there[name] for name in sorted(wanted)}, annotations)
-    notes += without
-    if absent:
+    wanted = {lost.target for ranked in stretches.values() for lost in ranked}
+    videos, notes = _videos({name: places[name] for name in sorted(wanted)}, annotations)
+    if absent := [name for name in comparison.targets if name not in places]:
         notes.append(
             f"The pictures show the worst of the {len(comparison.targets) - len(absent)} targets whose frames "
             f"were given; there are none of {_names(absent, 8)}."
         )
     shown: dict[str, Picture] = {}
-    boxes = {entry.name: _boxes(entry, annotations, videos, origin) for entry in comparison.trackers}
+    boxes = {tracker.name: _boxes(tracker, annotations, videos, origin) for tracker in comparison.trackers}
     for number, name in enumerate(overlaps, start=1):
-        rows = [loss for loss in losses[name] if loss.target in videos]
+        rows = [lost for lost in stretches[name] if lost.target in videos]
         if not rows:
             continue
         figure = pictures.draw_lost_stretches(name, rows, videos, annotations, boxes, overlaps[name])
-        text = "; ".join(_loss_text(loss) for loss in rows)
+        text = "; ".join(map(str, rows))
         shown[f"worst {number}"] = Picture(
             f"worst_{number:02d}_{_file_name(name)}.jpg",
             pictures.to_jpeg(figure),
@@ -399,23 +387,23 @@ def _worst(
 
 
 def _boxes(
-    entry: ComparedTracker, annotations: Mapping[str, Annotation], targets: Iterable[str], origin: Origin
+    tracker: ComparedTracker, annotations: Mapping[str, Annotation], targets: Iterable[str], origin: Origin
 ) -> dict[str, NDArray[np.float64]]:
-    """The boxes of the judged frames; what scoring accepts as longer begins before them."""
-    files = ResultFiles(entry.folder, "ope", origin, entry.name)
-    found = {}
+    """The boxes of the judged frames; result files that scoring accepts as longer begin before them."""
+    files = ResultFiles(tracker.folder, "ope", origin, tracker.name)
+    by_target = {}
     for name in targets:
         truth = annotations[name]
         boxes = files.boxes(list_runs("ope", truth), len(truth))[0]
         if boxes is not None:
-            found[name] = boxes[max(len(boxes) - len(truth), 0) :]
-    return found
+            by_target[name] = boxes[max(len(boxes) - len(truth), 0) :]
+    return by_target
 
 
 def _videos(
     places: Mapping[str, tuple[Path, int | None]], annotations: Mapping[str, Annotation]
 ) -> tuple[dict[str, Frames], list[str]]:
-    """The frames of some targets, and what has to be said about those that cannot be shown."""
+    """The frames of some targets, and a note for each target whose frames cannot be shown."""
     videos: dict[str, Frames] = {}
     notes = []
     for name, (path, number) in places.items():
@@ -431,10 +419,6 @@ def _videos(
                 f"The frames of {name} are not shown: there are {len(frames)}, but {len(annotations[name])} boxes."
             )
     return videos, notes
-
-
-def _loss_text(loss: pictures.LostStretch) -> str:
-    return f"{loss.target}, frames {loss.start + 1} to {loss.stop} ({len(loss)} of {loss.frames})"
 
 
 def _count(number: int, what: str) -> str:
