@@ -1,8 +1,8 @@
-"""The search for the occlusion that hurts a matcher most, as a Gymnasium environment (HPTN, section 4.2).
+"""The search for the hardest occlusion of a target, as Gymnasium environments (HPTN, section 4.2).
 
-Importing this package registers `OcclusionSearch-v0` (where to occlude), `BackgroundSearch-v0` (with what) and
-`OcclusionSearchOracle-v0` (where, with a known best answer). It imports no torch, so that listing ids is cheap;
-what needs torch is imported on first use.
+Importing this package registers `OcclusionSearch-v0` (the region to occlude), `BackgroundSearch-v0` (the patch)
+and `OcclusionSearchOracle-v0` (the region, with a known optimum). It imports no torch, so that listing ids is
+cheap; classes that need torch are imported on first use.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from .mdp.settings import HORIZON
 if TYPE_CHECKING:
     from .envs.arguments import SearchArguments
     from .envs.background import BackgroundSearch, BackgroundSearchEnv, BackgroundSearchVectorEnv
+    from .envs.building import load_networks
     from .envs.single import OcclusionSearchEnv
     from .envs.vector import OcclusionSearchVectorEnv
     from .mdp.actions import ACTIONS, RegionLimits
-    from .mdp.rewards import movement_reward, trigger_reward
+    from .mdp.rewards import Reward, Transition, movement_reward, trigger_reward
     from .mdp.settings import SearchSettings
+    from .scene.occluders import Occluder, occlude_image
     from .scene.targets import Target, TargetSet, load_targets
+    from .search.belief import Belief, Prior
     from .search.core import Search
 
 __all__ = [
@@ -31,19 +34,26 @@ __all__ = [
     "BackgroundSearch",
     "BackgroundSearchEnv",
     "BackgroundSearchVectorEnv",
+    "Belief",
     "ENV_ID",
     "ENV_IDS",
     "ORACLE_ENV_ID",
+    "Occluder",
     "OcclusionSearchEnv",
     "OcclusionSearchVectorEnv",
+    "Prior",
     "RegionLimits",
+    "Reward",
     "Search",
     "SearchArguments",
     "SearchSettings",
     "Target",
     "TargetSet",
+    "Transition",
+    "load_networks",
     "load_targets",
     "movement_reward",
+    "occlude_image",
     "trigger_reward",
 ]
 
@@ -60,7 +70,7 @@ _KEYWORDS = {
         "scorer": "occlusion_env.scene.oracle:OracleScorer",
         "features": "occlusion_env.scene.oracle:OracleFeatures",
         "drop": 0.95,
-        # With the paper's reward a loop pays, so that the best policy need not end at the best answer.
+        # With the paper's reward a loop pays, so that the best policy need not end at the best region.
         "reward": "potential",
         "reward_scale": 3.0,
     },
@@ -74,8 +84,11 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "mdp.actions": ["ACTIONS", "RegionLimits"],
         "envs.arguments": ["SearchArguments"],
         "envs.background": ["BackgroundSearch", "BackgroundSearchEnv", "BackgroundSearchVectorEnv"],
+        "envs.building": ["load_networks"],
         "envs.single": ["OcclusionSearchEnv"],
-        "mdp.rewards": ["movement_reward", "trigger_reward"],
+        "mdp.rewards": ["Reward", "Transition", "movement_reward", "trigger_reward"],
+        "search.belief": ["Belief", "Prior"],
+        "scene.occluders": ["Occluder", "occlude_image"],
         "search.core": ["Search"],
         "mdp.settings": ["SearchSettings"],
         "scene.targets": ["Target", "TargetSet", "load_targets"],

@@ -62,8 +62,8 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         is_over: `bool[N]`, whether the episode is over and the environment has not been reset.
 
     Raises:
-        InputError: If an argument is out of range or names what cannot be read; if one is unknown, it is a
-            `TypeError` too.
+        InputError: If an argument is out of range or cannot be loaded; if one is unknown, it is a `TypeError`
+            too.
     """
 
     metadata: dict[str, Any] = {
@@ -158,11 +158,11 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         Args:
             seed: Environment i gets `seed + i`, or the i-th of a list.
             options: Those of `OcclusionSearchEnv`, for every environment that is reset; and `reset_mask`,
-                `bool[N]`: which are, all by default.
+                `bool[N]`: the environments to reset, by default all.
 
         Returns:
-            The observations and the infos. Of the environments that are not reset the observation is the one that
-            they had, and the masks of the infos are false.
+            The observations and the infos. An environment that is not reset keeps its observation; the masks of
+            its infos are false.
 
         Raises:
             InputError: If an option is unknown or cannot be used.
@@ -282,15 +282,15 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         )
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Free the memory."""
+        """Empty the cache."""
         self.search.cache.clear()
 
     def _view_key(self, index: int) -> bytes:
         """Key of a target's view in the cache; the first call decodes the target."""
         key = self._view_keys[index]
         if key is None:
-            (key,) = self.search.view_keys([self.targets[index]])
-            self._view_keys[index] = key
+            (view,) = self.search.views([self.targets[index]])
+            key = self._view_keys[index] = image_key(view)
         return key
 
     def _each_seed(self, seed: int | Many[int | None] | None) -> list[int | None]:
@@ -345,7 +345,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         for slot in slots:
             self._trails[slot] = []
             if (index := self._indices[slot]) >= 0:
-                self._view_keys[index] = self.search.slot_view_key(slot)
+                self._view_keys[index] = self.search.view_keys[slot]
         self._record(slots)
 
     def measure_drop(self) -> float:
