@@ -59,6 +59,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         targets: The `TargetSet` that targets are drawn from.
         phi: As the argument.
         drop: As the argument; `None` before it is measured, at the first reset if the reward needs it.
+        feature_length: F, the number of features in an observation.
         is_over: `bool[N]`, whether the episode is over and the environment has not been reset.
 
     Raises:
@@ -121,15 +122,11 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         self._trails: list[list[tuple[NDArray[np.float64], float]]] = [[] for _ in range(self.num_envs)]
         self.generators = [np.random.default_rng() for _ in range(self.num_envs)]
         self._seeds = [-1] * self.num_envs
+        self.feature_length = self.search.feature_length
         self.single_observation_space = self.search.observation.space
         self.single_action_space = spaces.Discrete(len(ACTIONS))
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-
-    @property
-    def feature_length(self) -> int:
-        """F, the number of features in an observation."""
-        return self.search.feature_length
 
     @property  # type: ignore[override]
     def np_random(self) -> tuple[np.random.Generator, ...]:
@@ -402,14 +399,10 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         return observations
 
     def _info(self, slots: Slots, actions: NDArray[np.int64]) -> dict[str, Any]:
-        """Infos of some environments, with their masks.
-
-        Args:
-            slots: The environments.
-            actions: `int[N]`, the last actions; -1 after a reset.
-        """
+        """Infos of some environments, with their masks; `actions` are the last ones, `int[N]`, -1 after a
+        reset."""
         search = self.search
-        found: dict[str, NDArray[Any]] = {
+        arrays: dict[str, NDArray[Any]] = {
             "score": search.score, "previous_score": search.previous_score, "clean_score": search.clean_score,
             "phi": search.phi, "region": search.region, "action_index": actions, "target_index": self._indices,
             "is_success": search.success, "action_mask": search.action_masks().astype(np.int8),
@@ -417,13 +410,13 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         }  # fmt: skip
         if self.arguments.info_names:
             targets = [None if target is None else target.id for target in search.targets]
-            found["action"] = np.array([*ACTIONS, "reset"], dtype=object)[actions]
-            found["target"] = np.array(targets, dtype=object)
+            arrays["action"] = np.array([*ACTIONS, "reset"], dtype=object)[actions]
+            arrays["target"] = np.array(targets, dtype=object)
         infos: dict[str, Any] = {}
-        for key, values in found.items():
-            kept = np.zeros_like(values) if values.dtype != object else np.full_like(values, None)
-            kept[slots] = values[slots]
-            infos[key], infos[f"_{key}"] = kept, self._mask(slots)
+        for key, values in arrays.items():
+            own = np.full_like(values, None if values.dtype == object else 0)
+            own[slots] = values[slots]
+            infos[key], infos[f"_{key}"] = own, self._mask(slots)
         return infos
 
     def _mask(self, slots: Slots) -> NDArray[np.bool_]:
@@ -441,13 +434,13 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         if wanted is None:
             number = int(rng.integers(len(self.targets)))
             return number, self.targets[number]
-        found = self._numbers.get(wanted) if isinstance(wanted, str) else wanted
-        if not isinstance(found, int | np.integer) or not 0 <= found < len(self.targets):
+        index = self._numbers.get(wanted) if isinstance(wanted, str) else wanted
+        if not isinstance(index, int | np.integer) or not 0 <= index < len(self.targets):
             raise InputError(
                 f"There is no target {wanted!r}; give an id such as '{self.targets.ids[0]}' or an index from 0 to"
                 f" {len(self.targets) - 1}."
             )
-        return int(found), self.targets[int(found)]
+        return int(index), self.targets[int(index)]
 
 
 def check_horizon(max_steps: int | None, max_episode_steps: int | None) -> None:

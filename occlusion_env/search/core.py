@@ -85,6 +85,7 @@ class Search:
             once; a score that another episode has put into the cache counts as a query.
         targets: N targets, `None` before `begin`.
         view_keys: N keys of the targets' views in the cache.
+        feature_length: F, the number of features of a target under a region.
         cache: Scores, embeddings and features, shared by all N.
         view_device: Device of the views: that of the features, or the scorer's where they have none. The targets,
             occluders and embeddings are on the scorer's device.
@@ -116,6 +117,7 @@ class Search:
         self._window = Window(settings.context, side)
         reader = look_up("state", settings.state, STATES)(features, self._window)
         self._states = States(reader, self.cache)
+        self.feature_length = reader.length
         self._views: Tensor | None = None
         self._sources: Tensor | None = None
         self._exemplars: Tensor | None = None
@@ -125,16 +127,6 @@ class Search:
 
     def __len__(self) -> int:
         return len(self.region)
-
-    @property
-    def feature_length(self) -> int:
-        """F, the number of features of a target under a region."""
-        return self._states.reader.length
-
-    @property
-    def observation_length(self) -> int:
-        """Numbers in one observation `features`: the features and the one-hot history."""
-        return self.feature_length + self.history[0].size
 
     @property
     def takes_phi(self) -> bool:

@@ -33,9 +33,7 @@ class _Search(Protocol):
     history: NDArray[np.float32]
     settings: SearchSettings
     features: FeatureExtractor
-
-    @property
-    def feature_length(self) -> int: ...
+    feature_length: int
 
     def slot_features(self, slots: NDArray[np.int64]) -> NDArray[np.float32]: ...
 
