@@ -399,8 +399,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         return observations
 
     def _info(self, slots: Slots, actions: NDArray[np.int64]) -> dict[str, Any]:
-        """Infos of some environments, with their masks; `actions` are the last ones, `int[N]`, -1 after a
-        reset."""
+        """Infos of some environments, with their masks; `actions`, `int[N]`, are -1 after a reset."""
         search = self.search
         arrays: dict[str, NDArray[Any]] = {
             "score": search.score, "previous_score": search.previous_score, "clean_score": search.clean_score,
