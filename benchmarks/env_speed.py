@@ -1,19 +1,19 @@
-"""How many steps a second N environments in one take, against N environments one by one.
+"""Steps a second of a vector environment of N searches, and of N single environments.
 
 Eight programs, in turn on one machine:
 
 - naive: N separate environments, fp32; every state, every exemplar and every occluded target goes through the
-  network whole and by itself, and nothing is remembered, as Algorithm 1 reads;
-- separate: N single environments of this package, fp32, nothing remembered: the exemplar is embedded once an
+  network whole and by itself, without a cache, as Algorithm 1 reads;
+- separate: N single environments of this package, fp32, without a cache: the exemplar is embedded once an
   episode, and VGG-16 on a CPU scores an occluded target by the part that the occlusion changes;
-- batched: one vector environment, one pass for all states and one for all scores, nothing remembered;
+- batched: one vector environment, one pass for all states and one for all scores, without a cache;
 - roi: the same, with states read off one feature map a target (`state="roi"`);
-- sync: `SyncVectorEnv` over N single environments with the package's defaults, the memory among them, as RL
+- sync: `SyncVectorEnv` over N single environments with the package's defaults, the cache among them, as RL
   libraries measure an environment;
 - native: the vector environment with the same defaults;
-- training: the vector environment as a training uses it, with its memory, on a few targets that come again and
-  again, and a policy that is greedy more and more often;
-- patches: the same where a target has few occluders (`patches`), so that scores come back too.
+- training: the vector environment in a training, with its cache, on a few targets that come again and again, and a
+  policy that is greedy more and more often;
+- patches: the same with few occluders a target (`patches`), so that the cache also holds scores.
 
 The ratios are to the naive program; `over_separate` to the second one, `native_over_sync` of the two with the
 defaults.
@@ -43,6 +43,7 @@ from agents.common.results import write_result
 from agents.common.versions import device_name
 from occlusion_env import ENV_ID, OcclusionSearchEnv, OcclusionSearchVectorEnv, Search, TargetSet
 from occlusion_env.search.core import Step
+from occlusion_env.search.memory import region_keys
 from tracker import InputError
 
 Policy = Callable[[NDArray[np.float32], int], NDArray[np.int64]]
@@ -50,11 +51,12 @@ Policy = Callable[[NDArray[np.float32], int], NDArray[np.int64]]
 
 
 class ForgetfulSearch(Search):
-    """A search that asks again for what its episode has asked for before."""
+    """A search that queries a region again when its episode comes back to it."""
 
     def step(self, actions: NDArray[np.integer], slots: NDArray[np.int64] | None = None) -> Step:
         """See `Search.step`."""
-        self._visited = [{} for _ in self._visited]
+        present = zip(region_keys(self.region), self.score.tolist(), strict=True)
+        self._visited = [{key: score} for key, score in present]
         return super().step(actions, slots)
 
 
@@ -69,25 +71,25 @@ class NaiveSearch(ForgetfulSearch):
 
 
 class SeparateVectorEnv(OcclusionSearchVectorEnv):
-    """Environments of the package, apart from one another."""
+    """N=1 environments of the package without a cache of scores."""
 
     search_class = ForgetfulSearch
 
 
 class NaiveVectorEnv(OcclusionSearchVectorEnv):
-    """The naive ones."""
+    """N=1 naive environments."""
 
     search_class = NaiveSearch
 
 
 class SeparateEnv(OcclusionSearchEnv):
-    """One of the first."""
+    """A separate environment."""
 
     vector_class = SeparateVectorEnv
 
 
 class NaiveEnv(OcclusionSearchEnv):
-    """One of the second."""
+    """A naive environment."""
 
     vector_class = NaiveVectorEnv
 
@@ -96,7 +98,6 @@ class Apart:
     """Separate environments behind the two methods of a vector environment that are timed."""
 
     def __init__(self, count: int, env: type[OcclusionSearchEnv], **kwargs: Any) -> None:
-        """Make them."""
         self.envs = [env(**kwargs) for _ in range(count)]
 
     def reset(self, seed: int) -> NDArray[np.float32]:
@@ -116,7 +117,6 @@ class Vector:
     """A vector environment behind the same two methods."""
 
     def __init__(self, envs: VectorEnv[Any, Any, Any]) -> None:
-        """Take it."""
         self.envs = envs
 
     def reset(self, seed: int) -> NDArray[np.float32]:

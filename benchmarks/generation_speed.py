@@ -211,7 +211,7 @@ def main(
     chosen = every.subset(evenly_spaced(len(every), targets))
     exact = load_networks(SearchArguments(precision="fp32", device=device))
     usual = load_networks(SearchArguments(device=device))
-    length = Search(1, exact.scorer, exact.features, SearchSettings()).observation_length
+    length = Search(1, exact.scorer, exact.features, SearchSettings()).observation.space.shape[0]
     figures: dict[str, dict[str, float]] = {}
     for name in methods:
         method: Any = as_method(LinearPolicy(length) if name == "policy" else name)

@@ -1,4 +1,4 @@
-"""Random actions on random images: no number that is not finite, no memory that grows.
+"""Random actions on random images: all numbers stay finite, and the memory does not grow.
 
 Runs N environments side by side; every episode is on a frame of its own random shape and content, with a box at
 random. The resident memory is sampled every few thousand steps; a line through the samples of the second half of

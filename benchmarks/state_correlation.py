@@ -123,7 +123,7 @@ def draw(arguments: SearchArguments, folder: Path, given: Arguments) -> Samples:
         slots = np.zeros(given.regions, dtype=np.int64)
         where = settings.limits.random(np.full(given.regions, settings.limits.max_area), rng)
         drops.append(search.clean_score[0] - search.scores(slots, where))
-        keys = [search.slot_view_key(0)] * given.regions
+        keys = [search.view_keys[0]] * given.regions
         features.append(search.features_of(keys, where, lambda _, target=target: target).astype(np.float64))
         maps = similarity_maps(search, slots[:1]).cpu()
         predicted.append(fitted.predictor(maps, torch.from_numpy(where)[None].to(maps))[0].double().numpy())

@@ -1,4 +1,4 @@
-"""`docs/environments.md`, made from what the code says: `python docs/environments_page.py` writes it."""
+"""Generator of `docs/environments.md` from docstrings: `python docs/environments_page.py`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["describe_arguments", "described", "environments_page", "write_enviro
 PAGE = Path("docs") / "environments.md"
 
 _ABOUT = {ORACLE_ENV_ID: "occlusion_env.scene.oracle"}
-"""The module whose docstring describes an id that shares its class with another."""
+"""Modules whose docstrings describe the ids that share a class with another id."""
 
 _HEAD = """\
 # The environments
@@ -106,7 +106,7 @@ def _whole(spec: EnvSpec, with_table: bool) -> str:
 
 
 def _variant(spec: EnvSpec, original: str) -> str:
-    """What an id that shares its class with another has of its own."""
+    """The description and the defaults of an id that shares its class with another."""
     about = inspect.cleandoc(importlib.import_module(_ABOUT[spec.id]).__doc__ or "") if spec.id in _ABOUT else ""
     rows = [f"| `{name}` | {_code(value)} |" for name, value in spec.kwargs.items()]
     table = "\n".join(["| argument | default |", "|---|---|", *rows])

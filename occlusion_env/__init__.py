@@ -1,8 +1,8 @@
-"""The search for the occlusion that hurts a matcher most, as a Gymnasium environment (HPTN, section 4.2).
+"""The search for the hardest occlusion of a target, as Gymnasium environments (HPTN, section 4.2).
 
-Importing this package registers `OcclusionSearch-v0` (where to occlude), `BackgroundSearch-v0` (with what) and
-`OcclusionSearchOracle-v0` (where, with a known best answer). It imports no torch, so that listing ids is cheap;
-what needs torch is imported on first use.
+Importing this package registers `OcclusionSearch-v0` (the region to occlude), `BackgroundSearch-v0` (the patch)
+and `OcclusionSearchOracle-v0` (the region, with a known optimum). It imports no torch, so that listing ids is
+cheap; classes that need torch are imported on first use.
 """
 
 import lazy_loader

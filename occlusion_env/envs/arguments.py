@@ -88,27 +88,26 @@ class SearchArguments(ProcessSettings, RegionLimits):
         Raises:
             InputError: Naming the argument.
         """
-        for each in fields(self):
-            value = getattr(self, each.name)
-            optional = each.name in ("phi", "drop") and value is None
-            if (isinstance(each.default, float) or each.name in ("phi", "drop")) and not optional:
-                if not isinstance(value, int | float | np.number) or isinstance(value, bool):
-                    raise InputError(f"{each.name} is {shorten(value)}; it must be a number.")
-                if isinstance(value, int) and abs(value) > sys.float_info.max:
-                    raise InputError(f"{each.name} has too many digits; it must be a number of ordinary size.")
+        numbers = {each.name: getattr(self, each.name) for each in fields(self) if isinstance(each.default, float)}
+        thresholds = {name: value for name in ("phi", "drop") if (value := getattr(self, name)) is not None}
+        for name, value in (numbers | thresholds).items():
+            if not isinstance(value, int | float | np.number) or isinstance(value, bool):
+                raise InputError(f"{name} is {shorten(value)}; it must be a number.")
+            if isinstance(value, int) and abs(value) > sys.float_info.max:
+                raise InputError(f"{name} has too many digits; it must be a number of ordinary size.")
         for name in ("observation", "state", "reward", "occluder", "precision"):
             if not isinstance(value := getattr(self, name), str):
                 raise InputError(f"{name} is {shorten(value)}; it must be a text.")
         for name in ("layer", "weights", "base_weights"):
             if not isinstance(value := getattr(self, name), str | os.PathLike | None):
                 raise InputError(f"{name} is {shorten(value)}; it must be a text, or None.")
-        if self.phi is not None and self.drop is not None:
+        if len(thresholds) == 2:
             raise InputError("phi and drop are two ways to say one thing; give one of them.")
-        for name, value in (("phi", self.phi), ("drop", self.drop)):
-            if value is not None and not math.isfinite(value):
+        for name, value in thresholds.items():
+            if not math.isfinite(value):
                 raise InputError(f"{name} is {shorten(value)}; it must be finite, in units of the score.")
         if self.drop is not None and self.drop < 0:
-            raise InputError(f"drop is {self.drop}; it must be 0 or more: how far the score must fall.")
+            raise InputError(f"drop is {self.drop}; it must be 0 or more: the fall of the score to phi.")
         if not 0 < self.phi_quantile < 1:
             raise InputError(f"phi_quantile is {self.phi_quantile}; it must lie between 0 and 1.")
         check_whole("patches", self.patches, 0, 1_000_000)

@@ -227,7 +227,7 @@ class BackgroundSearchVectorEnv(OcclusionSearchVectorEnv):
         return index, target
 
     def start(self, slots: Slots, targets: Many[Target], regions: Regions | None, options: dict[str, Any]) -> None:
-        """Draw the first boxes and start the searches; the option `region` is what they cover."""
+        """Draw the first boxes and start the searches; the option `region` is the covered region."""
         boxes = self.search.draw_boxes(targets, [self.generators[slot] for slot in slots], regions)
         self.search.begin(slots, targets, (), self.phi, self.drop, boxes, covered=regions)
 
@@ -237,12 +237,12 @@ class BackgroundSearchVectorEnv(OcclusionSearchVectorEnv):
 
 
 class BackgroundSearchEnv(OcclusionSearchEnv):
-    """Find the piece of background that hurts a Siamese matcher most when it covers a target (HPTN, section 4.2).
+    """Find the piece of background that lowers the score of a Siamese matcher most when it covers a target.
 
     ## Description
-    The second question of section 4.2: where a target is covered is settled, with what is not. An agent moves a
-    box over the background of the target's own frame, never onto the target. What lies under the box is pasted
-    over a fixed region of the target, and the matcher (SINT) scores the occluded target against the exemplar, the
+    The second question of HPTN, section 4.2: the covered region of the target is fixed, its patch is searched. An
+    agent moves a box over the background of the target's own frame, never onto the target. The pixels under the
+    box are pasted over the region, and the matcher (SINT) scores the occluded target against the exemplar, the
     target of the video's first frame. The lower the score, the harder the positive.
 
     `gym.make_vec` gives N of these with one forward pass a step for all states and one for all scores; the data
@@ -253,15 +253,7 @@ class BackgroundSearchEnv(OcclusionSearchEnv):
     towards the target and the frame's border as far as it can; the way round the target is over its corners.
     Sizes are limited relative to the covered region in pixels of the frame: an area of at most the region's, sides
     of at least 0.3 of its sides, an aspect of at most `max_aspect` off its aspect.
-    `env.unwrapped.action_masks()` tells which moves change the box, `bool[9]`; the trigger is always allowed.
-
-    | n | action | | n | action |
-    |---|---|---|---|---|
-    | 0 | right | | 5 | smaller |
-    | 1 | left | | 6 | fatter |
-    | 2 | up | | 7 | taller |
-    | 3 | down | | 8 | trigger: end the search |
-    | 4 | bigger | | | |
+    `env.unwrapped.action_masks()`, `bool[9]`, is True for the moves that change the box, and for the trigger.
 
     ## Observation space
     Those of `OcclusionSearch-v0`, of the frame under the box in place of the target under the region: `features`,
@@ -279,11 +271,11 @@ class BackgroundSearchEnv(OcclusionSearchEnv):
     |---|---|
     | `target` | index or id of a target of the set |
     | `image`, `box` | your own frame, `uint8[H, W, 3]` RGB, and the target's box in it, `(x, y, w, h)` in pixels |
-    | `exemplar` | `uint8[h, w, 3]`, what the matcher compares with; by default the target itself |
-    | `region` | `(x, y, w, h)` relative to the target, what is covered |
+    | `exemplar` | `uint8[h, w, 3]`, the matcher's reference; by default the target itself |
+    | `region` | `(x, y, w, h)` relative to the target, the covered region |
     | `reset_mask` | vector environments only, `bool[N]`: which environments are reset |
 
-    A target that is asked for and whose frame leaves no room is an error.
+    A `target` or `image` whose frame leaves no room is an error.
 
     ## Episode end
     That of `OcclusionSearch-v0`.
@@ -304,8 +296,8 @@ class BackgroundSearchEnv(OcclusionSearchEnv):
         arguments: See `SearchArguments`.
 
     Raises:
-        InputError: If an argument is out of range or names what cannot be read; if one is unknown, it is a
-            `TypeError` too.
+        InputError: If an argument is out of range or cannot be loaded; if one is unknown, it is a `TypeError`
+            too.
     """
 
     vector_class = BackgroundSearchVectorEnv

@@ -1,4 +1,4 @@
-"""One environment: the vector environment with one search in it."""
+"""The single environment: a vector environment of one search."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["OcclusionSearchEnv"]
 
 
 class OcclusionSearchEnv(gym.Env[Any, np.int64], EzPickle):
-    """Find the region of a target whose occlusion hurts a Siamese matcher most (HPTN, section 4.2).
+    """Find the region of a target whose occlusion lowers the score of a Siamese matcher most (HPTN, section 4.2).
 
     ## Description
     A target has been cut out of a frame of a video. An agent moves a region over it; a patch, by default of the
@@ -34,7 +34,7 @@ class OcclusionSearchEnv(gym.Env[Any, np.int64], EzPickle):
 
     ## Action space
     `Discrete(9)`. A move goes by `step` (0.2) of the region's own size, as far as the limits allow.
-    `env.unwrapped.action_masks()` tells which moves change the region, `bool[9]`; the trigger is always allowed.
+    `env.unwrapped.action_masks()`, `bool[9]`, is True for the moves that change the region, and for the trigger.
     `gymnasium.utils.play.play(env, wait_on_player=True)` takes the keys of `get_keys_to_action()`.
 
     | n | action | | n | action |
@@ -68,7 +68,7 @@ in its own frame |
     | `difference` | `reward_scale` (S' - S) | 0 |
     | `potential` | gamma Phi(S) - Phi(S'), with Phi(S) = `reward_scale` (clean score - S) | eq. 6, less Phi(S) \
 (Ng 1999: the best policy is that of eq. 6 alone) |
-    | `record` | `reward_scale` times what it takes off the least score so far, or 0 | 0 |
+    | `record` | `reward_scale` times its fall below the least score so far, or 0 | 0 |
 
     Scores that differ by less than 1e-5 are equal (`potential`, which is continuous, excepted).
 
@@ -80,8 +80,8 @@ in its own frame |
     |---|---|
     | `target` | index or id of a target of the set |
     | `image`, `box` | your own frame, `uint8[H, W, 3]` RGB, and the target's box in it, `(x, y, w, h)` in pixels |
-    | `exemplar` | `uint8[h, w, 3]`, what the matcher compares with; by default the target itself |
-    | `patch` | `uint8[h, w, 3]`, what covers the target |
+    | `exemplar` | `uint8[h, w, 3]`, the matcher's reference; by default the target itself |
+    | `patch` | `uint8[h, w, 3]`, the occluder |
     | `region` | `(x, y, w, h)` relative to the target, where the search starts |
     | `reset_mask` | vector environments only, `bool[N]`: which environments are reset |
 
@@ -96,9 +96,8 @@ in its own frame |
     | key | is |
     |---|---|
     | `score`, `previous_score`, `clean_score` | `float`, S, S' and the score of the unoccluded target |
-    | `phi` | `float`, the threshold of eq. 6; -inf for `difference` and `record`, whose trigger has none, unless \
-`phi` or `drop` is given |
-    | `is_success` | `bool`, S <= phi |
+    | `phi` | `float`, the threshold of eq. 6; -inf for `difference` and `record`, unless `phi` or `drop` is given
+    | | `is_success` | `bool`, S <= phi |
     | `region` | `float64[4]` |
     | `action_index` | `int`, the last action; -1 after a reset |
     | `action_mask` | `int8[9]`, 1 for a move that changes the region and for the trigger |
@@ -109,12 +108,12 @@ in its own frame |
     Stable-Baselines3's `EvalCallback` reads `is_success` at the end of an episode.
 
     ## Arguments
-    Everything is plain data, so that specs serialise; `targets` and `scorer` also take objects. A copy or a pickle
-    is made anew from the arguments (EzPickle): reset it before its first step.
+    Everything is plain data, so that specs serialise; `targets` and `scorer` also take objects. Copying and
+    pickling build a new environment from the arguments (EzPickle): reset it before its first step.
 
     ## Reproducibility
     The same seed and the same actions give the same data. A network rounds differently in batches of different
-    sizes; so for other `num_envs`, and depending on what is in the memory (`cache_mb`), scores agree to 1e-5 and
+    sizes; so for other `num_envs`, and depending on the cache (`cache_mb`), scores agree to 1e-5 and
     features to 1e-4. With `cache_mb=0` the same environments repeat to the bit on the same machine.
 
     ## Version history
@@ -132,8 +131,8 @@ in its own frame |
         feature_length: F.
 
     Raises:
-        InputError: If an argument is out of range or names what cannot be read; if one is unknown, it is a
-            `TypeError` too.
+        InputError: If an argument is out of range or cannot be loaded; if one is unknown, it is a `TypeError`
+            too.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}
@@ -217,7 +216,7 @@ in its own frame |
         return self.vector.features_of(targets, regions)
 
     def close(self) -> None:
-        """Free the memory."""
+        """Empty the cache."""
         self.vector.close()
 
 

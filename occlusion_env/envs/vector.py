@@ -59,11 +59,12 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         targets: The `TargetSet` that targets are drawn from.
         phi: As the argument.
         drop: As the argument; `None` before it is measured, at the first reset if the reward needs it.
+        feature_length: F, the number of features in an observation.
         is_over: `bool[N]`, whether the episode is over and the environment has not been reset.
 
     Raises:
-        InputError: If an argument is out of range or names what cannot be read; if one is unknown, it is a
-            `TypeError` too.
+        InputError: If an argument is out of range or cannot be loaded; if one is unknown, it is a `TypeError`
+            too.
     """
 
     metadata: dict[str, Any] = {
@@ -121,15 +122,11 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         self._trails: list[list[tuple[NDArray[np.float64], float]]] = [[] for _ in range(self.num_envs)]
         self.generators = [np.random.default_rng() for _ in range(self.num_envs)]
         self._seeds = [-1] * self.num_envs
+        self.feature_length = self.search.feature_length
         self.single_observation_space = self.search.observation.space
         self.single_action_space = spaces.Discrete(len(ACTIONS))
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-
-    @property
-    def feature_length(self) -> int:
-        """F, the number of features in an observation."""
-        return self.search.feature_length
 
     @property  # type: ignore[override]
     def np_random(self) -> tuple[np.random.Generator, ...]:
@@ -158,11 +155,11 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         Args:
             seed: Environment i gets `seed + i`, or the i-th of a list.
             options: Those of `OcclusionSearchEnv`, for every environment that is reset; and `reset_mask`,
-                `bool[N]`: which are, all by default.
+                `bool[N]`: the environments to reset, by default all.
 
         Returns:
-            The observations and the infos. Of the environments that are not reset the observation is the one that
-            they had, and the masks of the infos are false.
+            The observations and the infos. An environment that is not reset keeps its observation; the masks of
+            its infos are false.
 
         Raises:
             InputError: If an option is unknown or cannot be used.
@@ -282,15 +279,15 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         )
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Free the memory."""
+        """Empty the cache."""
         self.search.cache.clear()
 
     def _view_key(self, index: int) -> bytes:
         """Key of a target's view in the cache; the first call decodes the target."""
         key = self._view_keys[index]
         if key is None:
-            (key,) = self.search.view_keys([self.targets[index]])
-            self._view_keys[index] = key
+            (view,) = self.search.views([self.targets[index]])
+            key = self._view_keys[index] = image_key(view)
         return key
 
     def _each_seed(self, seed: int | Many[int | None] | None) -> list[int | None]:
@@ -345,7 +342,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         for slot in slots:
             self._trails[slot] = []
             if (index := self._indices[slot]) >= 0:
-                self._view_keys[index] = self.search.slot_view_key(slot)
+                self._view_keys[index] = self.search.view_keys[slot]
         self._record(slots)
 
     def measure_drop(self) -> float:
@@ -402,14 +399,9 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         return observations
 
     def _info(self, slots: Slots, actions: NDArray[np.int64]) -> dict[str, Any]:
-        """Infos of some environments, with their masks.
-
-        Args:
-            slots: The environments.
-            actions: `int[N]`, the last actions; -1 after a reset.
-        """
+        """Infos of some environments, with their masks; `actions`, `int[N]`, are -1 after a reset."""
         search = self.search
-        found: dict[str, NDArray[Any]] = {
+        arrays: dict[str, NDArray[Any]] = {
             "score": search.score, "previous_score": search.previous_score, "clean_score": search.clean_score,
             "phi": search.phi, "region": search.region, "action_index": actions, "target_index": self._indices,
             "is_success": search.success, "action_mask": search.action_masks().astype(np.int8),
@@ -417,13 +409,13 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         }  # fmt: skip
         if self.arguments.info_names:
             targets = [None if target is None else target.id for target in search.targets]
-            found["action"] = np.array([*ACTIONS, "reset"], dtype=object)[actions]
-            found["target"] = np.array(targets, dtype=object)
+            arrays["action"] = np.array([*ACTIONS, "reset"], dtype=object)[actions]
+            arrays["target"] = np.array(targets, dtype=object)
         infos: dict[str, Any] = {}
-        for key, values in found.items():
-            kept = np.zeros_like(values) if values.dtype != object else np.full_like(values, None)
-            kept[slots] = values[slots]
-            infos[key], infos[f"_{key}"] = kept, self._mask(slots)
+        for key, values in arrays.items():
+            own = np.full_like(values, None if values.dtype == object else 0)
+            own[slots] = values[slots]
+            infos[key], infos[f"_{key}"] = own, self._mask(slots)
         return infos
 
     def _mask(self, slots: Slots) -> NDArray[np.bool_]:
@@ -441,13 +433,13 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         if wanted is None:
             number = int(rng.integers(len(self.targets)))
             return number, self.targets[number]
-        found = self._numbers.get(wanted) if isinstance(wanted, str) else wanted
-        if not isinstance(found, int | np.integer) or not 0 <= found < len(self.targets):
+        index = self._numbers.get(wanted) if isinstance(wanted, str) else wanted
+        if not isinstance(index, int | np.integer) or not 0 <= index < len(self.targets):
             raise InputError(
                 f"There is no target {wanted!r}; give an id such as '{self.targets.ids[0]}' or an index from 0 to"
                 f" {len(self.targets) - 1}."
             )
-        return int(found), self.targets[int(found)]
+        return int(index), self.targets[int(index)]
 
 
 def check_horizon(max_steps: int | None, max_episode_steps: int | None) -> None:

@@ -113,7 +113,7 @@ class RegionLimits:
         return np.stack([left, top, width, height], axis=1)
 
     def _stretch(self, along: Regions, across: Regions, extent: Regions) -> tuple[Regions, Regions]:
-        """Lengthen one side; the other shrinks where the area or the aspect asks for it."""
+        """Lengthen one side, and shorten the other where the largest area requires it."""
         longest = min(self.max_area / self.min_side, math.sqrt(self.max_aspect * self.max_area))
         limit = np.minimum(np.minimum(extent, longest), self.max_aspect * across)
         longer = np.maximum(along, np.minimum(along * (1 + self.step), limit))
@@ -138,11 +138,11 @@ class RegionLimits:
         return 1 / widest, widest
 
     def random(self, area: NDArray[np.float64], rng: np.random.Generator) -> Regions:
-        """Uniform random places with these areas; the aspect's logarithm is uniform over what is allowed.
+        """Draw regions of these areas; the place is uniform, and the aspect's logarithm within the limits.
 
         Args:
             area: `[N]`.
-            rng: Where the draws come from.
+            rng: Random generator.
 
         Returns:
             `[N, 4]`.
@@ -159,7 +159,7 @@ class RegionLimits:
         Args:
             area: Of every region.
             places: Positions along each axis, from border to border.
-            shapes: Aspects, evenly spaced in logarithm over what is allowed.
+            shapes: Number of aspects, evenly spaced in logarithm within the limits.
 
         Returns:
             `[N, 4]`, N at most `shapes * places * places`: a shape as long as the target has one place along it.

@@ -1,1 +1,1 @@
-"""The targets, what occludes them, distractors, and the scene with a known answer."""
+"""Targets, occluders, distractors, and the scene with a known optimum."""

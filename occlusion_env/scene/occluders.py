@@ -158,7 +158,7 @@ def background_box(
 ) -> NDArray[np.float64] | None:
     """Draw a box of the background: inside the image, IoU 0 with the target.
 
-    Uniform among the places where the wanted size fits; where none does, the size is halved.
+    Uniform among the places where the wanted size fits; if there is none, the size is halved.
 
     Args:
         image_width: In pixels.
@@ -194,8 +194,7 @@ def background_patch(
         rng: Random generator.
 
     Returns:
-        `uint8[64, 64, 3]` and its box. Where the target fills the frame there is no background: the patch is
-        then the frame's mean colour and the box `None`.
+        `uint8[64, 64, 3]` and its box; the frame's mean colour and `None` where the target leaves no background.
     """
     height, width = frame.shape[:2]
     box = background_box(width, height, check_box(target, width, height, "The target's box"), share, rng)

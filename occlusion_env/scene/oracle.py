@@ -1,8 +1,8 @@
-"""A search whose best answer is known: `OcclusionSearchOracle-v0`.
+"""A search with a known optimum: `OcclusionSearchOracle-v0`.
 
-A target carries a planted part, a checkered square in colours that occur nowhere else, and the score is the share
-of it that is still seen. So the least score follows from the limits of the regions alone (`optimum`), and what an
-agent or a search method reaches can be held against it. Nothing is a network, so that a step costs little.
+A target carries a planted part, a checkered square in colours that occur nowhere else, and the score is the
+visible share of it. So the least score follows from the limits of the regions alone (`optimum`), and the result
+of an agent or a search method can be compared with it. There is no network, so that a step costs little.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from ..mdp.actions import RegionLimits
 __all__ = ["OracleFeatures", "OracleScorer", "optimum", "oracle_sequence"]
 
 TARGET_SIDE = 40
-"""Of the target in its frame, and of the scorer's input, so that no pixel is ever resampled."""
+"""Pixels: of the target in its frame, and of the scorer's input, so that no pixel is ever resampled."""
 
 PART_SIDE = 12
-"""Of the planted part. It overlaps the centred half of the target wherever it lies, so that a search that starts
-there always sees some of it."""
+"""Pixels: of the planted part. It always overlaps the centred half of the target, where a search starts."""
 
 _FRAME_SIDE = 96
 _CHECK = 3
@@ -38,8 +37,8 @@ def oracle_sequence(seed: int = 0, frames: int = 129) -> Sequence:
     """A video of noise in which a target of noise jumps about, and the planted part about it.
 
     Args:
-        seed: Which; the same seed gives the same bytes.
-        frames: How many.
+        seed: The same seed gives the same bytes.
+        frames: Number of frames.
 
     Returns:
         The sequence, `96 x 96` pixels a frame, the target `40 x 40` of them, the part `12 x 12`.
@@ -77,17 +76,16 @@ def optimum(limits: RegionLimits) -> float:
 
 
 class OracleScorer:
-    """The share of the planted part that is seen, in [0, 1]; a `tracker.scorers.Scorer`."""
+    """The visible share of the planted part, in [0, 1]; a `tracker.scorers.Scorer`."""
 
     input_size = TARGET_SIDE
 
     def __init__(self, device: str | torch.device = "cpu") -> None:
-        """Put the two colours on the device."""
         self.device = torch.device(device)
         self._colours = (torch.tensor(_COLOURS, device=self.device) / 255).view(2, 1, 3, 1, 1)
 
     def embed(self, crops: Tensor) -> Tensor:
-        """How many pixels have one of the part's colours: `[N, 3, 40, 40]` to `float32[N, 1]`."""
+        """Number of pixels in one of the part's colours: `[N, 3, 40, 40]` to `float32[N, 1]`."""
         near = (crops - self._colours).abs().amax(dim=2) < _TOLERANCE
         return near.any(dim=0).sum(dim=(1, 2)).float()[:, None]
 
@@ -109,7 +107,6 @@ class OracleFeatures:
     length = 3 * grid**2
 
     def __init__(self, device: str | torch.device = "cpu") -> None:
-        """Remember the device."""
         self.device = torch.device(device)
 
     def __call__(self, crops: Tensor) -> Tensor:

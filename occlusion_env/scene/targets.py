@@ -1,4 +1,4 @@
-"""What a search looks for an occlusion on: a target, its exemplar, and the frame around it."""
+"""Targets of a search: the crop, its exemplar, and the frame around it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ MIN_VISIBILITY = 0.5
 
 @dataclass(frozen=True)
 class Source:
-    """Where a target comes from.
+    """The origin of a target.
 
     Attributes:
         video: Name of the sequence.
-        frame: Index of the frame, 0-based; of the frame that a sampled target is put into.
+        frame: Index of the frame, 0-based; a sampled target is put into this frame.
         frame_name: The frame's file, or its number.
         box: The target's box in that frame, `(x, y, w, h)` in pixels, 0-based.
-        code: The latent code that a sampled target was decoded from; `None` for a real one.
+        code: Latent code of a sampled target; `None` for a real one.
     """
 
     video: str
@@ -48,13 +48,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Target:
-    """One target to be occluded.
+    """One target to occlude.
 
     Attributes:
         id: Unique in its set: `video/frame`, or `video/sample/number`.
-        crop: The target as it is, `uint8[h, w, 3]` at its own size.
-        exemplar: The first frame's target, `uint8[h, w, 3]`, which the matcher compares with (f1 of
-            Algorithm 1).
+        crop: The unoccluded target, `uint8[h, w, 3]`.
+        exemplar: The first frame's target, `uint8[h, w, 3]`: the matcher's reference (f1 of Algorithm 1).
         frame: The frame that background patches are cut from, `uint8[H, W, 3]`.
         source: Where it comes from.
     """
@@ -72,7 +71,7 @@ class Target:
 
 
 def visible_frames(sequence: Sequence) -> NDArray[np.int64]:
-    """Frames whose target is at least half visible: one that is hidden already makes no positive to occlude."""
+    """Frames whose target is at least half visible; a hidden one is no positive to occlude."""
     return np.flatnonzero(sequence.visibility >= MIN_VISIBILITY)
 
 
@@ -83,7 +82,7 @@ def _check_frames(sequence: Sequence, frames: Iterable[int]) -> list[int]:
         if t not in present:
             raise InputError(f"The sequence '{sequence.name}' has no target in frame {t} (of {len(sequence)}).")
     if len(set(chosen)) != len(chosen):
-        raise InputError(f"A frame of '{sequence.name}' is asked for twice; give each once.")
+        raise InputError(f"A frame of '{sequence.name}' is given twice; give each once.")
     return chosen
 
 
@@ -98,7 +97,7 @@ class _Entry:
 
 @dataclass(frozen=True)
 class TargetSet:
-    """Targets, decoded when they are asked for; sets add up with `+`.
+    """Targets, decoded on access; `+` joins sets.
 
     Build one with `from_sequence`, `from_samples` or `load_targets`.
     """
@@ -107,7 +106,7 @@ class TargetSet:
 
     @classmethod
     def from_sequence(cls, sequence: Sequence, frames: Iterable[int] | None = None) -> TargetSet:
-        """The targets of a video: those of frames 2 to N, as in Algorithm 1; frame 1 gives the exemplar.
+        """The targets of frames 2 to N of a video, as in Algorithm 1; frame 1 gives the exemplar.
 
         Args:
             sequence: The video.
@@ -119,7 +118,7 @@ class TargetSet:
         chosen = visible_frames(sequence)[1:] if frames is None else _check_frames(sequence, frames)
         if not len(chosen):
             remedy = (
-                "only that frame's box is known, give the boxes of all"
+                "only that frame has a box, give the boxes of all"
                 if sequence.box_source == "first"
                 else "give a longer one"
             )
@@ -135,13 +134,13 @@ class TargetSet:
         frames: Iterable[int],
         first_number: int = 0,
     ) -> TargetSet:
-        """Targets sampled from a video's manifold, each put at the place of a real one.
+        """Targets sampled from a video's manifold, each in the place of a real one.
 
         Args:
             sequence: The video whose manifold it is.
             images: `uint8[N, h, w, 3]`, decoded samples; each is resized to the box of its frame.
-            codes: `[N, latent]`, what they were decoded from.
-            frames: `N` indices of the frames whose box and background they take.
+            codes: `[N, latent]`, their latent codes.
+            frames: N indices of the frames whose boxes and backgrounds they take.
             first_number: Number of the first sample, in its id.
         """
         rows, places = np.asarray(codes, dtype=np.float64), [int(t) for t in frames]
@@ -159,20 +158,14 @@ class TargetSet:
         )
 
     def __len__(self) -> int:
-        """How many targets there are."""
         return len(self._entries)
 
     def __add__(self, other: TargetSet) -> TargetSet:
-        """Both sets, one after the other.
-
-        Raises:
-            InputError: If an id is in both.
-        """
         return TargetSet.join([self, other])
 
     @classmethod
     def join(cls, sets: Iterable[TargetSet]) -> TargetSet:
-        """All sets, one after the other.
+        """Concatenate sets.
 
         Raises:
             InputError: If an id is in two of them.
@@ -184,7 +177,6 @@ class TargetSet:
         return joined
 
     def __iter__(self) -> Iterator[Target]:
-        """Each target in turn."""
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> Target:
@@ -219,7 +211,7 @@ class TargetSet:
         return {entry.sequence.name: entry.sequence for entry in self._entries}
 
     def subset(self, indices: Iterable[int]) -> TargetSet:
-        """Only these targets, in this order."""
+        """The targets with these indices, in this order."""
         return TargetSet(tuple(self._entries[int(index)] for index in indices))
 
     @staticmethod
@@ -231,7 +223,7 @@ class TargetSet:
 
 @lru_cache(maxsize=8)
 def load_targets(spec: str) -> TargetSet:
-    """Turn the `targets` of an environment's keyword arguments into targets; once a process.
+    """Load the `targets` of an environment's keyword arguments, once a process.
 
     Args:
         spec: `synthetic[:SEED]`, `drawn[:SEED]` (the same without a photograph in it) or `oracle[:SEED]`
@@ -239,13 +231,13 @@ def load_targets(spec: str) -> TargetSet:
             those that cannot be used are left out with a warning.
 
     Raises:
-        InputError: If it is none of these, or what it names cannot be read.
+        InputError: If it is none of these, or cannot be read.
     """
     name, colon, seed = spec.partition(":")
-    if name in _MADE:
+    if name in _SYNTHETIC:
         if colon and not seed.isdecimal():
             raise InputError(f"'{spec}' has no seed after its colon; write {name}:0.")
-        return TargetSet.from_sequence(_MADE[name](int(seed or 0)))
+        return TargetSet.from_sequence(_SYNTHETIC[name](int(seed or 0)))
     path = Path(spec)
     if is_import_path(spec) and not path.exists():
         found: TargetSet = call_by_name("targets", spec)
@@ -261,14 +253,14 @@ def _targets_of(path: Path) -> TargetSet:
 
 
 def _oracle(seed: int) -> Sequence:
-    from .oracle import oracle_sequence
+    from .oracle import oracle_sequence  # imports torch
 
     return oracle_sequence(seed)
 
 
-_MADE: dict[str, Callable[[int], Sequence]] = {
+_SYNTHETIC: dict[str, Callable[[int], Sequence]] = {
     "synthetic": synthetic_sequence,
     "drawn": partial(synthetic_sequence, frames=30, width=640, height=480, material="drawings"),
     "oracle": _oracle,
 }
-"""Videos that are made of a seed, by name."""
+"""Functions that draw a video from a seed, by name."""

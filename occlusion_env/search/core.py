@@ -1,7 +1,7 @@
 """N searches side by side: the MDP of section 4.2.1, every forward pass batched.
 
 The environments, the evaluation and the generation of hard positives run on it. Another search is a subclass: it
-overrides `move` (where an action leads), `occluded` (the images that are scored) and `views` (the images whose
+overrides `move` (the effect of an action), `occluded` (the images that are scored) and `views` (the images whose
 features are the state).
 """
 
@@ -84,6 +84,8 @@ class Search:
         queries: `int64[N]`, number of scorer queries of the episode. A region of the same episode is queried
             once; a score that another episode has put into the cache counts as a query.
         targets: N targets, `None` before `begin`.
+        view_keys: N keys of the targets' views in the cache.
+        feature_length: F, the number of features of a target under a region.
         cache: Scores, embeddings and features, shared by all N.
         view_device: Device of the views: that of the features, or the scorer's where they have none. The targets,
             occluders and embeddings are on the scorer's device.
@@ -105,7 +107,7 @@ class Search:
         self.cache = ByteCache(int(settings.cache_mb * 2**20))
         self._visited: list[dict[bytes, float]] = [{} for _ in range(count)]
         self._scenes: list[bytes | None] = [None] * count
-        self._view_keys = [b""] * count
+        self.view_keys = [b""] * count
         self._device = scorer.device
         self.view_device: torch.device = getattr(features, "device", scorer.device)
         self._images = torch.zeros(count, 3, scorer.input_size, scorer.input_size, device=self._device)
@@ -115,6 +117,7 @@ class Search:
         self._window = Window(settings.context, side)
         reader = look_up("state", settings.state, STATES)(features, self._window)
         self._states = States(reader, self.cache)
+        self.feature_length = reader.length
         self._views: Tensor | None = None
         self._sources: Tensor | None = None
         self._exemplars: Tensor | None = None
@@ -124,16 +127,6 @@ class Search:
 
     def __len__(self) -> int:
         return len(self.region)
-
-    @property
-    def feature_length(self) -> int:
-        """F, the number of features of a target under a region."""
-        return self._states.reader.length
-
-    @property
-    def observation_length(self) -> int:
-        """Numbers in one observation `features`: the features and the one-hot history."""
-        return self.feature_length + self.history[0].size
 
     @property
     def takes_phi(self) -> bool:
@@ -333,20 +326,12 @@ class Search:
             assert self._sources is not None
             return self._sources, slots[indices]
 
-        return self._states.features([self._view_keys[slot] for slot in slots], self.region[slots], sources)
+        return self._states.features([self.view_keys[slot] for slot in slots], self.region[slots], sources)
 
     def slot_pixels(self, slots: Slots, size: int) -> Tensor:
         """The views under the present regions: `[M, 3, size, size]` in [0, 1]."""
         assert self._views is not None
         return self._window.cut(self._views, slots, self.region[slots], size)
-
-    def view_keys(self, targets: Many[Target]) -> list[bytes]:
-        """Keys of the views of targets in the cache."""
-        return [image_key(image) for image in self.views(targets)]
-
-    def slot_view_key(self, slot: int) -> bytes:
-        """Key of the view of the target in a slot."""
-        return self._view_keys[slot]
 
     def features_of(
         self, keys: Many[bytes], regions: Regions, target: Callable[[int], Target]
@@ -354,7 +339,7 @@ class Search:
         """Features of any states, from the cache or computed anew.
 
         Args:
-            keys: M `view_keys`, one a state.
+            keys: M keys (`image_key`) of views, one a state.
             regions: `[M, 4]`.
             target: Takes an index into the M and gives the target; called once for each target of which a feature
                 has to be computed.
@@ -469,14 +454,14 @@ class Search:
 
     def _begin_views(self, slots: Slots, targets: Many[Target]) -> None:
         """Put the views of targets, and the sources of their features, into slots."""
-        keys = self.view_keys(targets)
-        views = self._to_views(self.views(targets))
+        images = self.views(targets)
+        views, keys = self._to_views(images), [image_key(image) for image in images]
         sources = self._states.prepare(views, keys)
         rows = self._rows(slots).to(self.view_device)
         self._views = _write(self._views, rows, views, len(self))
         self._sources = self._views if sources is views else _write(self._sources, rows, sources, len(self))
         for slot, key in zip(slots, keys, strict=True):
-            self._view_keys[slot] = key
+            self.view_keys[slot] = key
 
     def _best_distractor_scores(self, slots: Slots, targets: Many[Target]) -> NDArray[np.float64]:
         """The highest score of a distractor in each target's frame, `float64[M]`."""

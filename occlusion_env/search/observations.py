@@ -33,9 +33,7 @@ class _Search(Protocol):
     history: NDArray[np.float32]
     settings: SearchSettings
     features: FeatureExtractor
-
-    @property
-    def feature_length(self) -> int: ...
+    feature_length: int
 
     def slot_features(self, slots: NDArray[np.int64]) -> NDArray[np.float32]: ...
 
@@ -58,54 +56,50 @@ class Observation(Protocol):
         ...
 
 
-class FeaturesObservation:
-    """Features of the unoccluded target under the region, then the last actions, one-hot, newest first."""
+class DictObservation:
+    """The parts of the state by name: `features`, `history` (if there is one) and `region`."""
 
-    with_region = False
+    names: tuple[str, ...] = ("features", "history", "region")
 
     def __init__(self, search: _Search) -> None:
         self.search = search
-        features, history = search.feature_length, search.settings.history * len(ACTIONS)
-        extras = history + (4 if self.with_region else 0)
-        high = np.ones(features + extras, dtype=np.float32)
-        high[:features] = np.float32(features**0.5)
-        low = np.zeros_like(high)
-        low[:features] = -high[:features]
-        self.space = spaces.Box(low, high, dtype=np.float32)
+        length, history = search.feature_length, search.settings.history * len(ACTIONS)
+        bound = float(np.float32(length**0.5))  # the root mean square of the features is 1
+        boxes: dict[str, spaces.Space[Any]] = {"features": spaces.Box(-bound, bound, (length,), np.float32)}
+        if history:
+            boxes["history"] = spaces.Box(0, 1, (history,), np.float32)
+        boxes["region"] = spaces.Box(0, 1, (4,), np.float32)
+        self.parts = {name: box for name, box in boxes.items() if name in self.names}
+        self.space: spaces.Space[Any] = spaces.Dict(self.parts)
+
+    def __call__(self, slots: NDArray[np.int64]) -> Any:
+        """`float32[M, ...]` by name."""
+        parts = {"features": self.search.slot_features(slots)}
+        if "history" in self.parts:
+            parts["history"] = self.search.history[slots].reshape(len(slots), -1)
+        if "region" in self.parts:
+            parts["region"] = self.search.region[slots].astype(np.float32)
+        return parts
+
+
+class FeaturesObservation(DictObservation):
+    """Features of the unoccluded target under the region, then the last actions, one-hot, newest first."""
+
+    names: tuple[str, ...] = ("features", "history")
+
+    def __init__(self, search: _Search) -> None:
+        super().__init__(search)
+        self.space = spaces.flatten_space(spaces.Dict(self.parts))
 
     def __call__(self, slots: NDArray[np.int64]) -> NDArray[np.float32]:
-        """`float32[M, features + extras]`."""
-        parts = [self.search.slot_features(slots), self.search.history[slots].reshape(len(slots), -1)]
-        if self.with_region:
-            parts.append(self.search.region[slots].astype(np.float32))
-        return np.concatenate(parts, axis=1)
+        """`float32[M, D]`, the parts side by side."""
+        return np.concatenate(list(super().__call__(slots).values()), axis=1)
 
 
 class FeaturesAndRegion(FeaturesObservation):
     """`features`, then the region's x, y, w, h."""
 
-    with_region = True
-
-
-class DictObservation:
-    """The same parts by name: `features`, `history` (where there is one) and `region`."""
-
-    def __init__(self, search: _Search) -> None:
-        self.search = search
-        length, history = search.feature_length, search.settings.history * len(ACTIONS)
-        bound = float(np.float32(length**0.5))
-        parts: dict[str, spaces.Space[Any]] = {"features": spaces.Box(-bound, bound, (length,), np.float32)}
-        if history:
-            parts["history"] = spaces.Box(0, 1, (history,), np.float32)
-        parts["region"] = spaces.Box(0, 1, (4,), np.float32)
-        self.space = spaces.Dict(parts)
-
-    def __call__(self, slots: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
-        """`float32[M, ...]` by name."""
-        parts = {"features": self.search.slot_features(slots)}
-        if self.search.settings.history:
-            parts["history"] = self.search.history[slots].reshape(len(slots), -1)
-        return parts | {"region": self.search.region[slots].astype(np.float32)}
+    names = ("features", "history", "region")
 
 
 class PixelsObservation:

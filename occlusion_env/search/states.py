@@ -228,11 +228,10 @@ class States:
             for place, row in zip(missing, computed, strict=True):
                 rows[place] = row.copy()
                 self.cache.put(place, rows[place], row.nbytes)
-        return (
-            np.stack([rows[place] for place in places])
-            if places
-            else np.empty((0, self.reader.length), np.float32)
-        )
+        result = np.empty((len(places), self.reader.length), np.float32)
+        for index, place in enumerate(places):
+            result[index] = rows[place]
+        return result
 
     def _compute(self, sources: Tensor, rows: NDArray[np.int64], regions: Regions) -> NDArray[np.float32]:
         parts = [slice(low, low + CHUNK) for low in range(0, len(rows), CHUNK)]
