@@ -30,7 +30,7 @@ from .common.versions import versions
 from .evaluation.comparison import Comparison, Setup, compare
 from .evaluation.methods import query_methods
 from .evaluation.pictures import draw_scores
-from .hard_positives.generation import find_hard_positives
+from .hard_positives.generation import HardPositiveGenerator
 from .hard_positives.pictures import draw_contact_sheet
 from .hard_positives.records import HardPositive, write_hard_positives
 from .manifolds.bank import target_crops
@@ -187,9 +187,11 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
 
     finder = agent if prior is None else BeliefSearch(prior)
     with clock("hard positives"):
-        positives = find_hard_positives(
-            finder, held_out + unseen_samples, setup.scorer, setup.features, seed=demo.seed, progress=True
+        unseen = held_out + unseen_samples
+        made = HardPositiveGenerator(finder, setup.scorer, features=setup.features).of_targets(
+            unseen, seed=demo.seed
         )
+        positives = list(tqdm(made, total=len(unseen), desc="hard positives", unit="target"))
         write_hard_positives(folder / "hard_positives", positives)
     with clock("pictures"):
         _draw(folder, sequence, positives, compared)
