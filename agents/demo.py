@@ -27,7 +27,7 @@ from tracker.training.recognition import keep_recognised
 
 from .common.output import replacing_folder, write_json
 from .common.versions import versions
-from .evaluation.comparison import Comparison, Setup, compare
+from .evaluation.comparison import MethodComparison, Setup, compare
 from .evaluation.methods import query_methods
 from .evaluation.pictures import draw_scores
 from .hard_positives.generation import HardPositiveGenerator
@@ -301,7 +301,7 @@ def _query_methods(setup: Setup, prior: FittedPrior | None, agent: Agent) -> dic
     return methods
 
 
-def _summary(compared: Comparison) -> dict[str, Any]:
+def _summary(compared: MethodComparison) -> dict[str, Any]:
     """Mean scores over the held-out targets, each method's lowest; closures, and scorer queries.
 
     `random at equal queries` is, for each target, the best of as many random regions as the agent queried.
@@ -326,7 +326,7 @@ def _summary(compared: Comparison) -> dict[str, Any]:
     }
 
 
-def _draw(folder: Path, sequence: Sequence, positives: list[HardPositive], compared: Comparison) -> None:
+def _draw(folder: Path, sequence: Sequence, positives: list[HardPositive], compared: MethodComparison) -> None:
     draw_contact_sheet(
         folder / "contact_sheet.png", positives, f"Hard positives of '{sequence.name}': SINT score below each"
     )

@@ -1,4 +1,4 @@
-"""What breaks an installation of this package.
+"""Checks of the installation.
 
 Its import names are short, and pip does not notice when another distribution writes into the same folders
 (`agents` is also the import name of openai-agents): the later one overwrites files of the earlier, and
@@ -20,10 +20,7 @@ def examine(owners: Mapping[str, list[str]] | None = None) -> list[str]:
     """Name every problem in one sentence.
 
     Args:
-        owners: Import name to distributions; what is installed if `None`.
-
-    Returns:
-        The problems; empty when all is well.
+        owners: Distributions by import name; the installed ones if `None`.
 
     >>> examine({name: ["occlusion-search"] for name in (*PACKAGES, "cv2")} | {"cv2": ["opencv-python"]})
     []

@@ -1,11 +1,11 @@
-"""A tracker on a person's own video: the boxes drawn into it, frame by frame."""
+"""Tracking in a person's own video, with the boxes drawn into it frame by frame."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -24,7 +24,7 @@ from tracker.trackers.check import output_fault
 from tracker.trackers.protocol import Tracker
 from vae.mp4 import write_mp4
 
-__all__ = ["TrackReport", "VideoWriter", "draw_box", "has_display", "track_video"]
+__all__ = ["TrackReport", "draw_box", "has_display", "track_video"]
 
 DEFAULT_FPS = 25.0
 COLOUR = (255, 220, 0)
@@ -36,48 +36,15 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class TrackReport:
-    """What was tracked.
+    """The result of `track_video`.
 
     Attributes:
-        frames: How many frames were written.
-        broken: Where and why the source ended too early; `None` if it did not.
+        frames: Number of written frames.
+        broken: Where and why the source ended early; `None` if it did not.
     """
 
     frames: int
     broken: str | None
-
-
-class VideoWriter:
-    """An MP4 file (H.264) that appears whole or not at all; see `vae.mp4.write_mp4`.
-
-    Args:
-        path: The file.
-        fps: Frames a second.
-
-    Attributes:
-        frames: Number of frames written.
-    """
-
-    def __init__(self, path: Path, fps: float) -> None:
-        """See the class."""
-        self.path = path
-        self.fps = fps
-        self.frames = 0
-        self._size = (0, 0)
-        self._append: Callable[[Image], None]
-
-    @contextmanager
-    def opened(self) -> Iterator[VideoWriter]:
-        """Write at least one frame in this block; nothing is left of the file if the block ends in an error."""
-        with replacing_file(self.path) as temporary, write_mp4(temporary, self.fps) as self._append:
-            yield self
-
-    def write(self, frame: Image) -> None:
-        """Write an RGB frame; the first one sets the size, to which those of another size are scaled."""
-        if self.frames == 0:
-            self._size = (frame.shape[1], frame.shape[0])
-        self._append(scaled_to(frame, self._size)[0])
-        self.frames += 1
 
 
 def track_video(
@@ -92,10 +59,11 @@ def track_video(
     show: bool = False,
     progress: bool = True,
 ) -> TrackReport:
-    """Track a target and write the video with its boxes; no frame is kept in memory.
+    """Track a target and write the video (H.264) with its boxes, one frame in memory at a time.
 
-    A source that breaks off is written as far as it goes. So is a camera's at an interrupt (Ctrl-C), or any when
-    `q` is pressed in the window; at an interrupt of another source nothing is written.
+    Frames of another size are scaled to that of the first one. A source that ends early is written up to there, as
+    are a camera's frames at an interrupt (Ctrl-C), or all when `q` is pressed in the window. At an interrupt of
+    another source nothing is written.
 
     Args:
         stream: The frames.
@@ -103,61 +71,59 @@ def track_video(
         box: `(x, y, w, h)` in the first frame, 0-based; `None` lets a person draw it.
         out: The MP4 file.
         boxes_file: Text file for the boxes, 0-based `x,y,w,h` a line, as `tracker.open_sequence` reads them.
-        fps: Frames a second of the result; as the source states them by default, else 25.
-        most_frames: End after this many.
+        fps: Frames a second of the result; those of the source by default, or 25.
+        most_frames: Largest number of frames.
         show: Show the frames in a window as they come.
         progress: Show a progress bar on standard error.
 
     Raises:
-        InputError: If the box cannot be used, the first frame cannot be read, the tracker returns what is no
-            box, a file cannot be written, or a window is needed where there is no display.
+        InputError: If the box cannot be used, the first frame cannot be read, the tracker returns no valid box, a
+            file cannot be written, or a window is needed where there is no display.
     """
     if (show or box is None) and not has_display():
         what = "--show needs" if show else "Drawing the box of the first frame needs"
         raise InputError(f"{what} a display, and there is none; give --box x,y,w,h and leave --show out.")
     source = _Source(stream, most_frames)
+    size, written = (0, 0), 0
     with ExitStack() as stack:
         stack.callback(stream.close)
-        # The boxes appear after the video, whose end is what a full disk is found at.
+        # The boxes appear after the video, at whose end a full disk is detected.
         table = None if boxes_file is None else stack.enter_context(replacing_file(boxes_file))
-        writer = stack.enter_context(VideoWriter(out, fps or stream.fps or DEFAULT_FPS).opened())
+        video = stack.enter_context(replacing_file(out))
+        append = stack.enter_context(write_mp4(video, fps or stream.fps or DEFAULT_FPS))
         lines: IO[str] | None = None if table is None else stack.enter_context(table.open("w"))
         if show:
             stack.callback(cv2.destroyAllWindows)
         total = min(filter(None, (stream.promised, most_frames)), default=None)
+        frames = tqdm(source, total=total, desc=tracker.name, unit="frame", disable=not progress)
         try:
-            for number, frame in enumerate(
-                tqdm(source, total=total, desc=tracker.name, unit="frame", disable=not progress)
-            ):
+            for number, frame in enumerate(frames):
                 if number == 0:
-                    given = _draw_first(frame) if box is None else box
-                    now = check_box(given, frame.shape[1], frame.shape[0], "The box of the first frame")
-                    tracker.init(frame, now.copy())
+                    size = (frame.shape[1], frame.shape[0])
+                    first = _draw_first(frame) if box is None else box
+                    current = check_box(first, *size, "The box of the first frame")
+                    tracker.init(frame, current.copy())
                 else:
-                    found = tracker.update(frame)
-                    if fault := output_fault(found):
+                    result = tracker.update(frame)
+                    if fault := output_fault(result):
                         raise InputError(f"The tracker '{tracker.name}' returned {fault}, in frame {number}.")
-                    now = np.array(found, dtype=np.float64)
-                drawn = draw_box(
-                    frame,
-                    now,
-                    number,
-                    score=getattr(tracker, "score", None) if number else None,
-                    found=bool(getattr(tracker, "found", True)),
-                )
-                writer.write(drawn)
+                    current = np.array(result, dtype=np.float64)
+                score = getattr(tracker, "score", None) if number else None
+                drawn = draw_box(frame, current, number, score, bool(getattr(tracker, "found", True)))
+                append(scaled_to(drawn, size)[0])
+                written += 1
                 if lines is not None:
-                    lines.write(",".join(f"{value:.4f}" for value in now) + "\n")
-                if show and _shown(drawn):
+                    lines.write(",".join(f"{value:.4f}" for value in current) + "\n")
+                if show and _show(drawn):
                     break
         except KeyboardInterrupt:
-            if not stream.live or writer.frames == 0:
+            if not stream.live or not written:
                 raise
-    return TrackReport(writer.frames, source.broken)
+    return TrackReport(written, source.broken)
 
 
 class _Source:
-    """The frames of a stream up to where it ends or breaks off.
+    """The frames of a stream up to its end, or to where it breaks off.
 
     Attributes:
         broken: Where and why it broke off; `None` if it did not.
@@ -199,8 +165,8 @@ def draw_box(frame: Image, box: ArrayLike, number: int, score: float | None = No
         frame: `uint8[H, W, 3]`.
         box: `(x, y, w, h)`.
         number: The frame's number.
-        score: How sure the tracker is, in its own unit.
-        found: Whether the tracker claims to see the target; the box is red where it does not.
+        score: Confidence of the tracker, in its own unit.
+        found: Whether the tracker reports the target as found; otherwise the box is red.
     """
     drawn = frame.copy()
     height, width = frame.shape[:2]
@@ -220,7 +186,7 @@ def draw_box(frame: Image, box: ArrayLike, number: int, score: float | None = No
 
 
 def has_display() -> bool:
-    """Tell whether a window can be shown here."""
+    """Whether a window can be shown here."""
     if sys.platform in ("win32", "darwin"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
@@ -237,8 +203,8 @@ def _draw_first(frame: Image) -> tuple[float, ...]:
     return tuple(float(value) for value in chosen)
 
 
-def _shown(frame: Image) -> bool:
-    """Show a frame; whether the person wants to end."""
+def _show(frame: Image) -> bool:
+    """Show a frame; returns whether `q` or Escape was pressed."""
     try:
         cv2.imshow(WINDOW, cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         return cv2.waitKey(1) & 0xFF in (ord("q"), 27)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from agents.hard_positives.transforms import HardPositive
+from agents.hard_positives.transforms import HardPositiveTransform
 from occlusion_env import load_targets
 
 
@@ -46,7 +46,7 @@ class Targets(Dataset):
 def main(sequences: str = "synthetic", epochs: int | str = 2, method: str = "random") -> None:
     """Train."""
     scorer = None if method in ("random", "centre") else "sint"
-    transform = v2.Compose([HardPositive(p=0.5, method=method, scorer=scorer), v2.RandomHorizontalFlip()])
+    transform = v2.Compose([HardPositiveTransform(p=0.5, method=method, scorer=scorer), v2.RandomHorizontalFlip()])
     dataset = Targets(sequences, transform)
     loader = DataLoader(dataset, batch_size=16, shuffle=True, num_workers=2, persistent_workers=True)
     net = nn.Sequential(

@@ -12,7 +12,7 @@ import gymnasium as gym
 import torch
 
 import occlusion_env  # noqa: F401  (registers OcclusionSearch-v0)
-from agents import SquaredErrorDQN, find_hard_positives, write_hard_positives
+from agents import HardPositiveGenerator, SquaredErrorDQN, write_hard_positives
 
 
 class GreyCorrelation:
@@ -41,9 +41,9 @@ def main(out: str, sequences: str = "synthetic", steps: int | str = 2000) -> Non
     agent = SquaredErrorDQN("MlpPolicy", env, gamma=0.9, learning_rate=3e-4, learning_starts=100, seed=0)
     agent.learn(int(steps), progress_bar=True)
     inner = env.unwrapped
-    found = find_hard_positives(
-        agent, inner.targets.subset(range(8)), inner.search.scorer, inner.search.features, inner.search.settings
-    )
+    search = inner.search
+    generator = HardPositiveGenerator(agent, search.scorer, features=search.features, settings=search.settings)
+    found = list(generator.of_targets(inner.targets.subset(range(8))))
     write_hard_positives(Path(out), found)
     for hard in found:
         print(f"{hard.target.id}: {hard.score_before:+.3f} -> {hard.score_after:+.3f}")

@@ -80,7 +80,7 @@ def test_the_block_on_agents_runs():
 
 
 def test_the_block_on_hard_positives_runs():
-    names = run(readme_block("HardPositive("), {})
+    names = run(readme_block("HardPositiveTransform("), {})
     assert names["occluded"].shape == (3, 240, 320) and names["box"].shape == (1, 4)
 
 

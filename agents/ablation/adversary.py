@@ -1,13 +1,14 @@
 """The Adv-Net of Table 1: a spatial transformer that rotates the target against the matcher, then occlusion.
 
-A-Fast-RCNN's ASTN (Wang et al. 2017, section 4.2) kept to rotations of at most 10 degrees, at the image level: a
-small network sees the target and says how far it is turned. It learns by gradient ascent on the matcher's
-distance, through the sampler, while the matcher stands still; then it stands still while the matcher learns.
+A-Fast-RCNN's ASTN (Wang et al. 2017, section 4.2), limited to rotations of at most 10 degrees, at the image level:
+a small network predicts the angle from the target. It is trained by gradient ascent on the matcher's distance,
+through the sampler, with the matcher frozen; then it is frozen while the matcher is trained.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -31,10 +32,9 @@ _SIDE = 32
 
 
 class RotationAdversary(nn.Module):
-    """Says by how much targets are turned; at first by nothing."""
+    """Predicts the rotation of targets; the initial rotation is 0."""
 
     def __init__(self) -> None:
-        """Build it."""
         super().__init__()
         self.look = nn.Sequential(
             nn.Conv2d(3, 16, 5, stride=2, padding=2), nn.ReLU(),
@@ -53,7 +53,7 @@ class RotationAdversary(nn.Module):
 
 
 def rotated(images: Tensor, boxes: Tensor, angles: Tensor) -> Tensor:
-    """Turn what is in boxes about their centres; what comes in is what lies around, the rest stays.
+    """Rotate the contents of boxes about their centres; pixels from around the box move in, the rest stays.
 
     Args:
         images: `[N, 3, H, W]`.
@@ -80,21 +80,21 @@ def rotated(images: Tensor, boxes: Tensor, angles: Tensor) -> Tensor:
 def train_adversary(
     sint: Sint, targets: TargetSet, steps: int = 150, batch: int = 16, seed: int = 0, learning_rate: float = 1e-3
 ) -> RotationAdversary:
-    """Learn to turn targets so that the matcher knows them least.
+    """Train the adversary: rotations that minimise the matcher's score.
 
     Args:
-        sint: The matcher; it stays as it is.
-        targets: What is turned, each with its exemplar.
+        sint: The matcher; it is not changed.
+        targets: The targets, each with its exemplar.
         steps: Updates (Adam).
         batch: Targets a step.
-        seed: Of the weights and of the draws.
+        seed: Seed of the weights and of the draws.
         learning_rate: Of Adam.
 
     Raises:
         InputError: If there is no target.
     """
     if not len(targets):
-        raise InputError("There is no target to turn; give videos with targets after their first frame.")
+        raise InputError("There is no target to rotate; give videos with targets after their first frame.")
     device, side = sint.backbone.mean.device, sint.backbone.input_size
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
@@ -110,9 +110,9 @@ def train_adversary(
             for images in ([t.crop for t in chosen], [t.exemplar for t in chosen])
         )
         with torch.no_grad():
-            known = sint_embedding(sint.backbone, exemplars)
-        seen = sint_embedding(sint.backbone, rotated(crops, whole, adversary(crops)))
-        score = (known * seen).sum(dim=1).mean()
+            exemplar = sint_embedding(sint.backbone, exemplars)
+        rotated_target = sint_embedding(sint.backbone, rotated(crops, whole, adversary(crops)))
+        score = (exemplar * rotated_target).sum(dim=1).mean()
         gradients = torch.autograd.grad(score, list(adversary.parameters()))
         for parameter, gradient in zip(adversary.parameters(), gradients, strict=True):
             parameter.grad = gradient
@@ -121,12 +121,12 @@ def train_adversary(
 
 
 def save_adversary(file: Path, adversary: RotationAdversary) -> None:
-    """Write its weights; `tracker.models.backbones.save_weights` says what it raises."""
+    """Write the weights; see `tracker.models.backbones.save_weights`."""
     save_weights(file, adversary.state_dict())
 
 
 def load_adversary(file: Path, device: str | torch.device = "cpu") -> RotationAdversary:
-    """Read what `save_adversary` wrote.
+    """Load the weights of `save_adversary`.
 
     Raises:
         InputError: If the file is missing or holds something else.
@@ -139,26 +139,23 @@ def load_adversary(file: Path, device: str | torch.device = "cpu") -> RotationAd
     return adversary.to(device).eval().requires_grad_(False)
 
 
+@dataclass
 class RotateAndOcclude:
-    """Adv-Net's positives: turned by the adversary, then occluded.
+    """Adv-Net's positives: rotated by the adversary, then occluded.
 
-    Args:
-        adversary: Says how far.
-        occlude: What comes after it.
-        p: How often a target is turned.
+    Attributes:
+        adversary: Predicts the angles.
+        occlude: The occlusion.
+        p: Probability that a target is rotated.
     """
 
-    def __init__(self, adversary: RotationAdversary, occlude: FrameTransform, p: float = 0.5) -> None:
-        """See the class."""
-        self.adversary, self.occlude, self.p = adversary, occlude, p
-
-    def __repr__(self) -> str:
-        """What tells it from others."""
-        return f"RotateAndOcclude({self.occlude!r}, p={self.p})"
+    adversary: RotationAdversary = field(repr=False)
+    occlude: FrameTransform
+    p: float = 0.5
 
     @torch.no_grad()
     def __call__(self, images: Tensor, boxes: Tensor, exemplars: Tensor, generator: torch.Generator) -> Tensor:
-        """See `tracker.training.FrameTransform`."""
+        """Rotate and occlude frames; see `tracker.training.FrameTransform`."""
         corners = torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], dim=1)
         index = torch.arange(len(images), device=images.device)[:, None].to(corners)
         crops = roi_align(images, torch.cat([index, corners], dim=1), _SIDE, aligned=True)

@@ -1,4 +1,4 @@
-"""The arms of the ladder: what each adds to SINT's training. All else is the same for all of them."""
+"""The arms of the ladder: the additions to SINT's training, which is the same in all other respects."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from tracker.models.sint import Sint
 from tracker.scorers import SintScorer
 from tracker.training import FramesHardened, FrameTransform, Hardening, MakeHardening
 
-from ..hard_positives.transforms import Cutouts, HardPositiveBatch, Lookalikes, MarginLeft, ScoreLeft
+from ..hard_positives.transforms import Cutouts, HardPositiveBatch, Lookalikes, OccludedMargin, OccludedScore
 from ..hard_positives.transforms.batch import AREAS
 from .adversary import RotateAndOcclude, load_adversary
 from .peers import Erasing, MotionBlur, RoiHoles
 
-__all__ = ["ARMS", "Arm", "Tools", "choose_arms", "hardening_of"]
+__all__ = ["ARMS", "Arm", "ArmInputs", "choose_arms", "hardening_of"]
 
 AREA = 0.25
-"""What is covered, as in the environment."""
+"""Largest covered area of a target in the arms of a quarter, as in the environment."""
 
 
 @dataclass(frozen=True)
-class Tools:
-    """What arms are made with.
+class ArmInputs:
+    """Inputs of the hardenings.
 
     Attributes:
-        share: How often the second frame of a pair is a generated one.
-        adversary: The file of the rotation adversary.
-        cutouts: Makes targets of the training videos, `uint8[N, 64, 64, 3]`.
+        share: Probability that the second frame of a pair is changed.
+        adversary: File of the rotation adversary.
+        cutouts: Returns targets of the training videos, `uint8[N, 64, 64, 3]`.
     """
 
     share: float
@@ -47,56 +47,60 @@ class Arm:
     """One way to train.
 
     Attributes:
-        name: Names its folders.
-        title: Names it in tables.
-        samples: Where its training shows samples of the targets' manifolds (PSGN), what occludes them: a method of
+        name: Name of its folders.
+        title: Name in tables.
+        samples: Occlusion of the samples of the targets' manifolds (PSGN) in its training: a method of
             `agents.policies.methods.METHODS`, `agent` (HPTN, the search by the agent), `constant` (the region
-            with the largest mean drop on training videos), or `nothing`; `None` shows none.
-        harden: What changes the frames or the features of a step, made of the network that learns.
-        needs: What has to be made for that: the `adversary`, or `cutouts`.
+            with the largest mean drop on training videos), or `nothing`; `None` for a training without samples.
+        harden: Makes the hardening of the frames or features of a step, for the network in training.
+        needs: Its inputs that are made before the training: the `adversary`, or `cutouts`.
     """
 
     name: str
     title: str
     samples: str | None = None
-    harden: Callable[[Sint, Tools], Hardening] | None = None
+    harden: Callable[[Sint, ArmInputs], Hardening] | None = None
     needs: Literal["", "adversary", "cutouts"] = ""
 
 
-def _frames(make: Callable[[Sint, Tools], FrameTransform]) -> Callable[[Sint, Tools], Hardening]:
-    return lambda sint, tools: FramesHardened(make(sint, tools))
+def _frames(make: Callable[[Sint, ArmInputs], FrameTransform]) -> Callable[[Sint, ArmInputs], Hardening]:
+    return lambda sint, inputs: FramesHardened(make(sint, inputs))
 
 
 def _wide(p: float, **options: Any) -> HardPositiveBatch:
-    """Occlusion of 5 to 60 % of the target; the area is drawn for each frame."""
+    """Random occlusion of 5 to 60 % of the target; the area is drawn for each frame."""
     return HardPositiveBatch(p=p, limits=RegionLimits(max_area=AREAS[1]), least_area=AREAS[0], **options)
 
 
 def _hardest(sint: Sint, p: float, largest: float = AREAS[1]) -> HardPositiveBatch:
-    """Of eight random regions, each with a patch of its own, the one that the network now knows least."""
-    limits = RegionLimits(max_area=largest)
-    hurt = ScoreLeft(SintScorer(sint.backbone))
-    return HardPositiveBatch("best of 8 random", None, p, limits, AREAS[0], patches=8, hurt=hurt)
+    """The hardest of eight random regions, each with its own patch, for the network in training."""
+    limits, objective = RegionLimits(max_area=largest), OccludedScore(SintScorer(sint.backbone))
+    return HardPositiveBatch("best of 8 random", None, p, limits, AREAS[0], patches=8, objective=objective)
 
 
+def _quarter(p: float) -> HardPositiveBatch:
+    """Random occlusion of a quarter of the target."""
+    return HardPositiveBatch("random", None, p, RegionLimits(max_area=AREA))
+
+
+@dataclass
 class Curriculum(Hardening):
-    """The hardest of eight, whose largest area grows from 10 to 60 % of the target in the course of the training.
+    """The hardest of eight; the largest area grows from 10 to 60 % of the target during the training.
 
-    Args:
-        sint: The network that learns.
-        p: How often a frame is changed.
+    Attributes:
+        sint: The network in training.
+        p: Probability that a frame is changed.
     """
 
-    def __init__(self, sint: Sint, p: float) -> None:
-        """See the class."""
-        self.sint, self.p = sint, p
+    sint: Sint
+    p: float
 
     def record(self) -> str:
-        """What tells it from others."""
+        """The settings."""
         return f"Curriculum({_hardest(self.sint, self.p)!r})"
 
     def at(self, progress: float) -> Hardening:
-        """The hardest of eight with the area of this moment."""
+        """The hardening at a training progress in [0, 1]."""
         return FramesHardened(_hardest(self.sint, self.p, 0.1 + progress * (AREAS[1] - 0.1)))
 
 
@@ -111,46 +115,39 @@ _ARMS = (
     Arm(
         "adv-net", "Adv-Net: turned, then random, a quarter", needs="adversary",
         harden=_frames(
-            lambda sint, tools: RotateAndOcclude(
-                load_adversary(tools.adversary, sint.backbone.mean.device),
-                HardPositiveBatch("random", None, tools.share, RegionLimits(max_area=AREA)), tools.share,
+            lambda sint, inputs: RotateAndOcclude(
+                load_adversary(inputs.adversary, sint.backbone.mean.device), _quarter(inputs.share), inputs.share
             )
         ),
     ),
-    Arm("roi-holes", "holes in the RoI features (A-Fast-RCNN)", harden=lambda sint, tools: RoiHoles(tools.share)),
-    Arm("erasing", "random erasing", harden=_frames(lambda sint, tools: Erasing(tools.share))),
-    Arm("blur", "motion blur", harden=_frames(lambda sint, tools: MotionBlur(tools.share))),
-    Arm(
-        "random", "random, a quarter",
-        harden=_frames(
-            lambda sint, tools: HardPositiveBatch("random", None, tools.share, RegionLimits(max_area=AREA))
-        ),
-    ),
-    Arm("wide", "random, 5 to 60 %", harden=_frames(lambda sint, tools: _wide(tools.share))),
-    Arm("always", "random, 5 to 60 %, every frame", harden=_frames(lambda sint, tools: _wide(1.0))),
+    Arm("roi-holes", "holes in the RoI features (A-Fast-RCNN)", harden=lambda _, inputs: RoiHoles(inputs.share)),
+    Arm("erasing", "random erasing", harden=_frames(lambda sint, inputs: Erasing(inputs.share))),
+    Arm("blur", "motion blur", harden=_frames(lambda sint, inputs: MotionBlur(inputs.share))),
+    Arm("random", "random, a quarter", harden=_frames(lambda sint, inputs: _quarter(inputs.share))),
+    Arm("wide", "random, 5 to 60 %", harden=_frames(lambda sint, inputs: _wide(inputs.share))),
+    Arm("always", "random, 5 to 60 %, every frame", harden=_frames(lambda sint, inputs: _wide(1.0))),
     Arm(
         "cutouts", "random, 5 to 60 %, by other targets", needs="cutouts",
-        harden=_frames(lambda sint, tools: _wide(tools.share, source=Cutouts(tools.cutouts()))),
+        harden=_frames(lambda sint, inputs: _wide(inputs.share, source=Cutouts(inputs.cutouts()))),
     ),
     Arm(
         "lookalikes", "random, 5 to 60 %, by lookalikes",
-        harden=_frames(
-            lambda sint, tools: _wide(tools.share, source=Lookalikes(SintScorer(sint.backbone)))
-        ),
+        harden=_frames(lambda sint, inputs: _wide(inputs.share, source=Lookalikes(SintScorer(sint.backbone)))),
     ),
     Arm(
         "hardest", "hardest of 8, 5 to 60 %, as it learns",
-        harden=_frames(lambda sint, tools: _hardest(sint, tools.share)),
+        harden=_frames(lambda sint, inputs: _hardest(sint, inputs.share)),
     ),
     Arm(
         "curriculum", "hardest of 8, up to 10, then 60 %, as it learns",
-        harden=lambda sint, tools: Curriculum(sint, tools.share),
+        harden=lambda sint, inputs: Curriculum(sint, inputs.share),
     ),
     Arm(
         "margin", "least margin of 4, 5 to 60 %, as it learns",
         harden=_frames(
-            lambda sint, tools: _wide(
-                tools.share, method="best of 4 random", patches=4, hurt=MarginLeft(SintScorer(sint.backbone))
+            lambda sint, inputs: _wide(
+                inputs.share, method="best of 4 random", patches=4,
+                objective=OccludedMargin(SintScorer(sint.backbone)),
             )
         ),
     ),
@@ -164,26 +161,24 @@ _FORMER_NAMES = {"vae-exhaustive": "vae-grid"}
 
 
 def hardening_of(name: str, share: float) -> MakeHardening:
-    """The hardening of an arm that needs nothing but the network, for `tracker.training.train_sint`.
+    """The hardening of an arm without `needs`, for `tracker.training.train_sint`.
 
     Args:
-        name: Of the arm.
-        share: How often it changes a frame.
+        name: Name of the arm.
+        share: Probability that it changes a frame.
 
     Raises:
         InputError: If there is no such arm.
     """
-    possible = {arm.name: arm.harden for arm in ARMS.values() if arm.harden is not None and not arm.needs}
-    if name not in possible:
-        raise InputError(f"There is no hardening '{name}'; choose {', '.join(possible)}.")
-    harden = possible[name]
-    assert harden is not None
-    tools = Tools(share, Path(), lambda: np.empty((0, 64, 64, 3), np.uint8))
-    return lambda sint: harden(sint, tools)
+    hardenings = {arm.name: arm.harden for arm in ARMS.values() if arm.harden is not None and not arm.needs}
+    if name not in hardenings:
+        raise InputError(f"There is no hardening '{name}'; choose {', '.join(hardenings)}.")
+    inputs = ArmInputs(share, Path(), lambda: np.empty((0, 64, 64, 3), np.uint8))
+    return lambda sint: hardenings[name](sint, inputs)
 
 
 def choose_arms(names: tuple[str, ...]) -> list[Arm]:
-    """The arms of these names, in the order of the table; all of them where none is named.
+    """The arms of these names, in the order of the table; all for no names.
 
     Raises:
         InputError: If there is no such arm.

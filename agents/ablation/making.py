@@ -1,13 +1,12 @@
-"""What the arms need before they train: manifolds, their samples (occluded or not), the rotation adversary."""
+"""Preparations for the arms' trainings: manifolds, their samples (occluded or not), the rotation adversary."""
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from occlusion_env.envs.building import Networks, load_networks
 from occlusion_env.scene.occluders import PATCH_SIZE
 from occlusion_env.scene.targets import Target, TargetSet
 from occlusion_env.search.core import SearchSettings
-from tracker.data.images import resize, write_png
+from tracker.data.images import resize
 from tracker.data.readers import open_usable
 from tracker.data.sequences import Sequence, evenly_spaced
 from tracker.errors import InputError
@@ -33,29 +32,32 @@ from ..evaluation.comparison import generator
 from ..evaluation.methods import query_methods
 from ..hard_positives.generation import HardPositiveGenerator
 from ..hard_positives.generation_run import method_of
-from ..hard_positives.records import write_hard_positives
-from ..manifolds.bank import default_at_once, train_bank
+from ..hard_positives.records import write_hard_positives, write_images
+from ..manifolds.bank import train_bank
 from ..manifolds.target_samples import Manifolds
 from ..policies.belief import BeliefSearch
-from ..policies.methods import Method, as_method
+from ..policies.methods import Method
 from .adversary import save_adversary, train_adversary
 from .arms import Arm
 from .settings import LadderRun
 
 __all__ = ["bank_digests", "cutouts", "is_made", "ladder_targets", "make_adversary", "make_bank", "make_positives"]
 
-_MARK = "metadata.jsonl"
-
 
 def ladder_targets(run: LadderRun) -> TargetSet:
-    """The targets that hard positives are made of: some of each training video that has any."""
+    """The targets of the hard positives: some of each usable training video, evenly spaced."""
     train, _ = open_folder(run.train)
-    openers = {sequence.name: partial(_some, sequence, run.per_video) for sequence in train}
+    openers = {sequence.name: partial(_some_targets, sequence, run.per_video) for sequence in train}
     return TargetSet.join(open_usable(openers).values())
 
 
+def _some_targets(sequence: Sequence, count: int) -> TargetSet:
+    every = TargetSet.from_sequence(sequence)
+    return every.subset(evenly_spaced(len(every), count))
+
+
 def cutouts(run: LadderRun) -> NDArray[np.uint8]:
-    """The targets of the training videos, to cover others with: `uint8[N, 64, 64, 3]`."""
+    """Crops of the training videos' targets, `uint8[N, 64, 64, 3]`, which cover other targets."""
     return np.stack([resize(target.crop, PATCH_SIZE, PATCH_SIZE) for target in ladder_targets(run)])
 
 
@@ -66,21 +68,17 @@ def _training_paths(run: LadderRun) -> dict[str, Path]:
 
 
 def make_bank(run: LadderRun) -> None:
-    """Train the manifolds that are not there yet.
+    """Train the manifolds that are missing or damaged.
 
     Raises:
         InputError: If one cannot be trained.
     """
     bank = vae.VAEBank(run.bank_folder, run.device)
     paths = _training_paths(run)
-    missing = {
-        name: path for name, path in paths.items() if name not in bank or bank.damaged_file(name) is not None
-    }
+    missing = {name: paths[name] for name in paths if name not in bank or bank.damaged_file(name) is not None}
     if not missing:
         return
-    report = train_bank(
-        bank, missing, training=vae.TrainingConfig(epochs=run.epochs), at_once=default_at_once(run.device)
-    )
+    report = train_bank(bank, missing, training=vae.TrainingConfig(epochs=run.epochs))
     for name, reason in report.failed.items():
         raise InputError(f"The manifold of '{name}' could not be trained: {reason}")
 
@@ -92,45 +90,46 @@ def bank_digests(run: LadderRun) -> dict[str, str]:
 
 
 def make_positives(run: LadderRun, arm: Arm) -> None:
-    """Make an arm's hard positives.
+    """Make an arm's hard positives: samples of the targets' manifolds, occluded by the arm's method.
 
-    Every arm's are made of the same samples of the same targets: what is drawn for one follows from its target.
+    The samples are the same for every arm: the draws for a target are seeded by its id.
     """
     folder = run.positives_folder(arm.name)
-    shutil.rmtree(folder, ignore_errors=True)  # half-made or damaged
+    shutil.rmtree(folder, ignore_errors=True)  # incomplete or damaged
     bank = vae.VAEBank(run.bank_folder, run.device)
     targets = ladder_targets(run)
     with replacing_folder(folder, "hard positives") as work:
         if arm.samples == "nothing":
             manifolds = Manifolds(bank)
-            _write_samples(work, (manifolds.drawn(target, generator(0, target.id, "0")) for target in targets))
+            samples = (manifolds.draw(target, generator(0, target.id, "0")) for target in targets)
+            write_images(work, ((sample.crop, _sample_record(sample)) for sample in samples))
         else:
-            _write_occluded(work, run, arm, bank, targets)
-    _note(folder)
+            write_hard_positives(work, _generator(run, arm, bank, targets).of_targets(targets))
+    _write_digest(folder)
 
 
-def _write_occluded(work: Path, run: LadderRun, arm: Arm, bank: vae.VAEBank, targets: TargetSet) -> None:
-    """Samples of the manifolds, occluded as the arm has it."""
+def _sample_record(sample: Target) -> dict[str, Any]:
+    """The record of a sample without occlusion, with the keys of `HardPositive.record` that it has."""
+    return {"target": sample.id, "source": {**asdict(sample.source), "box": list(sample.source.box)}}
+
+
+def _generator(run: LadderRun, arm: Arm, bank: vae.VAEBank, targets: TargetSet) -> HardPositiveGenerator:
+    """The generator that occludes samples of the manifolds by the arm's method."""
     assert arm.samples is not None
     arguments = SearchArguments(
         features=run.features, weights=run.weights, device=run.device, precision=run.precision
     )
-    parts = load_networks(arguments)
+    networks = load_networks(arguments)
     if arm.samples == "constant":
-        method = _constant_region(parts, targets)
+        method = _constant_region(networks, targets)
     else:
-        agent = run.agent if arm.samples == "agent" else arm.samples
-        method = as_method(method_of(agent, run.device, allowed=run.allowed))
-    maker = HardPositiveGenerator(method, parts.scorer, vae_bank=bank, features=method.features or parts.features)
-    # The folder is there: what it holds is written one level down, then moved.
-    write_hard_positives(work / "all", maker.of_targets(targets))
-    for file in (work / "all").iterdir():
-        file.rename(work / file.name)
-    (work / "all").rmdir()
+        method = method_of(run.agent if arm.samples == "agent" else arm.samples, run.device, allowed=run.allowed)
+    features = method.features or networks.features
+    return HardPositiveGenerator(method, networks.scorer, vae_bank=bank, features=features)
 
 
 def _constant_region(networks: Networks, targets: TargetSet) -> Method:
-    """The constant region of the matcher's prior; see `BeliefSearch.with_prior` for where that comes from."""
+    """The constant region of the matcher's prior, which `BeliefSearch.with_prior` chooses."""
     limits = SearchSettings().limits
     found = BeliefSearch().with_prior(networks.scorer, networks.features, limits, "background", lambda: targets)
     if isinstance(found, BeliefSearch) and found.fitted is not None:
@@ -140,14 +139,13 @@ def _constant_region(networks: Networks, targets: TargetSet) -> Method:
 
 def make_adversary(run: LadderRun) -> None:
     """Train the rotation adversary against the network that all arms start from."""
-    sint = start_network(run)
-    save_adversary(run.adversary_file, train_adversary(sint, ladder_targets(run)))
-    _note(run.adversary_file)
+    save_adversary(run.adversary_file, train_adversary(start_network(run), ladder_targets(run)))
+    _write_digest(run.adversary_file)
 
 
 def is_made(path: Path) -> bool:
-    """Return whether a file or a folder is there as it was made; a damaged one is not, with a warning."""
-    if (noted := read_record(_note_of(path))) is None:
+    """Whether a file or a folder is intact, by the digest beside it; a damaged one gives a warning."""
+    if (noted := read_record(path.with_suffix(".json"))) is None:
         return False
     if path.exists() and weights_digest(path) == noted["digest"]:
         return True
@@ -155,30 +153,10 @@ def is_made(path: Path) -> bool:
     return False
 
 
-def _note(path: Path) -> None:
-    """Note the digest of what was made."""
-    write_record(_note_of(path), {"digest": weights_digest(path)})
-
-
-def _note_of(path: Path) -> Path:
-    return path.with_suffix(".json")
+def _write_digest(path: Path) -> None:
+    write_record(path.with_suffix(".json"), {"digest": weights_digest(path)})
 
 
 def start_network(run: LadderRun) -> Sint:
     """The network that all arms start from."""
     return shipped_sint(run.features, run.weights, run.device)
-
-
-def _some(sequence: Sequence, count: int) -> TargetSet:
-    whole = TargetSet.from_sequence(sequence)
-    return whole.subset(evenly_spaced(len(whole), count))
-
-
-def _write_samples(folder: Path, samples: Iterable[Target]) -> None:
-    """Samples as they are, in the form of `write_hard_positives`."""
-    with (folder / _MARK).open("w") as lines:
-        for number, sample in enumerate(samples, 1):
-            name = f"{number:06d}.png"
-            write_png(folder / name, sample.crop)
-            source = {**asdict(sample.source), "box": list(sample.source.box)}
-            lines.write(json.dumps({"file_name": name, "target": sample.id, "source": source}) + "\n")

@@ -1,18 +1,18 @@
-"""How well a tracker finds a target that is partly covered: test frames with 0 to 50 % of the target occluded.
+"""Overlap of a tracker on partly covered targets: test frames with 0 to 50 % of the target occluded.
 
-A benchmark's occlusions are few and uncontrolled. Here each test frame is shown with a growing share of its target
-covered, and the tracker, initialised on the first frame, takes one step from a place near the target. The
-occluders are of the kind that hard positives train with (`background`: a rectangle of the frame's own background)
-and of kinds that they do not (`agents.ablation.sweep_occluders`), at equal covered areas. All trackers see the
-same frames and start from the same places, so that their figures are paired.
+A benchmark's occlusions are few and uncontrolled. Here a growing share of the target is covered in each test
+frame, and the tracker, initialised on the first frame, takes one step from a box near the target. The occluders
+are of the kind that hard positives train with (`background`: a rectangle of the frame's own background) and of
+kinds that they do not (`agents.ablation.sweep_occluders`), at equal covered areas. Frames and start boxes are the
+same for all trackers, so that their figures are paired.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Sequence as Many
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,14 +35,14 @@ Image = NDArray[np.uint8]
 
 
 class PlaceableTracker(Protocol):
-    """A tracker that can be told where to look next."""
+    """A tracker whose last box can be set."""
 
     def init(self, image: Image, box: ArrayLike) -> None:
-        """Take the target; see `tracker.trackers.protocol.Tracker`."""
+        """Start on a target; see `tracker.trackers.protocol.Tracker`."""
         ...
 
     def place(self, box: ArrayLike, size: tuple[int, int]) -> None:
-        """Take `(x, y, w, h)` of a frame of that width and height for the last box found; the exemplar stays."""
+        """Set the last box, `(x, y, w, h)` in a frame of that width and height; the exemplar stays."""
         ...
 
     def update(self, image: Image) -> NDArray[np.float64]:
@@ -52,14 +52,17 @@ class PlaceableTracker(Protocol):
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """What is shown.
+    """The frames and occluders of a sweep.
 
     Attributes:
         kinds: Occluders, of `sweep_occluders.KINDS`.
-        levels: Shares of the target that are covered.
+        levels: Covered shares of the target, each 0 or between 0.01 and 0.9.
         frames: Frames a sequence, evenly spaced over those after the first that show the target.
-        shift: The tracker starts as far off the target at most, in sizes of the target, along each axis.
-        seed: Of the regions, the patches and the shifts.
+        shift: Largest distance of the start box from the target, in sizes of the target, along each axis.
+        seed: Seed of the regions, the patches and the shifts.
+
+    Raises:
+        InputError: If a value is out of range.
     """
 
     kinds: tuple[str, ...] = KINDS
@@ -69,11 +72,6 @@ class SweepSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be shown.
-
-        Raises:
-            InputError: Naming the value.
-        """
         if unknown := [kind for kind in self.kinds if kind not in KINDS]:
             raise InputError(f"'{unknown[0]}' is no occluder of the sweep; choose {', '.join(KINDS)}.")
         if not self.kinds:
@@ -83,20 +81,15 @@ class SweepSettings:
         if self.frames < 1 or not 0 <= self.shift < 1:
             raise InputError(f"frames is {self.frames} and shift {self.shift:g}; give at least 1, and 0 to 1.")
 
-    def record(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class SweptTarget:
-    """How well one target was found.
+    """The figures of one target.
 
     Attributes:
         name: The sequence.
-        frames: How many of its frames were shown.
-        overlap: For each kind of occluder and each level the mean intersection over union of the boxes found
-            with the true ones.
+        frames: Number of test frames.
+        overlap: For each kind of occluder and each level the mean intersection over union with the true boxes.
     """
 
     name: str
@@ -111,7 +104,7 @@ class SweepFrame:
     Attributes:
         image: With the target covered, `uint8[H, W, 3]`.
         box: The target, `(x, y, w, h)`.
-        start: Where the tracker starts, of the same size.
+        start: The start box of the tracker, of the same size.
     """
 
     image: Image
@@ -124,16 +117,16 @@ def sweep_frames(
 ) -> dict[str, list[SweepFrame]]:
     """A frame of a sequence with each kind of occluder at each level.
 
-    The draws follow from the seed, the sequence, the frame and the kind (of `background` also from the level).
+    The draws are seeded by the seed, the sequence, the frame and the kind (of `background` also the level).
 
     Args:
         sequence: Annotated.
-        settings: What is shown.
+        settings: The kinds and levels.
         t: The frame.
-        others: What `cutout` and `side` are taken from; those of the sequence's own video are left out.
+        others: Sources of `cutout` and `side`; those of the sequence's own video are left out.
 
     Raises:
-        InputError: If such a kind is shown and there is no other video.
+        InputError: If there is such a kind and no other video.
     """
     frame, box = sequence.frames[t], sequence.boxes[t]
     offset = generator(settings.seed, sequence.name, str(t)).uniform(-settings.shift, settings.shift, 2)
@@ -145,7 +138,7 @@ def sweep_frames(
             " or leave out the kinds cutout and side."
         )
 
-    def shown(kind: str, level: float) -> Image:
+    def occlude(kind: str, level: float) -> Image:
         if level == 0:
             return frame
         if kind == "background":
@@ -157,7 +150,8 @@ def sweep_frames(
         return paste(frame, cover(kind, crop(frame, box), level, foreign, rng), box)
 
     return {
-        kind: [SweepFrame(shown(kind, level), box, start) for level in settings.levels] for kind in settings.kinds
+        kind: [SweepFrame(occlude(kind, level), box, start) for level in settings.levels]
+        for kind in settings.kinds
     }
 
 
@@ -167,14 +161,13 @@ def occlusion_sweep(
     settings: SweepSettings | None = None,
     others: Many[OtherVideo] = (),
 ) -> list[SweptTarget]:
-    """Show a tracker covered targets, one step each.
+    """Run a tracker for one step on each covered target.
 
     Args:
-        tracker: It is initialised on each sequence's first frame.
+        tracker: Initialised on each sequence's first frame.
         sequences: Annotated.
-        settings: What is shown.
-        others: Videos that occluders are cut from (`sweep_occluders.other_videos`, of the same sequences for
-            example).
+        settings: The frames and occluders; the defaults if `None`.
+        others: Videos that occluders are cut from, such as `sweep_occluders.other_videos` of the same sequences.
 
     Returns:
         One result a sequence, in their order.
@@ -193,22 +186,14 @@ def occlusion_sweep(
         tracker.init(sequence.frames[0], sequence.exemplar_box)
         overlaps = np.empty((len(chosen), len(settings.kinds), len(settings.levels)))
         for row, t in enumerate(chosen):
-            uncovered: float | None = None
             for depth, frames in enumerate(sweep_frames(sequence, settings, int(t), others).values()):
-                for column, shown in enumerate(frames):
-                    # The uncovered frame is the same for all kinds.
-                    if settings.levels[column] == 0 and uncovered is not None:
-                        overlaps[row, depth, column] = uncovered
+                for column, frame in enumerate(frames):
+                    if depth and settings.levels[column] == 0:  # the uncovered frame is the same for all kinds
+                        overlaps[row, depth, column] = overlaps[row, 0, column]
                         continue
-                    height, width = shown.image.shape[:2]
-                    tracker.place(shown.start, (width, height))
-                    overlap = float(iou(tracker.update(shown.image)[None], shown.box)[0])
-                    overlaps[row, depth, column] = overlap
-                    if settings.levels[column] == 0:
-                        uncovered = overlap
-        means = {
-            kind: tuple(float(value) for value in row)
-            for kind, row in zip(settings.kinds, overlaps.mean(axis=0), strict=True)
-        }
-        results.append(SweptTarget(sequence.name, len(chosen), means))
+                    height, width = frame.image.shape[:2]
+                    tracker.place(frame.start, (width, height))
+                    overlaps[row, depth, column] = iou(tracker.update(frame.image)[None], frame.box)[0]
+        means = [tuple(values) for values in overlaps.mean(axis=0).tolist()]
+        results.append(SweptTarget(sequence.name, len(chosen), dict(zip(settings.kinds, means, strict=True))))
     return results

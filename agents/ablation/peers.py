@@ -1,8 +1,9 @@
-"""The cheap peers of generated hard positives: random erasing, motion blur, and holes in the pooled features."""
+"""Inexpensive alternatives to generated hard positives: random erasing, motion blur, holes in pooled features."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,22 +20,18 @@ from ..manifolds.controls import blur_motion
 
 __all__ = ["Erasing", "MotionBlur", "RoiHoles"]
 
+_ERASE = v2.RandomErasing(p=1.0)
 
+
+@dataclass
 class Erasing:
-    """torchvision's random erasing (Zhong et al. 2017), kept to the target: 2 to 33 % of it become black.
+    """torchvision's random erasing (Zhong et al. 2017) of the target: 2 to 33 % of it become black.
 
-    Args:
-        p: How often an image is changed.
+    Attributes:
+        p: Probability that an image is changed.
     """
 
-    def __init__(self, p: float = 0.5) -> None:
-        """See the class."""
-        self.p = p
-        self._erase = v2.RandomErasing(p=1.0)
-
-    def __repr__(self) -> str:
-        """What tells it from others."""
-        return f"Erasing(p={self.p})"
+    p: float = 0.5
 
     def __call__(self, images: Tensor, boxes: Tensor, exemplars: Tensor, generator: torch.Generator) -> Tensor:
         """See `tracker.training.FrameTransform`; torchvision draws from the seed that the generator gives it."""
@@ -42,27 +39,22 @@ class Erasing:
         for row, (top, bottom, left, right) in _chosen(images, boxes, self.p, generator):
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-                found[row, :, top:bottom, left:right] = self._erase(images[row, :, top:bottom, left:right])
+                found[row, :, top:bottom, left:right] = _ERASE(images[row, :, top:bottom, left:right])
         return found
 
 
+@dataclass
 class MotionBlur:
     """Blurs the target along a random direction; see `agents.manifolds.controls.blur_motion`.
 
-    Args:
-        p: How often an image is changed.
+    Attributes:
+        p: Probability that an image is changed.
     """
 
-    def __init__(self, p: float = 0.5) -> None:
-        """See the class."""
-        self.p = p
-
-    def __repr__(self) -> str:
-        """What tells it from others."""
-        return f"MotionBlur(p={self.p})"
+    p: float = 0.5
 
     def __call__(self, images: Tensor, boxes: Tensor, exemplars: Tensor, generator: torch.Generator) -> Tensor:
-        """See `tracker.training.FrameTransform`."""
+        """Change some targets; see `tracker.training.FrameTransform`."""
         found = images.clone()
         for row, (top, bottom, left, right) in _chosen(images, boxes, self.p, generator):
             part = to_images(images[row : row + 1, :, top:bottom, left:right])
@@ -71,35 +63,36 @@ class MotionBlur:
         return found
 
 
+@dataclass
 class RoiHoles(Hardening):
     """A-Fast-RCNN's spatial dropout (Wang et al. 2017, section 4.1): a window of the pooled grid becomes 0.
 
-    What their network learns to foretell, the window whose loss hurts most, is read off directly here: the cosine
-    with the exemplar is a sum over cells. As theirs, the hole is one of the worst at random, not always the worst.
+    Their network predicts the window whose removal lowers the score most. Here it is computed: the cosine with the
+    exemplar is a sum over cells. As theirs, the hole is drawn from the most important windows.
 
-    Args:
-        p: How often a frame's boxes have holes.
-        side: Of the window, in cells; theirs is a third of the grid.
-        among: How many of the worst windows the hole is drawn from.
+    Attributes:
+        p: Probability that a frame's boxes have holes.
+        side: Side of the window in cells; theirs is a third of the grid.
+        among: Number of windows that the hole is drawn from.
     """
 
-    def __init__(self, p: float = 0.5, side: int = 3, among: int = 5) -> None:
-        """See the class."""
-        self.p, self.side, self.among = p, side, among
+    p: float = 0.5
+    side: int = 3
+    among: int = 5
 
     def record(self) -> str:
-        """What tells it from others."""
-        return f"RoiHoles(p={self.p}, side={self.side}, among={self.among})"
+        """The settings."""
+        return repr(self)
 
     def on_features(
         self, pooled: list[Tensor], same: Tensor, exemplars: list[Tensor], generator: torch.Generator
     ) -> list[Tensor]:
-        """Make holes in the boxes that show the target."""
-        worst = self.worst([part.detach() for part in pooled], exemplars)
-        chosen = torch.randint(worst.shape[2], same.shape, generator=generator).to(worst.device)
+        """Set a window to 0 in the boxes that show the target."""
+        windows = self.most_similar([part.detach() for part in pooled], exemplars)
+        chosen = torch.randint(windows.shape[2], same.shape, generator=generator).to(windows.device)
         holed = torch.rand(len(same), generator=generator).lt(self.p).to(same.device)
         grid, places = pooled[0].shape[-1], pooled[0].shape[-1] - self.side + 1
-        index = worst.gather(2, chosen[..., None])
+        index = windows.gather(2, chosen[..., None])
         cells = torch.arange(grid, device=index.device)
         rows, columns = (
             (cells >= start) & (cells < start + self.side) for start in (index // places, index % places)
@@ -107,7 +100,7 @@ class RoiHoles(Hardening):
         hole = rows[..., :, None] & columns[..., None, :] & (same & holed[:, None])[..., None, None]
         return [part.masked_fill(hole[:, :, None], 0.0) for part in pooled]
 
-    def worst(self, pooled: list[Tensor], exemplars: list[Tensor]) -> Tensor:
+    def most_similar(self, pooled: list[Tensor], exemplars: list[Tensor]) -> Tensor:
         """The windows `int64[M, K, among]` that hold most of each box's similarity to the exemplar."""
         similarity = torch.stack(
             [
@@ -120,14 +113,14 @@ class RoiHoles(Hardening):
 
 
 def _unit(maps: Tensor) -> Tensor:
-    """Maps `[..., C, G, G]`, each as a whole of length 1."""
+    """Maps `[..., C, G, G]` divided by their length over all cells."""
     return functional.normalize(maps.float().flatten(-3), dim=-1).reshape(maps.shape)
 
 
 def _chosen(
     images: Tensor, boxes: Tensor, p: float, generator: torch.Generator
 ) -> list[tuple[int, tuple[int, int, int, int]]]:
-    """The rows that are changed, and the pixels of their targets: top, bottom, left, right."""
+    """The rows to change, and the pixels of their targets: top, bottom, left, right."""
     height, width = images.shape[-2:]
     rows = torch.nonzero(torch.rand(len(images), generator=generator) < p)[:, 0].tolist()
     places: NDArray[np.float64] = boxes.cpu().double().numpy()

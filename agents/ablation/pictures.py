@@ -24,7 +24,7 @@ from tracker.training.hardening import harden_frames, step_generator
 
 from ..common.pictures import save
 from .arms import Arm
-from .running import START, tools_of
+from .running import START, arm_inputs
 from .settings import LadderRun
 
 __all__ = ["draw_differences", "draw_examples", "draw_sweep", "draw_training", "is_significant"]
@@ -166,7 +166,7 @@ def _examples(run: LadderRun, arm: Arm, count: int) -> list[Image]:
     sampler = PairSampler(train, replace(run.training(0), hard_share=1.0, flip=0.0), positives)
     views = Views(run.network, sampler.sequences, sampler.hard_positives)
     sint = load_sint(run.network_folder(arm.name, 0), run.weights, run.device)
-    hardening = None if arm.harden is None else arm.harden(sint, tools_of(run, 1.0))
+    hardening = None if arm.harden is None else arm.harden(sint, arm_inputs(run, 1.0))
     found = []
     for step in range(count):
         pairs = sampler.draw(step)

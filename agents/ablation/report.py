@@ -32,12 +32,12 @@ def write_ladder_report(run: LadderRun, content: Mapping[str, Any], command: str
     """Draw the pictures and write the page.
 
     Args:
-        run: What was run; its networks and positives are there.
-        content: What `summarise_ladder` returned.
-        command: The command that ran it.
+        run: The settings; the networks and positives are in its folder.
+        content: The figures of `summarise_ladder`.
+        command: The command, for the page.
 
     Returns:
-        The page.
+        The file of the page.
     """
     folder = run.out / "pictures"
     folder.mkdir(exist_ok=True)
@@ -56,7 +56,7 @@ def write_ladder_report(run: LadderRun, content: Mapping[str, Any], command: str
     shown = {
         "sweep": ("sweep.png", "How the overlap falls as more of the target is covered, for each arm."),
         "training": ("training.png", "The matcher on videos that choose nothing here, before and after training."),
-        "examples": ("examples.png", "Targets of second frames as each arm's network is shown them."),
+        "examples": ("examples.png", "Targets of second frames in each arm's training."),
         **{
             f"less-{name}": (f"less-{name}.png", f"Each arm less '{titles[name]}', with its interval.")
             for name in baselines
@@ -72,7 +72,7 @@ def write_ladder_report(run: LadderRun, content: Mapping[str, Any], command: str
         sections=[
             ("question", "The question"), ("figures", "Figures"),
             *((f"less-{number}", f"Less {titles[name]}") for number, name in enumerate(baselines, 1)),
-            ("examples", "What each trains on"), ("training", "The trainings"), ("settings", "How this was made"),
+            ("examples", "Training images"), ("training", "The trainings"), ("settings", "How this was made"),
         ],
         pictures={
             name: Picture(file, (folder / file).read_bytes(), caption, caption)
@@ -98,26 +98,26 @@ def _seeds(content: Mapping[str, Any]) -> int:
 
 
 def _lead(content: Mapping[str, Any]) -> str:
-    """The primary contrasts, and nothing that was chosen after the figures were seen."""
+    """The primary contrasts, which were chosen before the figures were known."""
     titles = {name: arm["title"] for name, arm in content["arms"].items()}
-    told = []
+    sentences = []
     for row in content["primary"]["results"]:
         if row["p_holm"] is None:
             verdict = f"fewer than {LEAST_TARGETS} sequences, no verdict"
         else:
             clear = row["p_holm"] < 1 - content["interval"]["level"]
             verdict = f"{format_p(row['p_holm'])}, corrected" + ("" if clear else ", no measurable difference")
-        told.append(f"'{titles[row['arm']]}' less '{titles[row['less']]}': {_difference(row)} ({verdict})")
+        sentences.append(f"'{titles[row['arm']]}' less '{titles[row['less']]}': {_difference(row)} ({verdict})")
     named = len(content["primary"]["contrasts"])
-    if not told:
+    if not sentences:
         return (
-            f"None of the {named} contrasts that are named before a run was measured, because an arm or the unseen"
-            " occluders were left out; every difference here is exploratory."
+            f"None of the {named} contrasts that were chosen before the run was measured, because an arm or the"
+            " unseen occluders were left out; every difference here is exploratory."
         )
-    missing = named - len(told)
+    missing = named - len(sentences)
     return (
-        "Mean overlap on targets under occluders that no arm trains with, the measure named before the run:"
-        f" {'; '.join(told)}." + (f" {missing} of the {named} contrasts was not measured." if missing else "")
+        "Mean overlap on targets under occluders that no arm trains with, the measure chosen before the run:"
+        f" {'; '.join(sentences)}." + (f" {missing} of the {named} contrasts was not measured." if missing else "")
     )
 
 
@@ -126,7 +126,7 @@ def _interval_text(content: Mapping[str, Any]) -> str:
     return (
         f"the {level:.0%} Student's t interval over sequences, with the seeds as a second random factor from three"
         f" on; fewer than {LEAST_TARGETS} sequences have none. It is not corrected for the number of differences:"
-        f" a star marks a Holm-corrected p below {1 - level:.2f}, over the {primary} contrasts that are named"
+        f" a star marks a Holm-corrected p below {1 - level:.2f}, over the {primary} contrasts that were chosen"
         f" before the run or over the {content['exploratory']} others. The rest may be chance."
     )
 

@@ -1,13 +1,13 @@
-"""The ladder as a run: every arm trained and judged with every seed, by several processes; a cut-off run goes on.
+"""A run of the ladder: every arm trained and judged with every seed, by several processes; it can be resumed.
 
 OUT/
-  settings.json                everything that changes the figures; a folder with others is refused
+  settings.json                the settings that change the figures; a folder with others is refused
   bank/                        a manifold a training video (unless --bank)
   positives/bank.json          digests of the manifolds
   positives/ARM/               samples of the manifolds, occluded as the arm has it; ARM.json, their digest
   adversary.safetensors        Adv-Net's; adversary.json, its digest
-  networks/ARM/SEED/           what was trained, and its card
-  boxes/ARM-SEED/ope/          the boxes that it tracked with, in OTB's form
+  networks/ARM/SEED/           the trained network, and its card
+  boxes/ARM-SEED/ope/          the boxes of its tracker, in OTB's form
   results/ARM/SEED.json        its figures by sequence
 """
 
@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Generator
-from concurrent.futures import as_completed
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -29,7 +28,7 @@ from tracker.data.identity import code_version, content_digest, folder_digests
 from tracker.data.readers import list_targets, open_usable
 from tracker.data.sequences import Sequence
 from tracker.errors import InputError
-from tracker.evaluation.annotations import Annotation, read_annotations
+from tracker.evaluation.annotations import read_annotations
 from tracker.evaluation.running import run_benchmark, weights_digest
 from tracker.evaluation.scoring import score_results
 from tracker.models.sint import Sint, load_sint
@@ -39,30 +38,30 @@ from tracker.trackers.sint.tracker import SintTracker
 from tracker.training import TrainingRun, open_folder, read_hard_positives, train_sint
 
 from ..common.output import claim_folder
-from ..common.processes import process_pool
+from ..common.processes import run_jobs
 from ..common.versions import versions
-from .arms import Tools, choose_arms
+from .arms import ArmInputs, choose_arms
 from .making import bank_digests, cutouts, is_made, make_adversary, make_bank, make_positives, start_network
 from .occlusion_sweep import occlusion_sweep
 from .settings import LadderRun
 from .sweep_occluders import UNSEEN_KINDS, other_videos
 
-__all__ = ["START", "judging_videos", "run_ladder", "tools_of"]
+__all__ = ["START", "arm_inputs", "judging_videos", "run_ladder"]
 
 START = "start"
-"""What the table calls the network that all arms start from, judged as it is."""
+"""Name of the network that all arms start from, judged before any training."""
 
 
 def run_ladder(run: LadderRun) -> dict[str, dict[int, dict[str, Any]]]:
-    """Train and judge what is not there yet.
+    """Train and judge the arms and seeds that have no results yet.
 
     Returns:
         For each arm, `START` first, and each of its seeds the figures: `ope` (by target `auc`, `precision`),
         `sweep` (by kind of occluder and sequence the mean overlap at each level), `training` (the card's figures).
 
     Raises:
-        InputError: If there is nothing to train on or to judge with, a video is in both, the folder holds another
-            run, or something named cannot be loaded.
+        InputError: If there are no training or no judging videos, a video is in both, the folder holds another
+            run, or a file cannot be loaded.
     """
     arms = choose_arms(run.arms)
     _check(run)
@@ -71,86 +70,72 @@ def run_ladder(run: LadderRun) -> dict[str, dict[int, dict[str, Any]]]:
     if unmade:
         make_bank(run)
         claim_folder(run.out / "positives", "bank.json", bank_digests(run), "hard positives of other manifolds")
-    jobs: dict[str, Callable[[], None]] = {}
-    for arm in unmade:
-        jobs[f"positives of {arm.name}"] = partial(make_positives, run, arm)
+    jobs = {f"positives of {arm.name}": partial(make_positives, run, arm) for arm in unmade}
     if any(arm.needs == "adversary" for arm in arms) and not is_made(run.adversary_file):
         jobs["adversary"] = partial(make_adversary, run)
     _work(run, jobs, "preparing")
-    jobs = {}
-    if read_record(run.result_file(START, 0)) is None:
-        jobs[START] = partial(_judge_start, run)
-    # Seed by seed, so that a run that is cut off has whole ladders.
-    for seed in range(run.seeds):
-        for arm in arms:
-            if read_record(run.result_file(arm.name, seed)) is None:
-                jobs[f"{arm.name}, seed {seed}"] = partial(_train_and_judge, run, arm.name, seed)
-    _work(run, jobs, "ladder")
-    found = {START: {0: _read(run, START, 0)}}
-    for arm in arms:
-        found[arm.name] = {seed: _read(run, arm.name, seed) for seed in range(run.seeds)}
+    # Seed by seed, so that an interrupted run has complete ladders.
+    trainings = [(START, 0), *((arm.name, seed) for seed in range(run.seeds) for arm in arms)]
+    missing = [(name, seed) for name, seed in trainings if read_record(run.result_file(name, seed)) is None]
+    _work(run, {f"{name}, seed {seed}": partial(_measure, run, name, seed) for name, seed in missing}, "ladder")
+    found: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in (START, *(arm.name for arm in arms))}
+    for name, seed in trainings:
+        found[name][seed] = read_record(run.result_file(name, seed)) or {}
     return found
 
 
-def _work(run: LadderRun, jobs: dict[str, Callable[[], None]], what: str) -> None:
+def _work(run: LadderRun, jobs: Mapping[str, Callable[[], object]], description: str) -> None:
     """Do jobs, several at a time."""
-    with closing(_done(run, jobs)) as done, tqdm(total=len(jobs), desc=what, unit="job") as bar:
-        for name in done:
+    workers = 1 if len(jobs) < 2 else run.workers
+    with (
+        closing(run_jobs(workers, jobs.items())) as done,
+        tqdm(total=len(jobs), desc=description, unit="job") as bar,
+    ):
+        for name, _ in done:
             bar.set_postfix_str(name)
             bar.update()
 
 
-def _done(run: LadderRun, jobs: dict[str, Callable[[], None]]) -> Generator[str, None, None]:
-    if run.workers == 1 or len(jobs) < 2:
-        for name, job in jobs.items():
-            job()
-            yield name
-        return
-    with process_pool(run.workers) as pool:
-        futures = {pool.submit(job): name for name, job in jobs.items()}
-        for future in as_completed(futures):
-            future.result()
-            yield futures[future]
-
-
-def _train_and_judge(run: LadderRun, name: str, seed: int) -> None:
-    (arm,) = choose_arms((name,))
+def _measure(run: LadderRun, name: str, seed: int) -> None:
+    """Train an arm, unless it is `START`, and write the figures of its network."""
     began = time.perf_counter()
-    train, held_out = open_folder(run.train)
-    folder = run.network_folder(name, seed)
-    positives = [] if arm.samples is None else read_hard_positives(run.positives_folder(name))
-    tools = tools_of(run)
-    harden = arm.harden
-    card = train_sint(
-        train, held_out, folder, run.network, run.training(seed), run.weights, positives, run.device,
-        TrainingRun(run.precision, progress=False),
-        None if harden is None else lambda sint: harden(sint, tools),
-    )  # fmt: skip
-    trained = time.perf_counter()
-    sint = load_sint(folder, run.weights, run.device)
-    figures = _judge(run, sint, f"{name}-{seed}")
-    _write(
-        run.result_file(name, seed),
-        {
-            **figures,
+    if name == START:
+        network, more = start_network(run), {}
+    else:
+        card = _train(run, name, seed)
+        network = load_sint(run.network_folder(name, seed), run.weights, run.device)
+        more = {
             "training": card["validation"],
             "hardening": card["hardening"],
             "hard_positives": card["hard_positives"],
-            "seconds": {
-                "training": round(trained - began, 1),
-                "judging": round(time.perf_counter() - trained, 1),
-            },
-        },
-    )
+        }
+    trained = time.perf_counter()
+    figures = {**_judge(run, network, f"{name}-{seed}"), **more}
+    figures["seconds"] = {
+        "training": round(trained - began, 1),
+        "judging": round(time.perf_counter() - trained, 1),
+    }
+    file = run.result_file(name, seed)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_record(file, figures)
 
 
-def tools_of(run: LadderRun, share: float | None = None) -> Tools:
-    """What a run's arms are made with; `share` in place of the run's."""
-    return Tools(run.share if share is None else share, run.adversary_file, partial(cutouts, run))
+def _train(run: LadderRun, name: str, seed: int) -> dict[str, Any]:
+    """Train an arm; returns its card."""
+    (arm,) = choose_arms((name,))
+    train, held_out = open_folder(run.train)
+    positives = [] if arm.samples is None else read_hard_positives(run.positives_folder(name))
+    harden, inputs = arm.harden, arm_inputs(run)
+    return train_sint(
+        train, held_out, run.network_folder(name, seed), run.network, run.training(seed), run.weights, positives,
+        run.device, TrainingRun(run.precision, progress=False),
+        None if harden is None else lambda sint: harden(sint, inputs),
+    )  # fmt: skip
 
 
-def _judge_start(run: LadderRun) -> None:
-    _write(run.result_file(START, 0), _judge(run, start_network(run), f"{START}-0"))
+def arm_inputs(run: LadderRun, share: float | None = None) -> ArmInputs:
+    """The inputs of a run's hardenings; `share` replaces the run's."""
+    return ArmInputs(run.share if share is None else share, run.adversary_file, partial(cutouts, run))
 
 
 def _judge(run: LadderRun, sint: Sint, name: str) -> dict[str, Any]:
@@ -159,13 +144,17 @@ def _judge(run: LadderRun, sint: Sint, name: str) -> dict[str, Any]:
     def tracker() -> SintTracker:
         return SintTracker(sint, None, name, run.precision)
 
-    # Half of a pass may have been made with another number of threads; a whole one takes minutes.
+    # Part of a pass may have been computed with another number of threads; a complete one takes minutes.
     shutil.rmtree(run.out / "boxes" / name, ignore_errors=True)
     videos = judging_videos(run)
     report = run_benchmark(tracker, videos, run.out / "boxes", progress=False)
     for target, reason in report.failures.items():
         raise InputError(f"'{name}' could not be judged on '{target}': {reason}")
-    scores = score_results(report.folder, _annotations(run, report.annotations), tracker=name)
+    annotations = report.annotations
+    if run.attributes is not None:
+        attributed = read_annotations(run.judge, run.attributes)
+        annotations = {target: each for target, each in attributed.items() if target in annotations}
+    scores = score_results(report.folder, annotations, tracker=name)
     swept = occlusion_sweep(tracker(), videos, run.sweep, other_videos(videos))
     return {
         "ope": {
@@ -177,10 +166,10 @@ def _judge(run: LadderRun, sint: Sint, name: str) -> dict[str, Any]:
 
 
 def judging_videos(run: LadderRun) -> list[Sequence]:
-    """The videos that judge; those that cannot be used are left out with a warning.
+    """The judging videos; unusable ones are left out with a warning.
 
     Raises:
-        InputError: If there is none, or none can be used.
+        InputError: If there is no usable one.
     """
     places = list_targets(run.judge)
     return list(open_usable({name: partial(_judging_video, *place) for name, place in places.items()}).values())
@@ -193,24 +182,8 @@ def _judging_video(path: Path, number: int | None) -> Sequence:
     return sequence
 
 
-def _annotations(run: LadderRun, known: dict[str, Annotation]) -> dict[str, Annotation]:
-    """The judging videos' annotations, with their attributes where a file tells them."""
-    if run.attributes is None:
-        return known
-    return {name: each for name, each in read_annotations(run.judge, run.attributes).items() if name in known}
-
-
-def _read(run: LadderRun, name: str, seed: int) -> dict[str, Any]:
-    return read_record(run.result_file(name, seed)) or {}
-
-
-def _write(file: Path, figures: dict[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_record(file, figures)
-
-
 def _check(run: LadderRun) -> None:
-    """Say what is wrong before anything is trained."""
+    """Check the videos and the network before anything is trained."""
     train, held_out = open_folder(run.train)
     judging = {sequence.name for sequence in judging_videos(run)}
     if len(judging) < 2 and set(UNSEEN_KINDS) & set(run.sweep.kinds):
@@ -227,7 +200,7 @@ def _check(run: LadderRun) -> None:
 
 
 def _identity(run: LadderRun) -> dict[str, Any]:
-    """Everything that changes the figures, but the arms and seeds, which may be added to."""
+    """The settings that change the figures; arms and seeds can be added to a run."""
     files = {"weights": run.weights, "agent": run.agent, "attributes": run.attributes}
     return {
         **run.record(),

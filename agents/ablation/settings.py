@@ -1,4 +1,4 @@
-"""What every arm of the ladder has in common."""
+"""The settings of a run of the ladder, shared by all arms."""
 
 from __future__ import annotations
 
@@ -18,39 +18,44 @@ from .occlusion_sweep import SweepSettings
 __all__ = ["PRIMARY_CONTRASTS", "PRIMARY_MEASURE", "LadderRun"]
 
 PRIMARY_MEASURE = "sweep, unseen"
-"""The measure of the claims, named before the run: overlap under occluders that no arm trains with."""
+"""The measure of the claims, chosen before the run: overlap under occluders that no arm trains with."""
 
 PRIMARY_CONTRASTS = (("vae-hptn", "sint"), ("vae-hptn", "vae-random"))
 """The claims, as (arm, arm that is subtracted): SINT++ is better than SINT; the agent is better than chance."""
 
+_WITHOUT_EFFECT = ("train", "judge", "out", "arms", "seeds", "bank", "attributes", "workers", "allowed")
+"""Settings that do not change the figures, folders apart, whose contents do."""
+
 
 @dataclass(frozen=True)
 class LadderRun:
-    """What to train and judge, and how; plain data, so that it goes to other processes.
+    """The settings of a run; plain data, so that it goes to other processes.
 
     Attributes:
-        train: Folder of the videos that are learned from.
-        judge: Folder of the videos that judge; nothing is trained on them.
+        train: Folder of the training videos.
+        judge: Folder of the judging videos; nothing is trained on them.
         out: Folder for the results.
         arms: Names of `arms.ARMS`; all if empty.
-        seeds: How often each arm is trained, with the seeds 0 to this less 1.
+        seeds: Number of trainings of each arm, with the seeds 0 to this less 1.
         steps: Steps of a training.
-        learning_rate: Of a layer whose multiplier is 1; it falls to 0 by the cosine.
-        share: How often the second frame of a pair is a generated one.
+        learning_rate: Of a layer whose multiplier is 1, with a cosine schedule to 0.
+        share: Probability that the second frame of a pair is changed.
         boxes_per_frame: See `SintTraining`.
-        features: The network's name.
+        features: Name of the network.
         weights: Its weights, which every arm starts from.
-        bank: A folder of manifolds by `train-vae`; those that are missing are trained there. `None` takes
-            `out/bank`.
-        epochs: Updates of a manifold that is trained.
-        per_video: Targets of a video whose samples are made into hard positives, evenly spaced.
-        agent: What searches in HPTN's arm; see `loading.load_agent`.
+        bank: A folder of manifolds by `train-vae`; missing ones are trained there. `None` takes `out/bank`.
+        epochs: Updates of a manifold.
+        per_video: Targets of a video whose samples become hard positives, evenly spaced.
+        agent: Searches in HPTN's arm; see `loading.load_agent`.
         attributes: JSON file of the judging videos' attributes (`tracker.evaluation.read_annotations`).
-        sweep: Of the synthetic occlusions.
-        workers: Processes that work side by side.
-        device: Where networks run.
-        precision: Their arithmetic.
+        sweep: Settings of the occlusion sweep.
+        workers: Number of processes.
+        device: Of the networks.
+        precision: Arithmetic of the networks.
         allowed: See `loading.load_agent`.
+
+    Raises:
+        InputError: If a number is out of range.
     """
 
     train: Path
@@ -76,11 +81,6 @@ class LadderRun:
     allowed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a run of nothing.
-
-        Raises:
-            InputError: Naming the value.
-        """
         for name in ("seeds", "epochs", "per_video", "workers"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1.")
@@ -92,7 +92,7 @@ class LadderRun:
         """The settings of one training; the last step counts, so that all arms have the same budget."""
         return SintTraining(
             self.steps, "sgd", self.learning_rate, schedule="cosine",
-            # A network as small as the slim one learns whole; of others those layers that SINT moves.
+            # All layers of the slim network are trained; of others those that SINT trains.
             layer_rates=(("*", 1.0),) if self.features == "slim" else (),
             boxes_per_frame=self.boxes_per_frame, flip=0.5, hard_share=self.share,
             validate_every=self.steps, keep="last", seed=seed,
@@ -100,52 +100,38 @@ class LadderRun:
 
     @property
     def network(self) -> SintConfig:
-        """The network and how it is shown a frame."""
+        """The network and its input."""
         return SintConfig.fast(self.features)
 
     @property
     def bank_folder(self) -> Path:
-        """Where the manifolds are."""
+        """Folder of the manifolds."""
         return self.out / "bank" if self.bank is None else self.bank
 
     @property
     def adversary_file(self) -> Path:
-        """Where the rotation adversary is."""
+        """File of the rotation adversary."""
         return self.out / "adversary.safetensors"
 
     def positives_folder(self, arm: str) -> Path:
-        """Where an arm's hard positives are."""
+        """Folder of an arm's hard positives."""
         return self.out / "positives" / arm
 
     def network_folder(self, arm: str, seed: int) -> Path:
-        """Where a trained network is."""
+        """Folder of a trained network."""
         return self.out / "networks" / arm / f"{seed}"
 
     def result_file(self, arm: str, seed: int) -> Path:
-        """Where its figures are."""
+        """File of a network's figures."""
         return self.out / "results" / arm / f"{seed}.json"
 
     def record(self) -> dict[str, Any]:
         """The settings that change the figures, as plain data; arithmetic and device as they were resolved."""
-        content = asdict(self)
-        for name in (
-            "train",
-            "judge",
-            "out",
-            "arms",
-            "seeds",
-            "bank",
-            "attributes",
-            "workers",
-            "weights",
-            "agent",
-            "allowed",
-        ):
-            del content[name]
+        content = {name: value for name, value in asdict(self).items() if name not in _WITHOUT_EFFECT}
         device = torch.device(self.device)
         content["device"] = device.type
         content["precision"] = str(resolve_precision(self.precision, device)).removeprefix("torch.")
-        # A file is known by its digest, wherever it lies.
+        # The identity of a file is its digest, not its folder.
         for name, given in (("weights", self.weights), ("agent", self.agent)):
             content[name] = given if given is None or not Path(given).exists() else Path(given).name
         content["primary"] = {"measure": PRIMARY_MEASURE, "contrasts": [list(pair) for pair in PRIMARY_CONTRASTS]}

@@ -18,10 +18,10 @@ from .sweep_occluders import SEEN_KINDS, UNSEEN_KINDS
 __all__ = ["BASELINES", "GROUPS", "summarise_ladder"]
 
 BASELINES = ("sint", "random", "wide", "vae-random")
-"""What the arms are compared with, where it was trained."""
+"""Arms that the others are compared with, where they were trained."""
 
 GROUPS = ("all", "OCC", "not OCC", "MB", "not MB")
-"""The sequences of which OTB's figures are given: the paper's two claims and their complements."""
+"""Groups of sequences by OTB's attributes: the paper's two claims and their complements."""
 
 Found = Mapping[str, Mapping[int, Mapping[str, Any]]]
 Table = Mapping[str, list[float]]
@@ -40,8 +40,8 @@ def summarise_ladder(run: LadderRun, found: Found) -> dict[str, Any]:
     among themselves. Every other contrast is exploratory; its p-value is corrected over all the others.
 
     Args:
-        run: What was run.
-        found: What `run_ladder` returned.
+        run: The settings.
+        found: The figures of `run_ladder`.
 
     Returns:
         `primary`: `measure`, `contrasts` (pairs of arms), and `results` with `difference`, `interval`, `p_holm`
@@ -66,7 +66,7 @@ def summarise_ladder(run: LadderRun, found: Found) -> dict[str, Any]:
         for arm, base in PRIMARY_CONTRASTS
         if (arm, base, PRIMARY_MEASURE) in differences
     ]
-    first, others = _corrected(differences, primary), _corrected(differences, _unordered(differences, primary))
+    first, others = _corrected(differences, primary), _corrected(differences, _exploratory(differences, primary))
 
     def row(key: Contrast) -> dict[str, Any]:
         arm, base, measure = key
@@ -107,20 +107,17 @@ def summarise_ladder(run: LadderRun, found: Found) -> dict[str, Any]:
     }
 
 
-def _unordered(differences: Mapping[Contrast, Interval], primary: list[Contrast]) -> list[Contrast]:
+def _exploratory(differences: Mapping[Contrast, Interval], primary: list[Contrast]) -> list[Contrast]:
     """The contrasts but the primary ones, each pair of arms once."""
-    seen = {(frozenset((arm, base)), measure) for arm, base, measure in primary}
-    found = []
-    for arm, base, measure in differences:
-        key = (frozenset((arm, base)), measure)
-        if key not in seen:
-            seen.add(key)
-            found.append((arm, base, measure))
-    return found
+    # Of the two orders of a pair the first one is kept.
+    once = {(frozenset(key[:2]), key[2]): key for key in reversed(list(differences))}
+    for arm, base, measure in primary:
+        once.pop((frozenset((arm, base)), measure), None)
+    return list(once.values())
 
 
 def _corrected(differences: Mapping[Contrast, Interval], family: list[Contrast]) -> dict[Contrast, float]:
-    """Holm's p-values of a family; a contrast over too few sequences has none and does not count."""
+    """Holm's p-values of a family; a contrast over too few sequences has none and is left out."""
     p_values = {key: p for key in family if (p := differences[key].p) is not None}
     return dict(zip(p_values, holm(list(p_values.values())), strict=True))
 

@@ -1,7 +1,7 @@
 """Occluders of the sweep that no arm of the ladder trains with.
 
-The arms cover rectangles: with pieces of the frame's own background, with whole targets of the training videos, or
-with black. These kinds have other shapes or contents:
+The arms cover rectangles, with pieces of the frame's own background, with targets of the training videos, or with
+black. These kinds have other shapes or contents:
 
 - `cutout`: an irregular blob out of another video's target;
 - `side`: another video's frame behind a straight edge that moves in from a random direction as the level grows;
@@ -73,10 +73,10 @@ def cover(kind: str, target: Image, level: float, others: Many[OtherVideo], rng:
     Args:
         kind: One of `UNSEEN_KINDS`.
         target: The target's crop, `uint8[h, w, 3]`.
-        level: Share of the pixels that are covered, in (0, 1): exact to half a pixel for `cutout` and `side`, to
-            the rounding of the rectangle's edges for `texture`.
+        level: Covered share of the pixels, in (0, 1): exact to half a pixel for `cutout` and `side`, to the
+            rounding of the rectangle's edges for `texture`.
         others: Other videos, at least one.
-        rng: Where the draws come from.
+        rng: Random generator.
 
     Returns:
         `uint8[h, w, 3]`.

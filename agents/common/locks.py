@@ -21,7 +21,7 @@ except ImportError:  # Windows
 __all__ = ["LOCK_NAME", "lock_folder"]
 
 LOCK_NAME = ".occlusion-search.lock"
-"""The lock file of a folder; it is there while a process works in the folder, or was killed while it did."""
+"""The lock file of a folder, present while a process works in it, or after one was killed."""
 
 _WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 

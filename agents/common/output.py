@@ -1,4 +1,4 @@
-"""Outputs of commands: checked before the work begins, complete or not there at all."""
+"""Outputs of commands: checked before the work begins, complete or absent."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @contextmanager
 def replacing_folder(out: Path, result: str) -> Iterator[Path]:
-    """Yield an empty folder whose files are moved into `out` when the block ends well, and deleted when not.
+    """Yield an empty folder whose files are moved into `out` at the end of the block, or deleted at an error.
 
-    It lies in `out`, which stays the same folder (a mount point, the target of a link, the current folder). When
-    the block ends, `MARKER` notes the new files and those of the earlier result; then each file is renamed into
-    place, the rest of the earlier result is removed, and `MARKER` notes the new files alone. If the process ends
-    in between, the next `replacing_folder` continues there. Files that no `MARKER` lists are never touched.
+    It lies in `out`, which stays the same folder (a mount point, the target of a link, the current folder). At the
+    end `MARKER` lists the new files and those of the earlier result; then each file is renamed into place, the
+    rest of the earlier result is removed, and `MARKER` lists the new files alone. If the process ends in between,
+    the next `replacing_folder` continues there. Files that no `MARKER` lists are never touched.
 
     Args:
         out: Must not exist, hold no file, or hold an earlier result of the same kind, which is replaced.
@@ -151,10 +151,14 @@ class _Marker:
         return isinstance(self.result, str) and work and inside and len(paths) == len(names)
 
 
+def _check_no_file(out: Path, option: str = "--out") -> None:
+    if os.path.exists(out) and not out.is_dir():
+        raise InputError(f"'{out}' is a file; give a folder for {option}.")
+
+
 def _check_replaceable(out: Path, result: str, option: str) -> None:
     """Refuse a folder that holds files but no earlier result of this kind."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"'{out}' is a file; give a folder for {option}.")
+    _check_no_file(out, option)
     marker = _Marker.read(out)
     if marker is None:
         _check_empty(out, option)
@@ -173,7 +177,7 @@ def _check_empty(out: Path, option: str = "--out") -> None:
 
 
 def _begin_replacing(out: Path, work: Path, result: str) -> None:
-    """Note in `MARKER` what is to be moved, once nothing is in the way and the folders are there."""
+    """List the files to be moved in `MARKER`, once no other file is in the way and the folders exist."""
     new = work / "new"
     names = sorted(
         (Path(parent) / name).relative_to(new).as_posix() for parent, _, files in os.walk(new) for name in files
@@ -220,17 +224,17 @@ def _is_begun(out: Path, work: Path) -> bool:
 
 
 def _recover(out: Path, own: bool = False) -> None:
-    """Complete a replacing that `MARKER` says has begun.
+    """Complete a replacement that `MARKER` says has begun.
 
     If its temporary folder was removed, the folder stays incomplete; files of both results can be replaced.
 
     Args:
         out: The folder.
-        own: It was begun by this process.
+        own: Whether this process began it.
 
     Raises:
         InputError: If it is another living process's.
-        OSError: If the disk refuses; what is missing can still be completed.
+        OSError: If the disk refuses; a later call completes the replacement.
     """
     marker = _Marker.read(out)
     if marker is None or marker.work is None or not (out / marker.work).is_dir():
@@ -267,8 +271,8 @@ def check_apart(out: Path | None, *inputs: str | Path | None, option: str = "--o
 
     Args:
         out: A file or folder to be written.
-        inputs: What the command reads.
-        option: The option that gave `out`, for the error's sentence.
+        inputs: Files and folders that the command reads.
+        option: The option of `out`, for the error.
 
     Raises:
         InputError: Naming both.
@@ -301,7 +305,7 @@ def check_folder(
         out: The folder; it need not exist.
         inputs: See `check_apart`.
         option: See `check_apart`.
-        result: For `replacing_folder`: the kind of result; `None` for a folder in which the command goes on.
+        result: For `replacing_folder`: the kind of result; `None` for a folder in which the command resumes.
         least_bytes: Free space that is needed.
 
     Raises:
@@ -309,8 +313,7 @@ def check_folder(
     """
     check_apart(out, *inputs, option=option)
     place = Path(os.path.realpath(out))
-    if os.path.exists(place) and not place.is_dir():
-        raise InputError(f"'{out}' is a file; give a folder for {option}.")
+    _check_no_file(out, option)
     if result is not None:
         _check_replaceable(place, result, option)
     nearest = next(parent for parent in (place, *place.parents) if os.path.exists(parent))
@@ -321,10 +324,10 @@ def check_folder(
 def check_file(path: Path | None, *inputs: str | Path | None, option: str) -> None:
     """Refuse an output file that cannot be written or would destroy an input, before the work begins.
 
-    What a killed process left of writing the same file is removed.
+    Temporary files of a killed process that wrote the same file are removed.
 
     Args:
-        path: The file; `None` if it was not asked for.
+        path: The file; `None` for no output.
         inputs: See `check_apart`.
         option: See `check_apart`.
 
@@ -360,7 +363,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _why_unwritable(folder: Path, least_bytes: int) -> str | None:
-    """Return why nothing can be written into a folder, found out by writing; `None` if it can."""
+    """Write a trial file into a folder; returns the reason if that is impossible, otherwise `None`."""
     if not folder.is_dir():
         return "it is no folder"
     try:
@@ -383,7 +386,7 @@ def check_json_path(path: Path | None, *inputs: str | Path | None) -> None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON, whole or not at all."""
+    """Write JSON; the file appears complete or not at all."""
     with replacing_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
@@ -394,26 +397,24 @@ def check_claimable(out: Path) -> None:
     Raises:
         InputError: Naming the folder and, where there is one, the first file.
     """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"'{out}' is a file; give a folder for --out.")
+    _check_no_file(out)
     _check_empty(out)
 
 
 def claim_folder(
     out: Path, file: str, identity: dict[str, Any], what: str, made_with: dict[str, Any] | None = None
 ) -> None:
-    """Note in a folder what its results are made with, so that the same command can go on there and no other.
+    """Write the settings of results into their folder, so that only a run with the same settings resumes there.
 
     Args:
-        out: The folder; it is made where it does not exist.
-        file: Name of the note.
-        identity: Everything that changes the results, as plain data.
-        what: What the results are, for the error's sentence.
+        out: The folder; made where it does not exist.
+        file: Name of the file of settings.
+        identity: All settings that change the results, as plain data.
+        what: Name of the results, for the error.
         made_with: Recorded as well; see `tracker.data.identity.check_identity`.
 
     Raises:
-        InputError: If the folder holds results that were made with something else, or other files, or cannot be
-            written.
+        InputError: If the folder holds results with other settings, or other files, or cannot be written.
     """
     if not (out / file).is_file():
         check_claimable(out)

@@ -1,4 +1,4 @@
-"""YAML of plain values within limits: nothing in it is run, and a small file cannot become large."""
+"""YAML of plain values within limits: it runs no code, and a small file cannot expand to a large one."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def parse_yaml(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> An
         loader: Makes the values.
 
     Raises:
-        InputError: If it is longer, has more than 100,000 values (what an alias stands for is counted each time),
-            50 levels, or 10,000 characters in a value, or an alias lies inside of what it stands for.
+        InputError: If it is longer, has more than 100,000 values (those of an alias are counted each time), 50
+            levels, or 10,000 characters in a value, or an alias inside its own anchor.
         yaml.YAMLError: If it is no YAML, or holds something else than the loader's plain values.
         ValueError: If a value is of no type that its tag or form says.
 
@@ -39,14 +39,14 @@ def parse_yaml(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> An
 
 
 def _check_size(text: str, loader: type[yaml.SafeLoader]) -> None:
-    """Go through the events, which come one by one, and count what `yaml.load` would make of them."""
+    """Count the values that `yaml.load` would construct, from the stream of events."""
     values = 0
     sizes: dict[str, int] = {}
     inside: list[tuple[str | None, int]] = []
     for event in yaml.parse(text, loader):
         if isinstance(event, yaml.AliasEvent):
             if any(anchor == event.anchor for anchor, _ in inside):
-                raise InputError(f"The YAML's alias {shorten(event.anchor)} lies inside of what it stands for.")
+                raise InputError(f"The YAML's alias {shorten(event.anchor)} lies inside its own anchor.")
             values += sizes.get(str(event.anchor), 0)
         elif isinstance(event, yaml.NodeEvent):
             values += 1

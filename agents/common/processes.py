@@ -1,29 +1,33 @@
-"""Worker processes: each has its share of the threads, ends with its parent, and fails with one sentence."""
+"""Worker processes with a share of the threads each, which end with their parent."""
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from tracker.errors import InputError
 
-__all__ = ["process_pool"]
+__all__ = ["process_pool", "run_jobs"]
+
+Key = TypeVar("Key")
+Result = TypeVar("Result")
 
 _GRACE = 3.0
-"""Seconds that workers have for removing their temporary files at an interrupt."""
+"""Seconds for workers to remove their temporary files at an interrupt."""
 
 
 @contextmanager
@@ -37,7 +41,7 @@ def process_pool(workers: int, remedy: str = "fewer --workers") -> Iterator[Proc
 
     Args:
         workers: Number of processes.
-        remedy: What the person may give where one was killed.
+        remedy: Advice for the error where one was killed.
 
     Raises:
         InputError: If one was killed.
@@ -59,6 +63,36 @@ def process_pool(workers: int, remedy: str = "fewer --workers") -> Iterator[Proc
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def run_jobs(
+    workers: int, jobs: Iterable[tuple[Key, Callable[[], Result]]], remedy: str = "fewer --workers"
+) -> Generator[tuple[Key, Result], None, None]:
+    """Run jobs in worker processes, or one after the other in this one if `workers` is 1.
+
+    Args:
+        workers: Number of processes.
+        jobs: A key and a picklable function for each job; at most two a process are taken ahead.
+        remedy: See `process_pool`.
+
+    Yields:
+        Each key with the function's result, when it is done.
+    """
+    if workers == 1:
+        for key, job in jobs:
+            yield key, job()
+        return
+    waiting: dict[Future[Result], Key] = {}
+    rest = iter(jobs)
+    with process_pool(workers, remedy) as pool:
+        while True:
+            for key, job in itertools.islice(rest, 2 * workers - len(waiting)):
+                waiting[pool.submit(job)] = key
+            if not waiting:
+                return
+            finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield waiting.pop(future), future.result()
 
 
 class _Terminated(BaseException):

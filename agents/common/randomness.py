@@ -1,4 +1,4 @@
-"""One generator out of another."""
+"""Random generators of NumPy from those of PyTorch."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ __all__ = ["numpy_generator"]
 
 
 def numpy_generator(generator: torch.Generator | None) -> np.random.Generator:
-    """A generator of NumPy's, seeded by a draw of one of PyTorch's on the CPU; of its own one if `None`."""
+    """A NumPy generator seeded by a draw of a PyTorch generator on the CPU; of the default one if `None`."""
     return np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))

@@ -44,7 +44,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def write_result(path: Path, kind: str, content: Mapping[str, Any]) -> None:
-    """Write figures to a JSON file, with what is needed to make them again.
+    """Write figures to a JSON file, with their provenance.
 
     Adds `format` (such as `ladder/2`), `command`, `commit` and `machine`.
 
@@ -94,7 +94,7 @@ def commit() -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Return the machine's facts that figures and times depend on, without its name."""
+    """Return the properties of the machine that figures and times depend on, without its name."""
     import torch
 
     from tracker.models.backbones import resolve_precision

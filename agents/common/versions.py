@@ -1,4 +1,4 @@
-"""What a result was made with."""
+"""Versions of the software behind a result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DISTRIBUTIONS = (
 
 
 def versions() -> dict[str, str]:
-    """Python's, the machine's architecture, the packages', and the instructions that torch uses on the CPU."""
+    """Versions of Python and the packages, the machine's architecture, and torch's instruction set on the CPU."""
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for name in _DISTRIBUTIONS:
         try:

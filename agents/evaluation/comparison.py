@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
+from scipy.special import binom
 
 from occlusion_env.envs.arguments import SearchArguments
 from occlusion_env.envs.building import load_networks
@@ -28,7 +28,7 @@ from .methods import BUDGETS, query_methods
 
 __all__ = [
     "RANDOM_DRAWS",
-    "Comparison",
+    "MethodComparison",
     "Setup",
     "Trial",
     "best_of_k",
@@ -47,13 +47,13 @@ _BLOCK = 8
 
 @dataclass(frozen=True)
 class Setup:
-    """What a comparison is made with.
+    """The search in which methods are compared.
 
     Attributes:
-        scorer: The matcher that all methods are judged by.
-        features: What the state is made of.
-        settings: Of the search; its largest area is that of all query methods, and no agent may cover more.
-        occluder: What covers the region, see `occlusion_env.scene.occluders.OCCLUDERS`.
+        scorer: The matcher that scores the regions of all methods.
+        features: State features of agents that were trained with no others.
+        settings: Its largest area is that of all query methods, and no agent may cover more.
+        occluder: Covers the region, one of `occlusion_env.scene.occluders.OCCLUDERS`.
     """
 
     scorer: Scorer
@@ -63,7 +63,7 @@ class Setup:
 
     @classmethod
     def load(cls, arguments: SearchArguments) -> Setup:
-        """What an environment with these arguments works with; its targets and phi do not matter here.
+        """The search of an environment with these arguments; targets and phi are not used.
 
         Raises:
             InputError: If a network is unknown or cannot be loaded.
@@ -72,10 +72,9 @@ class Setup:
         return cls(networks.scorer, networks.features, arguments.settings, arguments.occluder)
 
     def search(self, count: int, agent: Agent | None = None) -> Search:
-        """N searches, for an agent as it was trained; all are judged by the same matcher."""
-        features = agent.features if agent is not None else None
-        settings = agent.settings if agent is not None else None
-        return Search(count, self.scorer, features or self.features, settings or self.settings)
+        """N searches with the features and settings of an agent's training, and the matcher of the comparison."""
+        features = (agent and agent.features) or self.features
+        return Search(count, self.scorer, features, (agent and agent.settings) or self.settings)
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class Trial:
     Attributes:
         curve: `float64[N, K]`, least score after 1 to K scorer queries; it stays at its last value beyond.
         queries: `float64[N]`, number of scorer queries until the method ended.
-        regions: `float64[N, 4]`, the best ones.
+        regions: `float64[N, 4]`, those with the least score.
     """
 
     curve: NDArray[np.float64]
@@ -113,18 +112,18 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MethodComparison:
     """All methods on N targets.
 
     Attributes:
         clean: `float64[N]`, scores of the unoccluded targets.
         grid: `float64[N, R]`, scores with each region of the grid covered.
-        expected: `float64[N, R]` for each belief, by name: the drops that it expects before the first query.
+        expected: By belief: the expected drops before the first query, `float64[N, R]`.
         trials: By method: `random` (one random region, the mean of `RANDOM_DRAWS`), `best of k random`, the query
             methods, `grid search`, and the agents.
-        checks: What should do worse than an agent, by name.
-        episodes: Of each agent.
-        patches: `uint8[N, 64, 64, 3]`, what covered the targets.
+        checks: The leak checks, by name.
+        episodes: By agent.
+        patches: `uint8[N, 64, 64, 3]`, which covered the targets.
     """
 
     clean: NDArray[np.float64]
@@ -177,12 +176,8 @@ def best_of_k(scores: NDArray[np.float64], most: int) -> NDArray[np.float64]:
     count = scores.shape[1]
     k, larger = np.arange(1, most + 1)[:, None], np.arange(count - 1, -1, -1)[None]
     # The i-th smallest is the least of a subset if the other k - 1 are among the larger ones.
-    fits = larger >= k - 1
-    rest = np.where(fits, larger - k + 1, 0)
-    log = gammaln(larger + 1) - gammaln(k) - gammaln(rest + 1)
-    log -= gammaln(count + 1) - gammaln(k + 1) - gammaln(count - k + 1)
-    weights = np.where(fits, np.exp(log), 0.0)
-    return np.sort(scores, axis=1) @ (weights / weights.sum(axis=1, keepdims=True)).T
+    weights = binom(larger, k - 1) / binom(count, k)
+    return np.sort(scores, axis=1) @ weights.T
 
 
 def episode_queries(episodes: Many[Rollout]) -> Queries:
@@ -196,7 +191,7 @@ def episode_queries(episodes: Many[Rollout]) -> Queries:
 
 
 def generator(seed: int, *purpose: str) -> np.random.Generator:
-    """A generator for one purpose: what is drawn for one is the same whatever else is drawn."""
+    """A random generator for one purpose, independent of the draws for other purposes."""
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in purpose)])
 
 
@@ -244,20 +239,20 @@ def compare(
     seed: int = 0,
     key: str = "",
     done: Callable[[int], object] = lambda targets: None,
-) -> Comparison:
-    """Let every method look for the worst region of every target, at equal area cap and with the same occluders.
+) -> MethodComparison:
+    """Run every method on every target, at equal area cap and with the same occluders.
 
-    A scorer query is one covered target scored. The score of the unoccluded target, which every method is given,
-    is counted for none. A score is computed once, and counted for each of the methods that query it.
+    A scorer query is the scoring of one occluded target. The score of the unoccluded target is known to every
+    method and not counted. A score is computed once, and counted for each of the methods that query it.
 
     Args:
         setup: The matcher, the features, the search.
-        targets: N targets; they are all in memory.
-        agents: The policies to judge.
-        checks: Policies that must do worse, see `leaks`.
+        targets: N targets, all in memory.
+        agents: The policies.
+        checks: Policies without information, which should be worse; see `leaks`.
         methods: The query methods by name; `query_methods` of the matcher if `None`.
-        seed: Of the patches and of everything else that is drawn.
-        key: Goes into the draws too, so that each sequence has its own: its name.
+        seed: Seed of the patches and of all other draws.
+        key: Name of the sequence; seeds the draws too, so that they differ between sequences.
         done: Called with the number of targets whose grid has been scored.
 
     Raises:
@@ -293,7 +288,7 @@ def compare(
         search.grid[best],
     )  # fmt: skip
     played = {agent.name: play(agent) for agent in agents}
-    return Comparison(
+    return MethodComparison(
         clean,
         search.on_grid,
         {

@@ -1,4 +1,4 @@
-"""The query methods that an evaluation compares, from those that know nothing to the belief."""
+"""The query methods of an evaluation, from those without any information to the belief."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def best_constant(prior: Prior) -> Values:
 def strips(prior: Prior) -> Values:
     """The upright and the flat regions of greatest length, side by side, by their mean drop: `float64[K, 4]`.
 
-    Where the largest area allows it they are as high or as wide as the target.
+    They are as high or as wide as the target if the largest area allows it.
     """
     aspect = prior.regions[:, 2] / prior.regions[:, 3]
     longest = np.flatnonzero((aspect < aspect.min() * 1.001) | (aspect > aspect.max() / 1.001))

@@ -15,7 +15,7 @@ from tracker.data.sequences import evenly_spaced
 from tracker.files import replacing_file
 
 from ..common.pictures import enlarged, save
-from .comparison import Comparison
+from .comparison import MethodComparison
 from .methods import BUDGETS
 
 __all__ = ["draw_choices", "draw_frontier", "draw_scores"]
@@ -92,7 +92,9 @@ def draw_frontier(path: Path, content: dict[str, Any]) -> None:
         save(figure, temporary)
 
 
-def draw_choices(path: Path, title: str, targets: Many[Target], comparison: Comparison, rows: int = 4) -> None:
+def draw_choices(
+    path: Path, title: str, targets: Many[Target], comparison: MethodComparison, rows: int = 4
+) -> None:
     """What each method covered: some targets, one a row, a method a column, the score below.
 
     Args:
@@ -128,7 +130,7 @@ def draw_choices(path: Path, title: str, targets: Many[Target], comparison: Comp
         save(figure, temporary)
 
 
-def draw_scores(path: Path, comparison: Comparison, title: str) -> None:
+def draw_scores(path: Path, comparison: MethodComparison, title: str) -> None:
     """The score of every held-out target under each method, and the means."""
     figure = Figure(figsize=(8.4, 5.2), layout="constrained")
     axis = figure.subplots()

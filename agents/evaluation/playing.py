@@ -1,4 +1,4 @@
-"""Letting a trained agent play, and one of its episodes as a GIF."""
+"""Episodes of a trained agent in one environment, and a GIF of them."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _HORIZONS = ("max_steps", "max_episode_steps")
 
 @dataclass(frozen=True)
 class Episode:
-    """An episode that was played.
+    """An episode of an agent.
 
     Attributes:
-        total: The sum of its rewards.
-        length: Actions.
-        first: The info of its reset.
-        last: The info after its last action.
+        total: Sum of the rewards.
+        length: Number of actions.
+        first: The info of the reset.
+        last: The info after the last action.
         best: The lowest score of the start region and the regions after each action.
-        frames: Its pictures `uint8[H, W, 3]`, the first before any action; none where nothing was drawn.
-        queries: Regions of the target that it scored; 0 in an environment without a search for a region.
+        frames: Pictures `uint8[H, W, 3]`, the first before any action; none where nothing was drawn.
+        queries: Number of scored regions; 0 in an environment without a search for a region.
         least: The least score by method: `agent` among the regions that it scored, and with as many queries
             `random` regions and the `belief`; `constant` is the one best constant region. The last two need a
             prior that the package ships. Empty where `queries` is 0.
@@ -77,7 +77,7 @@ def play(
         steps: Actions in all; the last episode is played to its end.
         seed: Of the environment.
         deterministic: Whether the agent takes its best action.
-        pictures: How many of the first episodes are drawn.
+        pictures: Number of the first episodes that are drawn.
         trained: The environment that the agent was trained in; one of this package with other observations is
             refused.
 

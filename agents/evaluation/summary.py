@@ -1,4 +1,4 @@
-"""Figures over sequences, from what each of them gave."""
+"""Figures over sequences, from the results of each of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tracker.evaluation.intervals import Interval, holm, method_record, ratio_difference, ratio_interval
 
 from ..policies.rollout import Rollout
-from .comparison import Comparison, Trial, closure
+from .comparison import MethodComparison, Trial, closure
 from .methods import BUDGETS
 
 __all__ = ["ENDS", "record", "summarise", "trial_record"]
@@ -21,6 +21,8 @@ __all__ = ["ENDS", "record", "summarise", "trial_record"]
 Record = dict[str, Any]
 Table = dict[str, NDArray[np.float64]]
 """A method's figures, each `[sequences, seeds]`, and `best`, `[sequences, seeds, budgets]`."""
+Curve = tuple[Record, Record]
+"""Closure by number of queries, and its interval."""
 
 ENDS = ("random", "grid search")
 """The methods whose closure is 0 and 1."""
@@ -29,14 +31,14 @@ _DIGITS = 6
 
 
 def record(
-    comparisons: Mapping[int, Comparison], targets: tuple[str, ...], max_area: Mapping[str, float]
+    comparisons: Mapping[int, MethodComparison], targets: tuple[str, ...], max_area: Mapping[str, float]
 ) -> Record:
     """One sequence's results as plain data.
 
     Args:
         comparisons: By seed.
         targets: The ids of its N targets.
-        max_area: The largest area that each agent's search allows, to tell which regions have it.
+        max_area: The largest area of each agent's search, for the share of regions that have it.
 
     Returns:
         `targets`, and by seed `clean`, `grid`, `expected`, `trials`, `checks` (name to lists over the targets) and
@@ -94,12 +96,12 @@ def summarise(
     `constant`; both have the same denominator, so it is a ratio of means as well, and its interval is paired.
 
     Args:
-        records: What `record` gave, by sequence.
+        records: Those of `record`, by sequence.
         agents: Names of the agents; the first one's closure is the result's.
         arms: Names of agents that differ in their training's seed alone, by the name of the arm.
 
     Returns:
-        `closure` and `interval` (`None` without an agent), `interval_method`, `targets` (how many), `frontier`
+        `closure` and `interval` (`None` without an agent), `interval_method`, `targets` (their number), `frontier`
         (method to `{queries: closure}`), `frontier_intervals` (method to `{queries: [low, high]}`),
         `gain_over_constant` and `gain_over_constant_intervals` (the same, empty without `constant`), `methods` and
         `checks` (figures after the last query), `agents` and `sequences`. With arms also `arms`, whose rows are
@@ -108,7 +110,7 @@ def summarise(
         all pairs of arms.
     """
     methods, checks = _tables(records, "trials"), _tables(records, "checks")
-    clean = {name: _mean([run["clean"] for run in one["seeds"].values()]) for name, one in records.items()}
+    clean = {name: np.mean([run["clean"] for run in one["seeds"].values()]) for name, one in records.items()}
     rows = {"clean": {"score": _round(np.mean(list(clean.values()))), "area": 0.0, "queries": 0.0}}
     summary = {name: _summary(table) for name, table in methods.items()}
     constant_actions = [name for name in checks if name.startswith("always ")]
@@ -117,10 +119,11 @@ def summarise(
     arm_tables = {arm: _arm(methods, members) for arm, members in (arms or {}).items()}
     curves = {name: _frontier(table) for name, table in methods.items() if name not in ENDS}
     curves |= {arm: _frontier(table, trainings=True) for arm, table in arm_tables.items()}
-    gains: dict[str, tuple[Record, Record]] = {}
-    if (constant := methods.get("constant")) is not None:
-        gains = {name: _gain(table, constant) for name, table in methods.items() if name not in ENDS}
-        gains |= {arm: _gain(table, constant, trainings=True) for arm, table in arm_tables.items()}
+    gains: dict[str, Curve] = {}
+    if "constant" in methods:
+        start = methods["constant"]["best"][..., 0].mean(axis=1, keepdims=True)
+        gains = {name: _frontier(table, start=start) for name, table in methods.items() if name not in ENDS}
+        gains |= {arm: _frontier(table, True, start) for arm, table in arm_tables.items()}
     first = summary[agents[0]] if agents else None
     return {
         "closure": None if first is None else first["closure"],
@@ -190,39 +193,27 @@ def _summary(table: Table, trainings: bool = False) -> Record:
     }
 
 
-def _frontier(table: Table, trainings: bool = False) -> tuple[Record, Record]:
-    """Closure by number of queries, and its intervals."""
-    random, grid, best = table["random"], table["grid"], np.moveaxis(table["best"], 2, 0)
-    closures = {str(q): _closure(random, score, grid) for q, score in zip(BUDGETS, best, strict=True)}
-    bounds = {
-        str(q): _interval(random - score, random - grid, trainings) for q, score in zip(BUDGETS, best, strict=True)
-    }
-    return closures, bounds
-
-
-def _gain(table: Table, constant: Table, trainings: bool = False) -> tuple[Record, Record]:
-    """Closure less that of the constant region by number of queries, and its intervals."""
-    one, gaps = constant["best"][..., 0].mean(axis=1, keepdims=True), table["random"] - table["grid"]
-    gained = [one - score for score in np.moveaxis(table["best"], 2, 0)]
-    whole = float(gaps.mean())
-    return (
-        {
-            str(q): _round(float(gain.mean()) / whole) if whole > 1e-9 else None
-            for q, gain in zip(BUDGETS, gained, strict=True)
-        },
-        {str(q): _interval(gain, gaps, trainings) for q, gain in zip(BUDGETS, gained, strict=True)},
-    )
+def _frontier(table: Table, trainings: bool = False, start: NDArray[np.float64] | None = None) -> Curve:
+    """Closure and interval by number of queries; 0 is at the scores `start`, by default of random regions."""
+    start, gaps = table["random"] if start is None else start, table["random"] - table["grid"]
+    gap = float(gaps.mean())
+    closures: Record = {}
+    intervals: Record = {}
+    for queries, scores in zip(BUDGETS, np.moveaxis(table["best"], 2, 0), strict=True):
+        closed = start - scores
+        closures[str(queries)] = _round(closed.mean() / gap) if gap > 1e-9 else None
+        intervals[str(queries)] = _interval(closed, gaps, trainings)
+    return closures, intervals
 
 
 def _interval(closed: NDArray[np.float64], gaps: NDArray[np.float64], trainings: bool) -> list[float] | None:
-    """The interval of a ratio of means; `None` where a sequence has no gap, or from fewer than 8 sequences."""
-    closed, gaps = _by_sequence(closed, trainings), _by_sequence(gaps, trainings)
+    """The interval of a ratio of means; `None` where a sequence has no gap, or from fewer than 8 sequences.
+
+    The seeds of a method are draws of one search and are averaged; trainings are a second random factor.
+    """
+    if not trainings:
+        closed, gaps = closed.mean(axis=1), gaps.mean(axis=1)
     return _bounds(ratio_interval(closed, gaps)) if (gaps > 1e-9).all() else None
-
-
-def _by_sequence(values: NDArray[np.float64], trainings: bool) -> NDArray[np.float64]:
-    """The seeds of a method are draws of one search and are averaged; trainings are a second random factor."""
-    return values if trainings else values.mean(axis=1)
 
 
 def _compare_arms(tables: Mapping[str, Table], arms: Mapping[str, Many[str]]) -> Record:
@@ -261,7 +252,7 @@ def _closure(random: NDArray[np.float64], score: NDArray[np.float64], grid: NDAr
 
 
 def _behaviour(records: Mapping[str, Record], agent: str, table: Table) -> Record:
-    """How an agent acts, over all its episodes; `last_closure` is that of the region where it stopped."""
+    """Behaviour of an agent over all its episodes; `last_closure` is that of the region where it stopped."""
     by_sequence = [[run["episodes"][agent] for run in one["seeds"].values()] for one in records.values()]
     runs = [run for one in by_sequence for run in one]
     steps, triggered, reversals, at_cap = (
@@ -276,10 +267,6 @@ def _behaviour(records: Mapping[str, Record], agent: str, table: Table) -> Recor
         "at_cap": _round(at_cap.mean()),
         "last_closure": _closure(table["random"], last, table["grid"]),
     }
-
-
-def _mean(values: list[list[float]]) -> float:
-    return float(np.mean(values))
 
 
 def _round(value: float | np.floating[Any]) -> float:

@@ -1,4 +1,4 @@
-"""An evaluation on the terminal."""
+"""Tables of an evaluation on the terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["print_evaluation"]
 
 
 def print_evaluation(content: dict[str, Any]) -> None:
-    """Print what `evaluation_summary.summarise` returned: the frontier, the checks, and how the agents act."""
+    """Print a summary of `summarise`: the frontier, the checks, and the behaviour of the agents."""
     console = Console(width=max(Console().width, 140))
     count = len(content["sequences"])
     title = (
@@ -31,17 +31,15 @@ def print_evaluation(content: dict[str, Any]) -> None:
         console.print(_methods(content["arms"], "Arms after their last query; between seeds: between trainings"))
     for row in content.get("differences", ()):
         ends = row["interval"]
-        told = (
-            ""
-            if ends is None
-            else f" ({ends[0]:+.3f} to {ends[1]:+.3f}; Holm-corrected {format_p(row['p_holm'])})"
-        )
-        console.print(f"closure of {row['of']} less that of {row['less']}: {row['closure']:+.3f}{told}")
+        text = f"closure of {row['of']} less that of {row['less']}: {row['closure']:+.3f}"
+        if ends is not None:
+            text += f" ({ends[0]:+.3f} to {ends[1]:+.3f}; Holm-corrected {format_p(row['p_holm'])})"
+        console.print(text)
     console.print(_methods(content["methods"], "After the last query"))
     if content["checks"]:
-        console.print(_methods(content["checks"], "Leak checks: what should do worse"))
+        console.print(_methods(content["checks"], "Leak checks, which should be worse"))
     if content["agents"]:
-        table = Table("agent", title="How the agents act", title_justify="left")
+        table = Table("agent", title="Behaviour of the agents", title_justify="left")
         headings = ("actions", "trigger pulled", "moves undone", "at the area cap", "closure where it stopped")
         for heading in headings:
             table.add_column(heading, justify="right")

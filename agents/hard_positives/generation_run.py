@@ -1,8 +1,8 @@
-"""Hard positives of a folder of videos, by several processes; a run that was cut off goes on.
+"""Hard positives of a folder of videos, by several processes; an interrupted run is resumed.
 
     OUT/
       prior.safetensors, .json     the prior of the belief, unless another file was given
-      settings.json                what decides the images; a folder with others is refused
+      settings.json                the settings that decide the images; a folder with others is refused
       <video>/000012-0.png         target of frame 12, hard positive number 0; see `folder_name`
       .parts/<video>-000000.json   the records of a block of targets and the digests of its images, written when
                                    all of them are there
@@ -15,12 +15,9 @@ is, with a warning, where a file of it is damaged.
 from __future__ import annotations
 
 import hashlib
-import io
-import itertools
 import json
 import warnings
-from collections.abc import Collection, Generator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
@@ -43,17 +40,15 @@ from tracker.evaluation.running import weights_digest
 from tracker.files import replacing_file
 from tracker.models.backbones import resolve_device, resolve_precision
 from tracker.records import read_record, warn_of_damage, write_record
-from tracker.scorers import Scorer
 from tracker.trackers.following import open_sequence
 
 from ..common.output import check_claimable, claim_folder
-from ..common.processes import process_pool
+from ..common.processes import run_jobs
 from ..policies.baselines import Querying
 from ..policies.belief.files import check_prior, describe_search, load_prior, prior_digest, save_prior
 from ..policies.belief.method import QUERIES, BeliefSearch
 from ..policies.loading import agent_digest, load_agent
 from ..policies.methods import Method, as_method, is_method, random_count
-from ..policies.rollout import Agent
 from .generation import HardPositiveGenerator, WhichAnswer
 from .records import HardPositive, folder_name
 
@@ -64,32 +59,38 @@ SETTINGS = "settings.json"
 PRIOR = "prior.safetensors"
 _PARTS = ".parts"
 _JPEG_QUALITY = 95
-_MOST = {"per_target": 10_000, "workers": 1_000, "batch": 10_000}
+_MOST = {"per_target": 10_000, "per_sequence": None, "workers": 1_000, "batch": 10_000, "queries": None}
+"""Settings that are at least 1, and the largest value of each."""
+_WITHOUT_EFFECT = ("arguments", "out", "workers", "allowed", "targets", "cache_mb")
+"""Settings that do not change the images."""
 
 ImageFormat = Literal["png", "jpeg"]
 
 
 @dataclass(frozen=True)
 class GenerationRun:
-    """What to make hard positives of, and how; plain data, so that it goes to other processes.
+    """The settings of a run; plain data, so that it goes to other processes.
 
     Attributes:
         data: A folder of annotated sequences, or one.
         out: Folder for the results.
-        agent: Finds the region: a name of `methods.METHODS`, or what `loading.load_agent` takes.
-        arguments: The scorer, the network of the state, the occluder, the device; the targets do not matter.
+        agent: Finds the region: a name of `methods.METHODS`, or an agent for `loading.load_agent`.
+        arguments: The scorer, the network of the state, the occluder, the device; `targets` is not used.
         bank: A folder of models by `train-vae`; `None` occludes the targets as they are.
         per_target: Hard positives of each target.
         per_sequence: Targets of a sequence at most, evenly spaced over its frames after the first; `None` for all.
         answer: See `HardPositiveGenerator`.
-        seed: Of what is drawn.
+        seed: Random seed.
         image_format: `png` keeps every pixel; `jpeg` (quality 95) is smaller.
-        workers: Processes.
-        batch: Searches side by side in each; a block has as many hard positives, or those of one target.
+        workers: Number of processes.
+        batch: Searches in a batch of each process; a block has as many hard positives, or those of one target.
         allowed: See `loading.load_agent`.
-        prior: File of the belief's prior; `None` takes what `BeliefSearch.with_prior` finds.
+        prior: File of the belief's prior; `None` takes the choice of `BeliefSearch.with_prior`.
         queries: Scorer queries of the belief a hard positive.
         drop: Wanted drop of the score, for the belief and other query methods; `None` for the largest.
+
+    Raises:
+        InputError: If a number is out of range.
     """
 
     data: Path
@@ -110,41 +111,27 @@ class GenerationRun:
     drop: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a run of nothing.
-
-        Raises:
-            InputError: Naming the number.
-        """
-        for name, value in (
-            ("per_target", self.per_target), ("per_sequence", self.per_sequence), ("workers", self.workers),
-            ("batch", self.batch), ("queries", self.queries),
-        ):  # fmt: skip
+        for name, most in _MOST.items():
+            value, option = getattr(self, name), f"--{name.replace('_', '-')}"
             if value is not None and value < 1:
-                raise InputError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more.")
-            if name in _MOST and value is not None and value > _MOST[name]:
-                raise InputError(
-                    f"--{name.replace('_', '-')} is {shorten(value)}; it must be at most {_MOST[name]}."
-                )
+                raise InputError(f"{option} is {value}; it must be 1 or more.")
+            if value is not None and most is not None and value > most:
+                raise InputError(f"{option} is {shorten(value)}; it must be at most {most}.")
         if self.seed < 0:
             raise InputError(f"--seed is {self.seed}; it must be 0 or more.")
-
-    @property
-    def per_block(self) -> int:
-        """Targets of a block."""
-        return max(1, self.batch // self.per_target)
 
 
 @dataclass(frozen=True)
 class GenerationReport:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
-        images: Hard positives in the folder.
-        made: How many of them were made now.
-        seconds: That took, the start of the processes included.
-        before: Mean score of the targets as they were.
-        after: Of the hard positives.
-        failed: Why, by sequence.
+        images: Number of hard positives in the folder.
+        made: Number of those that this run made.
+        seconds: Duration of making them, the start of the processes included.
+        before: Mean score of the unoccluded targets.
+        after: Mean score of the hard positives.
+        failed: The reasons, by sequence.
     """
 
     images: int
@@ -157,7 +144,7 @@ class GenerationReport:
 
 @dataclass(frozen=True)
 class _Block:
-    """Targets `low` to `high` of a sequence; its images and its records have names of their own."""
+    """Targets `low` to `high` of a sequence: the unit of work of a process."""
 
     name: str
     path: Path
@@ -166,7 +153,7 @@ class _Block:
     high: int
 
     def part(self, out: Path) -> Path:
-        """The file of its records."""
+        """The file of the records."""
         return out / _PARTS / f"{self.name}-{self.low:06d}.json"
 
 
@@ -180,21 +167,15 @@ def method_of(
     device: str = "cpu",
     weights: Mapping[str, str | None] | None = None,
     allowed: Collection[str] = (),
-) -> Method | Agent:
-    """A method by name, or an agent by file.
-
-    Args:
-        agent: See `GenerationRun`.
-        device: Where an agent runs.
-        weights: See `loading.load_agent`.
-        allowed: See `loading.load_agent`.
+) -> Method:
+    """Look up a method by its name, or load an agent from its file (`loading.load_agent`).
 
     Raises:
-        InputError: If it is neither, or the weights are others than in training.
+        InputError: If `agent` is neither, or the weights differ from those of its training.
     """
-    if names_method(agent):
-        return as_method(agent)
-    return load_agent(agent, device=device, weights=weights, allowed=allowed)
+    return as_method(
+        agent if names_method(agent) else load_agent(agent, device=device, weights=weights, allowed=allowed)
+    )
 
 
 def generate_hard_positives(run: GenerationRun) -> GenerationReport:
@@ -206,157 +187,151 @@ def generate_hard_positives(run: GenerationRun) -> GenerationReport:
         InputError: If there is no sequence, something named cannot be loaded, the folder holds another run's
             results, or all sequences failed.
     """
-    there = list_targets(run.data)
-    generator = _worker(run)  # What is wrong with the arguments is said before the folder is claimed.
-    if isinstance(generator.method, BeliefSearch):
-        run = _claim_with_prior(run, generator)
-    else:
-        _claim(run, None)
+    videos = list_targets(run.data)
+    generator = _load_generator(run)  # errors in the arguments come before the folder is claimed
+    run = _claim(run, generator)
     failed: dict[str, str] = {}
     blocks: list[_Block] = []
-    for name, (path, number) in there.items():
+    step = max(1, run.batch // run.per_target)
+    for name, (path, number) in videos.items():
         try:
-            count = len(_chosen(run, path, number))
+            count = len(_targets(run, path, number))
         except InputError as error:
             failed[name] = str(error)
             continue
-        blocks += [
-            _Block(name, path, number, low, min(low + run.per_block, count))
-            for low in range(0, count, run.per_block)
-        ]
+        blocks += [_Block(name, path, number, low, min(low + step, count)) for low in range(0, count, step)]
     total = sum(block.high - block.low for block in blocks) * run.per_target
     missing = [block for block in blocks if not _is_done(run.out, block)]
     done = total - sum(block.high - block.low for block in missing) * run.per_target
     made = 0
+    jobs = ((block, partial(_make_block, run, block)) for block in missing if block.name not in failed)
     with (
-        closing(_outcomes(run, missing, failed)) as outcomes,
+        closing(run_jobs(run.workers, jobs, "fewer --workers or a smaller --batch")) as outcomes,
         tqdm(total=total, initial=done, desc="hard positives", unit="image", smoothing=0.05) as bar,
     ):
         for block, outcome in outcomes:
             if isinstance(outcome, str):
                 failed[block.name] = outcome
-                outcome = 0
-            made += outcome
+            else:
+                made += outcome
             bar.update((block.high - block.low) * run.per_target)
             bar.set_postfix_str(block.name)
         seconds = bar.format_dict["elapsed"]
-    sums, images = np.zeros(2), 0
+    scores = []
     with replacing_file(run.out / METADATA) as temporary, temporary.open("w") as table:
         for block in blocks:
             for record in (read_record(block.part(run.out)) or {}).get("records", ()):
                 table.write(json.dumps(record) + "\n")
-                sums += record["score_before"], record["score_after"]
-                images += 1
-        if not images:
+                scores.append((record["score_before"], record["score_after"]))
+        if not scores:
             raise InputError(next(iter(failed.values())))
-    before, after = (sums / images).tolist()
-    return GenerationReport(images, made, seconds, before, after, failed)
+    before, after = np.mean(scores, axis=0).tolist()
+    return GenerationReport(len(scores), made, seconds, before, after, failed)
 
 
-def _claim_with_prior(run: GenerationRun, generator: HardPositiveGenerator) -> GenerationRun:
-    """Choose the prior of the belief; it is written into the folder, where every process finds the same one."""
-    stored = run.out / PRIOR
+def _claim(run: GenerationRun, generator: HardPositiveGenerator) -> GenerationRun:
+    """Write the settings into the folder, or compare them with those that are there.
+
+    Returns:
+        The run with the belief's prior decided: it lies in the folder, where every process loads it. Where none
+        can be fitted, random regions are queried, and no process tries again.
+    """
+    if not isinstance(generator.method, BeliefSearch):
+        _write_settings(run, None)
+        return run
+    stored, fitted = run.out / PRIOR, None
     if not (run.out / SETTINGS).is_file():
         check_claimable(run.out)
     elif run.prior is None and stored.is_file():
         try:
             fitted = load_prior(stored)
-        except InputError:  # its making is repeated, and gives the same one
+        except InputError:  # the same one is fitted again
             warn_of_damage(stored)
-        else:
-            _claim(run, prior_digest(fitted))
-            return replace(run, prior=stored)
-    generator.choose_prior(lambda: _everything(run))
-    method = generator.method
-    if not isinstance(method, BeliefSearch) or method.fitted is None:
-        # No prior can be fitted; every process queries random regions, and none tries again.
-        _claim(run, None)
+    if fitted is None:
+        generator.choose_prior(lambda: _all_targets(run))
+        fitted = getattr(generator.method, "fitted", None)
+    if fitted is None:
+        _write_settings(run, None)
         return replace(run, agent=f"best of {run.queries} random")
-    _claim(run, prior_digest(method.fitted))
-    if run.prior is not None:
-        return run
-    save_prior(stored, method.fitted)
-    return replace(run, prior=stored)
+    _write_settings(run, prior_digest(fitted))
+    if run.prior is None:
+        save_prior(stored, fitted)
+        return replace(run, prior=stored)
+    return run
 
 
-def _outcomes(
-    run: GenerationRun, blocks: list[_Block], failed: dict[str, str]
-) -> Generator[tuple[_Block, int | str], None, None]:
-    """Each block and how many images it gave, or why it failed; the rest of a failed sequence is passed over."""
-    if run.workers == 1:
-        for block in blocks:
-            yield block, failed[block.name] if block.name in failed else _make_block(run, block)
-        return
-    waiting: dict[Future[int | str], _Block] = {}
-    rest = iter(blocks)
-    with process_pool(run.workers, "fewer --workers or a smaller --batch") as pool:
-        while True:
-            for block in itertools.islice(rest, 2 * run.workers - len(waiting)):
-                waiting[pool.submit(_make_block, run, block)] = block
-            if not waiting:
-                return
-            finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield waiting.pop(future), future.result()
+def _write_settings(run: GenerationRun, prior: str | None) -> None:
+    """Claim the folder with everything that decides the images; `prior` is the digest of the belief's prior."""
+    settings = {**asdict(run.arguments), **asdict(run)}
+    device, weights = resolve_device(run.arguments.device), run.arguments.weights
+    bank = None if run.bank is None else vae.VAEBank(run.bank)
+    claim_folder(
+        run.out,
+        SETTINGS,
+        {name: value for name, value in settings.items() if name not in _WITHOUT_EFFECT}
+        | {
+            "data": folder_digests(run.data, content_digest),
+            "prior": prior,
+            "bank": {} if bank is None else {name: bank.record(name).weights_digest for name in bank},
+            "device": device.type,
+            "precision": str(resolve_precision(run.arguments.precision, device)).removeprefix("torch."),
+            "weights": weights_digest(weights) if weights and Path(weights).exists() else weights,
+            "agent_file": agent_digest(run.agent),
+            "code": code_version("tracker", "vae", "occlusion_env", "agents"),
+        },
+        "hard positives of another run",
+    )
+    (run.out / _PARTS).mkdir(exist_ok=True)
 
 
 @lru_cache(maxsize=1)
-def _worker(run: GenerationRun) -> HardPositiveGenerator:
-    """What a process makes hard positives with."""
-    arguments, device = run.arguments, run.arguments.device
-    method = as_method(method_of(run.agent, device, {arguments.features: arguments.weights}, run.allowed))
+def _load_generator(run: GenerationRun) -> HardPositiveGenerator:
+    """The generator of a process."""
+    arguments = run.arguments
+    method = method_of(run.agent, arguments.device, {arguments.features: arguments.weights}, run.allowed)
     networks = load_networks(arguments)
     if isinstance(method, BeliefSearch):
-        method = _belief(run, networks.scorer)
+        method = BeliefSearch(None if run.prior is None else load_prior(run.prior), run.queries, run.drop)
+        if method.fitted is not None:
+            search = describe_search(networks.scorer, arguments.settings.limits, arguments.occluder)
+            check_prior(method.fitted, search, f"'{run.prior}'")
     elif isinstance(method, Querying):
         method = replace(method, wanted=run.drop)
-    bank = None
-    if run.bank is not None:
-        if not run.bank.is_dir():
-            raise InputError(f"There is no bank '{run.bank}'; give the folder that train-vae wrote.")
-        bank = vae.VAEBank(run.bank)
+    if run.bank is not None and not run.bank.is_dir():
+        raise InputError(f"There is no bank '{run.bank}'; give the folder that train-vae wrote.")
     return HardPositiveGenerator(
-        method, networks.scorer, arguments.occluder, bank,
+        method, networks.scorer, arguments.occluder, None if run.bank is None else vae.VAEBank(run.bank),
         features=method.features or (networks.features if method.looks else None),
         settings=method.settings or arguments.settings, answer=run.answer, batch=run.batch,
     )  # fmt: skip
 
 
-def _belief(run: GenerationRun, scorer: Scorer) -> BeliefSearch:
-    """The belief, with the prior that was given."""
-    if run.prior is None:
-        return BeliefSearch(None, run.queries, run.drop)
-    fitted, arguments = load_prior(run.prior), run.arguments
-    check_prior(fitted, describe_search(scorer, arguments.settings.limits, arguments.occluder), f"'{run.prior}'")
-    return BeliefSearch(fitted, run.queries, run.drop)
-
-
 @lru_cache(maxsize=2)
-def _chosen(run: GenerationRun, path: Path, number: int | None) -> TargetSet:
+def _targets(run: GenerationRun, path: Path, number: int | None) -> TargetSet:
     """The targets of a sequence."""
-    whole = TargetSet.from_sequence(open_sequence(path, target=number))
-    return whole if run.per_sequence is None else whole.subset(evenly_spaced(len(whole), run.per_sequence))
+    every = TargetSet.from_sequence(open_sequence(path, target=number))
+    return every if run.per_sequence is None else every.subset(evenly_spaced(len(every), run.per_sequence))
 
 
 @lru_cache(maxsize=1)
-def _everything(run: GenerationRun) -> TargetSet:
-    """All targets that can be used, which cut-outs are taken from."""
+def _all_targets(run: GenerationRun) -> TargetSet:
+    """The targets of all usable sequences; cutouts are taken from them, and a prior is fitted to some."""
     places = list_targets(run.data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # The report names the sequences that cannot be used.
-        usable = open_usable({name: partial(_chosen, run, *place) for name, place in places.items()})
+        usable = open_usable({name: partial(_targets, run, *place) for name, place in places.items()})
     return TargetSet.join(usable.values())
 
 
 def _make_block(run: GenerationRun, block: _Block) -> int | str:
-    """Make a block; how many images it gave, or why it failed."""
+    """Make a block; returns the number of its images, or the reason why it failed."""
     try:
-        targets = _chosen(run, block.path, block.number).subset(range(block.low, block.high))
-        others = _everything(run) if run.arguments.occluder == "cutout" else None
+        targets = _targets(run, block.path, block.number).subset(range(block.low, block.high))
+        others = _all_targets(run) if run.arguments.occluder == "cutout" else None
         folder = run.out / folder_name(block.name)
         folder.mkdir(exist_ok=True)
         records, digests = [], {}
-        for positive in _worker(run).of_targets(targets, run.per_target, run.seed, others):
+        for positive in _load_generator(run).of_targets(targets, run.per_target, run.seed, others):
             name = f"{folder.name}/{positive.target.source.frame:06d}-{positive.draw}.{run.image_format}"
             digests[name] = _write(run.out / name, positive, run.image_format)
             records.append({"file_name": name, **positive.record()})
@@ -368,15 +343,13 @@ def _make_block(run: GenerationRun, block: _Block) -> int | str:
 
 def _write(path: Path, positive: HardPositive, image_format: ImageFormat) -> str:
     """Write an image; returns its digest."""
-    content = io.BytesIO()
-    PILImage.fromarray(positive.image).save(content, format=image_format, quality=_JPEG_QUALITY)
     with replacing_file(path, durable=False) as temporary:
-        temporary.write_bytes(content.getbuffer())
-    return hashlib.sha256(content.getbuffer()).hexdigest()
+        PILImage.fromarray(positive.image).save(temporary, format=image_format, quality=_JPEG_QUALITY)
+        return hashlib.sha256(temporary.read_bytes()).hexdigest()
 
 
 def _is_done(out: Path, block: _Block) -> bool:
-    """Whether a block's records and images are there; of a damaged one the records are deleted, with a warning."""
+    """Whether a block is complete; the records of a damaged one are deleted, with a warning."""
     part = block.part(out)
     found = read_record(part)
     if found is None:
@@ -389,43 +362,3 @@ def _is_done(out: Path, block: _Block) -> bool:
             part.unlink()
             return False
     return True
-
-
-def _claim(run: GenerationRun, prior: str | None) -> None:
-    """Note what the folder's images are made with; refuse a folder whose images are made with something else.
-
-    Args:
-        run: The run.
-        prior: Digest of the belief's prior.
-    """
-    arguments = asdict(run.arguments)
-    for name in ("targets", "cache_mb"):
-        del arguments[name]
-    device = resolve_device(run.arguments.device)
-    arguments["device"] = device.type
-    arguments["precision"] = str(resolve_precision(run.arguments.precision, device)).removeprefix("torch.")
-    weights = arguments["weights"]
-    models = {}
-    if run.bank is not None:
-        bank = vae.VAEBank(run.bank)
-        models = {name: bank.record(name) for name in bank}
-    made_with = {
-        "data": folder_digests(run.data, content_digest),
-        "agent": run.agent,
-        "prior": prior,
-        "queries": run.queries,
-        "drop": run.drop,
-        "bank": {name: model.weights_digest for name, model in models.items()},
-        "per_target": run.per_target,
-        "per_sequence": run.per_sequence,
-        "answer": run.answer,
-        "seed": run.seed,
-        "image_format": run.image_format,
-        "batch": run.batch,
-        **arguments,
-        "weights": weights_digest(weights) if weights and Path(weights).exists() else weights,
-        "agent_file": agent_digest(run.agent),
-        "code": code_version("tracker", "vae", "occlusion_env", "agents"),
-    }
-    claim_folder(run.out, SETTINGS, made_with, "hard positives of another run")
-    (run.out / _PARTS).mkdir(exist_ok=True)

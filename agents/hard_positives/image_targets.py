@@ -1,4 +1,4 @@
-"""Targets out of images and boxes that belong to no video."""
+"""Targets from images and boxes without a video."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def image_targets(
     Args:
         images: N images `uint8[H, W, 3]`, of any sizes.
         boxes: `[N, 4]`, `(x, y, w, h)` in pixels, 0-based.
-        exemplars: N images of the targets, what the matcher compares with; the targets themselves if `None`.
+        exemplars: N images of the targets, which the matcher compares with; the targets themselves if `None`.
         names: N different names; `image-000000` and so on if `None`. An id is `NAME/000000`, the zeros the frame:
             0, or 1 where the exemplar comes first.
 

@@ -1,13 +1,13 @@
-"""Hard positives: targets with a patch where it hurts the matcher most, and the record of how they were made."""
+"""Hard positives and their records, from which each can be made again."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ __all__ = [
     "folder_name",
     "remake_hard_positive",
     "write_hard_positives",
+    "write_images",
 ]
 
 Image = NDArray[np.uint8]
@@ -37,9 +38,9 @@ _MISREAD = (
     rf"(?:^|(?<=[{_SEPARATORS}]))(?=x*(?:{_SPLIT_KEYWORDS})(?:[{_SEPARATORS}]|$))",
     r"^(?=x*\.)",  # hidden
     r"^(?=x*(?:metadata\.jsonl|settings\.json|prior\.json|prior\.safetensors)$)",
-    r"(?<=:)(?=x*:)",  # what parts chained addresses
+    r"(?<=:)(?=x*:)",  # separates chained addresses
 )
-"""Where a folder's name gets an `x`, so that `datasets` reads all images of an imagefolder, and their columns.
+"""Positions of a folder's name that get an `x`, so that `datasets` reads all images and columns of an imagefolder.
 
 `datasets` takes images whose folder has a split's name (`data_files.SPLIT_KEYWORDS` between `NON_WORDS_CHARS`) for
 that split, and then passes over all other images and `metadata.jsonl`. A name in which these patterns have an `x`
@@ -52,12 +53,17 @@ class PatchEpisode:
     """The search for a patch.
 
     Attributes:
-        boxes: Every box that the search has been to, in pixels of the target's frame, `float64[steps + 1, 4]`.
+        boxes: Every visited box, in pixels of the target's frame, `float64[steps + 1, 4]`.
         episode: The search; its regions are these boxes, relative to the frame.
     """
 
     boxes: NDArray[np.float64]
     episode: Rollout
+
+    def occluder(self, answer: Literal["best", "last"]) -> Occluder:
+        """The patch with the lowest score, or the one where the search ended."""
+        x, y, w, h = self.boxes[int(self.episode.scores.argmin()) if answer == "best" else -1].tolist()
+        return Occluder("background", box=(x, y, w, h))
 
 
 @dataclass(frozen=True)
@@ -66,16 +72,16 @@ class HardPositive:
 
     Attributes:
         image: The occluded target at its own size, `uint8[h, w, 3]`.
-        target: The target as it was, with its source.
-        region: What is covered, `float64[4]`, relative to the target.
-        occluder: What covers it.
-        patch: The same as an image, `uint8[64, 64, 3]`; it is resized to the region when pasted.
+        target: The unoccluded target, with its source.
+        region: The covered region, `float64[4]`, relative to the target.
+        occluder: Covers the region.
+        patch: Image of the occluder, `uint8[64, 64, 3]`, before it is resized to the region.
         episode: The search for the region.
-        searched_with: What covered the target in that search.
+        searched_with: The occluder in that search.
         background: The search for the patch; `None` where there was none.
-        score_before: The matcher's score of the target as it was.
-        score_after: Of `image`.
-        seed: What was drawn for it came from this.
+        score_before: The matcher's score of the unoccluded target.
+        score_after: The matcher's score of `image`.
+        seed: Random seed.
         draw: Its number among those of the same target.
     """
 
@@ -122,51 +128,32 @@ class HardPositive:
         }
 
 
-@dataclass(frozen=True)
-class HardPositives:
-    """Hard positives in their order, and what they have in common as arrays.
-
-    Attributes:
-        all: Each one.
-    """
-
-    all: tuple[HardPositive, ...]
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self.all)
-
-    def __getitem__(self, index: int) -> HardPositive:
-        """One of them."""
-        return self.all[index]
-
-    def __iter__(self) -> Iterator[HardPositive]:
-        """Each in turn."""
-        return iter(self.all)
+class HardPositives(tuple[HardPositive, ...]):
+    """Hard positives, with their common values as arrays."""
 
     @property
     def images(self) -> list[Image]:
         """The occluded targets at their own sizes."""
-        return [one.image for one in self.all]
+        return [one.image for one in self]
 
     @property
     def regions(self) -> NDArray[np.float64]:
-        """What is covered, `[N, 4]`, relative to the targets."""
-        return np.array([one.region for one in self.all]).reshape(-1, 4)
+        """The covered regions, `[N, 4]`, relative to the targets."""
+        return np.array([one.region for one in self]).reshape(-1, 4)
 
     @property
     def scores_before(self) -> NDArray[np.float64]:
-        """The matcher's scores of the targets as they were, `[N]`."""
-        return np.array([one.score_before for one in self.all])
+        """The matcher's scores of the unoccluded targets, `[N]`."""
+        return np.array([one.score_before for one in self])
 
     @property
     def scores_after(self) -> NDArray[np.float64]:
-        """Of the images, `[N]`."""
-        return np.array([one.score_after for one in self.all])
+        """The matcher's scores of the images, `[N]`."""
+        return np.array([one.score_after for one in self])
 
     def records(self) -> list[dict[str, Any]]:
         """The provenance of each; see `HardPositive.record`."""
-        return [one.record() for one in self.all]
+        return [one.record() for one in self]
 
 
 def folder_name(video: str) -> str:
@@ -186,10 +173,10 @@ def remake_hard_positive(
     """Make a hard positive again from its record.
 
     Args:
-        record: What `HardPositive.record` gave, or a line of `metadata.jsonl`.
-        targets: Where its target is found by its id, and that of a cutout; `TargetSet.from_sequence` of its video
+        record: Of `HardPositive.record`, or a line of `metadata.jsonl`.
+        targets: Contains its target, and that of a cutout, by their ids; `TargetSet.from_sequence` of its video
             (with the frame, where that was more than half hidden), or the samples of its manifold.
-        manifolds: Where the target was drawn from the manifold of its video when it was occluded.
+        manifolds: For a target that was drawn from the manifold of its video when it was occluded.
 
     Returns:
         The image, pixel by pixel, `uint8[h, w, 3]`.
@@ -213,7 +200,7 @@ def remake_hard_positive(
     if code is not None and target.source.code is None:
         if manifolds is None:
             raise InputError(f"'{name}' was drawn from a manifold; give the bank that holds it.")
-        target = manifolds.decoded(target, code)
+        target = manifolds.decode(target, code)
     return occlude_image(target.crop, occluder.patch(target, targets), region)
 
 
@@ -221,17 +208,25 @@ def write_hard_positives(folder: Path, positives: Iterable[HardPositive]) -> int
     """Write images and `metadata.jsonl`, which `datasets.load_dataset("imagefolder")` reads.
 
     Args:
-        folder: Is made.
+        folder: A folder without hard positives; made where it does not exist.
         positives: The hard positives.
 
     Returns:
-        How many there were.
+        Their number.
+
+    Raises:
+        FileExistsError: If the folder has a `metadata.jsonl`.
     """
-    folder.mkdir(parents=True)
+    return write_images(folder, ((positive.image, positive.record()) for positive in positives))
+
+
+def write_images(folder: Path, images: Iterable[tuple[Image, Mapping[str, Any]]]) -> int:
+    """Write images with a record each; see `write_hard_positives`."""
+    folder.mkdir(parents=True, exist_ok=True)
     count = 0
-    with (folder / "metadata.jsonl").open("w") as lines:
-        for count, positive in enumerate(positives, 1):  # noqa: B007
+    with (folder / "metadata.jsonl").open("x") as lines:
+        for count, (image, record) in enumerate(images, 1):  # noqa: B007
             name = f"{count:06d}.png"
-            write_png(folder / name, positive.image)
-            lines.write(json.dumps({"file_name": name, **positive.record()}) + "\n")
+            write_png(folder / name, image)
+            lines.write(json.dumps({"file_name": name, **record}) + "\n")
     return count

@@ -1,1 +1,1 @@
-"""From videos to the VAE and back: crops, samples in real frames, what samples are worth."""
+"""From videos to the VAE and back: crops, samples in real frames, quality of samples."""

@@ -1,12 +1,14 @@
-"""From videos to manifolds and back: crops for `vae`, and sampled targets put into real frames for a tracker."""
+"""From videos to manifolds and back: crops for `vae`, and samples pasted into real frames for a tracker."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 import vae
@@ -24,7 +26,6 @@ from ..training.splits import split_frames
 __all__ = [
     "FrameChoice",
     "PastedFrames",
-    "default_at_once",
     "find_videos",
     "manifold_frames",
     "match_colour",
@@ -37,16 +38,16 @@ Image = NDArray[np.uint8]
 FrameChoice = Literal["all", "training"]
 """`all` visible frames, or those before the held-out last third (`split_frames`)."""
 
+_AT_ONCE = 32
+"""Models that a GPU trains in one batch by default: one alone leaves it idle."""
+
 
 def find_videos(data: Path, only: Iterable[str] = ()) -> dict[str, Path]:
-    """Find annotated sequences.
+    """Find the folders of annotated sequences, by name.
 
     Args:
         data: A folder of sequences, or one sequence.
-        only: Names to keep; all where there are none.
-
-    Returns:
-        The folders by name, sorted; not opened yet, but for a single one.
+        only: Names of sequences; all if empty.
 
     Raises:
         InputError: If there is nothing annotated, or no sequence of a name in `only`.
@@ -61,12 +62,12 @@ def find_videos(data: Path, only: Iterable[str] = ()) -> dict[str, Path]:
 
 
 def target_crops(sequence: Sequence, frames: Iterable[int], size: int | None = None) -> Image:
-    """Cut the target out of frames, resized to squares (section 4.1.2).
+    """Crop the target from frames, resized to squares (section 4.1.2).
 
     Args:
         sequence: The video.
         frames: Indices of the frames.
-        size: Side in pixels; the paper's 64 where it is left out.
+        size: Side in pixels; the paper's 64 by default.
 
     Returns:
         `uint8[N, size, size, 3]`.
@@ -77,33 +78,25 @@ def target_crops(sequence: Sequence, frames: Iterable[int], size: int | None = N
     side = vae.VAEConfig().image_size if size is None else size
     crops = [sequence.crop(int(t), side) for t in frames]
     if not crops:
-        raise InputError(f"No frame of '{sequence.name}' is asked for; its manifold needs at least 1.")
+        raise InputError(f"No frames of '{sequence.name}' were given; its manifold needs at least 1.")
     return np.stack(crops)
 
 
 def manifold_frames(
     sequence: Sequence, choice: FrameChoice = "all", max_crops: int | None = None
 ) -> NDArray[np.int64]:
-    """The frames whose targets a manifold is learned from: those that show at least half of the target.
+    """Training frames of a manifold: those that show at least half of the target.
 
     Args:
         sequence: The video.
-        choice: Which of them.
-        max_crops: Keep at most this many, evenly spaced.
+        choice: All of them, or those before the held-out ones.
+        max_crops: Largest number of frames, evenly spaced; all if `None`.
 
     Raises:
-        InputError: If `training` is asked for and the video is too short to be split.
+        InputError: If the choice is `training` and the video is too short to be split.
     """
-    if choice == "all":
-        frames = visible_frames(sequence)
-    else:
-        frames, _ = split_frames(sequence, len(sequence))
+    frames = visible_frames(sequence) if choice == "all" else split_frames(sequence, len(sequence))[0]
     return frames if max_crops is None else frames[evenly_spaced(len(frames), max_crops)]
-
-
-def default_at_once(device: str) -> int:
-    """How many models to train together: many on a GPU, which one alone leaves idle; one on a CPU."""
-    return 1 if device == "cpu" else 32
 
 
 def train_bank(
@@ -115,65 +108,53 @@ def train_bank(
     model_config: vae.VAEConfig | None = None,
     training: vae.TrainingConfig | None = None,
     replace: bool = False,
-    at_once: int = 1,
+    at_once: int | None = None,
     progress: bool = True,
 ) -> vae.BankReport:
-    """Train a model for each video (section 4.1.2); what the bank holds already is passed over.
+    """Train a model for each video (section 4.1.2) that the bank does not hold yet.
 
-    The record of each model notes its `frames`, and the video's `origin` and `box_source`.
+    The record of each model has its `frames`, and the video's `origin` and `box_source`.
 
     Args:
-        bank: Where the models go.
+        bank: Stores the models.
         videos: Sequences by name, see `find_videos`; each is opened when its turn comes.
-        choice: Which frames are learned from.
-        max_crops: At most so many of them.
-        model_config: The shape of the networks; the paper's where it is left out.
-        training: The recipe; the paper's where it is left out.
-        replace: Train again what was made otherwise.
-        at_once: How many are trained together, which pays on a GPU.
+        choice: See `manifold_frames`.
+        max_crops: See `manifold_frames`.
+        model_config: Sizes of the networks; the paper's by default.
+        training: Settings of the training; the paper's by default.
+        replace: Train models with other settings again.
+        at_once: Number of models that are trained in a batch; 32 on a GPU and 1 on a CPU by default.
         progress: Show a bar for each video.
 
     Returns:
-        What became of each video. One that fails does not stop the others.
+        The result of each video. A failed one does not stop the others.
 
     Raises:
         InputError: If `max_crops` is below 1, or another process trains models of this bank.
     """
     if max_crops is not None and max_crops < 1:
         raise InputError(f"A manifold is learned from {max_crops} crops; it must be at least 1.")
+    if at_once is None:
+        at_once = 1 if torch.device(bank.device).type == "cpu" else _AT_ONCE
     notes: dict[str, dict[str, Any]] = {}
 
-    def load(name: str, path: Path) -> Callable[[], Image]:
-        def crops() -> Image:
-            sequence = open_sequence(path, progress=progress)
-            frames = manifold_frames(sequence, choice, max_crops)
-            notes[name] = {
-                "frames": frames.tolist(),
-                "origin": sequence.origin,
-                "box_source": sequence.box_source,
-            }
-            return target_crops(sequence, frames, (model_config or vae.VAEConfig()).image_size)
+    def load_crops(name: str) -> Image:
+        sequence = open_sequence(videos[name], progress=progress)
+        frames = manifold_frames(sequence, choice, max_crops)
+        notes[name] = {"frames": frames.tolist(), "origin": sequence.origin, "box_source": sequence.box_source}
+        return target_crops(sequence, frames, (model_config or vae.VAEConfig()).image_size)
 
-        return crops
-
-    sources = {name: load(name, path) for name, path in videos.items()}
     with lock_folder(bank.folder):
         return bank.train_all(
-            sources,
-            model_config=model_config,
-            training=training,
-            progress=progress,
-            replace=replace,
-            notes=notes,
-            at_once=at_once,
-        )
+            {name: partial(load_crops, name) for name in videos}, model_config=model_config, training=training,
+            progress=progress, replace=replace, notes=notes, at_once=at_once,
+        )  # fmt: skip
 
 
 def match_colour(image: Image, reference: Image) -> Image:
     """Give an image the mean and the standard deviation of another one's channels (Reinhard et al., 2001, in RGB).
 
-    A decoded target is paler and smoother than what it was learned from; this gives the contrast back, not the
-    detail.
+    A decoded target is paler and smoother than its training crops; this restores the contrast, not the detail.
 
     Args:
         image: `uint8[h, w, 3]`.
@@ -182,21 +163,20 @@ def match_colour(image: Image, reference: Image) -> Image:
     Returns:
         `uint8[h, w, 3]`; a channel without contrast only gets the reference's mean.
     """
-    given, wanted = image.reshape(-1, 3).astype(np.float64), reference.reshape(-1, 3).astype(np.float64)
-    spread = given.std(axis=0)
-    gain = np.divide(wanted.std(axis=0), spread, out=np.ones(3), where=spread > 0)
-    matched = (image - given.mean(axis=0)) * gain + wanted.mean(axis=0)
+    spread = image.std(axis=(0, 1))
+    gain = np.divide(reference.std(axis=(0, 1)), spread, out=np.ones(3), where=spread > 0)
+    matched = (image - image.mean(axis=(0, 1))) * gain + reference.mean(axis=(0, 1))
     return np.clip(np.rint(matched), 0, 255).astype(np.uint8)
 
 
 class PastedFrames:
-    """Real frames with other targets pasted at the target's place, made when they are asked for.
+    """Frames with another image pasted over the target, computed on access.
 
     Args:
-        frames: The real frames.
-        places: For each frame of this video the index of the real one.
-        boxes: Where its target goes, `[n, 4]`, `(x, y, w, h)` in pixels, 0-based.
-        images: What goes there, one `uint8[h, w, 3]` a frame, resized to the box; `None` leaves the frame be.
+        frames: The original frames.
+        places: For each frame of this video the index of the original one.
+        boxes: Boxes of the pasted images, `[n, 4]`, `(x, y, w, h)` in pixels, 0-based.
+        images: One `uint8[h, w, 3]` a frame, resized to the box; `None` leaves the frame unchanged.
         feather: Width of the soft edge inside the box, as a share of its shorter side, in [0, 0.5]; 0 is a hard
             edge.
     """
@@ -209,7 +189,6 @@ class PastedFrames:
         images: Iterable[Image | None],
         feather: float,
     ) -> None:
-        """See the class."""
         self._frames = frames
         self._places = tuple(int(t) for t in places)
         self._boxes = np.asarray(boxes, dtype=np.float64)
@@ -219,30 +198,28 @@ class PastedFrames:
             raise InputError("PastedFrames needs as many places as boxes and images.")
 
     def __len__(self) -> int:
-        """Return the number of frames."""
         return len(self._places)
 
     def __getitem__(self, index: int, /) -> Image:
-        """Return a frame; see `tracker.data.sequences.Frames`."""
         frame, image = self._frames[self._places[index]], self._images[index]
         return frame if image is None else paste(frame, image, self._boxes[index], self._feather)
 
     def name(self, index: int, /) -> str:
-        """Return the name of the real frame."""
+        """Name of the original frame."""
         return self._frames.name(self._places[index])
 
     def size(self, index: int, /) -> tuple[int, int]:
-        """Return the width and the height of the real frame."""
+        """Width and height of the original frame."""
         return self._frames.size(self._places[index])
 
 
 def paste(frame: Image, image: Image, box: NDArray[np.float64], feather: float) -> Image:
-    """Put an image into a box of a frame.
+    """Paste an image into a box of a frame.
 
     Args:
-        frame: `uint8[H, W, 3]`; left as it is.
+        frame: `uint8[H, W, 3]`; not changed.
         image: `uint8[h, w, 3]`, resized to the box.
-        box: `(x, y, w, h)` in pixels; what lies outside the frame is cut off.
+        box: `(x, y, w, h)` in pixels; parts outside the frame are cut off.
         feather: See `PastedFrames`.
 
     Returns:
@@ -273,35 +250,35 @@ def samples_as_sequence(
     colour: Literal["decoded", "frame"] = "decoded",
     name: str | None = None,
 ) -> Sequence:
-    """Make a video of sampled targets in real frames, so that a tracker's training sees what is around a target.
+    """Make a video of sampled targets in real frames, so that a tracker's training sees their surroundings.
 
-    Each sample goes to the box of the frame whose code is nearest to its own, and takes that box's size.
+    Each sample is resized to the box of the frame whose code is nearest to its own, and pasted there.
 
     Args:
-        sequence: The video whose manifold it is.
-        frames: Indices of the frames that the manifold was learned from, `int[N]`.
+        sequence: The video of the manifold.
+        frames: Indices of the manifold's training frames, `int[N]`.
         mu: Their codes, `[N, latent]`.
         images: Decoded samples, `uint8[n, h, w, 3]`, n of at least 1.
-        codes: What they were decoded from, `[n, latent]`.
+        codes: Codes of the samples, `[n, latent]`.
         feather: Width of the soft edge as a share of the box's shorter side, in [0, 0.5]; 0 is a hard edge.
         colour: `decoded` leaves the colours as they are; `frame` gives each sample the means and contrasts of the
             target that it replaces, see `match_colour`.
-        name: Of the new sequence; the video's with `-samples` by default.
+        name: Name of the new sequence; the video's with `-samples` by default.
 
     Returns:
-        A sequence of n + 1 frames: first the real frame 0, which the exemplar is cut from, then one a sample.
-        Boxes and visibilities are those of the real frames.
+        A sequence of n + 1 frames: first the original frame 0, with the exemplar, then one a sample. Boxes and
+        visibilities are those of the original frames.
 
     Raises:
         InputError: If the numbers of samples, codes or frames differ, `feather` is out of its range, or the
             target is absent in one of the frames.
         VAEError: If the codes differ in dimension.
     """
-    known = np.asarray(frames, dtype=np.int64)
-    if not (len(known) == len(np.asarray(mu)) and len(images) == len(np.asarray(codes)) and len(images)):
+    known, mu, codes = np.asarray(frames, dtype=np.int64), np.asarray(mu), np.asarray(codes)
+    if not (len(known) == len(mu) and len(images) == len(codes) and len(images)):
         raise InputError(
             f"{len(images)} samples need as many codes, at least 1, and {len(known)} frames as many codes;"
-            f" there are {len(np.asarray(codes))} and {len(np.asarray(mu))}."
+            f" there are {len(codes)} and {len(mu)}."
         )
     if not 0 <= feather <= 0.5:
         raise InputError(f"feather is {feather}; it must be in [0, 0.5].")

@@ -1,4 +1,4 @@
-"""What a manifold's samples are compared with: simpler ways of making more crops of a target out of its crops."""
+"""Baselines for a manifold's samples: simpler ways of making more crops of a target from its crops."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Vectors = NDArray[np.float64]
 BLUR_LENGTHS = (3.0, 15.0)
 """Least and greatest length of a motion blur in pixels of a 64 x 64 crop."""
 
-
 _NEGLIGIBLE = 1e-6
+"""Singular values up to this are rounding errors."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,7 @@ class PrincipalComponents:
     Attributes:
         shape: Height, width and channels of an image.
         mean: The mean image, `float64[D]`, intensities in [0, 1].
-        directions: Orthonormal, `float64[J, D]`; fewer than asked for where the images vary
-            along fewer.
+        directions: Orthonormal, `float64[J, D]`, J at most the rank of the images.
         deviations: Standard deviation of the images along each, `float64[J]`.
     """
 
@@ -51,7 +50,7 @@ class PrincipalComponents:
 
         Args:
             images: `uint8[N, H, W, 3]`.
-            latent: How many directions, J.
+            latent: Largest number of directions.
         """
         vectors = _vectors(images)
         mean = vectors.mean(axis=0)
@@ -75,7 +74,7 @@ def interpolate_crops(images: Images, n: int, rng: np.random.Generator) -> Image
 
     Args:
         images: `uint8[N, H, W, 3]` in the order of time; a single one is returned itself.
-        n: How many.
+        n: Number of blends.
         rng: Draws the pair and the share.
     """
     first = rng.integers(max(1, len(images) - 1), size=n)
@@ -86,7 +85,7 @@ def interpolate_crops(images: Images, n: int, rng: np.random.Generator) -> Image
 
 
 def nearest_on_path(images: Images, path: Images) -> Images:
-    """For each image the nearest blend of two crops next to each other in time: what interpolation can reach.
+    """For each image the nearest blend of two crops next to each other in time: the best interpolation.
 
     Args:
         images: `uint8[M, H, W, 3]`.
@@ -95,13 +94,13 @@ def nearest_on_path(images: Images, path: Images) -> Images:
     Returns:
         `uint8[M, H, W, 3]`.
     """
-    asked, corners = _vectors(images), _vectors(path)
+    vectors, corners = _vectors(images), _vectors(path)
     starts, steps = corners[: max(1, len(corners) - 1)], np.diff(corners, axis=0)
     if not len(steps):
         steps = np.zeros_like(starts)
     lengths = np.square(steps).sum(axis=1)
     found = []
-    for vector in asked:
+    for vector in vectors:
         along = ((vector - starts) * steps).sum(axis=1)
         share = np.clip(np.divide(along, lengths, out=np.zeros_like(along), where=lengths > 0), 0, 1)
         blends = starts + share[:, None] * steps
@@ -114,7 +113,7 @@ def blur_motion(images: Images, n: int, rng: np.random.Generator) -> Images:
 
     Args:
         images: `uint8[N, H, W, 3]`.
-        n: How many.
+        n: Number of blurred crops.
         rng: Draws the crop, the direction, and the length (uniform in `BLUR_LENGTHS` for 64 pixels).
 
     Returns:

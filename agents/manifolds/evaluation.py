@@ -1,4 +1,4 @@
-"""What the samples of a manifold are worth, beside simpler ways of making more crops of a target.
+"""Quality of the samples of a manifold, beside simpler ways of making more crops of a target.
 
 Four figures, each for the held-out last third of a video or against its training crops:
 
@@ -59,20 +59,23 @@ METHODS: Mapping[str, str] = {
     "vae_posterior": "VAE: aggregate posterior",
     "vae_neighbours": "VAE: between neighbours",
 }
-"""What is compared, and what a table calls it."""
+"""The methods, and their names in tables."""
 
 FIGURES = ("mse", "ssim", "diversity", "novelty", "novelty_ratio", "realism")
-"""What is measured: `novelty_ratio` is novelty over the training crops' own nearest-neighbour distance."""
+"""The figures; `novelty_ratio` is novelty over the training crops' own nearest-neighbour distance."""
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How much is drawn.
+    """Size of an evaluation.
 
     Attributes:
-        samples: Images that each method makes for a video.
-        held_out: Held-out crops of a video, evenly spaced, at most.
-        seed: Of the draws.
+        samples: Images of each method for a video, at least 2.
+        held_out: Held-out crops of a video, evenly spaced, at most; at least 1.
+        seed: Random seed, at least 0.
+
+    Raises:
+        InputError: If one is too small.
     """
 
     samples: int = 64
@@ -80,11 +83,6 @@ class EvaluationSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check the counts.
-
-        Raises:
-            InputError: If one is too small.
-        """
         if self.samples < 2 or self.held_out < 1 or self.seed < 0:
             raise InputError(
                 f"An evaluation needs at least 2 samples, 1 held-out crop and a seed of at least 0, got"
@@ -94,12 +92,12 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class VideoManifold:
-    """A model beside the crops that it was trained on and those that it never saw.
+    """A model with its training crops and held-out crops.
 
     Attributes:
         sequence: The video.
         model: Its model.
-        frames: Indices of the frames that it was trained on, `int64[N]`.
+        frames: Indices of the training frames, `int64[N]`.
         crops: Their targets, `uint8[N, H, W, 3]`.
         held_out_frames: Indices of later frames, `int64[M]`.
         held_out: Their targets, `uint8[M, H, W, 3]`.
@@ -114,13 +112,13 @@ class VideoManifold:
 
 
 def open_manifold(bank: vae.VAEBank, name: str, sequence: Sequence, held_out: int) -> VideoManifold:
-    """Read a video's model and cut its crops out again.
+    """Load a video's model and crop its targets again.
 
     Args:
-        bank: Where the model is.
-        name: Of the model.
+        bank: Contains the model.
+        name: Name of the model.
         sequence: The video that it was trained on.
-        held_out: How many held-out crops, evenly spaced, at most.
+        held_out: Largest number of held-out crops, evenly spaced.
 
     Raises:
         InputError: If there is no model, it was trained on held-out frames too, or on another video.
@@ -153,8 +151,8 @@ def evaluate_video(video: VideoManifold, scorer: Scorer, settings: EvaluationSet
 
     Args:
         video: The model and the crops.
-        scorer: The matcher that says how real a sample is.
-        settings: How much is drawn.
+        scorer: The matcher whose scores are the realism.
+        settings: Size of the evaluation.
 
     Returns:
         `crops`, `held_out`, `own_distance` (mean nearest-neighbour distance of the training crops) and `methods`:
@@ -165,7 +163,7 @@ def evaluate_video(video: VideoManifold, scorer: Scorer, settings: EvaluationSet
     np.fill_diagonal(own, np.inf)
     own_distance = float(own.min(axis=1).mean()) if len(crops) > 1 else 0.0
     variance = _variance(crops)
-    samples, rebuilt = _samples(video, settings), _reconstructions(video)
+    samples, rebuilt = _make_images(video, settings)
     exemplar = video.sequence.exemplar()
     methods = {}
     for method in METHODS:
@@ -177,19 +175,19 @@ def evaluate_video(video: VideoManifold, scorer: Scorer, settings: EvaluationSet
         scores = score_images(scorer, [exemplar] * len(images), images)
         pairs = None if method not in rebuilt else (held_out, rebuilt[method])
         methods[method] = {
-            "mse": None if pairs is None else _rounded(_mse(*pairs)),
-            "ssim": None if pairs is None else _rounded(_ssim(*pairs)),
-            "diversity": _rounded(_variance(images) / variance) if variance > 0 else None,
-            "novelty": _rounded(novelty),
-            "novelty_ratio": _rounded(novelty / own_distance) if own_distance > 0 else None,
-            "realism": _rounded(float(scores.mean())),
+            "mse": None if pairs is None else _round(_mse(*pairs)),
+            "ssim": None if pairs is None else _round(_ssim(*pairs)),
+            "diversity": _round(_variance(images) / variance) if variance > 0 else None,
+            "novelty": _round(novelty),
+            "novelty_ratio": _round(novelty / own_distance) if own_distance > 0 else None,
+            "realism": _round(float(scores.mean())),
         }
     return {
         "crops": len(crops),
         "held_out": len(held_out),
-        "own_distance": _rounded(own_distance),
-        "training_mse": _rounded(_mse(crops, video.model.reconstruct(crops))),
-        "code_deviation": [_rounded(float(v)) for v in video.model.embed(crops).std(axis=0)],
+        "own_distance": _round(own_distance),
+        "training_mse": _round(_mse(crops, video.model.reconstruct(crops))),
+        "code_deviation": [_round(float(v)) for v in video.model.embed(crops).std(axis=0)],
         "methods": methods,
     }
 
@@ -199,7 +197,7 @@ def evaluate_bank(
     videos: Mapping[str, Path],
     scorer: Scorer,
     settings: EvaluationSettings,
-    look: Callable[[str, VideoManifold], object] | None = None,
+    draw: Callable[[str, VideoManifold], object] | None = None,
 ) -> dict[str, Any]:
     """Measure every method on every video.
 
@@ -207,12 +205,12 @@ def evaluate_bank(
         bank: The models, trained on the frames before the held-out ones.
         videos: The sequences by the name of their model.
         scorer: The matcher.
-        settings: How much is drawn.
-        look: Called with each video when it has been measured.
+        settings: Size of the evaluation.
+        draw: Called with each video when it has been measured; may draw pictures.
 
     Returns:
-        `videos`: what `evaluate_video` returns, and how the model was made; `methods`: see `summarise`; `failed`:
-        why, by video; a video that fails does not stop the others.
+        `videos`: the figures of `evaluate_video`, and the `model`; `methods`: see `summarise`; `failed`: the
+        reasons, by video; a failed video does not stop the others.
 
     Raises:
         InputError: If every video failed; the sentence is the first one's.
@@ -234,8 +232,8 @@ def evaluate_bank(
                     "seconds": record.seconds,
                 },
             }
-            if look is not None:
-                look(name, video)
+            if draw is not None:
+                draw(name, video)
         except Exception as error:
             failed[name] = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
     if not found:
@@ -255,7 +253,7 @@ def summarise(videos: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, An
     """Mean over videos of each method's figures, with its 95 % Student's t interval over videos.
 
     Args:
-        videos: What `evaluate_video` returned, by video.
+        videos: The figures of `evaluate_video`, by video.
 
     Returns:
         For each method and figure `mean`, `interval` (`None` from fewer than 8 videos) and `videos`, their number;
@@ -272,53 +270,48 @@ def summarise(videos: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, An
                 continue
             found = interval(known)
             summary[method][figure] = {
-                "mean": _rounded(found.mean),
-                "interval": None if found.bounds is None else [_rounded(end) for end in found.bounds],
+                "mean": _round(found.mean),
+                "interval": None if found.bounds is None else [_round(end) for end in found.bounds],
                 "videos": len(known),
             }
     return summary
 
 
-def _samples(video: VideoManifold, settings: EvaluationSettings) -> dict[str, Images]:
-    """Every method's images; each draws from a generator of its own, so that none disturbs another."""
-    crops, n = video.crops, settings.samples
-    mu, sigma = video.model.posterior(crops)
-    generators = dict(zip(METHODS, np.random.default_rng(settings.seed).spawn(len(METHODS)), strict=True))
+def _make_images(
+    video: VideoManifold, settings: EvaluationSettings
+) -> tuple[dict[str, Images], dict[str, Images]]:
+    """The images of each method, and its reconstructions of the held-out crops if it has any.
 
-    def decoded(sampler: str) -> Images:
-        rng = generators[f"vae_{sampler}"]
-        return video.model.generate(vae.draw_codes(sampler, mu, sigma, n, rng))
-
+    Each method draws from its own generator.
+    """
+    crops, held_out, model, n = video.crops, video.held_out, video.model, settings.samples
+    mu, sigma = model.posterior(crops)
     mean = np.rint(crops.mean(axis=0)).astype(np.uint8)
-    principal = PrincipalComponents.fit(crops, video.model.config.latent)
-    return {
-        "real_held_out": video.held_out,
+    principal = PrincipalComponents.fit(crops, model.config.latent)
+    nearest = pairwise_distances(held_out, crops).argmin(axis=1)
+    generators = dict(zip(METHODS, np.random.default_rng(settings.seed).spawn(len(METHODS)), strict=True))
+    decoded = {
+        f"vae_{sampler}": model.generate(vae.draw_codes(sampler, mu, sigma, n, generators[f"vae_{sampler}"]))
+        for sampler in ("prior_grid", "prior", "posterior", "neighbours")
+    }
+    samples = {
+        "real_held_out": held_out,
         "real_training": crops,
         "mean_crop": mean[None],
         "pca": principal.sample(n, generators["pca"]),
         "crop_interpolation": interpolate_crops(crops, n, generators["crop_interpolation"]),
         "motion_blur": blur_motion(crops, n, generators["motion_blur"]),
-        "vae_reconstruction": video.model.generate(mu),
-        "vae_prior_grid": decoded("prior_grid"),
-        "vae_prior": decoded("prior"),
-        "vae_posterior": decoded("posterior"),
-        "vae_neighbours": decoded("neighbours"),
+        "vae_reconstruction": model.generate(mu),
+        **decoded,
     }
-
-
-def _reconstructions(video: VideoManifold) -> dict[str, Images]:
-    """The held-out crops as each method that can shows them."""
-    crops, held_out = video.crops, video.held_out
-    mean = np.rint(crops.mean(axis=0)).astype(np.uint8)
-    nearest = pairwise_distances(held_out, crops).argmin(axis=1)
-    principal = PrincipalComponents.fit(crops, video.model.config.latent)
-    return {
+    reconstructions = {
         "real_training": crops[nearest],
         "mean_crop": np.repeat(mean[None], len(held_out), axis=0),
         "pca": principal.reconstruct(held_out),
         "crop_interpolation": nearest_on_path(held_out, crops),
-        "vae_reconstruction": video.model.reconstruct(held_out),
+        "vae_reconstruction": model.reconstruct(held_out),
     }
+    return samples, reconstructions
 
 
 def _variance(images: Images) -> float:
@@ -331,11 +324,11 @@ def _mse(images: Images, others: Images) -> float:
 
 
 def _ssim(images: Images, others: Images) -> float:
-    """Structural similarity (Wang et al., 2004), a mean over the pairs."""
+    """Structural similarity (Wang et al., 2004), mean over the pairs."""
     pairs = zip(images, others, strict=True)
     window = min(7, images.shape[1] - 1 + images.shape[1] % 2)
     return float(np.mean([structural_similarity(a, b, channel_axis=2, win_size=window) for a, b in pairs]))
 
 
-def _rounded(value: float) -> float:
+def _round(value: float) -> float:
     return round(value, 6)

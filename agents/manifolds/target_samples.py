@@ -19,7 +19,7 @@ _OPEN = 8
 
 
 class Manifolds:
-    """The models of a bank, the last used ones kept in memory.
+    """The models of a bank; those used last are cached.
 
     Targets are encoded and decoded one by one, so that a code alone makes the same pixels again: products of other
     shapes would round otherwise.
@@ -29,12 +29,11 @@ class Manifolds:
     """
 
     def __init__(self, bank: vae.VAEBank) -> None:
-        """See the class."""
         self._bank = bank
         self._model = lru_cache(maxsize=_OPEN)(self._load)
 
-    def drawn(self, target: Target, rng: np.random.Generator) -> Target:
-        """Draw a sample of a target: z of q(z|x), decoded.
+    def draw(self, target: Target, rng: np.random.Generator) -> Target:
+        """Draw a sample of a target: z from q(z|x), decoded.
 
         Over a video's targets that is a draw from the mixture that `vae.sample_posterior` draws from.
 
@@ -45,10 +44,10 @@ class Manifolds:
         side = model.config.image_size
         mu, sigma = model.posterior(resize(target.crop, side, side)[None])
         code = vae.sample_posterior(mu, sigma, 1, rng)[0]
-        return self.decoded(target, code.tolist())
+        return self.decode(target, code.tolist())
 
-    def decoded(self, target: Target, code: Many[float]) -> Target:
-        """Put what a code decodes to in a target's place, at its size; the code becomes part of its source.
+    def decode(self, target: Target, code: Many[float]) -> Target:
+        """Replace a target by the decoded image of a code, at its size; the code becomes part of its source.
 
         Raises:
             InputError: If there is no model of its video, or the code is none of the model's.

@@ -261,7 +261,7 @@ def test_an_agent_that_looks_is_worse_without_its_features(setup):
 
 
 def test_a_constant_policy_is_constant():
-    actions, state = Constant("taller", 3).predict(None, state="kept")
+    actions, state = Constant("taller", range(3)).predict(None, state="kept")
     assert actions.tolist() == [ACTIONS.index("taller")] * 3 and state == "kept"
 
 
@@ -441,7 +441,7 @@ def test_a_run_goes_on_where_it_was_cut_off(folder, setup, monkeypatch):
     seen = []
     first = evaluate_agents(
         run_of(folder), setup, agents, lambda others: constant_agents(),
-        look=lambda name, targets, found: seen.append((name, len(targets), list(found.trials))),
+        draw=lambda name, targets, found: seen.append((name, len(targets), list(found.trials))),
     )  # fmt: skip
     assert [name for name, _, _ in seen] == ["square-1", "square-2"] and seen[0][1] == 2
     assert first["closure"] > 0.9 and set(first["sequences"]) == {"square-1", "square-2"}

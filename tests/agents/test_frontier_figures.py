@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.stats import norm, t
 
-from agents.evaluation.comparison import Comparison, Trial, episode_queries
+from agents.evaluation.comparison import MethodComparison, Trial, episode_queries
 from agents.evaluation.methods import BUDGETS
 from agents.evaluation.summary import record, summarise
 from agents.hard_positives.image_targets import image_targets
@@ -74,13 +74,13 @@ def made_up_records(rng: np.random.Generator, sequences: int) -> dict[str, dict]
             curve = np.minimum.accumulate(rng.uniform(low, low + 0.3, (targets, queries)), axis=1)
             return Trial(curve, np.full(targets, float(queries)), np.tile([0, 0, 0.5, 0.5], (targets, 1)))
 
-        def comparison(trial: Callable[..., Trial] = trial, targets: int = targets) -> Comparison:
+        def comparison(trial: Callable[..., Trial] = trial, targets: int = targets) -> MethodComparison:
             trials = {
                 "random": trial(1, 0.6), "best of k random": trial(50, 0.4), "constant": trial(1, 0.3),
                 "belief": trial(12, 0.2), "grid search": trial(1, 0.1),
             }  # fmt: skip
             empty = np.zeros((targets, 2))
-            return Comparison(
+            return MethodComparison(
                 np.ones(targets), empty, {}, trials, {}, {}, np.zeros((targets, 64, 64, 3), np.uint8)
             )
 

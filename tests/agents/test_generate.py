@@ -17,9 +17,9 @@ import vae
 from agents import remake_hard_positive
 from agents.hard_positives.generation_run import (
     GenerationRun,
-    _claim_with_prior,
+    _claim,
+    _load_generator,
     _make_block,
-    _worker,
     generate_hard_positives,
 )
 from agents.hard_positives.records import folder_name
@@ -199,8 +199,8 @@ def test_where_no_prior_can_be_fitted_no_process_tries_again(tmp_path, make_vide
     write_otb(tmp_path / "one", make_video(frames=2))
     given = run_of(tmp_path / "one", tmp_path / "out", agent="belief", drop=0.05)
     given.out.mkdir()
-    decided = _claim_with_prior(given, _worker(given))
-    assert _worker(decided).method == Querying(RandomRegions, 10, 0.05)
+    decided = _claim(given, _load_generator(given))
+    assert _load_generator(decided).method == Querying(RandomRegions, 10, 0.05)
 
 
 def test_processes_make_what_one_makes(data, tmp_path) -> None:
@@ -356,7 +356,14 @@ def test_other_frames_or_arithmetic_are_refused(data, tmp_path, make_video, writ
 def test_a_folder_with_something_else_is_refused(data, tmp_path) -> None:
     generate_hard_positives(run_of(data, tmp_path / "out"))
     before = contents(tmp_path / "out")
-    for change in ({"seed": 1}, {"agent": "random"}, {"per_target": 2}, {"batch": 5}, {"image_format": "jpeg"}):
+    for change in (
+        {"seed": 1},
+        {"agent": "random"},
+        {"per_target": 2},
+        {"batch": 5},
+        {"image_format": "jpeg"},
+        {"drop": 0.1},
+    ):
         with pytest.raises(InputError, match=f"another run \\({next(iter(change))}.* was "):
             generate_hard_positives(run_of(data, tmp_path / "out", **change))
     (tmp_path / "mine").mkdir()

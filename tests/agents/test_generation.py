@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.hard_positives.generation import PatchPolicy, find_hard_positives
+from agents.hard_positives.generation import HardPositiveGenerator, PatchPolicy
 from agents.hard_positives.records import HardPositive, remake_hard_positive, write_hard_positives
 from occlusion_env.mdp.actions import ACTIONS, TRIGGER
 from occlusion_env.scene.occluders import OCCLUDERS
@@ -86,9 +86,13 @@ def targets() -> TargetSet:
 
 def find(targets: TargetSet, *names: str, second: tuple[str, ...] | None = None, **kwargs) -> list[HardPositive]:
     patch_policy = None if second is None else PatchPolicy(Scripted(*second))
-    return find_hard_positives(
-        Scripted(*names), targets, Brightness(), Place(), patch_policy=patch_policy, seed=5, **kwargs
-    )
+    return generate(Scripted(*names), targets, Brightness(), Place(), patch_policy=patch_policy, **kwargs)
+
+
+def generate(policy, targets: TargetSet, scorer, features, settings=None, seed: int = 5, **kwargs):
+    """One hard positive a target."""
+    generator = HardPositiveGenerator(policy, scorer, features=features, settings=settings, **kwargs)
+    return list(generator.of_targets(targets, seed=seed))
 
 
 KEYS = {
@@ -128,9 +132,7 @@ def test_batches_do_not_change_the_result(targets: TargetSet) -> None:
         assert np.array_equal(a.image, b.image) and a.record() == b.record()
     boxes = {hard.searched_with.box for hard in whole}
     assert len(boxes) == 4
-    assert boxes != {
-        h.searched_with.box for h in find_hard_positives(STILL, targets, Brightness(), Place(), seed=6)
-    }
+    assert boxes != {h.searched_with.box for h in generate(STILL, targets, Brightness(), Place(), seed=6)}
 
 
 def test_the_second_search_finds_what_to_occlude_the_region_of_the_first_with() -> None:
@@ -214,7 +216,7 @@ def test_a_synthetic_video_with_networks(tmp_path) -> None:
     scorer = load_scorer()
     features = FeatureExtractor(scorer.backbone, "fc7")
     targets = TargetSet.from_sequence(synthetic_sequence(3, frames=6))
-    found = find_hard_positives(
+    found = generate(
         Scripted("right", "fatter"), targets, scorer, features, SearchSettings(history=2),
         patch_policy=PatchPolicy(Scripted("down", "right"), settings=SearchSettings(history=4)),
     )  # fmt: skip
@@ -258,7 +260,7 @@ def test_a_scorer_that_fails_is_named(targets: TargetSet) -> None:
             raise RuntimeError("no memory")
 
     with pytest.raises(InputError, match=r"Broken failed \(RuntimeError: no memory\)"):
-        find_hard_positives(STILL, targets, Broken(), Place())
+        generate(STILL, targets, Broken(), Place())
 
 
 def test_a_cutout_needs_another_video(targets: TargetSet) -> None:

@@ -213,7 +213,7 @@ def test_samples_are_drawn_around_their_own_target(images, bank) -> None:
     """The mean of many codes of a target is its own mean, within the deviation of q(z|x)."""
     target = image_targets(images[:1], BOXES[:1], names=["a"])[0]
     manifolds, rng = Manifolds(bank), np.random.default_rng(0)
-    codes = np.array([manifolds.drawn(target, rng).source.code for _ in range(400)])
+    codes = np.array([manifolds.draw(target, rng).source.code for _ in range(400)])
     from tracker.data.images import resize
 
     mu, sigma = bank["a"].posterior(resize(target.crop, 16, 16)[None])

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from agents.hard_positives.transforms import HardPositive, HardPositiveBatch
+from agents.hard_positives.transforms import HardPositiveBatch, HardPositiveTransform
 from agents.hard_positives.transforms.batch import AREAS
 from agents.policies.belief import BeliefSearch
 from agents.policies.methods import as_method
@@ -71,7 +71,7 @@ def test_only_a_part_of_the_target_changes() -> None:
     given = sample()
     before = given["image"].clone()
     torch.manual_seed(0)
-    found = HardPositive(p=1)(given)
+    found = HardPositiveTransform(p=1)(given)
     assert type(found["image"]) is tv_tensors.Image and found["image"].dtype == torch.uint8
     assert torch.equal(given["image"], before)
     assert found["target"][0] is not None and torch.equal(found["target"][0], given["target"][0])
@@ -101,18 +101,18 @@ def test_dtypes(dtype) -> None:
 def test_formats_pil_and_which_box() -> None:
     two = [(2, 2, 10, 10), BOX]
     torch.manual_seed(0)
-    one = HardPositive(p=1, target=1)(sample(boxes=two))["image"]
+    one = HardPositiveTransform(p=1, target=1)(sample(boxes=two))["image"]
     corners = tv_tensors.BoundingBoxes(
         torch.tensor([[x, y, x + w, y + h] for x, y, w, h in two]), format="XYXY", canvas_size=(60, 90)
     )
     picture = PILImage.fromarray(image().permute(1, 2, 0).numpy())
     torch.manual_seed(0)
-    other, same = HardPositive(p=1, target=1)(picture, corners)
+    other, same = HardPositiveTransform(p=1, target=1)(picture, corners)
     assert isinstance(other, PILImage.Image) and torch.equal(same, corners)
     assert torch.equal(v2.functional.pil_to_tensor(other), one)
     x, y, _, _ = covered(image(), one)
     assert x >= 30 and y >= 20
-    first = HardPositive(p=1)(sample(boxes=two))["image"]
+    first = HardPositiveTransform(p=1)(sample(boxes=two))["image"]
     assert covered(image(), first)[0] <= 12
 
 
@@ -125,7 +125,7 @@ def test_a_pil_image_keeps_its_mode_changed_or_not(mode: str) -> None:
     if mode in ("LA", "RGBA"):
         picture.putalpha(PILImage.linear_gradient("L").resize(picture.size))
     torch.manual_seed(0)
-    found = [HardPositive(p=0.5)(picture, WHERE)[0] for _ in range(12)]
+    found = [HardPositiveTransform(p=0.5)(picture, WHERE)[0] for _ in range(12)]
     assert {one.mode for one in found} == {mode} and {one.size for one in found} == {picture.size}
     before = np.asarray(picture)
     changed = [(np.asarray(one) != before) for one in found]
@@ -147,10 +147,12 @@ def test_a_tensor_keeps_its_type_shape_and_dtype(dtype, channels: int, wrap) -> 
     whole = torch.cat([colours[: 1 if channels < 3 else 3], *([alpha] if channels in (2, 4) else [])])
     given = wrap(v2.functional.to_dtype(whole, dtype, scale=True))
     torch.manual_seed(0)
-    found, _ = HardPositive(p=1)(given, WHERE)
+    found, _ = HardPositiveTransform(p=1)(given, WHERE)
     assert (type(found), found.dtype, found.shape) == (type(given), dtype, given.shape)
     torch.manual_seed(0)
-    as_rgb, _ = HardPositive(p=1)(tv_tensors.Image(v2.functional.to_dtype(colours, dtype, scale=True)), WHERE)
+    as_rgb, _ = HardPositiveTransform(p=1)(
+        tv_tensors.Image(v2.functional.to_dtype(colours, dtype, scale=True)), WHERE
+    )
     assert torch.equal(found[0].as_subclass(torch.Tensor), as_rgb[0].as_subclass(torch.Tensor))
     assert (found[0] != given[0]).any()
     if channels in (2, 4):
@@ -161,7 +163,7 @@ def test_a_tensor_keeps_its_type_shape_and_dtype(dtype, channels: int, wrap) -> 
 @pytest.mark.parametrize("mode", ["1", "P", "I", "I;16", "F", "CMYK", "YCbCr"])
 def test_other_modes_are_refused_whether_their_turn_comes_or_not(mode: str, p: float) -> None:
     with pytest.raises(InputError, match=f"the mode {mode}; convert it to RGB, RGBA, L, LA"):
-        HardPositive(p=p)(PILImage.new(mode, (90, 60)), WHERE)
+        HardPositiveTransform(p=p)(PILImage.new(mode, (90, 60)), WHERE)
 
 
 @pytest.mark.parametrize(
@@ -176,19 +178,21 @@ def test_other_modes_are_refused_whether_their_turn_comes_or_not(mode: str, p: f
 )
 def test_what_is_no_image(given, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        HardPositive(p=0)(given, WHERE)
+        HardPositiveTransform(p=0)(given, WHERE)
 
 
 def test_labels_in_tensors_stay() -> None:
     label = torch.tensor([3, 4])
-    found = HardPositive(p=1)({**sample(), "label": label, "mask": tv_tensors.Mask(torch.ones(1, 60, 90))})
+    found = HardPositiveTransform(p=1)(
+        {**sample(), "label": label, "mask": tv_tensors.Mask(torch.ones(1, 60, 90))}
+    )
     assert found["label"] is label and found["mask"].all()
-    found = HardPositive(p=1)({"image": image(), "boxes": WHERE, "label": label})
+    found = HardPositiveTransform(p=1)({"image": image(), "boxes": WHERE, "label": label})
     assert found["label"] is label and not torch.equal(found["image"], image())
 
 
 def test_p_and_the_seed() -> None:
-    transform = HardPositive(p=0.3)
+    transform = HardPositiveTransform(p=0.3)
     torch.manual_seed(3)
     changed = [not torch.equal(transform(sample())["image"], image()) for _ in range(200)]
     assert 35 < sum(changed) < 85
@@ -196,16 +200,16 @@ def test_p_and_the_seed() -> None:
     assert changed == [not torch.equal(transform(sample())["image"], image()) for _ in range(200)]
     torch.manual_seed(4)
     assert changed != [not torch.equal(transform(sample())["image"], image()) for _ in range(200)]
-    assert torch.equal(HardPositive(p=0)(sample())["image"], image())
+    assert torch.equal(HardPositiveTransform(p=0)(sample())["image"], image())
 
 
 def test_without_a_target_nothing_changes() -> None:
     for boxes in ((), [(10, 10, 0, 5)], [(200, 10, 20, 20)]):
-        assert torch.equal(HardPositive(p=1)(sample(boxes=boxes))["image"], image())
+        assert torch.equal(HardPositiveTransform(p=1)(sample(boxes=boxes))["image"], image())
     with pytest.raises(InputError, match="0 images and 1 sets of boxes"):
-        HardPositive()(sample()["target"])
+        HardPositiveTransform()(sample()["target"])
     with pytest.raises(InputError, match="1 images and 0 sets"):
-        HardPositive()(sample()["image"])
+        HardPositiveTransform()(sample()["image"])
 
 
 class Images(Dataset):
@@ -223,7 +227,9 @@ class Images(Dataset):
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_in_the_workers_of_a_data_loader(method: str) -> None:
     transform = (
-        HardPositive(p=0.5, method="best of 4 random", scorer=LeftHalf()) if method == "fork" else HardPositive()
+        HardPositiveTransform(p=0.5, method="best of 4 random", scorer=LeftHalf())
+        if method == "fork"
+        else HardPositiveTransform()
     )
 
     def epoch(seed: int) -> torch.Tensor:
@@ -261,11 +267,11 @@ def test_the_belief_is_the_default_where_there_is_a_scorer() -> None:
     assert (
         without.method == as_method("random") and (without.least_area, without.settings.limits.max_area) == AREAS
     )
-    assert HardPositive(scorer="sint").batch.method == as_method("belief")
+    assert HardPositiveTransform(scorer="sint").batch.method == as_method("belief")
 
 
 def test_it_is_pickled_with_its_policy() -> None:
-    transform = pickle.loads(pickle.dumps(HardPositive(1, "grid", scorer="sint")))
+    transform = pickle.loads(pickle.dumps(HardPositiveTransform(1, "grid", scorer="sint")))
     assert transform.batch.p == 1 and "list_grid" in repr(transform)
 
 
@@ -294,7 +300,7 @@ def test_the_worst_of_the_drawn_is_found_by_hand() -> None:
     torch.manual_seed(0)
     plan = module.plan(images, boxes)
     rng = np.random.default_rng(0)
-    found = module._searched(images, boxes.double().numpy(), plan.patches, None, rng)
+    found = module._search(images, boxes.double().numpy(), plan.patches, None, rng)
     scorer = LeftHalf()
 
     def score(regions: np.ndarray) -> torch.Tensor:
@@ -358,9 +364,9 @@ def test_the_area_is_the_limits() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: HardPositive(p=1.5), "p is 1.5"),
-        (lambda: HardPositive(method="smoke"), "'smoke' is no method"),
-        (lambda: HardPositive(method="grid"), "give a scorer"),
+        (lambda: HardPositiveTransform(p=1.5), "p is 1.5"),
+        (lambda: HardPositiveTransform(method="smoke"), "'smoke' is no method"),
+        (lambda: HardPositiveTransform(method="grid"), "give a scorer"),
         (lambda: HardPositiveBatch(GoLeft()), "give a scorer"),
         (lambda: HardPositiveBatch()(torch.rand(3, 5, 5), torch.zeros(1, 4)), r"float32\[3, 5, 5\]"),
         (lambda: HardPositiveBatch()(torch.rand(2, 3, 5, 5), torch.zeros(1, 4)), r"\[1, 4\] for 2 images"),

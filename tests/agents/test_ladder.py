@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.ablation import LadderRun, run_ladder, summarise_ladder
 from agents.ablation.adversary import train_adversary
 from agents.ablation.occlusion_sweep import SweepSettings
 from agents.ablation.report import _lead
-from agents.ablation.running import START, _identity, judging_videos
+from agents.ablation.running import START, _identity, judging_videos, run_ladder
+from agents.ablation.settings import LadderRun
+from agents.ablation.summary import summarise_ladder
 from agents.ablation.sweep_occluders import KINDS, UNSEEN_KINDS
 from agents.common.output import claim_folder
 from tracker.errors import InputError

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.ablation import ARMS
 from agents.ablation.adversary import (
     LARGEST,
     RotationAdversary,
@@ -19,10 +18,10 @@ from agents.ablation.adversary import (
     save_adversary,
     train_adversary,
 )
-from agents.ablation.arms import Tools, choose_arms, hardening_of
+from agents.ablation.arms import ARMS, ArmInputs, choose_arms, hardening_of
 from agents.ablation.peers import Erasing, MotionBlur, RoiHoles
-from agents.hard_positives.transforms import HardPositiveBatch, MarginLeft, ScoreLeft
-from agents.hard_positives.transforms.hurting import Hurt
+from agents.hard_positives.transforms import HardPositiveBatch, OccludedMargin, OccludedScore
+from agents.hard_positives.transforms.objectives import Objective
 from occlusion_env.mdp.actions import RegionLimits
 from occlusion_env.scene.targets import TargetSet
 from tracker.errors import InputError
@@ -50,7 +49,7 @@ def tools(tmp_path_factory):  # type: ignore[no-untyped-def]
     adversary = RotationAdversary()
     torch.nn.init.constant_(adversary.say.bias, 3.0)
     save_adversary(file, adversary)
-    return partial(Tools, adversary=file, cutouts=lambda: np.full((2, 64, 64, 3), 200, np.uint8))
+    return partial(ArmInputs, adversary=file, cutouts=lambda: np.full((2, 64, 64, 3), 200, np.uint8))
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -120,16 +119,21 @@ def test_the_hardest_hurts_more_than_a_random_one(sint, view) -> None:
     exemplars = view[..., 80:130, 60:130]
     place, region = BOX.double().numpy(), np.array([[[0.0, 0.0, 1e-3, 1e-3]]])
 
-    def left(hurt: Hurt, batch: HardPositiveBatch) -> float:
+    def left(objective: Objective, batch: HardPositiveBatch) -> float:
         found = torch.cat([batch(view, BOX, exemplars, seeded(seed)) for seed in range(6)])
         nothing = torch.zeros(6, 1, 3, 64, 64)
         return float(
-            hurt(found, place.repeat(6, 0), exemplars.expand(6, -1, -1, -1), nothing, region.repeat(6, 0)).mean()
+            objective(
+                found, place.repeat(6, 0), exemplars.expand(6, -1, -1, -1), nothing, region.repeat(6, 0)
+            ).mean()
         )
 
-    for hurt in (ScoreLeft(scorer), MarginLeft(scorer)):
-        hardest = HardPositiveBatch("best of 8 random", p=1.0, patches=8, hurt=hurt)
-        assert left(hurt, hardest) < left(hurt, HardPositiveBatch("random", p=1.0, limits=RegionLimits())) - 0.02
+    for objective in (OccludedScore(scorer), OccludedMargin(scorer)):
+        hardest = HardPositiveBatch("best of 8 random", p=1.0, patches=8, objective=objective)
+        assert (
+            left(objective, hardest)
+            < left(objective, HardPositiveBatch("random", p=1.0, limits=RegionLimits())) - 0.02
+        )
 
 
 def test_erasing_keeps_to_its_share_of_the_target(view) -> None:

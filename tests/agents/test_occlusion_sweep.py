@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.ablation import ARMS
-from agents.ablation.arms import Tools
+from agents.ablation.arms import ARMS, ArmInputs
 from agents.ablation.occlusion_sweep import SweepSettings, occlusion_sweep, sweep_frames
 from agents.ablation.sweep_occluders import KINDS, UNSEEN_KINDS, OtherVideo, cover, draw_texture, other_videos
 from tracker.data.sequences import ArrayFrames, Sequence
@@ -112,7 +111,7 @@ def test_the_side_occluder_touches_the_border_and_the_cutout_is_no_rectangle() -
 def test_no_arm_trains_with_an_unseen_occluder() -> None:
     """Every occluding arm fills a rectangle; on a flat frame it is flat, where textures are not."""
     sint = shipped_sint()
-    tools = Tools(1.0, None, lambda: np.full((2, 64, 64, 3), 200, np.uint8))  # type: ignore[arg-type]
+    tools = ArmInputs(1.0, None, lambda: np.full((2, 64, 64, 3), 200, np.uint8))  # type: ignore[arg-type]
     box = torch.tensor([[60.0, 80.0, 70.0, 50.0]])
     flat = torch.full((1, 3, 224, 224), 0.25)
     flat[..., 80:130, 60:130] = 0.75

@@ -12,8 +12,8 @@ from agents.hard_positives.transforms import (
     Cutouts,
     HardPositiveBatch,
     Lookalikes,
-    MarginLeft,
-    ScoreLeft,
+    OccludedMargin,
+    OccludedScore,
 )
 from occlusion_env.mdp.actions import RegionLimits
 from tracker.errors import InputError
@@ -89,13 +89,13 @@ def test_no_patch_is_copied_for_each_candidate(images: Tensor) -> None:
     """Exhaustive search has hundreds of candidates; each of their patches would take 48 KiB."""
     given = []
 
-    def hurt(
+    def objective(
         images: Tensor, boxes: np.ndarray, exemplars: Tensor | None, patches: Tensor, regions: np.ndarray
     ) -> Tensor:
         given.append((patches.shape, regions.shape))
         return torch.arange(regions.shape[0] * regions.shape[1]).reshape(regions.shape[:2]).flip(1)
 
-    plan = HardPositiveBatch("grid", patches=2, hurt=hurt).plan(images, torch.from_numpy(BOXES).float())
+    plan = HardPositiveBatch("grid", patches=2, objective=objective).plan(images, torch.from_numpy(BOXES).float())
     ((patches, regions),) = given
     assert patches == (2, 2, 3, 64, 64) and regions[1] > 100
     grid = RegionLimits().grid(0.25)
@@ -106,8 +106,8 @@ def test_candidates_take_the_patches_in_turn(images: Tensor) -> None:
     """With the same region for each, the judged scores are those of the patches."""
     patches = torch.stack([torch.zeros(3, 64, 64), torch.ones(3, 64, 64)]).expand(2, -1, -1, -1, -1)
     regions = np.tile([0.2, 0.2, 0.5, 0.5], (2, 5, 1))
-    for hurt in (ScoreLeft(Brightness()), MarginLeft(load_scorer(precision="fp32"))):
-        left = hurt(images, BOXES, None, patches, regions)
+    for objective in (OccludedScore(Brightness()), OccludedMargin(load_scorer(precision="fp32"))):
+        left = objective(images, BOXES, None, patches, regions)
         assert left.shape == (2, 5)
         torch.testing.assert_close(left[:, 2:], left[:, :3])
         assert (left[:, 0] - left[:, 1]).abs().min() > 1e-3

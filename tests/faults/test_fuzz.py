@@ -1047,7 +1047,7 @@ def test_transform(watchdog, kind: Any, layout: str, boxes: Any, form: str, wrap
     import torch
     from torchvision import tv_tensors
 
-    from agents.hard_positives.transforms import HardPositive
+    from agents.hard_positives.transforms import HardPositiveTransform
 
     image = tensor_of(kind, layout)
     if wrapper == "tv":
@@ -1057,7 +1057,7 @@ def test_transform(watchdog, kind: Any, layout: str, boxes: Any, form: str, wrap
         size = kind[1][-2:] if len(kind[1]) > 1 else (1, 1)
         image = PILImage.new(modes.get(kind[1][0], "CMYK"), (max(size[1], 0), max(size[0], 0)))
     rows = tv_tensors.BoundingBoxes(torch.tensor(boxes).reshape(-1, 4), format=form, canvas_size=(40, 60))
-    found = watchdog(lambda: HardPositive(p=1, target=target)({"image": image, "boxes": rows}))
+    found = watchdog(lambda: HardPositiveTransform(p=1, target=target)({"image": image, "boxes": rows}))
     if found is not None and wrapper != "pil":
         assert found["image"].shape == image.shape and found["image"].dtype == image.dtype
 
@@ -1089,18 +1089,20 @@ def test_batch(
 @fuzz(
     0.02,
     st.dictionaries(
-        st.sampled_from(["p", "method", "scorer", "limits", "target", "least_area", "source", "patches", "hurt"]),
+        st.sampled_from(
+            ["p", "method", "scorer", "limits", "target", "least_area", "source", "patches", "objective"]
+        ),
         ODD | VALUES,
         min_size=1,
         max_size=2,
     ),
 )
 def test_arguments_of_the_transform(watchdog, arguments: dict[str, Any]) -> None:
-    from agents.hard_positives.transforms import HardPositive
+    from agents.hard_positives.transforms import HardPositiveTransform
 
     if arguments.get("scorer") in FOREIGN:
         return
-    watchdog(lambda: HardPositive(**arguments))
+    watchdog(lambda: HardPositiveTransform(**arguments))
 
 
 # The command line

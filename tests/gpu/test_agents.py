@@ -13,7 +13,7 @@ from agents.evaluation.playing import play
 from agents.hard_positives.generation import HardPositiveGenerator
 from agents.hard_positives.generation_run import method_of
 from agents.hard_positives.transforms import HardPositiveBatch
-from agents.hard_positives.transforms.hurting import MarginLeft
+from agents.hard_positives.transforms.objectives import OccludedMargin
 from agents.hard_positives.transforms.patches import Cutouts, Lookalikes
 from agents.policies.belief import score_grids
 from agents.policies.belief.fitting import fit_predictor
@@ -72,7 +72,7 @@ def test_the_matcher_may_be_on_another_device(device: str, kind: str, where: str
         scorer = load_scorer(device=place if where == "there" else "cpu", precision="fp32")
         kwargs: dict[str, Any] = {
             "lookalikes": {"source": Lookalikes(scorer), "scorer": scorer},
-            "margin": {"hurt": MarginLeft(scorer), "patches": 2},
+            "margin": {"objective": OccludedMargin(scorer), "patches": 2},
             "cutouts": {"source": Cutouts(np.full((2, 64, 64, 3), 9, np.uint8)), "scorer": scorer},
             "hill climbing": {"scorer": scorer},
         }[kind]

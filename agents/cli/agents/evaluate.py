@@ -16,7 +16,7 @@ from .train import Algorithm
 if TYPE_CHECKING:
     from occlusion_env.scene.targets import Target
 
-    from ...evaluation.comparison import Comparison
+    from ...evaluation.comparison import MethodComparison
     from ...policies.rollout import Agent
 
 __all__ = ["evaluate"]
@@ -171,7 +171,7 @@ def evaluate(
             return []
         return [*without_features(loaded[0], others), *constant_agents()]
 
-    def draw(name: str, shown: list[Target], found: Comparison) -> Path:
+    def draw(name: str, shown: list[Target], found: MethodComparison) -> Path:
         picture = out / "pictures" / f"{name}.png"
         draw_choices(picture, f"'{name}': what each method covers, and the score (bold: lowest)", shown, found)
         return picture

@@ -79,7 +79,7 @@ def evaluate_vae(
     from ...common.locks import lock_folder
     from ...common.output import check_folder, check_json_path
     from ...common.results import write_result
-    from ...manifolds.bank import default_at_once, find_videos, train_bank
+    from ...manifolds.bank import find_videos, train_bank
     from ...manifolds.evaluation import EvaluationSettings, VideoManifold, evaluate_bank
     from ...manifolds.pictures import draw_held_out, draw_samples
 
@@ -106,7 +106,7 @@ def evaluate_vae(
                 choice="training",
                 model_config=shape,
                 training=training,
-                at_once=default_at_once(place) if at_once is None else at_once,
+                at_once=at_once,
             )
         untrained = report.failed
         videos = {name: path for name, path in videos.items() if name not in untrained}

@@ -62,7 +62,7 @@ def train_vae(
 
     from ...common.output import check_folder, check_json_path
     from ...common.results import write_result
-    from ...manifolds.bank import default_at_once, find_videos, train_bank
+    from ...manifolds.bank import find_videos, train_bank
     from ...manifolds.pictures import draw_bank
 
     check_folder(out, data)
@@ -79,7 +79,7 @@ def train_vae(
             model_config=vae.VAEConfig(latent=latent, architecture=architecture),
             training=vae.TrainingConfig(epochs=epochs, seed=seed, plateau=Plateau() if plateau else None),
             replace=replace,
-            at_once=default_at_once(place) if at_once is None else at_once,
+            at_once=at_once,
         )
         drawn = [name for name in videos if name in report.trained + report.skipped]
         draw_bank(bank, {name: videos[name] for name in drawn}, moving=pictures)

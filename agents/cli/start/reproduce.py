@@ -78,8 +78,11 @@ def reproduce(
     """
     from tracker.models.backbones import resolve_device
 
-    from ...ablation import LadderRun, run_ladder, summarise_ladder, write_ladder_report
     from ...ablation.occlusion_sweep import SweepSettings
+    from ...ablation.report import write_ladder_report
+    from ...ablation.running import run_ladder
+    from ...ablation.settings import LadderRun
+    from ...ablation.summary import summarise_ladder
     from ...common.locks import lock_folder
     from ...common.output import TRAINING_BYTES, check_folder, check_json_path
     from ...common.results import write_result

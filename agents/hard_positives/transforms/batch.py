@@ -21,34 +21,34 @@ from tracker.errors import InputError
 from tracker.scorers import Scorer
 
 from ...common.randomness import numpy_generator
-from ...policies.baselines import Querying, RandomRegions, list_grid
+from ...policies.baselines import Querying, RandomRegions, list_cells, list_grid
 from ...policies.belief.method import BeliefSearch
 from ...policies.methods import Method, NoFeatures, as_method
 from ...policies.rollout import Agent, Policy
 from ..image_targets import image_targets
-from .hurting import Hurt, ScoreLeft
+from .objectives import Objective, OccludedScore
 from .patches import Background, PatchSource
 
 __all__ = ["AREAS", "HardPositiveBatch", "Occlusions"]
 
 AREAS = (0.05, 0.6)
-"""What a random region covers unless limits are given: in a training, areas drawn from this range did more for a
-tracker on partly covered targets than a quarter did, and no harder choice of the region did clearly more
-(`benchmarks/results/ladder.json`)."""
+"""Least and largest area of a random region unless limits are given. In a training, areas of this range raised a
+tracker's overlap on partly covered targets more than a quarter did, and no harder choice of the region raised it
+measurably more (`benchmarks/results/ladder.json`)."""
 
 MOST_PATCHES = 1_000
-"""Patches that are drawn for one image: 50 MB."""
+"""Largest number of patches for one image: 50 MB."""
 
 
 @dataclass(frozen=True)
 class Occlusions:
-    """What is to be pasted into which images of a batch.
+    """Patches, and where they are pasted in a batch of images.
 
     Attributes:
         rows: `int64[M]`, the images.
-        boxes: `float32[M, 4]`, what is covered, `(x, y, w, h)` in the image's pixels.
-        patches: `float32[M, 3, 64, 64]` in [0, 1], what covers it.
-        regions: `float64[M, 4]`, what is covered, relative to the targets.
+        boxes: `float32[M, 4]`, the covered regions, `(x, y, w, h)` in the image's pixels.
+        patches: `float32[M, 3, 64, 64]` in [0, 1].
+        regions: `float64[M, 4]`, the covered regions, relative to the targets.
     """
 
     rows: Tensor
@@ -57,47 +57,45 @@ class Occlusions:
     regions: NDArray[np.float64]
 
     def __len__(self) -> int:
-        """M."""
         return len(self.rows)
 
 
 class HardPositiveBatch(nn.Module):
-    """Covers targets with a piece of the background of their own images, where a method says.
+    """Covers the target of each image with a piece of its background, in the region that a method finds.
 
-    The work is done on the images' device; crops are moved to a scorer on another one. What is drawn (which
-    images, where, which background) is drawn on the CPU from torch's generator, so that the same seed does the
-    same on any device. Random regions need no matcher; the best of random ones and grid search ask it about
-    all images at once. All other methods work in the searches of `occlusion_env`, whose targets are arrays, so
-    that their images go through the CPU's memory.
+    Methods come in three kinds. Random regions and the centre need no scorer. The best of k random regions and
+    grid search list candidates, all of which are scored in one batch. All others act in searches of
+    `occlusion_env`, whose targets are arrays, so that their images are copied to the CPU.
 
-    It has no parameters, and does the same in training and in evaluation mode. A matcher that learns is asked as
-    it is at that moment (`tracker.scorers.foreign.EmbeddingScorer`).
+    The work is done on the images' device; crops are moved to a scorer on another one. Random numbers are drawn on
+    the CPU from torch's generator, so that a seed gives the same result on every device. The module has no
+    parameters, and does the same in training and in evaluation mode. A scorer that is being trained
+    (`tracker.scorers.foreign.EmbeddingScorer`) is queried with its weights at the time of the call.
 
-    With several `patches` an image, random candidates and those of grid search differ in what covers them too, so
-    that the worst of them answers both questions of section 4.2 at once, where and with what.
+    With several `patches` an image, candidates differ in their patch too, so that the hardest of them answers both
+    questions of section 4.2 at once, where and with what.
 
     Args:
-        method: Says where: a name of `agents.policies.methods.METHODS`, or what
-            `agents.policies.methods.as_method` takes. `None` is `belief` where a scorer is given, and else
+        method: Finds the region: a name of `agents.policies.methods.METHODS`, or what
+            `agents.policies.methods.as_method` takes. `None` is `belief` where a scorer is given, otherwise
             `random`. The prior of a belief is chosen for the scorer at the first batch
             (`agents.policies.belief.BeliefSearch.with_prior`).
         scorer: The matcher: `sint` (the package's slim network, on the images' device), `module:function`, or a
             `Scorer` on any device. `random` and `centre` need none.
-        p: How often an image is changed.
-        limits: Largest area, least side and aspect of a region; `None` covers 5 to 60 % of the target by `random`,
-            and a quarter by all that search.
+        p: Probability that an image is changed.
+        limits: Largest area, least side and aspect of a region; `None` covers 5 to 60 % of the target with
+            `random`, and a quarter with all methods that search.
         least_area: The area of an image's regions is drawn between this and the largest; `None` always covers the
             largest where limits are given. For random regions (the best of several have the same area) and the
             centre.
-        source: Draws what covers.
-        patches: How many are drawn for an image; candidates take them in turn. For random regions and grid
-            search.
-        hurt: What tells the worst of random regions and of grid search; the scorer's score of the target by
-            default. An object of `hurting` needs no `scorer` beside it.
+        source: Draws the patches.
+        patches: Patches an image, 1 to 1,000; candidates take them in turn. For random regions and grid search.
+        objective: The hardest candidate minimises it; the scorer's score of the target by default. An object of
+            `objectives` needs no `scorer` beside it.
 
     Raises:
-        InputError: If `p` is no probability, the method is unknown, it needs a scorer, or the least area cannot
-            be.
+        InputError: If `p` is no probability, the method is unknown, it needs a scorer, or the least area is out of
+            range.
     """
 
     def __init__(
@@ -109,66 +107,49 @@ class HardPositiveBatch(nn.Module):
         least_area: float | None = None,
         source: PatchSource | None = None,
         patches: int = 1,
-        hurt: Hurt | None = None,
+        objective: Objective | None = None,
     ) -> None:
-        """See the class."""
         super().__init__()
-        for name, value in (("p", p), ("patches", patches), ("least_area", least_area)):
-            kind, what = (int, "a whole number") if name == "patches" else (int | float | np.number, "a number")
-            optional = name == "least_area" and value is None
-            if not optional and (not isinstance(value, kind) or isinstance(value, bool)):
-                raise InputError(f"{name} is {value!r}; it must be {what}.")
+        _check_numbers(p, least_area, patches)
         if not isinstance(limits, RegionLimits | None):
             raise InputError(f"limits is {limits!r}; give a RegionLimits, or None.")
-        if not 0 <= p <= 1:
-            raise InputError(f"p is {p}; it must lie between 0 and 1.")
-        self.p = p
         if method is None:
             method = "random" if scorer is None else "belief"
         self.method = as_method(method)
-        self._prior_chosen = False
         self.scorer = scorer
-        settings = self.method.settings or SearchSettings()
-        lowest = self.method if isinstance(self.method, Querying) and self.method.wanted is None else None
-        proposer = None if lowest is None else lowest.proposer
-        self._random = lowest.queries if lowest is not None and proposer is RandomRegions else 0
-        if limits is None and self._random == 1:
-            settings = SearchSettings(RegionLimits(max_area=AREAS[1]))
-            least_area = AREAS[0] if least_area is None else least_area
-        if limits is not None:
-            if self.method.settings is not None:
-                raise InputError("An agent keeps to the limits that it was trained with; leave limits out.")
-            settings = SearchSettings(limits)
-        self.settings = settings
-        self._needs_scorer = self._random != 1 and method != "centre"
-        self._in_one_batch = self._random > 0 or proposer is list_grid
+        self.p = p
         self.source: PatchSource = source or Background()
         self.patches = patches
-        self.hurt = hurt
-        if not 1 <= patches <= MOST_PATCHES:
-            raise InputError(f"patches is {patches}; it must lie between 1 and {MOST_PATCHES}.")
-        if (patches > 1 or hurt is not None) and not self._in_one_batch:
-            raise InputError(
-                f"The method {method!r} takes one patch and its own score; leave patches and hurt out."
-            )
-        largest = settings.limits.max_area
+        self.objective = objective
+        self._prior_chosen = False
+        self._listing = _as_listing(self.method)
+        proposer = None if self._listing is None else self._listing.proposer
+        random, single = proposer is RandomRegions, self._is_single()
+        if limits is not None and self.method.settings is not None:
+            raise InputError("An agent keeps to the limits that it was trained with; leave limits out.")
+        if limits is None and random and single:
+            limits = RegionLimits(max_area=AREAS[1])
+            least_area = AREAS[0] if least_area is None else least_area
+        self.settings = self.method.settings or SearchSettings(limits or RegionLimits())
+        least, largest = self.settings.limits.min_side**2, self.settings.limits.max_area
         self.least_area = largest if least_area is None else least_area
-        if not settings.limits.min_side**2 <= self.least_area <= largest:
-            raise InputError(
-                f"least_area is {least_area}; it must lie between {settings.limits.min_side**2:g} and {largest:g}."
-            )
-        if self.least_area < largest and not (self._random or method == "centre"):
+        if not least <= self.least_area <= largest:
+            raise InputError(f"least_area is {least_area}; it must lie between {least:g} and {largest:g}.")
+        if self.least_area < largest and not (random or single):
             raise InputError(f"The method {method!r} covers the largest area; leave least_area out.")
-        if self._needs_scorer and scorer is None and hurt is None:
-            raise InputError(f"The method {method!r} asks a matcher where it hurts; give a scorer, such as sint.")
+        if (patches > 1 or objective is not None) and not (random or proposer is list_grid):
+            raise InputError(
+                f"The method {method!r} takes one patch and its own score; leave patches and objective out."
+            )
+        if not single and scorer is None and objective is None:
+            raise InputError(f"The method {method!r} queries a matcher; give a scorer, such as sint.")
 
     def extra_repr(self) -> str:
-        """What `print` shows."""
-        limits = self.settings.limits
-        told = "" if self.hurt is None else f", hurt={self.hurt!r}"
+        """The settings in `repr`."""
+        objective = "" if self.objective is None else f", objective={self.objective!r}"
         return (
-            f"method={self.method}, p={self.p}, area={self.least_area:g} to {limits.max_area:g},"
-            f" source={self.source!r}, patches={self.patches}{told}"
+            f"method={self.method}, p={self.p}, area={self.least_area:g} to {self.settings.limits.max_area:g},"
+            f" source={self.source!r}, patches={self.patches}{objective}"
         )
 
     def forward(
@@ -185,7 +166,7 @@ class HardPositiveBatch(nn.Module):
             boxes: `[N, 4]`, the targets, `(x, y, w, h)` in pixels. An image whose box has no area, lies outside,
                 or is longer than four times the image, stays as it is.
             exemplars: `[N, 3, h, w]`, the targets that the matcher compares with; the images' own if `None`.
-            generator: Where the draws come from, on the CPU; torch's own if `None`.
+            generator: Random generator on the CPU; torch's own if `None`.
 
         Returns:
             A new tensor of the images' shape and dtype; the boxes still hold.
@@ -203,43 +184,42 @@ class HardPositiveBatch(nn.Module):
         exemplars: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Occlusions:
-        """Choose what to cover and with what; see `forward`."""
-        check_batch(images, boxes, exemplars)
+        """Choose the regions and the patches; see `forward`."""
+        _check_batch(images, boxes, exemplars)
         rng = numpy_generator(generator)
         height, width = images.shape[-2:]
-        given = boxes.detach().cpu().double().numpy()
-        chosen = np.flatnonzero((rng.random(len(given)) < self.p) & _usable(given, width, height))
-        rows = torch.from_numpy(chosen).to(images.device)
-        taken = _floating(images[rows])
-        known = None if exemplars is None else _floating(exemplars[rows.to(exemplars.device)].to(images.device))
-        drawn = self.source(taken, given[chosen], self.settings.limits.max_area, self.patches, rng)
-        regions, patches = self._regions(taken, given[chosen], drawn, known, rng)
-        covered = given[chosen].copy()
-        covered[:, :2] += regions[:, :2] * covered[:, 2:]
-        covered[:, 2:] *= regions[:, 2:]
+        places = boxes.detach().cpu().double().numpy()
+        changed = np.flatnonzero((rng.random(len(places)) < self.p) & _usable(places, width, height))
+        places, rows = places[changed], torch.from_numpy(changed).to(images.device)
+        chosen = _floating(images[rows])
+        if exemplars is not None:
+            exemplars = _floating(exemplars[rows.to(exemplars.device)].to(images.device))
+        drawn = self.source(chosen, places, self.settings.limits.max_area, self.patches, rng)
+        regions, patches = self._choose(chosen, places, drawn, exemplars, rng)
+        covered = np.concatenate(
+            [places[:, :2] + regions[:, :2] * places[:, 2:], regions[:, 2:] * places[:, 2:]], 1
+        )
         return Occlusions(rows, torch.from_numpy(covered).float().to(images.device), patches, regions)
 
     def apply_to(self, images: Tensor, occlusions: Occlusions) -> Tensor:
-        """Paste what `plan` chose; a pixel is covered where its centre lies in the box."""
-        found = images.clone()
+        """Paste what `plan` chose; a pixel is covered where its centre lies in the box, other pixels stay."""
+        found, boxes = images.clone(), occlusions.boxes
         if not len(occlusions):
             return found
-        height, width = images.shape[-2:]
-        if len(images) == 1:
-            # One large image: only the part around the box is looked at.
-            (x, y, w, h), rows = occlusions.boxes[0].tolist(), occlusions.rows
-            top, bottom = max(0, int(y)), min(height, int(y + h) + 1)
-            left, right = max(0, int(x)), min(width, int(x + w) + 1)
-            if top < bottom and left < right:
-                inside = Occlusions(
-                    rows, occlusions.boxes - occlusions.boxes.new_tensor([left, top, 0, 0]), occlusions.patches,
-                    occlusions.regions,
-                )  # fmt: skip
-                found[..., top:bottom, left:right] = _paste(found[..., top:bottom, left:right], inside)
-            return found
-        return _paste(found, occlusions)
+        part = found
+        if len(images) == 1:  # often a large image: only the part around the box is computed
+            x, y, w, h = boxes[0].tolist()
+            left, top = max(0, int(x)), max(0, int(y))
+            part = found[..., top : max(0, int(y + h) + 1), left : max(0, int(x + w) + 1)]
+            boxes = boxes - boxes.new_tensor([left, top, 0, 0])
+        height, width = part.shape[-2:]
+        if height and width:
+            relative = boxes / boxes.new_tensor([width, height, width, height])
+            pasted = occlude(_floating(part[occlusions.rows]), occlusions.patches, relative)
+            part[occlusions.rows] = (pasted if part.is_floating_point() else (pasted * 255).round()).to(part.dtype)
+        return found
 
-    def _regions(
+    def _choose(
         self,
         images: Tensor,
         boxes: NDArray[np.float64],
@@ -247,41 +227,37 @@ class HardPositiveBatch(nn.Module):
         exemplars: Tensor | None,
         rng: np.random.Generator,
     ) -> tuple[NDArray[np.float64], Tensor]:
-        """The region of each image, and which of its patches covers it."""
-        limits, count = self.settings.limits, len(boxes)
-        area = rng.uniform(self.least_area, limits.max_area, count)
-        first = patches[:, 0]
-        if not count:
-            return np.empty((0, 4)), first
-        if self._random:
-            drawn = limits.random(np.repeat(area, self._random), rng).reshape(count, -1, 4)
-            if self._random == 1:
-                return drawn[:, 0], first
-            return self._worst(images, boxes, patches, exemplars, drawn)
-        if not self._needs_scorer:
-            return limits.centred(area), first
-        if self._in_one_batch:
-            grid = limits.grid(limits.max_area)
-            candidates = np.tile(grid, (count, 1, 1))
-            return self._worst(images, boxes, patches, exemplars, candidates)
-        return self._searched(images, boxes, first, exemplars, rng), first
+        """The region of each image, `[M, 4]`, and the one of its patches that covers it, `[M, 3, 64, 64]`."""
+        area = rng.uniform(self.least_area, self.settings.limits.max_area, len(boxes))
+        if not len(boxes):
+            return np.empty((0, 4)), patches[:, 0]
+        if self._listing is None:
+            return self._search(images, boxes, patches[:, 0], exemplars, rng), patches[:, 0]
+        candidates = self._candidates(self._listing, area, rng)
+        if self._is_single():
+            return candidates[:, 0], patches[:, 0]
+        objective = self.objective or OccludedScore(self._load_scorer(images.device))
+        best = objective(images, boxes, exemplars, patches, candidates).argmin(dim=1).cpu()
+        rows = torch.arange(len(boxes))
+        patch = patches[rows.to(patches.device), (best % patches.shape[1]).to(patches.device)]
+        return candidates[rows.numpy(), best.numpy()], patch
 
-    def _worst(
-        self,
-        images: Tensor,
-        boxes: NDArray[np.float64],
-        patches: Tensor,
-        exemplars: Tensor | None,
-        candidates: NDArray[np.float64],
-    ) -> tuple[NDArray[np.float64], Tensor]:
-        """The candidate `[M, K, 4]` of each image that hurts most, and what covers it."""
-        hurt = self.hurt or ScoreLeft(self._matcher(images.device))
-        rows = torch.arange(len(candidates))
-        best = hurt(images, boxes, exemplars, patches, candidates).argmin(dim=1).cpu()
-        chosen = patches[rows.to(patches.device), (best % patches.shape[1]).to(patches.device)]
-        return candidates[rows.numpy(), best.numpy()], chosen
+    def _candidates(
+        self, method: Querying, area: NDArray[np.float64], rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """The regions that a method of `_as_listing` lists for M areas, `[M, K, 4]`."""
+        limits, count = self.settings.limits, len(area)
+        if method.proposer is RandomRegions:
+            return limits.random(np.repeat(area, method.queries), rng).reshape(count, -1, 4)
+        if method.proposer is list_grid:
+            return np.tile(limits.grid(limits.max_area), (count, 1, 1))
+        return limits.centred(area)[:, None]
 
-    def _searched(
+    def _is_single(self) -> bool:
+        """Whether the method lists one region, so that no score is needed."""
+        return self._listing is not None and self._listing.queries == 1
+
+    def _search(
         self,
         images: Tensor,
         boxes: NDArray[np.float64],
@@ -289,10 +265,9 @@ class HardPositiveBatch(nn.Module):
         exemplars: Tensor | None,
         rng: np.random.Generator,
     ) -> NDArray[np.float64]:
-        """What the method finds in the searches of the environment."""
-        scorer = self._matcher(images.device)
-        known = None if exemplars is None else to_images(exemplars)
-        targets = image_targets(to_images(images), boxes, known)
+        """The regions that the method finds in searches of the environment, `[M, 4]`."""
+        scorer = self._load_scorer(images.device)
+        targets = image_targets(to_images(images), boxes, None if exemplars is None else to_images(exemplars))
         features: Any = self.method.features or NoFeatures()
         if self.method.looks and self.method.features is None:
             features = load_networks(SearchArguments(device=str(images.device))).features
@@ -304,8 +279,8 @@ class HardPositiveBatch(nn.Module):
         search.begin(np.arange(len(targets)), list(targets), list(to_images(patches)))
         return np.stack([found.best.region for found in self.method.find(search, rng.spawn(len(targets)))])
 
-    def _matcher(self, device: torch.device) -> Scorer:
-        """The scorer; one by name is loaded once a process and device."""
+    def _load_scorer(self, device: torch.device) -> Scorer:
+        """The scorer; a named one is loaded once a process and device."""
         scorer = self.scorer
         if isinstance(scorer, str):
             scorer = load_networks(SearchArguments(scorer=scorer, device=str(device))).scorer
@@ -313,8 +288,28 @@ class HardPositiveBatch(nn.Module):
         return scorer
 
 
-def check_batch(images: Tensor, boxes: Tensor, exemplars: Tensor | None) -> None:
-    """Refuse what is no batch of images and boxes.
+def _as_listing(method: Method) -> Querying | None:
+    """The method if it lists its regions before any score is known: random regions, grid search, the centre."""
+    if not isinstance(method, Querying) or method.wanted is not None:
+        return None
+    centre = method.proposer is list_cells and method.queries == 1
+    return method if method.proposer in (RandomRegions, list_grid) or centre else None
+
+
+def _check_numbers(p: float, least_area: float | None, patches: int) -> None:
+    for name, value in (("p", p), ("least_area", 1.0 if least_area is None else least_area)):
+        if not isinstance(value, int | float | np.number) or isinstance(value, bool):
+            raise InputError(f"{name} is {value!r}; it must be a number.")
+    if not 0 <= p <= 1:
+        raise InputError(f"p is {p}; it must lie between 0 and 1.")
+    if not isinstance(patches, int) or isinstance(patches, bool):
+        raise InputError(f"patches is {patches!r}; it must be a whole number.")
+    if not 1 <= patches <= MOST_PATCHES:
+        raise InputError(f"patches is {patches}; it must lie between 1 and {MOST_PATCHES}.")
+
+
+def _check_batch(images: Tensor, boxes: Tensor, exemplars: Tensor | None) -> None:
+    """Check the shapes of a batch.
 
     Raises:
         InputError: Naming the shape.
@@ -330,7 +325,7 @@ def check_batch(images: Tensor, boxes: Tensor, exemplars: Tensor | None) -> None
 
 
 def _usable(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:
-    """Boxes that are finite, have an area, overlap the image, and are not far larger than it."""
+    """Whether each box is finite, has an area, overlaps the image, and is not far larger than it: `bool[N]`."""
     x, y, w, h = boxes.T
     with np.errstate(invalid="ignore"):
         over = (
@@ -347,17 +342,3 @@ def _usable(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.b
 
 def _floating(images: Tensor) -> Tensor:
     return images.float() if images.is_floating_point() else images.float() / 255
-
-
-def _paste(images: Tensor, occlusions: Occlusions) -> Tensor:
-    """Paste into the rows of a batch; what is not covered keeps its bits."""
-    height, width = images.shape[-2:]
-    relative = occlusions.boxes / occlusions.boxes.new_tensor([width, height, width, height])
-    if len(occlusions) == 0:
-        return images
-    found = images.clone()
-    pasted = occlude(_floating(images[occlusions.rows]), occlusions.patches, relative)
-    if not images.is_floating_point():
-        pasted = (pasted * 255).round()
-    found[occlusions.rows] = pasted.to(images.dtype)
-    return found

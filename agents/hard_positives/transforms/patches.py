@@ -1,7 +1,8 @@
-"""What covers the targets of a batch: pieces of background, what looks like the target, other targets."""
+"""Patches that cover the targets of a batch: pieces of background, lookalikes, other targets."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -18,11 +19,9 @@ from tracker.scorers import Scorer
 
 __all__ = ["Background", "Cutouts", "Lookalikes", "PatchSource", "crop_boxes"]
 
-_AROUND = 16
-
 
 class PatchSource(Protocol):
-    """Draws what covers targets."""
+    """Draws the patches that cover targets."""
 
     def __call__(
         self, images: Tensor, boxes: NDArray[np.float64], share: float, count: int, rng: np.random.Generator
@@ -34,7 +33,7 @@ class PatchSource(Protocol):
             boxes: `[M, 4]`, the targets, `(x, y, w, h)` in pixels.
             share: Largest area that is covered, as a share of the target.
             count: Patches of each image.
-            rng: Where the draws come from.
+            rng: Random generator.
 
         Returns:
             `float32[M, count, 3, 64, 64]`.
@@ -42,57 +41,49 @@ class PatchSource(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class Background:
     """Pieces of the image's own background (section 4.2); its mean colour where the target fills it."""
 
-    def __repr__(self) -> str:
-        """What tells it from others."""
-        return "Background()"
-
     def __call__(
         self, images: Tensor, boxes: NDArray[np.float64], share: float, count: int, rng: np.random.Generator
     ) -> Tensor:
-        """See `PatchSource`."""
+        """Cut patches from the images outside the targets; see `PatchSource`."""
         height, width = images.shape[-2:]
         rows = np.repeat(np.arange(len(boxes)), count)
         drawn = [background_box(width, height, boxes[row], share, rng) for row in rows]
-        cut = np.array([[0, 0, 1, 1] if box is None else box for box in drawn], dtype=np.float64).reshape(-1, 4)
-        patches = crop_boxes(images, rows, cut, PATCH_SIZE)
+        pieces = np.array([[0, 0, 1, 1] if box is None else box for box in drawn], dtype=np.float64)
+        patches = crop_boxes(images, rows, pieces.reshape(-1, 4), PATCH_SIZE)
         full = torch.tensor([box is None for box in drawn], dtype=torch.bool, device=images.device)
         mean = images.mean(dim=(2, 3))[torch.from_numpy(rows).to(images.device)][..., None, None]
         patches = torch.where(full[:, None, None, None], mean.expand_as(patches), patches)
-        return patches.unflatten(0, (len(boxes), count)) if len(rows) else patches.reshape(0, count, 3, 64, 64)
+        return patches.reshape(len(boxes), count, *patches.shape[1:])
 
 
+@dataclass(frozen=True)
 class Lookalikes:
-    """Of 16 pieces of background the ones that the matcher takes most for the target.
+    """Of several pieces of background those with the highest scores.
 
-    What hides a target is often its like: the next runner, the other car.
+    The occluder of a target is often similar to it: the next runner, the other car.
 
-    Args:
-        scorer: The matcher, on any device; it is asked as it is at that moment.
+    Attributes:
+        scorer: The matcher, on any device, with its weights at the time of the call.
+        among: Number of pieces that the patches of an image are chosen from.
     """
 
-    def __init__(self, scorer: Scorer) -> None:
-        """See the class."""
-        self.scorer = scorer
-        self._background = Background()
-
-    def __repr__(self) -> str:
-        """What tells it from others."""
-        return f"Lookalikes(among={_AROUND})"
+    scorer: Scorer = field(repr=False)
+    among: int = 16
 
     def __call__(
         self, images: Tensor, boxes: NDArray[np.float64], share: float, count: int, rng: np.random.Generator
     ) -> Tensor:
-        """See `PatchSource`."""
-        drawn = self._background(images, boxes, share, max(count, _AROUND), rng)
+        """Choose among patches of `Background`; see `PatchSource`."""
+        drawn = Background()(images, boxes, share, max(count, self.among), rng)
         side, device, each = self.scorer.input_size, self.scorer.device, drawn.shape[1]
         targets = self.scorer.embed(crop_boxes(images, np.arange(len(boxes)), boxes, side).to(device))
-        looked_at = drawn.flatten(0, 1).to(device)
-        looks = self.scorer.embed(functional.interpolate(looked_at, (side, side), mode="bilinear"))
-        scores = self.scorer.compare(targets.repeat_interleave(each, dim=0), looks).reshape(-1, each)
-        best = scores.topk(count, dim=1).indices.to(drawn.device)
+        candidates = functional.interpolate(drawn.flatten(0, 1).to(device), (side, side), mode="bilinear")
+        scores = self.scorer.compare(targets.repeat_interleave(each, dim=0), self.scorer.embed(candidates))
+        best = scores.reshape(-1, each).topk(count, dim=1).indices.to(drawn.device)
         return drawn[torch.arange(len(boxes), device=drawn.device)[:, None], best]
 
 
@@ -107,31 +98,29 @@ class Cutouts:
     """
 
     def __init__(self, crops: NDArray[np.uint8]) -> None:
-        """See the class."""
         if not len(crops) or crops.shape[1:] != (PATCH_SIZE, PATCH_SIZE, 3):
             raise InputError(f"The cutouts are {list(crops.shape)}; give [N, {PATCH_SIZE}, {PATCH_SIZE}, 3].")
         self._crops = crops
 
     def __repr__(self) -> str:
-        """What tells it from others."""
         return f"Cutouts({len(self._crops)})"
 
     def __call__(
         self, images: Tensor, boxes: NDArray[np.float64], share: float, count: int, rng: np.random.Generator
     ) -> Tensor:
-        """See `PatchSource`."""
+        """Draw from the crops; see `PatchSource`."""
         chosen = self._crops[rng.integers(len(self._crops), size=len(boxes) * count)]
         return to_tensor(chosen, images.device).unflatten(0, (len(boxes), count))
 
 
 def crop_boxes(images: Tensor, rows: NDArray[np.int64], boxes: NDArray[np.float64], side: int) -> Tensor:
-    """Boxes of images, resized by averaging.
+    """Crop boxes of images, resized by averaging.
 
     Args:
         images: `[N, 3, H, W]`.
-        rows: `int[M]`, of which image each box is.
+        rows: `int[M]`, the image of each box.
         boxes: `[M, 4]`, `(x, y, w, h)` in pixels.
-        side: Of the results.
+        side: Side of the crops in pixels.
 
     Returns:
         `[M, 3, side, side]`.

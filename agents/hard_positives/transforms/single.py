@@ -17,16 +17,16 @@ from tracker.scorers import Scorer
 from ...policies.methods import Method
 from ...policies.rollout import Agent, Policy
 from .batch import HardPositiveBatch, Occlusions
-from .hurting import Hurt
+from .objectives import Objective
 from .patches import PatchSource
 
-__all__ = ["HardPositive"]
+__all__ = ["HardPositiveTransform"]
 
 _MODES = ("RGB", "RGBA", "L", "LA")
 
 
-class HardPositive(v2.Transform):
-    """Covers the target with a piece of the background of its own image, where a chosen method says.
+class HardPositiveTransform(v2.Transform):
+    """Covers the target with a piece of its image's background, in the region that a method finds.
 
     Takes any nesting with one image and one `tv_tensors.BoundingBoxes` in it, of any format; the target is the
     first box, or that of `target`. Only the image changes, and only where it is covered; it keeps its type, mode,
@@ -36,20 +36,19 @@ class HardPositive(v2.Transform):
     RGBA, L or LA. Tensors are `[C, H, W]`, uint8 or floating-point in [0, 1]; 1 channel is grey, 3 are RGB, and
     the last of 2 or 4 is alpha, which stays. Other images are an error in every call.
 
-    It draws from torch's own generator, so that a `DataLoader`'s seed
-    decides, in worker processes too.
+    Random numbers come from torch's own generator, seeded by a `DataLoader` in its worker processes too.
 
     Args:
-        p: How often an image is changed.
-        method: Says where; see `HardPositiveBatch`. In worker processes give a scorer by name, which each loads
-            for itself, on the CPU.
-        scorer: The matcher, which compares with the target as it is; `random` and `centre` need none.
+        p: Probability that an image is changed.
+        method: Finds the region; see `HardPositiveBatch`. In worker processes give a scorer by name, which each
+            loads for itself, on the CPU.
+        scorer: The matcher, which compares with the unoccluded target; `random` and `centre` need none.
         limits: Largest area, least side and aspect of a region.
         target: Row of the box to cover.
         least_area: See `HardPositiveBatch`, as the three below.
-        source: Draws what covers.
-        patches: How many are drawn.
-        hurt: What tells the worst.
+        source: Draws the patches.
+        patches: Number of patches.
+        objective: The hardest candidate minimises it.
 
     Raises:
         InputError: See `HardPositiveBatch`; in a call, if an image is of another kind.
@@ -65,15 +64,14 @@ class HardPositive(v2.Transform):
         least_area: float | None = None,
         source: PatchSource | None = None,
         patches: int = 1,
-        hurt: Hurt | None = None,
+        objective: Objective | None = None,
     ) -> None:
-        """See the class."""
         super().__init__()
-        self.batch = HardPositiveBatch(method, scorer, p, limits, least_area, source, patches, hurt)
+        self.batch = HardPositiveBatch(method, scorer, p, limits, least_area, source, patches, objective)
         self.target = target
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """Choose what to cover; torchvision calls it once a sample.
+        """Choose the region and the patch; torchvision calls it once a sample.
 
         Raises:
             InputError: If there is not one image and one set of boxes.
@@ -82,7 +80,7 @@ class HardPositive(v2.Transform):
         boxes = [each for each in flat_inputs if isinstance(each, tv_tensors.BoundingBoxes)]
         if len(images) != 1 or len(boxes) != 1:
             raise InputError(
-                f"HardPositive was given {len(images)} images and {len(boxes)} sets of boxes; give one"
+                f"HardPositiveTransform was given {len(images)} images and {len(boxes)} sets of boxes; give one"
                 " tv_tensors.Image, tensor or PIL image and one tv_tensors.BoundingBoxes."
             )
         rows = functional.convert_bounding_box_format(boxes[0], new_format=tv_tensors.BoundingBoxFormat.XYWH)
@@ -94,7 +92,7 @@ class HardPositive(v2.Transform):
         return {"occlusions": self.batch.plan(image, row)}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Paste it into the image."""
+        """Paste the patch into the image."""
         occlusions: Occlusions = params["occlusions"]
         if not len(occlusions) or not _is_image(inpt):
             return inpt
@@ -120,21 +118,24 @@ def _tensor(image: Any) -> torch.Tensor:
     if isinstance(image, PILImage.Image):
         if image.mode not in _MODES:
             raise InputError(
-                f"HardPositive was given a PIL image of the mode {image.mode}; convert it to {', '.join(_MODES)}."
+                f"HardPositiveTransform was given a PIL image of the mode {image.mode}; convert it to"
+                f" {', '.join(_MODES)}."
             )
         return functional.pil_to_tensor(image)
     tensor: torch.Tensor = image.as_subclass(torch.Tensor)
     if tensor.ndim != 3 or not 1 <= len(tensor) <= 4:
-        raise InputError(f"HardPositive was given an image {list(tensor.shape)}; give [C, H, W], C from 1 to 4.")
+        raise InputError(
+            f"HardPositiveTransform was given an image {list(tensor.shape)}; give [C, H, W], C from 1 to 4."
+        )
     if not (tensor.is_floating_point() or tensor.dtype == torch.uint8):
         raise InputError(
-            f"HardPositive was given an image of {tensor.dtype}; give uint8, or floating-point in [0, 1]."
+            f"HardPositiveTransform was given an image of {tensor.dtype}; give uint8, or floating-point in [0, 1]."
         )
     return tensor
 
 
 def _rgb(image: torch.Tensor) -> torch.Tensor:
-    """Return the colours of an image `[C, H, W]`, `[3, H, W]`."""
+    """Return the colours `[3, H, W]` of an image `[C, H, W]`."""
     return image[:3] if len(image) > 2 else image[:1].expand(3, -1, -1)
 
 
