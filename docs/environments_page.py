@@ -18,7 +18,7 @@ from occlusion_env import ENV_IDS, ORACLE_ENV_ID
 from occlusion_env.envs.arguments import SearchArguments
 from tracker.files import replacing_file
 
-__all__ = ["described", "environments_page", "write_environments_page"]
+__all__ = ["describe_arguments", "described", "environments_page", "write_environments_page"]
 
 PAGE = Path("docs") / "environments.md"
 
@@ -67,6 +67,11 @@ def described(thing: type | Callable[..., object], section: str) -> dict[str, st
     return found
 
 
+def describe_arguments() -> dict[str, str]:
+    """The description of each keyword argument, in the order of the page."""
+    return {name: text for kind in SearchArguments.__mro__ for name, text in described(kind, "Attributes").items()}
+
+
 def environments_page() -> str:
     """The whole page, in Markdown."""
     first, *_ = ENV_IDS
@@ -109,10 +114,9 @@ def _variant(spec: EnvSpec, original: str) -> str:
 
 
 def _table(keywords: dict[str, Any]) -> str:
-    texts = described(SearchArguments, "Attributes")
+    defaults = {each.name: each.default for each in fields(SearchArguments)} | keywords
     rows = [
-        f"| `{each.name}` | {_code(keywords.get(each.name, each.default))} | {_cell(texts[each.name])} |"
-        for each in fields(SearchArguments)
+        f"| `{name}` | {_code(defaults[name])} | {_cell(text)} |" for name, text in describe_arguments().items()
     ]
     return "\n".join(["| argument | default | is |", "|---|---|---|", *rows]) + "\n"
 

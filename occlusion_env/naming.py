@@ -1,7 +1,7 @@
-"""Things by name: from a table of known names, or as `module:attribute` from anywhere that Python can import.
+"""Look-up of classes and functions by name: in a table, or as `module:attribute` of any importable module.
 
-`module:attribute` comes from a program or a command line. A file (an agent's card, a run's folder, a
-hyper-parameter file) may name the package's own things only: see `check_built_in`.
+Programs and command lines may give `module:attribute`. A file (an agent's card, a run's folder, a hyper-parameter
+file) may only name objects of this package: see `check_built_in`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from tracker.errors import InputError, shorten
 
-__all__ = ["check_built_in", "imported", "imports_in", "is_import", "made", "named"]
+__all__ = ["call_by_name", "check_built_in", "find_import_paths", "import_by_name", "is_import_path", "look_up"]
 
 T = TypeVar("T")
 
@@ -24,33 +24,33 @@ _PATTERN = re.compile(r"\w[\w.]*:[A-Za-z_]\w*")
 _OWN = ("occlusion_env.scene.oracle:OracleScorer", "occlusion_env.scene.oracle:OracleFeatures")
 """Names of this package in the arguments that its ids are registered with, which runs record."""
 _PATHS = ("weights", "base_weights")
-"""Arguments of environments that are paths."""
+"""Arguments of environments that are paths of files."""
 
 
-def is_import(name: str) -> bool:
+def is_import_path(name: str) -> bool:
     """Whether a name has the form `module:attribute`.
 
-    >>> is_import("my_package.scorers:ncc"), is_import("sint")
+    >>> is_import_path("my_package.scorers:ncc"), is_import_path("sint")
     (True, False)
     """
     return _PATTERN.fullmatch(name) is not None
 
 
-def imports_in(content: Any) -> Iterator[str]:
+def find_import_paths(content: Any) -> Iterator[str]:
     """Every `module:attribute` among the values of plain data, in the data's order.
 
-    >>> list(imports_in({"reward": "mine:Reward", "features": "torchvision:resnet18", "scorer": ["a.b:c"]}))
+    >>> list(find_import_paths({"reward": "mine:Reward", "features": "torchvision:resnet18", "scorer": ["a.b:c"]}))
     ['mine:Reward', 'a.b:c']
     """
     if isinstance(content, Mapping):
         for name, value in content.items():
             of_torchvision = name == "features" and str(value).startswith("torchvision:")
             if name not in _PATHS and not of_torchvision:
-                yield from imports_in(value)
+                yield from find_import_paths(value)
     elif isinstance(content, list | tuple):
         for value in content:
-            yield from imports_in(value)
-    elif isinstance(content, str) and is_import(content):
+            yield from find_import_paths(value)
+    elif isinstance(content, str) and is_import_path(content):
         yield content
 
 
@@ -65,7 +65,7 @@ def check_built_in(content: Any, source: str | Path, allowed: Collection[str] = 
     Raises:
         InputError: Naming the file, the name, and how to allow it.
     """
-    for name in imports_in(content):
+    for name in find_import_paths(content):
         if name not in allowed and name not in _OWN:
             raise InputError(
                 f"'{source}' names {shorten(name)}, and files may name built-in things only; if you trust that"
@@ -73,11 +73,11 @@ def check_built_in(content: Any, source: str | Path, allowed: Collection[str] = 
             )
 
 
-def imported(what: str, name: str) -> Any:
-    """The attribute that `module:attribute` names.
+def import_by_name(role: str, name: str) -> Any:
+    """Import the attribute that `module:attribute` names.
 
     Args:
-        what: What it is to be, for the error's sentence.
+        role: Its use, such as "scorer", for the error's sentence.
         name: `module:attribute`.
 
     Raises:
@@ -87,60 +87,62 @@ def imported(what: str, name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
-        raise InputError(f"The {what} '{name}' cannot be imported: {error}.") from None
+        raise InputError(f"The {role} '{name}' cannot be imported: {error}.") from None
     except AttributeError:
-        raise InputError(f"The {what} '{name}' cannot be imported: '{module}' has no '{attribute}'.") from None
+        raise InputError(f"The {role} '{name}' cannot be imported: '{module}' has no '{attribute}'.") from None
 
 
 @lru_cache(maxsize=64)
-def made(what: str, name: str) -> Any:
-    """What the function that `module:function` names returns; a process calls each once.
+def call_by_name(role: str, name: str) -> Any:
+    """The result of the function that `module:function` names; a process calls each function once.
 
     Raises:
-        InputError: See `imported`; and if it is no function, or fails.
+        InputError: If it cannot be imported, is no function, or fails.
     """
-    function = imported(what, name)
+    function = import_by_name(role, name)
     if not callable(function):
-        raise InputError(f"The {what} '{name}' is no function; name one that returns a {what}.")
+        raise InputError(f"The {role} '{name}' is no function; name one that returns a {role}.")
     try:
         return function()
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"The {what} '{name}' failed: {type(error).__name__}: {error}") from error
+        raise InputError(f"The {role} '{name}' failed: {type(error).__name__}: {error}") from error
 
 
-def named(what: str, name: str, known: Mapping[str, T | str]) -> T:
-    """Look a name up.
+def look_up(role: str, name: str, table: Mapping[str, T | str]) -> T:
+    """Look a name up in a table, or import it.
 
     Args:
-        what: What is looked for, for the error's sentence.
-        name: One of `known`, or `module:attribute`.
-        known: What the package has; a text is `module:attribute` of this distribution, imported when it is used.
+        role: Use of the object, for the error's sentence.
+        name: A key of `table`, or `module:attribute`.
+        table: Objects by name; a text is `module:attribute` of this distribution, imported when it is used.
 
     Raises:
-        InputError: If it is neither.
+        InputError: If the name is neither a key nor `module:attribute`, or cannot be imported.
 
-    >>> named("colour", "red", {"red": 1})
+    >>> look_up("colour", "red", {"red": 1})
     1
     """
-    found = known.get(name) if isinstance(name, str) else None
+    found: Any = table.get(name) if isinstance(name, str) else None
     if isinstance(found, str):
-        _check_own(what, found)
-        own: T = imported(what, found)
-        return own
+        _check_own(role, found)
+        return import_by_name(role, found)
     if found is not None:
         return found
-    if isinstance(name, str) and is_import(name):
-        foreign: T = imported(what, name)
-        return foreign
-    raise InputError(f"{shorten(name)} is no {what}; choose {', '.join(known)}, or give module:name.")
+    if isinstance(name, str) and is_import_path(name):
+        return import_by_name(role, name)
+    raise InputError(f"{shorten(name)} is no {role}; choose {', '.join(table)}, or give module:name.")
 
 
-def _check_own(what: str, name: str) -> None:
-    """Refuse a package of the same name as one of this distribution, in another folder than this one's."""
+def _check_own(role: str, name: str) -> None:
+    """Refuse an object of this distribution whose package is hidden by another one of the same name.
+
+    Raises:
+        InputError: Naming the file that hides it.
+    """
     package = name.partition(".")[0]
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None or Path(spec.origin).parents[1] != Path(__file__).parents[1]:
-        found = "is not installed" if spec is None else f"is hidden by '{spec.origin}'"
-        raise InputError(f"The {what} '{name}' cannot be imported: the package '{package}' {found}.")
+        fault = "is not installed" if spec is None else f"is hidden by '{spec.origin}'"
+        raise InputError(f"The {role} '{name}' cannot be imported: the package '{package}' {fault}.")

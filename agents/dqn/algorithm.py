@@ -16,7 +16,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor
 from torch.nn import functional
 
-from occlusion_env.naming import check_built_in, named
+from occlusion_env.naming import check_built_in, look_up
 from tracker.errors import InputError, shorten
 from tracker.files import read_text
 
@@ -77,7 +77,7 @@ class TemporalDifferenceDQN(DQN):
     def __init__(
         self, *args: Any, td_target: str = "max", truncation_is_terminal: bool = False, **kwargs: Any
     ) -> None:
-        named("td_target", td_target, TARGETS)
+        look_up("td_target", td_target, TARGETS)
         if truncation_is_terminal and (kwargs.get("replay_buffer_kwargs") or {}).get("handle_timeout_termination"):
             raise InputError(
                 "truncation_is_terminal and the replay buffer's handle_timeout_termination contradict each other;"

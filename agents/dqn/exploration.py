@@ -10,8 +10,8 @@ from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from occlusion_env.mdp.actions import ACTIONS, TRIGGER
-from occlusion_env.mdp.rewards import REWARDS, Turn
-from occlusion_env.naming import named
+from occlusion_env.mdp.rewards import REWARDS, Transition
+from occlusion_env.naming import look_up
 from occlusion_env.search.core import Search
 
 from .replay import states_of
@@ -38,8 +38,8 @@ def look_ahead(search: Search, slots: NDArray[np.int64]) -> tuple[NDArray[np.flo
     score = search.score[rows]
     if len(changed):
         score[changed] = search.scores(rows[changed], there[changed])
-    reward = named("reward", search.settings.reward, REWARDS)(search.settings)
-    turn = Turn(
+    reward = look_up("reward", search.settings.reward, REWARDS)(search.settings)
+    transition = Transition(
         score=score,
         previous_score=search.score[rows],
         best_score=search.best_score[rows],
@@ -47,7 +47,7 @@ def look_ahead(search: Search, slots: NDArray[np.int64]) -> tuple[NDArray[np.flo
         phi=search.phi[rows],
         triggered=taken == TRIGGER,
     )
-    return reward(turn).reshape(count, actions), len(changed)
+    return reward(transition).reshape(count, actions), len(changed)
 
 
 def guided_actions(rewards: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:

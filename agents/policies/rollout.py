@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from occlusion_env.mdp.actions import ACTIONS, TRIGGER
 from occlusion_env.mdp.settings import SearchSettings
-from occlusion_env.scene.occluders import draw_occluder
+from occlusion_env.scene.occluders import choose_occluder
 from occlusion_env.scene.targets import Target, TargetSet
 from occlusion_env.search.core import Search
 from tracker.errors import InputError
@@ -221,9 +221,10 @@ def begin_all(
         Each patch's box in its frame, `None` where it was not cut out of it.
     """
     share = search.settings.limits.max_area
-    drawn = [draw_occluder(occluder, target, share, rng, others) for target in targets]
-    search.begin(np.arange(len(targets)), targets, [patch for patch, _ in drawn], drop=drop)
-    return [box for _, box in drawn]
+    chosen = [choose_occluder(occluder, target, share, rng, others) for target in targets]
+    patches = [each.patch(target, others) for each, target in zip(chosen, targets, strict=True)]
+    search.begin(np.arange(len(targets)), targets, patches, drop=drop)
+    return [None if each.box is None else np.array(each.box) for each in chosen]
 
 
 def roll_out(policy: Policy, search: Search, observe: Callable[[Search], Any] = Search.observe) -> list[Rollout]:

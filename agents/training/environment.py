@@ -14,7 +14,7 @@ from torch import nn
 
 from occlusion_env.envs.arguments import SearchArguments
 from occlusion_env.envs.building import load_networks
-from occlusion_env.naming import check_built_in, named
+from occlusion_env.naming import check_built_in, look_up
 from occlusion_env.scene.targets import TargetSet
 from occlusion_env.search.core import Search
 from occlusion_env.search.observations import OBSERVATIONS
@@ -152,7 +152,7 @@ class TrainingEnvironment:
         """Whether the observation holds features of the state's network; a class says so by `reads_features`."""
         if self.arguments.observation == "pixels":
             return False
-        kind = named("observation", self.arguments.observation, OBSERVATIONS)
+        kind = look_up("observation", self.arguments.observation, OBSERVATIONS)
         return bool(getattr(kind, "reads_features", True))
 
     def load_features(self, device: str, weights: str | None = None) -> FeatureExtractor | None:

@@ -11,7 +11,7 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 
-from occlusion_env.naming import named
+from occlusion_env.naming import look_up
 from tracker.errors import InputError, shorten
 
 from ..dqn.algorithm import TARGETS
@@ -112,7 +112,7 @@ def check_hyperparameters(kind: type[BaseAlgorithm], algo: str, given: dict[str,
         if value is not None or parameter.default is not None:
             _check_range(name, value)
     if "td_target" in given:
-        named("td_target", given["td_target"], TARGETS)
+        look_up("td_target", given["td_target"], TARGETS)
     for name, value in (given.get("policy_kwargs") or {}).items():
         if name in ("net_arch", "n_quantiles") and value is not None:
             check_layers([value] if name == "n_quantiles" else value, name)

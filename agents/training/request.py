@@ -11,7 +11,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from occlusion_env import ENV_ID, ENV_IDS
-from occlusion_env.naming import imports_in
+from occlusion_env.naming import find_import_paths
 from tracker.errors import InputError
 from tracker.models.backbones import resolve_device
 
@@ -104,7 +104,7 @@ class TrainRequest:
         """
         algorithm_class(self.algo)  # an unknown one is reported before its hyper-parameter file is
         if recorded is None:
-            own = imports_in([self.env_kwargs, self.eval_env_kwargs, self.hyperparams])
+            own = find_import_paths([self.env_kwargs, self.eval_env_kwargs, self.hyperparams])
             file = load_hyperparameters(self.conf_file or self.algo, self.env, {*allowed, *own})
             config = file | self.hyperparams
         else:

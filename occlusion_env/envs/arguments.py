@@ -1,4 +1,4 @@
-"""Every keyword argument of the environments, in one place."""
+"""The keyword arguments of the environments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from tracker.errors import InputError, shorten
 
 from ..mdp.actions import RegionLimits
-from ..mdp.settings import SearchSettings, check_whole
+from ..mdp.settings import HORIZON, ProcessSettings, SearchSettings, check_whole
 
 if TYPE_CHECKING:
     from tracker.models.backbones import Precision
@@ -25,19 +25,16 @@ if TYPE_CHECKING:
 
 __all__ = ["SearchArguments", "UnknownArgumentError"]
 
-_LIMITS = tuple(each.name for each in fields(RegionLimits))
-_SETTINGS = tuple(each.name for each in fields(SearchSettings) if each.name != "limits")
-
 
 class UnknownArgumentError(InputError, TypeError):
     """An unknown keyword argument: also the `TypeError` that Python raises for one, in Python's words.
 
-    Libraries try an argument and leave it out where a `TypeError` says so.
+    Libraries try an argument, and leave it out after a `TypeError`.
     """
 
 
-@dataclass(frozen=True)
-class SearchArguments:
+@dataclass(frozen=True, kw_only=True)
+class SearchArguments(ProcessSettings, RegionLimits):
     """The keyword arguments of the environments: plain data, so that specs serialise.
 
     `targets` and `scorer` also take objects, for use in one process.
@@ -47,43 +44,24 @@ class SearchArguments:
             or of a folder of sequences, a `TargetSet`, or `module:function`, a function that returns one.
         features: The network of the state, and of the scorer: `slim`, `vgg16`, `alexnet` or `torchvision:MODEL`.
         layer: Its layer that is the state; by default `fc7`, or `pool5` where only convolutions were loaded.
-        weights: The network's weights (`tracker.models.backbones.load_backbone`), or what `train-tracker`
+        weights: The network's weights (`tracker.models.backbones.load_backbone`), or the file that `train-tracker`
             wrote, whose card gives the layers; `None` for those of the package. With the scorer `siamfc` they
             are SiamFC's.
         base_weights: Initial weights of the training that wrote `weights`; not needed for `slim`.
         scorer: `sint`, `siamfc`, `module:function` (a function without arguments that returns a
             `tracker.scorers.Scorer`; a process calls it once), or a `Scorer`.
-        observation: `features` (and the history), `features+region`, `dict`, `pixels`, `belief`
-            (`agents.policies.belief.BeliefObservation`), or `module:class`.
-        pixels: Side in pixels of the observation `pixels`; 0 for the network's input.
-        state: `crop`: a region is resized to the network's input and goes through all of it (the paper's way).
-            `roi`: a target goes through the convolutions once, and a region is RoI-aligned from its feature map
-            (Fast R-CNN's way, and SINT's own). Or `module:class`.
-        context: By how much the window that the state shows is longer and wider than the region; what lies
-            beyond the target repeats its border.
-        reward: `paper`, `difference`, `potential`, `margin` or `record`, or `module:class`; see Rewards.
-        gamma: Discount of the potential that `reward="potential"` adds; should be the agent's own.
-        reward_scale: What a fall of the score by 1 earns with `difference`, `potential` and `record`.
         occluder: What covers the region: `background`, `mean`, `noise`, `zero` or `cutout`.
-        patches: How many occluders a target has, drawn from its id, so that scores are remembered from episode to
-            episode; 0 draws a new one for each episode.
-        step: How far an action goes, as a share of the region's own width and height.
-        max_area: Largest area of a region, as a share of the target.
-        min_side: Least width and height of a region, as a share of the target's.
-        max_aspect: Largest ratio of a region's width to its height, and of its height to its width.
-        history: How many past actions are part of the state.
+        patches: Number of different occluders of a target, drawn from its id, so that scores stay valid from
+            episode to episode; 0 draws a new one for each episode.
         max_steps: Actions after which an episode is truncated if that is before `max_episode_steps`, the horizon
             that `gym.make` and `gym.make_vec` take (20; T of Algorithm 1). Observations that count steps count to
             `max_steps`, or to 20.
-        eta: Reward of the trigger (eq. 6).
         phi: Threshold of the trigger, as a score; `None` makes it relative to each target.
-        drop: Then phi is the target's clean score less this; `None` takes what random regions reach with the
-            chance `phi_quantile` on `targets`, measured at the first reset if the reward uses phi.
+        drop: Then phi is the target's clean score less this; `None` takes the drop that random regions reach with
+            the chance `phi_quantile` on `targets`, measured at the first reset if the reward uses phi.
         phi_quantile: See `drop`.
         info_names: Whether the infos also have `action` and `target`, the names of `action_index` and
             `target_index`.
-        cache_mb: Memory in MiB for features and embeddings that need not be computed twice; 0 for none, which
-            also makes runs repeat to the bit.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: `fp32`, `bf16`, or `auto`: bf16 where the hardware multiplies it natively.
     """
@@ -94,32 +72,18 @@ class SearchArguments:
     weights: str | None = None
     base_weights: str | None = None
     scorer: str | Scorer = "sint"
-    observation: str = "features"
-    pixels: int = 84
-    state: str = "crop"
-    context: float = 1.0
-    reward: str = "paper"
-    gamma: float = 0.9
-    reward_scale: float = 10.0
     occluder: str = "background"
     patches: int = 0
-    step: float = 0.2
-    max_area: float = 0.25
-    min_side: float = 0.1
-    max_aspect: float = 4.0
-    history: int = 10
     max_steps: int | None = None
-    eta: float = 3.0
     phi: float | None = None
     drop: float | None = None
     phi_quantile: float = 0.1
     info_names: bool = False
-    cache_mb: float = 256.0
     device: str = "auto"
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be told from the values alone; names are looked up where they are used.
+        """Refuse values of a wrong type or out of range; names are looked up where they are used.
 
         Raises:
             InputError: Naming the argument.
@@ -181,7 +145,12 @@ class SearchArguments:
 
     @property
     def settings(self) -> SearchSettings:
-        """What the search itself needs of them."""
-        limits = RegionLimits(**{name: getattr(self, name) for name in _LIMITS})
-        given = {name: getattr(self, name) for name in _SETTINGS}
-        return SearchSettings(limits, **{name: value for name, value in given.items() if value is not None})
+        """The settings of the `Search` of an environment with these arguments."""
+        limits = RegionLimits(**_select(self, RegionLimits))
+        steps = HORIZON if self.max_steps is None else self.max_steps
+        return SearchSettings(limits, steps, **_select(self, ProcessSettings))
+
+
+def _select(arguments: SearchArguments, kind: type[ProcessSettings | RegionLimits]) -> dict[str, Any]:
+    """The arguments that are fields of one of the two classes they extend."""
+    return {each.name: getattr(arguments, each.name) for each in fields(kind)}

@@ -1,4 +1,4 @@
-"""What to occlude a target with: a search over the background of its own frame (section 4.2, question ii)."""
+"""The patch that covers a target: a search over the background of its own frame (section 4.2, question ii)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracker.data.images import crop, to_tensor
-from tracker.data.sequences import evenly_spaced
 from tracker.errors import InputError
 from tracker.models.backbones import FeatureExtractor
 from tracker.scorers import Scorer
@@ -20,20 +19,13 @@ from ..mdp.background_moves import Background
 from ..scene.occluders import PATCH_SIZE, occlude
 from ..scene.targets import Target, TargetSet
 from ..search.core import Search, SearchSettings
-from .building import measure_drop
 from .single import OcclusionSearchEnv
 from .vector import OcclusionSearchVectorEnv
 
 _DRAWS = 1000
-"""Targets that are drawn, at most, to find one with background."""
+"""Largest number of draws of a target with background."""
 
-__all__ = [
-    "BackgroundSearch",
-    "BackgroundSearchEnv",
-    "BackgroundSearchVectorEnv",
-    "has_background",
-    "usual_background_drop",
-]
+__all__ = ["BackgroundSearch", "BackgroundSearchEnv", "BackgroundSearchVectorEnv", "has_background"]
 
 Slots = NDArray[np.int64]
 Regions = NDArray[np.float64]
@@ -41,10 +33,10 @@ Image = NDArray[np.uint8]
 
 
 class BackgroundSearch(Search):
-    """N searches for a patch, each over the frame that its target lies in.
+    """N searches for a patch, each over the frame of its target.
 
-    A search's region is a box of the frame, relative to the frame, and never touches the target. What lies under
-    it covers a region of the target that stays where it is. All else is as in `Search`.
+    A search's region is a box of the frame, relative to the frame, and never touches the target. The pixels under
+    it cover a fixed region of the target. All else is as in `Search`.
 
     Attributes:
         covered: `float64[N, 4]`, the regions that the patches cover, relative to each target.
@@ -53,7 +45,6 @@ class BackgroundSearch(Search):
     view_scale = 2
 
     def __init__(self, count: int, scorer: Scorer, features: FeatureExtractor, settings: SearchSettings) -> None:
-        """Allocate N searches; each starts with `begin`."""
         super().__init__(count, scorer, features, settings)
         self.covered = settings.limits.start(count)
         blank = np.tile([0.0, 0.0, 1.0, 1.0], (count, 1))
@@ -75,12 +66,12 @@ class BackgroundSearch(Search):
         Args:
             slots: `int[M]`, which of the N.
             targets: M targets.
-            patches: Not looked at: the patches are cut out under the boxes.
+            patches: Unused: the patches are cut out under the boxes.
             phi: See `Search.begin`.
             drop: See `Search.begin`.
-            regions: `[M, 4]`, the first boxes, relative to the frames; `draw_boxes` gives some.
-            scenes: See `Search.begin`; what is covered is part of a scene.
-            covered: `[M, 4]`, what they cover, relative to the targets; p0 of the limits if `None`.
+            regions: `[M, 4]`, the first boxes, relative to the frames, from `draw_boxes`.
+            scenes: See `Search.begin`; the covered region is part of a scene.
+            covered: `[M, 4]`, the covered regions, relative to the targets; p0 of the limits if `None`.
 
         Raises:
             InputError: If a covered region breaks the limits, a frame has no room beside its target, or a box
@@ -88,8 +79,7 @@ class BackgroundSearch(Search):
         """
         slots = np.asarray(slots)
         regions_covered = super().first_regions(slots, covered)
-        scene = backgrounds(targets, regions_covered, self.settings)
-        check_room(targets, scene)
+        scene = self._backgrounds(targets, regions_covered)
         if regions is None or not (held := scene.holds(scene.pixels(np.asarray(regions, np.float64)))).all():
             bad = None if regions is None else np.asarray(regions)[~held][0].round(3).tolist()
             raise InputError(
@@ -101,6 +91,22 @@ class BackgroundSearch(Search):
             self.targets[slot] = target
         first = self._cut(slots, np.asarray(regions, np.float64))
         super().begin(slots, targets, list(first), phi, drop, regions, scenes)
+
+    def begin_random(
+        self, targets: Many[Target], rng: np.random.Generator, occluder: str, others: TargetSet
+    ) -> None:
+        """Start all N searches with drawn boxes; `occluder` and `others` are unused."""
+        self.begin(np.arange(len(self)), targets, regions=self.draw_boxes(targets, [rng] * len(targets)))
+
+    def random_regions(self, slots: Slots, rng: np.random.Generator) -> Regions:
+        """Draw a box for each of M slots, `[M, 4]`."""
+        targets = [target for slot in slots if (target := self.targets[slot]) is not None]
+        return self.draw_boxes(targets, [rng] * len(targets))
+
+    @staticmethod
+    def has_room(target: Target, settings: SearchSettings) -> bool:
+        """Whether a box fits beside the target."""
+        return has_background(target, settings)
 
     def draw_boxes(
         self, targets: Many[Target], generators: Many[np.random.Generator], covered: Regions | None = None
@@ -118,34 +124,32 @@ class BackgroundSearch(Search):
         Raises:
             InputError: If a frame has no room beside its target.
         """
-        regions = super().first_regions(np.arange(len(targets)), covered)
-        scene = backgrounds(targets, regions, self.settings)
-        check_room(targets, scene)
+        scene = self._backgrounds(targets, super().first_regions(np.arange(len(targets)), covered))
         return scene.relative(scene.start(generators))
 
     def first_regions(self, slots: Slots, regions: Regions | None) -> Regions:
         """The first boxes, which `begin` has checked."""
         assert regions is not None
-        return regions
+        return np.asarray(regions, np.float64)
 
     def move(self, slots: Slots, regions: Regions, actions: NDArray[np.integer]) -> Regions:
-        """See `Search.move` and `Background.move`."""
+        """Move boxes over the background, see `Background.move`."""
         scene = self._background.rows(slots)
         return scene.relative(scene.move(scene.pixels(regions), actions))
 
     def occluded(self, slots: Slots, regions: Regions) -> Tensor:
-        """Each slot's target with what lies under a box `[M, 4]` of its frame pasted, `[M, 3, S, S]`."""
-        slots = np.asarray(slots)
-        rows = torch.from_numpy(slots).to(self._device)
-        places = torch.from_numpy(self.covered[slots].astype(np.float32)).to(self._device)
-        return occlude(self._images[rows], to_tensor(self._cut(slots, regions), self._device), places)
+        """Each slot's target, covered by the pixels under a box `[M, 4]` of its frame: `[M, 3, S, S]`."""
+        patches = to_tensor(self._cut(slots, regions), self._device)
+        return occlude(
+            self.target_images(slots), patches, torch.from_numpy(self.covered[slots].astype(np.float32))
+        )
 
     def views(self, targets: Many[Target]) -> list[Image]:
         """The frames."""
         return [target.frame for target in targets]
 
     def patches(self) -> Image:
-        """What lies under the boxes now, `uint8[N, 64, 64, 3]`."""
+        """The pixels under the present boxes, `uint8[N, 64, 64, 3]`."""
         return self._cut(np.arange(len(self)), self.region)
 
     def boxes(self) -> Regions:
@@ -153,7 +157,7 @@ class BackgroundSearch(Search):
         return self._background.pixels(self.region)
 
     def _cut(self, slots: Slots, regions: Regions) -> Image:
-        """What lies under boxes of frames of any size, `uint8[M, 64, 64, 3]`."""
+        """Cut boxes out of frames of any size, `uint8[M, 64, 64, 3]`."""
         boxes = self._background.rows(slots).pixels(regions)
         patches = np.empty((len(slots), PATCH_SIZE, PATCH_SIZE, 3), np.uint8)
         for row, (slot, box) in enumerate(zip(slots, boxes, strict=True)):
@@ -162,11 +166,20 @@ class BackgroundSearch(Search):
             patches[row] = crop(target.frame, box, PATCH_SIZE)
         return patches
 
+    def _backgrounds(self, targets: Many[Target], covered: Regions) -> Background:
+        """The backgrounds of M targets of which the regions `[M, 4]` are covered.
 
-def backgrounds(targets: Many[Target], covered: Regions, settings: SearchSettings) -> Background:
-    """The backgrounds of M targets of which the regions `[M, 4]` will be covered."""
-    sizes = np.array([target.frame.shape[1::-1] for target in targets], np.float64)
-    return Background.around(sizes, np.array([target.box for target in targets]), covered, settings.limits)
+        Raises:
+            InputError: Naming the first target without room beside it.
+        """
+        scene = _backgrounds(targets, covered, self.settings)
+        for target, fits in zip(targets, scene.fits, strict=True):
+            if not fits:
+                raise InputError(
+                    f"The target '{target.id}' leaves no room for a patch beside it in its frame; leave it out, or"
+                    " cover a smaller region."
+                )
+        return scene
 
 
 def has_background(target: Target, settings: SearchSettings, covered: Regions | None = None) -> bool:
@@ -178,68 +191,12 @@ def has_background(target: Target, settings: SearchSettings, covered: Regions | 
         covered: The region that the patch will cover, `[4]`; p0 of the limits if `None`.
     """
     region = settings.limits.start(1) if covered is None else np.asarray(covered, np.float64)[None]
-    return bool(backgrounds([target], region, settings).fits[0])
+    return bool(_backgrounds([target], region, settings).fits[0])
 
 
-def check_room(targets: Many[Target], scene: Background) -> None:
-    """Refuse targets that leave no background.
-
-    Raises:
-        InputError: Naming the first one.
-    """
-    for target, fits in zip(targets, scene.fits, strict=True):
-        if not fits:
-            raise InputError(
-                f"The target '{target.id}' leaves no room for a patch beside it in its frame; leave it out, or"
-                " cover a smaller region."
-            )
-
-
-def usual_background_drop(
-    targets: TargetSet,
-    scorer: Scorer,
-    features: FeatureExtractor,
-    settings: SearchSettings,
-    quantile: float = 0.1,
-    at_most: int = 32,
-    boxes_each: int = 8,
-    seed: int = 0,
-    occluder: str = "background",
-) -> float:
-    """How far the score falls under a lucky random patch: `usual_drop` for the second search.
-
-    Args:
-        targets: The training targets; at most `at_most` of them, evenly spaced, are used, those without background
-            left out.
-        scorer: Gives the score.
-        features: The state's features; unused, a search carries them.
-        settings: Of the search; the region p0 is covered.
-        quantile: Share of random boxes that would earn the trigger's reward.
-        at_most: Bounds the cost.
-        boxes_each: Random boxes a target.
-        seed: Of the boxes.
-        occluder: Always the background.
-
-    Returns:
-        The drop, in units of the score.
-
-    Raises:
-        InputError: If none of the targets has background.
-    """
-    rng = np.random.default_rng(seed)
-    chosen = [
-        target
-        for target in targets.subset(evenly_spaced(len(targets), at_most))
-        if has_background(target, settings)
-    ]
-    if not chosen:
-        raise InputError("None of the targets leaves room for a patch beside it in its frame; give other videos.")
-    search = BackgroundSearch(len(chosen), scorer, features, settings)
-    slots = np.arange(len(chosen))
-    search.begin(slots, chosen, regions=search.draw_boxes(chosen, [rng] * len(chosen)))
-    rows = np.repeat(slots, boxes_each)
-    boxes = search.draw_boxes([chosen[row] for row in rows], [rng] * len(rows))
-    return float(np.quantile(search.clean_score[rows] - search.scores(rows, boxes), 1 - quantile))
+def _backgrounds(targets: Many[Target], covered: Regions, settings: SearchSettings) -> Background:
+    sizes = np.array([target.frame.shape[1::-1] for target in targets], np.float64)
+    return Background.around(sizes, np.array([target.box for target in targets]), covered, settings.limits)
 
 
 class BackgroundSearchVectorEnv(OcclusionSearchVectorEnv):
@@ -250,30 +207,20 @@ class BackgroundSearchVectorEnv(OcclusionSearchVectorEnv):
     reset_options = ("target", "image", "box", "exemplar", "region")
 
     def __init__(self, num_envs: int = 1, **arguments: Any) -> None:
-        """See the class.
-
-        Raises:
-            InputError: If an occluder other than the background is asked for.
-        """
         if arguments.get("occluder", "background") != "background" or arguments.get("patches"):
             raise InputError(
                 "This search cuts its occluder out of the background; leave occluder and patches out."
             )
         super().__init__(num_envs, **arguments)
 
-    def measure_drop(self) -> float:
-        """See `usual_background_drop`."""
-        return measure_drop(self.arguments, self._parts, usual_background_drop)
-
     def choose_target(self, options: dict[str, Any], rng: np.random.Generator) -> tuple[int, Target]:
         """As `OcclusionSearchVectorEnv.choose_target`; targets without background are not drawn."""
-        index, target = super().choose_target(options, rng)
-        if index < 0 or options.get("target") is not None:
-            return index, target
         settings, region = self.search.settings, options.get("region")
-        if region is not None and not settings.limits.holds(np.asarray(region, np.float64)):
-            return index, target  # the error is told where the search starts
-        for _ in range(_DRAWS):
+        given = options.get("target") is not None or "image" in options
+        # A region outside the limits is an error of `start`.
+        draw_again = not given and (region is None or settings.limits.holds(np.asarray(region, np.float64)))
+        index, target = super().choose_target(options, rng)
+        for _ in range(_DRAWS if draw_again else 0):
             if has_background(target, settings, region):
                 break
             index, target = super().choose_target(options, rng)
@@ -281,7 +228,7 @@ class BackgroundSearchVectorEnv(OcclusionSearchVectorEnv):
 
     def start(self, slots: Slots, targets: Many[Target], regions: Regions | None, options: dict[str, Any]) -> None:
         """Draw the first boxes and start the searches; the option `region` is what they cover."""
-        boxes = self.search.draw_boxes(targets, [self._generator(slot) for slot in slots], regions)
+        boxes = self.search.draw_boxes(targets, [self.generators[slot] for slot in slots], regions)
         self.search.begin(slots, targets, (), self.phi, self.drop, boxes, covered=regions)
 
     def covered(self, slot: int) -> NDArray[np.float64]:

@@ -1,118 +1,94 @@
-"""From an environment's arguments to what it works with; what is named by plain data is shared in a process."""
+"""The targets and networks that an environment's arguments name, shared by all environments of a process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
 from tracker.errors import InputError, shorten
 from tracker.models.backbones import FeatureExtractor, Precision
 from tracker.scorers import Scorer, load_scorer, shared_backbone
 
-from ..mdp.settings import SearchSettings
-from ..naming import is_import, made
+from ..mdp.settings import ProcessSettings
+from ..naming import call_by_name, is_import_path
 from ..scene.targets import TargetSet, load_targets
+from ..search.core import Search
 from ..search.threshold import usual_drop
 from .arguments import SearchArguments
 
-__all__ = ["Networks", "Parts", "assemble", "load_networks", "measure_drop"]
+__all__ = ["Networks", "find_targets", "load_networks", "measure_drop"]
 
 
 @dataclass(frozen=True)
 class Networks:
-    """What a search looks with.
+    """The networks of a search.
 
     Attributes:
         scorer: The matcher.
-        features: The state's features.
+        features: The network of the state.
     """
 
     scorer: Scorer
     features: FeatureExtractor
 
 
-@dataclass(frozen=True)
-class Parts(Networks):
-    """What an environment is built of.
-
-    Attributes:
-        targets: What to occlude.
-    """
-
-    targets: TargetSet
-
-
 def load_networks(arguments: SearchArguments) -> Networks:
-    """Load the networks that the arguments name, and leave the targets alone.
+    """Load the networks that the arguments name, but no targets.
 
     Raises:
         InputError: If one of them is unknown or cannot be loaded.
     """
-    return Networks(_scorer(arguments), _features(arguments))
+    return Networks(_load_scorer(arguments), _load_features(arguments))
 
 
-def assemble(arguments: SearchArguments) -> Parts:
-    """Load the targets and the networks that the arguments name.
+def find_targets(targets: str | TargetSet) -> TargetSet:
+    """Load the targets that the argument `targets` names.
 
     Raises:
-        InputError: If one of them is unknown or cannot be loaded.
+        InputError: If they cannot be loaded, or there are none.
     """
-    targets = _targets(arguments.targets)
-    networks = load_networks(arguments)
-    return Parts(networks.scorer, networks.features, targets)
-
-
-def measure_drop(arguments: SearchArguments, parts: Parts, usual: Callable[..., float] = usual_drop) -> float:
-    """`usual_drop` of an environment; a process measures it once for all environments of the same plain data.
-
-    Args:
-        arguments: Of the environment.
-        parts: What they name.
-        usual: Measures it; takes what `usual_drop` takes.
-    """
-    # Only what the drop depends on: environments that differ in the rest share it.
-    plain = SearchSettings()
-    rest = {"observation", "pixels", "state", "context", "reward", "gamma", "reward_scale", "history", "max_steps"}
-    needed = replace(
-        arguments,
-        phi=None,
-        drop=None,
-        cache_mb=0,
-        patches=0,
-        info_names=False,
-        eta=plain.eta,
-        **{n: getattr(plain, n) for n in rest},
-    )
-    if isinstance(arguments.targets, str) and isinstance(arguments.scorer, str):
-        return _shared_drop(needed, usual)
-    return _drop(needed, parts, usual)
-
-
-@lru_cache(maxsize=32)
-def _shared_drop(arguments: SearchArguments, usual: Callable[..., float]) -> float:
-    return _drop(arguments, assemble(arguments), usual)
-
-
-def _drop(arguments: SearchArguments, parts: Parts, usual: Callable[..., float]) -> float:
-    return usual(
-        parts.targets, parts.scorer, parts.features, arguments.settings, arguments.phi_quantile,
-        occluder=arguments.occluder,
-    )  # fmt: skip
-
-
-def _targets(named: str | TargetSet) -> TargetSet:
-    found = load_targets(named) if isinstance(named, str) else named
+    found = load_targets(targets) if isinstance(targets, str) else targets
     if not isinstance(found, TargetSet) or not len(found):
         raise InputError(
-            f"targets is {shorten(named)}; give a path, synthetic, or a TargetSet with targets in it."
+            f"targets is {shorten(targets)}; give a path, synthetic, or a TargetSet with targets in it."
         )
     return found
 
 
-def _features(arguments: SearchArguments) -> FeatureExtractor:
-    if is_import(arguments.features) and not arguments.features.startswith("torchvision:"):
-        found: FeatureExtractor = made("features", arguments.features)
+def measure_drop(
+    arguments: SearchArguments, targets: TargetSet, networks: Networks, search_class: type[Search]
+) -> float:
+    """`usual_drop` of an environment; a process measures it once for all environments of the same plain data.
+
+    Args:
+        arguments: Of the environment.
+        targets: The targets that they name.
+        networks: The networks that they name.
+        search_class: The class of the environment's search.
+    """
+    # Environments that differ in settings without influence on the drop share it.
+    unused = asdict(ProcessSettings(cache_mb=0)) | {"phi": None, "drop": None, "max_steps": None, "patches": 0}
+    needed = replace(arguments, info_names=False, **unused)
+    if isinstance(arguments.targets, str) and isinstance(arguments.scorer, str):
+        return _shared_drop(needed, search_class)  # type: ignore[arg-type]  # a class is hashable
+    return _drop(needed, targets, networks, search_class)
+
+
+@lru_cache(maxsize=32)
+def _shared_drop(arguments: SearchArguments, search_class: type[Search]) -> float:
+    return _drop(arguments, find_targets(arguments.targets), load_networks(arguments), search_class)
+
+
+def _drop(arguments: SearchArguments, targets: TargetSet, networks: Networks, search_class: type[Search]) -> float:
+    return usual_drop(
+        targets, networks.scorer, networks.features, arguments.settings, arguments.phi_quantile,
+        occluder=arguments.occluder, search_class=search_class,
+    )  # fmt: skip
+
+
+def _load_features(arguments: SearchArguments) -> FeatureExtractor:
+    if is_import_path(arguments.features) and not arguments.features.startswith("torchvision:"):
+        found: FeatureExtractor = call_by_name("features", arguments.features)
         return found
     backbone = shared_backbone(*_network(arguments))
     layer = arguments.layer or ("fc7" if "fc7" in backbone.fully_connected else "pool5")
@@ -121,19 +97,18 @@ def _features(arguments: SearchArguments) -> FeatureExtractor:
 
 def _network(arguments: SearchArguments) -> tuple[str, str | None, str, Precision, str | None]:
     """Return the keyword arguments of `shared_backbone` and `load_scorer`."""
-    given = arguments
-    weights = None if given.scorer == "siamfc" else given.weights  # they are the scorer's
-    return given.features, weights, given.device, given.precision, given.base_weights
+    weights = None if arguments.scorer == "siamfc" else arguments.weights  # they are the scorer's
+    return arguments.features, weights, arguments.device, arguments.precision, arguments.base_weights
 
 
-def _scorer(arguments: SearchArguments) -> Scorer:
+def _load_scorer(arguments: SearchArguments) -> Scorer:
     scorer = arguments.scorer
     if scorer == "sint":
         return load_scorer(*_network(arguments))
     if scorer == "siamfc":
         return _siamfc_scorer(arguments.weights, arguments.device, arguments.precision)
-    if isinstance(scorer, str) and is_import(scorer):
-        scorer = made("scorer", scorer)
+    if isinstance(scorer, str) and is_import_path(scorer):
+        scorer = call_by_name("scorer", scorer)
     if isinstance(scorer, str) or not isinstance(scorer, Scorer):
         raise InputError(
             f"{shorten(scorer)} is no scorer; give sint, siamfc, module:function, or an object with embed and"

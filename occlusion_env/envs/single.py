@@ -16,7 +16,7 @@ from ..mdp.actions import ACTIONS
 from ..mdp.settings import HORIZON
 from ..scene.targets import TargetSet
 from ..search.core import Search
-from .vector import OcclusionSearchVectorEnv, check_horizon
+from .vector import OcclusionSearchVectorEnv, check_horizon, take_observation
 
 __all__ = ["OcclusionSearchEnv"]
 
@@ -125,6 +125,12 @@ in its own frame |
         render_mode: `None` or `rgb_array`.
         arguments: See `SearchArguments`.
 
+    Attributes:
+        search: The `Search`, one slot.
+        targets: The `TargetSet` that targets are drawn from.
+        phi: As the argument.
+        feature_length: F.
+
     Raises:
         InputError: If an argument is out of range or names what cannot be read; if one is unknown, it is a
             `TypeError` too.
@@ -132,12 +138,11 @@ in its own frame |
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}
     vector_class: type[OcclusionSearchVectorEnv] = OcclusionSearchVectorEnv
-    """The vector environment that this is one of; another environment is another one."""
+    """Class of the vector environment that a single environment wraps; subclasses override it."""
 
     def __init__(
         self, targets: str | TargetSet = "synthetic", *, render_mode: str | None = None, **arguments: Any
     ) -> None:
-        """See the class."""
         EzPickle.__init__(self, targets, render_mode=render_mode, **arguments)
         self.vector = self.vector_class(
             1, autoreset_mode=AutoresetMode.DISABLED, render_mode=render_mode, targets=targets, **arguments
@@ -147,36 +152,20 @@ in its own frame |
         self.render_mode = render_mode
         self.observation_space = self.vector.single_observation_space
         self.action_space = self.vector.single_action_space
-
-    @property
-    def search(self) -> Search:
-        """The search, one slot."""
-        return self.vector.search
-
-    @property
-    def targets(self) -> TargetSet:
-        """What targets are drawn from."""
-        return self.vector.targets
-
-    @property
-    def phi(self) -> float | None:
-        """The threshold of eq. 6 where it was given as a score."""
-        return self.vector.phi
+        self.search: Search = self.vector.search
+        self.targets = self.vector.targets
+        self.phi = self.vector.phi
+        self.feature_length = self.vector.feature_length
 
     @property
     def drop(self) -> float | None:
-        """How far phi lies below the clean score; `None` where it has not been measured."""
+        """Drop of the score from the unoccluded target to phi; `None` before it is measured."""
         return self.vector.drop
-
-    @property
-    def feature_length(self) -> int:
-        """F, the numbers of an observation that are features."""
-        return self.vector.feature_length
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Start a search; see the class for the options.
+        """Start a search; the options are those of Starting state.
 
         Raises:
             InputError: If an option is unknown or cannot be used.
@@ -184,7 +173,7 @@ in its own frame |
         super().reset(seed=seed)
         self.vector.generators[0] = self.np_random
         observations, infos = self.vector.reset(options=options)
-        return _first(observations), _single(infos)
+        return take_observation(observations, 0), _single(infos)
 
     def step(self, action: np.int64 | int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take an action.
@@ -200,9 +189,8 @@ in its own frame |
         if not isinstance(action, int | np.integer) and getattr(action, "shape", None) != ():
             raise InputError(f"{action!r} is no action; give an integer from 0 to {len(ACTIONS) - 1}.")
         observations, reward, terminated, truncated, infos = self.vector.step(np.asarray([action]))
-        return (
-            _first(observations), float(reward[0]), bool(terminated[0]), bool(truncated[0]), _single(infos)
-        )  # fmt: skip
+        observation = take_observation(observations, 0)
+        return observation, float(reward[0]), bool(terminated[0]), bool(truncated[0]), _single(infos)
 
     def render(self) -> NDArray[np.uint8] | None:
         """Draw the search: the target with the trail of regions, the occluded target, and the score's curve.
@@ -221,11 +209,11 @@ in its own frame |
         return {(key,): action for action, key in enumerate(_KEYS)}
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which actions do something, `bool[9]`: moves that change the region, and the trigger."""
+        """`bool[9]`: True for the moves that change the region, and for the trigger."""
         return self.vector.action_masks()[0]
 
     def features_of(self, targets: NDArray[np.int64], regions: NDArray[np.float64]) -> NDArray[np.float32]:
-        """See `OcclusionSearchVectorEnv.features_of`."""
+        """Features of any states, see `OcclusionSearchVectorEnv.features_of`."""
         return self.vector.features_of(targets, regions)
 
     def close(self) -> None:
@@ -237,17 +225,7 @@ _KEYS = "dawseqft "
 """One for each of `ACTIONS`."""
 
 
-def _first(observations: Any) -> Any:
-    if isinstance(observations, dict):
-        return {key: value[0] for key, value in observations.items()}
-    return observations[0]
-
-
 def _single(infos: dict[str, Any]) -> dict[str, Any]:
     """The infos of the only environment, in Python's own types."""
-    found = {}
-    for key, values in infos.items():
-        if not key.startswith("_"):
-            value = values[0]
-            found[key] = value.item() if isinstance(value, np.generic) else value
-    return found
+    own = {key: values[0] for key, values in infos.items() if not key.startswith("_")}
+    return {key: value.item() if isinstance(value, np.generic) else value for key, value in own.items()}

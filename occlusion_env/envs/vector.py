@@ -1,4 +1,4 @@
-"""N environments in one: `gym.make_vec("OcclusionSearch-v0", num_envs=N)`."""
+"""The vector environment: `gym.make_vec("OcclusionSearch-v0", num_envs=N)`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tracker.errors import InputError
 
 from ..mdp.actions import ACTIONS
 from ..mdp.settings import check_whole
-from ..scene.occluders import OCCLUDERS, PATCH_SIZE, draw_occluder, occlude_image
+from ..scene.occluders import OCCLUDERS, PATCH_SIZE, choose_occluder, occlude_image
 from ..scene.targets import Source, Target
 from ..search.core import Search, check_actions
 from ..search.memory import image_key
 from .arguments import SearchArguments
-from .building import assemble, measure_drop
+from .building import find_targets, load_networks, measure_drop
 from .rendering import draw_search
 
 __all__ = ["OcclusionSearchVectorEnv"]
@@ -37,13 +37,13 @@ _MOST = {"num_envs": 10_000, "max_episode_steps": 1_000_000}
 class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], EzPickle):
     """N searches side by side, with one forward pass for all states and one for all scores a step.
 
-    Where episodes end, the step takes another of each, so that the last observation is that after the last move.
+    A step in which episodes end takes one more of each for the last observations and the new episodes.
 
     The data are those of N single environments, scores to 1e-5 and features to 1e-4 (batches of different sizes
-    round differently); see `OcclusionSearchEnv` for everything that concerns one of them.
-    Environment i has a generator of its own, seeded with the seed of `reset` plus i.
+    round differently); see `OcclusionSearchEnv` for actions, observations, rewards and infos. Environment i has
+    its own random generator, seeded with the seed of `reset` plus i.
 
-    A copy or a pickle is made anew from the arguments (EzPickle): reset it before its first step.
+    Copying and pickling build a new environment from the arguments (EzPickle): reset it before its first step.
 
     Args:
         num_envs: N.
@@ -72,9 +72,9 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
     search_class: type[Search] = Search
-    """The search that runs in it; another environment is another one."""
+    """Class of the search; subclasses override it."""
     reset_options: tuple[str, ...] = ("target", "image", "box", "exemplar", "patch", "region")
-    """The options of `reset`, `reset_mask` apart."""
+    """The options of `reset`, without `reset_mask`."""
 
     def __init__(
         self,
@@ -85,7 +85,6 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         render_mode: str | None = None,
         **arguments: Any,
     ) -> None:
-        """See the class."""
         EzPickle.__init__(
             self, num_envs, max_episode_steps=max_episode_steps, autoreset_mode=autoreset_mode,
             render_mode=render_mode, **arguments,
@@ -103,11 +102,11 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         check_horizon(self.arguments.max_steps, max_episode_steps)
         if self.arguments.occluder not in OCCLUDERS:
             raise InputError(f"'{self.arguments.occluder}' is no occluder; choose {', '.join(OCCLUDERS)}.")
-        self._parts = assemble(self.arguments)
-        self.targets = self._parts.targets
+        self.targets = find_targets(self.arguments.targets)
+        self._networks = load_networks(self.arguments)
         self.phi, self.drop = self.arguments.phi, self.arguments.drop
         self.search = self.search_class(
-            self.num_envs, self._parts.scorer, self._parts.features, self.arguments.settings
+            self.num_envs, self._networks.scorer, self._networks.features, self.arguments.settings
         )
         if not self.search.takes_phi and (self.phi is not None or self.drop is not None):
             raise InputError(
@@ -119,10 +118,9 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         self._view_keys: list[bytes | None] = [None] * len(self.targets)
         self._begun = np.zeros(self.num_envs, dtype=bool)
         self.is_over = np.zeros(self.num_envs, dtype=bool)
-        self._trails: list[list[NDArray[np.float64]]] = [[] for _ in range(self.num_envs)]
-        self._curves: list[list[float]] = [[] for _ in range(self.num_envs)]
-        self.generators: list[np.random.Generator | None] = [None] * self.num_envs
-        self._seeds: list[int] = [-1] * self.num_envs
+        self._trails: list[list[tuple[NDArray[np.float64], float]]] = [[] for _ in range(self.num_envs)]
+        self.generators = [np.random.default_rng() for _ in range(self.num_envs)]
+        self._seeds = [-1] * self.num_envs
         self.single_observation_space = self.search.observation.space
         self.single_action_space = spaces.Discrete(len(ACTIONS))
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -130,13 +128,13 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
 
     @property
     def feature_length(self) -> int:
-        """F, the numbers of an observation that are features."""
+        """F, the number of features in an observation."""
         return self.search.feature_length
 
     @property  # type: ignore[override]
     def np_random(self) -> tuple[np.random.Generator, ...]:
-        """The generator of each environment."""
-        return tuple(self._generator(slot) for slot in range(self.num_envs))
+        """The random generator of each environment."""
+        return tuple(self.generators)
 
     @np_random.setter  # type: ignore[override]
     def np_random(self, generators: Many[np.random.Generator]) -> None:
@@ -146,8 +144,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
 
     @property
     def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
-        """The seed of each, -1 where it is not known."""
-        _ = self.np_random
+        """The seed of each environment, -1 before the first one."""
         return tuple(self._seeds)
 
     def reset(
@@ -173,16 +170,16 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         if not isinstance(options, Mapping | None):
             raise InputError(f"options is {options!r}; give a dictionary of reset options, or None.")
         options = dict(options or {})
-        slots = self._slots_to_reset(options)
+        slots = self._slots_to_reset(options.pop("reset_mask", None))
         seeds = self._each_seed(seed)
         if unknown := set(options) - set(self.reset_options):
             known = ", ".join(self.reset_options)
             raise InputError(f"'{min(map(str, unknown))}' is no reset option; choose {known}.")
-        if not self._begun.all() and len(slots) < self.num_envs and not self._begun[self._others(slots)].all():
+        if not np.delete(self._begun, slots).all():
             raise gym.error.ResetNeeded("Call reset() of all environments before one of some.")
         for slot in slots:
-            if seeds[slot] is not None:
-                self.generators[slot], self._seeds[slot] = seeding.np_random(seeds[slot])
+            if (own := seeds[slot]) is not None:
+                self.generators[slot], self._seeds[slot] = seeding.np_random(own)
         self._begin(slots, options)
         self.is_over[slots] = False
         return self.search.observe(), self._info(slots, np.full(self.num_envs, -1))
@@ -190,7 +187,10 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
     def step(
         self, actions: NDArray[np.int64]
     ) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Take an action in each environment; one that `NextStep` starts over ignores its own.
+        """Take an action in each environment that is not over, then start new episodes by the autoreset mode.
+
+        `NextStep` starts the episodes that were over before the step and ignores their actions; `SameStep` starts
+        those that this step ends, and puts their last observations and infos into the infos.
 
         Args:
             actions: `int[N]`.
@@ -201,35 +201,26 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         if not self._begun.all():
             raise gym.error.ResetNeeded("Call reset() before step().")
         actions = check_actions(actions, self.num_envs).astype(np.int64)
-        taken = actions.copy()
-        ended = self.is_over
-        if self.autoreset_mode is AutoresetMode.DISABLED and ended.any():
-            over = np.flatnonzero(ended).tolist()
-            raise gym.error.ResetNeeded(f"The episodes {over} are over; reset them with options['reset_mask'].")
-        acting, starting = np.flatnonzero(~ended), np.flatnonzero(ended)
-        reward = np.zeros(self.num_envs)
-        terminated, truncated = np.zeros((2, self.num_envs), dtype=bool)
-        step = self.search.step(actions[acting], acting)
-        reward[acting], terminated[acting] = step.reward, step.terminated
-        if self.arguments.max_steps is not None:
-            truncated[acting] = step.truncated
-        if self._max_episode_steps is not None:
-            truncated[acting] |= self.search.steps[acting] >= self._max_episode_steps
+        over = np.flatnonzero(self.is_over)
+        if self.autoreset_mode is AutoresetMode.DISABLED and len(over):
+            raise gym.error.ResetNeeded(
+                f"The episodes {over.tolist()} are over; reset them with options['reset_mask']."
+            )
+        reward, terminated, truncated = self._act(actions, np.flatnonzero(~self.is_over))
         self.is_over = terminated | truncated
-        self._record(acting)
 
-        final: dict[str, Any] = {}
+        starting, final = over, {}
         if self.autoreset_mode is AutoresetMode.SAME_STEP and self.is_over.any():
-            starting, self.is_over = np.flatnonzero(self.is_over), np.zeros(self.num_envs, dtype=bool)
-            mask = self._mask(starting)
+            starting = np.flatnonzero(self.is_over)
             final = {
-                "final_obs": self._observations(starting), "_final_obs": mask,
-                "final_info": self._info(starting, taken), "_final_info": mask.copy(),
+                "final_obs": self._observations(starting), "_final_obs": self._mask(starting),
+                "final_info": self._info(starting, actions.copy()), "_final_info": self._mask(starting),
             }  # fmt: skip
+            self.is_over = np.zeros(self.num_envs, dtype=bool)
         if len(starting):
             self._begin(starting, {})
-            taken[starting] = -1
-        infos = final | self._info(np.arange(self.num_envs), taken)
+            actions[starting] = -1
+        infos = final | self._info(np.arange(self.num_envs), actions)
         return self.search.observe(), reward, terminated, truncated, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
@@ -246,37 +237,38 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         return tuple(self.draw(slot, patches[slot]) for slot in range(self.num_envs))
 
     def draw(self, slot: int, patch: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The picture of one search.
+        """Draw one search.
 
         Args:
-            slot: Which.
+            slot: Its index.
             patch: Its occluder, `uint8[64, 64, 3]`.
         """
         target, search = self.search.targets[slot], self.search
         assert target is not None
         (view,), occluded = search.views([target]), occlude_image(target.crop, patch, self.covered(slot))
+        regions, scores = zip(*self._trails[slot], strict=True)
         return draw_search(
-            view, target.exemplar, occluded, self._trails[slot], self._curves[slot],
+            view, target.exemplar, occluded, regions, scores,
             float(search.clean_score[slot]), float(search.phi[slot]), search.settings.max_steps,
         )  # fmt: skip
 
     def covered(self, slot: int) -> NDArray[np.float64]:
-        """The region of the target that is covered now, `float64[4]`."""
+        """The covered region of the target, `float64[4]`."""
         return self.search.region[slot]
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which actions do something, `bool[N, 9]`: moves that change the region, and the trigger."""
+        """`bool[N, 9]`: True for the moves that change the region, and for the trigger."""
         return self.search.action_masks()
 
     def features_of(self, targets: NDArray[np.int64], regions: NDArray[np.float64]) -> NDArray[np.float32]:
-        """The features of any states, from the cache or computed anew.
+        """Features of any states, from the cache or computed anew.
 
         Args:
             targets: `int[M]`, indices into the target set.
             regions: `[M, 4]`.
 
         Returns:
-            `float32[M, F]`, as they stand at the front of an observation.
+            `float32[M, F]`, the first F numbers of an observation.
 
         Raises:
             InputError: If there is no such target.
@@ -294,127 +286,126 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         self.search.cache.clear()
 
     def _view_key(self, index: int) -> bytes:
-        """What stands for a target in the cache; a target is decoded for it once at most."""
+        """Key of a target's view in the cache; the first call decodes the target."""
         key = self._view_keys[index]
         if key is None:
             (key,) = self.search.view_keys([self.targets[index]])
             self._view_keys[index] = key
         return key
 
-    def _generator(self, slot: int) -> np.random.Generator:
-        generator = self.generators[slot]
-        if generator is None:
-            generator, self._seeds[slot] = seeding.np_random()
-            self.generators[slot] = generator
-        return generator
-
     def _each_seed(self, seed: int | Many[int | None] | None) -> list[int | None]:
         if seed is None:
             return [None] * self.num_envs
-        if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
-            each: list[int | None] = [int(seed) + slot for slot in range(self.num_envs)]
-        elif isinstance(seed, Many | np.ndarray) and not isinstance(seed, str | bytes):
-            each = list(seed)
-        else:
+        if _is_seed(seed):
+            return [int(seed) + slot for slot in range(self.num_envs)]  # type: ignore[arg-type]
+        if isinstance(seed, str | bytes) or not isinstance(seed, Many | np.ndarray):
             raise InputError(f"seed is {seed!r}; give a whole number, 0 or more, or one for each environment.")
-        if len(each) != self.num_envs:
-            raise InputError(f"There are {len(each)} seeds for {self.num_envs} environments; give one each.")
-        for number in each:
-            known = isinstance(number, int | np.integer) and not isinstance(number, bool)
-            if number is not None and not (known and number >= 0):
-                raise InputError(f"The seed {number!r} is no whole number, 0 or more; give one, or None.")
-        return [None if number is None else int(number) for number in each]
+        if len(seed) != self.num_envs:
+            raise InputError(f"There are {len(seed)} seeds for {self.num_envs} environments; give one each.")
+        for each in seed:
+            if each is not None and not _is_seed(each):
+                raise InputError(f"The seed {each!r} is no whole number, 0 or more; give one, or None.")
+        return [None if each is None else int(each) for each in seed]
 
-    def _slots_to_reset(self, options: dict[str, Any]) -> Slots:
-        mask = options.pop("reset_mask", None)
+    def _slots_to_reset(self, mask: Any) -> Slots:
         if mask is None:
             return np.arange(self.num_envs)
-        known = isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == (self.num_envs,)
-        if not known or not mask.any():
+        fits = isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == (self.num_envs,)
+        if not fits or not mask.any():
             raise InputError(
                 f"The option 'reset_mask' is {mask!r}; give an array bool[{self.num_envs}] with a True in it."
             )
         return np.flatnonzero(mask)
 
-    def _others(self, slots: Slots) -> Slots:
-        return np.setdiff1d(np.arange(self.num_envs), slots)
+    def _act(
+        self, actions: NDArray[np.int64], slots: Slots
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Take the actions of some environments; the reward, terminated and truncated of all N."""
+        reward = np.zeros(self.num_envs)
+        terminated, truncated = np.zeros((2, self.num_envs), dtype=bool)
+        step = self.search.step(actions[slots], slots)
+        reward[slots], terminated[slots] = step.reward, step.terminated
+        if self.arguments.max_steps is not None:
+            truncated[slots] = step.truncated
+        if self._max_episode_steps is not None:
+            truncated[slots] |= self.search.steps[slots] >= self._max_episode_steps
+        self._record(slots)
+        return reward, terminated, truncated
 
     def _begin(self, slots: Slots, options: dict[str, Any]) -> None:
-        """Draw for each slot a target and what else its search starts with, and start it."""
+        """Draw a target for each slot, and start its search."""
         if self.search.needs_phi and self.phi is None and self.drop is None:
             self.drop = self.measure_drop()
         region = options.get("region")
         regions = None if region is None else np.tile(_four_numbers(region, "region"), (len(slots), 1))
-        chosen = [self.choose_target(options, self._generator(slot)) for slot in slots]
+        chosen = [self.choose_target(options, self.generators[slot]) for slot in slots]
         self.start(slots, [target for _, target in chosen], regions, options)
         self._indices[slots] = [index for index, _ in chosen]
         self._begun[slots] = True
         for slot in slots:
-            self._trails[slot], self._curves[slot] = [], []
+            self._trails[slot] = []
             if (index := self._indices[slot]) >= 0:
                 self._view_keys[index] = self.search.slot_view_key(slot)
         self._record(slots)
 
     def measure_drop(self) -> float:
-        """How far phi lies below a clean score where neither is given."""
-        return measure_drop(self.arguments, self._parts)
+        """The drop of an environment with neither `phi` nor `drop`, see `threshold.usual_drop`."""
+        return measure_drop(self.arguments, self.targets, self._networks, self.search_class)
 
     def start(
         self, slots: Slots, targets: Many[Target], regions: NDArray[np.float64] | None, options: dict[str, Any]
     ) -> None:
-        """Draw the occluders and start the searches.
+        """Draw the occluders from the environments' generators, and start the searches.
 
         Args:
-            slots: `int[M]`, in which environments; what is drawn comes from their generators.
+            slots: `int[M]`, the environments.
             targets: M targets.
             regions: The option `region`, `[M, 4]`.
             options: All options.
         """
-        given = options.get("patch")
-        if given is not None:
+        if (given := options.get("patch")) is not None:
             given = check_image(given, "The option 'patch'")
-            given = crop(given, (0, 0, given.shape[1], given.shape[0]), PATCH_SIZE)
-            drawn = [(given, image_key(given))] * len(slots)
+            patches = [crop(given, (0, 0, given.shape[1], given.shape[0]), PATCH_SIZE)] * len(slots)
         else:
-            drawn = [
-                self._draw_patch(target, self._generator(slot))
-                for slot, target in zip(slots, targets, strict=True)
-            ]
+            patches = [self._draw_patch(*each) for each in zip(slots, targets, strict=True)]
         scenes = None
         if self.arguments.patches:
-            keys = [(image_key(target.exemplar), image_key(target.crop)) for target in targets]
-            scenes = [b"".join([*pair, key]) for pair, (_, key) in zip(keys, drawn, strict=True)]
-        self.search.begin(slots, targets, [patch for patch, _ in drawn], self.phi, self.drop, regions, scenes)
+            scenes = [
+                b"".join(image_key(image) for image in (target.exemplar, target.crop, patch))
+                for target, patch in zip(targets, patches, strict=True)
+            ]
+        self.search.begin(slots, targets, patches, self.phi, self.drop, regions, scenes)
 
-    def _draw_patch(self, target: Target, rng: np.random.Generator) -> tuple[NDArray[np.uint8], bytes]:
-        """An occluder, a new one or one of the target's own `patches`, and its key."""
+    def _draw_patch(self, slot: int, target: Target) -> NDArray[np.uint8]:
+        """Draw a new occluder, or one of the target's own `patches`."""
+        rng = self.generators[slot]
         if self.arguments.patches:
             number = int(rng.integers(self.arguments.patches))
             rng = np.random.default_rng([number, *target.id.encode()])
         share = self.search.settings.limits.max_area
-        patch, _ = draw_occluder(self.arguments.occluder, target, share, rng, self.targets)
-        return patch, image_key(patch)
+        return choose_occluder(self.arguments.occluder, target, share, rng, self.targets).patch(
+            target, self.targets
+        )
 
     def _record(self, slots: Slots) -> None:
-        """Keep the trail for the picture."""
+        """Store the regions and scores for `render`."""
         if self.render_mode is not None:
             for slot in slots:
-                self._trails[slot].append(self.search.region[slot].copy())
-                self._curves[slot].append(float(self.search.score[slot]))
+                self._trails[slot].append((self.search.region[slot].copy(), float(self.search.score[slot])))
 
     def _observations(self, slots: Slots) -> NDArray[np.object_]:
-        """The observations of some environments, as `SyncVectorEnv` gives the last ones: `object[N]`."""
-        observations = self.search.observe(slots)
-        found = np.full(self.num_envs, None, dtype=object)
+        """The observations of some environments in the format of `SyncVectorEnv`'s `final_obs`: `object[N]`."""
+        batch = self.search.observe(slots)
+        observations = np.full(self.num_envs, None, dtype=object)
         for row, slot in enumerate(slots):
-            found[slot] = _row(observations, row)
-        return found
+            observations[slot] = take_observation(batch, row)
+        return observations
 
     def _info(self, slots: Slots, actions: NDArray[np.int64]) -> dict[str, Any]:
-        """Infos of some environments, with the masks that say of which.
+        """Infos of some environments, with their masks.
 
         Args:
-            slots: Which.
+            slots: The environments.
             actions: `int[N]`, the last actions; -1 after a reset.
         """
         search = self.search
@@ -441,7 +432,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         return mask
 
     def choose_target(self, options: dict[str, Any], rng: np.random.Generator) -> tuple[int, Target]:
-        """The target that the options ask for, or one drawn: its index in the set, -1 for an image, and itself."""
+        """The target of the options, or a drawn one: its index in the set (-1 for an image), and the target."""
         if "image" in options:
             return -1, _own_target(options)
         if stray := {"box", "exemplar"} & set(options):
@@ -495,11 +486,15 @@ def _four_numbers(value: Any, option: str) -> NDArray[np.float64]:
     return numbers
 
 
-def _row(batch: Any, row: int) -> Any:
-    """One element of a batch of observations, its own memory."""
-    return (
-        {key: value[row].copy() for key, value in batch.items()} if isinstance(batch, dict) else batch[row].copy()
-    )
+def take_observation(batch: Any, row: int) -> Any:
+    """A copy of one element of a batch of observations."""
+    if isinstance(batch, dict):
+        return {key: value[row].copy() for key, value in batch.items()}
+    return batch[row].copy()
+
+
+def _is_seed(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 0)
 
 
 def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:

@@ -31,11 +31,10 @@ class RegionLimits:
     """The set of regions of a search, and how an action moves within it.
 
     Attributes:
-        step: How far an action goes, as a share of the region's own width and height (alpha; Caicedo and
-            Lazebnik 2015).
-        max_area: Largest area, as a share of the target.
-        min_side: Least width and least height.
-        max_aspect: Largest ratio of width to height, and of height to width.
+        step: Length of a move, as a share of the region's own width and height (alpha; Caicedo and Lazebnik 2015).
+        max_area: Largest area of a region, as a share of the target.
+        min_side: Least width and height of a region, as a share of the target's.
+        max_aspect: Largest ratio of a region's width to its height, and of its height to its width.
     """
 
     step: float = 0.2
@@ -186,8 +185,14 @@ class RegionLimits:
 
     def holds(self, region: Regions, slack: float = 1e-9) -> NDArray[np.bool_]:
         """Whether each region `[..., 4]` lies inside the target and within these limits."""
-        x, y, w, h = np.moveaxis(np.asarray(region, dtype=np.float64), -1, 0)
-        inside = (x >= -slack) & (y >= -slack) & (x + w <= 1 + slack) & (y + h <= 1 + slack)
-        sides = np.minimum(w, h) >= self.min_side - slack
-        aspect = np.maximum(w, h) <= self.max_aspect * np.minimum(w, h) + slack
-        return inside & sides & aspect & (w * h <= self.max_area + slack)
+        region = np.asarray(region, dtype=np.float64)
+        low, size = region[..., :2], region[..., 2:]
+        inside = ((low >= -slack) & (low + size <= 1 + slack)).all(axis=-1)
+        return inside & self.allows_size(size, slack)
+
+    def allows_size(self, size: Regions, slack: float = 1e-9) -> NDArray[np.bool_]:
+        """Whether each width and height `[..., 2]` is within these limits."""
+        w, h = np.moveaxis(size, -1, 0)
+        shorter, longer = np.minimum(w, h), np.maximum(w, h)
+        aspect = longer <= self.max_aspect * shorter + slack
+        return (shorter >= self.min_side - slack) & aspect & (w * h <= self.max_area + slack)

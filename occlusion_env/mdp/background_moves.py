@@ -1,4 +1,4 @@
-"""Where a box may go in the background of a frame: anywhere but onto the target (section 4.2, question ii)."""
+"""Moves of a box over the background of a frame, never onto the target (section 4.2, question ii)."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ _TOLERANCE = 1.001 * _GAP
 class Background:
     """The backgrounds of N frames, and how a box moves over each.
 
-    What lies outside the target is the union of four strips: left of it, right of it, above and below it, each
-    as long as the frame. A box is always inside at least one, and a move is a move inside that strip by the rules
-    of `RegionLimits`; so towards the target it goes as far as it can, as it does towards the frame's border.
-    Where two strips hold the box (it is off a corner of the target), the one in which it comes nearest to where
-    the move would lead without a target counts.
+    The background is the union of four strips: left of the target, right of it, above and below it, each as long
+    as the frame. A box is always inside at least one, and a move is a move inside that strip by the rules of
+    `RegionLimits`; so towards the target it goes as far as it can, as it does towards the frame's border. Two
+    strips hold a box off a corner of the target (see `move`).
 
     Sizes are limited in units of the region that the patch will cover, so that a patch is neither enlarged nor
     distorted much: the area is at most that of the region, a side at least `BACKGROUND_MIN_SIDE` of its side, the
@@ -41,7 +40,7 @@ class Background:
     Attributes:
         size: `float64[N, 2]`, width and height of the frames in pixels.
         target: `float64[N, 4]`, the targets' boxes in pixels.
-        region: `float64[N, 2]`, width and height in pixels of what the patch covers.
+        region: `float64[N, 2]`, width and height in pixels of the region that the patch covers.
         limits: Of the boxes, in units of the region.
     """
 
@@ -66,7 +65,6 @@ class Background:
         return cls(np.asarray(size, np.float64), np.asarray(target, np.float64), pixels, box_limits)
 
     def __len__(self) -> int:
-        """N."""
         return len(self.size)
 
     def rows(self, slots: NDArray[np.int64]) -> Background:
@@ -122,7 +120,11 @@ class Background:
         return np.concatenate([np.clip(place, 0, np.maximum(end, 0)), side], axis=1)
 
     def move(self, boxes: Boxes, actions: NDArray[np.integer]) -> Boxes:
-        """Move each box by its action; see the class.
+        """Move each box by its action.
+
+        A box moves within each strip by the rules of `RegionLimits`, and once more within the whole frame, as if
+        there were no target. Of the strips that hold the box, the one whose result is nearest to that last one
+        counts.
 
         Args:
             boxes: `[N, 4]` in pixels, beside the target and within the limits.
@@ -131,31 +133,30 @@ class Background:
         Returns:
             `[N, 4]`, likewise.
         """
-        count = len(self)
         low, high = self._strips()
-        corner = boxes[:, :2] + boxes[:, 2:]
-        holds = ((boxes[:, :2] >= low - _TOLERANCE) & (corner <= high + _TOLERANCE)).all(axis=2)
-        unit = np.tile(self.region, (5, 1))
-        bounds = [
-            np.concatenate([strips.reshape(-1, 2), border]) / unit
-            for strips, border in ((low, np.zeros((count, 2))), (high, self.size))
-        ]
-        scale = np.concatenate([unit, unit], axis=1)
-        moved = scale * self.limits.move(np.tile(boxes, (5, 1)) / scale, np.tile(actions, 5), *bounds)
-        moved = moved.reshape(5, count, 4)
-        off = np.abs(moved[:4] - moved[4]).sum(axis=2)
-        return moved[np.where(holds, off, np.inf).argmin(axis=0), np.arange(count)]
+        low = np.concatenate([low, np.zeros((1, len(self), 2))]) / self.region
+        high = np.concatenate([high, self.size[None]]) / self.region
+        unit = np.tile(self.region, 2)
+        moved = self.limits.move(
+            np.tile(boxes / unit, (5, 1)), np.tile(actions, 5), low.reshape(-1, 2), high.reshape(-1, 2)
+        )
+        moved = moved.reshape(5, len(self), 4) * unit
+        within_strips, within_frame = moved[:4], moved[4]
+        distance = np.abs(within_strips - within_frame).sum(axis=2)
+        nearest = np.where(self._inside_strips(boxes), distance, np.inf).argmin(axis=0)
+        return within_strips[nearest, np.arange(len(self))]
 
     def holds(self, boxes: Boxes) -> NDArray[np.bool_]:
         """Whether boxes `[N, 4]` in pixels lie in the frame, beside the target and within the limits."""
+        beside = np.logical_or.reduce(self._inside_strips(boxes))
+        return beside & self.limits.allows_size(boxes[:, 2:] / self.region)
+
+    def _inside_strips(self, boxes: Boxes) -> NDArray[np.bool_]:
+        """Which of the four strips hold each box, `bool[4, N]`."""
         low, high = self._strips()
-        corner = boxes[:, :2] + boxes[:, 2:]
-        free = ((boxes[:, :2] >= low - _TOLERANCE) & (corner <= high + _TOLERANCE)).all(axis=2).any(axis=0)
-        w, h = (boxes[:, 2:] / self.region).T
-        limits, slack = self.limits, 1e-9
-        sides = np.minimum(w, h) >= limits.min_side - slack
-        aspect = np.maximum(w, h) <= limits.max_aspect * np.minimum(w, h) + slack
-        return free & sides & aspect & (w * h <= limits.max_area + slack)
+        end = boxes[:, :2] + boxes[:, 2:]
+        inside = (boxes[:, :2] >= low - _TOLERANCE) & (end <= high + _TOLERANCE)
+        return inside[..., 0] & inside[..., 1]
 
     def _hole(self) -> tuple[Boxes, Boxes]:
         """Both corners of the target with the gap around it, `[N, 2]` each."""

@@ -1,14 +1,13 @@
-"""The rewards of the search: the paper's (section 4.2.1) and cures for its known weaknesses.
+"""The rewards of the search: the paper's (section 4.2.1), and others that cure its known weaknesses.
 
 A network rounds differently in batches of different sizes, so two scores of one image differ by up to
-`SCORE_TOLERANCE`. Rewards take scores that are closer than that for equal, so that rounding changes none of them.
+`SCORE_TOLERANCE`. Rewards treat scores closer than that as equal, so that rounding changes no reward.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,7 +23,7 @@ __all__ = [
     "PotentialReward",
     "RecordReward",
     "Reward",
-    "Turn",
+    "Transition",
     "movement_reward",
     "reaches",
     "trigger_reward",
@@ -74,8 +73,8 @@ def trigger_reward(score: ArrayLike, phi: ArrayLike, eta: float) -> Values:
 
 
 @dataclass(frozen=True)
-class Turn:
-    """What one action of M searches led to.
+class Transition:
+    """One action of M searches: the scores before and after it.
 
     Attributes:
         score: `float64[M]`, S_t.
@@ -94,47 +93,41 @@ class Turn:
     best_score: Values
 
 
-class Reward(Protocol):
-    """Reward function; a custom one is a class with these members, named as `module:class`.
+class Reward:
+    """Reward function; a custom one is a subclass, or a class with the same members, named as `module:class`.
+
+    Args:
+        settings: Of the search.
 
     Attributes:
-        needs_rivals: Whether phi is the score of the best distractor in the target's frame, in place of what
-            `phi` and `drop` say.
-        needs_phi: Whether phi is used; a class without this attribute uses it. An environment measures no phi that
-            is not used.
+        needs_phi: Whether the reward uses phi. An environment measures no phi that is not used.
+        needs_distractors: Whether phi is the score of the best distractor in the target's frame, in place of the
+            environment's `phi` and `drop`.
     """
 
-    needs_rivals: bool
-    needs_phi: bool
+    needs_phi = True
+    needs_distractors = False
 
     def __init__(self, settings: SearchSettings) -> None:
-        """Take what it needs of the settings."""
-        ...
+        self.settings = settings
 
-    def __call__(self, turn: Turn) -> Values:
+    def __call__(self, transition: Transition) -> Values:
         """The rewards of M actions, `float64[M]`."""
-        ...
+        raise NotImplementedError
 
 
-class PaperReward:
+class PaperReward(Reward):
     """Eq. 5 for moves, eq. 6 for the trigger.
 
     A cycle of two small falls and one large rise earns +1, and so do many small falls in place of a large one.
     """
 
-    needs_rivals = False
-    needs_phi = True
-
-    def __init__(self, settings: SearchSettings) -> None:
-        """Keep eta."""
-        self.eta = settings.eta
-
-    def __call__(self, turn: Turn) -> Values:
-        """See the class."""
+    def __call__(self, transition: Transition) -> Values:
+        """Eq. 6 where the action was the trigger, else eq. 5."""
         return np.where(
-            turn.triggered,
-            trigger_reward(turn.score, turn.phi, self.eta),
-            movement_reward(turn.score, turn.previous_score),
+            transition.triggered,
+            trigger_reward(transition.score, transition.phi, self.settings.eta),
+            movement_reward(transition.score, transition.previous_score),
         )
 
 
@@ -146,29 +139,25 @@ class MarginReward(PaperReward):
     best distractor's score.
     """
 
-    needs_rivals = True
+    needs_distractors = True
 
 
-class DifferenceReward:
+class DifferenceReward(Reward):
     """`reward_scale * (S_{t-1} - S_t)` for a move, 0 for the trigger.
 
-    An episode's sum is the whole fall, so cycles earn nothing. The trigger earns nothing, because to stop is the
-    best action exactly where no move promises a fall; a threshold would bring back what the difference is to cure.
+    An episode's sum is the whole fall, so cycles earn nothing. The trigger earns nothing: stopping is the best
+    action exactly where no move promises a fall. A threshold would bring back the weakness that this reward cures.
     """
 
-    needs_rivals = False
     needs_phi = False
 
-    def __init__(self, settings: SearchSettings) -> None:
-        """Keep the scale."""
-        self.scale = settings.reward_scale
-
-    def __call__(self, turn: Turn) -> Values:
-        """See the class."""
-        return np.where(turn.triggered, 0.0, self.scale * score_drop(turn.previous_score, turn.score))
+    def __call__(self, transition: Transition) -> Values:
+        """The scaled fall of the score."""
+        drop = score_drop(transition.previous_score, transition.score)
+        return np.where(transition.triggered, 0.0, self.settings.reward_scale * drop)
 
 
-class PotentialReward:
+class PotentialReward(Reward):
     """Eq. 6 alone, shaped by a potential (Ng, Harada and Russell 1999, theorem 1).
 
     With Phi = `reward_scale` * (clean score - S), a move earns `gamma * Phi(s_t) - Phi(s_{t-1})` and the trigger
@@ -176,39 +165,28 @@ class PotentialReward:
     cycle earns less than nothing.
     """
 
-    needs_rivals = False
-    needs_phi = True
-
-    def __init__(self, settings: SearchSettings) -> None:
-        """Keep eta, gamma and the scale."""
-        self.eta, self.gamma, self.scale = settings.eta, settings.gamma, settings.reward_scale
-
-    def __call__(self, turn: Turn) -> Values:
-        """See the class."""
-        before = self.scale * (turn.clean_score - turn.previous_score)
-        after = self.scale * (turn.clean_score - turn.score)
-        ended = trigger_reward(turn.score, turn.phi, self.eta) - before
-        return np.where(turn.triggered, ended, self.gamma * after - before)
+    def __call__(self, transition: Transition) -> Values:
+        """The discounted difference of the potentials, or eq. 6 less the last potential."""
+        scale, clean = self.settings.reward_scale, transition.clean_score
+        before = scale * (clean - transition.previous_score)
+        after = scale * (clean - transition.score)
+        ended = trigger_reward(transition.score, transition.phi, self.settings.eta) - before
+        return np.where(transition.triggered, ended, self.settings.gamma * after - before)
 
 
-class RecordReward:
-    """`reward_scale` times what a move takes off the least score of the episode so far; 0 where it takes off none.
+class RecordReward(Reward):
+    """`reward_scale` times the fall below the least score of the episode so far; 0 without such a fall.
 
-    An episode's sum is the fall from the first score to the least: what a search is worth whose answer is the best
-    region that it saw. It may pass through worse regions to better ones at no loss. The trigger earns 0.
+    An episode's sum is the fall from the first score to the least: the value of a search that answers with the
+    best region of its episode. It may pass through worse regions to better ones at no loss. The trigger earns 0.
     """
 
-    needs_rivals = False
     needs_phi = False
 
-    def __init__(self, settings: SearchSettings) -> None:
-        """Keep the scale."""
-        self.scale = settings.reward_scale
-
-    def __call__(self, turn: Turn) -> Values:
-        """See the class."""
-        drop = score_drop(turn.best_score, turn.score)
-        return np.where(turn.triggered, 0.0, self.scale * np.maximum(drop, 0.0))
+    def __call__(self, transition: Transition) -> Values:
+        """The scaled fall below the least score."""
+        drop = np.maximum(score_drop(transition.best_score, transition.score), 0.0)
+        return np.where(transition.triggered, 0.0, self.settings.reward_scale * drop)
 
 
 REWARDS: dict[str, Callable[[SearchSettings], Reward]] = {

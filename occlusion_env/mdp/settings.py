@@ -1,4 +1,4 @@
-"""What the MDP of section 4.2.1 leaves open."""
+"""Settings of the MDP of section 4.2.1 that the paper leaves open."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from tracker.errors import InputError, shorten
 
 from .actions import RegionLimits
 
-__all__ = ["HORIZON", "SearchSettings", "check_whole"]
+__all__ = ["HORIZON", "ProcessSettings", "SearchSettings", "check_whole"]
 
 HORIZON = 20
 """T of Algorithm 1, in actions: the default, and the `max_episode_steps` of the registered ids."""
 
-_WHOLE = (("history", 0, 1_000), ("max_steps", 1, 1_000_000), ("pixels", 0, 4_096))
-"""Whole numbers, their least and their largest value: what a state holds grows with them."""
+_MOST_STEPS = 1_000_000
 _MOST_MB = 2**20
 
 
@@ -29,48 +28,49 @@ def check_whole(name: str, value: object, least: int, most: int) -> None:
         raise InputError(f"{name} is {shorten(value)}; it must be a whole number from {least} to {most}.")
 
 
-@dataclass(frozen=True)
-class SearchSettings:
-    """What the MDP leaves open, with this project's defaults (docs/architecture.md says why).
+@dataclass(frozen=True, kw_only=True)
+class ProcessSettings:
+    """States and rewards of the decision process; docs/architecture.md gives the reasons for the defaults.
 
     Attributes:
-        limits: The regions and the moves.
-        history: How many past actions are part of the state.
-        max_steps: T of Algorithm 1; reaching it truncates the episode.
-        eta: Reward of the trigger (eq. 6).
-        observation: One of `observations.OBSERVATIONS`, or `module:class`.
-        state: One of `states.STATES`, or `module:class`.
-        context: By how much the window that the state shows is longer and wider than the region.
-        reward: One of `rewards.REWARDS`, or `module:class`.
-        gamma: Discount of the potential that `reward="potential"` adds; the agent's own.
-        reward_scale: What a fall of the score by 1 earns with `difference`, `potential` and `record`.
+        observation: `features` (and the history), `features+region`, `dict`, `pixels`, `belief`
+            (`agents.policies.belief.BeliefObservation`), or `module:class`.
         pixels: Side in pixels of the observation `pixels`; 0 for the network's input.
-        cache_mb: Memory in MiB for what need not be computed twice; 0 for none.
+        state: `crop`: a region is resized to the network's input and goes through all of it (the paper's way).
+            `roi`: a target goes through the convolutions once, and a region is RoI-aligned from its feature map
+            (as in Fast R-CNN and SINT). Or `module:class`.
+        context: Side of the window that the state shows, as a multiple of the region's side; beyond the target the
+            window repeats the target's border.
+        history: Number of past actions in the state.
+        reward: `paper`, `difference`, `potential`, `margin` or `record`, or `module:class`; see Rewards.
+        gamma: Discount of the potential that `reward="potential"` adds; should be the agent's own.
+        reward_scale: Reward of a fall of the score by 1 with `difference`, `potential` and `record`.
+        eta: Reward of the trigger (eq. 6).
+        cache_mb: MiB for cached features, embeddings and scores; 0 for no cache, which also makes runs repeat to
+            the bit.
     """
 
-    limits: RegionLimits = field(default_factory=RegionLimits)
-    history: int = 10
-    max_steps: int = HORIZON
-    eta: float = 3.0
     observation: str = "features"
+    pixels: int = 84
     state: str = "crop"
     context: float = 1.0
+    history: int = 10
     reward: str = "paper"
     gamma: float = 0.9
     reward_scale: float = 10.0
-    pixels: int = 84
+    eta: float = 3.0
     cache_mb: float = 256.0
 
     def __post_init__(self) -> None:
-        """Refuse impossible values.
+        """Refuse values out of range.
 
         Raises:
             InputError: Naming the value.
         """
-        for name, least, most in _WHOLE:
-            check_whole(name, getattr(self, name), least, most)
-        for name, low, high in (("eta", 0.0, math.inf), ("reward_scale", 0.0, math.inf)):
-            if not low < getattr(self, name) < high:
+        check_whole("history", self.history, 0, 1_000)
+        check_whole("pixels", self.pixels, 0, 4_096)
+        for name in ("eta", "reward_scale"):
+            if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0 and finite.")
         if not 0 <= self.gamma <= 1:
             raise InputError(f"gamma is {self.gamma}; it must lie between 0 and 1.")
@@ -80,3 +80,25 @@ class SearchSettings:
             raise InputError(
                 f"cache_mb is {shorten(self.cache_mb)}; it must lie between 0 (no memory) and {_MOST_MB}."
             )
+
+
+@dataclass(frozen=True)
+class SearchSettings(ProcessSettings):
+    """Settings of a `Search`.
+
+    Attributes:
+        limits: The regions and the moves.
+        max_steps: T of Algorithm 1; reaching it truncates the episode.
+    """
+
+    limits: RegionLimits = field(default_factory=RegionLimits)
+    max_steps: int = HORIZON
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range.
+
+        Raises:
+            InputError: Naming the value.
+        """
+        super().__post_init__()
+        check_whole("max_steps", self.max_steps, 1, _MOST_STEPS)

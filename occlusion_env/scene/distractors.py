@@ -1,4 +1,4 @@
-"""What else in its frame a tracker could take for the target."""
+"""Distractors: other boxes of the frame that a tracker could mistake for the target."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from tracker.data.boxes import iou
 from tracker.data.images import crop
 from tracker.data.sequences import evenly_spaced
 
+from .occluders import mean_patch
+
 __all__ = ["distractor_boxes", "distractor_crops"]
 
 
 def distractor_boxes(
     image_width: int, image_height: int, target: NDArray[np.float64], at_most: int = 32
 ) -> NDArray[np.float64]:
-    """Boxes of the target's size all over its frame, half a target apart, that share nothing with it.
+    """Boxes of the target's size all over its frame, half a target apart, that do not overlap it.
 
     Args:
         image_width: In pixels.
         image_height: In pixels.
         target: `(x, y, w, h)` in pixels.
-        at_most: How many are taken, evenly spaced in the order of rows.
+        at_most: Largest number of boxes, evenly spaced in the order of rows.
 
     Returns:
         `float64[<= at_most, 4]`; none where the target leaves no room for another.
@@ -31,7 +33,7 @@ def distractor_boxes(
 [30.0, 0.0, 10.0, 10.0]]
     """
     size = np.minimum(target[2:], [image_width, image_height])
-    # From border to border, so that the frame's edges are looked at too.
+    # From border to border, so that the frame's edges count too.
     columns, rows = (
         np.linspace(0, room, int(np.ceil(2 * room / side)) + 1 if room else 1)
         for room, side in zip([image_width, image_height] - size, size, strict=True)
@@ -45,7 +47,7 @@ def distractor_boxes(
 def distractor_crops(
     frame: NDArray[np.uint8], target: NDArray[np.float64], side: int, at_most: int = 32
 ) -> NDArray[np.uint8]:
-    """The `distractor_boxes` of a frame, cut out.
+    """Cut the `distractor_boxes` out of a frame.
 
     Args:
         frame: `uint8[H, W, 3]`.
@@ -54,12 +56,10 @@ def distractor_crops(
         at_most: See `distractor_boxes`.
 
     Returns:
-        `uint8[N, side, side, 3]`; where there is no room for any, one crop of the frame's mean colour, as
-        `background_patch` has it.
+        `uint8[N, side, side, 3]`; where there is no room for any, one crop of the frame's mean colour.
     """
     height, width = frame.shape[:2]
     boxes = distractor_boxes(width, height, target, at_most)
     if len(boxes):
         return np.stack([crop(frame, box, side) for box in boxes])
-    mean = frame.reshape(-1, 3).mean(axis=0).round().astype(np.uint8)
-    return np.broadcast_to(mean, (1, side, side, 3)).copy()
+    return mean_patch(frame, side)[None]

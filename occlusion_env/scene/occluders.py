@@ -1,4 +1,4 @@
-"""What covers the target, and how it is pasted."""
+"""Occluders: the patches that cover a target, and how they are pasted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
     "background_box",
     "background_patch",
     "choose_occluder",
-    "draw_occluder",
+    "mean_patch",
     "occlude",
     "occlude_image",
 ]
@@ -38,7 +38,7 @@ PATCH_SIZE = 64
 """Side in pixels at which patches are held; they are resized to the region when pasted."""
 
 OCCLUDERS = ("background", "mean", "noise", "zero", "cutout")
-"""What a patch can be: a piece of the frame's background (the paper's), the frame's mean colour, uniform noise,
+"""Kinds of patches: a piece of the frame's background (the paper's), the frame's mean colour, uniform noise,
 black, or the target of another video."""
 
 _TRIES = 256
@@ -47,7 +47,7 @@ _LEAST_SIDE = 4.0
 
 @dataclass(frozen=True)
 class Occluder:
-    """What a patch is made of, as plain data: with the video, it can be made again.
+    """The origin of a patch, as plain data: with the video, `patch` makes the same patch again.
 
     Attributes:
         kind: One of `OCCLUDERS`.
@@ -66,7 +66,7 @@ class Occluder:
 
         Args:
             target: The target that it is for.
-            others: Where the target of a `cutout` is found by its id.
+            others: Targets that a `cutout` is found in, by its id.
 
         Returns:
             `uint8[64, 64, 3]`.
@@ -85,15 +85,15 @@ class Occluder:
             if others is None or self.target not in (ids := others.ids):
                 raise InputError(f"There is no target '{self.target}' to cut an occluder out of; give its video.")
             return resize(others[ids.index(self.target)].crop, PATCH_SIZE, PATCH_SIZE)
-        return _mean_patch(target.frame)
+        return mean_patch(target.frame)
 
     def record(self) -> dict[str, Any]:
-        """The attributes as JSON has them; `from_record` reads them back."""
+        """The attributes as JSON types; `from_record` reads them back."""
         return {**asdict(self), "box": None if self.box is None else list(self.box)}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Occluder:
-        """Read what `record` gave.
+        """Read a `record`.
 
         Raises:
             InputError: If it is no such record.
@@ -118,13 +118,13 @@ class Occluder:
 def choose_occluder(
     name: str, target: Target, share: float, rng: np.random.Generator, others: TargetSet | None = None
 ) -> Occluder:
-    """Choose what covers a target.
+    """Choose the occluder of a target.
 
     Args:
         name: One of `OCCLUDERS`.
-        target: What is to be covered.
+        target: The target to cover.
         share: `background`: see `background_box`.
-        rng: Where the draws come from.
+        rng: Random generator.
         others: `cutout`: the targets to draw one of another video from.
 
     Returns:
@@ -153,18 +153,6 @@ def choose_occluder(
     return Occluder(name)
 
 
-def draw_occluder(
-    name: str, target: Target, share: float, rng: np.random.Generator, others: TargetSet | None = None
-) -> tuple[Image, NDArray[np.float64] | None]:
-    """Choose what covers a target, and make its patch; see `choose_occluder`.
-
-    Returns:
-        `uint8[64, 64, 3]`, and the box that a piece of background was cut out with, else `None`.
-    """
-    occluder = choose_occluder(name, target, share, rng, others)
-    return occluder.patch(target, others), None if occluder.box is None else np.array(occluder.box)
-
-
 def background_box(
     image_width: int, image_height: int, target: NDArray[np.float64], share: float, rng: np.random.Generator
 ) -> NDArray[np.float64] | None:
@@ -177,7 +165,7 @@ def background_box(
         image_height: In pixels.
         target: `(x, y, w, h)` in pixels.
         share: Wanted area as a share of the target's; the aspect is the target's.
-        rng: Where the draws come from.
+        rng: Random generator.
 
     Returns:
         `(x, y, w, h)`, or `None` where the target leaves no background.
@@ -203,7 +191,7 @@ def background_patch(
         frame: `uint8[H, W, 3]`.
         target: The target's box in it.
         share: See `background_box`.
-        rng: Where the draws come from.
+        rng: Random generator.
 
     Returns:
         `uint8[64, 64, 3]` and its box. Where the target fills the frame there is no background: the patch is
@@ -211,7 +199,7 @@ def background_patch(
     """
     height, width = frame.shape[:2]
     box = background_box(width, height, check_box(target, width, height, "The target's box"), share, rng)
-    return (_mean_patch(frame), None) if box is None else (crop(frame, box, PATCH_SIZE), box)
+    return (mean_patch(frame), None) if box is None else (crop(frame, box, PATCH_SIZE), box)
 
 
 def occlude(images: Tensor, patches: Tensor, regions: Tensor) -> Tensor:
@@ -243,9 +231,10 @@ def occlude_image(image: Image, patch: Image, region: NDArray[np.float64]) -> Im
     return to_images(occlude(to_tensor(image), to_tensor(patch), where))[0]
 
 
-def _mean_patch(frame: Image) -> Image:
+def mean_patch(frame: Image, side: int = PATCH_SIZE) -> Image:
+    """A patch `uint8[side, side, 3]` of the frame's mean colour."""
     mean = frame.reshape(-1, 3).mean(axis=0).round().astype(np.uint8)
-    return np.broadcast_to(mean, (PATCH_SIZE, PATCH_SIZE, 3)).copy()
+    return np.broadcast_to(mean, (side, side, 3)).copy()
 
 
 def _four(box: Any) -> tuple[float, float, float, float]:

@@ -18,7 +18,7 @@ from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
 from tracker.trackers.following import open_sequence
 
-from ..naming import is_import, made
+from ..naming import call_by_name, is_import_path
 
 __all__ = ["Source", "Target", "TargetSet", "load_targets", "visible_frames"]
 
@@ -247,8 +247,8 @@ def load_targets(spec: str) -> TargetSet:
             raise InputError(f"'{spec}' has no seed after its colon; write {name}:0.")
         return TargetSet.from_sequence(_MADE[name](int(seed or 0)))
     path = Path(spec)
-    if is_import(spec) and not path.exists():
-        found: TargetSet = made("targets", spec)
+    if is_import_path(spec) and not path.exists():
+        found: TargetSet = call_by_name("targets", spec)
         return found
     members = list_sequences(path) if path.is_dir() else []
     if not members:

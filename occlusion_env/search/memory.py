@@ -1,19 +1,21 @@
-"""A memory that is bounded by bytes."""
+"""A cache bounded by bytes, and the keys of images and regions in it."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["ENTRY_BYTES", "ByteCache", "image_key", "keyed_regions", "region_keys"]
 
+Key = TypeVar("Key", bound=Hashable)
+
 ENTRY_BYTES = 448
-"""What an entry of a `ByteCache` takes beside its value's data: its key, the value's and the dictionary's objects.
+"""Bytes of a `ByteCache` entry beside its value's data: its key, and the objects of the value and the dictionary.
 
 Measured as resident memory with CPython 3.11, keys of the search and 10^5 entries: 310 to 330 bytes where the
 value is a number, 430 to 470 where it is a NumPy array.
@@ -21,13 +23,13 @@ value is a number, 430 to 470 where it is a NumPy array.
 
 
 def image_key(image: NDArray[np.uint8]) -> bytes:
-    """What stands for an image: 16 bytes of its BLAKE2 hash, the shape included."""
+    """Key of an image: 16 bytes of its BLAKE2 hash, the shape included."""
     content = np.ascontiguousarray(image)
     return hashlib.blake2b(content.data, digest_size=16, salt=repr(content.shape).encode()[:16]).digest()
 
 
 def region_keys(regions: NDArray[np.float64]) -> list[bytes]:
-    """What stands for regions `[N, 4]`: their numbers in millionths, so that rounding makes no second region.
+    """Keys of regions `[N, 4]`: their numbers in millionths, so that rounding makes no second region.
 
     >>> region_keys(np.array([[0.1 + 0.2, 0, 1, 1]])) == region_keys(np.array([[0.3, 0, 1, 1]]))
     True
@@ -37,7 +39,7 @@ def region_keys(regions: NDArray[np.float64]) -> list[bytes]:
 
 
 def keyed_regions(keys: Iterable[bytes]) -> NDArray[np.float64]:
-    """The regions `[N, 4]` that `region_keys` stand for, to a millionth.
+    """The regions `[N, 4]` of `region_keys`, to a millionth.
 
     >>> keyed_regions(region_keys(np.array([[0.25, 0, 1, 1]]))).tolist()
     [[0.25, 0.0, 1.0, 1.0]]
@@ -46,56 +48,71 @@ def keyed_regions(keys: Iterable[bytes]) -> NDArray[np.float64]:
 
 
 class ByteCache:
-    """Values by key, up to a number of bytes; the least recently used go first.
+    """Values by key, up to a number of bytes; the least recently used are evicted first.
 
     Args:
-        limit: Bytes that all entries may take together; with 0 nothing is kept.
+        limit: Bytes of all entries; with 0 nothing is stored.
 
     Attributes:
-        bytes: What they take now, `ENTRY_BYTES` beside each value.
-        hits: How often `get` found something.
-        misses: How often it did not.
+        bytes: Bytes of the stored entries, `ENTRY_BYTES` beside each value.
+        hits: Number of `get` calls that found a value.
+        misses: Number of `get` calls that found none.
     """
 
     def __init__(self, limit: int) -> None:
-        """See the class."""
         self.limit = limit
         self.bytes = 0
         self.hits = 0
         self.misses = 0
-        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many values there are."""
-        return len(self._kept)
+        return len(self._entries)
 
     def get(self, key: Hashable) -> Any | None:
         """The value of a key, or `None`."""
-        found = self._kept.get(key)
-        if found is None:
+        entry = self._entries.get(key)
+        if entry is None:
             self.misses += 1
             return None
         self.hits += 1
-        self._kept.move_to_end(key)
-        return found[0]
+        self._entries.move_to_end(key)
+        return entry[0]
+
+    def look_up(self, keys: Iterable[Key]) -> tuple[dict[Key, Any], dict[Key, int]]:
+        """Look keys up, of which some may be equal.
+
+        Returns:
+            The stored values by key, and of each other key the index at which it first occurs.
+        """
+        stored: dict[Key, Any] = {}
+        missing: dict[Key, int] = {}
+        for index, key in enumerate(keys):
+            if key not in missing and key not in stored:
+                value = self.get(key)
+                if value is None:
+                    missing[key] = index
+                else:
+                    stored[key] = value
+        return stored, missing
 
     def put(self, key: Hashable, value: Any, size: int) -> None:
-        """Keep a value.
+        """Store a value.
 
         Args:
             key: A key that is there keeps its old value.
-            value: What to keep; not `None`.
+            value: Not `None`.
             size: Bytes of its data.
         """
         size += ENTRY_BYTES
-        if size > self.limit or key in self._kept:
+        if size > self.limit or key in self._entries:
             return
-        self._kept[key] = (value, size)
+        self._entries[key] = (value, size)
         self.bytes += size
         while self.bytes > self.limit:
-            self.bytes -= self._kept.popitem(last=False)[1][1]
+            self.bytes -= self._entries.popitem(last=False)[1][1]
 
     def clear(self) -> None:
-        """Forget everything."""
-        self._kept.clear()
+        """Evict everything."""
+        self._entries.clear()
         self.bytes = 0

@@ -1,4 +1,4 @@
-"""What a search shows its agent."""
+"""Observations: the state of a search as its agent gets it."""
 
 from __future__ import annotations
 
@@ -23,43 +23,27 @@ __all__ = [
     "FeaturesObservation",
     "Observation",
     "PixelsObservation",
-    "SearchState",
 ]
 
 
-class SearchState(Protocol):
-    """The parts of a `Search` that the observations here read.
-
-    Attributes:
-        region: `float64[N, 4]`, relative to each target.
-        settings: Of the search.
-        features: The network of the state.
-    """
+class _Search(Protocol):
+    """The members of a `Search` that the observations of this module read."""
 
     region: NDArray[np.float64]
+    history: NDArray[np.float32]
     settings: SearchSettings
     features: FeatureExtractor
 
     @property
-    def feature_length(self) -> int:
-        """F, numbers of one state."""
-        ...
+    def feature_length(self) -> int: ...
 
-    def slot_features(self, slots: NDArray[np.int64]) -> NDArray[np.float32]:
-        """States of M of the searches, `float32[M, F]`."""
-        ...
+    def slot_features(self, slots: NDArray[np.int64]) -> NDArray[np.float32]: ...
 
-    def slot_pixels(self, slots: NDArray[np.int64], size: int) -> Tensor:
-        """Their targets under the regions, `[M, 3, size, size]` in [0, 1]."""
-        ...
-
-    def history(self, slots: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Their last actions, one-hot, `float32[M, H, 9]`."""
-        ...
+    def slot_pixels(self, slots: NDArray[np.int64], size: int) -> Tensor: ...
 
 
 class Observation(Protocol):
-    """A way to show a search; another one is a class, named in `OBSERVATIONS` or as `module:class`.
+    """Turns the state of a search into an observation; a custom one is a class, named as `module:class`.
 
     Attributes:
         space: The space of one search's observation.
@@ -67,12 +51,10 @@ class Observation(Protocol):
 
     space: spaces.Space[Any]
 
-    def __init__(self, search: Any) -> None:
-        """Keep the `Search`."""
-        ...
+    def __init__(self, search: Any) -> None: ...
 
     def __call__(self, slots: NDArray[np.int64]) -> Any:
-        """The observations of M of the searches, a batch of elements of `space`, in memory of its own."""
+        """The observations of M of the searches: a new batch of elements of `space`."""
         ...
 
 
@@ -81,8 +63,7 @@ class FeaturesObservation:
 
     with_region = False
 
-    def __init__(self, search: SearchState) -> None:
-        """Lay the parts out."""
+    def __init__(self, search: _Search) -> None:
         self.search = search
         features, history = search.feature_length, search.settings.history * len(ACTIONS)
         extras = history + (4 if self.with_region else 0)
@@ -94,7 +75,7 @@ class FeaturesObservation:
 
     def __call__(self, slots: NDArray[np.int64]) -> NDArray[np.float32]:
         """`float32[M, features + extras]`."""
-        parts = [self.search.slot_features(slots), self.search.history(slots).reshape(len(slots), -1)]
+        parts = [self.search.slot_features(slots), self.search.history[slots].reshape(len(slots), -1)]
         if self.with_region:
             parts.append(self.search.region[slots].astype(np.float32))
         return np.concatenate(parts, axis=1)
@@ -109,8 +90,7 @@ class FeaturesAndRegion(FeaturesObservation):
 class DictObservation:
     """The same parts by name: `features`, `history` (where there is one) and `region`."""
 
-    def __init__(self, search: SearchState) -> None:
-        """Name the parts."""
+    def __init__(self, search: _Search) -> None:
         self.search = search
         length, history = search.feature_length, search.settings.history * len(ACTIONS)
         bound = float(np.float32(length**0.5))
@@ -124,15 +104,14 @@ class DictObservation:
         """`float32[M, ...]` by name."""
         parts = {"features": self.search.slot_features(slots)}
         if self.search.settings.history:
-            parts["history"] = self.search.history(slots).reshape(len(slots), -1)
+            parts["history"] = self.search.history[slots].reshape(len(slots), -1)
         return parts | {"region": self.search.region[slots].astype(np.float32)}
 
 
 class PixelsObservation:
     """The unoccluded target under the region as an image, `uint8[size, size, 3]`; no history."""
 
-    def __init__(self, search: SearchState) -> None:
-        """Take the size."""
+    def __init__(self, search: _Search) -> None:
         self.search = search
         self.size = search.settings.pixels or search.features.input_size
         self.space = spaces.Box(0, 255, (self.size, self.size, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""What an agent is shown of a target under a region: features, computed in batches and remembered."""
+"""Features of a target under a region: the state of the MDP, computed in batches and cached."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ Regions = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Window:
-    """What part of an image the state of a region shows.
+    """The part of an image that the state of a region shows.
 
     Images carry a margin that repeats their border, as wide as the window of any region can reach beyond them.
 
     Attributes:
-        context: By how much the window is longer and wider than the region.
+        context: Side of the window, as a multiple of the region's side.
         side: Of the images without the margin, in pixels.
     """
 
@@ -49,11 +49,11 @@ class Window:
         return math.ceil((self.context - 1) / 2 * self.side)
 
     def with_margin(self, images: Tensor) -> Tensor:
-        """`[N, 3, side, side]` to the same with the margin around it."""
+        """Add the margin to images `[N, 3, side, side]`."""
         return functional.pad(images, (self.margin,) * 4, mode="replicate") if self.margin else images
 
     def without_margin(self, images: Tensor) -> Tensor:
-        """The way back."""
+        """Cut the margin off."""
         low, high = self.margin, self.margin + self.side
         return images[..., low:high, low:high]
 
@@ -64,11 +64,11 @@ class Window:
         return (np.concatenate([low, low + self.context * size], axis=1) * self.side).astype(np.float32)
 
     def cut(self, images: Tensor, rows: NDArray[np.int64], regions: Regions, size: int) -> Tensor:
-        """Cut out and resize windows, all in one call.
+        """Cut out and resize windows.
 
         Args:
             images: `[N, 3, h, w]`, with the margin.
-            rows: `int[M]`, whose regions.
+            rows: `int[M]`, the image of each region.
             regions: `[M, 4]`.
             size: Side of the result.
 
@@ -80,36 +80,33 @@ class Window:
 
 
 class StateReader(Protocol):
-    """How features of regions come about; another one is a class, named in `STATES` or as `module:class`.
+    """Computes the features of regions; a custom one is a class, named as `module:class`.
 
     Attributes:
         length: Numbers a region.
-        costly: Whether `prepare` costs a forward pass, so that its results are worth their memory.
+        costly: Whether `prepare` takes a forward pass, so that its results are cached.
     """
 
     length: int
     costly: bool
 
-    def __init__(self, features: FeatureExtractor, window: Window) -> None:
-        """Take the network and the window."""
-        ...
+    def __init__(self, features: FeatureExtractor, window: Window) -> None: ...
 
     def prepare(self, images: Tensor) -> Tensor:
-        """What is kept of images `[N, 3, h, w]` that carry the margin: `[N, ...]`."""
+        """Turn images `[N, 3, h, w]`, with the margin, into sources `[N, ...]` that `read` takes."""
         ...
 
     def read(self, sources: Tensor, rows: NDArray[np.int64], regions: Regions) -> Tensor:
-        """Features `float32[M, length]` of the regions `[M, 4]` of the sources `rows`, `int[M]`."""
+        """Features `float32[M, length]` of regions `[M, 4]`; `rows`, `int[M]`, are the sources of the regions."""
         ...
 
 
 class CropState:
-    """The paper's: a region is resized to the network's input and goes through all of it."""
+    """The paper's state: a region is resized to the network's input and goes through all of it."""
 
     costly = False
 
     def __init__(self, features: FeatureExtractor, window: Window) -> None:
-        """See `StateReader`."""
         self.features = features
         self.window = window
         self.length = features.length
@@ -124,10 +121,10 @@ class CropState:
 
 
 class RoiState:
-    """Fast R-CNN's way, and SINT's own: one feature map a target, and a region is RoI-aligned from it.
+    """One feature map a target, from which regions are RoI-aligned, as in Fast R-CNN and SINT.
 
-    What a cell of the map sees reaches beyond the region, and a small region has few cells; the network behind
-    the pooling is the same. A convolution as the state's layer is read pooled to the grid.
+    The receptive field of a cell reaches beyond the region, and a small region has few cells; the layers after the
+    pooling are the same. A convolution as the state's layer is pooled to the grid.
 
     Raises:
         InputError: If the features are no layer of a backbone.
@@ -136,7 +133,6 @@ class RoiState:
     costly = True
 
     def __init__(self, features: FeatureExtractor, window: Window) -> None:
-        """See `StateReader`."""
         if not isinstance(features, FeatureExtractor):
             raise InputError(
                 "state='roi' reads the feature maps of a network; take features by the network's name."
@@ -146,7 +142,8 @@ class RoiState:
         self.backbone = features.backbone
         convolution = features.layer in self.backbone.convolutions
         self.map = features.layer if convolution else self.backbone.convolutions[-1]
-        self._cells = math.ceil(window.margin / self.backbone.cells(self.map).stride)
+        self._stride = self.backbone.cells(self.map).stride
+        self._cells = math.ceil(window.margin / self._stride)
         blank = torch.zeros(1, 3, window.side, window.side, device=features.device)
         whole = np.array([[0.0, 0.0, 1.0, 1.0]])
         self.length = int(
@@ -155,7 +152,7 @@ class RoiState:
 
     @torch.inference_mode()
     def prepare(self, images: Tensor) -> Tensor:
-        """The feature maps, with a margin of their own."""
+        """The feature maps, with a margin of cells."""
         inner = self.window.without_margin(images).contiguous(memory_format=torch.channels_last)
         with autocast(self.features.device, self.features.dtype):
             maps = self.backbone.maps(inner, [self.map])[self.map]
@@ -163,13 +160,12 @@ class RoiState:
 
     @torch.inference_mode()
     def read(self, sources: Tensor, rows: NDArray[np.int64], regions: Regions) -> Tensor:
-        """Pool the regions and run what stands on the pooled grid."""
-        shift = self._cells * self.backbone.cells(self.map).stride
-        boxes = np.concatenate([np.asarray(rows)[:, None], self.window.corners(regions) + shift], axis=1)
+        """Pool the regions and run the layers after the pooling."""
+        corners = self.window.corners(regions) + self._cells * self._stride
+        boxes = np.concatenate([np.asarray(rows)[:, None], corners], axis=1).astype(np.float32)
         layer = self.features.layer
         with autocast(self.features.device, self.features.dtype):
-            place = torch.from_numpy(boxes.astype(np.float32)).to(self.features.device)
-            pooled = self.backbone.pool(self.map, sources, place)
+            pooled = self.backbone.pool(self.map, sources, torch.from_numpy(boxes).to(self.features.device))
             if layer in self.backbone.fully_connected:
                 return unit_rms(self.backbone.stacked(pooled, [layer])[layer])
         return unit_rms(pooled.flatten(1))
@@ -179,15 +175,14 @@ STATES: dict[str, Callable[[FeatureExtractor, Window], StateReader]] = {"crop": 
 
 
 class States:
-    """Features of regions of images; each is computed once as long as the memory holds it.
+    """Features of regions of images, each computed once while the cache holds it.
 
     Args:
-        reader: How they come about.
-        cache: Where they are kept; the image does not change, so neither do they.
+        reader: Computes them.
+        cache: Stores them; a key stands for the pixels of an image, so an entry never gets out of date.
     """
 
     def __init__(self, reader: StateReader, cache: ByteCache) -> None:
-        """See the class."""
         self.reader = reader
         self.cache = cache
 
@@ -200,14 +195,14 @@ class States:
         """
         if not self.reader.costly:
             return self.reader.prepare(images)
-        found = [self.cache.get(("source", key)) for key in keys]
-        missing = [index for index, source in enumerate(found) if source is None]
+        sources, missing = self.cache.look_up([("source", key) for key in keys])
         if missing:
-            prepared = torch.cat([self.reader.prepare(part) for part in images[missing].split(CHUNK)])
-            for index, source in zip(missing, prepared, strict=True):
-                found[index] = source.clone()
-                self.cache.put(("source", keys[index]), found[index], source.nbytes)
-        return torch.stack(found)  # type: ignore[arg-type]
+            parts = images[list(missing.values())].split(CHUNK)
+            prepared = torch.cat([self.reader.prepare(part) for part in parts])
+            for key, source in zip(missing, prepared, strict=True):
+                sources[key] = source.clone()
+                self.cache.put(key, sources[key], source.nbytes)
+        return torch.stack([sources["source", key] for key in keys])
 
     def features(
         self,
@@ -215,47 +210,40 @@ class States:
         regions: Regions,
         sources: Callable[[NDArray[np.int64]], tuple[Tensor, NDArray[np.int64]]],
     ) -> NDArray[np.float32]:
-        """Features of regions; what is not remembered is computed in one batch.
+        """Features of regions; those that are not cached are computed in one batch.
 
         Args:
             keys: M keys of images.
             regions: `[M, 4]`.
-            sources: Takes indices into the M and gives prepared images, and for each index the row of its image.
+            sources: Takes indices into the M; returns prepared images, and for each index the row of its image.
 
         Returns:
             `float32[M, length]`.
         """
-        result = np.empty((len(keys), self.reader.length), dtype=np.float32)
         places = [("feature", key, region) for key, region in zip(keys, region_keys(regions), strict=True)]
-        first: dict[tuple[str, bytes, bytes], int] = {}
-        repeated = []
-        for index, place in enumerate(places):
-            if place in first:
-                repeated.append(index)
-            elif (found := self.cache.get(place)) is not None:
-                result[index] = found
-            else:
-                first[place] = index
-        if first:
-            missing = np.fromiter(first.values(), dtype=np.int64, count=len(first))
-            images, rows = sources(missing)
-            for low in range(0, len(missing), CHUNK):
-                part = slice(low, low + CHUNK)
-                computed = self.reader.read(images, rows[part], regions[missing[part]]).float().cpu().numpy()
-                self._check(computed, len(missing[part]))
-                result[missing[part]] = computed
-            for place, index in first.items():
-                row = result[index].copy()
-                self.cache.put(place, row, row.nbytes)
-        for index in repeated:
-            result[index] = result[first[places[index]]]
-        return result
+        rows, missing = self.cache.look_up(places)
+        if missing:
+            indices = np.fromiter(missing.values(), dtype=np.int64, count=len(missing))
+            computed = self._compute(*sources(indices), regions[indices])
+            for place, row in zip(missing, computed, strict=True):
+                rows[place] = row.copy()
+                self.cache.put(place, rows[place], row.nbytes)
+        return (
+            np.stack([rows[place] for place in places])
+            if places
+            else np.empty((0, self.reader.length), np.float32)
+        )
 
-    def _check(self, computed: NDArray[np.float32], count: int) -> None:
-        if computed.shape != (count, self.reader.length):
+    def _compute(self, sources: Tensor, rows: NDArray[np.int64], regions: Regions) -> NDArray[np.float32]:
+        parts = [slice(low, low + CHUNK) for low in range(0, len(rows), CHUNK)]
+        computed = torch.cat(
+            [self.reader.read(sources, rows[part], regions[part]).float().cpu() for part in parts]
+        )
+        if computed.shape != (len(rows), self.reader.length):
             raise InputError(
-                f"The features of {count} regions have the shape {list(computed.shape)}; they must have"
-                f" [{count}, {self.reader.length}]."
+                f"The features of {len(rows)} regions have the shape {list(computed.shape)}; they must have"
+                f" [{len(rows)}, {self.reader.length}]."
             )
-        if not np.isfinite(computed).all():
+        if not computed.isfinite().all():
             raise InputError("A feature of the state is not finite; check the network's weights.")
+        return computed.numpy()

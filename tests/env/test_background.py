@@ -8,10 +8,11 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from occlusion_env import ACTIONS, BACKGROUND_ENV_ID, SearchSettings, TargetSet
-from occlusion_env.envs.background import BackgroundSearch, has_background, usual_background_drop
+from occlusion_env.envs.background import BackgroundSearch, has_background
 from occlusion_env.scene.occluders import occlude_image
 from occlusion_env.scene.oracle import OracleFeatures, OracleScorer
 from occlusion_env.scene.targets import Source, Target, load_targets
+from occlusion_env.search.threshold import usual_drop
 from tracker.data.boxes import iou
 from tracker.data.images import crop, resize, to_tensor
 from tracker.data.sequences import ArrayFrames, Sequence
@@ -147,8 +148,8 @@ def test_the_state_is_the_background_under_the_box(ramp) -> None:
 def test_phi_is_what_random_boxes_reach() -> None:
     """Oracle frames are even noise: patches differ little, so the drop hardly differs from the mean fall."""
     targets, settings = load_targets("oracle"), SearchSettings()
-    drop = usual_background_drop(targets, Brightness(), OracleFeatures(), settings, 0.1)
-    lower = usual_background_drop(targets, Brightness(), OracleFeatures(), settings, 0.9)
+    drop = usual_drop(targets, Brightness(), OracleFeatures(), settings, 0.1, search_class=BackgroundSearch)
+    lower = usual_drop(targets, Brightness(), OracleFeatures(), settings, 0.9, search_class=BackgroundSearch)
     assert 0 < lower < drop < 0.3
     env = make(**cheap(drop=None)).unwrapped
     falls = []

@@ -14,7 +14,8 @@ from occlusion_env.scene.targets import load_targets
 from occlusion_env.search.core import Search, SearchSettings
 from occlusion_env.search.embedding import TargetEmbedding
 from tracker.models.backbones import Chain, FeatureExtractor, KnownMaps, load_backbone
-from tracker.scorers import IncrementalScorer, IncrementalSintScorer, KnownImage, SintScorer
+from tracker.scorers import IncrementalScorer, KnownImage, SintScorer
+from tracker.scorers.sint import IncrementalSintScorer
 
 TRIGGER = ACTIONS.index("trigger")
 

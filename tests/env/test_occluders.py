@@ -15,7 +15,6 @@ from occlusion_env.scene.occluders import (
     background_box,
     background_patch,
     choose_occluder,
-    draw_occluder,
     occlude,
     occlude_image,
 )
@@ -151,16 +150,19 @@ def videos() -> TargetSet:
 def test_every_occluder_is_what_its_name_says() -> None:
     targets = videos()
     assert OCCLUDERS == NAMES and targets.videos == ("red", "red", "green", "green")
-    found = {name: draw_occluder(name, targets[0], 0.25, np.random.default_rng(0), targets) for name in OCCLUDERS}
-    for patch, _ in found.values():
+    chosen = {
+        name: choose_occluder(name, targets[0], 0.25, np.random.default_rng(0), targets) for name in OCCLUDERS
+    }
+    found = {name: occluder.patch(targets[0], targets) for name, occluder in chosen.items()}
+    for patch in found.values():
         assert patch.shape == (PATCH_SIZE, PATCH_SIZE, 3) and patch.dtype == np.uint8
-    assert [name for name, (_, box) in found.items() if box is not None] == ["background"]
-    patch, box = found["background"]
+    assert [name for name, occluder in chosen.items() if occluder.box is not None] == ["background"]
+    patch, box = found["background"], np.array(chosen["background"].box)
     assert (patch == crop(targets[0].frame, box, PATCH_SIZE)).all() and iou(box, targets[0].box) == 0
-    assert (found["mean"][0] == targets[0].frame.reshape(-1, 3).mean(axis=0).round()).all()
-    assert not found["zero"][0].any()
-    assert (found["cutout"][0] == (10, 200, 20)).all()
-    noise = found["noise"][0]
+    assert (found["mean"] == targets[0].frame.reshape(-1, 3).mean(axis=0).round()).all()
+    assert not found["zero"].any()
+    assert (found["cutout"] == (10, 200, 20)).all()
+    noise = found["noise"]
     assert noise.std() > 65 and noise.min() < 3 and noise.max() > 252 and abs(noise.mean() - 127.5) < 3
 
 
@@ -187,17 +189,19 @@ def test_a_target_that_fills_its_frame_gets_its_mean_colour() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 40, 50, 3), dtype=np.uint8)
     sequence = Sequence("full", ArrayFrames(frames), [[0, 0, 50, 40]] * 2, np.ones(2), "x", "exact")
     target = TargetSet.from_sequence(sequence)[0]
-    assert choose_occluder("background", target, 0.25, np.random.default_rng(0)) == Occluder("mean")
-    patch, box = draw_occluder("background", target, 0.25, np.random.default_rng(0))
-    assert box is None and (patch == frames[1].reshape(-1, 3).mean(axis=0).round()).all()
+    occluder = choose_occluder("background", target, 0.25, np.random.default_rng(0))
+    assert (
+        occluder == Occluder("mean")
+        and (occluder.patch(target) == frames[1].reshape(-1, 3).mean(axis=0).round()).all()
+    )
 
 
 def test_what_cannot_be_drawn_is_told() -> None:
     targets, rng = videos(), np.random.default_rng(0)
     with pytest.raises(InputError, match="'smoke' is no occluder; choose background"):
-        draw_occluder("smoke", targets[0], 0.25, rng, targets)
+        choose_occluder("smoke", targets[0], 0.25, rng, targets)
     for others in (None, targets.subset([0, 1])):
         with pytest.raises(InputError, match="another video than 'red'"):
-            draw_occluder("cutout", targets[0], 0.25, rng, others)
+            choose_occluder("cutout", targets[0], 0.25, rng, others)
     with pytest.raises(InputError, match=r"green/000001"):
         Occluder("cutout", target="green/000001").patch(targets[0], targets.subset([0, 1]))

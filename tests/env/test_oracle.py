@@ -10,7 +10,7 @@ import torch
 
 from occlusion_env import ORACLE_ENV_ID, OcclusionSearchEnv
 from occlusion_env.mdp.actions import TRIGGER, RegionLimits
-from occlusion_env.scene.occluders import draw_occluder
+from occlusion_env.scene.occluders import choose_occluder
 from occlusion_env.scene.oracle import OracleFeatures, OracleScorer, optimum, oracle_sequence
 from occlusion_env.scene.targets import TargetSet, load_targets
 from occlusion_env.search.core import Search, SearchSettings
@@ -29,7 +29,7 @@ def begun(targets: TargetSet, settings: SearchSettings | None = None, count: int
     search = Search(count, OracleScorer(), OracleFeatures(), settings or SearchSettings())
     rng = np.random.default_rng(0)
     chosen = [targets[index] for index in range(count)]
-    patches = [draw_occluder("background", target, 0.25, rng)[0] for target in chosen]
+    patches = [choose_occluder("background", target, 0.25, rng).patch(target) for target in chosen]
     search.begin(np.arange(count), chosen, patches, drop=0.95)
     return search
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from occlusion_env import ACTIONS, ENV_ID, SearchSettings, movement_reward, trigger_reward
 from occlusion_env.envs.single import OcclusionSearchEnv
 from occlusion_env.envs.vector import OcclusionSearchVectorEnv
-from occlusion_env.mdp.rewards import REWARDS, Turn
+from occlusion_env.mdp.rewards import REWARDS, Transition
 from occlusion_env.scene.distractors import distractor_boxes, distractor_crops
 from tracker.data.boxes import inside, iou
 
@@ -40,7 +40,7 @@ def test_rounding_changes_no_reward(name: str, triggered: bool) -> None:
     reward = REWARDS[name](SearchSettings())
     noise = np.array([-9e-6, -1e-7, -1e-9, 0.0, 1e-9, 1e-7, 9e-6])
     score, equal = 0.5 + noise, np.full(len(noise), 0.5)
-    found = reward(Turn(score, equal, equal + 0.1, equal, np.full(len(noise), triggered), equal))
+    found = reward(Transition(score, equal, equal + 0.1, equal, np.full(len(noise), triggered), equal))
     assert len(set(found.tolist())) == 1
     settled = {"paper": (-1, 3), "margin": (-1, 3), "difference": (0, 0), "record": (0, 0)}
     assert found[0] == settled[name][triggered]
@@ -144,12 +144,12 @@ def test_length_of_the_history(brightness, start, history: int) -> None:
     assert observation[256:].tolist() == [0, 0, 0, 0, 0, 0, 0, 1, 0][: 9 * history] + [0] * 9 * (history - 1)
 
 
-def turns(scores: list[float], triggered: bool, clean: float = 0.9, phi: float = 0.5) -> list[Turn]:
+def turns(scores: list[float], triggered: bool, clean: float = 0.9, phi: float = 0.5) -> list[Transition]:
     """The turns of one episode, the last of them perhaps a trigger."""
 
-    def turn(score: float, before: float, trigger: bool, least: float) -> Turn:
+    def turn(score: float, before: float, trigger: bool, least: float) -> Transition:
         one = (np.array([value]) for value in (score, before, clean, phi))
-        return Turn(*one, np.array([trigger]), np.array([least]))
+        return Transition(*one, np.array([trigger]), np.array([least]))
 
     moves = [turn(s, scores[t], False, min(scores[: t + 1])) for t, s in enumerate(scores[1:])]
     return moves + [turn(scores[-1], scores[-1], True, min(scores))] * triggered
@@ -161,7 +161,7 @@ def test_the_rewards_by_name() -> None:
     for turn in turns([0.8, 0.7, 0.7, 0.4], True):
         assert paper(turn) == margin(turn)
     assert [float(paper(turn)[0]) for turn in turns([0.8, 0.7, 0.7, 0.4], True)] == [1, -1, 1, 2]
-    assert margin.needs_rivals and not paper.needs_rivals
+    assert margin.needs_distractors and not paper.needs_distractors
 
 
 SCORES = st.lists(st.integers(-1000, 1000).map(lambda score: score / 1000), min_size=2, max_size=12)
@@ -208,9 +208,9 @@ def test_rewards_of_many_searches_are_those_of_each() -> None:
     triggered = rng.uniform(size=30) < 0.3
     for name, make in REWARDS.items():
         reward = make(SearchSettings())
-        together = reward(Turn(*columns, triggered, best))
+        together = reward(Transition(*columns, triggered, best))
         alone = [
-            reward(Turn(*(c[i : i + 1] for c in columns), triggered[i : i + 1], best[i : i + 1]))[0]
+            reward(Transition(*(c[i : i + 1] for c in columns), triggered[i : i + 1], best[i : i + 1]))[0]
             for i in range(30)
         ]
         assert together.dtype == np.float64 and together.tolist() == alone, name
@@ -219,7 +219,7 @@ def test_rewards_of_many_searches_are_those_of_each() -> None:
 def test_a_reward_of_ones_own(tmp_path, monkeypatch, start) -> None:
     (tmp_path / "own_reward.py").write_text(
         "class Area:\n"
-        "    needs_rivals = False\n"
+        "    needs_distractors = False\n"
         "    def __init__(self, settings):\n"
         "        self.eta = settings.eta\n"
         "    def __call__(self, turn):\n"

@@ -82,7 +82,7 @@ def test_networks_alone_leave_the_targets_alone(monkeypatch):
     networks = building.load_networks(arguments)
     assert isinstance(networks.scorer, OracleScorer) and isinstance(networks.features, OracleFeatures)
     with pytest.raises(TypeError):
-        building.assemble(arguments)
+        building.find_targets(arguments.targets)
 
 
 def test_videos_that_cannot_be_used_are_named_and_left_out(make_video, write_otb, tmp_path):

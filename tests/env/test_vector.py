@@ -197,7 +197,7 @@ def test_the_memory_is_bounded(state: str, limit: int) -> None:
     envs = make_vec(3, cache_mb=limit / 2**20, state=state)
     roll_out(envs, 15)
     cache = envs.search.cache
-    sizes = [size for _, size in cache._kept.values()]
+    sizes = [size for _, size in cache._entries.values()]
     assert cache.bytes == sum(sizes) and cache.limit == limit
     assert min(sizes) > ENTRY_BYTES, "an entry is counted with its key"
     assert 0.4 * limit < cache.bytes <= limit, "it is in use, and full"

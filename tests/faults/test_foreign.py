@@ -21,7 +21,7 @@ from agents.training.environment import TrainingEnvironment
 from agents.training.run import TrainRequest, resume, train
 from agents.training.runs import RunFolder
 from occlusion_env import ENV_ID, ORACLE_ENV_ID, SearchArguments
-from occlusion_env.naming import named
+from occlusion_env.naming import look_up
 from tracker.data.images import write_png
 from tracker.errors import InputError
 from tracker.evaluation import read_annotations
@@ -165,7 +165,7 @@ def test_a_package_of_the_same_name_is_no_built_in(tmp_path: Path, monkeypatch: 
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(InputError, match=r"'agents' is hidden by"):
-        named("observation", "belief", {"belief": "agents.policies.belief:BeliefObservation"})
+        look_up("observation", "belief", {"belief": "agents.policies.belief:BeliefObservation"})
     assert not mark.exists()
 
 

@@ -78,7 +78,7 @@ def enjoy(
 
     from occlusion_env import ENV_IDS
     from occlusion_env.envs.arguments import SearchArguments
-    from occlusion_env.naming import check_built_in, imports_in
+    from occlusion_env.naming import check_built_in, find_import_paths
 
     from ...common.output import check_apart, check_file, check_json_path
     from ...common.results import write_result
@@ -93,7 +93,7 @@ def enjoy(
         raise InputError(f"'{env}' is no environment of this package; choose {', '.join(ENV_IDS)}.")
     if steps < 1:
         raise InputError(f"--steps is {steps}; it must be at least 1.")
-    allowed = {*allow, *imports_in(own)}
+    allowed = {*allow, *find_import_paths(own)}
     run: RunFolder | None = None
     source = agent
     if source is None:

@@ -82,7 +82,7 @@ def evaluate(
         occlusion-search evaluate --data path/to/test --agent dqn=logs/dqn/OcclusionSearch-v0_1 --seeds 1
     """
     from occlusion_env.envs.arguments import SearchArguments
-    from occlusion_env.naming import imports_in
+    from occlusion_env.naming import find_import_paths
     from tracker.evaluation.running import weights_digest
     from tracker.models.backbones import describe_arithmetic, resolve_device, resolve_precision
 
@@ -108,7 +108,7 @@ def evaluate(
     check_json_path(json, *inputs)
     place = str(resolve_device(device))
     specs, arms = [member.spec for member in members], arms_of(members)
-    allowed = {*allow, *imports_in(scorer)}
+    allowed = {*allow, *find_import_paths(scorer)}
     policies = {spec: load_policy(spec, algo, place, allowed) for spec in specs if spec not in BASELINES}
     records = [policies[spec].environment if spec in policies else None for spec in specs]
     trained = records[0].arguments if records and records[0] is not None else None

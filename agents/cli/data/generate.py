@@ -83,7 +83,7 @@ def generate(
     from dataclasses import asdict, replace
 
     from occlusion_env.envs.arguments import SearchArguments
-    from occlusion_env.naming import imports_in
+    from occlusion_env.naming import find_import_paths
     from tracker.models.backbones import resolve_device
 
     from ...common.locks import lock_folder
@@ -98,7 +98,7 @@ def generate(
     check_folder(out, data, bank, agent, weights, prior)
     check_json_path(json, data, bank, agent, weights, prior)
     place = str(resolve_device(device))
-    allowed = tuple(sorted({*allow, *imports_in(scorer)}))
+    allowed = tuple(sorted({*allow, *find_import_paths(scorer)}))
     loaded = None if names_method(agent) else load_policy(agent, device=place, allowed=allowed)
     trained = None if loaded is None else loaded.environment
     arguments = SearchArguments() if trained is None else trained.arguments
