@@ -187,12 +187,11 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
 
     finder = agent if prior is None else BeliefSearch(prior)
     with clock("hard positives"):
-        generator = HardPositiveGenerator(finder, setup.scorer, features=setup.features)
-        sources = held_out + unseen_samples
-        found = tqdm(
-            generator.of_targets(sources, seed=demo.seed), total=len(sources), desc="hard positives", unit="target"
+        unseen = held_out + unseen_samples
+        made = HardPositiveGenerator(finder, setup.scorer, features=setup.features).of_targets(
+            unseen, seed=demo.seed
         )
-        positives = list(found)
+        positives = list(tqdm(made, total=len(unseen), desc="hard positives", unit="target"))
         write_hard_positives(folder / "hard_positives", positives)
     with clock("pictures"):
         _draw(folder, sequence, positives, compared)

@@ -119,15 +119,16 @@ def load_model(algo: str, path: Path, device: str = "auto") -> BaseAlgorithm:
         raise InputError(f"There is no agent '{path}'; give the zip file of one that was trained.")
     kind = algorithm_class(algo)
     size = {"buffer_size": 1} if issubclass(kind, OffPolicyAlgorithm) else {}
-    return load_zip(kind, path, None, str(resolve_device(device)), custom_objects=_WITHOUT_SCHEDULES, **size)
+    return load_zip(algo, kind, path, None, str(resolve_device(device)), custom_objects=_WITHOUT_SCHEDULES, **size)
 
 
 def load_zip(
-    kind: type[BaseAlgorithm], path: Path, env: VecEnv | None, device: str, **given: Any
+    algo: str, kind: type[BaseAlgorithm], path: Path, env: VecEnv | None, device: str, **given: Any
 ) -> BaseAlgorithm:
     """Load an agent to play with, or to train on.
 
     Args:
+        algo: One of `ALGORITHMS`, for the error's sentence.
         kind: The class of its algorithm.
         path: Its zip file; it holds pickled objects.
         env: Where it is trained on; `None` to play.
@@ -141,9 +142,7 @@ def load_zip(
     try:
         model = kind.load(path, env=env, device=device, **given)
     except Exception as error:  # a zip of another origin breaks in any way
-        raise InputError(
-            f"'{path}' cannot be loaded as an agent of {kind.__name__} ({reason_of(error)})."
-        ) from None
+        raise InputError(f"'{path}' cannot be loaded as an agent of {algo} ({reason_of(error)}).") from None
     check_finite(model.policy.state_dict(), f"The agent '{path}' cannot be used", "train again")
     return model
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,6 @@ from tracker.errors import InputError
 from tracker.models.backbones import FeatureExtractor
 
 from ..training.environment import TrainingEnvironment
-
-if TYPE_CHECKING:
-    from sb3_contrib import MaskablePPO
 
 __all__ = ["Agent", "Answer", "LoadedPolicy", "Masked", "Policy", "Rollout", "begin_all", "roll_out"]
 
@@ -73,11 +70,11 @@ class Masked:
     """MaskablePPO in a search: its actions are masked where a move would not change the region, as in training.
 
     Args:
-        model: The agent.
+        model: A `MaskablePPO`.
         search: Where it acts.
     """
 
-    def __init__(self, model: MaskablePPO, search: Search) -> None:
+    def __init__(self, model: Any, search: Search) -> None:
         self.model = model
         self.search = search
 

@@ -138,7 +138,9 @@ def resume(path: Path, progress: bool = False, allowed: Collection[str] = ()) ->
             _check_unchanged(path, recorded, _describe_environment(env, evaluation).record())
         remove_leftovers(run.path)
         env = monitored(env, run.path / f"{cut_monitors(run, last.steps)}.monitor.csv", last.steps)
-        model = load_zip(resolved.kind, last.model, env, resolved.device, seed=resolved.seed + last.steps)
+        model = load_zip(
+            resolved.algo, resolved.kind, last.model, env, resolved.device, seed=resolved.seed + last.steps
+        )
         if isinstance(model, OffPolicyAlgorithm):
             _load_replay_buffer(model, last)
         _connect(model, env)
@@ -242,7 +244,7 @@ def _make_model(request: TrainRequest, env: VecEnv) -> BaseAlgorithm:
         "tensorboard_log": board,
     }
     if request.trained_agent is not None:
-        model = load_zip(request.kind, Path(request.trained_agent), env, **arguments)
+        model = load_zip(request.algo, request.kind, Path(request.trained_agent), env, **arguments)
         model.num_timesteps = 0
     else:
         try:
