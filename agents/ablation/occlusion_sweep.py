@@ -29,7 +29,7 @@ from tracker.training.hard_positives import paste
 from ..evaluation.comparison import generator
 from .sweep_occluders import KINDS, OtherVideo, cover
 
-__all__ = ["PlaceableTracker", "SweepSettings", "SweptTarget", "occlusion_sweep", "sweep_frames"]
+__all__ = ["PlaceableTracker", "SweepSettings", "SweptTarget", "occlusion_sweep", "start_box", "sweep_frames"]
 
 Image = NDArray[np.uint8]
 
@@ -97,25 +97,17 @@ class SweptTarget:
     overlap: dict[str, tuple[float, ...]]
 
 
-@dataclass(frozen=True)
-class SweepFrame:
-    """One frame of a sweep.
-
-    Attributes:
-        image: With the target covered, `uint8[H, W, 3]`.
-        box: The target, `(x, y, w, h)`.
-        start: The start box of the tracker, of the same size.
-    """
-
-    image: Image
-    box: NDArray[np.float64]
-    start: NDArray[np.float64]
+def start_box(sequence: Sequence, settings: SweepSettings, t: int) -> NDArray[np.float64]:
+    """The box near the target in frame `t` from which the tracker takes its step, `(x, y, w, h)`."""
+    box = sequence.boxes[t]
+    offset = generator(settings.seed, sequence.name, str(t)).uniform(-settings.shift, settings.shift, 2)
+    return np.concatenate([box[:2] + offset * box[2:], box[2:]])
 
 
 def sweep_frames(
     sequence: Sequence, settings: SweepSettings, t: int, others: Many[OtherVideo] = ()
-) -> dict[str, list[SweepFrame]]:
-    """A frame of a sequence with each kind of occluder at each level.
+) -> dict[str, list[Image]]:
+    """A frame of a sequence, `uint8[H, W, 3]`, with each kind of occluder at each level.
 
     The draws are seeded by the seed, the sequence, the frame and the kind (of `background` also the level).
 
@@ -129,8 +121,6 @@ def sweep_frames(
         InputError: If there is such a kind and no other video.
     """
     frame, box = sequence.frames[t], sequence.boxes[t]
-    offset = generator(settings.seed, sequence.name, str(t)).uniform(-settings.shift, settings.shift, 2)
-    start = np.concatenate([box[:2] + offset * box[2:], box[2:]])
     foreign = [other for other in others if not other.is_of(sequence)]
     if not foreign and {"cutout", "side"} & set(settings.kinds):
         raise InputError(
@@ -149,10 +139,7 @@ def sweep_frames(
         rng = generator(settings.seed, sequence.name, str(t), kind)
         return paste(frame, cover(kind, crop(frame, box), level, foreign, rng), box)
 
-    return {
-        kind: [SweepFrame(occlude(kind, level), box, start) for level in settings.levels]
-        for kind in settings.kinds
-    }
+    return {kind: [occlude(kind, level) for level in settings.levels] for kind in settings.kinds}
 
 
 def occlusion_sweep(
@@ -186,14 +173,14 @@ def occlusion_sweep(
         tracker.init(sequence.frames[0], sequence.exemplar_box)
         overlaps = np.empty((len(chosen), len(settings.kinds), len(settings.levels)))
         for row, t in enumerate(chosen):
+            start = start_box(sequence, settings, int(t))
             for depth, frames in enumerate(sweep_frames(sequence, settings, int(t), others).values()):
                 for column, frame in enumerate(frames):
                     if depth and settings.levels[column] == 0:  # the uncovered frame is the same for all kinds
                         overlaps[row, depth, column] = overlaps[row, 0, column]
                         continue
-                    height, width = frame.image.shape[:2]
-                    tracker.place(frame.start, (width, height))
-                    overlaps[row, depth, column] = iou(tracker.update(frame.image)[None], frame.box)[0]
+                    tracker.place(start, (frame.shape[1], frame.shape[0]))
+                    overlaps[row, depth, column] = iou(tracker.update(frame)[None], sequence.boxes[t])[0]
         means = [tuple(values) for values in overlaps.mean(axis=0).tolist()]
         results.append(SweptTarget(sequence.name, len(chosen), dict(zip(settings.kinds, means, strict=True))))
     return results

@@ -108,7 +108,7 @@ def evaluate_agents(
     sequences = list_targets(run.data)
     if not sequences:
         raise InputError(f"'{run.data}' holds no annotated sequence; give --data a folder of some.")
-    with_checks = bool(names := [check.name for check in checks(())])
+    names = [check.name for check in checks(())]
     _claim(run, setup, agents, names, methods)
     videos = {name: digest for name, digest in folder_digests(run.data).items() if digest != UNREADABLE}
     contents = folder_digests(run.data, content_digest)
@@ -118,35 +118,36 @@ def evaluate_agents(
     failed: dict[str, str] = {}
     caps = {agent.name: (agent.settings or setup.settings).limits.max_area for agent in agents}
     each = run.per_sequence * len(run.seeds)
+
+    def evaluate(name: str, other: str | None) -> dict[str, Any]:
+        targets = _targets(*sequences[name], run.per_sequence)
+        worse = () if other is None else checks(_other_targets(name, other, sequences, run.per_sequence))
+        found = {
+            seed: compare(setup, targets, agents, worse, methods, seed=seed, key=name, done=bar.update)
+            for seed in run.seeds
+        }
+        results = record(found, tuple(target.id for target in targets), caps)
+        picture = None if draw is None else draw(name, targets, found[run.seeds[0]])
+        if picture is not None:
+            results["picture"] = [str(picture.relative_to(run.out)), weights_digest(picture)]
+        return results
+
     with tqdm(total=len(sequences) * each, desc="evaluation", unit="target") as bar:
-        for name, place in sequences.items():
+        for name in sequences:
             file = run.out / _SEQUENCES / f"{name}.json"
             bar.set_postfix_str(name)
             end = bar.n + each
-            other = _other_video(name, list(videos)) if with_checks else None
+            other = _other_video(name, list(videos)) if names else None
             used = [contents.get(name), None if other is None else contents.get(other, other)]
             cached = read_record(file) or {}
             if cached.get("videos") == used and _has_picture(run.out, cached):
                 records[name] = cached
             else:
                 try:
-                    targets = _targets(*place, run.per_sequence)
-                    worse = (
-                        () if other is None else checks(_other_targets(name, other, sequences, run.per_sequence))
-                    )
-                    found = {
-                        seed: compare(setup, targets, agents, worse, methods, seed=seed, key=name, done=bar.update)
-                        for seed in run.seeds
-                    }
+                    records[name] = {"videos": used, **evaluate(name, other)}
+                    write_record(file, records[name])
                 except InputError as error:
                     failed[name] = str(error)
-                else:
-                    ids = tuple(target.id for target in targets)
-                    records[name] = {"videos": used, **record(found, ids, caps)}
-                    picture = None if draw is None else draw(name, targets, found[run.seeds[0]])
-                    if picture is not None:
-                        records[name]["picture"] = [str(picture.relative_to(run.out)), weights_digest(picture)]
-                    write_record(file, records[name])
             bar.update(end - bar.n)
     if not records:
         raise InputError(next(iter(failed.values())))

@@ -15,6 +15,7 @@ is, with a warning, where a file of it is damaged.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import warnings
 from collections.abc import Collection, Mapping
@@ -343,9 +344,11 @@ def _make_block(run: GenerationRun, block: _Block) -> int | str:
 
 def _write(path: Path, positive: HardPositive, image_format: ImageFormat) -> str:
     """Write an image; returns its digest."""
+    content = io.BytesIO()  # Pillow's errors of a full disk have no number when it writes the file itself
+    PILImage.fromarray(positive.image).save(content, format=image_format, quality=_JPEG_QUALITY)
     with replacing_file(path, durable=False) as temporary:
-        PILImage.fromarray(positive.image).save(temporary, format=image_format, quality=_JPEG_QUALITY)
-        return hashlib.sha256(temporary.read_bytes()).hexdigest()
+        temporary.write_bytes(content.getbuffer())
+    return hashlib.sha256(content.getbuffer()).hexdigest()
 
 
 def _is_done(out: Path, block: _Block) -> bool:

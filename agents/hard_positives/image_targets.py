@@ -23,7 +23,7 @@ def image_targets(
     exemplars: Iterable[Image] | None = None,
     names: Iterable[str] | None = None,
 ) -> TargetSet:
-    """Make a set of targets, each with an image of its own.
+    """Make a set of targets, each with its own image.
 
     Args:
         images: N images `uint8[H, W, 3]`, of any sizes.
@@ -35,25 +35,26 @@ def image_targets(
     Raises:
         InputError: If the numbers differ, or an image or a box cannot be used.
     """
-    given = [check_image(image, f"Image {number}") for number, image in enumerate(images)]
+    images = [check_image(image, f"Image {number}") for number, image in enumerate(images)]
+    count = len(images)
     try:
-        places = np.asarray(boxes, dtype=np.float64)
+        boxes = np.asarray(boxes, dtype=np.float64)
     except (TypeError, ValueError):
         raise InputError("The boxes hold something that is not a number; give an array [N, 4].") from None
-    known = [None] * len(given) if exemplars is None else list(exemplars)
-    called = [f"image-{number:06d}" for number in range(len(given))] if names is None else list(names)
-    if not given or places.shape != (len(given), 4) or not len(known) == len(called) == len(given):
+    crops: list[Image | None] = [None] * count if exemplars is None else list(exemplars)
+    names = [f"image-{number:06d}" for number in range(count)] if names is None else list(names)
+    if not count or boxes.shape != (count, 4) or not len(crops) == len(names) == count:
         raise InputError(
-            f"{len(given)} images, boxes {list(places.shape)}, {len(known)} exemplars and {len(called)} names do"
-            " not go together; give as many of each, and boxes [N, 4]."
+            f"{count} images, boxes {list(boxes.shape)}, {len(crops)} exemplars and {len(names)} names do not"
+            " go together; give as many of each, and boxes [N, 4]."
         )
     return TargetSet.join(
-        _one(name, image, box, exemplar)
-        for name, image, box, exemplar in zip(called, given, places, known, strict=True)
+        _one_target(name, image, box, exemplar)
+        for name, image, box, exemplar in zip(names, images, boxes, crops, strict=True)
     )
 
 
-def _one(name: str, image: Image, box: NDArray[np.float64], exemplar: Image | None) -> TargetSet:
+def _one_target(name: str, image: Image, box: NDArray[np.float64], exemplar: Image | None) -> TargetSet:
     frames, boxes = [image], [box]
     if exemplar is not None:
         # A sequence's frames are of one size, by its first one; the exemplar stands in the corner of a frame that
@@ -63,5 +64,5 @@ def _one(name: str, image: Image, box: NDArray[np.float64], exemplar: Image | No
         first[:height, :width] = exemplar
         frames, boxes = [first, image], [np.array([0.0, 0.0, width, height]), box]
     count = len(frames)
-    made = Sequence(name, ArrayFrames(frames), np.array(boxes), np.ones(count), f"image:{name}", "annotation")
-    return TargetSet.from_sequence(made, [count - 1])
+    sequence = Sequence(name, ArrayFrames(frames), np.array(boxes), np.ones(count), f"image:{name}", "annotation")
+    return TargetSet.from_sequence(sequence, [count - 1])

@@ -16,13 +16,14 @@ from tracker.errors import InputError
 __all__ = ["Manifolds"]
 
 _OPEN = 8
+"""Models in the cache."""
 
 
 class Manifolds:
     """The models of a bank; those used last are cached.
 
-    Targets are encoded and decoded one by one, so that a code alone makes the same pixels again: products of other
-    shapes would round otherwise.
+    Targets are encoded and decoded one by one, so that a code gives the same pixels again: products of other
+    shapes are rounded differently.
 
     Args:
         bank: Models by the names of the videos.
@@ -50,7 +51,7 @@ class Manifolds:
         """Replace a target by the decoded image of a code, at its size; the code becomes part of its source.
 
         Raises:
-            InputError: If there is no model of its video, or the code is none of the model's.
+            InputError: If there is no model of its video, or the code has the wrong length.
         """
         model = self._model(target.source.video)
         if len(code) != model.config.latent:
@@ -60,8 +61,8 @@ class Manifolds:
             )
         image = model.generate([code])[0]
         height, width = target.crop.shape[:2]
-        known = tuple(float(value) for value in code)
-        return replace(target, crop=resize(image, width, height), source=replace(target.source, code=known))
+        source = replace(target.source, code=tuple(float(value) for value in code))
+        return replace(target, crop=resize(image, width, height), source=source)
 
     def _load(self, video: str) -> vae.VAE:
         if video not in self._bank:
