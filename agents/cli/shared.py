@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
+from tyro.constructors import PrimitiveConstructorSpec
 
 from tracker.errors import InputError, describe_error
 
@@ -16,7 +17,7 @@ from ..common.results import command_line
 from .signals import exit_code, interruption
 
 if TYPE_CHECKING:
-    from tracker.data.sequences import Sequence
+    from tracker.data.sequences import Sequence as Video
 
 __all__ = [
     "Allow",
@@ -30,32 +31,47 @@ __all__ = [
     "command_line",
     "note",
     "on_interrupt",
+    "print_table",
     "warn",
     "warn_of_otb",
 ]
 
-_DEVICES = "auto|cpu|cuda|cuda:N|mps"
+LARGEST_SEED = 2**32 - 1
+"""The largest seed that numpy's global generator takes."""
 
 
-def _device(given: list[str]) -> str:
+def _device(words: list[str]) -> str:
     """Refuse a device that this machine does not have, before a command does anything."""
     from tracker.models.backbones import resolve_device
 
-    if given[0] != "auto":
-        resolve_device(given[0])
-    return given[0]
+    if words[0] != "auto":
+        resolve_device(words[0])
+    return words[0]
 
 
+def _seed(words: list[str]) -> int:
+    """Refuse a seed that a library would refuse in mid-run."""
+    seed = int(words[0])
+    if not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"--seed is {seed}; it must lie between 0 and {LARGEST_SEED}.")
+    return seed
+
+
+def _parsed_by(parse: Callable[[list[str]], Any], kind: type, metavar: str) -> PrimitiveConstructorSpec[Any]:
+    """A word of the command line that a function checks."""
+    return PrimitiveConstructorSpec(
+        1, metavar, parse, lambda value: isinstance(value, kind), lambda value: [str(value)]
+    )
+
+
+_DEVICES = "auto|cpu|cuda|cuda:N|mps"
 Device = Annotated[
     str,
     tyro.conf.arg(metavar=_DEVICES, help="Where the networks run."),
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar=_DEVICES,
-        instance_from_str=_device,
-        is_instance=lambda value: isinstance(value, str),
-        str_from_instance=lambda value: [value],
-    ),
+    _parsed_by(_device, str, _DEVICES),
+]
+Seed = Annotated[
+    int, tyro.conf.arg(metavar="INT", help="Seed of all random numbers."), _parsed_by(_seed, int, "INT")
 ]
 Precision = Annotated[
     Literal["auto", "fp32", "bf16"],
@@ -72,31 +88,6 @@ Allow = Annotated[
         help="Names of your own code that files of agents, runs and hyper-parameters may contain.",
     ),
 ]
-
-LARGEST_SEED = 2**32 - 1
-"""The largest seed that numpy's global generator takes."""
-
-
-def _seed(given: list[str]) -> int:
-    """Refuse a seed that a library would refuse in mid-run."""
-    seed = int(given[0])
-    if not 0 <= seed <= LARGEST_SEED:
-        raise InputError(f"--seed is {seed}; it must lie between 0 and {LARGEST_SEED}.")
-    return seed
-
-
-Seed = Annotated[
-    int,
-    tyro.conf.arg(metavar="INT", help="Seed of all random numbers."),
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="INT",
-        instance_from_str=_seed,
-        is_instance=lambda value: isinstance(value, int),
-        str_from_instance=lambda value: [str(value)],
-    ),
-]
-
 
 NOTHING_WRITTEN = "nothing was written"
 GOES_ON = "run the same command again to resume"
@@ -126,6 +117,26 @@ def on_interrupt(state: str | Callable[[], str] = NOTHING_WRITTEN) -> Iterator[N
         sys.exit(exit_code(interrupt))
 
 
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int = 0, title: str = "") -> None:
+    """Print a table whose columns but the first are aligned to the right.
+
+    Args:
+        headings: Of the columns.
+        rows: Cells of each row; lines separate the rows where a cell has several lines.
+        width: Least width in characters; a terminal may be wider.
+        title: Printed above the table.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(headings[0], title=title or None, show_lines=any("\n" in cell for row in rows for cell in row))
+    for heading in headings[1:]:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=max(Console().width, width)).print(table)
+
+
 def warn(sentence: str) -> None:
     """Print a warning to the standard error."""
     print(f"occlusion-search: warning: {sentence}", file=sys.stderr)
@@ -136,7 +147,7 @@ def note(sentence: str) -> None:
     print(f"occlusion-search: note: {sentence}", file=sys.stderr)
 
 
-def warn_of_otb(train: Iterable[Sequence]) -> None:
+def warn_of_otb(train: Iterable[Video]) -> None:
     """Say so where videos that a tracker is trained on have the names of OTB's."""
     from tracker.training import otb_names
 

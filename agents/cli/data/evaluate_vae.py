@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tracker.errors import InputError
 
-from ..shared import GOES_ON, Device, Json, Precision, Seed, on_interrupt
+from ..shared import GOES_ON, Device, Json, Precision, Seed, on_interrupt, print_table
 
 __all__ = ["evaluate_vae"]
 
@@ -143,20 +143,15 @@ def _cell(found: dict[str, Any] | None) -> str:
 
 def _print_table(content: dict[str, Any]) -> None:
     """Means over videos, and their 95 % intervals."""
-    from rich.console import Console
-    from rich.table import Table
-
     from ...manifolds.evaluation import FIGURES, METHODS
 
     count = len(content["videos"])
-    table = Table(title=f"{count} video{'s' * (count != 1)}: mean, and 95 % interval over videos", show_lines=True)
-    table.add_column("method", no_wrap=True)
-    for figure in FIGURES:
-        table.add_column(_COLUMNS[figure], justify="right", no_wrap=True)
-    for method, title in METHODS.items():
-        cells = [content["methods"][method][figure] for figure in FIGURES]
-        table.add_row(title, *(_cell(cell) for cell in cells))
-    Console(width=max(Console().width, 150)).print(table)
+    title = f"{count} video{'s' * (count != 1)}: mean, and 95 % interval over videos"
+    rows = [
+        [name, *(_cell(content["methods"][method][figure]) for figure in FIGURES)]
+        for method, name in METHODS.items()
+    ]
+    print_table(("method", *(_COLUMNS[figure] for figure in FIGURES)), rows, 150, title)
     print(
         "MSE, SSIM: of held-out crops. Diversity: variance over that of the training crops. Novelty: distance to"
         " the\nnearest training crop; its ratio is to the training crops' own. Realism: score against"

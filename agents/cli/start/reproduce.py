@@ -8,7 +8,7 @@ from typing import Any
 
 from tracker.errors import InputError
 
-from ..shared import GOES_ON, Allow, Device, Json, Precision, command_line, on_interrupt
+from ..shared import GOES_ON, Allow, Device, Json, Precision, command_line, on_interrupt, print_table
 
 __all__ = ["reproduce"]
 
@@ -109,17 +109,12 @@ def reproduce(
 
 
 def _print_ladder(content: Mapping[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("training")
     measures = [
         name
         for name in ("sweep, seen", "sweep, unseen", "auc, all", "auc, OCC", "precision, all")
         if name in content["measures"]
     ]
-    for name in measures:
-        table.add_column(name, justify="right")
-    for arm in content["arms"].values():
-        table.add_row(arm["title"], *(f"{arm['means'][name]:.3f}" for name in measures))
-    Console(width=max(Console().width, 120)).print(table)
+    rows = [
+        (arm["title"], *(f"{arm['means'][name]:.3f}" for name in measures)) for arm in content["arms"].values()
+    ]
+    print_table(("training", *measures), rows, 120)

@@ -11,7 +11,7 @@ import tyro
 
 from tracker.errors import InputError
 
-from ..shared import GOES_ON, Device, Json, Precision, command_line, on_interrupt
+from ..shared import GOES_ON, Device, Json, Precision, command_line, on_interrupt, print_table
 
 if TYPE_CHECKING:
     from tracker.evaluation.running import RunReport
@@ -92,7 +92,8 @@ def benchmark_run(
                 )
     if json is not None:
         write_result(json, "benchmark run", {"protocol": protocol, "list": targets, "trackers": rows})
-    _show(rows)
+    headings = ("tracker", "AUC", "precision", "frames/s", "targets", "failures")
+    print_table(headings, [_cells(name, row) for name, row in rows.items()])
     for name, row in rows.items():
         for label, sentence in row["failures"].items():
             print(f"{name} failed on {label}: {sentence}", file=sys.stderr)
@@ -167,17 +168,9 @@ def _scores(report: RunReport) -> dict[str, Any]:
     return {**scores, "failures": report.failures}
 
 
-def _show(rows: dict[str, dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("tracker")
-    for heading in ("AUC", "precision", "frames/s", "targets", "failures"):
-        table.add_column(heading, justify="right")
-    for name, row in rows.items():
-        numbers = [
-            "-" if row[key] is None else f"{row[key]:.{digits}f}"
-            for key, digits in (("auc", 3), ("precision", 3), ("fps", 1))
-        ]
-        table.add_row(name, *numbers, str(row["targets"]), str(len(row["failures"])))
-    Console().print(table)
+def _cells(name: str, row: dict[str, Any]) -> list[str]:
+    numbers = [
+        "-" if row[key] is None else f"{row[key]:.{digits}f}"
+        for key, digits in (("auc", 3), ("precision", 3), ("fps", 1))
+    ]
+    return [name, *numbers, str(row["targets"]), str(len(row["failures"]))]

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..shared import Json, warn
+from ..shared import Json, print_table, warn
 
 if TYPE_CHECKING:
     from tracker.evaluation.scoring import TrackerScores
@@ -83,18 +83,13 @@ def _content(scores: TrackerScores, list_name: str | None) -> dict[str, Any]:
 
 
 def _show(scores: TrackerScores, content: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from tracker.evaluation.intervals import LEAST_TARGETS
 
-    console = Console(highlight=False)
     count = f"{content['targets']} target{'s' if content['targets'] != 1 else ''}"
     speed = "" if scores.fps is None else f", {scores.fps:.1f} frames a second"
-    console.print(
+    print(
         f"{scores.tracker}, {scores.protocol.upper()}, invalid annotations: {scores.invalid};"
-        f" {count}, {content['frames']} frames{speed}",
-        markup=False,
+        f" {count}, {content['frames']} frames{speed}"
     )
     for measure, label in (("auc", "success AUC"), ("precision", "precision at 20 px")):
         bounds = content["intervals"][measure]
@@ -103,18 +98,15 @@ def _show(scores: TrackerScores, content: dict[str, Any]) -> None:
             if bounds
             else f"too few targets for an interval; {LEAST_TARGETS} are the fewest"
         )
-        console.print(f"{label:<18} {content[measure]:.4f}  ({told})")
+        print(f"{label:<18} {content[measure]:.4f}  ({told})")
     if content["by_attribute"]:
-        table = Table("attribute")
-        for heading in ("targets", "AUC", "precision"):
-            table.add_column(heading, justify="right")
-        for name, row in content["by_attribute"].items():
-            table.add_row(name, str(row["targets"]), f"{row['auc']:.4f}", f"{row['precision']:.4f}")
-        console.print(table)
+        rows = [
+            (name, str(row["targets"]), f"{row['auc']:.4f}", f"{row['precision']:.4f}")
+            for name, row in content["by_attribute"].items()
+        ]
+        print_table(("attribute", "targets", "AUC", "precision"), rows)
     for warning in scores.warnings:
         warn(warning)
     if scores.missing:
         shown = ", ".join(scores.missing[:10]) + (", ..." if len(scores.missing) > 10 else "")
-        console.print(
-            f"Annotated, but without results, and left out ({len(scores.missing)}): {shown}", markup=False
-        )
+        print(f"Annotated, but without results, and left out ({len(scores.missing)}): {shown}")
