@@ -96,8 +96,8 @@ in its own frame |
     | key | is |
     |---|---|
     | `score`, `previous_score`, `clean_score` | `float`, S, S' and the score of the unoccluded target |
-    | `phi` | `float`, the threshold of eq. 6; -inf for `difference` and `record`, unless `phi` or `drop` is given
-    | | `is_success` | `bool`, S <= phi |
+    | `phi` | `float`, the threshold of eq. 6; -inf for `difference` and `record`, unless given |
+    | `is_success` | `bool`, S <= phi |
     | `region` | `float64[4]` |
     | `action_index` | `int`, the last action; -1 after a reset |
     | `action_mask` | `int8[9]`, 1 for a move that changes the region and for the trigger |
