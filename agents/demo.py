@@ -153,8 +153,8 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
         crop_frames = training_frames[evenly_spaced(len(training_frames), effort.crops)]
         manifold = _learn_manifold(sequence, crop_frames, demo)
     with clock("manifold picture"):
-        grid_codes = vae.codes_grid(manifold.mu, 12)
-        picture = vae.manifold_image(manifold.model, 12, grid_codes)
+        grid_codes = vae.codes_grid(manifold.mu, 7)
+        picture = vae.manifold_image(manifold.model, 7, grid_codes)
         draw_manifold(
             folder / "manifold.png", picture, manifold.mu, grid_codes,
             f"The manifold of the target of '{sequence.name}' after {effort.epochs} epochs",

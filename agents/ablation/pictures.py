@@ -39,6 +39,8 @@ _MEASURES = {
     "auc, not OCC": "AUC, not OCC",
 }
 _SIDE = 96
+_COLOURS = {"sint": "black", "vae-random": "C2", "vae-hptn": "C1", "hardest": "C0"}
+"""Arms that the sweep shows in colour; the others are grey."""
 
 
 def is_significant(row: Mapping[str, Any], level: float) -> bool:
@@ -47,7 +49,7 @@ def is_significant(row: Mapping[str, Any], level: float) -> bool:
 
 
 def draw_sweep(path: Path, content: Mapping[str, Any]) -> None:
-    """Overlap of each arm as more of the target is covered, by seen and by unseen occluders.
+    """Overlap of each arm as more of the target is covered, by seen and by unseen occluders; four arms in colour.
 
     Args:
         path: The PNG to write.
@@ -60,14 +62,18 @@ def draw_sweep(path: Path, content: Mapping[str, Any]) -> None:
     base = content["arms"].get("sint", content["arms"][START])["means"]
     for (whole, zoomed), group in zip(axes, groups, strict=True):
         names = [f"sweep, {level:.0%}" if level == 0 else f"sweep, {group}, {level:.0%}" for level in levels]
-        for number, (name, arm) in enumerate(content["arms"].items()):
+        for name, arm in sorted(content["arms"].items(), key=lambda arm: arm[0] in _COLOURS):
             values = np.array([arm["means"][measure] for measure in names])
-            style = {"color": "0.3", "linestyle": ":"} if name == START else {"color": f"C{number % 10}"}
-            marker = "osv^Dx+*Ph"[number // 10 % 10]
-            label = arm["title"] if group == groups[0] else None
-            whole.plot(levels, values, marker=marker, markersize=4, **style)
+            style = {"color": _COLOURS.get(name, "0.8"), "linewidth": 2.2 if name in _COLOURS else 0.9}
+            label = arm["title"] if name in _COLOURS and group == groups[0] else None
+            whole.plot(levels, values, **style)
             less = values - [base[measure] for measure in names]
-            zoomed.plot(levels, less, marker=marker, markersize=4, label=label, **style)
+            zoomed.plot(levels, less, label=label, **style)
+            if name not in _COLOURS:
+                zoomed.annotate(
+                    arm["title"], (levels[-1], less[-1]), xytext=(4, 0), textcoords="offset points",
+                    fontsize=7, color="0.5", va="center", annotation_clip=False,
+                )  # fmt: skip
         whole.set(ylabel="mean overlap with the true box", title=f"Overlap, {group} occluders")
         zoomed.set(ylabel="overlap less plain SINT's", title="The same, less plain SINT's")
         for axis in (whole, zoomed):
@@ -75,7 +81,9 @@ def draw_sweep(path: Path, content: Mapping[str, Any]) -> None:
             axis.grid(alpha=0.25)
     for axis in axes[-1]:
         axis.set_xlabel("share of the target that is covered")
-    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
+    others = len(content["arms"]) - sum(name in _COLOURS for name in content["arms"])
+    axes[0, 1].plot([], [], color="0.8", linewidth=0.9, label=f"{others} other arms")
+    figure.legend(loc="outside lower center", ncols=5, fontsize=9)
     with replacing_file(path) as temporary:
         save(figure, temporary)
 

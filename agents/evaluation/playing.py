@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from occlusion_env import ENV_ID, ENV_IDS
+from occlusion_env.envs.rendering import draw_result
+from occlusion_env.scene.occluders import occlude_image
 from occlusion_env.search.core import Search
 from tracker.errors import InputError
 from tracker.files import replacing_file
@@ -22,6 +24,7 @@ from vae.pictures import gif
 
 from ..policies.baselines import Querying, RandomRegions
 from ..policies.belief import FittedPrior, shipped_prior
+from ..policies.rollout import Answer
 from ..training.environment import TrainingEnvironment
 from ..training.run import check_env_id
 from .methods import query_methods
@@ -40,7 +43,8 @@ class Episode:
         length: Actions.
         first: The info of its reset.
         last: The info after its last action.
-        frames: Its pictures `uint8[H, W, 3]`, the first before any action; none where nothing was drawn.
+        frames: Its pictures `uint8[H, W, 3]`, the first before any action; none where nothing was drawn. Where
+            `least` has entries, the last one shows the best region beside the best random one.
         queries: Regions of the target that it scored; 0 in an environment without a search for a region.
         least: The least score by method: `agent` among the regions that it scored, and with as many queries
             `random` regions and the `belief`; `constant` is the one best constant region. The last two need a
@@ -107,32 +111,51 @@ def play(
             draws = episodes < pictures
             frames = [env.render()] if draws else []
             over, total, length, state, last = False, 0.0, 0, None, first
+            scores = [float(first.get("score", 0.0))]
             while not over:
                 masks = {"action_masks": env.get_wrapper_attr("action_masks")()} if masked else {}
                 start = np.array([length == 0])
                 action, state = model.predict(observation, state, start, deterministic, **masks)
                 observation, reward, terminated, truncated, last = env.step(action)
                 over, total, length = terminated or truncated, total + float(reward), length + 1
+                scores.append(float(last.get("score", 0.0)))
                 if draws:
                     frames.append(env.render())
             taken, episodes = taken + length, episodes + 1
             queries, least = 0, dict[str, float]()
             if env_id == ENV_ID:
-                queries, least = _compare(env.unwrapped.search, fitted, rng)  # type: ignore[attr-defined]
+                search = env.unwrapped.search  # type: ignore[attr-defined]
+                found = _compare(search, fitted, rng)
+                queries, least = len(search.visited(0)[1]), {name: each.score for name, each in found.items()}
+                if draws:
+                    frames.append(_draw_best(search, scores, found))
             yield Episode(total, length, first, last, tuple(frames), queries, least)  # type: ignore[arg-type]
     finally:
         env.close()
 
 
-def _compare(search: Search, fitted: FittedPrior | None, rng: np.random.Generator) -> tuple[int, dict[str, float]]:
-    """The queries of a search that has ended, and the least score of each method; see `Episode`."""
-    _, scores = search.visited(0)
+def _compare(search: Search, fitted: FittedPrior | None, rng: np.random.Generator) -> dict[str, Answer]:
+    """The best answer of each method to a search that has ended; see `Episode.least`."""
+    regions, scores = search.visited(0)
     methods: dict[str, Querying] = {"random": Querying(RandomRegions, len(scores))}
     if fitted is not None:
-        found = query_methods(search.scorer, fitted, len(scores))
-        methods |= {name: found[name] for name in ("constant", "belief")}
-    least = {name: method.find(search, [rng])[0].best.score for name, method in methods.items()}
-    return len(scores), {"agent": float(scores.min()), **least}
+        known = query_methods(search.scorer, fitted, len(scores))
+        methods |= {name: known[name] for name in ("constant", "belief")}
+    best = int(scores.argmin())
+    found = {name: method.find(search, [rng])[0].best for name, method in methods.items()}
+    return {"agent": Answer(regions[best], float(scores[best]), len(scores)), **found}
+
+
+def _draw_best(search: Search, scores: Many[float], found: Mapping[str, Answer]) -> NDArray[np.uint8]:
+    """The best region of an episode beside the best random one; `scores` are those after each action."""
+    target, patch, random = search.targets[0], search.patches()[0], found["random"]
+    assert target is not None
+    regions = (found["agent"].region, random.region)
+    first, second = (occlude_image(target.crop, patch, region) for region in regions)
+    return draw_result(
+        target.crop, (first, second), regions, random.score, scores,
+        float(search.clean_score[0]), float(search.phi[0]), search.settings.max_steps, len(search.visited(0)[1]),
+    )  # fmt: skip
 
 
 def _make(env_id: str, env_kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
@@ -148,7 +171,7 @@ def _make(env_id: str, env_kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
     return env
 
 
-def write_gif(path: Path, frames: Many[NDArray[np.uint8]], seconds: float = 0.4, pause: float = 1.5) -> None:
+def write_gif(path: Path, frames: Many[NDArray[np.uint8]], seconds: float = 0.4, pause: float = 4.0) -> None:
     """Write pictures as a GIF that repeats, in 128 colours without dither, which keeps it small.
 
     Args:

@@ -26,7 +26,8 @@ from .evaluation import VideoManifold
 __all__ = ["Crops", "draw_bank", "draw_held_out", "draw_manifold", "draw_reconstructions", "draw_samples"]
 
 _PICTURES = "pictures.json"
-_GRID = 12
+_GRID = 7
+"""Crops along a side of the drawn grid: each keeps the 64 pixels that it was decoded to."""
 _CORNERS, _STEPS = 12, 72
 _SHOWN = 8
 
@@ -165,9 +166,9 @@ def draw_manifold(
         grid_codes: `[n * n, 2]`, of the grid.
         title: Above both.
     """
-    figure = Figure(figsize=(12.5, 6.8), layout="constrained")
+    figure = Figure(figsize=(12.5, 7.6), layout="constrained")
     figure.suptitle(title)
-    left, right = figure.subplots(1, 2)
+    left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
     left.imshow(grid)
     left.set_title("decoded grid of codes (Fig. 3)")
     left.set(xticks=[], yticks=[])
@@ -175,7 +176,7 @@ def draw_manifold(
     left.set_ylabel("$z_2$ from least (top) to greatest")
     order = np.arange(len(codes))
     dots = right.scatter(codes[:, 0], codes[:, 1], c=order, cmap="viridis", s=28, label="frames of the video")
-    right.scatter(grid_codes[:, 0], grid_codes[:, 1], marker="+", c="0.7", s=18, label="grid", zorder=0)
+    right.scatter(grid_codes[:, 0], grid_codes[:, 1], marker="+", c="0.5", s=30, label="grid", zorder=0)
     right.invert_yaxis()
     right.set(xlabel="$z_1$", ylabel="$z_2$", title="codes of the video's frames")
     right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=2)
