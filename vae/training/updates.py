@@ -107,11 +107,12 @@ class Updates:
 
     @torch.no_grad()
     def _step(self, gradients: Iterable[torch.Tensor]) -> None:
+        steps = [torch.tensor(0.0)]  # counted by PyTorch, without effect on the update
         for (weight, average, copy), gradient in zip(self._blocks, self._split(gradients), strict=True):
             rmsprop(
-                [weight], [gradient.float()], [average], [], [], [torch.tensor(0.0)],
+                [weight], [gradient.float()], [average], [], [], steps,
                 lr=self._training.learning_rate, alpha=self._training.alpha, eps=_EPSILON,
-                weight_decay=0.0, momentum=0.0, centered=False,
+                weight_decay=0.0, momentum=0.0, centered=False, foreach=False,
             )  # fmt: skip
             if copy.dtype != weight.dtype:
                 copy.copy_(weight)
