@@ -106,7 +106,7 @@ def test_other_weights_and_another_observation_are_refused_by_name(agents, targe
 
     import tracker.models.backbones
 
-    shipped = Path(tracker.models.backbones.__file__).parents[1] / "weights" / "slim.safetensors"
+    shipped = Path(tracker.models.backbones.__file__).parents[2] / "weights" / "slim.safetensors"
     state = load_file(shipped)
     save_file(state | {"conv1.bias": state["conv1.bias"] + 1}, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match=r"was trained with weights sha256:\w+ and is given sha256:\w+"):
