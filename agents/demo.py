@@ -27,7 +27,7 @@ from tracker.training.figures import keep_recognised
 
 from .common.output import replacing_folder, write_json
 from .common.versions import versions
-from .evaluation.comparison import MethodComparison, Setup, compare
+from .evaluation.comparison import MethodComparison, Setup, Trial, compare
 from .evaluation.methods import query_methods
 from .evaluation.pictures import draw_scores
 from .hard_positives.generation import HardPositiveGenerator
@@ -184,6 +184,7 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
                 setup, targets, [agent], methods=_query_methods(setup, prior, agent), seed=demo.seed,
                 done=bar.update,
             )  # fmt: skip
+        compared = _with_equal_queries(compared)
 
     finder = agent if prior is None else BeliefSearch(prior)
     with clock("hard positives"):
@@ -301,25 +302,28 @@ def _query_methods(setup: Setup, prior: FittedPrior | None, agent: Agent) -> dic
     return methods
 
 
-def _summary(compared: MethodComparison) -> dict[str, Any]:
-    """Mean scores over the held-out targets, each method's lowest; closures, and scorer queries.
+def _with_equal_queries(compared: MethodComparison) -> MethodComparison:
+    """Replace the best of k random regions by the best of as many as the agent queried, for each target (`EQUAL`).
 
-    `random at equal queries` is, for each target, the best of as many random regions as the agent queried.
+    The regions of that trial are still those of the best of k.
     """
+    trials, queries = dict(compared.trials), compared.trials["agent"].queries
+    random = trials.pop("best of k random")
+    last = np.minimum(queries.astype(int), random.curve.shape[1]) - 1
+    trials[EQUAL] = Trial(random.curve[np.arange(len(last)), last][:, None], queries, random.regions)
+    return replace(compared, trials=trials)
+
+
+def _summary(compared: MethodComparison) -> dict[str, Any]:
+    """Mean scores over the held-out targets, each method's lowest; closure of the agent, and scorer queries."""
     agent, episodes = compared.trials["agent"], compared.episodes["agent"]
-    trials = {name: trial for name, trial in compared.trials.items() if name != "best of k random"}
-    curve = compared.trials["best of k random"].curve
-    equal = curve[np.arange(len(curve)), np.minimum(agent.queries.astype(int), curve.shape[1]) - 1]
-    means = {
-        "clean": compared.clean, **{name: trial.scores for name, trial in trials.items()}, EQUAL: equal,
-    }  # fmt: skip
+    means = {"clean": compared.clean, **{name: trial.scores for name, trial in compared.trials.items()}}
     closure = compared.closure("agent")
-    queries = {name: trial.queries for name, trial in trials.items()} | {EQUAL: agent.queries}
     return {
         **{name: round(float(scores.mean()), 5) for name, scores in means.items()},
         "area": round(float(agent.area.mean()), 5),
         "closure": None if closure is None else round(closure, 4),
-        "queries": {name: round(float(numbers.mean()), 2) for name, numbers in queries.items()},
+        "queries": {name: round(float(trial.queries.mean()), 2) for name, trial in compared.trials.items()},
         "steps": round(float(np.mean([len(episode.actions) for episode in episodes])), 3),
         "trigger_rate": round(float(np.mean([episode.triggered for episode in episodes])), 4),
         "targets": len(compared.clean),

@@ -29,6 +29,7 @@ _METHODS = (
 _COLOURS = {
     "clean": "0.6",
     "random": "C0",
+    "random at equal queries": "C9",
     "centre": "C2",
     "attribution": "C4",
     "constant": "C3",
@@ -144,7 +145,7 @@ def draw_scores(path: Path, comparison: MethodComparison, title: str) -> None:
         axis.annotate(
             f"{mean:+.3f}", (place + 0.3, mean), fontsize=9, va="center", color="0.1", annotation_clip=False
         )
-    axis.set_xticks(range(len(values)), list(values))
+    axis.set_xticks(range(len(values)), [name.replace(" at ", "\nat ") for name in values])
     axis.set_xlim(-0.5, len(values) - 0.3)
     axis.set_ylabel("SINT score against the exemplar (lower is harder)")
     axis.grid(axis="y", alpha=0.3)
