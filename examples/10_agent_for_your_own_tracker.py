@@ -43,8 +43,8 @@ class Arguments:
     train: tyro.conf.Positional[Path | None] = None
     judge: tyro.conf.Positional[Path | None] = None
     out: Path = Path("out/examples/agent")
-    steps: int = 2_000
-    per_sequence: int = 2
+    steps: int = 1_000
+    per_sequence: int = 1
 
 
 def main(given: Arguments) -> None:

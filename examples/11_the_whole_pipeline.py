@@ -48,7 +48,7 @@ class Arguments:
     train: tyro.conf.Positional[Path | None] = None
     test: tyro.conf.Positional[Path | None] = None
     out: Path = Path("out/examples/pipeline")
-    epochs: int = 100
+    epochs: int = 50
     steps: int = 10
     per_video: int = 4
     boxes_per_frame: int = 16
