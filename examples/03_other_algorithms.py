@@ -7,7 +7,12 @@ The default environment is the oracle's, whose scores are arithmetic without a n
 
 Usage: python examples/03_other_algorithms.py [--env OcclusionSearch-v0] [--steps 20000] [--algorithms PPO A2C ...]
 
-OUTPUT
+Prints:
+
+    PPO: training for 4096 steps
+    PPO: score drop -0.089 before training, +0.434 after
+    A2C: training for 4096 steps
+    ...
 """
 
 from __future__ import annotations
