@@ -2,7 +2,15 @@
 
 Usage: python examples/01_make_the_environment.py [SEQUENCES]
 
-OUTPUT
+Prints:
+
+    synthetic-0/000072: unoccluded +0.778, first region +0.654
+        taller +0.643 reward +1
+       smaller +0.712 reward -1
+      ...
+       trigger +0.704 reward -3
+    Eight searches as one batch
+    observations [8, 346], mean score +0.684
 """
 
 import sys

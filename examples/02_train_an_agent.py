@@ -6,7 +6,15 @@ command line, with checkpoints and learning curves.
 
 Usage: python examples/02_train_an_agent.py [SEQUENCES [STEPS]]
 
-OUTPUT
+Prints:
+
+    Training on 82 targets for 6400 steps
+    step  1600: return 0.521
+    step  3200: return 0.998
+    step  4800: return 0.982
+    ...
+    best of 18 random: mean score of 12 targets 0.815 -> ...
+    agent: mean score of 12 targets 0.815 -> ...
 """
 
 import sys

@@ -3,9 +3,16 @@
 PPO and A2C are Stable-Baselines3's; QR-DQN and MaskablePPO, which is told which moves would change the region, are
 those of sb3-contrib (`pip install 'occlusion-search[algorithms]'`).
 
-Usage: python examples/03_other_algorithms.py [--steps 20000] [--algorithms PPO A2C QRDQN MaskablePPO]
+The default environment is the oracle's, whose scores are arithmetic without a network, so that a minute is enough.
 
-OUTPUT
+Usage: python examples/03_other_algorithms.py [--env OcclusionSearch-v0] [--steps 20000] [--algorithms PPO A2C ...]
+
+Prints:
+
+    PPO: training for 4096 steps
+    PPO: score drop -0.089 before training, +0.434 after
+    A2C: training for 4096 steps
+    ...
 """
 
 from __future__ import annotations
@@ -49,9 +56,9 @@ class Settings:
         seed: Seed of the networks and the environments.
     """
 
-    steps: int = 1024
+    steps: int = 4096
     algorithms: tuple[str, ...] = ()
-    env: str = "OcclusionSearch-v0"
+    env: str = "OcclusionSearchOracle-v0"
     reward: str = "difference"
     n_envs: int = 8
     seed: int = 0

@@ -2,7 +2,14 @@
 
 Usage: python examples/04_dqn_from_scratch.py [--steps 2000] [--reward paper] [--env OcclusionSearchOracle-v0]
 
-OUTPUT
+Prints:
+
+    Algorithm 1 in OcclusionSearch-v0 with the reward difference for 2000 steps
+    step    181: return   -0.01, score drop 0.081
+    step    372: return   +0.16, score drop 0.100
+    step    573: return   +0.32, score drop 0.116
+    step    834: return   +0.61, score drop 0.136
+    ...
 """
 
 from __future__ import annotations

@@ -5,7 +5,11 @@ their weights are given. Each is checked first. All cover a quarter of the targe
 
 Usage: python examples/05_hard_positives_for_any_tracker.py [SEQUENCES [TARGETS]] [--siamfc FILE] [--nano FOLDER]
 
-OUTPUT
+Prints:
+
+    Occluding 8 targets
+    SINT: score of 8 targets 0.774; random -0.125, best of 20 random -0.164, grid -0.185
+    grey correlation: score of 8 targets 0.549; random -0.188, best of 20 random -0.303, grid -0.330
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,15 @@ at the region that lowers the score of the *current* network most.
 
 Usage: python examples/06_hard_positives_in_pairs.py [SEQUENCES [STEPS]]
 
-OUTPUT
+Prints:
+
+    Rendering the video out/examples/videos/0
+    ...
+    Training on pairs of 4 videos
+    step 0: loss 1.986
+    step 10: loss 1.627
+    ...
+    step 40: loss 1.503
 """
 
 import sys

@@ -4,7 +4,12 @@ Without arguments the image is a rendered one.
 
 Usage: python examples/08_your_own_image.py [IMAGE X,Y,W,H [OUT.png]]
 
-OUTPUT
+Prints:
+
+    clean +1.000, start +0.854
+        down +0.826
+      taller +0.826
+    The picture is out/examples/your_own_image.png
 """
 
 import sys

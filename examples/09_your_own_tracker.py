@@ -5,7 +5,12 @@ The agent that is trained against it is compared with random search at equal que
 
 Usage: python examples/09_your_own_tracker.py [OUT_FOLDER [SEQUENCES [STEPS]]]
 
-OUTPUT
+Prints:
+
+    Training against the matcher for 1500 steps
+    best of 20 random: mean score of 8 targets +0.794 -> +0.476
+    agent: mean score of 8 targets +0.794 -> +0.490
+    The agent's hard positives are in out/examples/your_own_tracker
 """
 
 import sys

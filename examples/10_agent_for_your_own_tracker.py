@@ -11,7 +11,14 @@ These are commands of the package; they take your matcher as `matcher:scorer`, a
 
 Usage: python examples/10_agent_for_your_own_tracker.py [TRAIN JUDGE] [--out DIR] [--steps N]
 
-OUTPUT
+Prints:
+
+    $ occlusion-search fit-prior --data out/examples/videos --scorer matcher:scorer --per-sequence 1 ...
+    4 targets, 1344 scorer queries. The best constant region has x 0.26, y 0.26, width 0.40, height 0.63, ...
+    $ occlusion-search train --conf-file tuned --data out/examples/videos --steps 1000 ...
+    Training dqn on cpu for 1000 steps in out/examples/agent/logs/dqn/OcclusionSearch-v0_1
+    $ occlusion-search evaluate --data out/examples/test_videos --scorer matcher:scorer ...
+    ... (a table of the methods)
 """
 
 from __future__ import annotations
@@ -43,8 +50,8 @@ class Arguments:
     train: tyro.conf.Positional[Path | None] = None
     judge: tyro.conf.Positional[Path | None] = None
     out: Path = Path("out/examples/agent")
-    steps: int = 2_000
-    per_sequence: int = 2
+    steps: int = 1_000
+    per_sequence: int = 1
 
 
 def main(given: Arguments) -> None:

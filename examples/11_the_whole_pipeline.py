@@ -6,7 +6,16 @@ trackers.
 
 Usage: python examples/11_the_whole_pipeline.py [TRAIN_VIDEOS TEST_VIDEOS] [--epochs 1000] [--steps 500]
 
-OUTPUT
+Prints:
+
+    Training 3 manifolds
+    12 hard positives of new samples
+    covered                0%    10%    20%    30%    40%    50%
+    ...
+    SINT++  background  0.991  0.973  0.956  0.949  0.964  0.894
+    SINT++  cutout      0.991  0.986  0.982  0.972  0.970  0.964
+    SINT++  side        0.991  0.989  0.975  0.959  0.961  0.936
+    SINT++  texture     0.991  0.959  0.960  0.966  0.941  0.893
 """
 
 from dataclasses import dataclass
@@ -48,7 +57,7 @@ class Arguments:
     train: tyro.conf.Positional[Path | None] = None
     test: tyro.conf.Positional[Path | None] = None
     out: Path = Path("out/examples/pipeline")
-    epochs: int = 100
+    epochs: int = 50
     steps: int = 10
     per_video: int = 4
     boxes_per_frame: int = 16
