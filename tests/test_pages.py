@@ -240,6 +240,7 @@ def test_the_site_is_built_without_a_warning_and_asks_nobody(tmp_path):
         reader.feed(text)
         assert not reader.found, (name, reader.found)
         assert "arithmatex" not in text, f"a formula of {name} is still TeX"
+    assert 'src="javascripts/iframe-worker.js"' in (tmp_path / "site" / "index.html").read_text()
     index = (tmp_path / "site" / "search" / "search_index.js").read_text()
     assert index.startswith("var __index = ") and "hill climbing" in index
     assert '<div class="language-sh highlight">' in (tmp_path / "site" / "agents.html").read_text()
