@@ -29,7 +29,7 @@ SHORTER = {"epochs=2000": "epochs=2"}
 """What a page says for a reader's machine, and what is enough to see that it runs."""
 CHECKED = {
     "search": {"observations": (16, 346), "info['region']": (4,)},
-    "start/tour": {"observation": (346,), "boxes": (5, 4), "occluded": (8, 3, 240, 320), "hard.region": (4,)},
+    "start/tour": {"observation": (346,), "video.boxes": (6, 4), "occluded": (8, 3, 240, 320), "hard.region": (4,)},
     "agents": {"episodes[0].frames[0]": (430, 624, 3)},
     "hard_positives": {"hard.regions": (2, 4), "occluded": (8, 3, 240, 320), "box": (1, 4)},
     "howto/occluder": {"occluded": (8, 3, 240, 320)},
@@ -239,6 +239,7 @@ def test_the_site_is_built_without_a_warning_and_asks_nobody(tmp_path):
         reader.feed(text)
         assert not reader.found, (name, reader.found)
         assert "arithmatex" not in text, f"a formula of {name} is still TeX"
+    assert 'src="javascripts/iframe-worker.js"' in (tmp_path / "site" / "index.html").read_text()
     index = (tmp_path / "site" / "search" / "search_index.js").read_text()
     assert index.startswith("var __index = ") and "hill climbing" in index
     assert '<div class="language-sh highlight">' in (tmp_path / "site" / "agents.html").read_text()
