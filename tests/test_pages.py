@@ -29,7 +29,9 @@ SHORTER = {"epochs=2000": "epochs=2"}
 """What a page says for a reader's machine, and what is enough to see that it runs."""
 CHECKED = {
     "search": {"observations": (16, 346), "info['region']": (4,)},
-    "start/tour": {"observation": (346,), "video.boxes": (6, 4), "occluded": (8, 3, 240, 320), "hard.region": (4,)},
+    "start/tour": {
+        "observation": (346,), "video.boxes": (6, 4), "occluded": (8, 3, 240, 320), "hard.region": (4,),
+    },  # fmt: skip
     "agents": {"episodes[0].frames[0]": (430, 624, 3)},
     "hard_positives": {"hard.regions": (2, 4), "occluded": (8, 3, 240, 320), "box": (1, 4)},
     "howto/occluder": {"occluded": (8, 3, 240, 320)},
