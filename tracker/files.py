@@ -182,8 +182,8 @@ def temporary_folder(target: Path) -> Path:
 
 def is_leftover(name: str) -> bool:
     """Return whether a name is that of a temporary folder whose process has ended."""
-    match = _TEMPORARY.fullmatch(name)
-    return match is not None and _start_of(int(match["pid"])) != match["start"]
+    found = _TEMPORARY.fullmatch(name)
+    return found is not None and _start_of(int(found["pid"])) != found["start"]
 
 
 def remove_leftovers(target: Path) -> None:

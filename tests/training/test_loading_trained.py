@@ -96,7 +96,7 @@ def test_the_environment_takes_a_trained_network(trained: Path, resnet: Path, vi
         found = env.search.scorer.backbone.state_dict()
         assert all(torch.equal(found[name], value) for name, value in expected.items())
         assert np.isfinite(observation["features"] if isinstance(observation, dict) else observation).all()
-    with pytest.raises(InputError, match=f"'slim' is asked for.*'{RESNET}'"):
+    with pytest.raises(InputError, match=f"'slim' is requested.*'{RESNET}'"):
         OcclusionSearchEnv(targets, device="cpu", weights=str(resnet), base_weights="random")
 
 
@@ -120,9 +120,9 @@ def test_an_untrained_resnet_tracks(videos: Videos) -> None:
 
 
 def test_a_network_runs_under_its_own_name_alone(resnet: Path, trained: Path) -> None:
-    with pytest.raises(InputError, match=f"'slim' is asked for, but by its card.*is of '{RESNET}'"):
+    with pytest.raises(InputError, match=f"'slim' is requested, but by its card.*is of '{RESNET}'"):
         load_tracker("sint-slim", resnet, base_weights="random")
-    with pytest.raises(InputError, match="'vgg16' is asked for.*'slim'"):
+    with pytest.raises(InputError, match="'vgg16' is requested.*'slim'"):
         load_scorer("vgg16", trained)
 
 
