@@ -29,9 +29,7 @@ _CHUNK = 4096
 class Sampler(Protocol):
     """Draws `n` codes `float32[n, J]`, given the codes of real images: means and deviations `[N, J]`."""
 
-    def __call__(self, mu: ArrayLike, sigma: ArrayLike, n: int, rng: np.random.Generator, /) -> Codes:
-        """See the class."""
-        ...
+    def __call__(self, mu: ArrayLike, sigma: ArrayLike, n: int, rng: np.random.Generator, /) -> Codes: ...
 
 
 def sample_prior(n: int, latent: int, rng: np.random.Generator) -> Codes:
