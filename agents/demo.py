@@ -37,7 +37,7 @@ from .manifolds.bank import target_crops
 from .manifolds.pictures import draw_manifold
 from .policies.baselines import BASELINES, Querying
 from .policies.belief import FittedPrior, shipped_prior
-from .policies.belief.method import BeliefSearch
+from .policies.belief.method import QUERIES, BeliefSearch
 from .policies.loading import load_agent
 from .policies.pretrained import PRETRAINED
 from .policies.rollout import Agent
@@ -181,7 +181,7 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
         targets = list(held_out)
         with tqdm(total=len(targets), desc="grid search", unit="target") as bar:
             compared = compare(
-                setup, targets, [agent], methods=_query_methods(setup, prior, agent), seed=demo.seed,
+                setup, targets, [agent], methods=_query_methods(setup, prior), seed=demo.seed,
                 done=bar.update,
             )  # fmt: skip
         compared = _with_equal_queries(compared)
@@ -292,12 +292,11 @@ def _learn_manifold(sequence: Sequence, frames: NDArray[np.int64], demo: Demo) -
     return _Manifold(sequence, frames, result.model, mu, sigma, figures)
 
 
-def _query_methods(setup: Setup, prior: FittedPrior | None, agent: Agent) -> dict[str, Querying]:
-    """The methods beside the agent, with as many queries as its longest episode; some need a prior."""
-    queries = (agent.settings or setup.settings).max_steps + 1
+def _query_methods(setup: Setup, prior: FittedPrior | None) -> dict[str, Querying]:
+    """The methods beside the agent; the best constant region and the belief need a prior."""
     methods = {name: BASELINES[name] for name in ("centre", "attribution")}
     if prior is not None:
-        found = query_methods(setup.scorer, prior, queries)
+        found = query_methods(setup.scorer, prior, QUERIES)
         methods |= {name: found[name] for name in ("constant", "belief")}
     return methods
 

