@@ -84,12 +84,14 @@ def run_notebook(file: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
             notebook, timeout=SECONDS_PER_CELL, startup_timeout=SECONDS_PER_CELL, kernel_name="python3",
-            record_timing=False, resources={"metadata": {"path": folder}},
+            record_timing=False, coalesce_streams=True, resources={"metadata": {"path": folder}},
         )  # fmt: skip
         client.execute(env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))})
     notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     for cell in notebook.cells:
         cell.metadata = {}
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop("image/jpeg", None)  # Pillow's second copy of a picture
     return notebook
 
 
