@@ -45,8 +45,6 @@ from .training.request import TrainRequest
 from .training.run import fit
 from .training.splits import split_frames
 
-__all__ = ["Demo", "Effort", "FULL", "QUICK", "run_demo"]
-
 REPORT = "report.json"
 RESULT = "demo"
 EQUAL = "random at equal queries"

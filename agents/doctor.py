@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import packages_distributions
 
-__all__ = ["DISTRIBUTION", "PACKAGES", "examine"]
-
 DISTRIBUTION = "occlusion-search"
 PACKAGES = ("agents", "occlusion_env", "tracker", "vae")
 

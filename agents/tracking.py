@@ -24,8 +24,6 @@ from tracker.trackers.check import output_fault
 from tracker.trackers.protocol import Tracker
 from vae.pictures.mp4 import write_mp4
 
-__all__ = ["TrackReport", "draw_box", "has_display", "track_video"]
-
 DEFAULT_FPS = 25.0
 COLOUR = (255, 220, 0)
 LOST_COLOUR = (255, 80, 60)

@@ -16,8 +16,6 @@ from typing import Any, TypeVar
 
 from tracker.errors import InputError, shorten
 
-__all__ = ["call_by_name", "check_built_in", "find_import_paths", "import_by_name", "is_import_path", "look_up"]
-
 T = TypeVar("T")
 
 _PATTERN = re.compile(r"\w[\w.]*:[A-Za-z_]\w*")

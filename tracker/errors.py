@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["InputError", "describe_error", "reading_errors", "shorten"]
-
 _LENGTH = 100
 """Characters of a value that a sentence shows."""
 

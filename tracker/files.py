@@ -16,15 +16,6 @@ from pathlib import Path
 
 from .errors import InputError, shorten
 
-__all__ = [
-    "inside_folder",
-    "is_leftover",
-    "read_text",
-    "remove_leftovers",
-    "replacing_file",
-    "temporary_folder",
-]
-
 
 def inside_folder(folder: str | os.PathLike[str], name: str) -> Path:
     """The path of a file that a record names, relative to the record's folder.

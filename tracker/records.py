@@ -11,8 +11,6 @@ from typing import Any
 
 from .files import replacing_file
 
-__all__ = ["read_record", "warn_of_damage", "write_record"]
-
 _CHECKSUM = "sha256"
 
 

@@ -47,7 +47,6 @@ class VAE(nn.Module):
     """
 
     def __init__(self, config: VAEConfig | None = None, generator: torch.Generator | None = None) -> None:
-        """Build the layers and draw their weights."""
         super().__init__()
         self.config = config or VAEConfig()
         self.encoder, self.mean, self.log_variance, self.decoder, self.output = build_layers(self.config)

@@ -23,8 +23,6 @@ from tracker.models.backbones import load_weights, save_weights
 from tracker.models.sint import Sint, sint_embedding
 from tracker.training import FrameTransform
 
-__all__ = ["RotateAndOcclude", "RotationAdversary", "load_adversary", "save_adversary", "train_adversary"]
-
 LARGEST = math.radians(10)
 """The largest rotation, as in A-Fast-RCNN."""
 

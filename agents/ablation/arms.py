@@ -21,8 +21,6 @@ from ..hard_positives.transforms.batch import AREAS
 from .adversary import RotateAndOcclude, load_adversary
 from .peers import Erasing, MotionBlur, RoiHoles
 
-__all__ = ["ARMS", "Arm", "ArmInputs", "choose_arms", "hardening_of"]
-
 AREA = 0.25
 """Largest covered area of a target in the arms of a quarter, as in the environment."""
 

@@ -41,8 +41,6 @@ from .adversary import save_adversary, train_adversary
 from .arms import Arm
 from .settings import LadderRun
 
-__all__ = ["bank_digests", "cutouts", "is_made", "ladder_targets", "make_adversary", "make_bank", "make_positives"]
-
 
 def ladder_targets(run: LadderRun) -> TargetSet:
     """The targets of the hard positives: some of each usable training video, evenly spaced."""

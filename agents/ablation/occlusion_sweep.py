@@ -29,8 +29,6 @@ from tracker.training.hard_positives import paste
 from ..evaluation.comparison import generator
 from .sweep_occluders import KINDS, OtherVideo, cover
 
-__all__ = ["PlaceableTracker", "SweepSettings", "SweptTarget", "occlusion_sweep", "start_box", "sweep_frames"]
-
 Image = NDArray[np.uint8]
 
 

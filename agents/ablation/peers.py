@@ -18,8 +18,6 @@ from tracker.training import Hardening
 from ..common.randomness import numpy_generator
 from ..manifolds.controls import blur_motion
 
-__all__ = ["Erasing", "MotionBlur", "RoiHoles"]
-
 _ERASE = v2.RandomErasing(p=1.0)
 
 

@@ -27,8 +27,6 @@ from .arms import Arm
 from .running import START, arm_inputs
 from .settings import LadderRun
 
-__all__ = ["draw_differences", "draw_examples", "draw_sweep", "draw_training", "is_significant"]
-
 Image = NDArray[np.uint8]
 
 _MEASURES = {

@@ -16,8 +16,6 @@ from .running import START
 from .settings import LadderRun
 from .summary import BASELINES
 
-__all__ = ["PAGE", "write_ladder_report"]
-
 PAGE = "report.html"
 
 _COLUMNS = {

@@ -46,8 +46,6 @@ from .occlusion_sweep import occlusion_sweep
 from .settings import LadderRun
 from .sweep_occluders import UNSEEN_KINDS, other_videos
 
-__all__ = ["START", "arm_inputs", "judging_videos", "run_ladder"]
-
 START = "start"
 """Name of the network that all arms start from, judged before any training."""
 

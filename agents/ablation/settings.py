@@ -15,8 +15,6 @@ from tracker.training import SintTraining
 
 from .occlusion_sweep import SweepSettings
 
-__all__ = ["PRIMARY_CONTRASTS", "PRIMARY_MEASURE", "LadderRun"]
-
 PRIMARY_MEASURE = "sweep, unseen"
 """The measure of the claims, chosen before the run: overlap under occluders that no arm trains with."""
 

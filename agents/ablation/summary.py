@@ -15,8 +15,6 @@ from .running import START
 from .settings import PRIMARY_CONTRASTS, PRIMARY_MEASURE, LadderRun
 from .sweep_occluders import SEEN_KINDS, UNSEEN_KINDS
 
-__all__ = ["BASELINES", "GROUPS", "summarise_ladder"]
-
 BASELINES = ("sint", "random", "wide", "vae-random")
 """Arms that the others are compared with, where they were trained."""
 

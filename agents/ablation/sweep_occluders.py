@@ -22,8 +22,6 @@ from occlusion_env.scene.occluders import PATCH_SIZE, occlude_image
 from tracker.data.images import crop, resize
 from tracker.data.sequences import Sequence
 
-__all__ = ["KINDS", "SEEN_KINDS", "UNSEEN_KINDS", "OtherVideo", "cover", "draw_texture", "other_videos"]
-
 Image = NDArray[np.uint8]
 
 SEEN_KINDS = ("background",)

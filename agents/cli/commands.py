@@ -10,17 +10,6 @@ from importlib import import_module
 
 from tracker.errors import InputError, shorten
 
-__all__ = [
-    "COMMANDS",
-    "GROUPS",
-    "RENAMED",
-    "examples_of",
-    "find_command",
-    "rename_flags",
-    "root_help",
-    "summary_of",
-]
-
 Command = Callable[..., None]
 
 GROUPS = {

@@ -13,28 +13,11 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 from tracker.errors import InputError, describe_error
 
-from ..common.results import command_line
 from .signals import exit_code, interruption
 
 if TYPE_CHECKING:
     from tracker.data.sequences import Sequence as Video
 
-__all__ = [
-    "Allow",
-    "BaseWeights",
-    "GOES_ON",
-    "Json",
-    "NOTHING_WRITTEN",
-    "Device",
-    "Precision",
-    "Seed",
-    "command_line",
-    "note",
-    "on_interrupt",
-    "print_table",
-    "warn",
-    "warn_of_otb",
-]
 
 LARGEST_SEED = 2**32 - 1
 """The largest seed that numpy's global generator takes."""

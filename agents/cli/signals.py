@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Terminated", "exit_code", "interruption", "raised_signals"]
-
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -21,7 +19,6 @@ class Terminated(KeyboardInterrupt):
     """
 
     def __init__(self, number: int) -> None:
-        """Name the signal."""
         super().__init__(number)
         self.number = number
 

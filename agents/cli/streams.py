@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable
 from typing import Any, TextIO, TypeVar
 
-__all__ = ["CLOSED_PIPE", "Output", "ProgressLines", "open_closed_streams"]
-
 CLOSED_PIPE = 141
 """Exit code of a process that writes to a pipe without a reader: 128 plus SIGPIPE."""
 
@@ -28,7 +26,6 @@ class Output:
     """
 
     def __init__(self, stream: TextIO) -> None:
-        """Wrap a stream, such as `sys.stdout`."""
         self._stream = stream
 
     def write(self, text: str) -> int:
@@ -63,7 +60,6 @@ class ProgressLines(Output):
     """
 
     def __init__(self, stream: TextIO) -> None:
-        """Wrap a stream, such as `sys.stderr`."""
         super().__init__(stream)
         self._printed = time.monotonic()
         self._in_bar = False

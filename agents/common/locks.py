@@ -18,7 +18,6 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["LOCK_NAME", "lock_folder"]
 
 LOCK_NAME = ".occlusion-search.lock"
 """The lock file of a folder, present while a process works in it, or after one was killed."""

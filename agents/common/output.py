@@ -18,22 +18,6 @@ from tracker.files import is_leftover, remove_leftovers, replacing_file, tempora
 
 from .locks import LOCK_NAME
 
-__all__ = [
-    "FILE_BYTES",
-    "MARKER",
-    "RESULT_BYTES",
-    "TRAINING_BYTES",
-    "check_apart",
-    "check_claimable",
-    "check_file",
-    "check_folder",
-    "check_json_path",
-    "claim_folder",
-    "is_complete",
-    "replacing_folder",
-    "write_json",
-]
-
 MARKER = ".occlusion-search.json"
 """File in a folder of `replacing_folder`: the kind of result and the paths of the files that were written."""
 

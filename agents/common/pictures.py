@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from tracker.data.images import resize
 
-__all__ = ["enlarged", "save"]
-
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as a PNG."""

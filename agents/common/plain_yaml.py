@@ -8,8 +8,6 @@ import yaml
 
 from tracker.errors import InputError, shorten
 
-__all__ = ["parse_yaml"]
-
 _MOST_CHARACTERS = 2**20
 _MOST_IN_A_VALUE = 10_000
 _MOST_VALUES = 100_000

@@ -20,8 +20,6 @@ import torch
 
 from tracker.errors import InputError
 
-__all__ = ["run_jobs"]
-
 Key = TypeVar("Key")
 Result = TypeVar("Result")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
-__all__ = ["TrainingProgress"]
-
 
 class TrainingProgress(BaseCallback):
     """A bar in environment steps, with the time that is left, on the standard error."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-__all__ = ["numpy_generator"]
-
 
 def numpy_generator(generator: torch.Generator | None) -> np.random.Generator:
     """A NumPy generator seeded by a draw of a PyTorch generator on the CPU; of the default one if `None`."""

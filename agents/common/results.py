@@ -13,8 +13,6 @@ from typing import Any
 
 from .output import write_json
 
-__all__ = ["FORMATS", "command_line", "commit", "machine", "write_result"]
-
 FORMATS = {
     "benchmark report": 2,
     "benchmark run": 2,

@@ -7,8 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-__all__ = ["device_name", "versions"]
-
 _DISTRIBUTIONS = (
     "occlusion-search",
     "gymnasium",

@@ -22,20 +22,6 @@ from tracker.files import read_text
 
 from ..common.plain_yaml import parse_yaml
 
-__all__ = [
-    "OWN_SECTION",
-    "TARGETS",
-    "HuberDQN",
-    "SquaredErrorDQN",
-    "TemporalDifferenceDQN",
-    "check_section",
-    "double_target",
-    "load_hyperparameters",
-    "max_target",
-    "no_log",
-    "read_yaml",
-]
-
 
 def no_log() -> Logger:
     """Make a logger that writes nothing; an algorithm's own leaves a folder among temporary files."""

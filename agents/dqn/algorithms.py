@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.vec_env import VecEnv
 
-__all__ = ["ALGORITHMS", "algorithm_class", "check_layers", "load_model", "load_zip", "reason_of"]
 
 _MOST_LAYERS, _MOST_UNITS, _MOST_WEIGHTS = 100, 65_536, 2**28
 

@@ -15,8 +15,6 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 
 from tracker.errors import InputError
 
-__all__ = ["VectorEnvBridge"]
-
 _FINAL = ("final_obs", "_final_obs", "final_info", "_final_info")
 _SINGLE = {"observation_space": "single_observation_space", "action_space": "single_action_space"}
 

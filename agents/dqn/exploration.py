@@ -16,8 +16,6 @@ from occlusion_env.search.core import Search
 
 from .replay import states_of
 
-__all__ = ["GuidedExploration", "guided", "guided_actions", "look_ahead"]
-
 
 def look_ahead(search: Search, slots: NDArray[np.int64]) -> tuple[NDArray[np.float64], int]:
     """Score each action's next region, and return the rewards; the searches stay where they are.

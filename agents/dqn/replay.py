@@ -20,8 +20,6 @@ from tracker.errors import InputError
 
 from .bridge import VectorEnvBridge
 
-__all__ = ["LookupNStepReplayBuffer", "LookupReplayBuffer", "PreviousRegions", "States", "states_of"]
-
 FeaturesOf = Callable[[NDArray[np.int64], NDArray[np.float64]], NDArray[np.float32]]
 
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Member", "arms_of", "read_members"]
-
 
 @dataclass(frozen=True)
 class Member:

@@ -26,18 +26,6 @@ from ..policies.belief.method import BeliefProposer, expect_drops
 from ..policies.rollout import Agent, Rollout, begin_all, roll_out
 from .methods import BUDGETS, query_methods
 
-__all__ = [
-    "RANDOM_DRAWS",
-    "MethodComparison",
-    "Setup",
-    "Trial",
-    "best_of_k",
-    "closure",
-    "compare",
-    "episode_queries",
-    "generator",
-]
-
 RANDOM_DRAWS = 64
 """Random regions a target: their mean is closure 0, and their subsets give the best of k."""
 

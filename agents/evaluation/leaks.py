@@ -20,8 +20,6 @@ from tracker.errors import InputError
 from ..policies.rollout import Agent
 from .methods import BUDGETS
 
-__all__ = ["Constant", "constant_agents", "with_foreign_answers", "without_features"]
-
 
 class Constant:
     """A policy that always takes the same action.

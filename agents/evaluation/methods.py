@@ -28,13 +28,6 @@ from ..policies.belief.method import BeliefProposer, expect_drops
 if TYPE_CHECKING:
     from ..policies.belief import FittedPrior
 
-__all__ = [
-    "BUDGETS",
-    "Expect",
-    "best_constant",
-    "query_methods",
-    "strips",
-]
 
 BUDGETS = (1, 2, 3, 5, 8, 10, 15, 20, 50)
 """Numbers of scorer queries at which methods are compared."""

@@ -18,8 +18,6 @@ from ..common.pictures import enlarged, save
 from .comparison import MethodComparison
 from .methods import BUDGETS
 
-__all__ = ["draw_choices", "draw_frontier", "draw_scores"]
-
 _METHODS = (
     "best of k random", "cells", "constant", "strips", "attribution", "predictor", "hill climbing", "belief",
 )  # fmt: skip

@@ -29,8 +29,6 @@ from ..training.environment import TrainingEnvironment
 from ..training.vector_envs import check_env_id
 from .methods import query_methods
 
-__all__ = ["Episode", "play", "write_gif"]
-
 _HORIZONS = ("max_steps", "max_episode_steps")
 
 

@@ -31,8 +31,6 @@ from .comparison import MethodComparison, Setup, Trial, compare
 from .leaks import with_foreign_answers
 from .summary import record, summarise, trial_record
 
-__all__ = ["SETTINGS", "Checks", "EvaluationRun", "evaluate_agents"]
-
 SETTINGS = "settings.json"
 _SEQUENCES = "sequences"
 Checks = Callable[[Many[Target]], Many[Agent]]

@@ -16,8 +16,6 @@ from ..policies.rollout import Rollout
 from .comparison import MethodComparison, Trial, closure
 from .methods import BUDGETS
 
-__all__ = ["ENDS", "record", "summarise", "trial_record"]
-
 Record = dict[str, Any]
 Table = dict[str, NDArray[np.float64]]
 """A method's figures, each `[sequences, seeds]`, and `best`, `[sequences, seeds, budgets]`."""

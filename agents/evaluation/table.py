@@ -11,8 +11,6 @@ from tracker.evaluation.intervals import format_p
 
 from .methods import BUDGETS
 
-__all__ = ["print_evaluation"]
-
 
 def print_evaluation(content: dict[str, Any]) -> None:
     """Print a summary of `summarise`: the frontier, the checks, and the behaviour of the agents."""

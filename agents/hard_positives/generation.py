@@ -31,8 +31,6 @@ from ..policies.rollout import Agent, Answer, Policy, roll_out
 from .image_targets import image_targets
 from .records import HardPositive, HardPositives, PatchEpisode
 
-__all__ = ["HardPositiveGenerator", "PatchPolicy"]
-
 Image = NDArray[np.uint8]
 WhichAnswer = Literal["best", "last"]
 

@@ -53,8 +53,6 @@ from ..policies.methods import Method, as_method, is_method, random_count
 from .generation import HardPositiveGenerator, WhichAnswer
 from .records import HardPositive, folder_name
 
-__all__ = ["GenerationReport", "GenerationRun", "generate_hard_positives", "method_of", "names_method"]
-
 METADATA = "metadata.jsonl"
 SETTINGS = "settings.json"
 PRIOR = "prior.safetensors"

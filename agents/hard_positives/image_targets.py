@@ -12,8 +12,6 @@ from tracker.data.images import check_image
 from tracker.data.sequences import ArrayFrames, Sequence
 from tracker.errors import InputError
 
-__all__ = ["image_targets"]
-
 Image = NDArray[np.uint8]
 
 

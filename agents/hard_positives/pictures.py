@@ -14,8 +14,6 @@ from tracker.data.sequences import evenly_spaced
 from ..common.pictures import enlarged, save
 from .records import HardPositive
 
-__all__ = ["draw_contact_sheet"]
-
 
 def draw_contact_sheet(path: Path, positives: Many[HardPositive], title: str, rows: int = 8) -> None:
     """Draw one hard positive a row: exemplar, target, the search on the target, the hard positive and its score.

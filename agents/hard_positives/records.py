@@ -20,16 +20,6 @@ from tracker.errors import InputError
 from ..manifolds.target_samples import Manifolds
 from ..policies.rollout import Rollout
 
-__all__ = [
-    "HardPositive",
-    "HardPositives",
-    "PatchEpisode",
-    "folder_name",
-    "remake_hard_positive",
-    "write_hard_positives",
-    "write_images",
-]
-
 Image = NDArray[np.uint8]
 
 _SPLIT_KEYWORDS = "train|training|validation|valid|dev|val|test|testing|eval|evaluation"

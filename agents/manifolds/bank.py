@@ -23,17 +23,6 @@ from tracker.trackers.following import open_sequence
 from ..common.locks import lock_folder
 from ..training.splits import split_frames
 
-__all__ = [
-    "FrameChoice",
-    "PastedFrames",
-    "find_videos",
-    "manifold_frames",
-    "match_colour",
-    "samples_as_sequence",
-    "target_crops",
-    "train_bank",
-]
-
 Image = NDArray[np.uint8]
 FrameChoice = Literal["all", "training"]
 """`all` visible frames, or those before the held-out last third (`split_frames`)."""

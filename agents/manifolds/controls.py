@@ -10,14 +10,6 @@ from numpy.typing import NDArray
 
 from tracker.errors import InputError
 
-__all__ = [
-    "PrincipalComponents",
-    "blur_motion",
-    "interpolate_crops",
-    "nearest_on_path",
-    "pairwise_distances",
-]
-
 Images = NDArray[np.uint8]
 Vectors = NDArray[np.float64]
 

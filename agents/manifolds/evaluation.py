@@ -33,17 +33,6 @@ from ..training.splits import split_frames
 from .bank import target_crops
 from .controls import PrincipalComponents, blur_motion, interpolate_crops, nearest_on_path, pairwise_distances
 
-__all__ = [
-    "FIGURES",
-    "METHODS",
-    "EvaluationSettings",
-    "VideoManifold",
-    "evaluate_bank",
-    "evaluate_video",
-    "open_manifold",
-    "summarise",
-]
-
 Images = NDArray[np.uint8]
 
 METHODS: Mapping[str, str] = {

@@ -23,8 +23,6 @@ from .bank import target_crops
 from .controls import pairwise_distances
 from .evaluation import VideoManifold
 
-__all__ = ["Crops", "draw_bank", "draw_held_out", "draw_manifold", "draw_reconstructions", "draw_samples"]
-
 _PICTURES = "pictures.json"
 _GRID = 7
 """Crops along a side of the drawn grid: each keeps the 64 pixels that it was decoded to."""

@@ -13,8 +13,6 @@ from occlusion_env.scene.targets import Target
 from tracker.data.images import resize
 from tracker.errors import InputError
 
-__all__ = ["Manifolds"]
-
 _OPEN = 8
 """Models in the cache."""
 

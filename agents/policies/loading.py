@@ -21,8 +21,6 @@ from .baselines import BASELINES, Steering
 from .pretrained import PRETRAINED, load_pretrained
 from .rollout import Agent, LoadedPolicy, Policy
 
-__all__ = ["agent_digest", "algorithm_of", "load_agent", "load_policy", "training_speed"]
-
 
 def load_policy(
     spec: str | Path, algo: str | None = None, device: str = "auto", allowed: Collection[str] = ()

@@ -17,8 +17,6 @@ from .baselines import BASELINES, Generators, Querying, RandomRegions
 from .belief.method import BeliefSearch
 from .rollout import Agent, Policy, Rollout
 
-__all__ = ["METHODS", "Method", "NoFeatures", "as_method", "is_method", "random_count"]
-
 
 class Method(Protocol):
     """Finds a region for each of N searches that have begun: an `Agent`, a `Querying`, or a `BeliefSearch`."""

@@ -22,8 +22,6 @@ from ..dqn.algorithms import check_layers
 from ..training.environment import TrainingEnvironment
 from .rollout import LoadedPolicy
 
-__all__ = ["PRETRAINED", "load_pretrained", "save_pretrained"]
-
 PRETRAINED = "pretrained"
 """The name of the agent that the package ships."""
 

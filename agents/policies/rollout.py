@@ -20,8 +20,6 @@ from tracker.models.backbones import FeatureExtractor
 
 from ..training.environment import TrainingEnvironment
 
-__all__ = ["Agent", "Answer", "LoadedPolicy", "Masked", "Policy", "Rollout", "begin_all", "roll_out"]
-
 _PAIRS = (("right", "left"), ("up", "down"), ("bigger", "smaller"), ("fatter", "taller"))
 _OPPOSITE = {**dict(_PAIRS), **{second: first for first, second in _PAIRS}}
 

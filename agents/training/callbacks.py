@@ -22,8 +22,6 @@ from .learning_curves import read_evaluations
 from .request import TrainRequest
 from .runs import Checkpoint, RunFolder, is_archive
 
-__all__ = ["Checkpoints", "check_trained", "make_evaluations", "write_whole"]
-
 
 class Checkpoints(BaseCallback):
     """Writes a checkpoint every so many steps, and then removes the replay memory of the one before.

@@ -24,8 +24,6 @@ from tracker.models.backbones import FeatureExtractor
 
 from .runs import RunFolder
 
-__all__ = ["TrainingEnvironment", "fingerprint_videos", "network_fingerprint"]
-
 _OF_THE_MACHINE = ("targets", "device", "cache_mb", "info_names")
 _OF_THE_OBSERVATION = ("observation", "pixels", "state", "context", "history")
 

@@ -17,8 +17,6 @@ from tracker.errors import InputError, shorten
 from ..dqn.algorithm import TARGETS
 from ..dqn.algorithms import check_layers
 
-__all__ = ["ZOO_ONLY", "check_hyperparameters", "convert_hyperparameter", "declared_arguments", "to_integers"]
-
 ZOO_ONLY = ("normalize", "env_wrapper", "vec_env_wrapper", "frame_stack", "callback", "monitor_kwargs")
 """Hyper-parameters that only RL Zoo reads."""
 

@@ -22,16 +22,6 @@ from tracker.records import warn_of_damage
 from ..common.pictures import save
 from .runs import RunFolder
 
-__all__ = [
-    "COLUMNS",
-    "TIMESTEPS",
-    "cut_monitors",
-    "draw_learning_curves",
-    "moving_average",
-    "read_evaluations",
-    "read_monitors",
-]
-
 COLUMNS = ("score", "clean_score", "action_index", "is_success", "queries")
 """Keys of an episode's last info that a monitor's log holds, beside return `r`, length `l` and time `t`."""
 

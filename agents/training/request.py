@@ -20,8 +20,6 @@ from ..dqn.algorithms import algorithm_class
 from ..dqn.exploration import guided
 from .hyperparameters import check_hyperparameters, convert_hyperparameter, to_integers
 
-__all__ = ["EXPLORATIONS", "LOSSES", "TrainRequest"]
-
 LOSSES: dict[str, type[OffPolicyAlgorithm]] = {"squared": SquaredErrorDQN, "huber": HuberDQN}
 """The classes of the algorithm `dqn` by the hyper-parameter `loss`."""
 

@@ -29,7 +29,7 @@ from tracker.records import warn_of_damage
 from ..common.locks import lock_folder
 from ..common.progress import TrainingProgress
 from ..dqn.algorithm import no_log
-from ..dqn.algorithms import load_model, load_zip, reason_of
+from ..dqn.algorithms import load_zip, reason_of
 from ..dqn.replay import LookupNStepReplayBuffer, LookupReplayBuffer, states_of
 from .callbacks import Checkpoints, check_trained, make_evaluations, write_whole
 from .environment import TrainingEnvironment
@@ -37,9 +37,7 @@ from .hyperparameters import declared_arguments
 from .learning_curves import cut_monitors, draw_learning_curves, read_monitors
 from .request import TrainRequest
 from .runs import Checkpoint, RunFolder, is_archive, restore_parameters
-from .vector_envs import make_env, make_training_envs, make_vector_env, monitored
-
-__all__ = ["TrainRequest", "fit", "load_model", "make_env", "make_vector_env", "resume", "train"]
+from .vector_envs import make_env, make_training_envs, monitored
 
 
 def train(

@@ -31,8 +31,6 @@ from tracker.records import read_record, warn_of_damage, write_record
 
 from ..common.plain_yaml import parse_yaml
 
-__all__ = ["Checkpoint", "RunFolder", "is_archive", "restore_parameters"]
-
 _PARAMETERS = "parameters.json"
 
 _CHANGES_OBSERVATIONS = ("normalize", "env_wrapper", "vec_env_wrapper", "frame_stack")

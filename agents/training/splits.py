@@ -9,8 +9,6 @@ from occlusion_env.scene.targets import TargetSet, load_targets, visible_frames
 from tracker.data.sequences import Sequence, evenly_spaced
 from tracker.errors import InputError
 
-__all__ = ["split_frames", "split_targets"]
-
 _GENERATED = ("synthetic", "drawn", "oracle")
 _SELECTION_SHARE = 6
 """One training video in six chooses the best model."""

@@ -20,8 +20,6 @@ from .learning_curves import COLUMNS, TIMESTEPS
 from .request import TrainRequest
 from .splits import split_targets
 
-__all__ = ["check_env_id", "make_env", "make_training_envs", "make_vector_env", "monitored"]
-
 
 def make_vector_env(env_id: str, n_envs: int, env_kwargs: dict[str, Any]) -> VectorEnv[Any, Any, Any]:
     """Environments side by side that reset as Stable-Baselines3 expects it; this package's in their vector form.

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from ..scene.targets import TargetSet
 
-__all__ = ["SearchArguments", "UnknownArgumentError"]
-
 
 class UnknownArgumentError(InputError, TypeError):
     """An unknown keyword argument: also the `TypeError` that Python raises for one, in Python's words.

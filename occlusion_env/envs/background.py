@@ -25,7 +25,6 @@ from .vector import OcclusionSearchVectorEnv
 _DRAWS = 1000
 """Largest number of draws of a target with background."""
 
-__all__ = ["BackgroundSearch", "BackgroundSearchEnv", "BackgroundSearchVectorEnv", "has_background"]
 
 Slots = NDArray[np.int64]
 Regions = NDArray[np.float64]

@@ -16,8 +16,6 @@ from ..search.core import Search
 from ..search.threshold import usual_drop
 from .arguments import SearchArguments
 
-__all__ = ["Networks", "find_targets", "load_networks", "measure_drop"]
-
 
 @dataclass(frozen=True)
 class Networks:

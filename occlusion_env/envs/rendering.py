@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from tracker.data.images import resize
 
-__all__ = ["draw_regions", "draw_result", "draw_search"]
-
 Image = NDArray[np.uint8]
 
 _HEIGHT, _WIDTH = 430, 624

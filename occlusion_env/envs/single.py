@@ -18,8 +18,6 @@ from ..scene.targets import TargetSet
 from ..search.core import Search
 from .vector import OcclusionSearchVectorEnv, check_horizon, take_observation
 
-__all__ = ["OcclusionSearchEnv"]
-
 
 class OcclusionSearchEnv(gym.Env[Any, np.int64], EzPickle):
     """Find the region of a target whose occlusion lowers the score of a Siamese matcher most (HPTN, section 4.2).

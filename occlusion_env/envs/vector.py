@@ -27,8 +27,6 @@ from .arguments import SearchArguments
 from .building import find_targets, load_networks, measure_drop
 from .rendering import draw_search
 
-__all__ = ["OcclusionSearchVectorEnv"]
-
 Slots = NDArray[np.int64]
 
 _MOST = {"num_envs": 10_000, "max_episode_steps": 1_000_000}

@@ -15,8 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from tracker.errors import InputError
 
-__all__ = ["ACTIONS", "MOVES", "TRIGGER", "RegionLimits"]
-
 MOVES = ("right", "left", "up", "down", "bigger", "smaller", "fatter", "taller")
 TRIGGER = len(MOVES)
 ACTIONS = (*MOVES, "trigger")

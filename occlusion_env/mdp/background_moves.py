@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from .actions import RegionLimits
 
-__all__ = ["BACKGROUND_MIN_SIDE", "Background"]
-
 Boxes = NDArray[np.float64]
 
 BACKGROUND_MIN_SIDE = 0.3

@@ -14,21 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from .settings import SearchSettings
 
-__all__ = [
-    "REWARDS",
-    "SCORE_TOLERANCE",
-    "DifferenceReward",
-    "MarginReward",
-    "PaperReward",
-    "PotentialReward",
-    "RecordReward",
-    "Reward",
-    "Transition",
-    "movement_reward",
-    "reaches",
-    "trigger_reward",
-]
-
 SCORE_TOLERANCE = 1e-5
 """Scores that differ by less are equal; measured in fp32 over batches of 1 to 8: 2e-7."""
 

@@ -9,8 +9,6 @@ from tracker.errors import InputError, shorten
 
 from .actions import RegionLimits
 
-__all__ = ["HORIZON", "ProcessSettings", "SearchSettings", "check_whole"]
-
 HORIZON = 20
 """T of Algorithm 1, in actions: the default, and the `max_episode_steps` of the registered ids."""
 

@@ -11,8 +11,6 @@ from tracker.data.sequences import evenly_spaced
 
 from .occluders import mean_patch
 
-__all__ = ["distractor_boxes", "distractor_crops"]
-
 
 def distractor_boxes(
     image_width: int, image_height: int, target: NDArray[np.float64], at_most: int = 32

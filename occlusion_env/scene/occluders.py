@@ -20,18 +20,6 @@ from tracker.errors import InputError
 
 from .targets import Target, TargetSet
 
-__all__ = [
-    "OCCLUDERS",
-    "PATCH_SIZE",
-    "Occluder",
-    "background_box",
-    "background_patch",
-    "choose_occluder",
-    "mean_patch",
-    "occlude",
-    "occlude_image",
-]
-
 Image = NDArray[np.uint8]
 
 PATCH_SIZE = 64

@@ -18,8 +18,6 @@ from tracker.data.sequences import ArrayFrames, Sequence
 
 from ..mdp.actions import RegionLimits
 
-__all__ = ["OracleFeatures", "OracleScorer", "optimum", "oracle_sequence"]
-
 TARGET_SIDE = 40
 """Pixels: of the target in its frame, and of the scorer's input, so that no pixel is ever resampled."""
 

@@ -20,8 +20,6 @@ from tracker.trackers.following import open_sequence
 
 from ..naming import call_by_name, is_import_path
 
-__all__ = ["Source", "Target", "TargetSet", "load_targets", "visible_frames"]
-
 Image = NDArray[np.uint8]
 
 MIN_VISIBILITY = 0.5

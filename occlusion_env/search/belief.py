@@ -22,8 +22,6 @@ from scipy.stats import norm
 from tracker.data.boxes import iou
 from tracker.errors import InputError
 
-__all__ = ["Belief", "Prior", "expected_improvement"]
-
 Values = NDArray[np.float64]
 
 _NOISE = 0.01

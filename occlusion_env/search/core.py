@@ -35,8 +35,6 @@ from .memory import ByteCache, image_key, keyed_regions, region_keys
 from .observations import OBSERVATIONS
 from .states import STATES, States, Window
 
-__all__ = ["Search", "SearchSettings", "Step"]
-
 _CHUNK = 64
 """Images in one forward pass of `Search.scores`."""
 

@@ -12,8 +12,6 @@ from torch import Tensor
 
 from tracker.scorers import IncrementalScorer, KnownImage, Scorer
 
-__all__ = ["STORED_BYTES", "TargetEmbedding"]
-
 STORED_BYTES = 512 * 2**20
 """Bytes of the stored feature maps of unoccluded targets; VGG-16's maps in bf16 take 10 MB a target."""
 

@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ENTRY_BYTES", "ByteCache", "image_key", "keyed_regions", "region_keys"]
-
 Key = TypeVar("Key", bound=Hashable)
 
 ENTRY_BYTES = 448

@@ -16,15 +16,6 @@ from tracker.models.backbones import FeatureExtractor
 from ..mdp.actions import ACTIONS
 from ..mdp.settings import SearchSettings
 
-__all__ = [
-    "OBSERVATIONS",
-    "DictObservation",
-    "FeaturesAndRegion",
-    "FeaturesObservation",
-    "Observation",
-    "PixelsObservation",
-]
-
 
 class _Search(Protocol):
     """The members of a `Search` that the observations of this module read."""

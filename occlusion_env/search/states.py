@@ -21,8 +21,6 @@ from tracker.models.backbones.features import unit_rms
 
 from .memory import ByteCache, region_keys
 
-__all__ = ["STATES", "CropState", "RoiState", "StateReader", "States", "Window"]
-
 CHUNK = 64
 """Regions in one forward pass at most."""
 

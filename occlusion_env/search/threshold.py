@@ -12,8 +12,6 @@ from tracker.scorers import Scorer
 from ..scene.targets import TargetSet
 from .core import Search, SearchSettings
 
-__all__ = ["usual_drop"]
-
 
 def usual_drop(
     targets: TargetSet,

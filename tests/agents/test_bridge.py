@@ -9,7 +9,7 @@ from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
 from agents.dqn.bridge import VectorEnvBridge
-from agents.training.run import make_vector_env
+from agents.training.vector_envs import make_vector_env
 from tracker.errors import InputError
 
 ORACLE = "OcclusionSearchOracle-v0"

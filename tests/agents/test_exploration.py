@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from agents.dqn.exploration import guided, guided_actions, look_ahead
-from agents.training.run import TrainRequest, make_env, make_vector_env, train
+from agents.training.run import TrainRequest, make_env, train
+from agents.training.vector_envs import make_vector_env
 from tracker.errors import InputError
 
 ORACLE = "OcclusionSearchOracle-v0"

@@ -7,7 +7,7 @@ from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 
 from agents.dqn.bridge import VectorEnvBridge
 from agents.dqn.replay import LookupNStepReplayBuffer, LookupReplayBuffer, PreviousRegions
-from agents.training.run import make_vector_env
+from agents.training.vector_envs import make_vector_env
 from tracker.errors import InputError
 
 ORACLE = "OcclusionSearchOracle-v0"

@@ -12,13 +12,15 @@ from stable_baselines3.common.utils import LinearSchedule
 
 from agents.cli.agents.train import key_values
 from agents.dqn.algorithm import HuberDQN, SquaredErrorDQN, load_hyperparameters
+from agents.dqn.algorithms import load_model
 from agents.dqn.replay import LookupNStepReplayBuffer, LookupReplayBuffer
 from agents.evaluation.playing import play
 from agents.training.environment import TrainingEnvironment
 from agents.training.learning_curves import cut_monitors, moving_average, read_monitors
-from agents.training.run import TrainRequest, load_model, make_vector_env, resume, train
+from agents.training.run import TrainRequest, resume, train
 from agents.training.runs import RunFolder
 from agents.training.splits import split_targets
+from agents.training.vector_envs import make_vector_env
 from occlusion_env.mdp.actions import RegionLimits
 from occlusion_env.scene.oracle import optimum
 from occlusion_env.scene.targets import TargetSet

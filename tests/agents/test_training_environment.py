@@ -14,6 +14,7 @@ import torch
 from stable_baselines3 import DQN
 
 import occlusion_env
+from agents.dqn.algorithms import load_model
 from agents.evaluation.comparison import Setup, compare
 from agents.hard_positives.generation import HardPositiveGenerator
 from agents.hard_positives.transforms import HardPositiveBatch
@@ -21,7 +22,7 @@ from agents.policies.belief import BeliefObservation, FittedPrior
 from agents.policies.loading import load_agent, load_policy
 from agents.policies.pretrained import PRETRAINED, load_pretrained, save_pretrained
 from agents.training.environment import TrainingEnvironment
-from agents.training.run import TrainRequest, load_model, train
+from agents.training.run import TrainRequest, train
 from agents.training.runs import RunFolder
 from occlusion_env.envs.arguments import SearchArguments
 from occlusion_env.envs.building import load_networks

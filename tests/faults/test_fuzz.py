@@ -816,7 +816,8 @@ NUMERIC = st.sampled_from(
 def test_hyperparameters(watchdog, here: Path, hyperparameters: dict[str, Any]) -> None:
     import torch
 
-    from agents.training.run import TrainRequest, load_model, train
+    from agents.dqn.algorithms import load_model
+    from agents.training.run import TrainRequest, train
 
     request = TrainRequest(
         env="OcclusionSearchOracle-v0", n_timesteps=12, hyperparams={**TINY, **hyperparameters}, eval_freq=-1,

@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from agents.dqn.algorithms import load_model
 from agents.policies.belief import DropPredictor, FittedPrior, load_prior, save_prior
 from agents.policies.loading import load_agent
-from agents.training.run import TrainRequest, load_model, train
+from agents.training.run import TrainRequest, train
 from occlusion_env import ORACLE_ENV_ID
 from occlusion_env.search.belief import Prior
 from tracker.errors import InputError

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from agents.dqn.algorithms import load_model
 from agents.evaluation.playing import play
 from agents.hard_positives.generation import HardPositiveGenerator
 from agents.hard_positives.generation_run import method_of
@@ -18,7 +19,7 @@ from agents.hard_positives.transforms.patches import Cutouts, Lookalikes
 from agents.policies.belief import score_grids
 from agents.policies.belief.fitting import fit_predictor
 from agents.policies.pretrained import load_pretrained
-from agents.training.run import TrainRequest, load_model, resume, train
+from agents.training.run import TrainRequest, resume, train
 from occlusion_env import ENV_ID
 from occlusion_env.mdp.actions import RegionLimits
 from occlusion_env.scene.targets import load_targets

@@ -11,18 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, shorten
 
-__all__ = [
-    "area",
-    "check_box",
-    "hull",
-    "inside",
-    "intersection",
-    "iou",
-    "parse_box",
-    "shifted",
-    "visible_fraction",
-]
-
 Boxes = NDArray[np.float64]
 
 LARGEST_BOX = 4

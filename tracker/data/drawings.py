@@ -8,8 +8,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DRAWINGS", "drawing"]
-
 Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 

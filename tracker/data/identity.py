@@ -18,17 +18,6 @@ from ..files import replacing_file
 from .readers import list_targets, read_sequence
 from .sequences import Frames, ImageFiles, SelectedFrames, Sequence, VideoFile
 
-__all__ = [
-    "UNREADABLE",
-    "check_identity",
-    "code_version",
-    "content_digest",
-    "differing_settings",
-    "folder_digests",
-    "plain_data",
-    "sequence_digest",
-]
-
 DISTRIBUTION = "occlusion-search"
 
 UNREADABLE = "unreadable"

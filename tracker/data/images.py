@@ -26,22 +26,6 @@ from .boxes import LARGEST_BOX, LARGEST_WINDOW, check_box
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "MOST_PIXELS",
-    "Levels",
-    "as_rgb",
-    "check_image",
-    "check_pixels",
-    "crop",
-    "image_size",
-    "read_image",
-    "read_levels",
-    "resize",
-    "scaled_to",
-    "to_images",
-    "to_tensor",
-    "write_png",
-]
 
 Image = NDArray[np.uint8]
 

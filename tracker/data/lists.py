@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from .readers.otb import OTB_FRAMES
 
-__all__ = ["ATTRIBUTES", "LISTS", "may_start"]
-
 ATTRIBUTES = ("IV", "SV", "OCC", "DEF", "MB", "FM", "IPR", "OPR", "OV", "BC", "LR")
 """OTB's attributes of a whole sequence: illumination, scale, occlusion, deformation, motion blur, fast motion,
 rotation in the plane and out of it, out of view, background clutter, low resolution."""

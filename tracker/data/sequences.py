@@ -27,18 +27,6 @@ from .video import VideoReader, encoding_command, upright, upright_size
 if TYPE_CHECKING:
     import av
 
-__all__ = [
-    "FRAME_CACHE",
-    "ArrayFrames",
-    "FrameCache",
-    "Frames",
-    "ImageFiles",
-    "SelectedFrames",
-    "Sequence",
-    "VideoFile",
-    "check_boxes",
-    "evenly_spaced",
-]
 
 Image = NDArray[np.uint8]
 

@@ -16,8 +16,6 @@ from .readers import find_images
 from .sequences import FrameCache, ImageFiles
 from .video import VIDEO_SUFFIXES, VideoReader, upright
 
-__all__ = ["Stream", "open_stream"]
-
 Image = NDArray[np.uint8]
 
 

@@ -20,8 +20,6 @@ from .drawings import drawing
 from .images import resize
 from .sequences import ArrayFrames, Sequence
 
-__all__ = ["synthetic_sequence"]
-
 Array = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 Clock = Callable[[float], float]

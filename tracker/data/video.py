@@ -22,7 +22,6 @@ from .images import MOST_PIXELS, check_pixels
 if TYPE_CHECKING:
     import av
 
-__all__ = ["VIDEO_SUFFIXES", "VideoReader", "encoding_command", "upright", "upright_size"]
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts"}

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from ..data.readers import list_targets, read_sequence, zero_based
 from ..errors import InputError, reading_errors, shorten
 
-__all__ = ["Annotation", "Annotations", "choose_targets", "read_annotations"]
-
 
 @dataclass(frozen=True, eq=False)
 class Annotation:

@@ -19,8 +19,6 @@ from .result_files import choose_results, find_results
 from .running import FAILURES, SETTINGS
 from .scoring import TrackerScores, score_results
 
-__all__ = ["ComparedTracker", "TrackerComparison", "compare_trackers"]
-
 
 @dataclass(frozen=True, eq=False)
 class ComparedTracker:

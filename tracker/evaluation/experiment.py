@@ -13,8 +13,6 @@ from .comparison import TrackerComparison, compare_trackers
 from .protocols import OtbProtocol
 from .running import RunReport, run_benchmark
 
-__all__ = ["Experiment"]
-
 
 class Experiment:
     """Runs trackers on annotated sequences and compares them, as the experiments of the got10k toolkit do.

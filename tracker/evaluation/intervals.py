@@ -29,19 +29,6 @@ if TYPE_CHECKING:
     from .measures import Measure
     from .scoring import TrackerScores
 
-__all__ = [
-    "LEAST_TARGETS",
-    "LEAST_TRAININGS",
-    "LEVEL",
-    "Interval",
-    "format_p",
-    "holm",
-    "interval",
-    "method_record",
-    "paired_difference",
-    "ratio_difference",
-    "ratio_interval",
-]
 
 LEVEL = 0.95
 

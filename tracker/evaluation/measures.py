@@ -10,18 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from ..data.boxes import iou
 from .annotations import Annotation
 
-__all__ = [
-    "ERROR_THRESHOLDS",
-    "MEASURES",
-    "OVERLAP_THRESHOLDS",
-    "PRECISION_AT",
-    "InvalidRule",
-    "Measure",
-    "overlaps_and_errors",
-    "precision_curve",
-    "success_curve",
-]
-
 Measure = Literal["auc", "precision"]
 MEASURES: tuple[Measure, ...] = ("auc", "precision")
 """The two numbers of a run: the mean of the success curve, and the precision at 20 pixels."""

@@ -11,8 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from ..data.lists import may_start
 from .annotations import Annotation
 
-__all__ = ["OTB_PROTOCOLS", "SRE_SHIFTS", "OtbProtocol", "TrackerRun", "list_runs", "sre_boxes", "tre_starts"]
-
 OtbProtocol = Literal["ope", "tre", "sre"]
 """One-pass evaluation, temporal and spatial robustness evaluation (Wu, Lim and Yang, CVPR 2013, section 4)."""
 

@@ -17,20 +17,6 @@ from ..errors import InputError, reading_errors
 from ..files import replacing_file
 from .protocols import OTB_PROTOCOLS, OtbProtocol, TrackerRun
 
-__all__ = [
-    "Origin",
-    "ResultFiles",
-    "boxes_path",
-    "choose_results",
-    "find_results",
-    "read_boxes",
-    "read_mat",
-    "read_times",
-    "times_path",
-    "write_boxes",
-    "write_times",
-]
-
 Origin = Literal[0, 1]
 """The number that a file counts pixels from: 1 in OTB, GOT-10k and pysot (which adds half a pixel)."""
 

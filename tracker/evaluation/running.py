@@ -34,8 +34,6 @@ from .annotations import Annotation
 from .protocols import OTB_PROTOCOLS, OtbProtocol, list_runs
 from .result_files import boxes_path, read_boxes, times_path, write_boxes, write_times
 
-__all__ = ["FAILURES", "SETTINGS", "RunReport", "run_benchmark", "run_tracker", "weights_digest"]
-
 FAILURES = "failures.json"
 SETTINGS = "settings.json"
 DATA = "data.json"

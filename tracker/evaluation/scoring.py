@@ -18,8 +18,6 @@ from .measures import PRECISION_AT, InvalidRule, overlaps_and_errors, precision_
 from .protocols import OtbProtocol, TrackerRun, list_runs
 from .result_files import Origin, ResultFiles
 
-__all__ = ["TrackerScores", "TargetScores", "score_results"]
-
 COMPLEMENTED = ("OCC", "MB")
 """Attributes whose complement is reported too, to see whether a gain is special to them."""
 

@@ -47,7 +47,6 @@ from ..trackers.check import output_fault
 if TYPE_CHECKING:
     from ..trackers.protocol import Tracker
 
-__all__ = ["check_extra", "entry", "main", "region_to_box", "register", "serve"]
 
 TIMEOUT = 300
 """Seconds that the toolkit waits for an answer; its own 30 are short where a network is loaded on a busy CPU."""

@@ -13,8 +13,6 @@ from .backbones import load_backbone, load_weights
 from .backbones.base import fingerprint
 from .sint import Sint, SintConfig, load_sint, trained_weights
 
-__all__ = ["shipped_sint"]
-
 
 def shipped_sint(
     features: str = "slim",

@@ -16,8 +16,6 @@ from torch.nn import functional
 from ..errors import InputError
 from .backbones import load_weights
 
-__all__ = ["SiamFCNet", "cut_square", "exemplar_side", "load_siamfc", "respond"]
-
 EXEMPLAR = 127
 """Side of the exemplar's input in pixels."""
 SEARCH = 255

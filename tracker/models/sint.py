@@ -23,20 +23,6 @@ from ..errors import InputError, reading_errors, shorten
 from ..files import replacing_file
 from .backbones import Backbone, fingerprint, load_backbone, load_weights, save_weights
 
-__all__ = [
-    "Sint",
-    "SintConfig",
-    "View",
-    "join_parts",
-    "load_sint",
-    "save_sint",
-    "sint_descriptor",
-    "sint_embedding",
-    "to_rois",
-    "trained_weights",
-    "view_of",
-]
-
 _MARK = {"card": "required"}
 """Metadata of the weights that `save_sint` writes: without their card they are refused."""
 

@@ -12,8 +12,6 @@ from torch import Tensor
 from ..models.backbones import Backbone
 from . import SintScorer
 
-__all__ = ["cell_contributions", "embedded_contributions"]
-
 
 def cell_contributions(scorer: SintScorer, exemplars: Tensor, crops: Tensor) -> Tensor:
     """Share of every cell of the pooled convolutions in the score of pairs of crops.

@@ -13,8 +13,6 @@ from ..data.synthetic import synthetic_sequence
 from ..errors import InputError
 from . import Scorer
 
-__all__ = ["check_scorer"]
-
 _TARGETS = 4
 """Synthetic targets, one video each: 16 pairs take a moment with any network."""
 _SLACK = 1e-3

@@ -23,8 +23,6 @@ from ..models import siamfc
 from ..models.backbones import Precision, autocast, resolve_device, resolve_precision
 from .sint import CosineScorer
 
-__all__ = ["ConfidenceScorer", "ConfidentTracker", "EmbeddingScorer", "SiamFCScorer"]
-
 _CHUNK = 64
 """Pairs that are correlated in one pass, which bounds the memory."""
 _REACH = 2

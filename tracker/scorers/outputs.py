@@ -14,8 +14,6 @@ from ..data.images import Image, resize, to_tensor
 from ..errors import InputError
 from .sint import Scorer
 
-__all__ = ["scorer_errors", "check_embedded", "check_scores", "score_images"]
-
 
 @contextmanager
 def scorer_errors(scorer: Scorer) -> Iterator[None]:

@@ -26,16 +26,6 @@ from ..models.backbones import (
 from ..models.backbones.base import in_precision
 from ..models.sint import load_sint, sint_descriptor, sint_embedding, trained_weights
 
-__all__ = [
-    "IncrementalScorer",
-    "IncrementalSintScorer",
-    "KnownImage",
-    "Scorer",
-    "SintScorer",
-    "load_scorer",
-    "shared_backbone",
-]
-
 
 @runtime_checkable
 class Scorer(Protocol):
@@ -116,6 +106,7 @@ class CosineScorer:
         return (exemplars * candidates).sum(dim=1)
 
     def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
+        """Scores of pairs of crops, `float32[N]`."""
         return self.compare(self.embed(exemplars), self.embed(candidates))
 
 

@@ -14,8 +14,6 @@ from ..data.synthetic import synthetic_sequence
 from ..errors import InputError
 from .protocol import Tracker
 
-__all__ = ["check_tracker", "output_fault"]
-
 FRAMES = 5
 WIDTH, HEIGHT = 161, 121
 """Odd, so that whatever halves them rounds."""

@@ -15,8 +15,6 @@ from ..data.sequences import Frames, Sequence
 from ..errors import InputError
 from .opencv import MILTracker, starting_box
 
-__all__ = ["follow", "open_sequence"]
-
 
 def open_sequence(
     path: str | Path,

@@ -26,8 +26,6 @@ from ..data.boxes import check_box, visible_fraction
 from ..data.images import as_rgb, scaled_to
 from ..errors import InputError
 
-__all__ = ["CSRTTracker", "KCFTracker", "MILTracker", "NanoTracker", "OpenCVTracker", "starting_box"]
-
 NANO_FILES = ("nanotrack_backbone_sim.onnx", "nanotrack_head_sim.onnx")
 
 
@@ -196,7 +194,6 @@ class NanoTracker(OpenCVTracker):
     name = "nano"
 
     def __init__(self, weights: str | Path) -> None:
-        """Load the networks once, so that what is wrong with them is said before a video is opened."""
         super().__init__()
         self._files = [Path(weights) / name for name in NANO_FILES]
         missing = [file.name for file in self._files if not file.is_file()]

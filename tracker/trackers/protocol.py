@@ -7,8 +7,6 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Tracker"]
-
 
 @runtime_checkable
 class Tracker(Protocol):

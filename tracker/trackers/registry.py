@@ -14,7 +14,6 @@ from .protocol import Tracker
 if TYPE_CHECKING:
     from ..models.backbones import Precision
 
-__all__ = ["TRACKERS", "load_tracker"]
 
 TRACKERS = ("sint-slim", "sint-vgg16", "sint-alexnet", "csrt", "kcf", "mil", "nano", "siamfc")
 """The names that `load_tracker` knows, beside `module:function`."""

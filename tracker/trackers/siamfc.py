@@ -19,8 +19,6 @@ from ..data.images import as_rgb
 from ..models.backbones import Precision, autocast, fingerprint, resolve_device, resolve_precision
 from ..models.siamfc import EXEMPLAR, RESPONSE, SEARCH, STRIDE, UPSAMPLING, cut_square, exemplar_side, load_siamfc
 
-__all__ = ["SiamFCTracker"]
-
 SCALES = 1.0375 ** np.array([-1.0, 0.0, 1.0])
 """Sizes of the search region, relative to the last one."""
 SCALE_PENALTY = 0.9745

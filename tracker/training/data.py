@@ -10,8 +10,6 @@ from ..data.readers import open_sequences
 from ..data.sequences import Sequence
 from ..errors import InputError
 
-__all__ = ["check_disjoint", "held_out_names", "open_folder", "otb_names"]
-
 HELD_OUT = ("fernando", "hand2", "sunshade")
 """The validation videos of the networks that the package ships, so that figures stay comparable."""
 

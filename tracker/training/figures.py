@@ -18,8 +18,6 @@ from ..scorers import Scorer
 from .losses import contrastive_loss
 from .sampling import draw_boxes, labelled_boxes
 
-__all__ = ["Describe", "MatchingFigures", "keep_recognised", "matching_figures", "recognition_threshold"]
-
 Describe = Callable[[Sequence, int, NDArray[np.float64]], Tensor]
 """Takes a sequence, the index of a frame and boxes `[N, 4]`, and returns unit vectors `float32[N, D]`."""
 

@@ -19,8 +19,6 @@ from ..models.sint import SintConfig, View, view_of
 from .hard_positives import TrainingPositive, paste
 from .sampling import ImagePair, LabelledFrame
 
-__all__ = ["FrozenMaps", "Views", "cache_frames", "change_colours", "stack_pairs"]
-
 
 def cache_frames(sequences: Iterable[Sequence], cache_bytes: int) -> list[Sequence]:
     """Return sequences whose frames, where they are image files, share a cache of decoded frames of this size."""

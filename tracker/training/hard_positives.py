@@ -17,8 +17,6 @@ from ..data.images import Image, check_image, read_image, resize
 from ..errors import InputError
 from ..files import inside_folder
 
-__all__ = ["TrainingPositive", "digest", "paste", "read_hard_positives", "take_hard_positives"]
-
 METADATA = "metadata.jsonl"
 
 

@@ -13,7 +13,6 @@ from torchvision.ops import roi_align
 if TYPE_CHECKING:
     from ..models.sint import Sint
 
-__all__ = ["FrameHardening", "FrameTransform", "Hardening", "MakeHardening", "harden_frames", "step_generator"]
 
 FrameTransform = Callable[[Tensor, Tensor, Tensor, torch.Generator], Tensor]
 """Takes images `[M, 3, H, W]` in [0, 1], boxes of their targets `[M, 4]` as `(x, y, w, h)` in pixels, exemplars

@@ -25,8 +25,6 @@ from ..models.backbones import check_finite, describe_arithmetic, resolve_precis
 from ..records import warn_of_damage
 from .settings import SiamFCTraining, SintTraining, TrainingRun
 
-__all__ = ["Trainer", "flat_moments", "read_checkpoint", "restore_moments", "write_checkpoint"]
-
 _WriteScalar = Callable[[str, float, int], object]
 
 

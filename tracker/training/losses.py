@@ -10,8 +10,6 @@ from torch.nn import functional
 
 from ..errors import InputError
 
-__all__ = ["balanced_logistic", "contrastive_loss"]
-
 
 def contrastive_loss(
     first: Tensor,

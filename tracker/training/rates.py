@@ -14,8 +14,6 @@ from ..errors import InputError
 from ..models.backbones import Backbone
 from .settings import SintTraining
 
-__all__ = ["frozen_convolution", "make_optimizer", "multipliers", "sint_multiplier"]
-
 BIAS_RATE = 2.0
 """Multiplier of biases beside that of their layer (SINT's)."""
 MOVING_CONVOLUTIONS = 0.01

@@ -15,17 +15,6 @@ from ..errors import InputError
 from .hard_positives import TrainingPositive
 from .settings import SintTraining
 
-__all__ = [
-    "NEGATIVE_IOU",
-    "POSITIVE_IOU",
-    "ImagePair",
-    "LabelledFrame",
-    "PairSampler",
-    "draw_boxes",
-    "labelled_boxes",
-    "radius_boxes",
-]
-
 POSITIVE_IOU = 0.7
 NEGATIVE_IOU = 0.5
 BOX_TOLERANCE = 1.0

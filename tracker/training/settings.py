@@ -12,8 +12,6 @@ from ..errors import InputError, shorten
 from ..models.backbones import Precision
 from ..models.siamfc import RESPONSE, STRIDE
 
-__all__ = ["SiamFCTraining", "SintTraining", "TrainingRun"]
-
 
 def _check(settings: object, names: Iterable[str], allowed: str, fits: Callable[[Any], bool]) -> None:
     """Raise an `InputError` for the first setting whose value does not fit; comparisons with NaN are false."""

@@ -41,8 +41,6 @@ from .loop import Trainer
 from .losses import balanced_logistic
 from .settings import SiamFCTraining, TrainingRun
 
-__all__ = ["SearchPairs", "SiamFCPairs", "SiamFCTrainer", "region_around", "response_labels", "train_siamfc"]
-
 TARGET = 64
 """Side of the crops of exemplars' targets, without surroundings, that a transform is given."""
 CALIBRATION_PAIRS = 16

@@ -29,8 +29,6 @@ from .rates import frozen_convolution, make_optimizer, multipliers
 from .sampling import ImagePair, PairSampler
 from .settings import SintTraining, TrainingRun
 
-__all__ = ["SintTrainer", "train_sint"]
-
 
 def train_sint(
     train: Iterable[Sequence],

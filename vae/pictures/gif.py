@@ -8,8 +8,6 @@ from collections.abc import Sequence
 
 from PIL import Image as PILImage
 
-__all__ = ["write_gif"]
-
 _UNIT = 10
 """Milliseconds in which a GIF counts."""
 _TRAILER = b";"

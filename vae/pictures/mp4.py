@@ -12,8 +12,6 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["write_mp4"]
-
 _OPTIONS = {"crf": "20", "preset": "veryfast"}
 
 

@@ -15,7 +15,6 @@ from .train import Algorithm, EnvId, Pairs, Videos, key_values, paths_of, target
 if TYPE_CHECKING:
     from ...evaluation.playing import Episode
 
-__all__ = ["enjoy"]
 
 _TITLES = {
     "agent": "the agent",

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ...evaluation.comparison import MethodComparison
     from ...policies.rollout import Agent
 
-__all__ = ["evaluate"]
-
 
 def evaluate(
     data: Path,

@@ -10,9 +10,8 @@ import tyro
 
 from tracker.errors import InputError, shorten
 
-from ..shared import NOTHING_WRITTEN, Allow, Device, Seed, command_line, on_interrupt
-
-__all__ = ["Algorithm", "EnvId", "Pairs", "Videos", "key_values", "paths_of", "targets_argument", "train"]
+from ...common.results import command_line
+from ..shared import NOTHING_WRITTEN, Allow, Device, Seed, on_interrupt
 
 Algorithm = Literal["dqn", "ppo", "a2c", "qrdqn", "ppo_mask"]
 Pairs = Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY:VALUE ...")]

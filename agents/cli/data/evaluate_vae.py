@@ -10,8 +10,6 @@ from tracker.errors import InputError
 
 from ..shared import GOES_ON, Device, Json, Precision, Seed, on_interrupt, print_table
 
-__all__ = ["evaluate_vae"]
-
 _COLUMNS = {
     "mse": "MSE",
     "ssim": "SSIM",

@@ -11,8 +11,6 @@ from tracker.errors import InputError
 
 from ..shared import GOES_ON, Allow, Device, Json, Precision, Seed, on_interrupt, warn
 
-__all__ = ["generate"]
-
 
 def generate(
     data: Path,

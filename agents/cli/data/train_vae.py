@@ -8,8 +8,6 @@ from typing import Literal
 
 from ..shared import GOES_ON, Device, Json, Seed, on_interrupt
 
-__all__ = ["train_vae"]
-
 
 def train_vae(
     data: Path,

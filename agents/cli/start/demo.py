@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from ..shared import Device, Precision, Seed, command_line, on_interrupt
-
-__all__ = ["demo"]
+from ...common.results import command_line
+from ..shared import Device, Precision, Seed, on_interrupt
 
 
 def demo(

@@ -8,9 +8,8 @@ from typing import Any
 
 from tracker.errors import InputError
 
-from ..shared import GOES_ON, Allow, Device, Json, Precision, command_line, on_interrupt, print_table
-
-__all__ = ["reproduce"]
+from ...common.results import command_line
+from ..shared import GOES_ON, Allow, Device, Json, Precision, on_interrupt, print_table
 
 
 def reproduce(

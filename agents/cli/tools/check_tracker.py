@@ -6,8 +6,6 @@ import sys
 
 from ..shared import BaseWeights, Device, Json, Precision
 
-__all__ = ["check_tracker"]
-
 
 def check_tracker(
     tracker: str,

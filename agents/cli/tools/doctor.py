@@ -6,8 +6,6 @@ import sys
 
 from ..shared import Json
 
-__all__ = ["doctor"]
-
 
 def doctor(json: Json = None) -> None:
     """Check the installation for conflicting packages.

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from tracker.errors import InputError
 
-from ..shared import Allow, command_line
-
-__all__ = ["export_agent"]
+from ...common.results import command_line
+from ..shared import Allow
 
 
 def export_agent(

@@ -7,9 +7,8 @@ from typing import Literal
 
 from tracker.errors import InputError
 
-from ..shared import Device, Json, Precision, Seed, command_line, on_interrupt
-
-__all__ = ["fit_prior"]
+from ...common.results import command_line
+from ..shared import Device, Json, Precision, Seed, on_interrupt
 
 
 @on_interrupt()

@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from ..shared import Json, command_line, warn
-
-__all__ = ["benchmark_report"]
+from ...common.results import command_line
+from ..shared import Json, warn
 
 _RESULT = "benchmark report"
 

@@ -11,13 +11,12 @@ import tyro
 
 from tracker.errors import InputError
 
-from ..shared import GOES_ON, Device, Json, Precision, command_line, on_interrupt, print_table
+from ...common.results import command_line
+from ..shared import GOES_ON, Device, Json, Precision, on_interrupt, print_table
 
 if TYPE_CHECKING:
     from tracker.evaluation.running import RunReport
     from tracker.trackers.protocol import Tracker
-
-__all__ = ["benchmark_run"]
 
 
 def benchmark_run(

@@ -11,8 +11,6 @@ from ..shared import Json, print_table, warn
 if TYPE_CHECKING:
     from tracker.evaluation.scoring import TrackerScores
 
-__all__ = ["benchmark_score"]
-
 
 def benchmark_score(
     results: Path,

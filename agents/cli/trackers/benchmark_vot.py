@@ -6,8 +6,6 @@ from pathlib import Path
 
 from ..shared import BaseWeights, Device, Precision
 
-__all__ = ["benchmark_vot"]
-
 
 def benchmark_vot(
     tracker: str,

@@ -12,8 +12,6 @@ from tracker.errors import InputError
 
 from ..shared import BaseWeights, Device, Precision, on_interrupt
 
-__all__ = ["track"]
-
 
 def track(
     data: Annotated[str, tyro.conf.arg(metavar="FILE|FOLDER|INDEX")],

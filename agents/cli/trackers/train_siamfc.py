@@ -9,8 +9,6 @@ import tyro
 
 from ..shared import GOES_ON, Device, Json, Precision, Seed, on_interrupt, warn_of_otb
 
-__all__ = ["train_siamfc"]
-
 
 def train_siamfc(
     data: Path,

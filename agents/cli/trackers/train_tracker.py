@@ -10,8 +10,6 @@ from tracker.errors import InputError
 
 from ..shared import GOES_ON, Device, Json, Precision, Seed, on_interrupt, warn_of_otb
 
-__all__ = ["train_tracker"]
-
 
 def train_tracker(
     data: Path,

@@ -29,8 +29,6 @@ from ..image_targets import image_targets
 from .objectives import Objective, OccludedScore
 from .patches import Background, PatchSource
 
-__all__ = ["AREAS", "HardPositiveBatch", "Occlusions"]
-
 AREAS = (0.05, 0.6)
 """Least and largest area of a random region unless limits are given. In a training, areas of this range raised a
 tracker's overlap on partly covered targets more than a quarter did, and no harder choice of the region raised it

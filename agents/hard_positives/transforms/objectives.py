@@ -19,8 +19,6 @@ from tracker.training.sampling import NEGATIVE_IOU, radius_boxes
 
 from .patches import crop_boxes
 
-__all__ = ["Objective", "OccludedMargin", "OccludedScore"]
-
 _CHUNK = 256
 """Occluded crops in one forward pass of the scorer, which bounds the memory."""
 

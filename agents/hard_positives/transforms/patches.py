@@ -17,8 +17,6 @@ from tracker.data.images import to_tensor
 from tracker.errors import InputError
 from tracker.scorers import Scorer
 
-__all__ = ["Background", "Cutouts", "Lookalikes", "PatchSource", "crop_boxes"]
-
 
 class PatchSource(Protocol):
     """Draws the patches that cover targets."""

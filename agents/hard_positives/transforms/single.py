@@ -20,8 +20,6 @@ from .batch import HardPositiveBatch, Occlusions
 from .objectives import Objective
 from .patches import PatchSource
 
-__all__ = ["HardPositiveTransform"]
-
 _MODES = ("RGB", "RGBA", "L", "LA")
 
 

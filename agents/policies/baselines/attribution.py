@@ -13,8 +13,6 @@ from tracker.scorers.attribution import embedded_contributions
 
 from .proposing import Generators, Listing, Proposals
 
-__all__ = ["OVERLAP", "box_sums", "rank_by_attribution", "rank_grid", "similarity", "spread_out"]
-
 OVERLAP = 0.5
 """Largest IoU of two of the first regions of a ranking: the near copies of a queried region tell little."""
 

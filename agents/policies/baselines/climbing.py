@@ -10,8 +10,6 @@ from occlusion_env.search.core import Search
 
 from .proposing import Generators
 
-__all__ = ["AREA_KEEPING", "HillClimbing"]
-
 AREA_KEEPING = tuple(MOVES.index(name) for name in ("right", "left", "up", "down", "fatter", "taller"))
 """The moves that keep a region's area where the area is the largest allowed: there `bigger` does nothing."""
 

@@ -16,8 +16,6 @@ from .climbing import HillClimbing
 from .places import RandomRegions, list_cells, list_grid
 from .proposing import Generators, Proposer, Queries, run_queries
 
-__all__ = ["BASELINES", "Querying"]
-
 _ALL = 10_000
 """More queries than a baseline has regions: it runs to its end."""
 

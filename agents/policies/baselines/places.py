@@ -9,8 +9,6 @@ from occlusion_env.search.core import Search
 
 from .proposing import Generators, Listing, Proposals
 
-__all__ = ["RandomRegions", "cells", "list_cells", "list_grid"]
-
 _CELLS = 3
 _CENTRE_FIRST = (4, 1, 3, 5, 7, 0, 2, 6, 8)
 """The cells of a 3 x 3 grid by their distance from its centre."""

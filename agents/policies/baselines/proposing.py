@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from occlusion_env.search.core import Search
 
-__all__ = ["Generators", "Listing", "Proposals", "Proposer", "Queries", "run_queries"]
-
 Regions = NDArray[np.float64]
 Scores = NDArray[np.float64]
 Slots = NDArray[np.int64]

@@ -13,8 +13,6 @@ from occlusion_env.search.core import Search
 
 from .methods import Querying
 
-__all__ = ["Steering"]
-
 
 class Steering:
     """Stable-Baselines3's `predict` for a query method, so that it runs wherever an agent does.

@@ -25,8 +25,6 @@ from ...training.environment import network_fingerprint
 from .fitting import FittedPrior
 from .predictor import DropPredictor
 
-__all__ = ["check_prior", "describe_search", "load_prior", "prior_digest", "save_prior", "shipped_prior"]
-
 SHIPPED = ("slim", "vgg16", "siamfc")
 """Names of the priors in `agents/weights`, each for the matcher that its card names."""
 

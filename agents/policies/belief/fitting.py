@@ -22,8 +22,6 @@ from ..rollout import begin_all
 from .predictor import DropPredictor
 from .similarity import similarity_maps
 
-__all__ = ["FittedPrior", "GridDrops", "fit_predictor", "fit_prior", "score_grids"]
-
 Values = NDArray[np.float64]
 
 _BLOCK = 8

@@ -24,8 +24,6 @@ from .files import check_prior, describe_search, shipped_prior
 from .fitting import FittedPrior, fit_prior, score_grids
 from .similarity import similarity_maps
 
-__all__ = ["FIRST_PASS", "QUERIES", "BeliefProposer", "BeliefSearch", "begin_belief", "expect_drops"]
-
 Values = NDArray[np.float64]
 
 QUERIES = 10

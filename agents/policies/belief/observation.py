@@ -17,8 +17,6 @@ from .files import prior_digest, shipped_prior
 from .fitting import FittedPrior
 from .similarity import similarity_maps
 
-__all__ = ["LENGTH", "BeliefObservation"]
-
 Values = NDArray[np.float64]
 
 DISCOUNTS = (0.5, 0.8)

@@ -20,8 +20,6 @@ from ...common.pictures import save
 from .fitting import FittedPrior
 from .method import begin_belief
 
-__all__ = ["average_target", "draw_belief", "draw_priors", "pixel_map"]
-
 Values = NDArray[np.float64]
 
 _SIDE = 64

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["DropPredictor"]
-
 _AROUND = 1.6
 """Sides of the second window, in sides of the region: what lies next to a region counts too."""
 

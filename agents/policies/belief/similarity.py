@@ -13,8 +13,6 @@ from tracker.models.backbones import Precision
 from tracker.scorers import SintScorer, load_scorer
 from tracker.scorers.attribution import cell_contributions, embedded_contributions
 
-__all__ = ["similarity_maps"]
-
 _PRECISIONS: dict[torch.dtype | None, Precision] = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 
 

@@ -16,18 +16,6 @@ from ...errors import InputError
 from ..boxes import hull
 from ..sequences import Frames, ImageFiles
 
-__all__ = [
-    "Boxes",
-    "Source",
-    "Table",
-    "find_groundtruth",
-    "presence",
-    "read_annotation",
-    "read_labels",
-    "read_table",
-    "zero_based",
-]
-
 Boxes = NDArray[np.float64]
 
 MISSING = frozenset({"na", "n/a", "none", "null", "nan(ind)", "-nan(ind)", "1.#qnan", "-1.#ind"})

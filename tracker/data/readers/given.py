@@ -14,8 +14,6 @@ from ..boxes import parse_box
 from ..sequences import Frames
 from .annotation import Boxes, Source, presence, read_annotation
 
-__all__ = ["read_given"]
-
 
 def read_given(frames: Frames, path: Path, box: str | Path | ArrayLike) -> Source:
     """Boxes that the caller gave, for one frame or for all."""

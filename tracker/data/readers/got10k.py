@@ -9,8 +9,6 @@ import numpy as np
 from .annotation import Source, find_groundtruth, presence, read_annotation, read_labels, zero_based
 from .images import find_images
 
-__all__ = ["GOT10K_NAME", "read_got10k"]
-
 GOT10K_NAME = r"GOT-10k_(Train|Val|Test)_\d+"
 """Folders of GOT-10k; those of its test split hold no label files."""
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from ...errors import InputError
 from .unread import IMAGE_SUFFIXES
 
-__all__ = ["find_images", "frame_number", "image_folder", "images_in"]
-
 
 def find_images(folder: Path) -> list[Path]:
     """The image files of a folder, or of its `color/` or `img/`, ordered by the numbers in their names.

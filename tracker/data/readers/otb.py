@@ -11,8 +11,6 @@ from ...errors import InputError
 from .annotation import Source, Table, presence, read_annotation, zero_based
 from .images import frame_number, images_in
 
-__all__ = ["OTB_FRAMES", "OTB_HIDDEN_START", "otb_targets", "read_otb", "rect_files"]
-
 OTB_FRAMES: dict[str, tuple[int, int | None]] = {
     "BlurCar1": (247, None),
     "BlurCar3": (3, None),

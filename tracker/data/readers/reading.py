@@ -23,8 +23,6 @@ from .otb import otb_targets, read_otb, rect_files
 from .unread import FRAMES_IN_IMG, KNOWN_LAYOUTS, refuse_unread, unread_sequence
 from .vot import read_vot
 
-__all__ = ["FORMATS", "list_sequences", "list_targets", "open_sequences", "open_usable", "read_sequence"]
-
 FORMATS = ("auto", "otb", "vot", "got10k", "images", "video")
 
 ANNOTATED_FORMATS: dict[str, Callable[[Path], Source]] = {"otb": read_otb, "vot": read_vot, "got10k": read_got10k}

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from ...errors import InputError
 
-__all__ = ["FRAMES_IN_IMG", "IMAGE_SUFFIXES", "KNOWN_LAYOUTS", "refuse_unread", "unread_sequence"]
-
 KNOWN_LAYOUTS = (
     "OTB (img/ and groundtruth_rect.txt), VOT (groundtruth.txt, the frames beside it or in color/), GOT-10k (as"
     " VOT, with absence.label, cover.label or meta_info.ini)"

@@ -9,8 +9,6 @@ import numpy as np
 from .annotation import Source, find_groundtruth, presence, read_annotation, read_labels
 from .images import find_images
 
-__all__ = ["read_vot"]
-
 OCCLUDED_VISIBILITY = 0.5
 """VOT tags a frame as occluded without saying how much; this stands for "partly"."""
 

@@ -8,8 +8,6 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-__all__ = ["PageTable", "Picture", "render_page"]
-
 
 @dataclass
 class Picture:

@@ -19,15 +19,6 @@ from ...data.sequences import Frames
 from ..annotations import Annotation
 from .plots import label
 
-__all__ = [
-    "LostStretch",
-    "choose_frames",
-    "draw_lost_stretches",
-    "longest_lost_stretch",
-    "rank_lost_stretches",
-    "to_jpeg",
-]
-
 TRUTH = "#00C853"
 TRACKER = "#FF3D00"
 ON_TARGET = 0.5

@@ -21,19 +21,6 @@ from numpy.typing import ArrayLike
 from ..intervals import Interval
 from ..measures import ERROR_THRESHOLDS, OVERLAP_THRESHOLDS, PRECISION_AT
 
-__all__ = [
-    "DifferenceRow",
-    "Style",
-    "draw_attributes",
-    "draw_differences",
-    "draw_precision",
-    "draw_speed",
-    "draw_success",
-    "label",
-    "styles",
-    "to_png",
-]
-
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")

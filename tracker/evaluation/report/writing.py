@@ -24,8 +24,6 @@ from ..result_files import Origin, ResultFiles
 from . import pictures, plots
 from .page import PageTable, Picture, render_page
 
-__all__ = ["PAGE", "write_report"]
-
 PAGE = "report.html"
 
 WORST = 3

@@ -14,8 +14,6 @@ from torch.nn import functional
 from ...errors import InputError
 from .pooling import GRID, roi_pool
 
-__all__ = ["Backbone", "Cells", "fingerprint", "in_precision"]
-
 
 @dataclass(frozen=True)
 class Cells:

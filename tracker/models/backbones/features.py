@@ -9,8 +9,6 @@ from torch.nn import functional
 from .base import Backbone
 from .hardware import Precision, autocast, resolve_precision
 
-__all__ = ["FeatureExtractor", "unit_rms"]
-
 
 def unit_rms(features: Tensor) -> Tensor:
     """Scale each row of `[N, D]` to a root mean square of 1 (a row of zeros stays): `float32[N, D]`."""
@@ -34,7 +32,6 @@ class FeatureExtractor:
     """
 
     def __init__(self, backbone: Backbone, layer: str, precision: Precision = "auto") -> None:
-        """Check that the layer exists and find its length."""
         backbone.check_layer(layer)
         self.backbone = backbone
         self.layer = layer

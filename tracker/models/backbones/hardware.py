@@ -9,15 +9,6 @@ import torch
 
 from ...errors import InputError
 
-__all__ = [
-    "Precision",
-    "autocast",
-    "describe_arithmetic",
-    "precision_name",
-    "resolve_device",
-    "resolve_precision",
-]
-
 Precision = Literal["auto", "fp32", "bf16"]
 
 

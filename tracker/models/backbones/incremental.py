@@ -15,8 +15,6 @@ from torch import Tensor
 
 from .nets import Chain, Layer, first_coarse
 
-__all__ = ["IncrementalMaps", "trace"]
-
 
 def trace(stage: Sequence[Layer], changed: range, size: int) -> tuple[range, range, list[tuple[int, int]]]:
     """Follow a change through a stage along one axis.

@@ -20,8 +20,6 @@ from .hardware import resolve_device
 from .nets import AlexNet, Slim, Vgg16
 from .torchvision_models import PREFIX, TorchvisionBackbone
 
-__all__ = ["check_finite", "load_backbone", "load_weights", "save_weights"]
-
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
     """Read a weights file: safetensors, or a torchvision `.pth` (loaded with `weights_only`).

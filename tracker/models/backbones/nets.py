@@ -22,8 +22,6 @@ from ...errors import InputError
 from .base import Backbone, Cells
 from .pooling import GRID
 
-__all__ = ["AlexNet", "Chain", "Layer", "Slim", "Vgg16", "first_coarse"]
-
 COARSE = 4
 """Pixels from one cell of a coarse map to the next, at least."""
 

@@ -7,8 +7,6 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import roi_align
 
-__all__ = ["GRID", "roi_pool", "separable_align"]
-
 GRID = 7
 """Side of the pooled grid: every region becomes 7 x 7 cells (SINT's RoI pooling)."""
 

@@ -12,8 +12,6 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 from ...errors import InputError
 from .base import Backbone, Cells
 
-__all__ = ["PREFIX", "TorchvisionBackbone"]
-
 PREFIX = "torchvision:"
 DEEPEST = 16
 """The largest stride of a stage that is read by default."""
@@ -36,7 +34,6 @@ class TorchvisionBackbone(Backbone):
     fully_connected = ()
 
     def __init__(self, name: str) -> None:
-        """Build it with random weights, the same each time."""
         super().__init__()
         self.name = name
         self.model_name, _, node_names = name.removeprefix(PREFIX).partition(":")

@@ -6,8 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["carried_share", "moved_pixels"]
-
 _SIDE = 128
 """The flow is computed on the region at this many pixels a side at most."""
 

@@ -19,8 +19,6 @@ from torch.nn import functional
 
 from ...models.backbones import Backbone, Cells
 
-__all__ = ["FARTHEST", "Lattice", "LatticeMatcher"]
-
 FARTHEST = 4.0
 """Largest reach of a lattice in boxes: a target of one pixel costs no more than any other."""
 

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from ...data.boxes import inside, iou, shifted
 
-__all__ = ["BoxRegression", "regression_boxes"]
-
 SCALES = (0.7, 0.8, 0.9, 1.0, 1 / 0.9, 1 / 0.8, 1 / 0.7)
 """Sizes of the boxes to learn from, relative to the target (SINT)."""
 LEAST_IOU = 0.6
@@ -52,7 +50,6 @@ class BoxRegression:
     """
 
     def __init__(self, features: Tensor, boxes: ArrayLike, target: ArrayLike, alpha: float = 1.0) -> None:
-        """Solve the dual: N x N in place of D x D, as N is far below D."""
         boxes, goal = np.asarray(boxes, dtype=np.float64), np.asarray(target, dtype=np.float64)
         shift = (goal[:2] + goal[2:] / 2 - boxes[:, :2] - boxes[:, 2:] / 2) / boxes[:, 2:]
         targets = torch.from_numpy(np.concatenate([shift, np.log(goal[2:] / boxes[:, 2:])], axis=1))

@@ -7,8 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...data.boxes import inside, shifted
 
-__all__ = ["RADIUS", "RING_SCALES", "STEP", "ring_boxes"]
-
 RADIUS = 30 / 512
 """Radius of the search, in widths of the frame: SINT+'s."""
 STEP = 3.0

@@ -24,8 +24,6 @@ from .lattice import Lattice, LatticeMatcher
 from .regression import BoxRegression, regression_boxes
 from .rings import RADIUS, RING_SCALES, ring_boxes
 
-__all__ = ["SintTracker", "TrackingSettings"]
-
 LEAST_SHARE = 0.25
 """Share of the last box's moved pixels that a candidate must hold under `motion="flow"` (SINT+)."""
 BEST = 5
