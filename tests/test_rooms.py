@@ -76,6 +76,7 @@ def floor(name: str) -> int:
 @pytest.mark.parametrize("name", [name for name in MODULES if "." in name])
 def test_a_room_imports_from_lower_floors(name: str) -> None:
     package = name.split(".")[0]
+    assert any(room(name) in rooms for rooms in FLOORS[package]), f"{name} is in no room of FLOORS"
     for other in imported(name):
         target = other.split(".")[0]
         if target != package:

@@ -1,1 +1,0 @@
-"""Other people's trackers behind this project's interface."""
