@@ -12,6 +12,7 @@ Prints:
     PPO: training for 4096 steps
     PPO: score drop -0.089 before training, +0.434 after
     A2C: training for 4096 steps
+    A2C: score drop -0.089 before training, +0.349 after
     ...
 """
 
