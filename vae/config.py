@@ -53,7 +53,6 @@ class VAEConfig:
     channels: tuple[int, ...] = (32, 64, 128, 256)
 
     def __post_init__(self) -> None:
-        """Check every value."""
         for name in ("image_size", "hidden", "latent"):
             _check_whole(name, getattr(self, name), 1, _LARGEST_SIZE)
         _check_choice("architecture", self.architecture, get_args(Architecture))
@@ -112,7 +111,6 @@ class Plateau:
     tolerance: float = 1.0
 
     def __post_init__(self) -> None:
-        """Check both values."""
         _check_whole("window", self.window, 1)
         if not (_is_number(self.tolerance) and self.tolerance >= 0):
             raise VAEError(f"tolerance must be a number of at least 0, got {shorten(self.tolerance)}.")
@@ -155,7 +153,6 @@ class TrainingConfig:
     plateau: Plateau | None = None
 
     def __post_init__(self) -> None:
-        """Check every value."""
         _check_whole("epochs", self.epochs, 1, _MOST_EPOCHS)
         _check_whole("samples", self.samples, 1, _MOST_SAMPLES)
         _check_whole("seed", self.seed, 0, _LARGEST_SEED)

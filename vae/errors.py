@@ -16,7 +16,6 @@ class VAEError(ValueError):
     """
 
     def __init__(self, message: str = "") -> None:
-        """See the class."""
         plain = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in message)
         super().__init__(
             plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST - _END - 5]} ... {plain[-_END:]}"

@@ -85,7 +85,6 @@ class VAEBank(Mapping[str, VAE]):
     """
 
     def __init__(self, folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> None:
-        """See the class."""
         self.folder = Path(folder)
         self.device = device
         if self.folder.exists() and not self.folder.is_dir():

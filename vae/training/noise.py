@@ -22,7 +22,6 @@ class Noise:
     """
 
     def __init__(self, seed: int, shape: tuple[int, int, int], device: torch.device) -> None:
-        """See the class."""
         self._seed, self._shape, self._device = seed, shape, device
         self._number = -1
         self._block = torch.empty(0)

@@ -95,7 +95,6 @@ class Checkpoint:
     seconds: float = 300.0
 
     def __post_init__(self) -> None:
-        """Check the interval."""
         if not self.seconds > 0:
             raise VAEError(f"seconds between checkpoints must be above 0, got {self.seconds!r}.")
 
