@@ -30,7 +30,8 @@ class Sampler(Protocol):
     """Draws `n` codes `float32[n, J]`, given the codes of real images: means and deviations `[N, J]`."""
 
     def __call__(self, mu: ArrayLike, sigma: ArrayLike, n: int, rng: np.random.Generator, /) -> Codes:
-        """Draw."""
+        """Draw the codes."""
+        ...
 
 
 def sample_prior(n: int, latent: int, rng: np.random.Generator) -> Codes:
