@@ -719,7 +719,7 @@ def test_the_command_without_an_agent(folder, run):
     for name, row in content["methods"].items():
         assert {"score", "area", "queries"} <= set(row), name
     assert content["command"].startswith("occlusion-search evaluate --data") and "torch" in content["machine"]
-    assert "hill climbing" in out and "Closure by scorer queries" in out and "evaluation" in err
+    assert "hill climbing" in out and "Closure by scorer queries" in out and "no prior for this scorer" in err
     assert err.count("no prior for this scorer, area and occluder; constant, strips") == 1
     for picture in ("frontier.png", "pictures/square-1.png", "pictures/square-2.png"):
         assert read_image(folder / "out" / "evaluation" / picture).std() > 10

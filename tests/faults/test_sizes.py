@@ -369,7 +369,7 @@ TEXTS = {
         BOMB.replace("[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]", "{x: 1}") + "default:\n  <<: *a11\n",
         "100000 values",
     ),
-    "itself": ("default: &a [1, *a]\n", "inside of what it stands for"),
+    "itself": ("default: &a [1, *a]\n", "lies inside its own anchor"),
     "deep": ("[" * 100_000, "50 levels"),
     "deep mappings": ("{a: " * 100_000, "50 levels"),
     "deep blocks": ("- " * 100_000 + "1", "50 levels"),
