@@ -83,11 +83,7 @@ def test_the_command(run, data, tmp_path) -> None:
     command = ["generate", "--data", data, "--out", out, "--per-target", 2, "--scorer", "dark_scorer:Dark"]
     code, printed, errors = run(*command, "--device", "cpu", "--agent", "best-of-4-random")
     assert code == 0, errors
-    assert (
-        "18 hard positives (18 of them new, " in printed
-        and "a second)" in printed
-        and "hard positives: 100%" in errors
-    )
+    assert "18 hard positives (18 of them new, " in printed and "a second)" in printed
     found = records(out)
     assert [record["file_name"] for record in found[:3]] == ["a/000001-0.png", "a/000001-1.png", "a/000002-0.png"]
     assert {record["target"] for record in found} == {f"a/{t:06d}" for t in range(1, 6)} | {

@@ -183,7 +183,8 @@ class LatticeMatcher:
 
     def _grids(self, windows: Tensor, which: Tensor, lattice: Lattice) -> Tensor:
         """The pooled grids of some candidates, `[N, C, grid, grid]`."""
-        scale, row, column = torch.unravel_index(which, (len(windows), lattice.rows, lattice.columns))
+        row, column = which // lattice.columns % lattice.rows, which % lattice.columns
+        scale = which // (lattice.rows * lattice.columns)
         steps = 2 * torch.arange(self.backbone.grid, device=which.device)
         grids = windows[
             scale[:, None, None], (row[:, None] + steps)[:, :, None], (column[:, None] + steps)[:, None, :]
