@@ -21,7 +21,7 @@ def test_a_bank_with_pictures(run, data, tmp_path):
     code, out, err = run(*command, "--pictures", "--json", "made.json")
     assert code == 0, err
     assert "Models trained: 1; there already: 0; in the bank bank: 1." in out
-    assert "reconstruction=" in err and "kl=" in err
+    assert "1 of 1: a (6 crops)" in err
     bank = vae.VAEBank(tmp_path / "bank")
     assert bank.names == ("a",) and bank["a"].config == vae.VAEConfig()
     assert bank.record("a").images == 6
