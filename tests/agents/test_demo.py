@@ -83,7 +83,7 @@ def test_the_command(quick):
         assert any(name in line and f"{report[name]:.3f}" in line for line in done.stdout.splitlines())
     assert report["agent_is"].startswith("the shipped agent") and report["hard_positives_by"] == "belief"
     assert "The agent is the shipped agent" in done.stdout
-    assert "%" in done.stderr
+    assert "manifold ..." in done.stderr and "pictures ..." in done.stderr
 
 
 def test_datasets_reads_the_hard_positives(quick):
