@@ -32,3 +32,16 @@ def test_every_name_of_a_stub_is_exported_and_found(stub: Path) -> None:
 def test_importing_a_package_imports_no_torch(package: str) -> None:
     code = f"import sys, {package}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
+
+
+def test_names_of_the_last_version_still_work() -> None:
+    import agents
+    from occlusion_env import load_targets
+    from tracker import load_scorer
+
+    targets = load_targets("drawn:9").subset(range(2))
+    with pytest.warns(DeprecationWarning, match="find_hard_positives is now agents.HardPositiveGenerator"):
+        found = agents.find_hard_positives("random", targets, load_scorer(), None, None, 3)
+    assert len(found) == 2 and all(hard.score_after < hard.score_before for hard in found)
+    with pytest.warns(DeprecationWarning, match="Comparison is now agents.MethodComparison"):
+        assert agents.Comparison is agents.MethodComparison
