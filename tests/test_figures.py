@@ -122,9 +122,8 @@ def test_the_sentences_on_the_two_claims() -> None:
         low, high = row["interval"]
         figures = f"{signed(row['difference'])} [{signed(low)}, {signed(high)}]"
         assert in_readme.format(figures) in readme and in_ladder.format(figures) in ladder, row
-        assert (
-            f"p = {short(row['p_holm'])[:3]} each" in readme and f"p = {short(row['p_holm'])[:3]} each" in ladder
-        )
+        p_value = f"(p = {row['p_holm']:.2f}".replace("0.", ".")
+        assert p_value in readme and p_value in ladder, row
 
 
 @pytest.mark.parametrize(
