@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -60,6 +61,7 @@ def draw_sweep(path: Path, content: Mapping[str, Any]) -> None:
     base = content["arms"].get("sint", content["arms"][START])["means"]
     for (whole, zoomed), group in zip(axes, groups, strict=True):
         names = [f"sweep, {level:.0%}" if level == 0 else f"sweep, {group}, {level:.0%}" for level in levels]
+        ends: list[tuple[float, str]] = []
         for name, arm in sorted(content["arms"].items(), key=lambda arm: arm[0] in _COLOURS):
             values = np.array([arm["means"][measure] for measure in names])
             style = {"color": _COLOURS.get(name, "0.8"), "linewidth": 2.2 if name in _COLOURS else 0.9}
@@ -68,10 +70,8 @@ def draw_sweep(path: Path, content: Mapping[str, Any]) -> None:
             less = values - [base[measure] for measure in names]
             zoomed.plot(levels, less, label=label, **style)
             if name not in _COLOURS:
-                zoomed.annotate(
-                    arm["title"], (levels[-1], less[-1]), xytext=(4, 0), textcoords="offset points",
-                    fontsize=7, color="0.5", va="center", annotation_clip=False,
-                )  # fmt: skip
+                ends.append((float(less[-1]), arm["title"]))
+        _label_ends(zoomed, float(levels[-1]), ends)
         whole.set(ylabel="mean overlap with the true box", title=f"Overlap, {group} occluders")
         zoomed.set(ylabel="overlap less plain SINT's", title="The same, less plain SINT's")
         for axis in (whole, zoomed):
@@ -84,6 +84,18 @@ def draw_sweep(path: Path, content: Mapping[str, Any]) -> None:
     figure.legend(loc="outside lower center", ncols=5, fontsize=9)
     with replacing_file(path) as temporary:
         save(figure, temporary)
+
+
+def _label_ends(axis: Axes, right: float, ends: list[tuple[float, str]]) -> None:
+    """Name the lines `(last value, label)` at their ends; labels stand at least 1/25 of the axis apart."""
+    low, high = axis.get_ylim()
+    place = -np.inf
+    for value, label in sorted(ends):
+        place = max(value, place + (high - low) / 25)
+        axis.annotate(
+            label, (right, place), xytext=(4, 0), textcoords="offset points",
+            fontsize=7, color="0.5", va="center", annotation_clip=False,
+        )  # fmt: skip
 
 
 def draw_differences(path: Path, content: Mapping[str, Any], baseline: str = "sint") -> None:
