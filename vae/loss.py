@@ -67,7 +67,7 @@ def log_likelihood(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         `[...]`, in nats.
     """
     size = logits.abs()
-    return ((images - 0.5) * logits).sum(-1) + (size.sigmoid().log() - 0.5 * size).sum(-1)
+    return torch.linalg.vecdot(images - 0.5, logits) + size.sigmoid().log().sum(-1) - 0.5 * size.sum(-1)
 
 
 def evidence_lower_bound(
