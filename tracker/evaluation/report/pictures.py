@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -162,7 +161,6 @@ def draw_lost_stretches(
 def to_jpeg(figure: Figure) -> bytes:
     """Render a figure that shows frames as JPEG, a tenth of the size of a PNG."""
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
     figure.savefig(buffer, dpi=120, format="jpeg", facecolor="white", pil_kwargs={"quality": 85})
     return buffer.getvalue()
 

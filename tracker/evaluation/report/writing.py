@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ...data.lists import ATTRIBUTES
 from ...data.readers import list_targets, read_sequence
 from ...data.sequences import Frames
 from ...errors import InputError
@@ -37,19 +38,6 @@ _PROTOCOLS = {
 _INVALID = {
     "otb": "as in the OTB authors' toolkit and pysot (otb): a failure in the success curve, a hit in precision",
     "strict": "as in pytracking (strict): a failure in the success curve and in precision",
-}
-_ATTRIBUTES = {
-    "IV": "illumination variation",
-    "SV": "scale variation",
-    "OCC": "occlusion",
-    "DEF": "deformation",
-    "MB": "motion blur",
-    "FM": "fast motion",
-    "IPR": "in-plane rotation",
-    "OPR": "out-of-plane rotation",
-    "OV": "out of view",
-    "BC": "background clutter",
-    "LR": "low resolution",
 }
 _TEXTS = {
     "success": (
@@ -241,8 +229,7 @@ def _attribute_table(comparison: TrackerComparison) -> PageTable | None:
         ["attribute", "targets", *(tracker.name for tracker in comparison.trackers)],
     )
     for name, count in groups.items():
-        meaning = _ATTRIBUTES.get(name.removeprefix("not "))
-        heading = name if meaning is None or name.startswith("not ") else f"{name}, {meaning}"
+        heading = f"{name}, {ATTRIBUTES[name]}" if name in ATTRIBUTES else name
         cells = [f"{scores[name][0]:.3f} / {scores[name][1]:.3f}" for scores in values]
         table.rows.append([heading, str(count), *cells])
     return table
@@ -320,13 +307,13 @@ def _figures(comparison: TrackerComparison) -> dict[str, Figure]:
         ),
     }
     baseline = comparison.baseline
-    rows = [
-        plots.DifferenceRow(name, *(comparison.difference(baseline, name, measure) for measure in MEASURES))
+    rows = {
+        name: {measure: comparison.difference(baseline, name, measure) for measure in MEASURES}
         for name in scores
         if name != baseline
-    ]
+    }
     if rows:
-        figures["differences"] = plots.draw_differences(rows, f"{baseline} less each other tracker", LEVEL)
+        figures["differences"] = plots.draw_differences(rows, f"{baseline} less each other tracker")
     if groups := _attribute_groups(comparison):
         values = {
             name: {attribute: score for attribute, (score, _, _) in each.by_attribute().items()}
