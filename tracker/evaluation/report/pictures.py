@@ -41,7 +41,6 @@ class LostStretch:
     frames: int
 
     def __len__(self) -> int:
-        """Return the number of frames of the stretch."""
         return self.stop - self.start
 
     def __str__(self) -> str:

@@ -86,14 +86,15 @@ def write_report(
         InputError: If a frame or a result file cannot be read.
     """
     folder = Path(folder)
-    figures = _figures(comparison)
-    shown = {name: Picture(f"{name}.png", plots.to_png(each), *_TEXTS[name]) for name, each in figures.items()}
+    shown = {
+        name: Picture(f"{name}.png", plots.to_png(figure), *_TEXTS[name])
+        for name, figure in _figures(comparison).items()
+    }
     worst, losses, worst_notes = _worst(comparison, annotations, frames, 0 if zero_based else 1)
     shown |= worst
     for picture in shown.values():
         (folder / picture.file).write_bytes(picture.data)
     differences, attributes = _difference_table(comparison), _attribute_table(comparison)
-    speed_note = _speed_note(comparison)
     sections = [("scores", "TrackerScores")]
     sections += [("differences", "Differences")] if differences else []
     sections += [("attributes", "Attributes")] if attributes else []
@@ -111,7 +112,7 @@ def write_report(
         differences=differences,
         target_count=_count(len(comparison.targets), "target"),
         attributes=attributes,
-        speed_note=speed_note,
+        speed_note=_speed_note(comparison),
         worst=list(worst),
         losses=losses,
         worst_notes=worst_notes,
@@ -361,8 +362,9 @@ def _worst(
             continue
         figure = pictures.draw_lost_stretches(name, rows, videos, annotations, boxes, overlaps[name])
         text = "; ".join(map(str, rows))
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:40].strip(".") or "tracker"
         shown[f"worst {number}"] = Picture(
-            f"worst_{number:02d}_{_file_name(name)}.jpg",
+            f"worst_{number:02d}_{stem}.jpg",
             pictures.to_jpeg(figure),
             f"Frames in which {name} loses its target: {text}.",
             f"{name}. Left: the last frame before the loss in which it was on its target; middle: the first frame "
@@ -414,7 +416,3 @@ def _names(names: Iterable[str], at_most: int = 20) -> str:
     listed = list(names)
     more = f" and {len(listed) - at_most} more" if len(listed) > at_most else ""
     return ", ".join(listed[:at_most]) + more
-
-
-def _file_name(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:40].strip(".") or "tracker"
