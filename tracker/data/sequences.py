@@ -190,9 +190,7 @@ class ImageFiles(Frames):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the number in the cache out of a pickle."""
-        state = self.__dict__.copy()
-        del state["_video"]
-        return state
+        return {name: value for name, value in self.__dict__.items() if name != "_video"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -139,9 +139,9 @@ def draw_lost_stretches(
             _draw_box(axis, boxes[tracker][stretch.target], t, TRACKER, 2.4)
             overlap = overlaps[stretch.target][t]
             axis.set_xlabel(f"frame {t + 1}, overlap {max(overlap, 0.0):.2f}", fontsize=9)
-        share = f"{len(stretch)} of {stretch.frames} frames"
         axes[0].set_title(
-            f"{label(stretch.target)}: lost in frames {stretch.start + 1} to {stretch.stop} ({share})",
+            f"{label(stretch.target)}: lost in frames {stretch.start + 1} to {stretch.stop}"
+            f" ({len(stretch)} of {stretch.frames} frames)",
             fontsize=10,
             loc="left",
         )
