@@ -64,12 +64,13 @@ def test_attribute_bars_have_the_scores_as_heights_and_the_counts_below():
 
 
 def test_a_difference_is_filled_by_its_corrected_p_value():
-    rows = [
-        plots.DifferenceRow("clear", Interval(0.2, (0.1, 0.3), 0.01, 9), Interval(0.2, (0.1, 0.3), 0.01, 9)),
-        plots.DifferenceRow("unclear", Interval(0.1, (0.01, 0.3), 0.2, 9), Interval(-0.2, (-0.3, -0.1), 0.01, 9)),
-        plots.DifferenceRow("few", Interval(0.1, None, None, 3), Interval(-0.1, None, None, 3)),
-    ]
-    left, right = plots.draw_differences(rows, "t", 0.95).axes
+    clear = Interval(0.2, (0.1, 0.3), 0.01, 9)
+    rows = {
+        "clear": {"auc": clear, "precision": clear},
+        "unclear": {"auc": Interval(0.1, (0.01, 0.3), 0.2, 9), "precision": Interval(-0.2, (-0.3, -0.1), 0.01, 9)},
+        "few": {"auc": Interval(0.1, None, None, 3), "precision": Interval(-0.1, None, None, 3)},
+    }
+    left, right = plots.draw_differences(rows, "t").axes
     points = [line for line in left.get_lines() if line.get_marker() == "o"]
     assert [to_hex(point.get_markerfacecolor()) == "#ffffff" for point in points] == [False, True, True]
     points = [line for line in right.get_lines() if line.get_marker() == "o"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tracker.data.boxes import iou
-from tracker.data.drawings import DRAWINGS, drawing
+from tracker.data.drawings import DRAWINGS
 from tracker.data.sequences import Sequence
 from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
@@ -85,10 +85,10 @@ def test_a_drawn_video_shows_no_photograph(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_drawings_are_drawn_anew_and_alike() -> None:
     for name in DRAWINGS:
-        picture = drawing(name)
+        picture = DRAWINGS[name]()
         assert picture.dtype == np.uint8 and picture.shape[2] == 3 and min(picture.shape[:2]) >= 360
-        assert picture.std() > 20 and np.array_equal(picture, drawing(name))
-    assert not np.array_equal(drawing("bus")[:360, :360], drawing("owl")[:360, :360])
+        assert picture.std() > 20 and np.array_equal(picture, DRAWINGS[name]())
+    assert not np.array_equal(DRAWINGS["bus"]()[:360, :360], DRAWINGS["owl"]()[:360, :360])
 
 
 def test_it_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:

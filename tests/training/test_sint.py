@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def test_the_papers_configuration() -> None:
 
 def test_a_configuration_survives_json_and_refuses_what_it_does_not_know() -> None:
     config = SintConfig("vgg16", side=300, fc_size=64, fc_rank=8)
-    assert SintConfig.from_record(json.loads(json.dumps(config.record()))) == config
+    assert SintConfig.from_record(json.loads(json.dumps(asdict(config)))) == config
     with pytest.raises(InputError, match="'colour'.*features, view"):
         SintConfig.from_record({"colour": 1})
     for wrong, match in (

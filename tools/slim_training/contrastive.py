@@ -141,7 +141,7 @@ def matching_figures(backbone: Backbone, sequences: list[Sequence], with_fc: boo
         with_fc: Whether fc6 is part of the descriptor.
 
     Returns:
-        `pair_auc` and `top1` of `tracker.training.figures.MatchingFigures`.
+        `pair_auc` and `top1` of `tracker.training.figures.matching_figures`.
 
     Raises:
         InputError: If no frame has enough candidates.
@@ -151,7 +151,7 @@ def matching_figures(backbone: Backbone, sequences: list[Sequence], with_fc: boo
         return _descriptor(backbone, _pooled(backbone, sequence.frames[t], boxes), with_fc)
 
     found = figures.matching_figures(describe, sequences)
-    return {"pair_auc": found.pair_auc, "top1": found.top1}
+    return {name: found[name] for name in ("pair_auc", "top1")}
 
 
 def _descriptor(backbone: Backbone, parts: list[Tensor], with_fc: bool) -> Tensor:

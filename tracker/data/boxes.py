@@ -147,10 +147,8 @@ def inside(boxes: ArrayLike, width: float, height: float) -> NDArray[np.bool_]:
     [True, False]
     """
     boxes = np.asarray(boxes, dtype=np.float64)
-    within: NDArray[np.bool_] = (boxes[:, :2] >= 0).all(1) & (
-        boxes[:, :2] + boxes[:, 2:] <= np.array([width, height])
-    ).all(1)
-    return within
+    ends = boxes[:, :2] + boxes[:, 2:]
+    return np.asarray((boxes[:, :2] >= 0).all(1) & (ends <= [width, height]).all(1))
 
 
 def shifted(

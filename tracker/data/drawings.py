@@ -15,11 +15,6 @@ _FONT = cv2.FONT_HERSHEY_DUPLEX
 _NIGHT, _GLASS, _CHROME, _LAMP = (32, 36, 44), (96, 132, 158), (196, 200, 206), (255, 240, 190)
 
 
-def drawing(name: str) -> Image:
-    """One of `DRAWINGS`, `uint8[H, W, 3]`; the same bytes each time."""
-    return DRAWINGS[name]()
-
-
 def _bus() -> Image:
     """A bus from the front."""
     image = _canvas(360, 400, (200, 38, 44))
@@ -149,7 +144,7 @@ def _foliage() -> Image:
 DRAWINGS: dict[str, Callable[[], Image]] = {
     "bus": _bus, "owl": _owl, "street": _street, "meadow": _meadow, "wall": _wall, "foliage": _foliage,
 }  # fmt: skip
-"""By name, and how each is drawn."""
+"""Functions that draw them, `uint8[H, W, 3]`, the same bytes each time, by name."""
 
 
 def _canvas(width: int, height: int, colour: Colour) -> Image:

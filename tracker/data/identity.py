@@ -131,11 +131,14 @@ def differing_settings(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> li
     ['sweep.frames was 8 and is 9']
     """
     first, second = dict(_flat(plain_data(earlier))), dict(_flat(plain_data(now)))
-    return [
-        "{} was {} and is {}".format(name, *_shown(first, second, name))
-        for name in sorted(first.keys() | second.keys())
-        if first.get(name, _MISSING) != second.get(name, _MISSING)
-    ]
+    differences = []
+    for name in sorted(first.keys() | second.keys()):
+        if first.get(name, _MISSING) != second.get(name, _MISSING):
+            texts = [json.dumps(values[name]) if name in values else "not set" for values in (first, second)]
+            short = [text if len(text) <= _LENGTH else f"{text[:_LENGTH]} ..." for text in texts]
+            was, now_is = texts if short[0] == short[1] else short
+            differences.append(f"{name} was {was} and is {now_is}")
+    return differences
 
 
 def check_identity(
@@ -191,15 +194,7 @@ _MISSING = object()
 _NAMED = 3
 """Settings that a sentence names."""
 _LENGTH = 100
-"""Characters of a value that a sentence shows."""
-
-
-def _shown(first: Mapping[str, Any], second: Mapping[str, Any], name: str) -> tuple[str, str]:
-    """Both values of a setting, cut where their beginnings differ."""
-    texts = [json.dumps(values[name]) if name in values else "not set" for values in (first, second)]
-    short = [text if len(text) <= _LENGTH else f"{text[:_LENGTH]} ..." for text in texts]
-    one, other = texts if short[0] == short[1] else short
-    return one, other
+"""Characters of a value that a sentence shows, where the values' beginnings differ."""
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -69,17 +69,11 @@ class Levels:
         >>> Levels.of([np.array([[200, 40000]], np.uint16)])
         Levels(low=0, high=65535)
         """
-        low_end, high_end = 100 * DEAD_SHARE, 100 * (1 - DEAD_SHARE)
-        extremes = [
-            (
-                int(np.percentile(image, low_end, method="lower")),
-                int(np.percentile(image, high_end, method="higher")),
-            )
-            for image in images
-            if image.size
-        ]
-        low = min((each[0] for each in extremes), default=0)
-        high = max((each[1] for each in extremes), default=0)
+        given = [image for image in images if image.size]
+        low = min((int(np.percentile(each, 100 * DEAD_SHARE, method="lower")) for each in given), default=0)
+        high = max(
+            (int(np.percentile(each, 100 * (1 - DEAD_SHARE), method="higher")) for each in given), default=0
+        )
         return cls(low, high) if 0 < high - low < FULL_RANGE_FROM else cls()
 
     def apply(self, image: NDArray[np.uint16]) -> Image:

@@ -7,9 +7,20 @@ from numpy.typing import NDArray
 
 from .readers.otb import OTB_FRAMES
 
-ATTRIBUTES = ("IV", "SV", "OCC", "DEF", "MB", "FM", "IPR", "OPR", "OV", "BC", "LR")
-"""OTB's attributes of a whole sequence: illumination, scale, occlusion, deformation, motion blur, fast motion,
-rotation in the plane and out of it, out of view, background clutter, low resolution."""
+ATTRIBUTES = {
+    "IV": "illumination variation",
+    "SV": "scale variation",
+    "OCC": "occlusion",
+    "DEF": "deformation",
+    "MB": "motion blur",
+    "FM": "fast motion",
+    "IPR": "in-plane rotation",
+    "OPR": "out-of-plane rotation",
+    "OV": "out of view",
+    "BC": "background clutter",
+    "LR": "low resolution",
+}
+"""OTB's attributes of a whole sequence, and what they mean."""
 
 _OTB2013 = """
     Basketball Bolt Boy Car4 CarDark CarScale Coke Couple Crossing David David2 David3 Deer Dog1 Doll

@@ -105,21 +105,20 @@ class FrameCache:
         weakref.finalize(video, self._drop, number).atexit = False
         return number
 
-    def get(self, video: int, t: int) -> Image | None:
-        """Return frame `t` of a video, if it is cached; do not write into it."""
+    def fetch(self, video: int, t: int, decode: Callable[[int], Image]) -> Image:
+        """Return a copy of frame `t` of a video, which `decode` gives where it is not cached."""
         with self._lock:
             frame = self._frames.get((video, t))
             if frame is not None:
                 self._frames.move_to_end((video, t))
-            return frame
-
-    def put(self, video: int, t: int, frame: Image) -> None:
-        """Cache frame `t` of a video."""
-        with self._lock:
-            if frame.nbytes <= self._limit and (video, t) not in self._frames:
-                self._frames[video, t] = frame
-                self._bytes += frame.nbytes
-                self._evict()
+        if frame is None:
+            frame = decode(t)
+            with self._lock:
+                if frame.nbytes <= self._limit and (video, t) not in self._frames:
+                    self._frames[video, t] = frame
+                    self._bytes += frame.nbytes
+                    self._evict()
+        return frame.copy()
 
     def _evict(self) -> None:
         while self._bytes > self._limit:
@@ -161,11 +160,7 @@ class ImageFiles(Frames):
 
     def __getitem__(self, index: int, /) -> Image:
         t = _position(index, len(self))
-        frame = self._cache.get(self._video, t)
-        if frame is None:
-            frame = images.read_image(self.paths[t], self._levels)
-            self._cache.put(self._video, t, frame)
-        return frame.copy()
+        return self._cache.fetch(self._video, t, lambda t: images.read_image(self.paths[t], self._levels))
 
     def name(self, index: int, /) -> str:
         """Return the file name of a frame."""
@@ -190,9 +185,7 @@ class ImageFiles(Frames):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the number in the cache out of a pickle."""
-        state = self.__dict__.copy()
-        del state["_video"]
-        return state
+        return {name: value for name, value in self.__dict__.items() if name != "_video"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -235,12 +228,7 @@ class VideoFile(Frames):
         return len(self._times)
 
     def __getitem__(self, index: int, /) -> Image:
-        t = _position(index, len(self))
-        frame = self._cache.get(self._video, t)
-        if frame is None:
-            frame = self._decode(t)
-            self._cache.put(self._video, t, frame)
-        return frame.copy()
+        return self._cache.fetch(self._video, _position(index, len(self)), self._decode)
 
     def size(self, index: int, /) -> tuple[int, int]:
         """Return the width and the height of a frame."""

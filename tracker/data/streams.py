@@ -9,14 +9,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError
+from .images import Image
 from .readers import find_images
 from .sequences import FrameCache, ImageFiles
 from .video import VIDEO_SUFFIXES, VideoReader, upright
-
-Image = NDArray[np.uint8]
 
 
 @dataclass

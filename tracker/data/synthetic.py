@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .drawings import drawing
+from .drawings import DRAWINGS
 from .images import resize
 from .sequences import ArrayFrames, Sequence
 
@@ -196,7 +196,8 @@ class _Scene:
         target = _make_target(rng, material, source, width, height)
         backdrop, view = _make_backdrop(rng, material.picture(place), width, height)
         passing = [name for name in material.occluders if name not in (source, place)]
-        exposure, level = _wave(rng, 2.2), _wave(rng, 1.3)
+        exposure, level, shade = _wave(rng, 2.2), _wave(rng, 1.3), _wave(rng, 1.4)
+        casts = [_wave(rng, 0.8) for _ in range(3)]
         return cls(
             seed=seed,
             width=width,
@@ -211,7 +212,7 @@ class _Scene:
                 for event in range(math.ceil(frames / EVENT_EVERY))
             ),
             shutter=lambda t: (0.6 + 0.4 * exposure(t)) * min(1.0, t / 4),
-            gain=_make_gain(rng),
+            gain=lambda t: np.array([math.exp(0.22 * shade(t) + 0.05 * cast(t)) for cast in casts], np.float32),
             bias=lambda t: 8 * level(t),
         )
 
@@ -326,12 +327,6 @@ def _make_backdrop(
     return backdrop, view
 
 
-def _make_gain(rng: np.random.Generator) -> Callable[[float], Array]:
-    """Light that grows and fades, with a slight cast of colour."""
-    shade, casts = _wave(rng, 1.4), [_wave(rng, 0.8) for _ in range(3)]
-    return lambda t: np.array([math.exp(0.22 * shade(t) + 0.05 * cast(t)) for cast in casts], np.float32)
-
-
 def _sprite(piece: NDArray[np.uint8], size: Matrix, roundness: float, pose: Callable[[float], Matrix]) -> _Sprite:
     """Cut a piece out along a superellipse (2: an oval; 6: a rounded rectangle) with a soft edge."""
     columns, rows = (max(8, math.ceil(value)) for value in size)
@@ -355,8 +350,8 @@ def _photograph(name: str) -> NDArray[np.uint8]:
 MATERIALS = {
     "photographs": Material(_photograph, TARGETS, 2.0, BACKGROUNDS, OCCLUDERS),
     "drawings": Material(
-        drawing, {"bus": ((0, 0, 360, 400),), "owl": ((0, 0, 380, 380),)}, 6.0, ("street", "meadow"),
-        ("wall", "foliage"),
+        lambda name: DRAWINGS[name](), {"bus": ((0, 0, 360, 400),), "owl": ((0, 0, 380, 380),)}, 6.0,
+        ("street", "meadow"), ("wall", "foliage"),
     ),
 }  # fmt: skip
 """By name."""

@@ -40,7 +40,6 @@ class Annotation:
         return cls(name, boxes, _valid(boxes + [1.0, 1.0, 0.0, 0.0]))
 
     def __len__(self) -> int:
-        """Return the number of frames."""
         return len(self.boxes)
 
 
@@ -142,8 +141,7 @@ def _entry(content: Mapping[str, Any], name: str, path: Path) -> Annotation:
 
 
 def _valid(one_based: NDArray[np.float64]) -> NDArray[np.bool_]:
-    above: NDArray[np.bool_] = np.isfinite(one_based) & (one_based > 0)
-    return np.asarray(above.all(axis=1))
+    return np.asarray((np.isfinite(one_based) & (one_based > 0)).all(axis=1))
 
 
 def _attributes(content: Mapping[str, Any], name: str, path: str | Path) -> tuple[str, ...] | None:

@@ -100,6 +100,7 @@ class TrackerComparison:
 
     def to_json(self) -> dict[str, Any]:
         """Return all numbers as plain data."""
+        shared = ("tracker", "protocol", "invalid", "missing")
 
         def row(first: str, second: str, measure: Measure) -> dict[str, Any]:
             difference = self.difference(first, second, measure)
@@ -114,7 +115,7 @@ class TrackerComparison:
             "interval": method_record(),
             "trackers": {
                 tracker.name: {
-                    **{key: value for key, value in tracker.scores.to_json().items() if key not in _SHARED},
+                    **{key: value for key, value in tracker.scores.to_json().items() if key not in shared},
                     "intervals": {measure: tracker.interval(measure).bounds for measure in MEASURES},
                     "targets_not_common": list(tracker.other),
                     "missing": list(tracker.missing),
@@ -134,9 +135,6 @@ class TrackerComparison:
             ],
             "left_out": dict(self.left_out),
         }
-
-
-_SHARED = ("tracker", "protocol", "invalid", "missing")
 
 
 def compare_trackers(

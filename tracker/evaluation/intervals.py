@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 
 LEVEL = 0.95
+"""Confidence level of all intervals."""
 
 LEAST_TARGETS = 8
 """From fewer targets a mean has no interval and no p-value."""
@@ -88,31 +89,29 @@ def method_record(what: str = "targets") -> dict[str, Any]:
     return {"method": f"Student's t over {what}", "level": LEVEL, f"least_{what}": LEAST_TARGETS}
 
 
-def interval(values: ArrayLike, level: float = LEVEL) -> Interval:
+def interval(values: ArrayLike) -> Interval:
     """Mean over targets, with its Student's t interval.
 
     Args:
         values: `[targets]`, or `[targets, trainings]`. From `LEAST_TRAININGS` trainings on they are a random
             factor as well, so that the interval holds for a way of training; fewer are averaged.
-        level: Confidence level, above 0 and below 1.
 
     Raises:
-        InputError: If there is no value, one is not finite, or the level is not between 0 and 1.
+        InputError: If there is no value, or one is not finite.
 
     >>> interval([0.25] * 8)
     Interval(mean=0.25, bounds=(0.25, 0.25), p=0.0, targets=8)
     >>> interval([0.25, 0.75]).bounds is None
     True
     """
-    given = _finite(values, "values", level)
+    given = _finite(values, "values")
     mean = float(given.mean())
     if len(given) < LEAST_TARGETS:
         return Interval(mean, None, None, len(given))
-    error, freedom = _standard_error(given)
-    return _student(mean, error, freedom, level, len(given))
+    return _student(mean, given)
 
 
-def ratio_interval(numerators: ArrayLike, denominators: ArrayLike, level: float = LEVEL) -> Interval:
+def ratio_interval(numerators: ArrayLike, denominators: ArrayLike) -> Interval:
     """Ratio of two means over the same targets, with Fieller's (1954) interval, or with trainings the jackknife's.
 
     Fieller's interval holds every ratio R for which the t interval of `numerators - R * denominators` holds 0. The
@@ -124,11 +123,9 @@ def ratio_interval(numerators: ArrayLike, denominators: ArrayLike, level: float 
     Args:
         numerators: `[targets]` or `[targets, trainings]`; see `interval`.
         denominators: Same shape as the numerators, above 0.
-        level: Confidence level.
 
     Raises:
-        InputError: If there is no target, a number is not finite, a denominator is not above 0, or the level
-            is not between 0 and 1.
+        InputError: If there is no target, a number is not finite, or a denominator is not above 0.
 
     Where the mean of the denominators does not differ from 0 by their own t interval, Fieller's interval is
     unbounded, and `bounds` and `p` are `None`.
@@ -136,15 +133,14 @@ def ratio_interval(numerators: ArrayLike, denominators: ArrayLike, level: float 
     >>> ratio_interval([1.0] * 8, [2.0] * 8)
     Interval(mean=0.5, bounds=(0.5, 0.5), p=0.0, targets=8)
     """
-    above, below = _checked(numerators, denominators, level)
+    above, below = _checked(numerators, denominators)
     ratio = float(above.mean() / below.mean())
     if len(above) < LEAST_TARGETS:
         return Interval(ratio, None, None, len(above))
     if above.ndim == 2 and above.shape[1] >= LEAST_TRAININGS:
-        error, freedom = _standard_error(_jackknife(above, below)[1])
-        return _student(ratio, error, freedom, level, len(above))
+        return _student(ratio, _jackknife(above, below)[1])
     above, below = (each.reshape(len(each), -1).mean(axis=1) for each in (above, below))
-    quantile = float(stdtrit(len(above) - 1.0, (1 + level) / 2))
+    quantile = float(stdtrit(len(above) - 1.0, (1 + LEVEL) / 2))
     rest, scaled = (above - ratio * below) / below.mean(), below / below.mean()
     (rr, rb), (_, bb) = np.cov(rest, scaled) * quantile**2 / len(rest)
     # The ends are ratio + d with d^2 = rr - 2 d rb + d^2 bb.
@@ -152,12 +148,10 @@ def ratio_interval(numerators: ArrayLike, denominators: ArrayLike, level: float 
         return Interval(ratio, None, None, len(above))
     middle = ratio - float(rb / (1 - bb))
     half = float(np.sqrt(rr * (1 - bb) + rb**2) / (1 - bb))
-    return Interval(ratio, (middle - half, middle + half), interval(above, level).p, len(above))
+    return Interval(ratio, (middle - half, middle + half), interval(above).p, len(above))
 
 
-def ratio_difference(
-    first: tuple[ArrayLike, ArrayLike], second: tuple[ArrayLike, ArrayLike], level: float = LEVEL
-) -> Interval:
+def ratio_difference(first: tuple[ArrayLike, ArrayLike], second: tuple[ArrayLike, ArrayLike]) -> Interval:
     """A ratio of two means less another one over the same targets, with the jackknife's t interval.
 
     Simulated coverage over 8 to 30 targets: 93 to 97 % for uniform denominators, 91 to 97 % for exponential ones.
@@ -165,7 +159,6 @@ def ratio_difference(
     Args:
         first: Numerators and denominators, `[targets]` or `[targets, trainings]` each.
         second: The same of the ratio that is subtracted.
-        level: Confidence level.
 
     Raises:
         InputError: As `ratio_interval`, and if the two are not of the same shape.
@@ -173,7 +166,7 @@ def ratio_difference(
     >>> ratio_difference(([1.0] * 8, [2.0] * 8), ([1.0] * 8, [4.0] * 8)).mean
     0.25
     """
-    pairs = [_checked(*pair, level) for pair in (first, second)]
+    pairs = [_checked(*pair) for pair in (first, second)]
     if len(pairs[0][0]) != len(pairs[1][0]):
         raise InputError(f"Ratios over {len(pairs[0][0])} and {len(pairs[1][0])} targets cannot be paired.")
     (ratio, deviations), (other, others) = (_jackknife(*pair) for pair in pairs)
@@ -182,13 +175,10 @@ def ratio_difference(
     apart = ratio - other
     if len(deviations) < LEAST_TARGETS:
         return Interval(apart, None, None, len(deviations))
-    error, freedom = _standard_error(deviations - others)
-    return _student(apart, error, freedom, level, len(deviations))
+    return _student(apart, deviations - others)
 
 
-def paired_difference(
-    a: TrackerScores, b: TrackerScores, measure: Measure = "auc", *, level: float = LEVEL
-) -> Interval:
+def paired_difference(a: TrackerScores, b: TrackerScores, measure: Measure = "auc") -> Interval:
     """Mean of a tracker's score less another's, target by target, with its t interval.
 
     Pairing takes out what makes a target hard for every tracker, so that the interval is much narrower than
@@ -198,7 +188,6 @@ def paired_difference(
         a: TrackerScores of one tracker.
         b: TrackerScores of the other; targets that only one has are left out.
         measure: `auc` or `precision`.
-        level: Confidence level.
 
     Raises:
         InputError: If they have no target in common, or were judged by different protocols or conventions.
@@ -213,7 +202,7 @@ def paired_difference(
     common = sorted(first.keys() & second.keys())
     if not common:
         raise InputError(f"{a.tracker} and {b.tracker} were judged on no target in common.")
-    return interval([first[name] - second[name] for name in common], level)
+    return interval([first[name] - second[name] for name in common])
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -250,22 +239,19 @@ def _standard_error(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(np.sqrt(total / (n * m))), freedom
 
 
-def _student(mean: float, error: float, freedom: float, level: float, targets: int) -> Interval:
-    half = float(stdtrit(freedom, (1 + level) / 2)) * error
+def _student(mean: float, values: NDArray[np.float64]) -> Interval:
+    """The t interval of a mean with the standard error of `values`."""
+    error, freedom = _standard_error(values)
+    half = float(stdtrit(freedom, (1 + LEVEL) / 2)) * error
     if max(abs(mean), half) < _ROUNDING:
-        return Interval(0.0, (0.0, 0.0), 1.0, targets)
-    if error > 0:
-        p = 2 * float(stdtr(freedom, -abs(mean) / error))
-    else:
-        p = 0.0
-    return Interval(mean, (mean - half, mean + half), p, targets)
+        return Interval(0.0, (0.0, 0.0), 1.0, len(values))
+    p = 2 * float(stdtr(freedom, -abs(mean) / error)) if error > 0 else 0.0
+    return Interval(mean, (mean - half, mean + half), p, len(values))
 
 
-def _finite(values: ArrayLike, name: str, level: float) -> NDArray[np.float64]:
+def _finite(values: ArrayLike, name: str) -> NDArray[np.float64]:
     """`[targets]` or `[targets, trainings]`, checked; a NaN would otherwise come out as a verdict."""
     array = np.asarray(values, dtype=np.float64)
-    if not 0 < level < 1:
-        raise InputError(f"The confidence level is {level:g}; it must lie between 0 and 1.")
     if array.ndim not in (1, 2):
         raise InputError(f"The {name} have the shape {list(array.shape)}; give [targets] or [targets, trainings].")
     if array.size == 0:
@@ -275,10 +261,8 @@ def _finite(values: ArrayLike, name: str, level: float) -> NDArray[np.float64]:
     return array
 
 
-def _checked(
-    numerators: ArrayLike, denominators: ArrayLike, level: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    above, below = _finite(numerators, "numerators", level), _finite(denominators, "denominators", level)
+def _checked(numerators: ArrayLike, denominators: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    above, below = _finite(numerators, "numerators"), _finite(denominators, "denominators")
     if above.shape != below.shape:
         raise InputError(
             f"A ratio needs as many numerators as denominators; there are {above.size} and {below.size}."

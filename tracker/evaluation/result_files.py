@@ -203,12 +203,9 @@ class ResultFiles:
 
     def times(self, target: str, key: str | None) -> Floats | None:
         """Read the seconds a frame of a run, if they were kept."""
-        for name in self._names(target):
-            places = [f"times/{name}{_TIMES}", f"{name}/{name}{_TIMES}", f"{name}{_TIMES}"]
-            for place in places if key is None else [f"{name}/times/{key}{_TIMES}"]:
-                if (path := self._find(place)) is not None:
-                    return read_times(path)
-        return None
+        places = [f"times/*{_TIMES}", f"*/*{_TIMES}", f"*{_TIMES}"]
+        path = self._find(target, places if key is None else [f"*/times/{key}{_TIMES}"])
+        return None if path is None else read_times(path)
 
     def where(self, target: str, key: str | None) -> str:
         """Say which file a run was read from."""
@@ -216,11 +213,7 @@ class ResultFiles:
         return f"'{path or self.folder}'"
 
     def _text(self, target: str, key: str | None) -> Path | None:
-        for name in self._names(target):
-            for place in [f"{name}.txt", f"{name}/{name}_001.txt"] if key is None else [f"{name}/{key}.txt"]:
-                if (path := self._find(place)) is not None:
-                    return path
-        return None
+        return self._find(target, ["*.txt", "*/*_001.txt"] if key is None else [f"*/{key}.txt"])
 
     def _mat(self, target: str) -> Path | None:
         """The `.mat` file of a target: the only one, or the one of the tracker's name."""
@@ -238,18 +231,19 @@ class ResultFiles:
             return ours[0]
         return next(iter(files), None)
 
-    def _find(self, place: str) -> Path | None:
-        """The file at a place below the folder; letters of another case will do, where no file has the same."""
-        path = self.folder
-        for part in place.split("/"):
-            exact = path / part
-            if not exact.exists():
-                near = [child for child in _children(path) if child.name.lower() == part.lower()]
-                if not near:
-                    return None
-                exact = near[0]
-            path = exact
-        return path if path.is_file() else None
+    def _find(self, target: str, places: Sequence[str]) -> Path | None:
+        """The first file at one of the places below the folder, in which `*` stands for a name of the target.
+
+        Letters of another case will do, where no file has the same.
+        """
+        for place in [place.replace("*", name) for name in self._names(target) for place in places]:
+            path = self.folder
+            for part in place.split("/"):
+                near = (child for child in _children(path) if child.name.lower() == part.lower())
+                path = path / part if (path / part).exists() else next(near, path / part)
+            if path.is_file():
+                return path
+        return None
 
     def _names(self, target: str) -> Iterator[str]:
         """The names that toolkits give a target of an OTB video with two targets."""

@@ -51,9 +51,6 @@ if TYPE_CHECKING:
 TIMEOUT = 300
 """Seconds that the toolkit waits for an answer; its own 30 are short where a network is loaded on a busy CPU."""
 
-_IDENTIFIER = re.compile(r"[A-Za-z0-9_-]+")
-_EXTRA = 'VOT runs need TraX; install the extra: pip install "occlusion-search[vot]".'
-
 
 def check_extra() -> None:
     """Check that TraX is installed.
@@ -62,7 +59,7 @@ def check_extra() -> None:
         InputError: If the extra `vot` is not installed.
     """
     if importlib.util.find_spec("trax") is None:
-        raise InputError(_EXTRA)
+        raise InputError('VOT runs need TraX; install the extra: pip install "occlusion-search[vot]".')
 
 
 def region_to_box(region: Any) -> NDArray[np.float64]:
@@ -153,7 +150,7 @@ def entry(label: str, name: str, **settings: str | Path | None) -> str:
     command = python -m tracker.evaluation.vot mil --device cpu
     timeout = 300
     """
-    if not _IDENTIFIER.fullmatch(label):
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", label):
         raise InputError(f"'{label}' is no name for vot-toolkit; use letters, digits, '-' and '_' alone.")
     words = [sys.executable, "-m", "tracker.evaluation.vot", name]
     for key, value in settings.items():
@@ -189,23 +186,12 @@ def register(workspace: str | Path, label: str, name: str, **settings: str | Pat
     file = workspace / "trackers.ini"
     try:
         text = file.read_text() if file.is_file() else ""
-        kept = _without_section(text, label)
+        kept = re.sub(rf"^\[{label}\].*?(?=^\[.|\Z)", "", text, flags=re.DOTALL | re.MULTILINE)
         with replacing_file(file) as temporary:
             temporary.write_text(f"{kept.rstrip()}\n\n{section}".lstrip())
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"'{file}' cannot be read and written ({error}); check the file.") from None
     return file
-
-
-def _without_section(text: str, label: str) -> str:
-    kept, skipping = [], False
-    for line in text.splitlines(keepends=True):
-        header = re.match(r"\[(.+)\]", line)
-        if header:
-            skipping = header[1] == label
-        if not skipping:
-            kept.append(line)
-    return "".join(kept)
 
 
 def main(arguments: list[str] | None = None) -> None:

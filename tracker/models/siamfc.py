@@ -74,8 +74,7 @@ def exemplar_side(width: float, height: float) -> float:
 
 def respond(exemplars: Tensor, searched: Tensor) -> Tensor:
     """The responses of pairs of features `[N, 256, 6, 6]` and `[N, 256, 22, 22]`: `[N, 17, 17]`."""
-    maps = functional.conv2d(searched.flatten(0, 1)[None], exemplars, groups=len(exemplars))
-    return maps[0]
+    return functional.conv2d(searched.flatten(0, 1)[None], exemplars, groups=len(exemplars))[0]
 
 
 def cut_square(

@@ -41,6 +41,9 @@ class SintConfig:
         fc_size: Outputs of fc6 where the backbone's weights hold none; `None` leaves the third part of the
             descriptor out, also where they hold one.
         fc_rank: See `Backbone.add_fc6`.
+
+    Raises:
+        InputError: If a value is out of its range.
     """
 
     features: str = "slim"
@@ -52,11 +55,6 @@ class SintConfig:
     fc_rank: int | None = None
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            InputError: If a value is out of its range.
-        """
         if self.view not in ("search", "frame"):
             raise InputError(f"'{self.view}' is no view; choose search or frame.")
         if not 32 <= self.side <= 4096 or not 1 <= self.context <= 16:
@@ -85,7 +83,7 @@ class SintConfig:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> SintConfig:
-        """Read what `record` gave.
+        """Read what `dataclasses.asdict` gave.
 
         Raises:
             InputError: If a key is unknown or a value of the wrong type.
@@ -97,10 +95,6 @@ class SintConfig:
             return cls(**record)
         except TypeError as error:
             raise InputError(f"The SINT configuration cannot be used ({error}).") from None
-
-    def record(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -210,7 +204,7 @@ class Sint(nn.Module):
     def fingerprint(self) -> str:
         """SHA-256, in hexadecimal, of the configuration and the weights."""
         weights = fingerprint(self.backbone)
-        return hashlib.sha256(f"{json.dumps(self.config.record())} {weights}".encode()).hexdigest()
+        return hashlib.sha256(f"{json.dumps(asdict(self.config))} {weights}".encode()).hexdigest()
 
     def forward(self, images: Tensor, boxes: Tensor | None = None) -> Tensor:
         """Describe images, or regions of them.
@@ -252,7 +246,7 @@ def save_sint(folder: Path, sint: Sint, trained: Iterable[str], card: dict[str, 
     else:
         file, state = folder / "sint.safetensors", {name: state[name].float() for name in trained}
     content = {
-        "config": sint.config.record(),
+        "config": asdict(sint.config),
         "base": {"features": sint.config.features, "weights": sint.base},
         **card,
     }

@@ -151,14 +151,11 @@ def _batches(trial: _Trial) -> Iterator[str]:
     scores = trial.compare(alone[trial.first], alone[trial.second]).reshape(_TARGETS, _TARGETS)
     if trial.differ(scores, trial.scores, _ROUNDING):
         yield "A crop embedded alone scores otherwise than in a batch; a row must depend on its own crop only."
-    single = torch.cat([trial.compare(alone[i : i + 1], alone[j : j + 1]) for i, j in _some_pairs(trial)])
-    there = torch.stack([scores[i, j] for i, j in _some_pairs(trial)])
+    pairs = [(i, (i + 1) % _TARGETS) for i in range(_TARGETS)]
+    single = torch.cat([trial.compare(alone[i : i + 1], alone[j : j + 1]) for i, j in pairs])
+    there = torch.stack([scores[i, j] for i, j in pairs])
     if trial.differ(single, there, _ROUNDING):
         yield "A pair compared alone scores otherwise than in a batch; a score must depend on its own pair only."
-
-
-def _some_pairs(trial: _Trial) -> list[tuple[int, int]]:
-    return [(i, (i + 1) % _TARGETS) for i in range(_TARGETS)]
 
 
 def _call(trial: _Trial) -> Iterator[str]:

@@ -152,15 +152,11 @@ class SiamFCScorer(CosineScorer):
 
 
 class ConfidentTracker(Protocol):
-    """A tracker with a confidence, as `NanoTracker` and `SiamFCTracker`.
-
-    Attributes:
-        score: Confidence of the last `update`; higher is more confident.
-    """
+    """A tracker with a confidence, as `NanoTracker` and `SiamFCTracker`."""
 
     @property
     def score(self) -> float:
-        """Of the last `update`."""
+        """Confidence of the last `update`; higher is more confident."""
         ...
 
     def init(self, image: NDArray[np.uint8], box: ArrayLike) -> None:

@@ -124,13 +124,9 @@ class SintScorer(CosineScorer):
 
     def __init__(self, backbone: Backbone, precision: Precision = "auto") -> None:
         self.backbone = backbone
+        self.input_size = backbone.input_size
         self.device = next(backbone.parameters()).device
         self._dtype = resolve_precision(precision, self.device)
-
-    @property
-    def input_size(self) -> int:
-        """Side of the square crops that it takes."""
-        return self.backbone.input_size
 
     @torch.inference_mode()
     def embed(self, crops: Tensor, boxes: Tensor | None = None) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ FRAMES = 5
 WIDTH, HEIGHT = 161, 121
 """Odd, so that whatever halves them rounds."""
 
-Image = NDArray[np.uint8]
 Boxes = NDArray[np.float64]
 
 
@@ -72,7 +71,8 @@ def check_tracker(tracker: Tracker | Callable[[], Tracker]) -> list[str]:
         One sentence a finding; empty if nothing was found.
     """
     try:
-        instance: Any = tracker() if _makes_trackers(tracker) else tracker
+        makes_trackers = isinstance(tracker, type) or not hasattr(tracker, "update")
+        instance: Any = tracker() if callable(tracker) and makes_trackers else tracker
     except InputError:
         raise
     except Exception as error:
@@ -112,23 +112,17 @@ class _Trial:
         self.boxes: list[Boxes] = []
         """What the tracker returned for the first video."""
 
-    def init(self, image: Any, box: Any, where: str) -> None:
-        self._call("init", where, image, box)
-
-    def update(self, image: Any, where: str) -> Any:
-        return self._call("update", where, image)
-
-    def _call(self, method: str, where: str, *arguments: Any) -> Any:
+    def call(self, method: str, where: str, *arguments: Any) -> Any:
         try:
             return getattr(self.tracker, method)(*arguments)
         except Exception as error:
             raise _Stopped(f"{method} raised {_name(error)} {where}.") from error
 
     def run(self, frames: Sequence[Any], box: Boxes, where: str) -> list[Boxes]:
-        self.init(frames[0].copy(), box.copy(), where)
+        self.call("init", where, frames[0].copy(), box.copy())
         boxes = []
         for frame in frames[1:]:
-            returned = self.update(frame.copy(), where)
+            returned = self.call("update", where, frame.copy())
             fault = output_fault(returned)
             if fault:
                 raise _Stopped(f"update returned {fault} {where}.")
@@ -151,7 +145,7 @@ def _results(trial: _Trial) -> Iterator[str]:
     """The values that `update` returns, and its arguments afterwards."""
     where = "on a small RGB video (numpy arrays)"
     image, box = trial.frames[0].copy(), trial.box.copy()
-    trial.init(image, box, where)
+    trial.call("init", where, image, box)
     if (image != trial.frames[0]).any():
         yield "init changes the image that it is given; work on a copy."
     if (box != trial.box).any():
@@ -159,7 +153,7 @@ def _results(trial: _Trial) -> Iterator[str]:
     returned: list[tuple[Any, Boxes]] = []
     for frame in trial.frames[1:]:
         image = frame.copy()
-        result = trial.update(image, where)
+        result = trial.call("update", where, image)
         if (image != frame).any():
             yield "update changes the image that it is given; work on a copy."
         fault = output_fault(result)
@@ -200,12 +194,12 @@ def _memory(trial: _Trial) -> Iterator[str]:
         return
     where = "on a video whose frames share their memory"
     image, box = trial.frames[0].copy(), trial.box.copy()
-    trial.init(image, box, where)
+    trial.call("init", where, image, box)
     box[:] = -1
     boxes = []
     for frame in trial.frames[1:]:
         np.copyto(image, frame)
-        boxes.append(np.array(trial.update(image, where), dtype=np.float64))
+        boxes.append(np.array(trial.call("update", where, image), dtype=np.float64))
     if not _equal(boxes, trial.boxes):
         yield "Boxes differ when the caller reuses the memory of frame and box; copy what you keep of them."
 
@@ -252,10 +246,6 @@ def _one_based(trial: _Trial) -> Iterator[str]:
                 f"On a video that stands still every box is moved by {sign:+d} pixel in x and y; boxes are "
                 "0-based on the way in and out."
             )
-
-
-def _makes_trackers(tracker: Tracker | Callable[[], Tracker]) -> TypeGuard[Callable[[], Tracker]]:
-    return isinstance(tracker, type) or (callable(tracker) and not hasattr(tracker, "update"))
 
 
 def _equal(first: list[Boxes], second: list[Boxes]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -22,22 +22,8 @@ Describe = Callable[[Sequence, int, NDArray[np.float64]], Tensor]
 """Takes a sequence, the index of a frame and boxes `[N, 4]`, and returns unit vectors `float32[N, D]`."""
 
 _BATCH = 32
-
-
-@dataclass(frozen=True)
-class MatchingFigures:
-    """Means over sequences; every frame's candidates are compared with the first frame's target.
-
-    Attributes:
-        pair_auc: Probability that a positive candidate (IoU > 0.7) scores above a negative one (< 0.5) of the
-            same frame.
-        top1: Share of frames whose best candidate is a positive.
-        loss: The contrastive loss.
-    """
-
-    pair_auc: float
-    top1: float
-    loss: float
+_BOXES = 48
+"""Candidates a frame, the target's own among them."""
 
 
 @torch.inference_mode()
@@ -45,20 +31,21 @@ def matching_figures(
     describe: Describe,
     sequences: Iterable[Sequence],
     frames: int = 20,
-    boxes: int = 48,
     form: Literal["distance", "squared"] = "distance",
-) -> MatchingFigures:
+) -> dict[str, float]:
     """Measure how well a matcher discriminates a target from its surroundings.
 
     Args:
         describe: The matcher's descriptor of boxes.
         sequences: Annotated; the first frame's target is the exemplar.
         frames: Frames a sequence, evenly spaced.
-        boxes: Candidates a frame, the target's own among them; a frame with fewer is left out.
         form: Form of the contrastive loss.
 
     Returns:
-        The figures, rounded to 4 digits.
+        Means over sequences, rounded to 4 digits; every frame's 48 boxes, the target's own among them, are
+        compared with the first frame's target, and frames with fewer are left out. `pair_auc` is the probability
+        that a positive candidate (IoU > 0.7) scores above a negative one (< 0.5) of the same frame, `top1` the
+        share of frames whose best candidate is a positive, `loss` the contrastive loss.
 
     Raises:
         InputError: If no frame has enough candidates.
@@ -71,7 +58,7 @@ def matching_figures(
         by_frame = []
         for t in (later[i] for i in evenly_spaced(len(later), frames)):
             width, height = sequence.frames.size(t)
-            drawn = draw_boxes(sequence.boxes[t], width, height, boxes, np.random.default_rng([1, t]))
+            drawn = draw_boxes(sequence.boxes[t], width, height, _BOXES, np.random.default_rng([1, t]))
             if drawn is None or bool(drawn[1].all()):
                 continue
             candidates = describe(sequence, t, drawn[0])
@@ -89,9 +76,10 @@ def matching_figures(
     if not rows:
         names = ", ".join(sequence.name for sequence in sequences)
         raise InputError(
-            f"No frame of {names} has {boxes - 1} boxes around the target inside the frame; validate on others."
+            f"No frame of {names} has {_BOXES - 1} boxes around the target inside the frame; validate on others."
         )
-    return MatchingFigures(*(round(float(value), 4) for value in np.mean(rows, axis=0)))
+    means = (round(float(value), 4) for value in np.mean(rows, axis=0))
+    return dict(zip(("pair_auc", "top1", "loss"), means, strict=True))
 
 
 def _embed(scorer: Scorer, crops: list[Image]) -> Tensor:

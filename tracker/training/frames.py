@@ -82,7 +82,8 @@ class FrozenMaps:
 
     Args:
         backbone: The network.
-        frozen: The last convolution before which no layer is trained.
+        frozen: The last convolution before which no layer is trained; the last of all where the network is no
+            `Chain`.
         views: The views.
         dtype: Arithmetic of the forward pass.
         cache_bytes: The least recently used maps are evicted beyond this many bytes; they lie on the CPU.
@@ -99,11 +100,6 @@ class FrozenMaps:
         cells = [views.config.side / backbone.cells(name).stride for name in self.names]
         size = sum(2 * backbone.channels(name) * side**2 for name, side in zip(self.names, cells, strict=True))
         self._maps = lru_cache(maxsize=max(1, int(cache_bytes / size)))(self._make)
-
-    @staticmethod
-    def possible(backbone: Backbone, frozen: str) -> bool:
-        """Whether the rest of the network can be run on the maps of `frozen`."""
-        return isinstance(backbone, Chain) or frozen == backbone.convolutions[-1]
 
     @torch.no_grad()
     def _make(self, video: int, t: int, box: tuple[float, ...], hard: int | None) -> dict[str, Tensor]:

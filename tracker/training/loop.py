@@ -149,12 +149,6 @@ class Trainer(ABC):
         """Note the present parameters as those of the best step."""
         self.best = {name: value.detach().clone() for name, value in self.parameters.items()}
 
-    @torch.no_grad()
-    def restore_best(self) -> None:
-        """Put the parameters of the best step back into the network."""
-        for name, value in self.best.items():
-            self.parameters[name].copy_(value)
-
     def _rate_factor(self, step: int) -> float:
         return 1.0 if self.schedule == "constant" else 0.5 * (1 + math.cos(math.pi * step / self.steps))
 

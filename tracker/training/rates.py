@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -61,12 +62,8 @@ def frozen_convolution(backbone: Backbone, rates: Mapping[str, float]) -> str | 
     moving = {layer for layer, rate in rates.items() if rate > 0}
     if moving - {*backbone.convolutions, *backbone.fully_connected}:
         return None
-    frozen = None
-    for name in backbone.convolutions:
-        if name in moving:
-            break
-        frozen = name
-    return frozen
+    fixed = list(takewhile(lambda name: name not in moving, backbone.convolutions))
+    return fixed[-1] if fixed else None
 
 
 def make_optimizer(

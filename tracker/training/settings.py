@@ -52,7 +52,6 @@ class TrainingRun:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
         _check(self, ("checkpoint_seconds", "cache_bytes", "map_bytes"), "0 or more", lambda value: value >= 0)
 
 
@@ -110,7 +109,6 @@ class SintTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
         choices = {
             "optimizer": ("sgd", "adamw"), "schedule": ("constant", "cosine"), "loss": ("distance", "squared"),
             "keep": ("best", "last"),
@@ -125,11 +123,6 @@ class SintTraining:
         finite = ("momentum", "weight_decay", "auxiliary_weight", "seed")
         _check(self, finite, "finite, 0 or more", lambda value: 0 <= value < math.inf)
         _check(self, ("flip", "jitter", "shift", "hard_share"), "in [0, 1]", lambda value: 0 <= value <= 1)
-
-    @property
-    def augments(self) -> bool:
-        """Whether a frame looks different from step to step."""
-        return self.flip > 0 or self.jitter > 0 or self.shift > 0
 
 
 @dataclass(frozen=True)
@@ -169,7 +162,6 @@ class SiamFCTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
         _check_steps(self, self.learning_rate, ("steps", "gap"), ("pairs", "validate_pairs"))
         finite = ("weight_decay", "radius", "shift", "seed")
         _check(self, finite, "finite, 0 or more", lambda value: 0 <= value < math.inf)

@@ -16,7 +16,7 @@ from ..data.identity import content_digest
 from ..data.images import to_tensor
 from ..data.sequences import Sequence
 from ..errors import InputError
-from ..models.backbones import autocast
+from ..models.backbones import Chain, autocast
 from ..models.sint import Sint, SintConfig, join_parts, save_sint, sint_descriptor, to_rois, view_of
 from .data import check_disjoint
 from .figures import matching_figures
@@ -82,7 +82,7 @@ def train_sint(
     hardening = None if harden is None else harden(sint)
     trainer = SintTrainer(sint, sampler, held_out, run, hardening)
     record: dict[str, Any] = {
-        "config": config.record(),
+        "config": asdict(config),
         "settings": asdict(settings),
         "weights": sint.base,
         "frames": {sequence.name: len(sequence.present) for sequence in train},
@@ -95,7 +95,9 @@ def train_sint(
     out = Path(out)
     trainer.train(out, record)
     if settings.keep == "best":
-        trainer.restore_best()
+        with torch.no_grad():
+            for name, value in trainer.best.items():
+                trainer.parameters[name].copy_(value)
     curve = trainer.state["curve"]
     card = {
         "network": f"SINT on {config.features}; RGB in [0, 1], {config.side} x {config.side}",
@@ -160,8 +162,8 @@ class SintTrainer(Trainer):
         )
         self.maps: FrozenMaps | None = None
         frozen = frozen_convolution(backbone, self.rates)
-        fixed = not settings.augments and hardening is None
-        if frozen is not None and fixed and FrozenMaps.possible(backbone, frozen):
+        fixed = settings.flip == settings.jitter == settings.shift == 0 and hardening is None
+        if frozen is not None and fixed and (isinstance(backbone, Chain) or frozen == backbone.convolutions[-1]):
             self.maps = FrozenMaps(backbone, frozen, self.views, self.dtype, run.map_bytes)
 
     @property
@@ -189,9 +191,7 @@ class SintTrainer(Trainer):
     def validate(self, step: int) -> dict[str, float]:
         """Add the matching figures to the curve; the best step has the highest `pair_auc`, then the least loss."""
         settings, curve = self.settings, self.state["curve"]
-        figures = asdict(
-            matching_figures(self._embed, self.held_out, settings.validation_frames, form=settings.loss)
-        )
+        figures = matching_figures(self._embed, self.held_out, settings.validation_frames, settings.loss)
         steps = step - (curve[-1]["step"] if curve else 0)
         mean = round(self.state["loss"] / steps, 6) if steps else None
         curve.append({"step": step, "training_loss": mean, **figures})

@@ -52,15 +52,6 @@ class Source:
         name, what, where = folder.resolve().name, f"'{table.path}'", f"'{folder}'"
         return cls(name, ImageFiles(images), boxes, visibility, table.describe, what, where)
 
-    def check_count(self) -> None:
-        """Refuse another number of boxes than of frames."""
-        rows, frames = len(self.boxes), len(self.frames)
-        if rows != frames:
-            raise InputError(
-                f"{self.what} has {rows} box{'es' if rows != 1 else ''} but {self.where} has {frames} "
-                f"frame{'s' if frames != 1 else ''}; give one box a frame, or the first frame's box only."
-            )
-
 
 @dataclass(frozen=True)
 class Table:

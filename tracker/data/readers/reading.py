@@ -129,7 +129,11 @@ def read_sequence(
         if len(frames) > 1:
             box_source = "first" if box is None else "tracked"
     else:
-        source.check_count()
+        if (rows := len(boxes)) != (count := len(frames)):
+            raise InputError(
+                f"{source.what} has {rows} box{'es' if rows != 1 else ''} but {source.where} has {count} "
+                f"frame{'s' if count != 1 else ''}; give one box a frame, or the first frame's box only."
+            )
         boxes = np.where(presence(boxes)[:, None] > 0, boxes, 0.0)
         check_boxes(boxes, visibility, frames, source.describe)
     sequence = Sequence(source.name, frames, boxes, visibility, origin=str(path), box_source=box_source)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import InputError
@@ -20,9 +19,6 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".t
 FRAMES_IN_IMG = "groundtruth.txt and img/"
 """What LaSOT without its occlusion files is recognised by; a VOT sequence may look the same."""
 
-_NFS_RATES = ("30", "240")
-_UAV_PARTS = ("UAV123", "UAV20L", "UAV123_10fps")
-
 
 def unread_sequence(folder: Path) -> tuple[str, str] | None:
     """Recognise a sequence's folder in a layout that is not read.
@@ -37,7 +33,7 @@ def unread_sequence(folder: Path) -> tuple[str, str] | None:
         return "LaSOT", FRAMES_IN_IMG
     if (folder / "imgs").is_dir() and any((folder / n).is_file() for n in ("groundtruth.txt", "language.txt")):
         return "TNL2K", "imgs/"
-    for rate in _NFS_RATES:
+    for rate in ("30", "240"):
         if (folder / rate).is_dir() and any((folder / rate).glob("*.txt")):
             return "NfS", f"{rate}/"
     if (folder / "groundtruth.txt").is_file() and _holds_masks(folder / "groundtruth.txt"):
@@ -54,8 +50,8 @@ def refuse_unread(path: Path) -> None:
     Raises:
         InputError: Naming the layout, what it was recognised by, and the remedy.
     """
-    recognised = next((recognised for recognise in _RECOGNISERS if (recognised := recognise(path))), None)
-    if recognised:
+    recognisers = (unread_sequence, _uav123, _trackingnet, _pysot, _sequences_below)
+    if recognised := next(filter(None, (recognise(path) for recognise in recognisers)), None):
         layout, mark = recognised
         raise InputError(
             f"'{path}' looks like {layout} ({mark}), which is not read yet; read are {KNOWN_LAYOUTS}. For another"
@@ -79,7 +75,7 @@ def _uav123(path: Path) -> tuple[str, str] | None:
         if (folder / "anno").is_dir() and (folder / "data_seq").is_dir():
             return "UAV123", "anno/ and data_seq/"
         for part in ("anno", "data_seq"):  # one without the other
-            if any((folder / part / name).is_dir() for name in _UAV_PARTS):
+            if any((folder / part / name).is_dir() for name in ("UAV123", "UAV20L", "UAV123_10fps")):
                 return "UAV123", f"{part}/"
     return None
 
@@ -104,15 +100,6 @@ def _pysot(path: Path) -> tuple[str, str] | None:
         if entries and isinstance(entries[0], dict) and {"img_names", "gt_rect"} <= entries[0].keys():
             return "pysot's JSON", f"{file.name}, with img_names and gt_rect"
     return None
-
-
-_RECOGNISERS: tuple[Callable[[Path], tuple[str, str] | None], ...] = (
-    unread_sequence,
-    _uav123,
-    _trackingnet,
-    _pysot,
-    _sequences_below,
-)
 
 
 def _folders(path: Path) -> list[Path]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -42,7 +41,6 @@ class LostStretch:
     frames: int
 
     def __len__(self) -> int:
-        """Return the number of frames of the stretch."""
         return self.stop - self.start
 
     def __str__(self) -> str:
@@ -141,9 +139,9 @@ def draw_lost_stretches(
             _draw_box(axis, boxes[tracker][stretch.target], t, TRACKER, 2.4)
             overlap = overlaps[stretch.target][t]
             axis.set_xlabel(f"frame {t + 1}, overlap {max(overlap, 0.0):.2f}", fontsize=9)
-        share = f"{len(stretch)} of {stretch.frames} frames"
         axes[0].set_title(
-            f"{label(stretch.target)}: lost in frames {stretch.start + 1} to {stretch.stop} ({share})",
+            f"{label(stretch.target)}: lost in frames {stretch.start + 1} to {stretch.stop}"
+            f" ({len(stretch)} of {stretch.frames} frames)",
             fontsize=10,
             loc="left",
         )
@@ -162,7 +160,6 @@ def draw_lost_stretches(
 def to_jpeg(figure: Figure) -> bytes:
     """Render a figure that shows frames as JPEG, a tenth of the size of a PNG."""
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
     figure.savefig(buffer, dpi=120, format="jpeg", facecolor="white", pil_kwargs={"quality": 85})
     return buffer.getvalue()
 

@@ -13,13 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 from numpy.typing import ArrayLike
 
-from ..intervals import Interval
-from ..measures import ERROR_THRESHOLDS, OVERLAP_THRESHOLDS, PRECISION_AT
+from ..intervals import LEVEL, Interval
+from ..measures import ERROR_THRESHOLDS, MEASURES, OVERLAP_THRESHOLDS, PRECISION_AT, Measure
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINES = ("-", "--", "-.", ":")
@@ -34,20 +33,6 @@ class Style(NamedTuple):
     colour: str
     line: str
     marker: str
-
-
-class DifferenceRow(NamedTuple):
-    """A row of the plot of paired differences.
-
-    Attributes:
-        name: Name of the tracker that is subtracted.
-        auc: Difference of the AUC, with its p-value corrected for the number of pairs.
-        precision: The same of the precision.
-    """
-
-    name: str
-    auc: Interval
-    precision: Interval
 
 
 def styles(trackers: Iterable[str]) -> dict[str, Style]:
@@ -65,7 +50,6 @@ def styles(trackers: Iterable[str]) -> dict[str, Style]:
 def to_png(figure: Figure) -> bytes:
     """Render a figure as PNG; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
     figure.savefig(buffer, dpi=130, format="png", facecolor="white", metadata={"Software": None})
     return buffer.getvalue()
 
@@ -175,21 +159,21 @@ def draw_attributes(
     return figure
 
 
-def draw_differences(rows: Sequence[DifferenceRow], title: str, level: float) -> Figure:
-    """Forest plot: each comparison a point and its interval, around zero; filled where p is below 1 - `level`.
+def draw_differences(rows: Mapping[str, Mapping[Measure, Interval]], title: str) -> Figure:
+    """Forest plot: each comparison a point and its interval, around zero; filled where p is below 0.05.
 
     Args:
-        rows: The comparisons, from top to bottom.
+        rows: From top to bottom, by the tracker that is subtracted: the difference of each measure, its
+            p-value corrected for the number of pairs.
         title: Title of the plot.
-        level: Confidence level of the intervals, such as 0.95.
     """
     figure = Figure(figsize=(9.0, 1.7 + 0.36 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    for axis, measure in ((left, "auc"), (right, "precision")):
+    for axis, measure in zip((left, right), MEASURES, strict=True):
         axis.axvline(0, color="0.4", linewidth=1)
-        for place, row in enumerate(rows):
-            interval = getattr(row, measure)
-            value, clear = interval.mean, interval.p is not None and interval.p < 1 - level
+        intervals = [row[measure] for row in rows.values()]
+        for place, interval in enumerate(intervals):
+            value, clear = interval.mean, interval.p is not None and interval.p < 1 - LEVEL
             colour = "#0072B2" if value > 0 else "#D55E00"
             if interval.bounds is not None:
                 axis.plot(interval.bounds, [place, place], color=colour if clear else "0.55", linewidth=2)
@@ -198,15 +182,14 @@ def draw_differences(rows: Sequence[DifferenceRow], title: str, level: float) ->
             )
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.grid(axis="x", alpha=0.3)
-        intervals = [getattr(row, measure) for row in rows]
         ends = [0.0, *(number for each in intervals for number in each.bounds or (each.mean,))]
         room = 0.08 * (max(ends) - min(ends)) or 0.01
         axis.set_xlim(min(ends) - room, max(ends) + room)
-    left.set_yticks(range(len(rows)), [label(row.name, 60) for row in rows])
+    left.set_yticks(range(len(rows)), [label(name, 60) for name in rows])
     left.set_xlabel("difference of the AUC")
     right.set_xlabel(f"difference of the precision at {PRECISION_AT} px")
     figure.suptitle(
-        f"{label(title, 80)}\n{level:.0%} intervals, uncorrected; filled: Holm-corrected p below {1 - level:.2f}",
+        f"{label(title, 80)}\n{LEVEL:.0%} intervals, uncorrected; filled: Holm-corrected p below {1 - LEVEL:.2f}",
         fontsize=11,
     )
     return figure

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ...data.lists import ATTRIBUTES
 from ...data.readers import list_targets, read_sequence
 from ...data.sequences import Frames
 from ...errors import InputError
@@ -37,19 +38,6 @@ _PROTOCOLS = {
 _INVALID = {
     "otb": "as in the OTB authors' toolkit and pysot (otb): a failure in the success curve, a hit in precision",
     "strict": "as in pytracking (strict): a failure in the success curve and in precision",
-}
-_ATTRIBUTES = {
-    "IV": "illumination variation",
-    "SV": "scale variation",
-    "OCC": "occlusion",
-    "DEF": "deformation",
-    "MB": "motion blur",
-    "FM": "fast motion",
-    "IPR": "in-plane rotation",
-    "OPR": "out-of-plane rotation",
-    "OV": "out of view",
-    "BC": "background clutter",
-    "LR": "low resolution",
 }
 _TEXTS = {
     "success": (
@@ -98,14 +86,15 @@ def write_report(
         InputError: If a frame or a result file cannot be read.
     """
     folder = Path(folder)
-    figures = _figures(comparison)
-    shown = {name: Picture(f"{name}.png", plots.to_png(each), *_TEXTS[name]) for name, each in figures.items()}
+    shown = {
+        name: Picture(f"{name}.png", plots.to_png(figure), *_TEXTS[name])
+        for name, figure in _figures(comparison).items()
+    }
     worst, losses, worst_notes = _worst(comparison, annotations, frames, 0 if zero_based else 1)
     shown |= worst
     for picture in shown.values():
         (folder / picture.file).write_bytes(picture.data)
     differences, attributes = _difference_table(comparison), _attribute_table(comparison)
-    speed_note = _speed_note(comparison)
     sections = [("scores", "TrackerScores")]
     sections += [("differences", "Differences")] if differences else []
     sections += [("attributes", "Attributes")] if attributes else []
@@ -123,7 +112,7 @@ def write_report(
         differences=differences,
         target_count=_count(len(comparison.targets), "target"),
         attributes=attributes,
-        speed_note=speed_note,
+        speed_note=_speed_note(comparison),
         worst=list(worst),
         losses=losses,
         worst_notes=worst_notes,
@@ -241,8 +230,7 @@ def _attribute_table(comparison: TrackerComparison) -> PageTable | None:
         ["attribute", "targets", *(tracker.name for tracker in comparison.trackers)],
     )
     for name, count in groups.items():
-        meaning = _ATTRIBUTES.get(name.removeprefix("not "))
-        heading = name if meaning is None or name.startswith("not ") else f"{name}, {meaning}"
+        heading = f"{name}, {ATTRIBUTES[name]}" if name in ATTRIBUTES else name
         cells = [f"{scores[name][0]:.3f} / {scores[name][1]:.3f}" for scores in values]
         table.rows.append([heading, str(count), *cells])
     return table
@@ -320,13 +308,13 @@ def _figures(comparison: TrackerComparison) -> dict[str, Figure]:
         ),
     }
     baseline = comparison.baseline
-    rows = [
-        plots.DifferenceRow(name, *(comparison.difference(baseline, name, measure) for measure in MEASURES))
+    rows = {
+        name: {measure: comparison.difference(baseline, name, measure) for measure in MEASURES}
         for name in scores
         if name != baseline
-    ]
+    }
     if rows:
-        figures["differences"] = plots.draw_differences(rows, f"{baseline} less each other tracker", LEVEL)
+        figures["differences"] = plots.draw_differences(rows, f"{baseline} less each other tracker")
     if groups := _attribute_groups(comparison):
         values = {
             name: {attribute: score for attribute, (score, _, _) in each.by_attribute().items()}
@@ -374,8 +362,9 @@ def _worst(
             continue
         figure = pictures.draw_lost_stretches(name, rows, videos, annotations, boxes, overlaps[name])
         text = "; ".join(map(str, rows))
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:40].strip(".") or "tracker"
         shown[f"worst {number}"] = Picture(
-            f"worst_{number:02d}_{_file_name(name)}.jpg",
+            f"worst_{number:02d}_{stem}.jpg",
             pictures.to_jpeg(figure),
             f"Frames in which {name} loses its target: {text}.",
             f"{name}. Left: the last frame before the loss in which it was on its target; middle: the first frame "
@@ -427,7 +416,3 @@ def _names(names: Iterable[str], at_most: int = 20) -> str:
     listed = list(names)
     more = f" and {len(listed) - at_most} more" if len(listed) > at_most else ""
     return ", ".join(listed[:at_most]) + more
-
-
-def _file_name(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:40].strip(".") or "tracker"

@@ -6,6 +6,7 @@ import copy
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -156,12 +157,9 @@ class Backbone(nn.Module):
                 nn.Flatten(),
             ]
         layers.append(nn.Linear((rank or channels) * cells, size))
-        for layer in layers:
-            if isinstance(layer, (nn.Conv2d, nn.Linear)):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="linear", generator=generator)
-                assert layer.bias is not None
-                nn.init.zeros_(layer.bias)
-        self.added = nn.Sequential(*layers).to(self.mean.device)
+        self.added = nn.Sequential(*layers)
+        draw_weights(self.added, "linear", generator)
+        self.added.to(self.mean.device)
         self.fully_connected = ("fc6",)
 
     def forward(self, images: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
@@ -195,6 +193,15 @@ class Backbone(nn.Module):
         if name not in layers:
             hint = "" if self.fully_connected else " (its weights file holds the convolutions alone)"
             raise InputError(f"The net '{self.name}' has no layer '{name}'{hint}; choose {', '.join(layers)}.")
+
+
+def draw_weights(module: nn.Module, nonlinearity: Literal["linear", "relu"], generator: torch.Generator) -> None:
+    """Give all convolutions and linear layers He's random weights, and biases of 0."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity=nonlinearity, generator=generator)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
 
 
 def in_precision(backbone: Backbone, dtype: torch.dtype) -> Backbone:

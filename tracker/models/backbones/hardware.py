@@ -62,10 +62,8 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
     Raises:
         InputError: If the precision is unknown.
     """
-    if precision == "fp32":
-        return torch.float32
-    if precision == "bf16":
-        return torch.bfloat16
+    if precision in ("fp32", "bf16"):
+        return torch.float32 if precision == "fp32" else torch.bfloat16
     if precision != "auto":
         raise InputError(f"'{precision}' is no precision; choose auto, fp32 or bf16.")
     if device.type == "cuda":

@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models import get_model_weights
 
 from ...errors import InputError
 from ...files import replacing_file
-from .base import Backbone
+from .base import Backbone, draw_weights
 from .hardware import resolve_device
 from .nets import AlexNet, Slim, Vgg16
 from .torchvision_models import PREFIX, TorchvisionBackbone
@@ -111,7 +111,9 @@ def load_backbone(
         )
     if str(weights) == "random":
         warnings.warn(f"The net '{name}' starts from random weights; it is good for training only.", stacklevel=2)
-        backbone = _random(name, pools)
+        backbone = _build(name, pools, with_classifier=False)  # torchvision's draw their own, the same each time
+        if not isinstance(backbone, TorchvisionBackbone):
+            draw_weights(backbone, "relu", torch.Generator().manual_seed(0))
     else:
         source = str(weights) if weights is not None else "the package's own weights"
         state = _read(name, weights)
@@ -133,20 +135,6 @@ def _build(name: str, pools: int | None, with_classifier: bool) -> Backbone:
     if name == "vgg16":
         return Vgg16(with_classifier, pools)
     return AlexNet(with_classifier, pools) if name == "alexnet" else TorchvisionBackbone(name)
-
-
-def _random(name: str, pools: int | None) -> Backbone:
-    """The same random weights each time, the convolutions alone (all layers of the slim net)."""
-    backbone = _build(name, pools, with_classifier=False)
-    if isinstance(backbone, TorchvisionBackbone):
-        return backbone
-    generator = torch.Generator().manual_seed(0)
-    for layer in backbone.modules():
-        if isinstance(layer, (nn.Conv2d, nn.Linear)):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
-    return backbone
 
 
 def _read(name: str, weights: str | Path | None) -> dict[str, Tensor]:

@@ -191,6 +191,11 @@ class TorchvisionChain(Chain):
         self.fully_connected = ("fc6", "fc7", "fc8") if with_classifier else ()
         self.features = whole.features[:-1].to_empty(device="cpu")
         self.classifier = whole.classifier.to_empty(device="cpu") if with_classifier else None
+        layers = [path for path, layer in whole.named_modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
+        self._paths = dict(zip((*self.convolutions, "fc6", "fc7", "fc8"), layers, strict=True))
+
+    def path(self, name: str) -> str:  # noqa: D102
+        return self._paths[name]
 
 
 class Vgg16(TorchvisionChain):
@@ -203,14 +208,6 @@ class Vgg16(TorchvisionChain):
         f"conv{block}_{index}" for block, depth in enumerate((2, 2, 3, 3, 3), 1) for index in range(1, depth + 1)
     )
     sint_layers = ("conv4_3", "conv5_3")
-
-    def __init__(self, with_classifier: bool, pools: int | None = None) -> None:
-        super().__init__(with_classifier, pools)
-        positions = [i for i, layer in enumerate(self.features) if isinstance(layer, nn.Conv2d)]
-        self._paths = {name: f"features.{i}" for name, i in zip(self.convolutions, positions, strict=True)}
-
-    def path(self, name: str) -> str:  # noqa: D102
-        return self._paths.get(name) or f"classifier.{3 * ('fc6', 'fc7', 'fc8').index(name)}"
 
 
 class AlexNet(TorchvisionChain):
@@ -232,11 +229,6 @@ class AlexNet(TorchvisionChain):
         super().__init__(with_classifier, pools)
         if pools == 0:
             self.convolution("conv1").padding = (5, 5)
-
-    def path(self, name: str) -> str:  # noqa: D102
-        paths = {"conv1": 0, "conv2": 3, "conv3": 6, "conv4": 8, "conv5": 10}
-        classifier = {"fc6": 1, "fc7": 4, "fc8": 6}
-        return f"features.{paths[name]}" if name in paths else f"classifier.{classifier[name]}"
 
 
 def first_coarse(layers: list[Layer]) -> int:

@@ -33,14 +33,11 @@ def roi_pool(
     side = 2 * (grid - 1) + window
     if boxes is None:
         fine = functional.adaptive_avg_pool2d(maps, side)
+    elif maps.requires_grad and maps.device.type == "cpu":
+        fine = separable_align(maps.float(), boxes.float(), side, scale).to(maps)
     else:
-        align = separable_align if maps.requires_grad and maps.device.type == "cpu" else _align
-        fine = align(maps.float(), boxes.float(), side, scale).to(maps)
+        fine = roi_align(maps.float(), boxes.float(), side, scale, aligned=True).to(maps)
     return functional.max_pool2d(fine, window, 2)
-
-
-def _align(maps: Tensor, boxes: Tensor, side: int, scale: float) -> Tensor:
-    return roi_align(maps, boxes, side, spatial_scale=scale, aligned=True)
 
 
 def separable_align(maps: Tensor, boxes: Tensor, side: int, scale: float) -> Tensor:

@@ -62,7 +62,7 @@ class TorchvisionBackbone(Backbone):
         self._cells = {node: Cells(_SIDE / shapes[node][2], 0.0) for node in nodes}
         traced = _trace(self.body)
         for node, cells in self._cells.items():
-            if traced.get(node) is not None and traced[node].stride == cells.stride:
+            if node in traced and traced[node].stride == cells.stride:
                 self._cells[node] = traced[node]
 
     def maps(self, images: Tensor, names: Iterable[str]) -> dict[str, Tensor]:  # noqa: D102
@@ -97,7 +97,7 @@ _SIDE = 128
 """Side of the image that the strides are measured on."""
 
 
-def _extract(name: str, model: nn.Module, nodes: list[str]) -> nn.Module:
+def _extract(name: str, model: nn.Module, nodes: list[str]) -> fx.GraphModule:
     try:
         return create_feature_extractor(model, {node: node for node in nodes}).eval()
     except (ValueError, fx.proxy.TraceError) as error:
@@ -134,13 +134,10 @@ def _stages(name: str, model: nn.Module) -> tuple[list[str], dict[str, torch.Siz
     )
 
 
-def _trace(body: nn.Module) -> dict[str, Cells]:
+def _trace(body: fx.GraphModule) -> dict[str, Cells]:
     """Follow where the cells lie through convolutions and poolings; what cannot be followed is left out."""
-    graph = getattr(body, "graph", None)
-    if not isinstance(graph, fx.Graph):
-        return {}
     cells_at: dict[fx.Node, Cells] = {}
-    for node in graph.nodes:
+    for node in body.graph.nodes:
         if node.op == "placeholder":
             cells_at[node] = Cells(1, 0.0)
         elif node.op == "output":

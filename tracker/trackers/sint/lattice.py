@@ -146,21 +146,19 @@ class LatticeMatcher:
         return scores
 
     def _windows(self, maps: dict[str, Tensor], lattice: Lattice) -> list[Tensor]:
-        return [
-            self._resample(maps[name], self.backbone.cells(name), lattice) for name in self.backbone.sint_layers
-        ]
-
-    def _resample(self, maps: Tensor, cells: Cells, lattice: Lattice) -> Tensor:
-        """The resampled map of each scale after its max pooling, `[S, rows', columns', C]`."""
-        height, width = maps.shape[-2:]
-        by_x = lattice.bin_weights(0, cells, width).to(maps)
-        by_y = lattice.bin_weights(1, cells, height).to(maps)
-        scales, down, across = len(by_x), by_y.shape[1], by_x.shape[1]
-        grid = maps[0].permute(1, 2, 0)
-        rows = (by_y.flatten(0, 1) @ grid.reshape(height, -1)).view(scales, down, width, -1)
-        bins = (by_x[:, None] @ rows).view(scales, down, across, -1)
-        pooled = functional.max_pool2d(bins.permute(0, 3, 1, 2), self.backbone.pool_window, 1)
-        return pooled.permute(0, 2, 3, 1)
+        """Of each of `sint_layers` the resampled maps of all scales, max pooled, `[S, rows', columns', C]`."""
+        windows = []
+        for name in self.backbone.sint_layers:
+            grid, cells = maps[name][0].permute(1, 2, 0), self.backbone.cells(name)
+            height, width = grid.shape[:2]
+            by_x = lattice.bin_weights(0, cells, width).to(grid)
+            by_y = lattice.bin_weights(1, cells, height).to(grid)
+            scales, down, across = len(by_x), by_y.shape[1], by_x.shape[1]
+            rows = (by_y.flatten(0, 1) @ grid.reshape(height, -1)).view(scales, down, width, -1)
+            bins = (by_x[:, None] @ rows).view(scales, down, across, -1)
+            pooled = functional.max_pool2d(bins.permute(0, 3, 1, 2), self.backbone.pool_window, 1)
+            windows.append(pooled.permute(0, 2, 3, 1))
+        return windows
 
     def _cosines(self, windows: Tensor, kernel: Tensor) -> Tensor:
         """Cosine of every candidate's pooled grid and the exemplar's, `float32[S, rows, columns]`.

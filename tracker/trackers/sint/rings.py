@@ -11,6 +11,8 @@ RADIUS = 30 / 512
 """Radius of the search, in widths of the frame: SINT+'s."""
 STEP = 3.0
 """From ring to ring, in pixels of the frame: SINT's, whatever the frame's width."""
+ANGLES = 10
+"""Boxes of a size on a ring: SINT's."""
 RING_SCALES = (2**-0.5, 1.0, 2**0.5)
 """Sizes of the candidates, relative to the first frame's box: SINT's."""
 
@@ -20,9 +22,6 @@ def ring_boxes(
     size: ArrayLike,
     frame: tuple[int, int],
     scales: tuple[float, ...] = RING_SCALES,
-    radius: float = RADIUS,
-    step: float = STEP,
-    angles: int = 10,
 ) -> NDArray[np.float64]:
     """Boxes on rings around a point, in every size, as far as they lie inside the frame.
 
@@ -37,19 +36,16 @@ def ring_boxes(
         size: `(w, h)` of the box of scale 1: SINT takes the first frame's, always.
         frame: Width and height of the frame.
         scales: Sizes relative to `size`.
-        radius: No ring is wider, in widths of the frame.
-        step: From ring to ring, in pixels.
-        angles: Boxes of a size on a ring.
 
     Returns:
         `float64[N, 4]`; empty where none lies inside the frame.
 
-    >>> ring_boxes((50, 50), (10, 20), (100, 100), scales=(1.0,), radius=0.06, angles=4).shape
-    (9, 4)
+    >>> ring_boxes((50, 50), (10, 20), (100, 100), scales=(1.0,)).shape
+    (11, 4)
     """
     width, height = frame
-    radii = step * np.arange(1, int(radius * width / step + 1e-9) + 1)
+    radii = STEP * np.arange(1, int(RADIUS * width / STEP + 1e-9) + 1)
     size = np.asarray(size, dtype=np.float64)
     box = np.concatenate([np.asarray(centre, dtype=np.float64) - size / 2, size])
-    boxes = shifted(box, radii, angles, scales)
+    boxes = shifted(box, radii, ANGLES, scales)
     return boxes[inside(boxes, width, height)]

@@ -55,6 +55,9 @@ class TrackingSettings:
             the pixels of the last box, moved by optical flow.
         regression: `ridge` refines the returned box (not the centre of the next search).
         keep: Number of candidates whose fc6 is compared (`lattice`).
+
+    Raises:
+        InputError: If a value is out of its range.
     """
 
     candidates: Literal["lattice", "rings"] = "lattice"
@@ -69,11 +72,6 @@ class TrackingSettings:
     keep: int = 64
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            InputError: If a value is out of its range.
-        """
         for name, value, choices in (
             ("candidates", self.candidates, ("lattice", "rings")),
             ("motion", self.motion, ("none", "flow")),
