@@ -209,10 +209,6 @@ in its own frame |
         """`bool[9]`: True for the moves that change the region, and for the trigger."""
         return self.vector.action_masks()[0]
 
-    def features_of(self, targets: NDArray[np.int64], regions: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Features of any states, see `OcclusionSearchVectorEnv.features_of`."""
-        return self.vector.features_of(targets, regions)
-
     def close(self) -> None:
         """Empty the cache."""
         self.vector.close()

@@ -232,7 +232,12 @@ class Search:
         self.queries[slots] = 2  # the unoccluded target and the first region
 
     def begin_random(
-        self, targets: Many[Target], rng: np.random.Generator, occluder: str, others: TargetSet
+        self,
+        targets: Many[Target],
+        rng: np.random.Generator,
+        occluder: str = "background",
+        others: TargetSet | None = None,
+        drop: float | None = None,
     ) -> None:
         """Start all N searches, each with a drawn occluder.
 
@@ -241,10 +246,11 @@ class Search:
             rng: Random generator.
             occluder: One of `occluders.OCCLUDERS`.
             others: Targets that the occluder `cutout` is taken from.
+            drop: See `begin`.
         """
         share = self.settings.limits.max_area
         patches = [choose_occluder(occluder, each, share, rng, others).patch(each, others) for each in targets]
-        self.begin(np.arange(len(self)), targets, patches)
+        self.begin(np.arange(len(self)), targets, patches, drop=drop)
 
     def random_regions(self, slots: Slots, rng: np.random.Generator) -> Regions:
         """Draw a region of the largest area for each of M slots, `[M, 4]`."""

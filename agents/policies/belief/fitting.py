@@ -18,9 +18,8 @@ from tracker.errors import InputError
 from tracker.models.backbones import FeatureExtractor
 from tracker.scorers import Scorer
 
-from ..rollout import begin_all
+from ..baselines.attribution import similarity_maps
 from .predictor import DropPredictor
-from .similarity import similarity_maps
 
 Values = NDArray[np.float64]
 
@@ -123,7 +122,7 @@ def score_grids(
         for low in range(0, len(targets), _BLOCK):
             block = list(targets.subset(range(low, min(low + _BLOCK, len(targets)))))
             search, slots = Search(len(block), scorer, features, settings), np.arange(len(block))
-            begin_all(search, block, rng, 0.0, occluder, targets)
+            search.begin_random(block, rng, occluder, targets)
             rows = np.repeat(slots, len(regions))
             scores = search.scores(rows, np.tile(regions, (len(block), 1)))
             drops.append((search.clean_score[rows] - scores).reshape(len(block), -1))

@@ -13,9 +13,9 @@ from occlusion_env.search.core import Search
 from occlusion_env.search.memory import image_key
 from tracker.errors import InputError
 
+from ..baselines.attribution import similarity_maps
 from .files import prior_digest, shipped_prior
 from .fitting import FittedPrior
-from .similarity import similarity_maps
 
 Values = NDArray[np.float64]
 
