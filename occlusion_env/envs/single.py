@@ -203,7 +203,7 @@ in its own frame |
 
         d, a, w, s shift the region; e, q, f, t make it bigger, smaller, fatter, taller; the space bar triggers.
         """
-        return {(key,): action for action, key in enumerate(_KEYS)}
+        return {(key,): action for action, key in enumerate("dawseqft ")}
 
     def action_masks(self) -> NDArray[np.bool_]:
         """`bool[9]`: True for the moves that change the region, and for the trigger."""
@@ -212,10 +212,6 @@ in its own frame |
     def close(self) -> None:
         """Empty the cache."""
         self.vector.close()
-
-
-_KEYS = "dawseqft "
-"""One for each of `ACTIONS`."""
 
 
 def _single(infos: dict[str, Any]) -> dict[str, Any]:

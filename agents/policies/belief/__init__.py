@@ -4,24 +4,6 @@
 (`files`), and used as a search method (`BeliefSearch`) and as the state of an agent (`BeliefObservation`).
 """
 
-from .files import check_prior, describe_search, load_prior, prior_digest, save_prior, shipped_prior
-from .fitting import FittedPrior, GridDrops, fit_prior, score_grids
-from .method import BeliefSearch
-from .observation import BeliefObservation
-from .predictor import DropPredictor
+import lazy_loader
 
-__all__ = [
-    "BeliefObservation",
-    "BeliefSearch",
-    "DropPredictor",
-    "FittedPrior",
-    "GridDrops",
-    "check_prior",
-    "describe_search",
-    "fit_prior",
-    "load_prior",
-    "prior_digest",
-    "save_prior",
-    "score_grids",
-    "shipped_prior",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
