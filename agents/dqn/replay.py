@@ -92,10 +92,6 @@ class _LookedUp:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"features_of": None}
 
-    @property
-    def nbytes(self) -> int:
-        return self.regions.nbytes + self.extras.nbytes
-
 
 class LookupReplayBuffer(ReplayBuffer):
     """`ReplayBuffer` for observations whose first numbers are features of a target under a region.
@@ -189,12 +185,6 @@ class LookupReplayBuffer(ReplayBuffer):
     @property
     def _kept(self) -> tuple[_LookedUp, _LookedUp]:
         return self.observations, self.next_observations  # type: ignore[return-value]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        plain = (self.targets, self.actions, self.rewards, self.dones, self.timeouts)
-        return sum(array.nbytes for array in (*plain, *self._kept))
 
 
 class LookupNStepReplayBuffer(LookupReplayBuffer, NStepReplayBuffer):
