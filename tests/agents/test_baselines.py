@@ -13,12 +13,10 @@ from agents.policies.baselines import (
     Querying,
     RandomRegions,
     Steering,
-    box_sums,
     rank_by_attribution,
     run_queries,
-    similarity,
-    spread_out,
 )
+from agents.policies.baselines.attribution import box_sums, similarity, spread_out
 from agents.policies.baselines.methods import cells
 from agents.policies.rollout import roll_out
 from occlusion_env.mdp.actions import ACTIONS, RegionLimits
