@@ -524,7 +524,6 @@ def test_a_resumed_run_is_evaluated_at_the_steps_of_an_uninterrupted_one(tmp_pat
 
 def test_an_evaluation_that_is_cut_off_leaves_the_earlier_files(tmp_path, monkeypatch):
     """The second evaluation's files are cut off in the middle of a write, then the run goes on."""
-    import agents.training.run as training
 
     def save(file, **arrays):
         if len(arrays["timesteps"]) == 2:
@@ -541,7 +540,7 @@ def test_an_evaluation_that_is_cut_off_leaves_the_earlier_files(tmp_path, monkey
     with np.load(run.evaluations) as found:
         assert found["timesteps"].tolist() == [128]
     resume(run.path)
-    assert not (run.path / ".evaluation").exists() and training.load_model("dqn", run.best_model)
+    assert not (run.path / ".evaluation").exists() and load_model("dqn", run.best_model)
 
 
 def test_the_log_says_when_an_episode_ended_with_several_environments(tmp_path, monkeypatch):
