@@ -8,7 +8,7 @@ from .hard_positives.transforms.single import HardPositiveTransform
 from .policies.belief.fitting import fit_prior
 from .policies.belief.method import BeliefSearch
 from .policies.loading import load_policy
-from .policies.rollout import Agent, Policy, Rollout, begin_all, roll_out
+from .policies.rollout import Agent, Policy, Rollout, roll_out
 
 __all__ = [
     "Agent",
@@ -25,7 +25,6 @@ __all__ = [
     "Setup",
     "SquaredErrorDQN",
     "VectorEnvBridge",
-    "begin_all",
     "compare",
     "fit_prior",
     "load_hyperparameters",

@@ -13,7 +13,6 @@ import tyro
 
 from agents.policies.belief import load_prior
 from agents.policies.belief.pictures import average_target, draw_belief, draw_priors
-from agents.policies.rollout import begin_all
 from occlusion_env import SearchArguments, TargetSet, load_targets
 from occlusion_env.envs.building import load_networks
 from occlusion_env.search.core import Search
@@ -50,7 +49,7 @@ def main(given: Arguments) -> None:
     networks = load_networks(SearchArguments())
     search = Search(1, networks.scorer, networks.features, SearchArguments().settings)
     target = load_targets(given.target)[given.number]
-    begin_all(search, [target], np.random.default_rng(0), 0.0)
+    search.begin_random([target], np.random.default_rng(0))
     draw_belief(given.out / "belief.png", load_prior(WEIGHTS / "prior_slim.safetensors"), search, target.crop)
 
 

@@ -22,9 +22,8 @@ import tyro
 from numpy.typing import NDArray
 
 from agents.common.results import write_result
+from agents.policies.baselines.attribution import similarity_maps
 from agents.policies.belief import shipped_prior
-from agents.policies.belief.similarity import similarity_maps
-from agents.policies.rollout import begin_all
 from occlusion_env import SearchArguments, TargetSet, load_targets
 from occlusion_env.envs.building import load_networks
 from occlusion_env.search.core import Search
@@ -119,7 +118,7 @@ def draw(arguments: SearchArguments, folder: Path, given: Arguments) -> Samples:
     features, regions, drops, predicted = [], [], [], []
     for target in targets:
         search = Search(1, networks.scorer, networks.features, settings)
-        begin_all(search, [target], rng, 0.0)
+        search.begin_random([target], rng)
         slots = np.zeros(given.regions, dtype=np.int64)
         where = settings.limits.random(np.full(given.regions, settings.limits.max_area), rng)
         drops.append(search.clean_score[0] - search.scores(slots, where))

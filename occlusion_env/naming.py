@@ -134,11 +134,7 @@ def look_up(role: str, name: str, table: Mapping[str, T | str]) -> T:
 
 
 def _check_own(role: str, name: str) -> None:
-    """Refuse an object of this distribution whose package is hidden by another one of the same name.
-
-    Raises:
-        InputError: Naming the file that hides it.
-    """
+    """Refuse an object of this distribution whose package is hidden by another one of the same name."""
     package = name.partition(".")[0]
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None or Path(spec.origin).parents[1] != Path(__file__).parents[1]:

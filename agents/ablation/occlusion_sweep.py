@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from occlusion_env.mdp.actions import RegionLimits
-from occlusion_env.scene.occluders import background_patch, occlude_image
+from occlusion_env.scene.occluders import PATCH_SIZE, background_box, mean_patch, occlude_image
 from occlusion_env.scene.targets import visible_frames
 from tracker.data.boxes import iou
 from tracker.data.images import crop
@@ -132,7 +132,8 @@ def sweep_frames(
         if kind == "background":
             rng = generator(settings.seed, sequence.name, str(t), f"{level:g}")
             region = RegionLimits(max_area=level).random(np.array([level]), rng)[0]
-            patch, _ = background_patch(frame, box, level, rng)
+            piece = background_box(frame.shape[1], frame.shape[0], box, level, rng)
+            patch = mean_patch(frame) if piece is None else crop(frame, piece, PATCH_SIZE)
             return paste(frame, occlude_image(crop(frame, box), patch, region), box)
         rng = generator(settings.seed, sequence.name, str(t), kind)
         return paste(frame, cover(kind, crop(frame, box), level, foreign, rng), box)

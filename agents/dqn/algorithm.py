@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import yaml
 from stable_baselines3 import DQN
-from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor
 from torch.nn import functional
@@ -21,11 +20,6 @@ from tracker.errors import InputError, shorten
 from tracker.files import read_text
 
 from ..common.plain_yaml import parse_yaml
-
-
-def no_log() -> Logger:
-    """Make a logger that writes nothing; an algorithm's own leaves a folder among temporary files."""
-    return Logger(None, [])
 
 
 def max_target(agent: DQN, observations: Tensor) -> Tensor:

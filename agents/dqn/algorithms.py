@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+import importlib
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,30 +47,12 @@ def check_layers(layers: Any, name: str = "net_arch") -> None:
         raise InputError(f"{name} {shorten(layers)} has {weights} weights; give at most {_MOST_WEIGHTS}.")
 
 
-def _dqn() -> type[BaseAlgorithm]:
-    from .algorithm import SquaredErrorDQN
-
-    return SquaredErrorDQN
-
-
-def _sb3(name: str) -> type[BaseAlgorithm]:
-    import stable_baselines3
-
-    return getattr(stable_baselines3, name)
-
-
-def _contrib(name: str) -> type[BaseAlgorithm]:
-    import sb3_contrib
-
-    return getattr(sb3_contrib, name)
-
-
-ALGORITHMS: dict[str, Callable[[], type[BaseAlgorithm]]] = {
-    "dqn": _dqn,
-    "ppo": partial(_sb3, "PPO"),
-    "a2c": partial(_sb3, "A2C"),
-    "qrdqn": partial(_contrib, "QRDQN"),
-    "ppo_mask": partial(_contrib, "MaskablePPO"),
+ALGORITHMS = {
+    "dqn": "agents.dqn.algorithm:SquaredErrorDQN",
+    "ppo": "stable_baselines3:PPO",
+    "a2c": "stable_baselines3:A2C",
+    "qrdqn": "sb3_contrib:QRDQN",
+    "ppo_mask": "sb3_contrib:MaskablePPO",
 }
 """The algorithms by RL Zoo's names; each class is imported when it is asked for."""
 
@@ -93,8 +75,9 @@ def algorithm_class(algo: str) -> type[BaseAlgorithm]:
     """
     if algo not in ALGORITHMS:
         raise InputError(f"'{algo}' is no algorithm; choose {', '.join(ALGORITHMS)}.")
+    module, _, name = ALGORITHMS[algo].partition(":")
     try:
-        return ALGORITHMS[algo]()
+        return getattr(importlib.import_module(module), name)
     except ModuleNotFoundError:
         raise InputError(
             f"The algorithm '{algo}' needs sb3-contrib; install 'occlusion-search[algorithms]'."

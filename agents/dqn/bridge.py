@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Many
+from copy import deepcopy
 from typing import Any
 
 import gymnasium as gym
@@ -68,7 +69,7 @@ class VectorEnvBridge(VecEnv):
         self.reset_infos = [_info(infos, index) for index in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
-        return _copy(observations)
+        return deepcopy(observations)
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Keep the actions for `step_wait`."""
@@ -87,7 +88,7 @@ class VectorEnvBridge(VecEnv):
                 info = _info(infos["final_info"], index) | {"terminal_observation": infos["final_obs"][index]}
             info["TimeLimit.truncated"] = bool(truncated[index] and not terminated[index])
             found.append(info)
-        return _copy(observations), np.asarray(rewards, dtype=np.float32), dones.copy(), found
+        return deepcopy(observations), np.asarray(rewards, dtype=np.float32), dones.copy(), found
 
     def close(self) -> None:
         """Close the vector environment."""
@@ -171,14 +172,5 @@ def _info(infos: dict[str, Any], index: int) -> dict[str, Any]:
                 found[key] = _info(values, index)
                 continue
             value = values[index]
-            found[key] = value.item() if isinstance(value, np.generic) else _copy(value)
+            found[key] = value.item() if isinstance(value, np.generic) else deepcopy(value)
     return found
-
-
-def _copy(value: Any) -> Any:
-    """The same observation or number in memory of its own."""
-    if isinstance(value, dict):
-        return {key: _copy(part) for key, part in value.items()}
-    if isinstance(value, tuple):
-        return tuple(_copy(part) for part in value)
-    return value.copy() if isinstance(value, np.ndarray) else value

@@ -29,10 +29,8 @@ def look_ahead(search: Search, slots: NDArray[np.int64]) -> tuple[NDArray[np.flo
     """
     count, actions = len(slots), len(ACTIONS)
     rows = np.repeat(slots, actions)
-    taken = np.tile(np.arange(actions), count)
-    here = search.region[rows]
-    there = search.move(rows, here, taken)
-    changed = np.flatnonzero(np.abs(there - here).max(axis=1) > 1e-9)
+    there = search.next_regions(slots).reshape(-1, 4)
+    changed = np.flatnonzero((there != search.region[rows]).any(axis=1))
     score = search.score[rows]
     if len(changed):
         score[changed] = search.scores(rows[changed], there[changed])
@@ -43,7 +41,7 @@ def look_ahead(search: Search, slots: NDArray[np.int64]) -> tuple[NDArray[np.flo
         best_score=search.best_score[rows],
         clean_score=search.clean_score[rows],
         phi=search.phi[rows],
-        triggered=taken == TRIGGER,
+        triggered=np.tile(np.arange(actions) == TRIGGER, count),
     )
     return reward(transition).reshape(count, actions), len(changed)
 

@@ -7,7 +7,7 @@ transition stores the target's index and two regions, not thousands of numbers t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -19,21 +19,6 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from tracker.errors import InputError
 
 from .bridge import VectorEnvBridge
-
-FeaturesOf = Callable[[NDArray[np.int64], NDArray[np.float64]], NDArray[np.float32]]
-
-
-class States(Protocol):
-    """Source of features, such as `occlusion_env.envs.vector.OcclusionSearchVectorEnv`."""
-
-    @property
-    def feature_length(self) -> int:
-        """F, numbers of a state's features."""
-        ...
-
-    def features_of(self, targets: NDArray[np.int64], regions: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Targets `int[M]` and regions `[M, 4]` to features `float32[M, F]`."""
-        ...
 
 
 def states_of(env: VecEnv) -> Any:
@@ -90,7 +75,7 @@ class _LookedUp:
         self.regions = np.zeros((*targets.shape, 4))
         self.extras = np.zeros((*targets.shape, extras), dtype=np.float32)
         self.features = features
-        self.features_of: FeaturesOf | None = None
+        self.features_of: Callable[[NDArray[np.int64], NDArray[np.float64]], NDArray[np.float32]] | None = None
 
     def __setitem__(self, position: int, observations: NDArray[np.float32]) -> None:
         """Keep the extras of observations `[envs, F + E]`; the buffer writes the rest."""
@@ -107,13 +92,21 @@ class _LookedUp:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"features_of": None}
 
-    @property
-    def nbytes(self) -> int:
-        return self.regions.nbytes + self.extras.nbytes
 
+class LookupReplayBuffer(ReplayBuffer):
+    """`ReplayBuffer` for observations whose first numbers are features of a target under a region.
 
-class _Lookup(ReplayBuffer):
-    """Base of both lookup buffers."""
+    What it samples equals what a `ReplayBuffer` would. Give it to DQN or QRDQN as `replay_buffer_class`, with
+    `replay_buffer_kwargs={"feature_length": F}`, in environments wrapped by `PreviousRegions`; then
+    `model.replay_buffer.set_env(env)`. A pickle leaves the environment out, as `HerReplayBuffer`'s does.
+
+    Args:
+        buffer_size: Transitions, of all environments together.
+        observation_space: `Box` of F + E numbers; the extras E are stored as they are.
+        feature_length: F.
+        args: See `ReplayBuffer`.
+        kwargs: See `ReplayBuffer`.
+    """
 
     def __init__(
         self,
@@ -138,16 +131,16 @@ class _Lookup(ReplayBuffer):
         self.next_observations = _LookedUp(self.targets, feature_length, length)  # type: ignore[assignment]
         self.observation_space, self.obs_shape = observation_space, shape
 
-    def set_env(self, env: VecEnv | States) -> None:
+    def set_env(self, env: VecEnv) -> None:
         """Set the source of the features; needed before sampling, and after unpickling.
 
         Args:
-            env: A `VecEnv` over a `VectorEnvBridge`, or a source of features.
+            env: Over a `VectorEnvBridge`.
 
         Raises:
             InputError: If its observations are not laid out as the buffer's.
         """
-        states: States = states_of(env) if isinstance(env, VecEnv) else env
+        states = states_of(env)
         for observations in self._kept:
             if states.feature_length != observations.features:
                 raise InputError(
@@ -193,28 +186,6 @@ class _Lookup(ReplayBuffer):
     def _kept(self) -> tuple[_LookedUp, _LookedUp]:
         return self.observations, self.next_observations  # type: ignore[return-value]
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        plain = (self.targets, self.actions, self.rewards, self.dones, self.timeouts)
-        return sum(array.nbytes for array in (*plain, *self._kept))
 
-
-class LookupReplayBuffer(_Lookup):
-    """`ReplayBuffer` for observations whose first numbers are features of a target under a region.
-
-    What it samples equals what a `ReplayBuffer` would. Give it to DQN or QRDQN as `replay_buffer_class`, with
-    `replay_buffer_kwargs={"feature_length": F}`, in environments wrapped by `PreviousRegions`; then
-    `model.replay_buffer.set_env(env)`. A pickle leaves the environment out, as `HerReplayBuffer`'s does.
-
-    Args:
-        buffer_size: Transitions, of all environments together.
-        observation_space: `Box` of F + E numbers; the extras E are stored as they are.
-        feature_length: F.
-        args: See `ReplayBuffer`.
-        kwargs: See `ReplayBuffer`.
-    """
-
-
-class LookupNStepReplayBuffer(_Lookup, NStepReplayBuffer):
+class LookupNStepReplayBuffer(LookupReplayBuffer, NStepReplayBuffer):
     """`LookupReplayBuffer` for returns over n steps; see `NStepReplayBuffer` for `n_steps` and `gamma`."""

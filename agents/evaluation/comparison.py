@@ -23,7 +23,7 @@ from tracker.scorers import Scorer
 
 from ..policies.baselines import Queries, Querying
 from ..policies.belief.method import BeliefProposer, expect_drops
-from ..policies.rollout import Agent, Rollout, begin_all, roll_out
+from ..policies.rollout import Agent, Rollout, roll_out
 from .methods import BUDGETS, query_methods
 
 RANDOM_DRAWS = 64
@@ -250,7 +250,7 @@ def compare(
             )
     count = len(targets)
     search, slots = _StoredScores(count, setup.scorer, setup.features, setup.settings), np.arange(count)
-    begin_all(search, targets, generator(seed, key, "patches"), 0.0, setup.occluder)
+    search.begin_random(targets, generator(seed, key, "patches"), setup.occluder, drop=0.0)
     patches, clean = search.patches(), search.clean_score.copy()
 
     def play(agent: Agent) -> tuple[list[Rollout], Trial]:

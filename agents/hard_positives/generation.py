@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import vae
 from occlusion_env.envs.arguments import SearchArguments
-from occlusion_env.envs.background import BackgroundSearch, has_background
+from occlusion_env.envs.background import BackgroundSearch
 from occlusion_env.envs.building import load_networks
 from occlusion_env.scene.occluders import OCCLUDERS, choose_occluder, occlude_image
 from occlusion_env.scene.targets import Target, TargetSet
@@ -238,7 +238,7 @@ class HardPositiveGenerator:
         if (patch_policy := self.patch_policy) is None:
             return found
         settings = patch_policy.settings or self.settings
-        rows = [i for i, target in enumerate(targets) if has_background(target, settings, regions[i])]
+        rows = [i for i, target in enumerate(targets) if BackgroundSearch.has_room(target, settings, regions[i])]
         if not rows:
             return found
         search = BackgroundSearch(len(rows), self.scorer, patch_policy.features or self.features, settings)

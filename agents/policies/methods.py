@@ -67,7 +67,7 @@ def random_count(name: str) -> int | None:
     """
     if name == "random":
         return 1
-    found = re.fullmatch(r"best of (\d+) random", _plain(name))
+    found = re.fullmatch(r"best of (\d+) random", _current(name))
     return int(found[1]) if found else None
 
 
@@ -111,9 +111,6 @@ def as_method(given: Method | Agent | Policy | str) -> Method:
 
 
 def _current(name: str) -> str:
-    plain = _plain(name)
+    """The present name, with spaces for hyphens."""
+    plain = name.replace("-", " ")
     return _FORMER_NAMES.get(plain, plain)
-
-
-def _plain(name: str) -> str:
-    return name.replace("-", " ")

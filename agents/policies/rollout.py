@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from occlusion_env.mdp.actions import ACTIONS, TRIGGER
 from occlusion_env.mdp.settings import SearchSettings
-from occlusion_env.scene.occluders import choose_occluder
-from occlusion_env.scene.targets import Target, TargetSet
 from occlusion_env.search.core import Search
 from tracker.errors import InputError
 from tracker.models.backbones import FeatureExtractor
@@ -172,11 +170,6 @@ class Rollout:
     queries: int | None = None
 
     @property
-    def region(self) -> NDArray[np.float64]:
-        """Where the search ended."""
-        return self.trail[-1]
-
-    @property
     def last(self) -> Answer:
         """The region where the search ended, at one scorer query."""
         return Answer(self.trail[-1], float(self.scores[-1]), self.queries or 1)
@@ -194,34 +187,6 @@ class Rollout:
         return sum(
             _OPPOSITE.get(move) == before for before, move in zip(self.actions, self.actions[1:], strict=False)
         )
-
-
-def begin_all(
-    search: Search,
-    targets: Many[Target],
-    rng: np.random.Generator,
-    drop: float,
-    occluder: str = "background",
-    others: TargetSet | None = None,
-) -> list[NDArray[np.float64] | None]:
-    """Start one search a target, each with a patch of its own.
-
-    Args:
-        search: As many searches as there are targets.
-        targets: The targets.
-        rng: Where the patches are drawn from.
-        drop: See `Search.begin`.
-        occluder: What the patches are, see `occlusion_env.scene.occluders.OCCLUDERS`.
-        others: Targets that the occluder `cutout` is taken from.
-
-    Returns:
-        Each patch's box in its frame, `None` where it was not cut out of it.
-    """
-    share = search.settings.limits.max_area
-    chosen = [choose_occluder(occluder, target, share, rng, others) for target in targets]
-    patches = [each.patch(target, others) for each, target in zip(chosen, targets, strict=True)]
-    search.begin(np.arange(len(targets)), targets, patches, drop=drop)
-    return [None if each.box is None else np.array(each.box) for each in chosen]
 
 
 def roll_out(policy: Policy, search: Search, observe: Callable[[Search], Any] = Search.observe) -> list[Rollout]:

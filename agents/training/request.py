@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,10 +23,7 @@ from .hyperparameters import check_hyperparameters, convert_hyperparameter, to_i
 LOSSES: dict[str, type[OffPolicyAlgorithm]] = {"squared": SquaredErrorDQN, "huber": HuberDQN}
 """The classes of the algorithm `dqn` by the hyper-parameter `loss`."""
 
-EXPLORATIONS: dict[str, Callable[[type[OffPolicyAlgorithm]], type[OffPolicyAlgorithm]]] = {
-    "uniform": lambda kind: kind,
-    "guided": guided,
-}
+EXPLORATIONS = ("uniform", "guided")
 """How an off-policy algorithm explores, by name."""
 
 _LARGEST_SEED = 2**32 - 1  # of numpy's global generator, which Stable-Baselines3 seeds
@@ -136,7 +133,7 @@ class TrainRequest:
             return kind
         if not issubclass(kind, OffPolicyAlgorithm) or self.env not in ENV_IDS:
             raise InputError(f"--exploration {self.exploration} is for dqn and qrdqn in {', '.join(ENV_IDS)}.")
-        return EXPLORATIONS[self.exploration](kind)
+        return guided(kind)
 
     @property
     def policy(self) -> str:

@@ -17,6 +17,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -28,7 +29,6 @@ from tracker.records import warn_of_damage
 
 from ..common.locks import lock_folder
 from ..common.progress import TrainingProgress
-from ..dqn.algorithm import no_log
 from ..dqn.algorithms import load_zip, reason_of
 from ..dqn.replay import LookupNStepReplayBuffer, LookupReplayBuffer, states_of
 from .callbacks import Checkpoints, check_trained, make_evaluations, write_whole
@@ -157,11 +157,7 @@ def _load_replay_buffer(model: OffPolicyAlgorithm, checkpoint: Checkpoint) -> No
 
 
 def _last_intact_checkpoint(path: Path, run: RunFolder, has_replay_buffer: bool) -> Checkpoint:
-    """Find the last checkpoint that is not damaged; the later ones are deleted, with a warning.
-
-    Raises:
-        InputError: If there is none, or all are damaged, or the run is complete; naming the remedy.
-    """
+    """Find the last checkpoint that is not damaged; the later ones are deleted, with a warning."""
     checkpoints = run.checkpoints()
     if not checkpoints:
         raise InputError(f"'{path}' has no checkpoint; train with --save-freq, so that a run can go on.")
@@ -187,11 +183,7 @@ def _last_intact_checkpoint(path: Path, run: RunFolder, has_replay_buffer: bool)
 
 
 def _recorded_request(run: RunFolder) -> TrainRequest:
-    """The request that a run was started with.
-
-    Raises:
-        InputError: If its file holds other names or types.
-    """
+    """The request that a run was started with; an `InputError` if its file holds other names or types."""
     file, arguments = run.parameters / "args.yml", run.arguments()
     try:
         request = TrainRequest(**arguments)
@@ -287,7 +279,7 @@ def _with_replay_buffer(request: TrainRequest, env: VecEnv) -> dict[str, Any]:
 def _connect(model: BaseAlgorithm, env: VecEnv) -> None:
     """Tell a lookup buffer where features come from."""
     buffer = getattr(model, "replay_buffer", None)
-    if isinstance(buffer, LookupReplayBuffer | LookupNStepReplayBuffer):
+    if isinstance(buffer, LookupReplayBuffer):
         buffer.set_env(env)
 
 
@@ -334,7 +326,7 @@ def _learn(
     """Train up to the steps of a resolved request; an agent that took some before takes the rest."""
     assert request.n_timesteps is not None
     if request.tensorboard_log is None:
-        model.set_logger(no_log())
+        model.set_logger(Logger(None, []))  # an algorithm's own leaves a folder among temporary files
     before = model.num_timesteps
     shown: list[BaseCallback] = [TrainingProgress()] if progress else []
     model.learn(

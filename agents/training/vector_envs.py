@@ -88,9 +88,7 @@ class _Timesteps(VecEnvWrapper):
         self.taken = taken
 
     def reset(self) -> VecEnvObs:
-        observations = self.venv.reset()
-        self.reset_infos = self.venv.reset_infos
-        return observations
+        return self.venv.reset()
 
     def step_wait(self) -> VecEnvStepReturn:
         observations, rewards, dones, infos = self.venv.step_wait()

@@ -81,11 +81,7 @@ class SearchArguments(ProcessSettings, RegionLimits):
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse values of a wrong type or out of range; names are looked up where they are used.
-
-        Raises:
-            InputError: Naming the argument.
-        """
+        """Raise an `InputError` if a value has a wrong type or is out of range; names are looked up where used."""
         numbers = {each.name: getattr(self, each.name) for each in fields(self) if isinstance(each.default, float)}
         thresholds = {name: value for name in ("phi", "drop") if (value := getattr(self, name)) is not None}
         for name, value in (numbers | thresholds).items():

@@ -92,10 +92,16 @@ class BackgroundSearch(Search):
         super().begin(slots, targets, list(first), phi, drop, regions, scenes)
 
     def begin_random(
-        self, targets: Many[Target], rng: np.random.Generator, occluder: str, others: TargetSet
+        self,
+        targets: Many[Target],
+        rng: np.random.Generator,
+        occluder: str = "background",
+        others: TargetSet | None = None,
+        drop: float | None = None,
     ) -> None:
         """Start all N searches with drawn boxes; `occluder` and `others` are unused."""
-        self.begin(np.arange(len(self)), targets, regions=self.draw_boxes(targets, [rng] * len(targets)))
+        boxes = self.draw_boxes(targets, [rng] * len(targets))
+        self.begin(np.arange(len(self)), targets, drop=drop, regions=boxes)
 
     def random_regions(self, slots: Slots, rng: np.random.Generator) -> Regions:
         """Draw a box for each of M slots, `[M, 4]`."""
@@ -103,9 +109,16 @@ class BackgroundSearch(Search):
         return self.draw_boxes(targets, [rng] * len(targets))
 
     @staticmethod
-    def has_room(target: Target, settings: SearchSettings) -> bool:
-        """Whether a box fits beside the target."""
-        return has_background(target, settings)
+    def has_room(target: Target, settings: SearchSettings, covered: Regions | None = None) -> bool:
+        """Whether a box within the limits fits beside a target in its frame.
+
+        Args:
+            target: The target.
+            settings: Of the search.
+            covered: The region that the patch will cover, `[4]`; p0 of the limits if `None`.
+        """
+        region = settings.limits.start(1) if covered is None else np.asarray(covered, np.float64)[None]
+        return bool(_backgrounds([target], region, settings).fits[0])
 
     def draw_boxes(
         self, targets: Many[Target], generators: Many[np.random.Generator], covered: Regions | None = None
@@ -166,11 +179,7 @@ class BackgroundSearch(Search):
         return patches
 
     def _backgrounds(self, targets: Many[Target], covered: Regions) -> Background:
-        """The backgrounds of M targets of which the regions `[M, 4]` are covered.
-
-        Raises:
-            InputError: Naming the first target without room beside it.
-        """
+        """The backgrounds of M targets of which the regions `[M, 4]` are covered; each must have room."""
         scene = _backgrounds(targets, covered, self.settings)
         for target, fits in zip(targets, scene.fits, strict=True):
             if not fits:
@@ -179,18 +188,6 @@ class BackgroundSearch(Search):
                     " cover a smaller region."
                 )
         return scene
-
-
-def has_background(target: Target, settings: SearchSettings, covered: Regions | None = None) -> bool:
-    """Whether a box within the limits fits beside a target in its frame.
-
-    Args:
-        target: The target.
-        settings: Of the search.
-        covered: The region that the patch will cover, `[4]`; p0 of the limits if `None`.
-    """
-    region = settings.limits.start(1) if covered is None else np.asarray(covered, np.float64)[None]
-    return bool(_backgrounds([target], region, settings).fits[0])
 
 
 def _backgrounds(targets: Many[Target], covered: Regions, settings: SearchSettings) -> Background:
@@ -220,7 +217,7 @@ class BackgroundSearchVectorEnv(OcclusionSearchVectorEnv):
         draw_again = not given and (region is None or settings.limits.holds(np.asarray(region, np.float64)))
         index, target = super().choose_target(options, rng)
         for _ in range(_DRAWS if draw_again else 0):
-            if has_background(target, settings, region):
+            if self.search.has_room(target, settings, region):
                 break
             index, target = super().choose_target(options, rng)
         return index, target

@@ -53,15 +53,11 @@ def find_targets(targets: str | TargetSet) -> TargetSet:
     return found
 
 
-def measure_drop(
-    arguments: SearchArguments, targets: TargetSet, networks: Networks, search_class: type[Search]
-) -> float:
+def measure_drop(arguments: SearchArguments, search_class: type[Search]) -> float:
     """`usual_drop` of an environment; a process measures it once for all environments of the same plain data.
 
     Args:
         arguments: Of the environment.
-        targets: The targets that they name.
-        networks: The networks that they name.
         search_class: The class of the environment's search.
     """
     # Environments that differ in settings without influence on the drop share it.
@@ -69,19 +65,18 @@ def measure_drop(
     needed = replace(arguments, info_names=False, **unused)
     if isinstance(arguments.targets, str) and isinstance(arguments.scorer, str):
         return _shared_drop(needed, search_class)  # type: ignore[arg-type]  # a class is hashable
-    return _drop(needed, targets, networks, search_class)
+    return _drop(needed, search_class)
 
 
-@lru_cache(maxsize=32)
-def _shared_drop(arguments: SearchArguments, search_class: type[Search]) -> float:
-    return _drop(arguments, find_targets(arguments.targets), load_networks(arguments), search_class)
-
-
-def _drop(arguments: SearchArguments, targets: TargetSet, networks: Networks, search_class: type[Search]) -> float:
+def _drop(arguments: SearchArguments, search_class: type[Search]) -> float:
+    targets, networks = find_targets(arguments.targets), load_networks(arguments)
     return usual_drop(
         targets, networks.scorer, networks.features, arguments.settings, arguments.phi_quantile,
         occluder=arguments.occluder, search_class=search_class,
     )  # fmt: skip
+
+
+_shared_drop = lru_cache(maxsize=32)(_drop)
 
 
 def _load_features(arguments: SearchArguments) -> FeatureExtractor:

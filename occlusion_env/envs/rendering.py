@@ -146,14 +146,11 @@ def _draw(
     lines = {"clean": (clean, _GREEN), **{name: (value, _INK) for name, value in others.items()}}
     if math.isfinite(phi):
         lines["phi"] = (phi, _BLUE)
-    _draw_curve(rest, scores, lines, _axis(clean, phi, scores), max_steps, caption)
-    return canvas
-
-
-def _axis(clean: float, phi: float, scores: Many[float]) -> tuple[float, float]:
-    """The range of the score's axis, known at the start of an episode; scores beyond it extend it."""
+    # The range of the score's axis is known at the start of an episode; scores beyond it extend it.
     span = max(0.1, abs(clean - phi)) if math.isfinite(phi) else 0.2
-    return min(clean - 1.6 * span, *scores), max(clean + 0.15 * span, *scores)
+    axis = min(clean - 1.6 * span, *scores), max(clean + 0.15 * span, *scores)
+    _draw_curve(rest, scores, lines, axis, max_steps, caption)
+    return canvas
 
 
 def _enlarge(image: Image, breadth: int, height: int) -> Image:
@@ -188,7 +185,7 @@ def _draw_curve(
 ) -> None:
     """The score over the actions, a ring at the lowest, and scores to compare it with as horizontal lines."""
     height, width = canvas.shape[:2]
-    rows = _wrap(caption, width - 60)
+    rows = textwrap.wrap(caption, max(8, (width - 60) // 7))  # a character is 7 pixels wide
     left, right, top, bottom = 50, width - _MARGIN, _CAPTION, height - 12 - 16 * len(rows)
     low, high = axis
 
@@ -218,8 +215,3 @@ def _draw_curve(
         cv2.circle(canvas, tuple(int(v) for v in point), 3, _ORANGE, -1, cv2.LINE_AA)
     best = points[int(np.argmin(scores))]
     cv2.circle(canvas, tuple(int(v) for v in best), 7, _INK, 2, cv2.LINE_AA)
-
-
-def _wrap(text: str, width: int) -> list[str]:
-    """Lines of text that fit so many pixels."""
-    return textwrap.wrap(text, max(8, width // 7))

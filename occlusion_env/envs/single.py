@@ -203,23 +203,15 @@ in its own frame |
 
         d, a, w, s shift the region; e, q, f, t make it bigger, smaller, fatter, taller; the space bar triggers.
         """
-        return {(key,): action for action, key in enumerate(_KEYS)}
+        return {(key,): action for action, key in enumerate("dawseqft ")}
 
     def action_masks(self) -> NDArray[np.bool_]:
         """`bool[9]`: True for the moves that change the region, and for the trigger."""
         return self.vector.action_masks()[0]
 
-    def features_of(self, targets: NDArray[np.int64], regions: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Features of any states, see `OcclusionSearchVectorEnv.features_of`."""
-        return self.vector.features_of(targets, regions)
-
     def close(self) -> None:
         """Empty the cache."""
         self.vector.close()
-
-
-_KEYS = "dawseqft "
-"""One for each of `ACTIONS`."""
 
 
 def _single(infos: dict[str, Any]) -> dict[str, Any]:

@@ -102,11 +102,9 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         if self.arguments.occluder not in OCCLUDERS:
             raise InputError(f"'{self.arguments.occluder}' is no occluder; choose {', '.join(OCCLUDERS)}.")
         self.targets = find_targets(self.arguments.targets)
-        self._networks = load_networks(self.arguments)
+        networks = load_networks(self.arguments)
         self.phi, self.drop = self.arguments.phi, self.arguments.drop
-        self.search = self.search_class(
-            self.num_envs, self._networks.scorer, self._networks.features, self.arguments.settings
-        )
+        self.search = self.search_class(self.num_envs, networks.scorer, networks.features, self.arguments.settings)
         if not self.search.takes_phi and (self.phi is not None or self.drop is not None):
             raise InputError(
                 f"The reward '{self.arguments.reward}' takes phi from the target's frame; leave phi and drop out."
@@ -229,15 +227,10 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         if not self._begun.all():
             raise gym.error.ResetNeeded("Call reset() before render().")
         patches = self.search.patches()
-        return tuple(self.draw(slot, patches[slot]) for slot in range(self.num_envs))
+        return tuple(self._draw(slot, patches[slot]) for slot in range(self.num_envs))
 
-    def draw(self, slot: int, patch: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Draw one search.
-
-        Args:
-            slot: Its index.
-            patch: Its occluder, `uint8[64, 64, 3]`.
-        """
+    def _draw(self, slot: int, patch: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Draw one search with its occluder `uint8[64, 64, 3]`."""
         target, search = self.search.targets[slot], self.search
         assert target is not None
         (view,), occluded = search.views([target]), occlude_image(target.crop, patch, self.covered(slot))
@@ -330,7 +323,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
     def _begin(self, slots: Slots, options: dict[str, Any]) -> None:
         """Draw a target for each slot, and start its search."""
         if self.search.needs_phi and self.phi is None and self.drop is None:
-            self.drop = self.measure_drop()
+            self.drop = measure_drop(self.arguments, self.search_class)
         region = options.get("region")
         regions = None if region is None else np.tile(_four_numbers(region, "region"), (len(slots), 1))
         chosen = [self.choose_target(options, self.generators[slot]) for slot in slots]
@@ -342,10 +335,6 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
             if (index := self._indices[slot]) >= 0:
                 self._view_keys[index] = self.search.view_keys[slot]
         self._record(slots)
-
-    def measure_drop(self) -> float:
-        """The drop of an environment with neither `phi` nor `drop`, see `threshold.usual_drop`."""
-        return measure_drop(self.arguments, self.targets, self._networks, self.search_class)
 
     def start(
         self, slots: Slots, targets: Many[Target], regions: NDArray[np.float64] | None, options: dict[str, Any]

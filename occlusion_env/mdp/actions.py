@@ -41,11 +41,7 @@ class RegionLimits:
     max_aspect: float = 4.0
 
     def __post_init__(self) -> None:
-        """Refuse limits that leave no region.
-
-        Raises:
-            InputError: Naming the value.
-        """
+        """Raise an `InputError` if the limits leave no region."""
         if not 0 < self.step < 1:
             raise InputError(f"step is {self.step}; it must lie between 0 and 1.")
         if not 0 < self.max_area <= 1:

@@ -60,11 +60,7 @@ class ProcessSettings:
     cache_mb: float = 256.0
 
     def __post_init__(self) -> None:
-        """Refuse values out of range.
-
-        Raises:
-            InputError: Naming the value.
-        """
+        """Raise an `InputError` if a value is out of range."""
         check_whole("history", self.history, 0, 1_000)
         check_whole("pixels", self.pixels, 0, 4_096)
         for name in ("eta", "reward_scale"):
@@ -93,10 +89,6 @@ class SearchSettings(ProcessSettings):
     max_steps: int = HORIZON
 
     def __post_init__(self) -> None:
-        """Refuse values out of range.
-
-        Raises:
-            InputError: Naming the value.
-        """
+        """Raise an `InputError` if a value is out of range."""
         super().__post_init__()
         check_whole("max_steps", self.max_steps, 1, _MOST_STEPS)

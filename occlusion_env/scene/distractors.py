@@ -42,22 +42,19 @@ def distractor_boxes(
     return free[evenly_spaced(len(free), at_most)] if len(free) else free
 
 
-def distractor_crops(
-    frame: NDArray[np.uint8], target: NDArray[np.float64], side: int, at_most: int = 32
-) -> NDArray[np.uint8]:
+def distractor_crops(frame: NDArray[np.uint8], target: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
     """Cut the `distractor_boxes` out of a frame.
 
     Args:
         frame: `uint8[H, W, 3]`.
         target: The target's box in it.
         side: Of the crops, in pixels.
-        at_most: See `distractor_boxes`.
 
     Returns:
         `uint8[N, side, side, 3]`; where there is no room for any, one crop of the frame's mean colour.
     """
     height, width = frame.shape[:2]
-    boxes = distractor_boxes(width, height, target, at_most)
+    boxes = distractor_boxes(width, height, target)
     if len(boxes):
         return np.stack([crop(frame, box, side) for box in boxes])
     return mean_patch(frame, side)[None]

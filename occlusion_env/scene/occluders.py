@@ -170,25 +170,6 @@ def background_box(
     return None
 
 
-def background_patch(
-    frame: Image, target: NDArray[np.float64], share: float, rng: np.random.Generator
-) -> tuple[Image, NDArray[np.float64] | None]:
-    """Cut a patch out of the background of the target's own frame (section 4.2).
-
-    Args:
-        frame: `uint8[H, W, 3]`.
-        target: The target's box in it.
-        share: See `background_box`.
-        rng: Random generator.
-
-    Returns:
-        `uint8[64, 64, 3]` and its box; the frame's mean colour and `None` where the target leaves no background.
-    """
-    height, width = frame.shape[:2]
-    box = background_box(width, height, check_box(target, width, height, "The target's box"), share, rng)
-    return (mean_patch(frame), None) if box is None else (crop(frame, box, PATCH_SIZE), box)
-
-
 def occlude(images: Tensor, patches: Tensor, regions: Tensor) -> Tensor:
     """Paste a patch over a region of each image; a pixel is covered where its centre lies in the region.
 

@@ -232,7 +232,12 @@ class Search:
         self.queries[slots] = 2  # the unoccluded target and the first region
 
     def begin_random(
-        self, targets: Many[Target], rng: np.random.Generator, occluder: str, others: TargetSet
+        self,
+        targets: Many[Target],
+        rng: np.random.Generator,
+        occluder: str = "background",
+        others: TargetSet | None = None,
+        drop: float | None = None,
     ) -> None:
         """Start all N searches, each with a drawn occluder.
 
@@ -241,10 +246,11 @@ class Search:
             rng: Random generator.
             occluder: One of `occluders.OCCLUDERS`.
             others: Targets that the occluder `cutout` is taken from.
+            drop: See `begin`.
         """
         share = self.settings.limits.max_area
         patches = [choose_occluder(occluder, each, share, rng, others).patch(each, others) for each in targets]
-        self.begin(np.arange(len(self)), targets, patches)
+        self.begin(np.arange(len(self)), targets, patches, drop=drop)
 
     def random_regions(self, slots: Slots, rng: np.random.Generator) -> Regions:
         """Draw a region of the largest area for each of M slots, `[M, 4]`."""
@@ -371,12 +377,15 @@ class Search:
 
     def action_masks(self) -> NDArray[np.bool_]:
         """`bool[N, 9]`: True for the moves that change the region, and for the trigger."""
-        count, actions = len(self), len(ACTIONS)
-        slots = np.repeat(np.arange(count), actions)
-        moved = self._moved(slots, np.tile(np.arange(actions), count))
-        masks = (moved != self.region[slots]).any(axis=1).reshape(count, actions)
+        masks = (self.next_regions(np.arange(len(self))) != self.region[:, None]).any(axis=2)
         masks[:, TRIGGER] = True
         return masks
+
+    def next_regions(self, slots: Slots) -> Regions:
+        """The region that each of the nine actions leads to from the present ones, `[M, 9, 4]`."""
+        actions = len(ACTIONS)
+        moved = self._moved(np.repeat(slots, actions), np.tile(np.arange(actions), len(slots)))
+        return moved.reshape(len(slots), actions, 4)
 
     def patches(self) -> NDArray[np.uint8]:
         """The occluders, `uint8[N, 64, 64, 3]`."""

@@ -31,22 +31,6 @@ class _Search(Protocol):
     def slot_pixels(self, slots: NDArray[np.int64], size: int) -> Tensor: ...
 
 
-class Observation(Protocol):
-    """Turns the state of a search into an observation; a custom one is a class, named as `module:class`.
-
-    Attributes:
-        space: The space of one search's observation.
-    """
-
-    space: spaces.Space[Any]
-
-    def __init__(self, search: Any) -> None: ...
-
-    def __call__(self, slots: NDArray[np.int64]) -> Any:
-        """The observations of M of the searches: a new batch of elements of `space`."""
-        ...
-
-
 class DictObservation:
     """The parts of the state by name: `features`, `history` (if there is one) and `region`."""
 
@@ -113,3 +97,5 @@ OBSERVATIONS: dict[str, Callable[[Any], Any] | str] = {
     "pixels": PixelsObservation,
     "belief": "agents.policies.belief:BeliefObservation",  # imported when it is used
 }
+"""Classes by name; a custom one is named as `module:class`. Each takes the `Search`, has the `space` of the
+observation of one search, and maps slots `int64[M]` to a new batch of M elements of it."""

@@ -13,14 +13,12 @@ from agents.policies.baselines import (
     Querying,
     RandomRegions,
     Steering,
-    box_sums,
     rank_by_attribution,
     run_queries,
-    similarity,
-    spread_out,
 )
-from agents.policies.baselines.places import cells
-from agents.policies.rollout import begin_all, roll_out
+from agents.policies.baselines.attribution import box_sums, similarity, spread_out
+from agents.policies.baselines.methods import cells
+from agents.policies.rollout import roll_out
 from occlusion_env.mdp.actions import ACTIONS, RegionLimits
 from occlusion_env.mdp.settings import SearchSettings
 from occlusion_env.scene.targets import TargetSet
@@ -88,7 +86,7 @@ def search():
 
 
 def begun(search, crops):
-    begin_all(search, list(TargetSet.from_sequence(video(crops))), np.random.default_rng(0), drop=0.1)
+    search.begin_random(list(TargetSet.from_sequence(video(crops))), np.random.default_rng(0), drop=0.1)
     return search
 
 
@@ -346,7 +344,7 @@ def test_steering_goes_there_and_stops(search):
     assert all(episode.triggered for episode in episodes)
     assert episodes[2].actions == ("trigger",)
     for episode, goal in zip(episodes, goals, strict=True):
-        assert iou(episode.region, goal) > 0.7
+        assert iou(episode.last.region, goal) > 0.7
         overlaps = iou(episode.trail, goal)
         assert overlaps[-1] == overlaps.max()
     assert chooser.asked == [[0, 1, 2]]

@@ -459,7 +459,7 @@ def test_random_regions_where_no_prior_can_be_fitted(scorer: Any, count: int, re
     before = search.queries.copy()
     episodes = found.find(search, [np.random.default_rng(n) for n in range(count)])
     assert (search.queries - before == 6).all() and {each.best.queries for each in episodes} == {6}
-    assert all(each.region[2] * each.region[3] == pytest.approx(0.25) for each in episodes)
+    assert all(each.last.region[2] * each.last.region[3] == pytest.approx(0.25) for each in episodes)
 
 
 def test_the_shipped_priors() -> None:

@@ -261,9 +261,9 @@ def test_random_regions_have_the_largest_area() -> None:
     targets = list(image_targets([image, image], [[5, 5, 20, 20]] * 2))
     search.begin(np.arange(2), targets, [np.zeros((64, 64, 3), np.uint8)] * 2)
     found = Querying(RandomRegions, 6).find(search, [np.random.default_rng(1), np.random.default_rng(1)])
-    assert found[0].region.tolist() == found[1].region.tolist()
-    assert found[0].region[2] * found[0].region[3] == pytest.approx(0.25)
-    assert found[0].actions == () and found[0].best.score == search.scores([0], found[0].region[None])[0]
+    assert found[0].last.region.tolist() == found[1].last.region.tolist()
+    assert found[0].last.region[2] * found[0].last.region[3] == pytest.approx(0.25)
+    assert found[0].actions == () and found[0].best.score == search.scores([0], found[0].last.region[None])[0]
 
 
 @pytest.mark.parametrize(

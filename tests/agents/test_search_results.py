@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.policies.rollout import Rollout, begin_all, roll_out
+from agents.policies.rollout import Rollout, roll_out
 from occlusion_env.mdp.actions import ACTIONS, TRIGGER
 from occlusion_env.scene.targets import TargetSet
 from occlusion_env.search.core import Search, SearchSettings
@@ -61,14 +61,13 @@ def targets():
 @pytest.fixture
 def search(targets):
     search = Search(len(targets), Corner(), Place(), SearchSettings())
-    begin_all(search, list(targets), np.random.default_rng(0), drop=0.1)
+    search.begin_random(list(targets), np.random.default_rng(0), drop=0.1)
     return search
 
 
 def test_patches_come_from_the_background_of_the_same_frame(targets):
     search = Search(len(targets), Corner(), Place(), SearchSettings())
-    boxes = begin_all(search, list(targets), np.random.default_rng(0), drop=0.1)
-    assert all(box is not None for box in boxes)
+    search.begin_random(list(targets), np.random.default_rng(0), drop=0.1)
     assert (search.patches() == 0).all()
 
 
@@ -80,12 +79,12 @@ def test_rollout_records_what_happened(search):
         assert episode.triggered
         assert episode.trail.shape == (5, 4) and episode.scores.shape == (5,)
         assert episode.trail[0] == pytest.approx([0.25, 0.25, 0.5, 0.5])
-        assert episode.region == pytest.approx([0.35, 0.25, 0.5, 0.5])
+        assert episode.last.region == pytest.approx([0.35, 0.25, 0.5, 0.5])
 
 
 def test_rollout_ends_at_the_last_step_without_a_trigger(targets):
     search = Search(len(targets), Corner(), Place(), SearchSettings(max_steps=3))
-    begin_all(search, list(targets), np.random.default_rng(0), drop=0.1)
+    search.begin_random(list(targets), np.random.default_rng(0), drop=0.1)
     episodes = roll_out(Scripted(*["left"] * 9), search)
     assert [len(episode.actions) for episode in episodes] == [3] * 4
     assert not any(episode.triggered for episode in episodes)

@@ -8,7 +8,7 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from occlusion_env import ACTIONS, BACKGROUND_ENV_ID, SearchSettings, TargetSet
-from occlusion_env.envs.background import BackgroundSearch, has_background
+from occlusion_env.envs.background import BackgroundSearch
 from occlusion_env.scene.occluders import occlude_image
 from occlusion_env.scene.oracle import OracleFeatures, OracleScorer
 from occlusion_env.scene.targets import Source, Target, load_targets
@@ -224,8 +224,8 @@ def test_targets_without_background_are_not_drawn_and_refused_when_asked_for() -
 def test_a_smaller_region_needs_less_room() -> None:
     frame = np.zeros((100, 100, 3), np.uint8)
     target = Target("own", frame[:88], frame[:88], frame, Source("own", 0, "0", (0.0, 0.0, 100.0, 88.0)))
-    assert not has_background(target, SearchSettings())
-    assert has_background(target, SearchSettings(), np.array([0.4, 0.4, 0.3, 0.3]))
+    assert not BackgroundSearch.has_room(target, SearchSettings())
+    assert BackgroundSearch.has_room(target, SearchSettings(), np.array([0.4, 0.4, 0.3, 0.3]))
 
 
 @pytest.mark.parametrize(

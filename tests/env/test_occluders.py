@@ -13,12 +13,12 @@ from occlusion_env.scene.occluders import (
     PATCH_SIZE,
     Occluder,
     background_box,
-    background_patch,
     choose_occluder,
+    mean_patch,
     occlude,
     occlude_image,
 )
-from occlusion_env.scene.targets import TargetSet
+from occlusion_env.scene.targets import Source, Target, TargetSet
 from tracker.data.boxes import iou
 from tracker.data.images import crop
 from tracker.data.sequences import ArrayFrames, Sequence
@@ -103,20 +103,26 @@ def test_a_target_that_fills_the_frame_leaves_the_mean_colour(width, height, sha
     frame = np.full((height, width, 3), value, np.uint8)
     frame[0, 0] = (255, 0, 7)
     target = np.array([0.0, 0.0, width, height])
-    patch, box = background_patch(frame, target, share, np.random.default_rng(0))
-    assert box is None and patch.shape == (PATCH_SIZE, PATCH_SIZE, 3) and patch.dtype == np.uint8
+    assert background_box(width, height, target, share, np.random.default_rng(0)) is None
+    patch = mean_patch(frame)
+    assert patch.shape == (PATCH_SIZE, PATCH_SIZE, 3) and patch.dtype == np.uint8
     assert np.abs(patch - frame.reshape(-1, 3).mean(axis=0)).max() <= 0.5 + 1e-9
+
+
+def whole(frame, box) -> Target:
+    """A target with this box in its frame."""
+    return Target("video/0", frame, frame, frame, Source("video", 0, "0", tuple(box.tolist())))
 
 
 def test_the_patch_shows_what_its_box_says() -> None:
     frame = np.random.default_rng(0).integers(0, 256, (200, 260, 3), dtype=np.uint8)
     target = np.array([10.0, 20.0, 128.0, 128.0])
-    patch, box = background_patch(frame, target, 0.25, np.random.default_rng(3))
+    chosen = choose_occluder("background", whole(frame, target), 0.25, np.random.default_rng(3))
+    box, patch = np.array(chosen.box), chosen.patch(whole(frame, target))
     assert box[2:].tolist() == [64, 64]
     x, y = box[:2].astype(int)
     assert (patch == frame[y : y + 64, x : x + 64]).all()
-    again, same = background_patch(frame, target, 0.25, np.random.default_rng(3))
-    assert (again == patch).all() and (same == box).all()
+    assert choose_occluder("background", whole(frame, target), 0.25, np.random.default_rng(3)) == chosen
     places = {tuple(background_box(260, 200, target, 0.25, np.random.default_rng(s))[:2]) for s in range(30)}
     assert len(places) > 20
 
@@ -130,7 +136,8 @@ def test_it_gets_smaller_where_the_background_is_narrow() -> None:
 
 def test_a_box_outside_the_frame_is_refused() -> None:
     with pytest.raises(InputError, match="target's box"):
-        background_patch(np.zeros((9, 9, 3), np.uint8), np.array([20.0, 0, 3, 3]), 0.5, np.random.default_rng(0))
+        beyond = whole(np.zeros((9, 9, 3), np.uint8), np.array([20.0, 0, 3, 3]))
+        choose_occluder("background", beyond, 0.5, np.random.default_rng(0))
 
 
 NAMES = ("background", "mean", "noise", "zero", "cutout")

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from occlusion_env import ACTIONS, ENV_ID, SearchSettings, movement_reward, trigger_reward
 from occlusion_env.envs.single import OcclusionSearchEnv
-from occlusion_env.envs.vector import OcclusionSearchVectorEnv
 from occlusion_env.mdp.rewards import REWARDS, Transition
 from occlusion_env.scene.distractors import distractor_boxes, distractor_crops
 from tracker.data.boxes import inside, iou
@@ -234,7 +233,7 @@ def test_a_reward_of_ones_own(tmp_path, monkeypatch, start) -> None:
 @pytest.mark.parametrize("name", sorted(REWARDS))
 def test_phi_is_measured_where_the_reward_uses_it(monkeypatch, brightness, name: str) -> None:
     measured: list[float] = []
-    monkeypatch.setattr(OcclusionSearchVectorEnv, "measure_drop", lambda self: measured.append(0.2) or 0.2)
+    monkeypatch.setattr("occlusion_env.envs.vector.measure_drop", lambda *_: measured.append(0.2) or 0.2)
     env = gym.make(ENV_ID, targets="oracle", scorer=brightness, reward=name, render_mode="rgb_array")
     check_env(env.unwrapped, skip_render_check=True)
     _, info = env.reset(seed=0)

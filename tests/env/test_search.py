@@ -10,7 +10,7 @@ import torch
 import occlusion_env.search.core as search_module
 from occlusion_env import RegionLimits, Search, SearchSettings, Target, TargetSet, load_targets
 from occlusion_env.mdp.actions import TRIGGER
-from occlusion_env.scene.occluders import background_patch
+from occlusion_env.scene.occluders import choose_occluder
 from occlusion_env.scene.targets import Source
 from occlusion_env.search.threshold import usual_drop
 from tracker.data.images import resize
@@ -301,8 +301,8 @@ def test_the_usual_drop_is_reached_by_the_share_that_it_names(bright, brightness
     drop = usual_drop(bright, brightness, pixels, settings, quantile, regions_each=300)
     search = Search(1, brightness, pixels, settings)
     rng = np.random.default_rng(9)
-    patch, box = background_patch(bright[0].frame, bright[0].box, 0.2, rng)
-    assert box is not None and not patch.any()
+    patch = choose_occluder("background", bright[0], 0.2, rng).patch(bright[0])
+    assert not patch.any()
     search.begin(np.array([0]), [bright[0]], [patch])
     regions = settings.limits.random(np.full(2000, 0.2), rng)
     fell = search.clean_score[0] - search.scores(np.zeros(2000, int), regions)

@@ -1,9 +1,7 @@
 """Baselines: query methods that learn nothing."""
 
-from .attribution import box_sums, rank_by_attribution, rank_grid, similarity, spread_out
-from .climbing import HillClimbing
-from .methods import BASELINES, Querying
-from .places import RandomRegions, list_cells, list_grid
+from .attribution import rank_by_attribution, rank_grid
+from .methods import BASELINES, HillClimbing, Querying, RandomRegions, list_cells, list_grid
 from .proposing import Generators, Listing, Proposals, Proposer, Queries, run_queries
 from .steering import Steering
 
@@ -18,12 +16,9 @@ __all__ = [
     "Querying",
     "RandomRegions",
     "Steering",
-    "box_sums",
     "list_cells",
     "list_grid",
     "rank_by_attribution",
     "rank_grid",
     "run_queries",
-    "similarity",
-    "spread_out",
 ]

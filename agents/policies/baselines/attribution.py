@@ -1,20 +1,26 @@
-"""Regions ranked by the part of the similarity that lies under them."""
+"""Similarity maps of SINT, and regions ranked by the part of the similarity that lies under them."""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from occlusion_env.search.core import Search
 from tracker.data.boxes import iou
+from tracker.data.images import resize, to_tensor
 from tracker.errors import InputError
-from tracker.scorers import SintScorer
-from tracker.scorers.attribution import embedded_contributions
+from tracker.models.backbones import Precision
+from tracker.scorers import SintScorer, load_scorer
+from tracker.scorers.attribution import cell_contributions, embedded_contributions
 
 from .proposing import Generators, Listing, Proposals
 
 OVERLAP = 0.5
 """Largest IoU of two of the first regions of a ranking: the near copies of a queried region tell little."""
+
+_PRECISIONS: dict[torch.dtype | None, Precision] = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 
 
 def rank_by_attribution(search: Search, slots: NDArray[np.int64], generators: Generators) -> Proposals:
@@ -42,15 +48,41 @@ def similarity(search: Search, slots: NDArray[np.int64]) -> NDArray[np.float64]:
     Raises:
         InputError: If the scorer is not SINT's.
     """
-    scorer = search.scorer
-    if not isinstance(scorer, SintScorer):
+    if not isinstance(search.scorer, SintScorer):
         raise InputError(
-            f"Attribution takes SINT's score apart by place; the scorer {type(scorer).__name__} is no SintScorer."
+            f"Attribution takes SINT's score apart by place; the scorer {type(search.scorer).__name__} is no"
+            " SintScorer."
         )
     own, back = np.unique(slots, return_inverse=True)
-    embedded = scorer.embed(search.target_images(own))
-    parts = embedded_contributions(scorer.backbone, search.exemplar_embeddings(own), embedded)
-    return parts.sum(dim=1).cpu().double().numpy()[back]
+    return similarity_maps(search, own).sum(dim=1).cpu().double().numpy()[back]
+
+
+def similarity_maps(search: Search, slots: NDArray[np.int64]) -> Tensor:
+    """Return what each cell of unoccluded targets adds to SINT's score.
+
+    A search whose scorer is SINT's has embedded the images already. For another scorer they go through SINT over
+    the slim network: two forward passes a target, and no scorer query.
+
+    Args:
+        search: The searches, begun.
+        slots: `int64[M]`, which of them.
+
+    Returns:
+        `float32[M, P, G, G]` on SINT's device, see `tracker.scorers.attribution`.
+    """
+    scorer = search.scorer
+    if isinstance(scorer, SintScorer):
+        embedded = scorer.embed(search.target_images(slots))
+        return embedded_contributions(scorer.backbone, search.exemplar_embeddings(slots), embedded)
+    # In the features' arithmetic, which `precision` sets; features of another kind have none.
+    precision = _PRECISIONS.get(getattr(search.features, "dtype", None), "auto")
+    sint = load_scorer(device=str(search.view_device), precision=precision)
+    targets = [target for slot in slots if (target := search.targets[slot]) is not None]
+    exemplars, crops = (
+        to_tensor(np.stack([resize(image, sint.input_size, sint.input_size) for image in images]), sint.device)
+        for images in ([each.exemplar for each in targets], [each.crop for each in targets])
+    )
+    return cell_contributions(sint, exemplars, crops)
 
 
 def box_sums(maps: NDArray[np.float64], regions: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -57,15 +57,13 @@ class Listing:
     """
 
     def __init__(self, first: Callable[[int], Regions]) -> None:
-        self._first: Callable[[int], Regions] | None = first
-        self._none = np.empty((0, 0, 4))
+        self._first = first
+        self._listed = False
 
     def propose(self, most: int) -> Regions:
         """All of the regions in the first turn."""
-        if self._first is None:
-            return self._none
-        found, self._first = self._first(most), None
-        self._none = found[:, :0]
+        found = self._first(0 if self._listed else most)
+        self._listed = True
         return found
 
     def observe(self, drops: Scores) -> None:

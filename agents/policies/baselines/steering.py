@@ -65,13 +65,10 @@ class Steering:
 
     def _towards(self) -> NDArray[np.int64]:
         """The move that leads nearest to each goal; the trigger where none leads nearer."""
-        region, count = self.search.region, len(self.search)
-        moves = np.tile(np.arange(len(MOVES)), count)
-        slots = np.repeat(np.arange(count), len(MOVES))
-        reached = self.search.move(slots, region[slots], moves)
-        there = _distance(reached.reshape(count, -1, 4), self._goals[:, None])
+        reached = self.search.next_regions(np.arange(len(self.search)))[:, : len(MOVES)]
+        there = _distance(reached, self._goals[:, None])
         best = there.argmin(axis=1)
-        nearer = there[np.arange(count), best] < _distance(region, self._goals) - 1e-9
+        nearer = there.min(axis=1) < _distance(self.search.region, self._goals) - 1e-9
         return np.where(nearer, best, TRIGGER)
 
 

@@ -18,9 +18,8 @@ from tracker.errors import InputError
 from tracker.models.backbones import FeatureExtractor
 from tracker.scorers import Scorer
 
-from ..rollout import begin_all
+from ..baselines.attribution import similarity_maps
 from .predictor import DropPredictor
-from .similarity import similarity_maps
 
 Values = NDArray[np.float64]
 
@@ -123,7 +122,7 @@ def score_grids(
         for low in range(0, len(targets), _BLOCK):
             block = list(targets.subset(range(low, min(low + _BLOCK, len(targets)))))
             search, slots = Search(len(block), scorer, features, settings), np.arange(len(block))
-            begin_all(search, block, rng, 0.0, occluder, targets)
+            search.begin_random(block, rng, occluder, targets)
             rows = np.repeat(slots, len(regions))
             scores = search.scores(rows, np.tile(regions, (len(block), 1)))
             drops.append((search.clean_score[rows] - scores).reshape(len(block), -1))
@@ -168,8 +167,7 @@ def fit_prior(
     unit = float(_within(samples.drops).std())
     if not unit > 0:
         raise InputError("The score is the same wherever a target is occluded; there is nothing to learn from.")
-    groups = sorted(set(samples.videos))
-    names = samples.videos if len(groups) > 1 else tuple(str(row) for row in range(count))
+    names = samples.videos if len(set(samples.videos)) > 1 else tuple(str(row) for row in range(count))
     groups = sorted(set(names))
     fold = np.array([groups.index(name) % min(folds, len(groups)) for name in names])
     average, predicted = np.empty_like(samples.drops), np.empty_like(samples.drops)
@@ -227,7 +225,8 @@ def fit_predictor(samples: GridDrops, seed: int = 0, progress: bool = False) -> 
         some = torch.randperm(len(regions), generator=generator)[:_CANDIDATES]
         maps, where = samples.maps[rows], regions[some].expand(len(rows), -1, -1)
         if torch.rand((), generator=generator) < 0.5:
-            maps, where = _mirrored(maps, where)
+            x, y, w, h = where.unbind(-1)
+            maps, where = maps.flip(3), torch.stack([1 - x - w, y, w, h], dim=-1)
         error = (network(maps, where) - drops[rows][:, some]) / network.unit
         loss = (error - error.mean(dim=1, keepdim=True)).square().mean() + _LEVEL_LOSS * error.square().mean()
         optimizer.zero_grad()
@@ -243,11 +242,6 @@ def predict(network: DropPredictor, maps: Tensor, regions: Values) -> Values:
     where = torch.from_numpy(regions).to(maps)
     parts = [network(part, where.expand(len(part), -1, -1)) for part in maps.split(_BATCH)]
     return torch.cat(parts).double().cpu().numpy() if parts else np.empty((0, len(regions)))
-
-
-def _mirrored(maps: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
-    x, y, w, h = regions.unbind(-1)
-    return maps.flip(3), torch.stack([1 - x - w, y, w, h], dim=-1)
 
 
 def _within(values: Values) -> Values:

@@ -19,10 +19,10 @@ from tracker.models.backbones import FeatureExtractor
 from tracker.scorers import Scorer
 
 from ..baselines import Generators, Proposals, Querying, RandomRegions
+from ..baselines.attribution import similarity_maps
 from ..rollout import Rollout
 from .files import check_prior, describe_search, shipped_prior
 from .fitting import FittedPrior, fit_prior, score_grids
-from .similarity import similarity_maps
 
 Values = NDArray[np.float64]
 

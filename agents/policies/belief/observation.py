@@ -13,9 +13,9 @@ from occlusion_env.search.core import Search
 from occlusion_env.search.memory import image_key
 from tracker.errors import InputError
 
+from ..baselines.attribution import similarity_maps
 from .files import prior_digest, shipped_prior
 from .fitting import FittedPrior
-from .similarity import similarity_maps
 
 Values = NDArray[np.float64]
 
@@ -94,9 +94,7 @@ class BeliefObservation:
         belief.observe_regions(regions, drops, valid)
 
         here = search.clean_score[slots] - search.score[slots]
-        moves = np.tile(np.arange(len(MOVES)), count)
-        now = np.repeat(search.region[slots], len(MOVES), axis=0)
-        beyond = search.move(np.repeat(slots, len(MOVES)), now, moves).reshape(count, len(MOVES), 4)
+        beyond = search.next_regions(slots)[:, : len(MOVES)]
         weights = prior.weights(beyond)
         mean = np.einsum("nmr,nr->nm", weights, belief.mean)
         deviation = np.einsum("nmr,nr->nm", weights, belief.deviation)
