@@ -10,20 +10,16 @@ import lazy_loader
 
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-_FORMER = {"Comparison": "MethodComparison", "find_hard_positives": "HardPositiveGenerator(...).of_targets"}
-"""Names of the last version, and what stands for them now."""
-
 
 def __getattr__(name: str) -> Any:
     """Load a public name on first use; a name of the last version comes with a warning."""
-    if name not in _FORMER:
+    if name not in ("Comparison", "begin_all", "find_hard_positives"):
         return _load(name)
-    from .evaluation.comparison import MethodComparison
-    from .hard_positives.generation import find_hard_positives
+    from . import former
 
     warnings.warn(
-        f"agents.{name} is now agents.{_FORMER[name]}; the old name goes in the next version.",
+        f"agents.{name} is now {former.RENAMED[name]}; the old name goes in the next version.",
         DeprecationWarning,
         stacklevel=2,
     )
-    return {"Comparison": MethodComparison, "find_hard_positives": find_hard_positives}[name]
+    return getattr(former, name)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +37,7 @@ def test_importing_a_package_imports_no_torch(package: str) -> None:
 
 def test_names_of_the_last_version_still_work() -> None:
     import agents
-    from occlusion_env import load_targets
+    from occlusion_env import Search, SearchArguments, SearchSettings, load_networks, load_targets
     from tracker import load_scorer
 
     targets = load_targets("drawn:9").subset(range(2))
@@ -45,3 +46,8 @@ def test_names_of_the_last_version_still_work() -> None:
     assert len(found) == 2 and all(hard.score_after < hard.score_before for hard in found)
     with pytest.warns(DeprecationWarning, match="Comparison is now agents.MethodComparison"):
         assert agents.Comparison is agents.MethodComparison
+    parts = load_networks(SearchArguments())
+    search = Search(2, parts.scorer, parts.features, SearchSettings())
+    with pytest.warns(DeprecationWarning, match="begin_all is now occlusion_env.Search.begin_random"):
+        agents.begin_all(search, list(targets), np.random.default_rng(0), 0.1)
+    assert (search.score < search.clean_score).all()

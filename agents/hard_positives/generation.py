@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -249,24 +249,3 @@ class HardPositiveGenerator:
             height, width = target.frame.shape[:2]
             found[i] = PatchEpisode(episode.trail * [width, height, width, height], episode)
         return found
-
-
-def find_hard_positives(
-    policy: Policy | Agent | Method | str, targets: TargetSet, scorer: Scorer, *arguments: Any, **options: Any
-) -> list[HardPositive]:
-    """Deprecated form of `HardPositiveGenerator(policy, scorer, ...).of_targets(targets, seed)`.
-
-    Args:
-        policy: See `HardPositiveGenerator`.
-        targets: N targets.
-        scorer: The matcher.
-        arguments: `features`, `settings`, `seed`, `batch`, in this order.
-        options: The same by name, `occluder`, `patch_policy`, `answer`, and `progress`, which shows nothing.
-
-    Returns:
-        N hard positives.
-    """
-    given: dict[str, Any] = dict(zip(("features", "settings", "seed", "batch"), arguments, strict=False)) | options
-    given.pop("progress", None)
-    seed = given.pop("seed", 0)
-    return list(HardPositiveGenerator(policy, scorer, **given).of_targets(targets, seed=seed))
