@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import tyro
@@ -92,15 +93,19 @@ def flags_from_fields(command: Callable[..., None]) -> Callable[..., None]:
     kinds = get_type_hints(command, include_extras=True)
     (holder,) = (name for name, kind in kinds.items() if is_dataclass(kind))
     settings: Any = kinds[holder]
-    types = {**get_type_hints(settings, include_extras=True), **_OF_FIELDS}
     own = inspect.signature(command).parameters
+    taken = [field for field in fields(settings) if field.default_factory is MISSING and field.name not in own]
+    # Of the taken fields alone: what the others need may be imported for type checkers only, as torch is slow.
+    notes = SimpleNamespace(
+        __annotations__={field.name: field.type for field in taken if field.name not in _OF_FIELDS}
+    )
+    types = get_type_hints(notes, vars(sys.modules[settings.__module__]), include_extras=True) | _OF_FIELDS
     flags = [
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, annotation=types[field.name],
             default=inspect.Parameter.empty if field.default is MISSING else field.default,
         )
-        for field in fields(settings)
-        if field.default_factory is MISSING and field.name not in own
+        for field in taken
     ]  # fmt: skip
     parameters: list[inspect.Parameter] = []
     for name, each in own.items():
