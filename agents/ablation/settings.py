@@ -39,8 +39,8 @@ class LadderRun:
         data: A folder with the folders train and otb of annotated videos; with --judge, the training videos.
         judge: Evaluation videos; nothing is trained on them.
         out: Folder for the results.
-        attributes: A JSON file of the evaluation videos' attributes, {NAME: {"attributes": [...]}}, for the figures
-            of OCC and MB.
+        attributes: A JSON file of the evaluation videos' attributes, {NAME: {"attributes": [...]}}, for the
+            figures of OCC and MB.
         only: Only these arms, such as sint vae vae-random vae-hptn vae-grid; all by default.
         seeds: Trainings of each arm, with the seeds 0 to this less 1.
         steps: Steps of a training.

@@ -317,7 +317,7 @@ def test_a_wrong_command_is_one_sentence(run, words, sentence):
 @pytest.mark.parametrize(("name", "old"), [(name, old) for name, flags in RENAMED.items() for old in flags])
 def test_a_flag_of_the_last_version_is_its_new_name_with_a_note(run, name, old):
     new = RENAMED[name][old]
-    assert new[2:] in inspect.get_annotations(FUNCTIONS[name]) or name == "demo"
+    assert new[2:] in inspect.get_annotations(FUNCTIONS[name])
     for words in ([old, "x"], [f"{old}=x"]) if old.startswith("--") else (["x"],):
         changed, notes = rename_flags(name, [*words, "--out", "y"])
         assert changed == [word.replace(old, new) if old in word else word for word in words] + ["--out", "y"] or (
