@@ -100,20 +100,18 @@ def flags_from_fields(command: Callable[..., None]) -> Callable[..., None]:
         __annotations__={field.name: field.type for field in taken if field.name not in _OF_FIELDS}
     )
     types = get_type_hints(notes, vars(sys.modules[settings.__module__]), include_extras=True) | _OF_FIELDS
-    flags = [
-        inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, annotation=types[field.name],
-            default=inspect.Parameter.empty if field.default is MISSING else field.default,
-        )
-        for field in taken
-    ]  # fmt: skip
     parameters: list[inspect.Parameter] = []
     for name, each in own.items():
-        parameters += flags if name == holder else [each.replace(annotation=kinds[name])]
+        if name != holder:
+            parameters.append(each.replace(annotation=kinds[name]))
+            continue
+        for field in taken:
+            default = inspect.Parameter.empty if field.default is MISSING else field.default
+            parameters.append(each.replace(name=field.name, default=default, annotation=types[field.name]))
 
     @wraps(command)
     def run(**given: Any) -> None:
-        made = settings(**{flag.name: given.pop(flag.name) for flag in flags if flag.name in given})
+        made = settings(**{field.name: given.pop(field.name) for field in taken if field.name in given})
         command(**given, **{holder: made})
 
     about, heading, examples = inspect.cleandoc(command.__doc__ or "").partition("\nExamples:\n")

@@ -37,13 +37,12 @@ def demo(
         occlusion-search demo --data video.mp4 --box 120,80,60,90 --out out/mine
     """
     from ...common.locks import lock_folder
-    from ...common.output import check_folder, check_json_path, write_json
+    from ...common.output import check_folder, write_json
     from ...demo import RESULT, run_demo
     from ...demo_settings import FULL, QUICK
 
-    inputs = (settings.data, box if box is not None and "," not in box else None, settings.weights)
-    check_folder(settings.out, *inputs, result=RESULT)
-    check_json_path(json, *inputs)
+    box_file = box if box is not None and "," not in box else None
+    check_folder(settings.out, settings.data, box_file, settings.weights, result=RESULT, json=json)
     settings = replace(settings, box=box, effort=QUICK if quick else FULL)
     if steps is not None:
         settings = replace(settings, effort=replace(settings.effort, steps=steps), from_scratch=True)

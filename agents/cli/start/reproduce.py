@@ -42,19 +42,17 @@ def reproduce(
     from ...ablation.running import run_ladder
     from ...ablation.summary import summarise_ladder
     from ...common.locks import lock_folder
-    from ...common.output import TRAINING_BYTES, check_folder, check_json_path
+    from ...common.output import TRAINING_BYTES, check_folder
     from ...common.results import write_result
 
     inputs = (run.data, run.judge, run.attributes, run.bank, run.weights, run.agent)
-    check_folder(run.out, *inputs, least_bytes=TRAINING_BYTES)
-    check_json_path(json, *inputs)
+    check_folder(run.out, *inputs, least_bytes=TRAINING_BYTES, json=json)
     run = replace(run, sweep=SweepSettings(frames=sweep_frames), device=str(resolve_device(device)))
     with on_interrupt(GOES_ON), lock_folder(run.out):
         found = run_ladder(run)
     content = summarise_ladder(run, found)
     for path in (run.out / "ladder.json", json):
-        if path is not None:
-            write_result(path, "ladder", content)
+        write_result(path, "ladder", content)
     page = write_ladder_report(run, content, command_line())
     _print_ladder(content)
     print(f"The report is {page}; every figure is in {run.out / 'ladder.json'}.")

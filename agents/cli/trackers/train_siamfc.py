@@ -59,12 +59,11 @@ def train_siamfc(
     from tracker.training import train_siamfc as train_net
 
     from ...common.locks import lock_folder
-    from ...common.output import TRAINING_BYTES, check_folder, check_json_path
+    from ...common.output import TRAINING_BYTES, check_folder
     from ...common.results import write_result
     from ...hard_positives.transforms import HardPositiveBatch
 
-    check_folder(out, data, weights, least_bytes=TRAINING_BYTES)
-    check_json_path(json, data, weights)
+    check_folder(out, data, weights, least_bytes=TRAINING_BYTES, json=json)
     net = load_siamfc(weights).to(resolve_device(device))
     transform = None
     if hard_positives is not None:
@@ -76,8 +75,7 @@ def train_siamfc(
     with on_interrupt(f"{GOES_ON} from the last checkpoint in {out}"), lock_folder(out):
         run = TrainingRun(precision, checkpoint_seconds)
         card = train_net(net, train, held_out, out, settings, transform, run)
-    if json is not None:
-        write_result(json, "train-siamfc", card)
+    write_result(json, "train-siamfc", card)
     loss = card["validation_loss"]
     print(
         f"The loss on {', '.join(card['validated_on'])}: {loss['before']:.4f} before, {loss['after']:.4f} after"

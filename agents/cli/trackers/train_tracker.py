@@ -69,13 +69,12 @@ def train_tracker(
 
     from ...ablation.arms import hardening_of
     from ...common.locks import lock_folder
-    from ...common.output import TRAINING_BYTES, check_folder, check_json_path
+    from ...common.output import TRAINING_BYTES, check_folder
     from ...common.results import write_result
 
-    check_folder(out, data, weights, hard_positives, least_bytes=TRAINING_BYTES)
+    check_folder(out, data, weights, hard_positives, least_bytes=TRAINING_BYTES, json=json)
     if tensorboard is not None:
         check_folder(tensorboard, data, weights, hard_positives, option="--tensorboard")
-    check_json_path(json, data, weights, hard_positives)
     network = SintConfig.fast(features or "slim") if config == "fast" else SintConfig.paper(features or "vgg16")
     if side is not None:
         network = replace(network, side=side)
@@ -93,8 +92,7 @@ def train_tracker(
             TrainingRun(precision, checkpoint_seconds, tensorboard=tensorboard),
             None if harden is None else hardening_of(harden, settings.hard_share),
         )  # fmt: skip
-    if json is not None:
-        write_result(json, "train-tracker", card)
+    write_result(json, "train-tracker", card)
     before, after = (card["validation"][when] for when in ("before", "after"))
     print(
         f"Validation on {', '.join(card['validated_on'])}: pair AUC {before['pair_auc']:.4f} before,"
