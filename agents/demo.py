@@ -20,13 +20,15 @@ from occlusion_env.scene.targets import TargetSet
 from tracker.data.sequences import Sequence, evenly_spaced
 from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
-from tracker.models.backbones import Precision, precision_name, resolve_device
+from tracker.models.backbones import precision_name, resolve_device
 from tracker.scorers import load_scorer
 from tracker.trackers.following import open_sequence
 from tracker.training.figures import keep_recognised
 
 from .common.output import replacing_folder, write_json
+from .common.results import command_line
 from .common.versions import versions
+from .demo_settings import Demo
 from .evaluation.comparison import MethodComparison, Setup, Trial, compare
 from .evaluation.methods import query_methods
 from .evaluation.pictures import draw_scores
@@ -49,76 +51,6 @@ REPORT = "report.json"
 RESULT = "demo"
 EQUAL = "random at equal queries"
 """Best of as many random regions as the agent queried the scorer."""
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much work a demo does.
-
-    Attributes:
-        max_frames: Frames of the video that are used.
-        crops: Crops that the VAE learns from.
-        epochs: Of the VAE; the paper's 20,000 take hours on a CPU.
-        samples: Sampled targets that an agent is trained on beside the training frames (`from_scratch`).
-        steps: Environment steps of that training.
-        held_out: Real targets that the methods are compared on.
-        unseen_samples: Sampled targets that hard positives are made of.
-    """
-
-    max_frames: int
-    crops: int
-    epochs: int
-    samples: int
-    steps: int
-    held_out: int
-    unseen_samples: int
-
-    def __post_init__(self) -> None:
-        """Refuse a training too short to hold an episode.
-
-        Raises:
-            InputError: If there are fewer than 20 steps.
-        """
-        if self.steps < 20:
-            raise InputError(f"{self.steps} steps hold no episode; give --steps 20 or more.")
-
-
-FULL = Effort(max_frames=120, crops=48, epochs=600, samples=32, steps=12000, held_out=24, unseen_samples=12)
-QUICK = Effort(max_frames=48, crops=24, epochs=100, samples=8, steps=1000, held_out=8, unseen_samples=4)
-
-
-@dataclass(frozen=True)
-class Demo:
-    """What to run.
-
-    Attributes:
-        out: Folder for the results.
-        sequence: A video, see `tracker.data.readers.open_sequence`; `None` makes a synthetic one.
-        box: Boxes for a video without annotation.
-        seed: Seed of all random draws.
-        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        features: `slim` or `vgg16`.
-        weights: See `tracker.models.backbones.load_backbone`.
-        layer: Of the state of an agent that is trained; see `SearchArguments`.
-        precision: See `tracker.scorers.load_scorer`.
-        effort: How much work.
-        from_scratch: Whether an agent is trained on the video (Algorithm 1 in the paper's state), in place of the
-            shipped one.
-        command: For the report.
-    """
-
-    out: Path
-    sequence: Path | None = None
-    box: str | None = None
-    seed: int = 0
-    device: str = "auto"
-    features: str = "slim"
-    weights: str | None = None
-    layer: str | None = None
-    precision: Precision = "auto"
-    effort: Effort = FULL
-    from_scratch: bool = False
-    command: str = ""
 
 
 def run_demo(demo: Demo) -> dict[str, Any]:
@@ -221,7 +153,7 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
         "versions": versions(),
         "device": demo.device,
         "precision": demo.precision,
-        "command": demo.command,
+        "command": command_line(),
     }
 
 
@@ -241,13 +173,13 @@ def _train_agent(demo: Demo, targets: TargetSet) -> Agent:
 
 
 def _open(demo: Demo) -> Sequence:
-    if demo.sequence is None:
+    if demo.data is None:
         if demo.box is not None:
             raise InputError("--box needs --data: the synthetic video knows its own boxes.")
         return synthetic_sequence(demo.seed, frames=demo.effort.max_frames)
-    sequence = open_sequence(demo.sequence, demo.box, max_frames=demo.effort.max_frames)
+    sequence = open_sequence(demo.data, demo.box, max_frames=demo.effort.max_frames)
     if sequence.box_source == "first":
-        sequence = open_sequence(demo.sequence, sequence.exemplar_box, max_frames=demo.effort.max_frames)
+        sequence = open_sequence(demo.data, sequence.exemplar_box, max_frames=demo.effort.max_frames)
     if sequence.box_source != "tracked":
         return sequence
     return keep_recognised(sequence, load_scorer(demo.features, demo.weights, demo.device, demo.precision))

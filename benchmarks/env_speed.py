@@ -258,8 +258,7 @@ def main(
         "environments": figures,
     }
     print(json.dumps(result, indent=2))
-    if json_file is not None:
-        write_result(json_file, "env_speed", result)
+    write_result(json_file, "env_speed", result)
 
 
 if __name__ == "__main__":

@@ -257,8 +257,7 @@ def main(
         "batch_module": {"images": batch, "images_a_second": rates},
     }
     print(json.dumps(result, indent=2))
-    if json_file is not None:
-        write_result(json_file, "generation_speed", result)
+    write_result(json_file, "generation_speed", result)
 
 
 if __name__ == "__main__":

@@ -145,8 +145,7 @@ def main(settings: Settings) -> int:
     settings_record = {name: value for name, value in asdict(settings).items() if name != "json"}
     report = {"settings": settings_record, "searches": results}
     print(json.dumps(report, indent=2))
-    if settings.json is not None:
-        write_result(settings.json, "robustness", report)
+    write_result(settings.json, "robustness", report)
     return 0 if all(result["ok"] for result in results.values()) else 1
 
 

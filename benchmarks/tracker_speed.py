@@ -129,8 +129,7 @@ def main(
         if whole == count:
             result[name] |= {"naive_ms_a_frame": 1e3 * crop_s * count, "ratio": crop_s * count / frame_s[name]}
     print(json.dumps(result, indent=2))
-    if json_file is not None:
-        write_result(json_file, "tracker_speed", result)
+    write_result(json_file, "tracker_speed", result)
 
 
 if __name__ == "__main__":

@@ -221,8 +221,7 @@ def main(
         results["many_videos"] = many_videos(filled, epochs, rounds, group, programs["plain"], place)
     if quality_epochs:
         results["quality"] = quality(found[names[0]], names[0], quality_epochs, quality_seeds, programs, place)
-    if json is not None:
-        write_result(json, "vae_speed", results)
+    write_result(json, "vae_speed", results)
 
 
 def one_video(images: Images, epochs: int, rounds: int, programs: dict[str, Program]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def test_every_name_of_a_stub_is_exported_and_found(stub: Path) -> None:
         _ = package.nonsense
 
 
-@pytest.mark.parametrize("package", ["tracker", "tracker.evaluation"])
+@pytest.mark.parametrize("package", ["tracker", "tracker.evaluation", "tracker.training", "agents.cli"])
 def test_importing_a_package_imports_no_torch(package: str) -> None:
     code = f"import sys, {package}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0

@@ -121,7 +121,7 @@ def _generator(run: LadderRun, arm: Arm, bank: vae.VAEBank, targets: TargetSet) 
     if arm.samples == "constant":
         method = _constant_region(networks, targets)
     else:
-        method = method_of(run.agent if arm.samples == "agent" else arm.samples, run.device, allowed=run.allowed)
+        method = method_of(run.agent if arm.samples == "agent" else arm.samples, run.device, allowed=run.allow)
     features = method.features or networks.features
     return HardPositiveGenerator(method, networks.scorer, vae_bank=bank, features=features)
 

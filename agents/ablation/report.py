@@ -39,7 +39,7 @@ def write_ladder_report(run: LadderRun, content: Mapping[str, Any], command: str
     """
     folder = run.out / "pictures"
     folder.mkdir(exist_ok=True)
-    arms = [arm for arm in choose_arms(run.arms) if arm.name in content["arms"]]
+    arms = [arm for arm in choose_arms(run.only) if arm.name in content["arms"]]
     baselines = [
         name
         for name in BASELINES

@@ -61,7 +61,7 @@ def run_ladder(run: LadderRun) -> dict[str, dict[int, dict[str, Any]]]:
         InputError: If there are no training or no judging videos, a video is in both, the folder holds another
             run, or a file cannot be loaded.
     """
-    arms = choose_arms(run.arms)
+    arms = choose_arms(run.only)
     _check(run)
     claim_folder(run.out, "settings.json", _identity(run), "the results of another ladder", versions())
     unmade = [arm for arm in arms if arm.samples is not None and not is_made(run.positives_folder(arm.name))]
@@ -150,7 +150,7 @@ def _judge(run: LadderRun, sint: Sint, name: str) -> dict[str, Any]:
         raise InputError(f"'{name}' could not be judged on '{target}': {reason}")
     annotations = report.annotations
     if run.attributes is not None:
-        attributed = read_annotations(run.judge, run.attributes)
+        attributed = read_annotations(run.test, run.attributes)
         annotations = {target: each for target, each in attributed.items() if target in annotations}
     scores = score_results(report.folder, annotations, tracker=name)
     swept = occlusion_sweep(tracker(), videos, run.sweep, other_videos(videos))
@@ -169,7 +169,7 @@ def judging_videos(run: LadderRun) -> list[Sequence]:
     Raises:
         InputError: If there is no usable one.
     """
-    places = list_targets(run.judge)
+    places = list_targets(run.test)
     return list(open_usable({name: partial(_judging_video, *place) for name, place in places.items()}).values())
 
 
@@ -186,13 +186,13 @@ def _check(run: LadderRun) -> None:
     judging = {sequence.name for sequence in judging_videos(run)}
     if len(judging) < 2 and set(UNSEEN_KINDS) & set(run.sweep.kinds):
         raise InputError(
-            f"'{run.judge}' holds one sequence, and the sweep covers its target with pieces of others; give two or"
+            f"'{run.test}' holds one sequence, and the sweep covers its target with pieces of others; give two or"
             " more."
         )
     if both := sorted({sequence.name for sequence in [*train, *held_out]} & judging):
         raise InputError(f"'{both[0]}' is a training video and a judging one; take it out of one of the folders.")
     start_network(run)
-    left_out = read_annotations(run.judge, run.attributes).left_out
+    left_out = read_annotations(run.test, run.attributes).left_out
     for name in sorted(judging & left_out.keys()):
         raise InputError(left_out[name])
 
@@ -203,7 +203,7 @@ def _identity(run: LadderRun) -> dict[str, Any]:
     return {
         **run.record(),
         "train": folder_digests(run.train, content_digest),
-        "judge": folder_digests(run.judge, content_digest),
+        "judge": folder_digests(run.test, content_digest),
         "digests": {name: weights_digest(file) for name, file in files.items() if file and Path(file).exists()},
         "code": code_version("tracker", "vae", "occlusion_env", "agents"),
     }

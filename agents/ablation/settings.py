@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from tracker.errors import InputError
-from tracker.models.backbones import Precision, resolve_precision
-from tracker.models.sint import SintConfig
-from tracker.training import SintTraining
+from tracker.training.settings import SintTraining
 
-from .occlusion_sweep import SweepSettings
+if TYPE_CHECKING:
+    from tracker.models.backbones import Precision
+    from tracker.models.sint import SintConfig
+
+    from .occlusion_sweep import SweepSettings
 
 PRIMARY_MEASURE = "sweep, unseen"
 """The measure of the claims, chosen before the run: overlap under occluders that no arm trains with."""
@@ -21,8 +21,14 @@ PRIMARY_MEASURE = "sweep, unseen"
 PRIMARY_CONTRASTS = (("vae-hptn", "sint"), ("vae-hptn", "vae-random"))
 """The claims, as (arm, arm that is subtracted): SINT++ is better than SINT; the agent is better than chance."""
 
-_WITHOUT_EFFECT = ("train", "judge", "out", "arms", "seeds", "bank", "attributes", "workers", "allowed")
+_WITHOUT_EFFECT = ("data", "judge", "out", "only", "seeds", "bank", "attributes", "workers", "allow")
 """Settings that do not change the figures, folders apart, whose contents do."""
+
+
+def _default_sweep() -> SweepSettings:
+    from .occlusion_sweep import SweepSettings
+
+    return SweepSettings()
 
 
 @dataclass(frozen=True)
@@ -30,36 +36,40 @@ class LadderRun:
     """The settings of a run; plain data, so that it goes to other processes.
 
     Attributes:
-        train: Folder of the training videos.
-        judge: Folder of the judging videos; nothing is trained on them.
+        data: A folder with the folders train and otb of annotated videos; with --judge, the training videos.
+        judge: Evaluation videos; nothing is trained on them.
         out: Folder for the results.
-        arms: Names of `arms.ARMS`; all if empty.
-        seeds: Number of trainings of each arm, with the seeds 0 to this less 1.
+        attributes: A JSON file of the evaluation videos' attributes, {NAME: {"attributes": [...]}}, for the
+            figures of OCC and MB.
+        only: Only these arms, such as sint vae vae-random vae-hptn vae-grid; all by default.
+        seeds: Trainings of each arm, with the seeds 0 to this less 1.
         steps: Steps of a training.
-        learning_rate: Of a layer whose multiplier is 1, with a cosine schedule to 0.
-        share: Probability that the second frame of a pair is changed.
-        boxes_per_frame: See `SintTraining`.
-        features: Name of the network.
+        learning_rate: Initial learning rate; it falls to 0.
+        share: Share of the pairs whose second frame shows a generated positive.
+        boxes_per_frame: Boxes of each frame of a pair.
+        features: The network: slim, vgg16, ...
         weights: Its weights, which every arm starts from.
-        bank: A folder of manifolds by `train-vae`; missing ones are trained there. `None` takes `out/bank`.
-        epochs: Updates of a manifold.
-        per_video: Targets of a video whose samples become hard positives, evenly spaced.
-        agent: Searches in HPTN's arm; see `loading.load_agent`.
-        attributes: JSON file of the judging videos' attributes (`tracker.evaluation.read_annotations`).
+        bank: A folder of manifolds by train-vae; by default OUT/bank, where missing ones are trained.
+        epochs: Updates of a manifold that is trained; the paper's 20,000 take hours a video on a CPU.
+        per_video: Targets of a video whose samples are made into hard positives, evenly spaced.
+        agent: The agent of HPTN's arm: pretrained or an agent's safetensors file, which hold no code; or the
+            folder of a training run or an agent's zip file, which are pickles: loading one executes code, so load
+            only files that you trust.
         sweep: Settings of the occlusion sweep.
         workers: Number of processes.
-        device: Of the networks.
-        precision: Arithmetic of the networks.
-        allowed: See `loading.load_agent`.
+        device: Where the networks run.
+        precision: Arithmetic of the networks; auto takes bfloat16 where the hardware has it.
+        allow: Names of your own code that files of agents, runs and hyper-parameters may contain.
 
     Raises:
-        InputError: If a number is out of range.
+        InputError: If a number is out of range, or `data` lacks the two folders and `judge` is not given.
     """
 
-    train: Path
-    judge: Path
-    out: Path
-    arms: tuple[str, ...] = ()
+    data: Path
+    judge: Path | None = None
+    out: Path = Path("out/reproduce")
+    attributes: Path | None = None
+    only: tuple[str, ...] = ()
     seeds: int = 3
     steps: int = 300
     learning_rate: float = 4e-3
@@ -71,12 +81,11 @@ class LadderRun:
     epochs: int = 1000
     per_video: int = 24
     agent: str = "pretrained"
-    attributes: Path | None = None
-    sweep: SweepSettings = field(default_factory=SweepSettings)
+    sweep: SweepSettings = field(default_factory=_default_sweep)
     workers: int = 1
     device: str = "cpu"
     precision: Precision = "auto"
-    allowed: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("seeds", "epochs", "per_video", "workers"):
@@ -85,6 +94,20 @@ class LadderRun:
         if not 0 <= self.share <= 1:
             raise InputError(f"--share is {self.share:g}; it must lie between 0 and 1.")
         self.training(0)
+        if self.judge is None and not (self.train.is_dir() and self.test.is_dir()):
+            raise InputError(
+                f"'{self.data}' has no folders train and otb; give --judge a folder of videos to judge with."
+            )
+
+    @property
+    def train(self) -> Path:
+        """Folder of the training videos."""
+        return self.data / "train" if self.judge is None else self.data
+
+    @property
+    def test(self) -> Path:
+        """Folder of the evaluation videos."""
+        return self.data / "otb" if self.judge is None else self.judge
 
     def training(self, seed: int) -> SintTraining:
         """The settings of one training; the last step counts, so that all arms have the same budget."""
@@ -99,6 +122,8 @@ class LadderRun:
     @property
     def network(self) -> SintConfig:
         """The network and its input."""
+        from tracker.models.sint import SintConfig
+
         return SintConfig.fast(self.features)
 
     @property
@@ -125,6 +150,10 @@ class LadderRun:
 
     def record(self) -> dict[str, Any]:
         """The settings that change the figures, as plain data; arithmetic and device as they were resolved."""
+        import torch
+
+        from tracker.models.backbones import resolve_precision
+
         content = {name: value for name, value in asdict(self).items() if name not in _WITHOUT_EFFECT}
         device = torch.device(self.device)
         content["device"] = device.type

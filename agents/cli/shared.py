@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import MISSING, fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import tyro
 from tyro.constructors import PrimitiveConstructorSpec
@@ -71,6 +75,53 @@ Allow = Annotated[
         help="Names of your own code that files of agents, runs and hyper-parameters may contain.",
     ),
 ]
+
+_OF_FIELDS = {"seed": Seed, "device": Device, "precision": Precision, "allow": Allow}
+"""Types of the flags of fields with these names."""
+
+
+def flags_from_fields(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command with keyword arguments a flag for each field of the settings that one of them holds.
+
+    The type of that argument is a dataclass whose docstring describes the fields under `Attributes`. The flags
+    have their names, types, defaults and descriptions; a field with a default factory has no flag. An argument of
+    the command with the name of a field replaces the field's flag, and the command passes it on.
+
+    Raises:
+        InputError: From the settings, when the command is called, before it does anything.
+    """
+    kinds = get_type_hints(command, include_extras=True)
+    (holder,) = (name for name, kind in kinds.items() if is_dataclass(kind))
+    settings: Any = kinds[holder]
+    own = inspect.signature(command).parameters
+    taken = [field for field in fields(settings) if field.default_factory is MISSING and field.name not in own]
+    # Of the taken fields alone: what the others need may be imported for type checkers only, as torch is slow.
+    notes = SimpleNamespace(
+        __annotations__={field.name: field.type for field in taken if field.name not in _OF_FIELDS}
+    )
+    types = get_type_hints(notes, vars(sys.modules[settings.__module__]), include_extras=True) | _OF_FIELDS
+    parameters: list[inspect.Parameter] = []
+    for name, each in own.items():
+        if name != holder:
+            parameters.append(each.replace(annotation=kinds[name]))
+            continue
+        for field in taken:
+            default = inspect.Parameter.empty if field.default is MISSING else field.default
+            parameters.append(each.replace(name=field.name, default=default, annotation=types[field.name]))
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        made = settings(**{field.name: given.pop(field.name) for field in taken if field.name in given})
+        command(**given, **{holder: made})
+
+    about, heading, examples = inspect.cleandoc(command.__doc__ or "").partition("\nExamples:\n")
+    told = inspect.cleandoc(settings.__doc__ or "").partition("\nAttributes:\n")[2].partition("\n\n")[0]
+    del run.__wrapped__  # its annotations and docstring are not the flags'
+    run.__doc__ = f"{about.rstrip()}\n{told}\n{heading}{examples}"
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
+    return run
+
 
 NOTHING_WRITTEN = "nothing was written"
 GOES_ON = "run the same command again to resume"

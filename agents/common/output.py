@@ -282,6 +282,7 @@ def check_folder(
     option: str = "--out",
     result: str | None = None,
     least_bytes: int = RESULT_BYTES,
+    json: Path | None = None,
 ) -> None:
     """Refuse an output folder that cannot be written or would destroy an input, before the work begins.
 
@@ -291,9 +292,10 @@ def check_folder(
         option: See `check_apart`.
         result: For `replacing_folder`: the kind of result; `None` for a folder in which the command resumes.
         least_bytes: Free space that is needed.
+        json: The file of `--json`, which is checked too.
 
     Raises:
-        InputError: Naming the folder.
+        InputError: Naming the folder or the file.
     """
     check_apart(out, *inputs, option=option)
     place = Path(os.path.realpath(out))
@@ -303,6 +305,7 @@ def check_folder(
     nearest = next(parent for parent in (place, *place.parents) if os.path.exists(parent))
     if (reason := _why_unwritable(nearest, least_bytes)) is not None:
         raise InputError(f"'{out}' cannot be written, because of '{nearest}' ({reason}); give another {option}.")
+    check_json_path(json, *inputs)
 
 
 def check_file(path: Path | None, *inputs: str | Path | None, option: str) -> None:

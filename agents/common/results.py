@@ -41,16 +41,18 @@ FORMATS = {
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def write_result(path: Path, kind: str, content: Mapping[str, Any]) -> None:
+def write_result(path: Path | None, kind: str, content: Mapping[str, Any]) -> None:
     """Write figures to a JSON file, with their provenance.
 
     Adds `format` (such as `ladder/2`), `command`, `commit` and `machine`.
 
     Args:
-        path: The file; it appears complete or not at all.
+        path: The file; it appears complete or not at all. `None` for no output.
         kind: A name of `FORMATS`.
         content: The figures.
     """
+    if path is None:
+        return
     provenance = {
         "format": f"{kind}/{FORMATS[kind]}",
         "command": command_line(),

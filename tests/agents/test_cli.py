@@ -1,5 +1,6 @@
 """Bad input: one clear sentence, exit code 2, and nothing written."""
 
+import dataclasses
 import inspect
 import io
 import re
@@ -11,10 +12,13 @@ import numpy as np
 import pytest
 from tqdm import tqdm
 
+from agents.ablation.settings import LadderRun
 from agents.cli.commands import COMMANDS as FUNCTIONS
 from agents.cli.commands import GROUPS, RENAMED, rename_flags
 from agents.cli.streams import ProgressLines
+from agents.demo_settings import Demo
 from tracker.data.images import write_png
+from tracker.training.settings import SiamFCTraining, SintTraining
 
 COMMANDS = (
     "demo",
@@ -317,7 +321,7 @@ def test_a_wrong_command_is_one_sentence(run, words, sentence):
 @pytest.mark.parametrize(("name", "old"), [(name, old) for name, flags in RENAMED.items() for old in flags])
 def test_a_flag_of_the_last_version_is_its_new_name_with_a_note(run, name, old):
     new = RENAMED[name][old]
-    assert new[2:] in inspect.get_annotations(FUNCTIONS[name]) or name == "demo"
+    assert new[2:] in inspect.get_annotations(FUNCTIONS[name])
     for words in ([old, "x"], [f"{old}=x"]) if old.startswith("--") else (["x"],):
         changed, notes = rename_flags(name, [*words, "--out", "y"])
         assert changed == [word.replace(old, new) if old in word else word for word in words] + ["--out", "y"] or (
@@ -332,6 +336,28 @@ def test_the_note_is_on_the_standard_error(run):
     assert (
         code == 2 and out == "" and "note: NAME is now --tracker" in error and "'camshift' is no tracker" in error
     )
+
+
+@pytest.mark.parametrize(("name", "settings", "without"), [
+    ("train-tracker", SintTraining, {"layer_rates"}), ("train-siamfc", SiamFCTraining, set()),
+    ("reproduce", LadderRun, {"device", "sweep"}), ("demo", Demo, {"effort"}),
+])  # fmt: skip
+def test_the_fields_of_the_settings_are_flags(name, settings, without):
+    flags = inspect.signature(FUNCTIONS[name]).parameters
+    for field in dataclasses.fields(settings):
+        if field.name not in without:
+            default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
+            assert flags[field.name].default == default and f"    {field.name}: " in FUNCTIONS[name].__doc__
+    assert "sweep" not in flags and "effort" not in flags and "settings" not in flags
+
+
+def test_a_setting_out_of_range_is_one_sentence(run, tmp_path):
+    given = ("train-siamfc", "--data", "d", "--weights", "w", "--out", "o")
+    code, _, error = run(*given, "--pairs", 0)
+    assert code == 2 and error.count("\n") == 1 and "The setting pairs is 0; it must be at least 1" in error
+    code, _, error = run(*given, "--seed", -1)
+    assert code == 2 and "--seed is -1; it must lie between 0 and" in error
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("flags", [("-n", "-f", "-i"), ("--n-timesteps", "--log-folder", "--trained-agent")])

@@ -10,7 +10,8 @@ import gymnasium as gym
 import pytest
 
 from agents.common.output import MARKER
-from agents.demo import Demo, Effort, run_demo
+from agents.demo import run_demo
+from agents.demo_settings import Demo, Effort
 from agents.training.splits import split_frames
 from occlusion_env.mdp.actions import RegionLimits
 from tracker.data.images import read_image
@@ -20,9 +21,9 @@ from tracker.errors import InputError
 TINY = Effort(max_frames=9, crops=4, epochs=2, samples=2, steps=24, held_out=2, unseen_samples=1)
 COMMAND = f"""
 import sys
-import agents.demo
+import agents.demo_settings
 from agents.cli import main
-agents.demo.QUICK = agents.demo.{TINY}
+agents.demo_settings.QUICK = agents.demo_settings.{TINY}
 sys.argv[0] = "occlusion-search"
 main()
 """

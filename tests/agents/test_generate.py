@@ -78,7 +78,8 @@ def contents(out) -> dict[str, bytes]:
     return {str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
 
 
-def test_the_command(run, data, tmp_path) -> None:
+def test_the_command(run, data, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("agents.cli.streams.PROGRESS_SECONDS", 0.0)
     out = tmp_path / "out"
     command = ["generate", "--data", data, "--out", out, "--per-target", 2, "--scorer", "dark_scorer:Dark"]
     code, printed, errors = run(*command, "--device", "cpu", "--agent", "best-of-4-random")

@@ -35,7 +35,7 @@ def data(tmp_path_factory, make_video, write_otb) -> Path:  # type: ignore[no-un
 
 def run_of(data: Path, out: Path, **changes: object) -> LadderRun:
     given = {
-        "arms": ("sint", "vae", "adv-net"), "seeds": 1, "steps": 2, "boxes_per_frame": 8, "epochs": 2,
+        "only": ("sint", "vae", "adv-net"), "seeds": 1, "steps": 2, "boxes_per_frame": 8, "epochs": 2,
         "per_video": 1, "attributes": data / "attributes.json",
         "sweep": SweepSettings(levels=(0.0, 0.4), frames=1), **changes,
     }  # fmt: skip
@@ -75,7 +75,7 @@ def test_the_command_writes_everything_and_goes_on(run, data: Path, tmp_path: Pa
 
 
 def test_arms_start_from_one_network_and_the_vae_arms_from_the_same_samples(data: Path, tmp_path: Path) -> None:
-    ladder = run_of(data, tmp_path / "out", arms=("sint", "vae", "vae-random", "vae-hptn"))
+    ladder = run_of(data, tmp_path / "out", only=("sint", "vae", "vae-random", "vae-hptn"))
     found = run_ladder(ladder)
     before = {name: figures[0]["training"]["before"] for name, figures in found.items() if name != START}
     assert len({json.dumps(each) for each in before.values()}) == 1
@@ -174,7 +174,7 @@ def test_everything_that_changes_the_figures_is_in_the_identity(
         claim_folder(out, "settings.json", _identity(ladder), "the results of another ladder")
 
     claim()
-    claim(arms=("vae",), seeds=2, workers=2)  # may be added to
+    claim(only=("vae",), seeds=2, workers=2)  # may be added to
     claim_folder(
         out, "settings.json", _identity(run_of(data, out, precision="fp32")), ""
     )  # the same data elsewhere
@@ -192,8 +192,8 @@ def test_everything_that_changes_the_figures_is_in_the_identity(
 
 
 def test_several_processes_do_the_same(data: Path, tmp_path: Path) -> None:
-    one = run_ladder(run_of(data, tmp_path / "one", arms=("sint", "erasing")))
-    two = run_ladder(run_of(data, tmp_path / "two", arms=("sint", "erasing"), workers=2))
+    one = run_ladder(run_of(data, tmp_path / "one", only=("sint", "erasing")))
+    two = run_ladder(run_of(data, tmp_path / "two", only=("sint", "erasing"), workers=2))
 
     def figures(found: dict) -> dict:  # type: ignore[type-arg]
         return {
@@ -211,7 +211,7 @@ def test_videos_that_cannot_be_used_are_left_out(data: Path, tmp_path: Path, mak
     write_otb(tmp_path / "data" / "otb" / "f", make_video(frames=4, width=160, height=120, seed=9))
     for place in ("train/b", "otb/d"):
         (tmp_path / "data" / place / "groundtruth_rect.txt").write_text("nan,nan,nan,nan\n" * 4)
-    found = run_ladder(run_of(tmp_path / "data", tmp_path / "out", arms=("sint",), attributes=None))
+    found = run_ladder(run_of(tmp_path / "data", tmp_path / "out", only=("sint",), attributes=None))
     assert list(found["sint"][0]["ope"]) == ["e", "f"]
     with pytest.warns(UserWarning, match="'d' is left out: .*'d' starts without its target"):
         assert [video.name for video in judging_videos(run_of(tmp_path / "data", tmp_path / "out"))] == ["e", "f"]

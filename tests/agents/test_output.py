@@ -191,7 +191,7 @@ NEITHER = {
 }
 INPUTS = {
     "check-tracker": {"weights": "file folder", "base_weights": "file folder"},
-    "demo": {"sequence": "file folder", "box": "file", "weights": "file"},
+    "demo": {"data": "file folder", "box": "file", "weights": "file"},
     "doctor": {},
     "enjoy": {"agent": "file", "data": "folder"},
     "evaluate": {"data": "folder", "agent": "file folder", "prior": "file", "weights": "file"},

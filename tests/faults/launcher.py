@@ -283,6 +283,7 @@ def _prepare() -> None:
     import agents.ablation.report
     import agents.cli
     import agents.demo
+    import agents.demo_settings
     import agents.evaluation.pictures
     import agents.evaluation.run
     import agents.hard_positives.generation_run
@@ -299,7 +300,7 @@ def _prepare() -> None:
     slim, siamfc = _tiny_networks()
     setattr(tracker.models.backbones.loading, "Slim", slim)  # noqa: B010
     setattr(tracker.models.siamfc, "SiamFCNet", siamfc)  # noqa: B010
-    setattr(agents.demo, "QUICK", agents.demo.Effort(8, 4, 20, 2, 20, 2, 2))  # noqa: B010
+    setattr(agents.demo_settings, "QUICK", agents.demo_settings.Effort(8, 4, 20, 2, 20, 2, 2))  # noqa: B010
     making = agents.ablation.making
     making.train_adversary = partial(making.train_adversary, steps=2, batch=2)
     setattr(vae, "VAEConfig", partial(vae.VAEConfig, hidden=32))  # noqa: B010

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agents.cli import main
-from agents.demo import Effort
+from agents.demo_settings import Effort
 
 ORACLE = "OcclusionSearchOracle-v0"
 CPU = ("--device", "cpu")
@@ -87,7 +87,7 @@ def test_a_full_disk_is_one_sentence(run, disk, data, monkeypatch, name) -> None
         pytest.skip("takes about 10 s; set OCCLUSION_SEARCH_FAULTS")
     size, command = COMMANDS[name]
     place = disk(size)
-    monkeypatch.setattr("agents.demo.QUICK", EFFORT)
+    monkeypatch.setattr("agents.demo_settings.QUICK", EFFORT)
     code, errors = run(*command.format(disk=place, data=data / "train", judge=data / "judge").split(), *CPU)
     last = errors.strip().splitlines()[-1]
     assert (code, "No space left on device" in last) == (2, True), errors[-600:]

@@ -1,30 +1,8 @@
-"""Training on annotated videos: SINT by pairs of boxes and the contrastive loss, SiamFC by its responses."""
+"""Training on annotated videos: SINT by pairs of boxes and the contrastive loss, SiamFC by its responses.
 
-from .data import held_out_names, open_folder, otb_names
-from .hard_positives import TrainingPositive, read_hard_positives, take_hard_positives
-from .hardening import FrameHardening, FrameTransform, Hardening, MakeHardening
-from .sampling import ImagePair, LabelledFrame, PairSampler
-from .settings import SiamFCTraining, SintTraining, TrainingRun
-from .siamfc import train_siamfc
-from .sint import train_sint
+Importing this package imports no torch: each name of `__init__.pyi` is loaded on first use.
+"""
 
-__all__ = [
-    "FrameHardening",
-    "FrameTransform",
-    "Hardening",
-    "ImagePair",
-    "LabelledFrame",
-    "MakeHardening",
-    "PairSampler",
-    "SiamFCTraining",
-    "SintTraining",
-    "TrainingPositive",
-    "TrainingRun",
-    "held_out_names",
-    "open_folder",
-    "otb_names",
-    "read_hard_positives",
-    "take_hard_positives",
-    "train_siamfc",
-    "train_sint",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

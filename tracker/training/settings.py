@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InputError, shorten
-from ..models.backbones import Precision
-from ..models.siamfc import RESPONSE, STRIDE
+
+if TYPE_CHECKING:
+    from ..models.backbones import Precision
 
 
 def _check(settings: object, names: Iterable[str], allowed: str, fits: Callable[[Any], bool]) -> None:
@@ -60,28 +61,30 @@ class SintTraining:
     """Settings of `train_sint`; the defaults are SINT's and SINT++'s.
 
     Attributes:
-        steps: Number of steps.
-        optimizer: `sgd` or `adamw`.
-        learning_rate: Rate at the start of a layer whose multiplier is 1.
-        momentum: Momentum of `sgd`.
+        steps: Training steps.
+        optimizer: sgd is SINT's.
+        learning_rate: Learning rate of fc6, and of every layer whose multiplier is 1.
+        momentum: Momentum of sgd.
         weight_decay: Weight decay of a layer whose multiplier is 1.
-        schedule: `constant`, or `cosine` down to 0 at the last step.
-        layer_rates: Pairs of a pattern (`conv4*`) and the multiplier of the learning rate of the layers with
-            such names; the first that fits counts, and where none fits SINT's rule (`sint_multiplier`).
-        loss: Form of the contrastive loss.
+        schedule: Schedule of the learning rate; cosine falls to 0 at the last step.
+        layer_rates: Multiples of the learning rate by a pattern of the layer's name, such as conv*=0.1; the first
+            that fits a layer counts. By default SINT's: 0 before the first compared convolution, 0.01 from it on,
+            1 for fc6 (`sint_multiplier`).
+        loss: Form of the contrastive loss: distance is the one SINT trained with, squared the one it printed.
         auxiliary_weight: Weight of the same loss of each fully connected layer alone.
-        image_pairs: Pairs of frames a step.
+        image_pairs: Pairs of frames a step; each gives 128 pairs of boxes by default.
         boxes_per_frame: Boxes of each frame, the target's own among them; frames with fewer are not used.
-        scales: Sizes of the candidates (`radius_boxes`).
+        scales: Sizes of the candidates relative to the target; SINT's is 1 alone.
         flip: Probability that a pair of frames is mirrored.
         jitter: Largest relative change of brightness, contrast and saturation.
         shift: Largest shift of a search region off its target, in sides of the region.
-        hard_share: Probability that the second frame of a pair shows a hard positive, where there are any.
+        hard_share: Probability that the second frame of a pair shows a hard positive, where its video has one,
+            or is hardened.
         validate_every: Steps between two validations.
         validation_frames: Frames a video of a validation.
-        keep: Which step's weights the training ends with: the `best` by validation, or the `last`, so that
+        keep: Which step's weights the training ends with: the best by validation, or the last, so that
             trainings compare at the same budget.
-        seed: Seed of all draws.
+        seed: Seed of all random numbers.
 
     Raises:
         InputError: If a value is out of its range.
@@ -130,9 +133,9 @@ class SiamFCTraining:
     """Settings of `train_siamfc`; the recipe is SiamFC's, the learning rate fits released weights.
 
     Attributes:
-        steps: Number of steps.
+        steps: Training steps.
         pairs: Pairs of frames a step; SiamFC's 8.
-        learning_rate: Rate at the start; it falls to 0 by a cosine.
+        learning_rate: Initial learning rate; it falls to 0 by a cosine.
         momentum: Momentum of SGD.
         weight_decay: Weight decay of SGD.
         frozen: Number of the five convolutions, counted from the first, that are not trained.
@@ -142,7 +145,7 @@ class SiamFCTraining:
         shift: Largest shift of the search region off its target, in both directions, in pixels of the region.
         scale: Largest relative change of the regions' sides.
         validate_pairs: Pairs of the held-out videos, always the same ones, that the loss is validated on.
-        seed: Seed of all draws.
+        seed: Seed of all random numbers.
 
     Raises:
         InputError: If a value is out of its range.
@@ -162,6 +165,8 @@ class SiamFCTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        from ..models.siamfc import RESPONSE, STRIDE
+
         _check_steps(self, self.learning_rate, ("steps", "gap"), ("pairs", "validate_pairs"))
         finite = ("weight_decay", "radius", "shift", "seed")
         _check(self, finite, "finite, 0 or more", lambda value: 0 <= value < math.inf)

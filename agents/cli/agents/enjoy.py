@@ -119,10 +119,7 @@ def enjoy(
                 write_gif(gif, episode.frames)
             rows.append(_row(episode))
             print(_sentence(rows[-1]), flush=True)
-    if json is not None:
-        write_result(
-            json, "enjoy", {"agent": source if run is None else str(run.path), "env": env, "episodes": rows}
-        )
+    write_result(json, "enjoy", {"agent": source if run is None else str(run.path), "env": env, "episodes": rows})
     print(_summary(rows))
     if gif is not None:
         print(f"The first episode is in {gif}")

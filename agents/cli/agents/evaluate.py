@@ -81,7 +81,7 @@ def evaluate(
     from tracker.models.backbones import describe_arithmetic, resolve_device, resolve_precision
 
     from ...common.locks import lock_folder
-    from ...common.output import check_folder, check_json_path
+    from ...common.output import check_folder
     from ...common.results import write_result
     from ...evaluation.arms import arms_of, read_members
     from ...evaluation.comparison import Setup
@@ -97,9 +97,7 @@ def evaluate(
     if seeds > 1000:
         raise InputError(f"--seeds is {seeds}; it must be at most 1000.")
     members = read_members(agent)
-    inputs = (data, weights, prior, *(member.spec for member in members))
-    check_folder(out, *inputs)
-    check_json_path(json, *inputs)
+    check_folder(out, data, weights, prior, *(member.spec for member in members), json=json)
     place = str(resolve_device(device))
     specs, arms = [member.spec for member in members], arms_of(members)
     allowed = {*allow, *find_import_paths(scorer)}
@@ -190,8 +188,7 @@ def evaluate(
         occluder=given.occluder,
     )  # fmt: skip
     for path in (out / "evaluation.json", json):
-        if path is not None:
-            write_result(path, "evaluation", content)
+        write_result(path, "evaluation", content)
     draw_frontier(out / "frontier.png", content)
     print_evaluation(content)
     print(f"The figures of each sequence are in {out / 'evaluation.json'}, the pictures beside it.")

@@ -71,14 +71,13 @@ def evaluate_vae(
     from tracker.scorers import load_scorer
 
     from ...common.locks import lock_folder
-    from ...common.output import check_folder, check_json_path
+    from ...common.output import check_folder
     from ...common.results import write_result
     from ...manifolds.bank import find_videos, train_bank
     from ...manifolds.evaluation import EvaluationSettings, VideoManifold, evaluate_bank
     from ...manifolds.pictures import draw_held_out, draw_samples
 
-    check_folder(out, data, bank, weights)
-    check_json_path(json, data, bank, weights)
+    check_folder(out, data, bank, weights, json=json)
     if (bank is None) == (epochs is None):
         raise InputError("Give either --bank, the models to judge, or --epochs, to train them first.")
     settings = EvaluationSettings(samples, held_out, seed)
@@ -122,8 +121,7 @@ def evaluate_vae(
     content["failed"] = {**untrained, **content["failed"]}
     content.update(features=features, device=place, precision=precision)
     for path in (out / "vae.json", json):
-        if path is not None:
-            write_result(path, "vae", content)
+        write_result(path, "vae", content)
     _print_table(content)
     print(f"The figures of each video are in {out / 'vae.json'}, the pictures in {out / 'pictures'}.")
     for name, reason in content["failed"].items():

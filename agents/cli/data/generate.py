@@ -80,7 +80,7 @@ def generate(
     from tracker.models.backbones import resolve_device
 
     from ...common.locks import lock_folder
-    from ...common.output import check_folder, check_json_path
+    from ...common.output import check_folder
     from ...common.results import write_result
     from ...hard_positives.generation_run import GenerationRun, generate_hard_positives, names_method
     from ...policies.belief import BeliefSearch
@@ -88,8 +88,7 @@ def generate(
     from ...policies.methods import as_method
     from ...policies.rollout import Agent
 
-    check_folder(out, data, bank, agent, weights, prior)
-    check_json_path(json, data, bank, agent, weights, prior)
+    check_folder(out, data, bank, agent, weights, prior, json=json)
     place = str(resolve_device(device))
     allowed = tuple(sorted({*allow, *find_import_paths(scorer)}))
     loaded = None if names_method(agent) else load_policy(agent, device=place, allowed=allowed)
@@ -120,8 +119,7 @@ def generate(
     )  # fmt: skip
     with on_interrupt(GOES_ON), lock_folder(out):
         report = generate_hard_positives(run)
-    if json is not None:
-        write_result(json, "generate", asdict(report))
+    write_result(json, "generate", asdict(report))
     speed = f", {report.made / report.seconds:.1f} a second" if report.made else ""
     print(
         f"{report.images} hard positives ({report.made} of them new{speed}) in {out}; mean score"

@@ -55,13 +55,12 @@ def train_vae(
     from vae.bank import FAILURES_NAME
     from vae.config import Plateau
 
-    from ...common.output import check_folder, check_json_path
+    from ...common.output import check_folder
     from ...common.results import write_result
     from ...manifolds.bank import find_videos, train_bank
     from ...manifolds.pictures import draw_bank
 
-    check_folder(out, data)
-    check_json_path(json, data)
+    check_folder(out, data, json=json)
     videos = find_videos(data, only)
     place = str(resolve_device(device))
     bank = vae.VAEBank(out, place)

@@ -35,8 +35,7 @@ def check_tracker(
 
     check_json_path(json, weights, base_weights)
     findings = check(load_tracker(tracker, weights, device, precision, base_weights))
-    if json is not None:
-        write_result(json, "check-tracker", {"tracker": tracker, "findings": findings})
+    write_result(json, "check-tracker", {"tracker": tracker, "findings": findings})
     for finding in findings:
         print(f"- {finding}")
     if findings:

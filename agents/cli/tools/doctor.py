@@ -22,8 +22,7 @@ def doctor(json: Json = None) -> None:
 
     check_json_path(json)
     findings = examine()
-    if json is not None:
-        write_result(json, "doctor", {"findings": findings})
+    write_result(json, "doctor", {"findings": findings})
     for finding in findings:
         print(f"- {finding}")
     if findings:

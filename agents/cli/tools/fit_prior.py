@@ -97,8 +97,7 @@ def fit_prior(
         "command": command_line(),
     }
     belief.save_prior(out, replace(fitted, card=card))
-    if json is not None:
-        write_result(json, "fit-prior", card)
+    write_result(json, "fit-prior", card)
     name = card["matcher"].partition(" ")[0]
     draw_priors(out.with_suffix(".png"), {name: fitted.prior}, average_target(chosen))
     x, y, w, h = fitted.prior.regions[fitted.prior.best]

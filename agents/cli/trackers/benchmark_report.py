@@ -53,12 +53,10 @@ def benchmark_report(
     from tracker.evaluation.report.writing import PAGE, write_report
 
     from ...common.locks import lock_folder
-    from ...common.output import check_folder, check_json_path, replacing_folder
+    from ...common.output import check_folder, replacing_folder
     from ...common.results import write_result
 
-    inputs = (results, annotations, attributes, data)
-    check_folder(out, *inputs, result=_RESULT)
-    check_json_path(json, *inputs)
+    check_folder(out, results, annotations, attributes, data, result=_RESULT, json=json)
     truth = read_annotations(annotations, attributes)
     comparison = compare_trackers(
         results,
@@ -73,8 +71,7 @@ def benchmark_report(
     frames = annotations if data is None and annotations.is_dir() else data
     with lock_folder(out), replacing_folder(out, _RESULT) as folder:
         write_report(folder, comparison, truth, frames=frames, zero_based=zero_based, command=command_line())
-    if json is not None:
-        write_result(json, "benchmark report", comparison.to_json())
+    write_result(json, "benchmark report", comparison.to_json())
     for entry in comparison.trackers:
         fps = "" if entry.scores.fps is None else f", {entry.scores.fps:.1f} frames a second"
         print(f"{entry.name}: AUC {entry.scores.auc:.4f}, precision {entry.scores.precision:.4f}{fps}")

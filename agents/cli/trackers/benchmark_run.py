@@ -57,7 +57,7 @@ def benchmark_run(
     from tracker.trackers.registry import load_tracker
 
     from ...common.locks import lock_folder
-    from ...common.output import check_folder, check_json_path
+    from ...common.output import check_folder
     from ...common.results import write_result
 
     if not tracker:
@@ -65,8 +65,7 @@ def benchmark_run(
     if doubled := sorted({name for name in tracker if tracker.count(name) > 1}):
         raise InputError(f"The tracker '{doubled[0]}' is named twice; name it once.")
     files, bases = _weights_by_tracker(weights, tracker), _weights_by_tracker(base_weights, tracker)
-    check_folder(out, data, *files.values(), *bases.values())
-    check_json_path(json, data, *files.values(), *bases.values())
+    check_folder(out, data, *files.values(), *bases.values(), json=json)
     experiment = Experiment(data, out, protocol, _choose(list_targets(data), targets, only))
 
     def maker(name: str) -> Callable[[], Tracker]:
@@ -89,8 +88,7 @@ def benchmark_run(
                     f" {report.folder}, and cannot be scored here.",
                     file=sys.stderr,
                 )
-    if json is not None:
-        write_result(json, "benchmark run", {"protocol": protocol, "list": targets, "trackers": rows})
+    write_result(json, "benchmark run", {"protocol": protocol, "list": targets, "trackers": rows})
     headings = ("tracker", "AUC", "precision", "frames/s", "targets", "failures")
     print_table(headings, [_cells(name, row) for name, row in rows.items()])
     for name, row in rows.items():

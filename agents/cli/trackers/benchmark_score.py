@@ -63,8 +63,7 @@ def benchmark_score(
         tracker=name,
     )
     content = _content(scores, list)
-    if json is not None:
-        write_result(json, "benchmark score", content)
+    write_result(json, "benchmark score", content)
     _show(scores, content)
     if content["left_out"]:
         sys.exit(1)

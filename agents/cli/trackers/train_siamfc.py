@@ -7,10 +7,14 @@ from typing import Annotated
 
 import tyro
 
-from ..shared import GOES_ON, Device, Json, Precision, Seed, on_interrupt, warn_of_otb
+from tracker.training.settings import SiamFCTraining
+
+from ..shared import GOES_ON, Device, Json, Precision, flags_from_fields, on_interrupt, warn_of_otb
 
 
+@flags_from_fields
 def train_siamfc(
+    *,
     data: Path,
     weights: Path,
     out: Path,
@@ -18,14 +22,7 @@ def train_siamfc(
     hard_share: float = 0.5,
     max_area: float = 0.25,
     validation: tuple[str, ...] = (),
-    steps: int = 300,
-    pairs: int = 8,
-    learning_rate: float = 1e-5,
-    frozen: int = 0,
-    gap: int = 100,
-    shift: float = 32.0,
-    scale: float = 0.05,
-    seed: Seed = 0,
+    settings: SiamFCTraining,
     device: Device = "auto",
     precision: Precision = "auto",
     checkpoint_seconds: float = 60.0,
@@ -47,13 +44,6 @@ def train_siamfc(
         max_area: Share of the target that is covered.
         validation: Videos of `data` that only the loss is measured on; by default fernando hand2 sunshade where
             `data` holds them, else the last fifth of the videos.
-        steps: Training steps.
-        pairs: Pairs of frames a step.
-        learning_rate: Initial learning rate; it falls to 0.
-        frozen: How many of the five convolutions, counted from the first, are not trained.
-        gap: Largest number of frames between the two of a pair.
-        shift: Largest shift of the search region off its target, in its pixels.
-        scale: Largest relative change of the regions' sides.
         checkpoint_seconds: Seconds between two checkpoints.
 
     Examples:
@@ -65,26 +55,15 @@ def train_siamfc(
     from tracker.models.backbones import resolve_device
     from tracker.models.siamfc import load_siamfc
     from tracker.scorers.foreign import SiamFCScorer
-    from tracker.training import SiamFCTraining, TrainingRun, open_folder
+    from tracker.training import TrainingRun, open_folder
     from tracker.training import train_siamfc as train_net
 
     from ...common.locks import lock_folder
-    from ...common.output import TRAINING_BYTES, check_folder, check_json_path
+    from ...common.output import TRAINING_BYTES, check_folder
     from ...common.results import write_result
     from ...hard_positives.transforms import HardPositiveBatch
 
-    check_folder(out, data, weights, least_bytes=TRAINING_BYTES)
-    check_json_path(json, data, weights)
-    settings = SiamFCTraining(
-        steps=steps,
-        pairs=pairs,
-        learning_rate=learning_rate,
-        frozen=frozen,
-        gap=gap,
-        shift=shift,
-        scale=scale,
-        seed=seed,
-    )
+    check_folder(out, data, weights, least_bytes=TRAINING_BYTES, json=json)
     net = load_siamfc(weights).to(resolve_device(device))
     transform = None
     if hard_positives is not None:
@@ -96,11 +75,10 @@ def train_siamfc(
     with on_interrupt(f"{GOES_ON} from the last checkpoint in {out}"), lock_folder(out):
         run = TrainingRun(precision, checkpoint_seconds)
         card = train_net(net, train, held_out, out, settings, transform, run)
-    if json is not None:
-        write_result(json, "train-siamfc", card)
+    write_result(json, "train-siamfc", card)
     loss = card["validation_loss"]
     print(
         f"The loss on {', '.join(card['validated_on'])}: {loss['before']:.4f} before, {loss['after']:.4f} after"
-        f" {steps} steps."
+        f" {settings.steps} steps."
     )
     print(f"The weights and their card are in {out}")

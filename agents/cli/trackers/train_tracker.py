@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from tracker.errors import InputError
+from tracker.training.settings import SintTraining
 
-from ..shared import GOES_ON, Device, Json, Precision, Seed, on_interrupt, warn_of_otb
+from ..shared import GOES_ON, Device, Json, Precision, flags_from_fields, on_interrupt, warn_of_otb
 
 
+@flags_from_fields
 def train_tracker(
+    *,
     data: Path,
     out: Path,
     config: Literal["fast", "paper"] = "fast",
@@ -20,24 +25,11 @@ def train_tracker(
     validation: tuple[str, ...] = (),
     hard_positives: Path | None = None,
     harden: str | None = None,
-    hard_share: float = 0.5,
-    steps: int = 4000,
-    learning_rate: float = 1e-4,
-    loss: Literal["distance", "squared"] = "distance",
-    optimizer: Literal["sgd", "adamw"] = "sgd",
-    schedule: Literal["constant", "cosine"] = "constant",
-    layer_rates: tuple[str, ...] = (),
-    auxiliary_weight: float = 0.0,
-    image_pairs: int = 1,
-    scales: tuple[float, ...] = (1.0,),
-    flip: float = 0.0,
-    jitter: float = 0.0,
-    shift: float = 0.0,
+    settings: SintTraining,
+    layer_rates: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATTERN=FACTOR ...")] = (),
     side: int | None = None,
     fc_size: int | None = None,
     fc_rank: int | None = None,
-    validate_every: int = 200,
-    seed: Seed = 0,
     device: Device = "auto",
     precision: Precision = "auto",
     checkpoint_seconds: float = 60.0,
@@ -61,25 +53,9 @@ def train_tracker(
         hard_positives: Folder of hard positives of training videos, as `generate` and `demo` write it.
         harden: Hardening of frames during training: random, wide, lookalikes, hardest, curriculum, margin,
             roi-holes, erasing, blur; `reproduce` describes and measures each.
-        hard_share: Share of the pairs of frames that show a hard positive, where their video has one, and of those
-            that `harden` changes.
-        steps: Training steps.
-        learning_rate: Learning rate of fc6; `layer-rates` are multiples of it.
-        loss: Form of the contrastive loss: distance is the one SINT trained with, squared the one it printed.
-        optimizer: sgd is SINT's.
-        schedule: Schedule of the learning rate.
-        layer_rates: Multiples of the learning rate, as PATTERN=FACTOR ("conv*=0.1"); the first that fits a layer
-            counts. By default SINT's: 0 before the first compared convolution, 0.01 from it on, 1 for fc6.
-        auxiliary_weight: Weight of the same loss of each fully connected layer alone.
-        image_pairs: Pairs of frames a step; each gives 128 pairs of boxes.
-        scales: Sizes of the candidates relative to the target; SINT's is 1 alone.
-        flip: Chance that a pair of frames is mirrored.
-        jitter: Largest relative change of brightness, contrast and saturation.
-        shift: Largest shift of the search region off its target, in sides of the region.
         side: Side of the network's input in pixels.
         fc_size: Outputs of fc6 where the weights hold none; 0 leaves it out.
         fc_rank: Channels that the maps are projected to before fc6, which makes it smaller.
-        validate_every: Steps between two validations.
         checkpoint_seconds: Seconds between two checkpoints.
         tensorboard: Folder for TensorBoard's event files.
 
@@ -89,17 +65,16 @@ def train_tracker(
     """
     from tracker.models.backbones import resolve_device
     from tracker.models.sint import SintConfig
-    from tracker.training import SintTraining, TrainingRun, open_folder, read_hard_positives, train_sint
+    from tracker.training import TrainingRun, open_folder, read_hard_positives, train_sint
 
     from ...ablation.arms import hardening_of
     from ...common.locks import lock_folder
-    from ...common.output import TRAINING_BYTES, check_folder, check_json_path
+    from ...common.output import TRAINING_BYTES, check_folder
     from ...common.results import write_result
 
-    check_folder(out, data, weights, hard_positives, least_bytes=TRAINING_BYTES)
+    check_folder(out, data, weights, hard_positives, least_bytes=TRAINING_BYTES, json=json)
     if tensorboard is not None:
         check_folder(tensorboard, data, weights, hard_positives, option="--tensorboard")
-    check_json_path(json, data, weights, hard_positives)
     network = SintConfig.fast(features or "slim") if config == "fast" else SintConfig.paper(features or "vgg16")
     if side is not None:
         network = replace(network, side=side)
@@ -107,11 +82,7 @@ def train_tracker(
         network = replace(network, fc_size=fc_size or None)
     if fc_rank is not None:
         network = replace(network, fc_rank=fc_rank)
-    settings = SintTraining(
-        steps, optimizer, learning_rate, schedule=schedule, layer_rates=_rates(layer_rates), loss=loss,
-        auxiliary_weight=auxiliary_weight, image_pairs=image_pairs, scales=scales, flip=flip, jitter=jitter,
-        shift=shift, hard_share=hard_share, validate_every=validate_every, seed=seed,
-    )  # fmt: skip
+    settings = replace(settings, layer_rates=_rates(layer_rates))
     positives = read_hard_positives(hard_positives) if hard_positives is not None else []
     train, held_out = open_folder(data, validation)
     warn_of_otb(train)
@@ -119,10 +90,9 @@ def train_tracker(
         card = train_sint(
             train, held_out, out, network, settings, weights, positives, resolve_device(device),
             TrainingRun(precision, checkpoint_seconds, tensorboard=tensorboard),
-            None if harden is None else hardening_of(harden, hard_share),
+            None if harden is None else hardening_of(harden, settings.hard_share),
         )  # fmt: skip
-    if json is not None:
-        write_result(json, "train-tracker", card)
+    write_result(json, "train-tracker", card)
     before, after = (card["validation"][when] for when in ("before", "after"))
     print(
         f"Validation on {', '.join(card['validated_on'])}: pair AUC {before['pair_auc']:.4f} before,"
