@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from PIL import Image
 
 from occlusion_env import ENV_ID, ENV_IDS
 from occlusion_env.envs.rendering import draw_result
+from occlusion_env.mdp.actions import TRIGGER
 from occlusion_env.scene.occluders import occlude_image
 from occlusion_env.search.core import Search
 from tracker.errors import InputError
@@ -24,12 +25,23 @@ from vae.pictures import gif
 
 from ..policies.baselines import Querying, RandomRegions
 from ..policies.belief import FittedPrior, shipped_prior
+from ..policies.loading import load_policy
 from ..policies.rollout import Answer
 from ..training.environment import TrainingEnvironment
-from ..training.vector_envs import check_env_id
+from ..training.runs import RunFolder
+from ..training.vector_envs import check_env_id, split_keywords
 from .methods import query_methods
 
 _HORIZONS = ("max_steps", "max_episode_steps")
+
+
+_TITLES = {
+    "agent": "the agent",
+    "random": "random regions",
+    "constant": "the best constant region (one query)",
+    "belief": "the belief",
+}
+"""Methods beside an agent, as a summary names them."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +144,52 @@ def play(
             yield Episode(total, length, first, last, min(scores), tuple(frames), queries, least)  # type: ignore[arg-type]
     finally:
         env.close()
+
+
+def play_selection(run: RunFolder, device: str = "auto", allowed: Collection[str] = ()) -> list[Episode]:
+    """Play the agent of a run on the targets that chose its best model, which it was not trained on.
+
+    Args:
+        run: The folder of a complete run in `OcclusionSearch-v0`.
+        device: Where the agent runs.
+        allowed: See `load_policy`.
+
+    Returns:
+        Episodes of 100 actions or more in all.
+    """
+    loaded, arguments = load_policy(run.path, device=device, allowed=allowed), run.arguments()
+    _, selection = split_keywords(arguments["env"], run.env_kwargs(), arguments.get("eval_env_kwargs") or {})
+    return list(play(loaded.policy, arguments["env"], selection | {"info_names": True}, 100))
+
+
+def record_episode(episode: Episode) -> dict[str, Any]:
+    """The figures of an episode; `lowest` are the lowest scores by method, at as many queries as the agent's."""
+    return {
+        "target": episode.last["target"], "clean": float(episode.last["clean_score"]),
+        "start": float(episode.first["score"]), "best": episode.best, "lowest": episode.least,
+        "actions": episode.length, "trigger": bool(episode.last["action_index"] == TRIGGER),
+        "return": episode.total,
+    }  # fmt: skip
+
+
+def summarise_episodes(rows: Many[dict[str, Any]]) -> str:
+    """Sentences on the records of episodes: drops of the score, actions, and other methods at equal queries."""
+    clean = np.array([row["clean"] for row in rows])
+    drops = clean - [row["best"] for row in rows]
+    text = (
+        f"{len(rows)} episodes: largest score drop {drops.mean():.3f} +/- {drops.std():.3f},"
+        f" {np.mean([row['actions'] for row in rows]):.1f} actions,"
+        f" {np.mean([row['trigger'] for row in rows]):.0%} ended by the trigger"
+    )
+    means = {
+        title: np.mean(clean - [row["lowest"][name] for row in rows])
+        for name, title in _TITLES.items()
+        if name in rows[0]["lowest"]
+    }
+    if means:
+        text += "\nLargest drop with as many scorer queries, mean: "
+        text += ", ".join(f"{title} {mean:.3f}" for title, mean in means.items())
+    return text
 
 
 def _compare(search: Search, fitted: FittedPrior | None, rng: np.random.Generator) -> dict[str, Answer]:

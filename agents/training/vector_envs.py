@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +65,29 @@ def make_training_envs(request: TrainRequest) -> tuple[VecEnv, VecEnv | None]:
         InputError: If an argument of an environment is wrong.
     """
     assert request.n_envs is not None
-    training, selection = request.env_kwargs, request.env_kwargs | request.eval_env_kwargs
     if request.eval_freq < 1:
-        return _bridged(request.env, request.n_envs, training), None
-    if request.env in ENV_IDS and "targets" not in request.eval_env_kwargs:
-        default = gym.spec(request.env).kwargs.get("targets", SearchArguments.targets)
-        own, held_out = split_targets(training.get("targets", default))
-        training, selection = training | {"targets": own}, selection | {"targets": held_out}
+        return _bridged(request.env, request.n_envs, request.env_kwargs), None
+    training, selection = split_keywords(request.env, request.env_kwargs, request.eval_env_kwargs)
     env = _bridged(request.env, request.n_envs, training)
     return env, make_env(request.env, request.n_eval_envs, selection)
+
+
+def split_keywords(
+    env_id: str, env_kwargs: Mapping[str, Any], eval_env_kwargs: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arguments of the training environment, and of the one with the targets that choose the best model.
+
+    Args:
+        env_id: The environment.
+        env_kwargs: Its arguments.
+        eval_env_kwargs: What differs in the evaluation; without `targets` among them some are held out of the
+            training (`splits.split_targets`).
+    """
+    training, selection = dict(env_kwargs), {**env_kwargs, **eval_env_kwargs}
+    if env_id in ENV_IDS and "targets" not in eval_env_kwargs:
+        default = gym.spec(env_id).kwargs.get("targets", SearchArguments.targets)
+        training["targets"], selection["targets"] = split_targets(training.get("targets", default))
+    return training, selection
 
 
 def _bridged(env_id: str, n_envs: int, env_kwargs: dict[str, Any]) -> VecEnv:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -11,17 +11,6 @@ from tracker.errors import InputError
 
 from ..shared import NOTHING_WRITTEN, Allow, Device, Json, Seed, on_interrupt, warn
 from .train import Algorithm, EnvId, Pairs, Videos, key_values, paths_of, targets_argument
-
-if TYPE_CHECKING:
-    from ...evaluation.playing import Episode
-
-
-_TITLES = {
-    "agent": "the agent",
-    "random": "random regions",
-    "constant": "the best constant region (one query)",
-    "belief": "the belief",
-}
 
 
 def enjoy(
@@ -77,7 +66,7 @@ def enjoy(
 
     from ...common.output import check_apart, check_file, check_json_path
     from ...common.results import write_result
-    from ...evaluation.playing import play, write_gif
+    from ...evaluation.playing import play, record_episode, summarise_episodes, write_gif
     from ...policies.loading import load_policy
     from ...training.runs import RunFolder
 
@@ -117,24 +106,12 @@ def enjoy(
         for episode in play(model, env, given, steps, seed, not stochastic, drawn, trained):
             if gif is not None and not rows:
                 write_gif(gif, episode.frames)
-            rows.append(_row(episode))
+            rows.append(record_episode(episode))
             print(_sentence(rows[-1]), flush=True)
     write_result(json, "enjoy", {"agent": source if run is None else str(run.path), "env": env, "episodes": rows})
-    print(_summary(rows))
+    print(summarise_episodes(rows))
     if gif is not None:
         print(f"The first episode is in {gif}")
-
-
-def _row(episode: Episode) -> dict[str, Any]:
-    """The figures of an episode; `lowest` are the lowest scores by method, at as many queries as the agent's."""
-    from occlusion_env.mdp.actions import TRIGGER
-
-    return {
-        "target": episode.last["target"], "clean": float(episode.last["clean_score"]),
-        "start": float(episode.first["score"]), "best": episode.best, "lowest": episode.least,
-        "actions": episode.length, "trigger": bool(episode.last["action_index"] == TRIGGER),
-        "return": episode.total,
-    }  # fmt: skip
 
 
 def _sentence(row: dict[str, Any]) -> str:
@@ -142,24 +119,3 @@ def _sentence(row: dict[str, Any]) -> str:
     scores = f"clean {row['clean']:+.3f} -> start {row['start']:+.3f} -> best {row['best']:+.3f}{random}"
     ending = "trigger" if row["trigger"] else "out of steps"
     return f"{row['target']}: {scores}; {row['actions']} actions, {ending}; return {row['return']:+.2f}"
-
-
-def _summary(rows: list[dict[str, Any]]) -> str:
-    import numpy as np
-
-    clean = np.array([row["clean"] for row in rows])
-    drops = clean - [row["best"] for row in rows]
-    text = (
-        f"{len(rows)} episodes: largest score drop {drops.mean():.3f} +/- {drops.std():.3f},"
-        f" {np.mean([row['actions'] for row in rows]):.1f} actions,"
-        f" {np.mean([row['trigger'] for row in rows]):.0%} ended by the trigger"
-    )
-    means = {
-        title: np.mean(clean - [row["lowest"][name] for row in rows])
-        for name, title in _TITLES.items()
-        if name in rows[0]["lowest"]
-    }
-    if means:
-        text += "\nLargest drop with as many scorer queries, mean: "
-        text += ", ".join(f"{title} {mean:.3f}" for title, mean in means.items())
-    return text

@@ -81,9 +81,11 @@ def train(
         occlusion-search train --conf-file tuned --data path/to/videos
         occlusion-search train --algo ppo --env-kwargs reward:difference --steps 60000
     """
+    from occlusion_env import ENV_ID
     from tracker.models.backbones import resolve_device
 
     from ...common.output import check_folder
+    from ...evaluation.playing import play_selection, record_episode, summarise_episodes
     from ...training.run import TrainRequest
     from ...training.run import resume as go_on
     from ...training.run import train as train_agent
@@ -124,6 +126,9 @@ def train(
                 check_folder(tensorboard_log, *inputs, option="--tensorboard-log")
             run = train_agent(request, command_line(), progress, started, allow)
     print(f"The agent, its learning curve and its checkpoints are in {run.path}")
+    if run.arguments()["env"] == ENV_ID and run.evaluations.is_file():
+        rows = [record_episode(episode) for episode in play_selection(run, device, allow)]
+        print(f"On the targets that chose its best model, which it was not trained on: {summarise_episodes(rows)}")
     print("Next: compare it with the belief and other methods on videos that it was not trained on:")
     print(f"  occlusion-search evaluate --agent {run.path} --data DIR")
 
