@@ -32,7 +32,7 @@ from .evaluation.methods import query_methods
 from .evaluation.pictures import draw_scores
 from .hard_positives.generation import HardPositiveGenerator
 from .hard_positives.pictures import draw_contact_sheet
-from .hard_positives.records import HardPositive, write_hard_positives
+from .hard_positives.records import write_hard_positives
 from .manifolds.bank import target_crops
 from .manifolds.pictures import draw_manifold
 from .policies.baselines import BASELINES, Querying
@@ -63,6 +63,9 @@ class Effort:
         steps: Environment steps of that training.
         held_out: Real targets that the methods are compared on.
         unseen_samples: Sampled targets that hard positives are made of.
+
+    Raises:
+        InputError: If there are fewer than 20 steps.
     """
 
     max_frames: int
@@ -74,11 +77,6 @@ class Effort:
     unseen_samples: int
 
     def __post_init__(self) -> None:
-        """Refuse a training too short to hold an episode.
-
-        Raises:
-            InputError: If there are fewer than 20 steps.
-        """
         if self.steps < 20:
             raise InputError(f"{self.steps} steps hold no episode; give --steps 20 or more.")
 
@@ -193,7 +191,13 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
         positives = list(tqdm(made, total=len(unseen), desc="hard positives", unit="target"))
         write_hard_positives(folder / "hard_positives", positives)
     with clock("pictures"):
-        _draw(folder, sequence, positives, compared)
+        draw_contact_sheet(
+            folder / "contact_sheet.png", positives, f"Hard positives of '{sequence.name}': SINT score below each"
+        )
+        draw_scores(
+            folder / "scores.png", compared,
+            f"'{sequence.name}': {len(compared.clean)} held-out targets, equal area, same patch",
+        )  # fmt: skip
 
     return {
         **_summary(compared),
@@ -325,16 +329,6 @@ def _summary(compared: MethodComparison) -> dict[str, Any]:
         "trigger_rate": round(float(np.mean([episode.triggered for episode in episodes])), 4),
         "targets": len(compared.clean),
     }
-
-
-def _draw(folder: Path, sequence: Sequence, positives: list[HardPositive], compared: MethodComparison) -> None:
-    draw_contact_sheet(
-        folder / "contact_sheet.png", positives, f"Hard positives of '{sequence.name}': SINT score below each"
-    )
-    draw_scores(
-        folder / "scores.png", compared,
-        f"'{sequence.name}': {len(compared.clean)} held-out targets, equal area, same patch",
-    )  # fmt: skip
 
 
 class _Clock:

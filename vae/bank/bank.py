@@ -115,7 +115,6 @@ class VAEBank(Mapping[str, VAE]):
             yield from sorted(child.name for child in self.folder.iterdir() if child.name in self)
 
     def __len__(self) -> int:
-        """How many models there are."""
         return sum(1 for _ in self)
 
     def path(self, name: str) -> Path:
