@@ -34,7 +34,7 @@ from .evaluation.methods import query_methods
 from .evaluation.pictures import draw_scores
 from .hard_positives.generation import HardPositiveGenerator
 from .hard_positives.pictures import draw_contact_sheet
-from .hard_positives.records import HardPositive, write_hard_positives
+from .hard_positives.records import write_hard_positives
 from .manifolds.bank import target_crops
 from .manifolds.pictures import draw_manifold
 from .policies.baselines import BASELINES, Querying
@@ -125,7 +125,13 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
         positives = list(tqdm(made, total=len(unseen), desc="hard positives", unit="target"))
         write_hard_positives(folder / "hard_positives", positives)
     with clock("pictures"):
-        _draw(folder, sequence, positives, compared)
+        draw_contact_sheet(
+            folder / "contact_sheet.png", positives, f"Hard positives of '{sequence.name}': SINT score below each"
+        )
+        draw_scores(
+            folder / "scores.png", compared,
+            f"'{sequence.name}': {len(compared.clean)} held-out targets, equal area, same patch",
+        )  # fmt: skip
 
     return {
         **_summary(compared),
@@ -257,16 +263,6 @@ def _summary(compared: MethodComparison) -> dict[str, Any]:
         "trigger_rate": round(float(np.mean([episode.triggered for episode in episodes])), 4),
         "targets": len(compared.clean),
     }
-
-
-def _draw(folder: Path, sequence: Sequence, positives: list[HardPositive], compared: MethodComparison) -> None:
-    draw_contact_sheet(
-        folder / "contact_sheet.png", positives, f"Hard positives of '{sequence.name}': SINT score below each"
-    )
-    draw_scores(
-        folder / "scores.png", compared,
-        f"'{sequence.name}': {len(compared.clean)} held-out targets, equal area, same patch",
-    )  # fmt: skip
 
 
 class _Clock:

@@ -27,7 +27,6 @@ from agents.common.pictures import save
 from agents.manifolds.evaluation import METHODS
 from occlusion_env.mdp.actions import ACTIONS, RegionLimits
 from tracker.data.images import write_png
-from tracker.files import replacing_file
 
 _READ = ("otb15", "vae", "ladder")
 
@@ -169,8 +168,7 @@ def main(given: Arguments) -> None:
         "actions.png": actions(RegionLimits()),
     }
     for name, figure in figures.items():
-        with replacing_file(given.out / name) as temporary:
-            save(figure, temporary)
+        save(figure, given.out / name)
     draw_differences(given.out / "ladder.png", read["ladder"])
     draw_sweep(given.out / "ladder_sweep.png", read["ladder"])
     write_png(given.out / "search.png", search_picture())

@@ -22,11 +22,33 @@ _LARGEST_SIZE = 2**20
 _MOST_EPOCHS = 10_000_000
 _MOST_SAMPLES = 10_000
 
-T = TypeVar("T", bound="VAEConfig | TrainingConfig | Plateau")
+Config = TypeVar("Config", bound="_Config")
 
 
 @dataclass(frozen=True)
-class VAEConfig:
+class _Config:
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values by name, ready for JSON or YAML."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls: type[Config], values: Mapping[str, Any]) -> Config:
+        """Build a configuration from its values by name; a value left out keeps its default.
+
+        Raises:
+            VAEError: If a name is unknown or a value is bad.
+        """
+        if not isinstance(values, Mapping):
+            raise VAEError(f"A {cls.__name__} is read from names and values, got {type(values).__name__}.")
+        known = [field.name for field in fields(cls)]
+        unknown = [name if isinstance(name, str) else shorten(name) for name in values if name not in known]
+        if unknown:
+            raise VAEError(f"{cls.__name__} has no {', '.join(unknown)[:100]}; it has {', '.join(known)}.")
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class VAEConfig(_Config):
     """The network of section 4.1.2: D-hidden-latent-hidden-D, where D = image_size * image_size * 3.
 
     Attributes:
@@ -77,22 +99,9 @@ class VAEConfig:
         """Height, width and channels of an image."""
         return (self.image_size, self.image_size, _CHANNELS)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the values by name, ready for JSON or YAML."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> VAEConfig:
-        """Build a configuration from its values by name; a value left out keeps its default.
-
-        Raises:
-            VAEError: If a name is unknown or a value is bad.
-        """
-        return _from_dict(cls, values)
-
 
 @dataclass(frozen=True)
-class Plateau:
+class Plateau(_Config):
     """When a training has stopped getting better.
 
     The loss (eq. 4, negated) is averaged over windows that follow one another, which smooths the noise of single
@@ -115,18 +124,9 @@ class Plateau:
         if not (_is_number(self.tolerance) and self.tolerance >= 0):
             raise VAEError(f"tolerance must be a number of at least 0, got {shorten(self.tolerance)}.")
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Plateau:
-        """Build a rule from its values by name; a value left out keeps its default.
-
-        Raises:
-            VAEError: If a name is unknown or a value is bad.
-        """
-        return _from_dict(cls, values)
-
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(_Config):
     """The training of section 4.1.2: RMSprop over full batches.
 
     Attributes:
@@ -166,19 +166,6 @@ class TrainingConfig:
         if not isinstance(self.plateau, Plateau | None):
             raise VAEError(f"plateau must be a Plateau or nothing, got {shorten(self.plateau)}.")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the values by name, ready for JSON or YAML."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> TrainingConfig:
-        """Build a configuration from its values by name; a value left out keeps its default.
-
-        Raises:
-            VAEError: If a name is unknown or a value is bad.
-        """
-        return _from_dict(cls, values)
-
 
 def differences(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     """Say what is not as asked, in words; mappings inside are gone through, and `images`, a digest, is only named.
@@ -194,16 +181,6 @@ def differences(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]
         elif was != value:
             words.append("other images" if name == "images" else f"{name} {was} (asked is {value})")
     return words
-
-
-def _from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
-    if not isinstance(values, Mapping):
-        raise VAEError(f"A {kind.__name__} is read from names and values, got {type(values).__name__}.")
-    known = [field.name for field in fields(kind)]
-    unknown = [name if isinstance(name, str) else shorten(name) for name in values if name not in known]
-    if unknown:
-        raise VAEError(f"{kind.__name__} has no {', '.join(unknown)[:100]}; it has {', '.join(known)}.")
-    return kind(**values)
 
 
 def _check_whole(name: str, value: object, least: int, most: int | None = None) -> None:

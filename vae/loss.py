@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-
-class EncoderDecoder(Protocol):
-    """What the bound needs of a model."""
-
-    def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Map `x` `[N, D]` to the mean and the log-variance of q(z|x), each `[N, J]`."""
-        ...
-
-    def decode(self, z: torch.Tensor) -> torch.Tensor:
-        """Map codes `[..., J]` to the logits `[..., D]` of p(x|z)."""
-        ...
+if TYPE_CHECKING:
+    from .model import VAE
 
 
 class LowerBound(NamedTuple):
@@ -70,9 +61,7 @@ def log_likelihood(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     return torch.linalg.vecdot(images - 0.5, logits) + size.sigmoid().log().sum(-1) - 0.5 * size.sum(-1)
 
 
-def evidence_lower_bound(
-    model: EncoderDecoder, images: torch.Tensor, samples: int, generator: torch.Generator
-) -> LowerBound:
+def evidence_lower_bound(model: VAE, images: torch.Tensor, samples: int, generator: torch.Generator) -> LowerBound:
     """Estimate the lower bound of log p(x) for each image (eq. 4).
 
     The codes are z = mu + sigma * eps with eps from N(0, I), so gradients reach the encoder.
@@ -88,33 +77,28 @@ def evidence_lower_bound(
     """
     mu, log_variance = model.encode(images)
     noise = torch.randn((samples, *mu.shape), generator=generator, device=mu.device, dtype=mu.dtype)
-    return _lower_bound(model, images, mu, log_variance, noise)
+    return lower_bound_at(model, images, mu, log_variance, noise)
 
 
 def lower_bound_at(
-    model: EncoderDecoder, images: torch.Tensor, noise: torch.Tensor, inputs: torch.Tensor | None = None
-) -> LowerBound:
-    """Return eq. 4 for given draws of eps.
-
-    Args:
-        model: The encoder and the decoder.
-        images: Intensities in [0, 1], `[N, D]`.
-        noise: eps, `[L, N, J]`.
-        inputs: The images in the dtype of the encoder's weights; `images` by default.
-
-    Returns:
-        Both terms for each image.
-    """
-    return _lower_bound(model, images, *model.encode(images if inputs is None else inputs), noise)
-
-
-def _lower_bound(
-    model: EncoderDecoder,
+    model: VAE,
     images: torch.Tensor,
     mu: torch.Tensor,
     log_variance: torch.Tensor,
     noise: torch.Tensor,
 ) -> LowerBound:
+    """Return eq. 4 for given draws of eps.
+
+    Args:
+        model: The decoder.
+        images: Intensities in [0, 1], `[N, D]`.
+        mu: Means of q(z|x), `[N, J]`.
+        log_variance: log sigma^2 of q(z|x), `[N, J]`.
+        noise: eps, `[L, N, J]`.
+
+    Returns:
+        Both terms for each image.
+    """
     z = mu + (0.5 * log_variance).exp() * noise
     likelihood = log_likelihood(model.decode(z), images).mean(0)
     return LowerBound(likelihood, kl_divergence(mu, log_variance))

@@ -10,10 +10,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from statistics import NormalDist
-from types import MappingProxyType
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,12 +24,8 @@ _LARGEST_GRID = 62
 _CHUNK = 4096
 
 
-class Sampler(Protocol):
-    """Draws `n` codes `float32[n, J]`, given the codes of real images: means and deviations `[N, J]`."""
-
-    def __call__(self, mu: ArrayLike, sigma: ArrayLike, n: int, rng: np.random.Generator, /) -> Codes:
-        """Draw the codes."""
-        ...
+Sampler = Callable[[ArrayLike, ArrayLike, int, np.random.Generator], Codes]
+"""Takes means and deviations of real images' codes, each `[N, J]`, n and a generator; returns `float32[n, J]`."""
 
 
 def sample_prior(n: int, latent: int, rng: np.random.Generator) -> Codes:
@@ -175,32 +169,18 @@ def sample_around(
     return means[index] + np.float32(spread) * deviations[index] * noise
 
 
-def _prior(mu: ArrayLike, sigma: ArrayLike, n: int, rng: np.random.Generator, /) -> Codes:
-    return sample_prior(n, check_codes(mu).shape[1], rng)
-
-
-def _prior_grid(mu: ArrayLike, sigma: ArrayLike, n: int, rng: np.random.Generator, /) -> Codes:
-    return sample_prior_grid(n, check_codes(mu).shape[1], rng)
-
-
-def _neighbours(mu: ArrayLike, sigma: ArrayLike, n: int, rng: np.random.Generator, /) -> Codes:
-    return sample_neighbours(mu, n, rng)
-
-
-def _around(mu: ArrayLike, sigma: ArrayLike, n: int, rng: np.random.Generator, /) -> Codes:
+def _around(mu: ArrayLike, sigma: ArrayLike, n: int, rng: np.random.Generator) -> Codes:
     means, _ = _check_posterior(mu, sigma, n)
     return sample_around(mu, sigma, n, rng, int(rng.integers(len(means))))
 
 
-SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
-    {
-        "prior": _prior,
-        "prior_grid": _prior_grid,
-        "posterior": sample_posterior,
-        "neighbours": _neighbours,
-        "around": _around,
-    }
-)
+SAMPLERS: Mapping[str, Sampler] = {
+    "prior": lambda mu, sigma, n, rng: sample_prior(n, check_codes(mu).shape[1], rng),
+    "prior_grid": lambda mu, sigma, n, rng: sample_prior_grid(n, check_codes(mu).shape[1], rng),
+    "posterior": sample_posterior,
+    "neighbours": lambda mu, sigma, n, rng: sample_neighbours(mu, n, rng),
+    "around": _around,
+}
 """The ways of drawing by name; `around` takes one image at random and draws all codes around it."""
 
 

@@ -19,7 +19,7 @@ from torchvision.ops import roi_align
 from occlusion_env.scene.targets import TargetSet
 from tracker.data.images import resize, to_tensor
 from tracker.errors import InputError
-from tracker.models.backbones import load_weights, save_weights
+from tracker.models.backbones import load_weights
 from tracker.models.sint import Sint, sint_embedding
 from tracker.training import FrameTransform
 
@@ -111,20 +111,14 @@ def train_adversary(
             exemplar = sint_embedding(sint.backbone, exemplars)
         rotated_target = sint_embedding(sint.backbone, rotated(crops, whole, adversary(crops)))
         score = (exemplar * rotated_target).sum(dim=1).mean()
-        gradients = torch.autograd.grad(score, list(adversary.parameters()))
-        for parameter, gradient in zip(adversary.parameters(), gradients, strict=True):
-            parameter.grad = gradient
+        optimizer.zero_grad()
+        score.backward(inputs=list(adversary.parameters()))
         optimizer.step()
     return adversary.eval().requires_grad_(False)
 
 
-def save_adversary(file: Path, adversary: RotationAdversary) -> None:
-    """Write the weights; see `tracker.models.backbones.save_weights`."""
-    save_weights(file, adversary.state_dict())
-
-
 def load_adversary(file: Path, device: str | torch.device = "cpu") -> RotationAdversary:
-    """Load the weights of `save_adversary`.
+    """Load the weights of an adversary, which `tracker.models.backbones.save_weights` wrote.
 
     Raises:
         InputError: If the file is missing or holds something else.

@@ -22,6 +22,7 @@ from tracker.data.readers import open_usable
 from tracker.data.sequences import Sequence, evenly_spaced
 from tracker.errors import InputError
 from tracker.evaluation.running import weights_digest
+from tracker.models.backbones import save_weights
 from tracker.models.shipped import shipped_sint
 from tracker.models.sint import Sint
 from tracker.records import read_record, warn_of_damage, write_record
@@ -37,7 +38,7 @@ from ..manifolds.bank import train_bank
 from ..manifolds.target_samples import Manifolds
 from ..policies.belief import BeliefSearch
 from ..policies.methods import Method
-from .adversary import save_adversary, train_adversary
+from .adversary import train_adversary
 from .arms import Arm
 from .settings import LadderRun
 
@@ -60,7 +61,6 @@ def cutouts(run: LadderRun) -> NDArray[np.uint8]:
 
 
 def _training_paths(run: LadderRun) -> dict[str, Path]:
-    """The folders of the training videos, by their names."""
     train, _ = open_folder(run.train)
     return {Path(sequence.origin).name: Path(sequence.origin) for sequence in train}
 
@@ -112,7 +112,6 @@ def _sample_record(sample: Target) -> dict[str, Any]:
 
 
 def _generator(run: LadderRun, arm: Arm, bank: vae.VAEBank, targets: TargetSet) -> HardPositiveGenerator:
-    """The generator that occludes samples of the manifolds by the arm's method."""
     assert arm.samples is not None
     arguments = SearchArguments(
         features=run.features, weights=run.weights, device=run.device, precision=run.precision
@@ -137,7 +136,7 @@ def _constant_region(networks: Networks, targets: TargetSet) -> Method:
 
 def make_adversary(run: LadderRun) -> None:
     """Train the rotation adversary against the network that all arms start from."""
-    save_adversary(run.adversary_file, train_adversary(start_network(run), ladder_targets(run)))
+    save_weights(run.adversary_file, train_adversary(start_network(run), ladder_targets(run)).state_dict())
     _write_digest(run.adversary_file)
 
 

@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from occlusion_env.mdp.actions import RegionLimits
 from occlusion_env.scene.occluders import PATCH_SIZE, background_box, mean_patch, occlude_image
@@ -24,28 +23,13 @@ from tracker.data.boxes import iou
 from tracker.data.images import crop
 from tracker.data.sequences import Sequence, evenly_spaced
 from tracker.errors import InputError
+from tracker.trackers.sint.tracker import SintTracker
 from tracker.training.hard_positives import paste
 
 from ..evaluation.comparison import generator
 from .sweep_occluders import KINDS, OtherVideo, cover
 
 Image = NDArray[np.uint8]
-
-
-class PlaceableTracker(Protocol):
-    """A tracker whose last box can be set."""
-
-    def init(self, image: Image, box: ArrayLike) -> None:
-        """Start on a target; see `tracker.trackers.protocol.Tracker`."""
-        ...
-
-    def place(self, box: ArrayLike, size: tuple[int, int]) -> None:
-        """Set the last box, `(x, y, w, h)` in a frame of that width and height; the exemplar stays."""
-        ...
-
-    def update(self, image: Image) -> NDArray[np.float64]:
-        """Find the target in a frame; see `tracker.trackers.protocol.Tracker`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -142,7 +126,7 @@ def sweep_frames(
 
 
 def occlusion_sweep(
-    tracker: PlaceableTracker,
+    tracker: SintTracker,
     sequences: Iterable[Sequence],
     settings: SweepSettings | None = None,
     others: Many[OtherVideo] = (),

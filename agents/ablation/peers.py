@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms import v2
@@ -33,12 +32,14 @@ class Erasing:
 
     def __call__(self, images: Tensor, boxes: Tensor, exemplars: Tensor, generator: torch.Generator) -> Tensor:
         """See `tracker.training.FrameTransform`; torchvision draws from the seed that the generator gives it."""
-        found = images.clone()
-        for row, (top, bottom, left, right) in _chosen(images, boxes, self.p, generator):
+
+        def erase(target: Tensor) -> Tensor:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-                found[row, :, top:bottom, left:right] = _ERASE(images[row, :, top:bottom, left:right])
-        return found
+                erased: Tensor = _ERASE(target)
+            return erased
+
+        return _change_targets(images, boxes, self.p, generator, erase)
 
 
 @dataclass
@@ -53,12 +54,12 @@ class MotionBlur:
 
     def __call__(self, images: Tensor, boxes: Tensor, exemplars: Tensor, generator: torch.Generator) -> Tensor:
         """Change some targets; see `tracker.training.FrameTransform`."""
-        found = images.clone()
-        for row, (top, bottom, left, right) in _chosen(images, boxes, self.p, generator):
-            part = to_images(images[row : row + 1, :, top:bottom, left:right])
-            blurred = blur_motion(part, 1, numpy_generator(generator))
-            found[row, :, top:bottom, left:right] = to_tensor(blurred, images.device)[0]
-        return found
+
+        def blur(target: Tensor) -> Tensor:
+            blurred = blur_motion(to_images(target[None]), 1, numpy_generator(generator))
+            return to_tensor(blurred, images.device)[0]
+
+        return _change_targets(images, boxes, self.p, generator, blur)
 
 
 @dataclass
@@ -115,18 +116,16 @@ def _unit(maps: Tensor) -> Tensor:
     return functional.normalize(maps.float().flatten(-3), dim=-1).reshape(maps.shape)
 
 
-def _chosen(
-    images: Tensor, boxes: Tensor, p: float, generator: torch.Generator
-) -> list[tuple[int, tuple[int, int, int, int]]]:
-    """The rows to change, and the pixels of their targets: top, bottom, left, right."""
+def _change_targets(
+    images: Tensor, boxes: Tensor, p: float, generator: torch.Generator, change: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Change the targets of some images, drawn with probability `p`, by a function of their pixels `[3, h, w]`."""
     height, width = images.shape[-2:]
-    rows = torch.nonzero(torch.rand(len(images), generator=generator) < p)[:, 0].tolist()
-    places: NDArray[np.float64] = boxes.cpu().double().numpy()
-    found = []
-    for row in rows:
-        x, y, w, h = places[row]
+    found = images.clone()
+    for row in torch.nonzero(torch.rand(len(images), generator=generator) < p)[:, 0].tolist():
+        x, y, w, h = boxes[row].tolist()
         top, bottom = max(0, math.floor(y)), min(height, math.ceil(y + h))
         left, right = max(0, math.floor(x)), min(width, math.ceil(x + w))
         if top < bottom and left < right:
-            found.append((row, (top, bottom, left, right)))
+            found[row, :, top:bottom, left:right] = change(images[row, :, top:bottom, left:right])
     return found

@@ -17,7 +17,6 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from tracker.data.images import resize, to_images
-from tracker.files import replacing_file
 from tracker.models.sint import load_sint, to_rois
 from tracker.training import PairSampler, open_folder, read_hard_positives
 from tracker.training.frames import Views, stack_pairs
@@ -37,7 +36,7 @@ _MEASURES = {
     "auc, all": "AUC, all",
     "auc, not OCC": "AUC, not OCC",
 }
-_SIDE = 96
+_SIDE, _EXAMPLES = 96, 6
 _COLOURS = {"sint": "black", "vae-random": "C2", "vae-hptn": "C1", "hardest": "C0"}
 """Arms that the sweep shows in colour; the others are grey."""
 
@@ -82,8 +81,7 @@ def draw_sweep(path: Path, content: Mapping[str, Any]) -> None:
     others = len(content["arms"]) - sum(name in _COLOURS for name in content["arms"])
     axes[0, 1].plot([], [], color="0.8", linewidth=0.9, label=f"{others} other arms")
     figure.legend(loc="outside lower center", ncols=5, fontsize=9)
-    with replacing_file(path) as temporary:
-        save(figure, temporary)
+    save(figure, path)
 
 
 def _label_ends(axis: Axes, right: float, ends: list[tuple[float, str]]) -> None:
@@ -131,8 +129,7 @@ def draw_differences(path: Path, content: Mapping[str, Any], baseline: str = "si
         f" (blue: Holm-corrected p below {1 - level:.2f})",
         fontsize=11,
     )
-    with replacing_file(path) as temporary:
-        save(figure, temporary)
+    save(figure, path)
 
 
 def draw_training(path: Path, content: Mapping[str, Any]) -> None:
@@ -149,11 +146,10 @@ def draw_training(path: Path, content: Mapping[str, Any]) -> None:
     axis.set_yticks(rows, [arm["title"] for arm in arms.values()], fontsize=9)
     axis.set_xlabel("pair AUC on the validation videos: bar before, dots after, one a seed")
     axis.grid(alpha=0.25, axis="x")
-    with replacing_file(path) as temporary:
-        save(figure, temporary)
+    save(figure, path)
 
 
-def draw_examples(path: Path, run: LadderRun, arms: Many[Arm], columns: int = 6) -> None:
+def draw_examples(path: Path, run: LadderRun, arms: Many[Arm]) -> None:
     """What each arm trains on: targets of the first steps, as its network is shown them, by its first seed.
 
     Arms that change features show frames as they are; the network is asked as it was when its training ended.
@@ -162,22 +158,19 @@ def draw_examples(path: Path, run: LadderRun, arms: Many[Arm], columns: int = 6)
         path: The PNG to write.
         run: What was run.
         arms: What to show.
-        columns: Targets of each.
     """
-    figure = Figure(figsize=(2.6 + 1.15 * columns, 0.4 + 1.2 * len(arms)), layout="constrained")
-    axes = figure.subplots(len(arms), columns, squeeze=False)
+    figure = Figure(figsize=(2.6 + 1.15 * _EXAMPLES, 0.4 + 1.2 * len(arms)), layout="constrained")
+    axes = figure.subplots(len(arms), _EXAMPLES, squeeze=False)
     for row, arm in zip(axes, arms, strict=True):
-        for axis, image in zip(row, _examples(run, arm, columns), strict=True):
+        for axis, image in zip(row, _examples(run, arm), strict=True):
             axis.imshow(image)
             axis.set(xticks=[], yticks=[])
-        row[0].set_ylabel(
-            "\n".join(_wrapped(arm.title)), rotation=0, ha="right", va="center", fontsize=8, labelpad=6
-        )
-    with replacing_file(path) as temporary:
-        save(figure, temporary)
+        title = textwrap.fill(arm.title, 24)
+        row[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=8, labelpad=6)
+    save(figure, path)
 
 
-def _examples(run: LadderRun, arm: Arm, count: int) -> list[Image]:
+def _examples(run: LadderRun, arm: Arm) -> list[Image]:
     """Targets of second frames, one a step, all of them changed where the arm changes any."""
     train, _ = open_folder(run.train)
     positives = [] if arm.samples is None else read_hard_positives(run.positives_folder(arm.name))
@@ -186,7 +179,7 @@ def _examples(run: LadderRun, arm: Arm, count: int) -> list[Image]:
     sint = load_sint(run.network_folder(arm.name, 0), run.weights, run.device)
     hardening = None if arm.harden is None else arm.harden(sint, arm_inputs(run, 1.0))
     found = []
-    for step in range(count):
+    for step in range(_EXAMPLES):
         pairs = sampler.draw(step)
         images, corners = stack_pairs(views, pairs, torch.device(run.device))
         rois = to_rois(corners, run.device)
@@ -198,7 +191,3 @@ def _examples(run: LadderRun, arm: Arm, count: int) -> list[Image]:
         view = to_images(images[1:2])[0]
         found.append(resize(view[max(0, top) : bottom, max(0, left) : right], _SIDE, _SIDE))
     return found
-
-
-def _wrapped(title: str, width: int = 24) -> list[str]:
-    return textwrap.wrap(title, width)

@@ -40,11 +40,7 @@ def write_ladder_report(run: LadderRun, content: Mapping[str, Any], command: str
     folder = run.out / "pictures"
     folder.mkdir(exist_ok=True)
     arms = [arm for arm in choose_arms(run.only) if arm.name in content["arms"]]
-    baselines = [
-        name
-        for name in BASELINES
-        if name in content["arms"] and any(name in arm["less"] for arm in content["arms"].values())
-    ]
+    baselines = [name for name in BASELINES if name in content["arms"]]
     draw_sweep(folder / "sweep.png", content)
     draw_training(folder / "training.png", content)
     draw_examples(folder / "examples.png", run, arms)
@@ -83,16 +79,13 @@ def write_ladder_report(run: LadderRun, content: Mapping[str, Any], command: str
             {"title": titles[name], "picture": f"less-{name}", "table": _less(content, name)} for name in baselines
         ],
         settings=[
-            *content["settings"].items(), ("seeds", _seeds(content)), ("command", command),
+            *content["settings"].items(),
+            ("seeds", max(len(arm["seeds"]) for arm in content["arms"].values())), ("command", command),
         ],
     )  # fmt: skip
     with replacing_file(run.out / PAGE) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return run.out / PAGE
-
-
-def _seeds(content: Mapping[str, Any]) -> int:
-    return max(len(arm["seeds"]) for arm in content["arms"].values())
 
 
 def _lead(content: Mapping[str, Any]) -> str:

@@ -83,7 +83,6 @@ def run_ladder(run: LadderRun) -> dict[str, dict[int, dict[str, Any]]]:
 
 
 def _work(run: LadderRun, jobs: Mapping[str, Callable[[], object]], description: str) -> None:
-    """Do jobs, several at a time."""
     workers = 1 if len(jobs) < 2 else run.workers
     with (
         closing(run_jobs(workers, jobs.items())) as done,

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = _lock(file)
     except OSError as error:
-        _remove_empty(made)
+        remove_empty(made)
         raise InputError(f"'{folder}' cannot be written ({error.strerror}); give another folder.") from None
     try:
         yield
@@ -54,7 +54,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         if descriptor is not None:
             file.unlink(missing_ok=True)  # before the lock ends, so that no other process's file is removed
             os.close(descriptor)
-        _remove_empty(made)
+        remove_empty(made)
 
 
 def _lock(file: Path) -> int | None:
@@ -103,7 +103,8 @@ def _describe(content: bytes) -> str:
         return "another process"
 
 
-def _remove_empty(folders: list[Path]) -> None:
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of the folders that are empty; the inner ones come first."""
     for folder in folders:
         with suppress(OSError):
             folder.rmdir()

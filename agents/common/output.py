@@ -16,7 +16,7 @@ from tracker.data.identity import check_identity
 from tracker.errors import InputError
 from tracker.files import is_leftover, remove_leftovers, replacing_file, temporary_folder
 
-from .locks import LOCK_NAME
+from .locks import LOCK_NAME, remove_empty
 
 MARKER = ".occlusion-search.json"
 """File in a folder of `replacing_folder`: the kind of result and the paths of the files that were written."""
@@ -73,19 +73,7 @@ def replacing_folder(out: Path, result: str) -> Iterator[Path]:
     finally:
         if not _is_begun(out, work):
             shutil.rmtree(work, ignore_errors=True)
-            for folder in missing:
-                with suppress(OSError):
-                    folder.rmdir()
-
-
-def is_complete(folder: Path) -> bool:
-    """Return whether a folder holds a complete result of `replacing_folder`.
-
-    Raises:
-        InputError: If its `MARKER` is damaged.
-    """
-    marker = _Marker.read(folder)
-    return marker is not None and marker.work is None
+            remove_empty(missing)
 
 
 @dataclass(frozen=True)
@@ -195,9 +183,7 @@ def _begin_replacing(out: Path, work: Path, result: str) -> None:
         _Marker(result, names, sorted(owned), work.name).write(out)
     except BaseException:
         if not _is_begun(out, work):
-            for folder in sorted(made, reverse=True):
-                with suppress(OSError):
-                    folder.rmdir()
+            remove_empty(sorted(made, reverse=True))
         raise
 
 
@@ -242,9 +228,7 @@ def _remove(out: Path, name: str) -> None:
     if any(folder.is_symlink() for folder in between) or (place.is_dir() and not place.is_symlink()):
         return
     place.unlink(missing_ok=True)
-    for folder in between:
-        with suppress(OSError):
-            folder.rmdir()
+    remove_empty(between)
 
 
 def check_apart(out: Path | None, *inputs: str | Path | None, option: str = "--out") -> None:

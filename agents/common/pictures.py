@@ -10,12 +10,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from tracker.data.images import resize
+from tracker.files import replacing_file
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG."""
+    """Write a figure as a PNG; the file appears complete or not at all."""
     FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=110, format="png")
+    with replacing_file(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
 
 
 def enlarged(image: NDArray[np.uint8], least: int = 160) -> NDArray[np.uint8]:

@@ -188,16 +188,16 @@ class _StoredScores(Search):
 
     def __init__(self, count: int, scorer: Scorer, features: FeatureExtractor, settings: SearchSettings) -> None:
         super().__init__(count, scorer, features, settings)
-        self._stored: list[dict[bytes, float]] = [{} for _ in range(count)]
+        self._stored: dict[tuple[int, bytes], float] = {}
 
     def scores(self, slots: NDArray[np.int64], regions: NDArray[np.float64]) -> NDArray[np.float64]:
         """`Search.scores`, from the stored scores where there are."""
-        keys = region_keys(regions)
-        new = [i for i, (slot, key) in enumerate(zip(slots, keys, strict=True)) if key not in self._stored[slot]]
+        keys = list(zip(slots.tolist(), region_keys(regions), strict=True))
+        new = [i for i, key in enumerate(keys) if key not in self._stored]
         if new:
-            for i, score in zip(new, super().scores(slots[new], regions[new]), strict=True):
-                self._stored[slots[i]][keys[i]] = float(score)
-        return np.array([self._stored[slot][key] for slot, key in zip(slots, keys, strict=True)])
+            found = super().scores(slots[new], regions[new]).tolist()
+            self._stored.update(zip([keys[i] for i in new], found, strict=True))
+        return np.array([self._stored[key] for key in keys])
 
 
 def _score_grid(search: Search, grid: NDArray[np.float64], done: Callable[[int], object]) -> NDArray[np.float64]:

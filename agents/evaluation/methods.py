@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +22,8 @@ from ..policies.baselines import (
     rank_by_attribution,
     rank_grid,
 )
+from ..policies.belief import FittedPrior
 from ..policies.belief.method import BeliefProposer, expect_drops
-
-if TYPE_CHECKING:
-    from ..policies.belief import FittedPrior
-
 
 BUDGETS = (1, 2, 3, 5, 8, 10, 15, 20, 50)
 """Numbers of scorer queries at which methods are compared."""
@@ -37,11 +33,6 @@ Slots = NDArray[np.int64]
 
 Expect = Callable[[Search, Slots], Values]
 """Expected drops of the grid's regions before any query, target by target: `float64[M, R]`."""
-
-
-def best_constant(prior: Prior) -> Values:
-    """The region with the largest mean drop over the training videos, `float64[4]`."""
-    return prior.regions[prior.best]
 
 
 def strips(prior: Prior) -> Values:
@@ -78,7 +69,8 @@ def query_methods(
     """
     methods = {"cells": Querying(list_cells, queries)}
     if fitted is not None:
-        methods["constant"] = Querying(partial(list_regions, best_constant(fitted.prior)[None]), 1)
+        constant = fitted.prior.regions[[fitted.prior.best]]
+        methods["constant"] = Querying(partial(list_regions, constant), 1)
         methods["strips"] = Querying(partial(list_regions, strips(fitted.prior)), queries)
     if isinstance(scorer, SintScorer):
         methods["attribution"] = Querying(rank_by_attribution, queries)

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from occlusion_env.scene.occluders import occlude_image
 from occlusion_env.scene.targets import Target
 from tracker.data.sequences import evenly_spaced
-from tracker.files import replacing_file
 
 from ..common.pictures import enlarged, save
 from .comparison import MethodComparison
@@ -87,8 +86,7 @@ def draw_frontier(path: Path, content: dict[str, Any]) -> None:
         fontsize=11,
     )
     axis.grid(alpha=0.25)
-    with replacing_file(path) as temporary:
-        save(figure, temporary)
+    save(figure, path)
 
 
 def draw_choices(
@@ -125,8 +123,7 @@ def draw_choices(
         for axis in line:
             axis.set(xticks=[], yticks=[])
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing_file(path) as temporary:
-        save(figure, temporary)
+    save(figure, path)
 
 
 def draw_scores(path: Path, comparison: MethodComparison, title: str) -> None:

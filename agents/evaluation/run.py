@@ -7,7 +7,6 @@ from collections.abc import Sequence as Many
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -75,7 +74,7 @@ def evaluate_agents(
     draw: Callable[[str, list[Target], MethodComparison], Path | None] | None = None,
     arms: Mapping[str, Many[str]] | None = None,
     warn: Callable[[str], object] = lambda sentence: None,
-    prior_videos: Mapping[str, str | None] = MappingProxyType({}),
+    prior_videos: Mapping[str, str | None] | None = None,
 ) -> dict[str, Any]:
     """Compare agents and query methods on every sequence.
 
@@ -159,7 +158,7 @@ def evaluate_agents(
 def _training_videos(
     videos: Mapping[str, str],
     agents: Many[Agent],
-    prior_videos: Mapping[str, str | None],
+    prior_videos: Mapping[str, str | None] | None,
     warn: Callable[[str], object],
 ) -> dict[str, list[str]]:
     """The sequences that each agent was trained on and that the prior was fitted to, with a warning for each."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from tracker.evaluation.intervals import format_p
 
@@ -37,10 +37,8 @@ def print_evaluation(content: dict[str, Any]) -> None:
     if content["checks"]:
         console.print(_methods(content["checks"], "Leak checks, which should be worse"))
     if content["agents"]:
-        table = Table("agent", title="Behaviour of the agents", title_justify="left")
         headings = ("actions", "trigger pulled", "moves undone", "at the area cap", "closure where it stopped")
-        for heading in headings:
-            table.add_column(heading, justify="right")
+        table = _table("Behaviour of the agents", "agent", *headings)
         for name, row in content["agents"].items():
             shares = (f"{100 * row[key]:.0f} %" for key in ("trigger_rate", "reversal_share", "at_cap"))
             table.add_row(name, f"{row['steps']:.1f}", *shares, _number(row["last_closure"]))
@@ -49,11 +47,7 @@ def print_evaluation(content: dict[str, Any]) -> None:
 
 def _frontier(rows: dict[str, Any], intervals: dict[str, Any], title: str, sign: bool = False) -> Table:
     """One row a method, one column a number of queries; the interval at the last one."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("method", no_wrap=True)
-    for budget in BUDGETS:
-        table.add_column(str(budget), justify="right", no_wrap=True)
-    table.add_column(f"95 % interval at {BUDGETS[-1]}", justify="right", no_wrap=True)
+    table = _table(title, "method", *map(str, BUDGETS), f"95 % interval at {BUDGETS[-1]}")
     for name, row in rows.items():
         ends = intervals[name][str(BUDGETS[-1])]
         table.add_row(
@@ -65,10 +59,7 @@ def _frontier(rows: dict[str, Any], intervals: dict[str, Any], title: str, sign:
 
 
 def _methods(rows: dict[str, dict[str, Any]], title: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("method", no_wrap=True)
-    for heading in ("score", "area", "queries", "closure", "95 % interval", "between seeds"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = _table(title, "method", "score", "area", "queries", "closure", "95 % interval", "between seeds")
     for name, row in rows.items():
         interval = row.get("interval")
         table.add_row(
@@ -81,6 +72,11 @@ def _methods(rows: dict[str, dict[str, Any]], title: str) -> Table:
             "–" if row.get("spread") is None else f"± {row['spread']:.3f}",
         )
     return table
+
+
+def _table(title: str, first: str, *numbers: str) -> Table:
+    columns = (Column(heading, justify="right", no_wrap=True) for heading in numbers)
+    return Table(Column(first, no_wrap=True), *columns, title=title, title_justify="left")
 
 
 def _number(value: float | None, sign: bool = False) -> str:

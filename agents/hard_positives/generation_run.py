@@ -152,7 +152,6 @@ class _Block:
     high: int
 
     def part(self, out: Path) -> Path:
-        """The file of the records."""
         return out / _PARTS / f"{self.name}-{self.low:06d}.json"
 
 
@@ -307,7 +306,6 @@ def _load_generator(run: GenerationRun) -> HardPositiveGenerator:
 
 @lru_cache(maxsize=2)
 def _targets(run: GenerationRun, path: Path, number: int | None) -> TargetSet:
-    """The targets of a sequence."""
     every = TargetSet.from_sequence(open_sequence(path, target=number))
     return every if run.per_sequence is None else every.subset(evenly_spaced(len(every), run.per_sequence))
 

@@ -141,10 +141,6 @@ class HardPositives(tuple[HardPositive, ...]):
         """The matcher's scores of the images, `[N]`."""
         return np.array([one.score_after for one in self])
 
-    def records(self) -> list[dict[str, Any]]:
-        """The provenance of each; see `HardPositive.record`."""
-        return [one.record() for one in self]
-
 
 def folder_name(video: str) -> str:
     """Return the name of the folder for a video's images, the same as the video's wherever `datasets` reads that.

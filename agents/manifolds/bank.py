@@ -183,8 +183,6 @@ class PastedFrames:
         self._boxes = np.asarray(boxes, dtype=np.float64)
         self._images = tuple(images)
         self._feather = feather
-        if not len(self._places) == len(self._boxes) == len(self._images):
-            raise InputError("PastedFrames needs as many places as boxes and images.")
 
     def __len__(self) -> int:
         return len(self._places)
@@ -237,7 +235,6 @@ def samples_as_sequence(
     *,
     feather: float = 0.1,
     colour: Literal["decoded", "frame"] = "decoded",
-    name: str | None = None,
 ) -> Sequence:
     """Make a video of sampled targets in real frames, so that a tracker's training sees their surroundings.
 
@@ -252,11 +249,10 @@ def samples_as_sequence(
         feather: Width of the soft edge as a share of the box's shorter side, in [0, 0.5]; 0 is a hard edge.
         colour: `decoded` leaves the colours as they are; `frame` gives each sample the means and contrasts of the
             target that it replaces, see `match_colour`.
-        name: Name of the new sequence; the video's with `-samples` by default.
 
     Returns:
-        A sequence of n + 1 frames: first the original frame 0, with the exemplar, then one a sample. Boxes and
-        visibilities are those of the original frames.
+        A sequence of n + 1 frames, named as the video with `-samples`: first the original frame 0, with the
+        exemplar, then one a sample. Boxes and visibilities are those of the original frames.
 
     Raises:
         InputError: If the numbers of samples, codes or frames differ, `feather` is out of its range, or the
@@ -284,7 +280,7 @@ def samples_as_sequence(
         samples = [match_colour(image, sequence.crop(t)) for image, t in zip(samples, places, strict=True)]
     every = np.concatenate([[0], places])
     return Sequence(
-        name=name or f"{sequence.name}-samples",
+        name=f"{sequence.name}-samples",
         frames=PastedFrames(sequence.frames, every, sequence.boxes[every], [None, *samples], feather),
         boxes=sequence.boxes[every],
         visibility=sequence.visibility[every],

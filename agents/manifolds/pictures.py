@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import vae
 from tracker.data.sequences import evenly_spaced
 from tracker.evaluation.running import weights_digest
-from tracker.files import remove_leftovers, replacing_file
+from tracker.files import remove_leftovers
 from tracker.records import read_record, warn_of_damage, write_record
 from tracker.trackers.following import open_sequence
 from vae.pictures import Row, draw_rows, traversal_pictures, write_animation
@@ -56,7 +56,8 @@ def draw_bank(bank: vae.VAEBank, videos: Mapping[str, Path], moving: bool) -> No
         remove_leftovers(folder)
         wanted = ["manifold.png"] if record.model_config.latent == 2 else []
         wanted += ["traversal.gif", "traversal.mp4", "reconstructions.png"] if moving else []
-        drawn = _drawn(folder, record.weights_digest)
+        noted = read_record(folder / _PICTURES) or {}
+        drawn: dict[str, str] = dict(noted["files"]) if noted.get("model") == record.weights_digest else {}
         missing = [file for file in wanted if not _is_intact(folder / file, drawn.get(file))]
         if not missing:
             continue
@@ -64,8 +65,7 @@ def draw_bank(bank: vae.VAEBank, videos: Mapping[str, Path], moving: bool) -> No
         if "manifold.png" in missing:
             grid = vae.codes_grid(mu, _GRID)
             title = f"The manifold of the target of '{name}' after {record.epochs:,} epochs, {record.images} crops"
-            with replacing_file(folder / "manifold.png") as temporary:
-                draw_manifold(temporary, vae.manifold_image(model, _GRID, grid), mu, grid, title)
+            draw_manifold(folder / "manifold.png", vae.manifold_image(model, _GRID, grid), mu, grid, title)
         if animations := [file for file in missing if file.startswith("traversal")]:
             walk = vae.traverse(mu[evenly_spaced(len(mu), _CORNERS)], _STEPS)
             shown = traversal_pictures(model, walk, mu)
@@ -130,12 +130,6 @@ def _nearest_row(images: NDArray[np.uint8], known: Crops) -> Row:
     nearest = distances.argmin(axis=1)
     notes = [f"frame {known.frames[i]}: {row[i]:.3f}" for i, row in zip(nearest, distances, strict=True)]
     return Row("nearest\ntraining crop\n(below: distance)", known.images[nearest], notes)
-
-
-def _drawn(folder: Path, model: str) -> dict[str, str]:
-    """The digests of the pictures that were drawn of a model, by name."""
-    noted = read_record(folder / _PICTURES) or {}
-    return dict(noted["files"]) if noted.get("model") == model else {}
 
 
 def _is_intact(file: Path, digest: str | None) -> bool:

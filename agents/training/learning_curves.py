@@ -224,5 +224,4 @@ def draw_learning_curves(
     for axis in axes[len(panels) :]:
         axis.remove()
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
-    with replacing_file(path) as temporary:
-        save(figure, temporary)
+    save(figure, path)

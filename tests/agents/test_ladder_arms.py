@@ -15,7 +15,6 @@ from agents.ablation.adversary import (
     RotationAdversary,
     load_adversary,
     rotated,
-    save_adversary,
     train_adversary,
 )
 from agents.ablation.arms import ARMS, ArmInputs, choose_arms, hardening_of
@@ -25,6 +24,7 @@ from agents.hard_positives.transforms.objectives import Objective
 from occlusion_env.mdp.actions import RegionLimits
 from occlusion_env.scene.targets import TargetSet
 from tracker.errors import InputError
+from tracker.models.backbones import save_weights
 from tracker.models.shipped import shipped_sint
 from tracker.scorers import SintScorer
 
@@ -48,7 +48,7 @@ def tools(tmp_path_factory):  # type: ignore[no-untyped-def]
     file = tmp_path_factory.mktemp("adversary") / "adversary.safetensors"
     adversary = RotationAdversary()
     torch.nn.init.constant_(adversary.say.bias, 3.0)
-    save_adversary(file, adversary)
+    save_weights(file, adversary.state_dict())
     return partial(ArmInputs, adversary=file, cutouts=lambda: np.full((2, 64, 64, 3), 200, np.uint8))
 
 
@@ -195,7 +195,7 @@ def test_the_adversary_starts_with_nothing_and_learns_to_turn(sint, tmp_path, ma
     angles = learned(crops)
     assert (angles.abs() > 0.01).all() and (angles.abs() <= LARGEST).all()
     assert all(torch.equal(sint.state_dict()[name], value) for name, value in before.items())
-    save_adversary(tmp_path / "a.safetensors", learned)
+    save_weights(tmp_path / "a.safetensors", learned.state_dict())
     assert torch.equal(load_adversary(tmp_path / "a.safetensors")(crops), angles)
     with pytest.raises(InputError):
         load_adversary(tmp_path / "missing.safetensors")

@@ -23,7 +23,7 @@ def test_a_bank_with_pictures(run, data, tmp_path):
     assert "Models trained: 1; there already: 0; in the bank bank: 1." in out
     assert "1 of 1: a (6 crops)" in err
     bank = vae.VAEBank(tmp_path / "bank")
-    assert bank.names == ("a",) and bank["a"].config == vae.VAEConfig()
+    assert tuple(bank) == ("a",) and bank["a"].config == vae.VAEConfig()
     assert bank.record("a").images == 6
     files = ("manifold.png", "traversal.gif", "traversal.mp4", "reconstructions.png")
     for file in files:
@@ -55,7 +55,7 @@ def test_one_broken_video_is_told_of_at_the_end(run, data, tmp_path):
     assert code == 1 and "Models trained: 1" in out
     assert "- a failed: " in err and "0002.png" in err and "Traceback" not in err
     bank = vae.VAEBank(tmp_path / "bank")
-    assert bank.names == ("b",) and set(bank.failures()) == {"a"}
+    assert tuple(bank) == ("b",) and set(bank.failures()) == {"a"}
     assert bank["b"].config.latent == 3 and not (tmp_path / "bank" / "b" / "manifold.png").exists()
 
 

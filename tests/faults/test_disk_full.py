@@ -10,7 +10,7 @@ import pytest
 
 import agents.common.output
 from agents.cli import main
-from agents.common.output import MARKER, check_file, check_folder, is_complete, replacing_folder, write_json
+from agents.common.output import MARKER, check_file, check_folder, replacing_folder, write_json
 from tracker.data.images import read_image, write_png
 from tracker.errors import InputError
 from tracker.files import replacing_file
@@ -74,7 +74,10 @@ def test_a_folder_that_does_not_fit(disk, writer):
             with replacing_folder(out, "demo") as folder:
                 WRITERS[writer](folder / "large")
     assert contents(disk) == before and sorted(os.listdir(disk)) == ["out"]
-    assert sorted(os.listdir(disk / "out")) == [MARKER, "a.txt"] and is_complete(disk / "out")
+    assert (
+        sorted(os.listdir(disk / "out")) == [MARKER, "a.txt"]
+        and json.loads((disk / "out" / MARKER).read_text())["work"] is None
+    )
 
 
 @pytest.mark.parametrize("left", [0, 4096, 8192, 12288, 16384, 20480, 24576, 28672])
@@ -102,7 +105,9 @@ def test_a_disk_that_fills_while_files_are_moved(disk, left):
         assert {name: found[name] for name in found if name != MARKER} == new
     else:
         assert contents(disk / "out") == before
-    assert is_complete(disk / "out") and not list(disk.rglob(".*.occlusion-search"))
+    assert json.loads((disk / "out" / MARKER).read_text())["work"] is None and not list(
+        disk.rglob(".*.occlusion-search")
+    )
 
 
 def test_a_file_that_does_not_fit(disk):

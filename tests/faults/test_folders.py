@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import vae.files
-from agents.common.output import MARKER, check_file, check_folder, claim_folder, is_complete, replacing_folder
+from agents.common.output import MARKER, check_file, check_folder, claim_folder, replacing_folder
 from tracker.errors import InputError
 from tracker.files import remove_leftovers, replacing_file, temporary_folder
 
@@ -22,6 +22,10 @@ def write(out, *names, text="x", result="demo"):
         for name in names:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text)
+
+
+def is_complete(folder):
+    return json.loads((folder / MARKER).read_text())["work"] is None
 
 
 def files(folder):
@@ -136,9 +140,8 @@ def test_a_damaged_marker_is_refused(tmp_path, text):
     out = tmp_path / "out"
     out.mkdir()
     (out / MARKER).write_bytes(text.encode("latin1"))
-    for attempt in (lambda: write(out, "report.json"), lambda: is_complete(out)):
-        with pytest.raises(InputError, match="is damaged"):
-            attempt()
+    with pytest.raises(InputError, match="is damaged"):
+        write(out, "report.json")
     assert (tmp_path / "mine.txt").read_text() == "mine" and [path.name for path in out.iterdir()] == [MARKER]
 
 
@@ -265,13 +268,10 @@ def test_a_replacing_of_a_living_process_is_left_alone(tmp_path):
     assert (tmp_path / "a.txt").read_text() == "old" and (work / "new" / "a.txt").read_text() == "new"
 
 
-@pytest.mark.parametrize(
-    "twin", [(remove_leftovers, temporary_folder), (vae.files.remove_leftovers, vae.files.temporary_folder)]
-)
-def test_leftovers_are_those_of_ended_processes_alone(tmp_path, twin):
-    remove, make = twin
+@pytest.mark.parametrize("remove", [remove_leftovers, vae.files.remove_leftovers], ids=["tracker", "vae"])
+def test_leftovers_are_those_of_ended_processes_alone(tmp_path, remove):
     left = [tmp_path / f".a.json.{DEAD}", tmp_path / "x" / "y" / f".b.png.{DEAD}"]
-    living = make(tmp_path / "a.json")
+    living = temporary_folder(tmp_path / "a.json")
     dead_start = living.name.replace(f".{os.getpid()}-", f".{os.getpid()}-9")  # an earlier process of this number
     users = [
         f"a.{DEAD}",
@@ -291,6 +291,14 @@ def test_leftovers_are_those_of_ended_processes_alone(tmp_path, twin):
     remove(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted([*users, living.name, "x", "linked", "link", f".c.{DEAD}"])
     assert os.listdir(tmp_path / "x" / "y") == []
+
+
+def test_a_file_of_vae_that_is_being_written_is_no_leftover(tmp_path):
+    with vae.files.replacing_file(tmp_path / "a.json") as temporary:
+        for remove in (remove_leftovers, vae.files.remove_leftovers):
+            remove(tmp_path)
+        temporary.write_text("new")
+    assert os.listdir(tmp_path) == ["a.json"]
 
 
 def test_leftovers_of_one_file(tmp_path):

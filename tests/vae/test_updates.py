@@ -43,7 +43,7 @@ def test_a_clamped_log_variance_has_no_gradient(bias: float, bound: float) -> No
     torch.nn.init.constant_(model.log_variance.bias, bias)
     assert (model.encode(images())[1] == bound).all()
     noise = torch.randn(SAMPLES, COUNT, CONFIG.latent, generator=torch.Generator().manual_seed(3))
-    lower_bound_at(model, images(), noise).value.sum().backward()
+    lower_bound_at(model, images(), *model.encode(images()), noise).value.sum().backward()
     assert not model.log_variance.weight.grad.any()
     assert model.mean.weight.grad.any()
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 import time
 import traceback
@@ -103,7 +102,12 @@ class VAEBank(Mapping[str, VAE]):
 
     def __contains__(self, name: object) -> bool:
         """Return whether there is a model of that name, and it is whole."""
-        return isinstance(name, str) and _NAME.fullmatch(name) is not None and self._is_whole(name)
+        if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+            return False
+        folder = self.folder / name
+        files = (WEIGHTS_NAME, CONFIG_NAME, CODES_NAME)
+        there = all(os.path.isfile(folder / file) for file in files)  # false for a name that no folder can have
+        return there and read_json(folder / RECORD_NAME) is not None
 
     def __iter__(self) -> Iterator[str]:
         """The names of the models, sorted."""
@@ -111,13 +115,7 @@ class VAEBank(Mapping[str, VAE]):
             yield from sorted(child.name for child in self.folder.iterdir() if child.name in self)
 
     def __len__(self) -> int:
-        """How many models there are."""
         return sum(1 for _ in self)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the models, sorted."""
-        return tuple(self)
 
     def path(self, name: str) -> Path:
         """The folder of a model, whether or not it is there.
@@ -181,12 +179,6 @@ class VAEBank(Mapping[str, VAE]):
         """The videos whose last training failed: `error` in one sentence, and the `traceback`."""
         return read_json(self.folder / FAILURES_NAME) or {}
 
-    def discard(self, name: str) -> None:
-        """Delete a model, whole or not; nothing happens where there is none."""
-        folder = self.path(name)
-        (folder / RECORD_NAME).unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
-
     def damaged_file(self, name: str) -> Path | None:
         """Return the first file of a model that is missing or not as it was written; `None` if all are.
 
@@ -212,20 +204,14 @@ class VAEBank(Mapping[str, VAE]):
             pass
         return folder / CONFIG_NAME
 
-    def is_done(self, name: str, images: Images, model_config: VAEConfig, training: TrainingConfig) -> bool:
-        """Return whether the model is there, whole, and made from these images by this recipe.
+    def _has_recipe(self, name: str, images: Images, model_config: VAEConfig, training: TrainingConfig) -> bool:
+        """Return whether the model is there, made from these images by this recipe; it may be damaged.
 
         The recipe's precision counts as it is resolved on this machine, and so does the kind of device.
 
         Raises:
             VAEError: If a model is there that was made otherwise; the sentence says what differs.
         """
-        if not self._has_recipe(name, images, model_config, training):
-            return False
-        return self.damaged_file(name) is None
-
-    def _has_recipe(self, name: str, images: Images, model_config: VAEConfig, training: TrainingConfig) -> bool:
-        """Return whether the model is there with its record; it may be damaged. Errors as for `is_done`."""
         if name not in self:
             return False
         record = self._read_record(name)
@@ -319,7 +305,8 @@ class VAEBank(Mapping[str, VAE]):
         failed: dict[str, str] = {}
 
         def fail(name: str, error: Exception) -> None:
-            failed[name] = _sentence(error)
+            text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {first_line(error)}"
+            failed[name] = text
             trace = "".join(traceback.format_exception(error))
             self._note_failure(name, {"error": failed[name], "traceback": trace})
 
@@ -455,12 +442,6 @@ class VAEBank(Mapping[str, VAE]):
         write_json(folder / RECORD_NAME, record.to_dict())
         self._checkpoint(name, recipe).discard()
 
-    def _is_whole(self, name: str) -> bool:
-        folder = self.folder / name
-        files = (WEIGHTS_NAME, CONFIG_NAME, CODES_NAME)
-        there = all(os.path.isfile(folder / file) for file in files)  # false for a name that no folder can have
-        return there and read_json(folder / RECORD_NAME) is not None
-
     def _read_record(self, name: str) -> BankRecord:
         path = self.path(name) / RECORD_NAME
         try:
@@ -485,8 +466,3 @@ class VAEBank(Mapping[str, VAE]):
 
 def _warn_of_damage(file: Path, name: str) -> None:
     warnings.warn(f"'{file}' is damaged or missing; the model of '{name}' is trained again.", stacklevel=2)
-
-
-def _sentence(error: Exception) -> str:
-    """What to tell of an error: its text where a person caused it, else its type too."""
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {first_line(error)}"

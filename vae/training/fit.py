@@ -121,10 +121,9 @@ class Run:
     def has_ended(self, training: TrainingConfig) -> bool:
         """Return whether the last epoch is done or the plateau rule says stop."""
         done, rule = self.state.epoch, training.plateau
-        at_the_end_of_a_window = rule is not None and done > 0 and done % rule.window == 0
-        return done >= training.epochs or (
-            rule is not None and at_the_end_of_a_window and has_plateaued(self.state.history().loss, rule)
-        )
+        if done >= training.epochs or rule is None or done % rule.window:
+            return done >= training.epochs
+        return has_plateaued(self.state.history().loss, rule)
 
     def terms(self) -> tuple[float, float]:
         """Return the last epoch's terms, which on a GPU waits for it.

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from itertools import groupby
+from operator import attrgetter
 
 import torch
 
@@ -89,7 +90,8 @@ def fit_many(
     results: list[FitResult] = []
     for first in range(0, len(videos), size):
         runs = [prepare(i) for i in range(first, min(first + size, len(videos)))]
-        for _, together in groupby(sorted(runs, key=_epoch), _epoch):
+        epoch = attrgetter("state.epoch")
+        for _, together in groupby(sorted(runs, key=epoch), epoch):
             train(list(together), training, progress)
         results += [run.result() for run in runs]
     return results
@@ -126,10 +128,6 @@ def _side_by_side(
         return [future.result() for future in futures]
     finally:
         torch.set_num_threads(threads)
-
-
-def _epoch(run: Run) -> int:
-    return run.state.epoch
 
 
 def _group_that_fits(model_config: VAEConfig, training: TrainingConfig, images: int, device: torch.device) -> int:

@@ -137,7 +137,7 @@ class _Loss(torch.nn.Module):
     def forward(
         self, inputs: torch.Tensor, images: torch.Tensor, shares: torch.Tensor, noise: torch.Tensor
     ) -> torch.Tensor:
-        bound = lower_bound_at(self.model, images, noise, inputs)
+        bound = lower_bound_at(self.model, images, *self.model.encode(inputs), noise)
         return torch.stack((-bound.log_likelihood @ shares, bound.kl @ shares))
 
 

@@ -122,7 +122,9 @@ class HardPositiveBatch(nn.Module):
         self._prior_chosen = False
         self._listing = _as_listing(self.method)
         proposer = None if self._listing is None else self._listing.proposer
-        random, single = proposer is RandomRegions, self._is_single()
+        # A method that lists one region needs no score.
+        self._is_single = single = self._listing is not None and self._listing.queries == 1
+        random = proposer is RandomRegions
         if limits is not None and self.method.settings is not None:
             raise InputError("An agent keeps to the limits that it was trained with; leave limits out.")
         if limits is None and random and single:
@@ -232,7 +234,7 @@ class HardPositiveBatch(nn.Module):
         if self._listing is None:
             return self._search(images, boxes, patches[:, 0], exemplars, rng), patches[:, 0]
         candidates = self._candidates(self._listing, area, rng)
-        if self._is_single():
+        if self._is_single:
             return candidates[:, 0], patches[:, 0]
         objective = self.objective or OccludedScore(self._load_scorer(images.device))
         best = objective(images, boxes, exemplars, patches, candidates).argmin(dim=1).cpu()
@@ -250,10 +252,6 @@ class HardPositiveBatch(nn.Module):
         if method.proposer is list_grid:
             return np.tile(limits.grid(limits.max_area), (count, 1, 1))
         return limits.centred(area)[:, None]
-
-    def _is_single(self) -> bool:
-        """Whether the method lists one region, so that no score is needed."""
-        return self._listing is not None and self._listing.queries == 1
 
     def _search(
         self,
@@ -307,11 +305,6 @@ def _check_numbers(p: float, least_area: float | None, patches: int) -> None:
 
 
 def _check_batch(images: Tensor, boxes: Tensor, exemplars: Tensor | None) -> None:
-    """Check the shapes of a batch.
-
-    Raises:
-        InputError: Naming the shape.
-    """
     if images.ndim != 4 or images.shape[1] != 3 or not (images.is_floating_point() or images.dtype == torch.uint8):
         raise InputError(
             f"The images are {images.dtype}{list(images.shape)}; give floating-point or uint8 [N, 3, H, W]."
