@@ -69,7 +69,7 @@ def draw_sweep(path: Path, content: Mapping[str, Any]) -> None:
             zoomed.plot(levels, less, label=label, **style)
             if name not in _COLOURS:
                 zoomed.annotate(
-                    arm["title"], (levels[-1], less[-1]), xytext=(4, 0), textcoords="offset points",
+                    arm["title"], (levels[-1], less[-1]), xytext=(15, 0), textcoords="offset points",
                     fontsize=7, color="0.5", va="center", annotation_clip=False,
                 )  # fmt: skip
         whole.set(ylabel="mean overlap with the true box", title=f"Overlap, {group} occluders")
