@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import packages_distributions
+from importlib.util import find_spec
 
 DISTRIBUTION = "occlusion-search"
 PACKAGES = ("agents", "occlusion_env", "tracker", "vae")
 
 
 def examine(owners: Mapping[str, list[str]] | None = None) -> list[str]:
-    """Name every problem in one sentence.
+    """List every problem in one sentence each: second owners, damaged packages, no or a second OpenCV.
 
     Args:
         owners: Distributions by import name; the installed ones if `None`.
@@ -31,6 +32,12 @@ def examine(owners: Mapping[str, list[str]] | None = None) -> list[str]:
             findings.append(
                 f"The import name '{package}' also belongs to {', '.join(others)}; install {DISTRIBUTION} into a"
                 " virtual environment of its own."
+            )
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            findings.append(
+                f"The package '{package}' has no __init__.py, as after the removal of another distribution with"
+                f" the same import name; install {DISTRIBUTION} again by pip install --force-reinstall --no-deps."
             )
     opencv = sorted(set(owners.get("cv2", [])))
     if not opencv:

@@ -77,7 +77,7 @@ def main(given: Arguments) -> None:
     command("train", "--conf-file", "tuned", "--data", train, *length, "--env-kwargs", *arguments)
     runs = sorted((given.out / "logs/dqn").glob("OcclusionSearch-v0_*"), key=lambda run: run.stat().st_mtime)
     judged = [*count, "--seeds", 1, "--checks", "none", "--agent", runs[-1], "--allow", "matcher:Observation"]
-    command("evaluate", "--data", judge, *matcher, *judged, "--out", given.out / "evaluation" / runs[-1].name)
+    command("evaluate", "--data", judge, *matcher, *judged, "--prior", prior, "--out", given.out / "evaluation")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import html.parser
+import importlib
 import os
 import re
 import runpy
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from agents.cli import run_command
 from agents.cli.commands import COMMANDS
@@ -223,6 +225,17 @@ class Fetched(html.parser.HTMLParser):
         source = given.get("src") or (given.get("href") if tag == "link" else None) or ""
         if source.startswith(("http:", "https:", "//")):
             self.found.append(f"<{tag}> {source}")
+
+
+def test_the_members_that_the_api_pages_list_exist():
+    listed = []
+    for page in (ROOT / "docs" / "api").glob("*.md"):
+        for module, options in re.findall(r"^::: (\S+)\n((?: +.*\n)*)", page.read_text(), flags=re.MULTILINE):
+            members = (yaml.safe_load(options) or {}).get("options", {}).get("members", [])
+            listed += [(module, member) for member in members]
+    assert len(listed) > 50
+    missing = [f"{module}.{name}" for module, name in listed if not hasattr(importlib.import_module(module), name)]
+    assert not missing
 
 
 def test_the_site_is_built_without_a_warning_and_asks_nobody(tmp_path):

@@ -40,14 +40,14 @@ def main() -> None:
 
 def run_command(words: Sequence[str]) -> None:
     """Run the command that a command line names, or print its help or the root's."""
-    if not words:
-        print(root_help(), file=sys.stderr)
+    if list(words) in ([], ["benchmark"]):
+        print(root_help(" ".join([*words, ""]).lstrip()), file=sys.stderr)
         sys.exit(2)
     if words[0] in ("-h", "--help"):
         print(root_help())
     elif words[0] == "--version":
         print(f"occlusion-search {_version()}")
-    elif words[0] == "benchmark" and words[1:] in ([], ["-h"], ["--help"]):
+    elif words[0] == "benchmark" and words[1:] in (["-h"], ["--help"]):
         print(root_help("benchmark "))
     else:
         name, rest = find_command(words)

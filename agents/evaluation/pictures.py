@@ -138,10 +138,16 @@ def draw_scores(path: Path, comparison: MethodComparison, title: str) -> None:
         mean = float(scores.mean())
         axis.hlines(mean, place - 0.28, place + 0.28, color=_COLOURS[name], linewidth=3)
         axis.annotate(
-            f"{mean:+.3f}", (place + 0.3, mean), fontsize=9, va="center", color="0.1", annotation_clip=False
+            f"{mean:+.3f}",
+            (place, mean),
+            (0, 4),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+            weight="bold",
         )
     axis.set_xticks(range(len(values)), [name.replace(" at ", "\nat ") for name in values])
-    axis.set_xlim(-0.5, len(values) - 0.3)
+    axis.set_xlim(-0.5, len(values) - 0.5)
     axis.set_ylabel("SINT score against the exemplar (lower is harder)")
     axis.grid(axis="y", alpha=0.3)
     found = comparison.closure("agent")

@@ -47,9 +47,9 @@ def draw_contact_sheet(path: Path, positives: Many[HardPositive], title: str, ro
 
 
 def _best_step(positive: HardPositive) -> str:
-    """Where in the search the chosen region was visited."""
-    if (queries := positive.episode.queries) is not None:  # A query method lists its answer alone.
-        return f"best of {queries} queries"
+    """The step of the search at which the chosen region was visited; without steps, its number of queries."""
     steps = len(positive.episode.actions)
+    if steps == 0:
+        return f"best of {positive.episode.best.queries} queries"
     visits = np.flatnonzero(np.isclose(positive.episode.trail, positive.region).all(axis=1))
     return f"best at step {visits[0]} of {steps}" if len(visits) else f"chosen after {steps} steps"

@@ -276,6 +276,12 @@ def test_help_is_quick_and_imports_no_torch():
         assert command in done.stdout
 
 
+@pytest.mark.parametrize("words", [[], ["benchmark"]])
+def test_a_group_without_a_command_shows_its_help_as_an_error(run, words):
+    code, out, error = run(*words)
+    assert code == 2 and not out and " ".join(["usage: occlusion-search", *words, "COMMAND"]) in error
+
+
 @pytest.mark.parametrize("command", ["benchmark", *FUNCTIONS])
 def test_every_command_explains_itself(run, command):
     code, out, _ = run(*command.split(), "--help")

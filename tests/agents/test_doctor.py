@@ -1,3 +1,6 @@
+import importlib
+
+from agents import doctor
 from agents.doctor import PACKAGES, examine
 
 HEALTHY = {name: ["occlusion-search"] for name in PACKAGES} | {"cv2": ["opencv-python"]}
@@ -17,3 +20,15 @@ def test_opencv_missing_or_twice():
     assert "missing" in examine({**HEALTHY, "cv2": []})[0]
     both = examine({**HEALTHY, "cv2": ["opencv-python", "opencv-contrib-python"]})
     assert "opencv-contrib-python and opencv-python share" in both[0]
+
+
+def test_a_package_without_its_init_is_found(tmp_path, monkeypatch):
+    (tmp_path / "halved").mkdir()
+    (tmp_path / "halved" / "part.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(doctor, "PACKAGES", ("halved", "not_there"))
+    findings = examine({"cv2": ["opencv-python"]})
+    assert ["'halved' has no __init__.py" in findings[0], "'not_there' has" in findings[1]] == [True, True]
+    (tmp_path / "halved" / "__init__.py").touch()
+    importlib.invalidate_caches()
+    assert len(examine({"cv2": ["opencv-python"]})) == 1

@@ -10,6 +10,7 @@ import torch
 
 import vae
 from agents import HardPositiveGenerator, remake_hard_positive
+from agents.hard_positives import pictures
 from agents.hard_positives.generation import PatchPolicy
 from agents.hard_positives.image_targets import image_targets
 from agents.manifolds.target_samples import Manifolds
@@ -107,6 +108,17 @@ def test_each_can_be_made_again_from_its_record_bit_for_bit(images) -> None:
         for record, one in zip(json.loads(json.dumps([one.record() for one in found])), found, strict=True):
             assert (remake_hard_positive(record, again) == one.image).all()
             assert record["seed"] == 1 and record["draw"] == one.draw
+
+
+def test_the_contact_sheet_says_how_the_region_was_found(images, tmp_path, monkeypatch) -> None:
+    drawn = []
+    monkeypatch.setattr(pictures, "save", lambda figure, path: drawn.append(figure))
+    for method in ("best-of-5-random", Right()):
+        found = HardPositiveGenerator(method, Brightness(), features=Place())(images, BOXES, seed=1)
+        pictures.draw_contact_sheet(tmp_path / "sheet.png", list(found), "title", rows=1)
+    queried, stepped = (figure.axes[2].get_xlabel() for figure in drawn)
+    assert queried == "best of 5 queries"
+    assert stepped.startswith("best at step ") and stepped.endswith(" of 3")
 
 
 def test_exemplars_of_any_size_are_what_is_compared_with(images) -> None:
