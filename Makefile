@@ -32,7 +32,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/codespell -L tre,inpt,histroy,hsitory --skip '*.ipynb,*.js' README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs agents occlusion_env tracker vae tests examples
+	$(BIN)/codespell -L tre,inpt,histroy,hsitory,evalute,scroe --skip '*.ipynb,*.js' README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs agents occlusion_env tracker vae tests examples
 
 # The site is site/index.html; reading and searching it needs neither a server nor a network.
 docs: $(READY)
