@@ -256,6 +256,20 @@ def test_an_interrupted_training_names_its_folder(run, monkeypatch, tmp_path):
     assert not list((tmp_path / f"{folder}2").glob("*.zip"))
 
 
+def test_a_training_ends_with_the_agent_beside_other_methods(run):
+    given = ("--steps", 60, "--n-envs", 4, "--eval-freq", 30, "--eval-episodes", 1)
+    code, out, _ = run("train", "--algo", "dqn", *given, "--hyperparams", "learning_starts:16")
+    assert code == 0
+    for words in (
+        "which it was not trained on",
+        "random regions 0.",
+        "the best constant region",
+        "the belief 0.",
+        "Next:",
+    ):
+        assert words in out
+
+
 def test_doctor(run, tmp_path):
     import json
 
