@@ -24,7 +24,7 @@ faults: $(READY)
 
 # Lint, types, spelling, and a minute of tests.
 QUICK := tests/test_rooms.py tests/test_pages.py tests/test_figures.py tests/env/test_actions.py tests/env/test_rewards.py \
-  tests/env/test_oracle.py tests/tracker/test_boxes_images.py tests/judging/test_measures.py tests/vae/test_objective.py
+  tests/env/test_oracle.py tests/tracker/test_boxes_images.py tests/judging/test_measures.py tests/vae/test_loss.py
 check: lint
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile -k 'not of_a_page and not site and not pictures' $(QUICK)
 

@@ -273,3 +273,9 @@ def test_the_pictures_are_made_of_the_results(tmp_path, monkeypatch):
         "search.png",
     }  # fmt: skip
     assert all((ROOT / "docs" / "pictures" / name).is_file() for name in made)
+
+
+def test_the_tests_that_make_check_runs_exist():
+    names = re.findall(r"tests/\w+(?:/\w+)*\.py", (ROOT / "Makefile").read_text())
+    assert len(names) > 5
+    assert [name for name in names if not (ROOT / name).exists()] == []
