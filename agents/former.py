@@ -35,7 +35,7 @@ def begin_all(
     occluder: str = "background",
     others: TargetSet | None = None,
 ) -> None:
-    """Deprecated form of `search.begin_random(targets, rng, occluder, others, drop)`."""
+    """Deprecated form of `search.begin_random(targets, rng, occluder, others, drop)`; it returns no boxes."""
     search.begin_random(targets, rng, occluder, others, drop)
 
 

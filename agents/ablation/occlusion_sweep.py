@@ -97,7 +97,7 @@ def sweep_frames(
         sequence: Annotated.
         settings: The kinds and levels.
         t: The frame.
-        others: Sources of `cutout` and `side`; those of the sequence's own video are left out.
+        others: Sources of `cutout` and `side`; sources from the sequence's own video are left out.
 
     Raises:
         InputError: If there is such a kind and no other video.

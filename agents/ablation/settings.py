@@ -113,7 +113,7 @@ class LadderRun:
         """The settings of one training; the last step counts, so that all arms have the same budget."""
         return SintTraining(
             self.steps, "sgd", self.learning_rate, schedule="cosine",
-            # All layers of the slim network are trained; of others those that SINT trains.
+            # The slim network trains all its layers; other networks train SINT's layers.
             layer_rates=(("*", 1.0),) if self.features == "slim" else (),
             boxes_per_frame=self.boxes_per_frame, flip=0.5, hard_share=self.share,
             validate_every=self.steps, keep="last", seed=seed,

@@ -104,7 +104,7 @@ def _describe(content: bytes) -> str:
 
 
 def remove_empty(folders: Iterable[Path]) -> None:
-    """Remove those of the folders that are empty; the inner ones come first."""
+    """Remove the empty ones among folders; a folder inside another comes before it."""
     for folder in folders:
         with suppress(OSError):
             folder.rmdir()

@@ -47,7 +47,7 @@ def enjoy(
         load_checkpoint: Play the checkpoint of this many steps.
         agent: File of an agent, played in the environment that its run or its card records; `pretrained` is the
             shipped agent.
-        data: Videos to play on; by default those of the training.
+        data: Videos to play on; by default the training videos.
         env_kwargs: Arguments of the environment that differ from the training's.
         steps: Number of actions; the last episode is played to its end.
         stochastic: Sample actions from the policy, in place of its best action.

@@ -43,8 +43,8 @@ def evaluate(
     All methods have the same area cap and the same patch. Reports the closure after 1 to 50 queries for the best
     of k random regions, the cells of a 3 x 3 grid, the best constant region and the strips of a prior's training
     videos, attribution, the drop predictor, hill climbing, the belief, and each agent, whose start is its first
-    query. Closure is 0 for a random region and 1 for grid search over some 340 regions, which a region between
-    those of the grid can surpass. Beside it the gain over the constant region, and leak checks: the first agent
+    query. Closure is 0 for a random region and 1 for grid search over some 340 regions; a region between the
+    grid's can exceed 1. Also reports the gain over the constant region, and leak checks: the first agent
     without its features, each action alone, and the belief with the scores of another video. The same command
     resumes a run that was cut off.
 

@@ -1,1 +1,1 @@
-"""The commands to begin with: the demo, the paper's ladder, what is installed."""
+"""The commands to begin with: the demo and the paper's ladder."""

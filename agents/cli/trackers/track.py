@@ -42,7 +42,7 @@ def track(
         boxes: Write the boxes to this file too: 0-based x,y,w,h a line.
         show: Show the frames in a window as they are tracked; q ends.
         frames: End after this many frames.
-        fps: Frames a second of the result; by default those of the video.
+        fps: Frames a second of the result; by default the video's frame rate.
 
     Examples:
         occlusion-search track --data video.mp4 --box 120,80,60,90 --out tracked.mp4
