@@ -27,10 +27,10 @@ from videos import rendered_videos
 
 from agents import HardPositiveGenerator
 from agents.ablation.occlusion_sweep import SweepSettings, occlusion_sweep
-from agents.ablation.sweep_occluders import other_videos
 from agents.manifolds.bank import find_videos, train_bank
 from agents.policies.loading import load_agent
 from occlusion_env import TargetSet
+from occlusion_env.scene.shapes import other_videos
 from tracker import load_scorer, open_sequences
 from tracker.data.sequences import evenly_spaced
 from tracker.models.sint import SintConfig, load_sint

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from occlusion_env.mdp.actions import RegionLimits
 from occlusion_env.scene.occluders import PATCH_SIZE, background_box, mean_patch, occlude_image
+from occlusion_env.scene.shapes import OtherVideo
 from occlusion_env.scene.targets import visible_frames
 from tracker.data.boxes import iou
 from tracker.data.images import crop
@@ -27,7 +28,7 @@ from tracker.trackers.sint.tracker import SintTracker
 from tracker.training.hard_positives import paste
 
 from ..evaluation.comparison import generator
-from .sweep_occluders import KINDS, OtherVideo, cover
+from .sweep_occluders import KINDS, cover
 
 Image = NDArray[np.uint8]
 

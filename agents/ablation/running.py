@@ -23,6 +23,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from occlusion_env.scene.shapes import other_videos
 from occlusion_env.scene.targets import visible_frames
 from tracker.data.identity import code_version, content_digest, folder_digests
 from tracker.data.readers import list_targets, open_usable
@@ -44,7 +45,7 @@ from .arms import ArmInputs, choose_arms
 from .making import bank_digests, cutouts, is_made, make_adversary, make_bank, make_positives, start_network
 from .occlusion_sweep import occlusion_sweep
 from .settings import LadderRun
-from .sweep_occluders import UNSEEN_KINDS, other_videos
+from .sweep_occluders import UNSEEN_KINDS
 
 START = "start"
 """Name of the network that all arms start from, judged before any training."""

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.ablation.sweep_occluders import KINDS, other_videos
+from agents.ablation.sweep_occluders import KINDS
+from occlusion_env.scene.shapes import other_videos
 from tracker.errors import InputError
 from tracker.models.siamfc import SiamFCNet
 

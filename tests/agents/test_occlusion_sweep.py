@@ -8,7 +8,8 @@ import torch
 
 from agents.ablation.arms import ARMS, ArmInputs
 from agents.ablation.occlusion_sweep import SweepSettings, occlusion_sweep, start_box, sweep_frames
-from agents.ablation.sweep_occluders import KINDS, UNSEEN_KINDS, OtherVideo, cover, draw_texture, other_videos
+from agents.ablation.sweep_occluders import KINDS, UNSEEN_KINDS, cover
+from occlusion_env.scene.shapes import OtherVideo, draw_texture, other_videos
 from tracker.data.sequences import ArrayFrames, Sequence
 from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError

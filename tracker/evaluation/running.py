@@ -300,13 +300,13 @@ def _identity(tracker: Tracker, protocol: OtbProtocol, settings: Mapping[str, An
         "protocol": protocol,
         **settings,
         "configuration": getattr(tracker, "identity", {}),
-        "source": _source_digest(tracker),
+        "source": source_digest(tracker),
         "device": device.partition(":")[0],
         "code": code_version("tracker"),
     }
 
 
-def _source_digest(tracker: Tracker) -> str | None:
+def source_digest(tracker: Tracker) -> str | None:
     """Digest of the file that defines a tracker of one's own; the package's are in the code's version."""
     if type(tracker).__module__.startswith(f"{__package__.partition('.')[0]}."):
         return None

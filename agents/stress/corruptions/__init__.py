@@ -1,0 +1,1 @@
+"""The corrupted frames of the stress test: moments, occluders, blur and deformation."""

@@ -1,0 +1,171 @@
+"""The stress test in two calls: run trackers, report."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from tracker.data.identity import check_identity, code_version
+from tracker.data.readers import list_targets
+from tracker.errors import InputError
+from tracker.evaluation.running import source_digest
+from tracker.files import remove_leftovers
+from tracker.trackers.protocol import Tracker
+
+from ..common.locks import lock_folder
+from ..common.processes import run_jobs
+from ..common.versions import versions
+from .corruptions.settings import PROTOCOL_VERSION, StressSettings
+from .planning import Plan, plan_moments
+from .running import SequenceJob, StillTracker
+from .scores import StressScores, score_stress
+
+SETTINGS = "settings.json"
+
+
+class StressTest:
+    """Runs trackers through occlusions of moments of annotated sequences and compares them.
+
+    All trackers see the same frames. Beside them stands `still`, which returns its first box for every frame.
+    Results that are in `out` already are kept, and their trackers are part of the comparison; an interrupted run
+    resumes.
+
+    Args:
+        data: Folder of annotated sequences, or one of them; see `tracker.data.readers.list_targets`.
+        out: Receives `moments.json`, and of each tracker `TRACKER/settings.json`, `TRACKER/boxes/SEQUENCE.json`
+            and `TRACKER/times/SEQUENCE.json`.
+        settings: The protocol's settings; the full protocol by default.
+        targets: Only these sequences.
+
+    >>> test = StressTest("otb", "out/stress", StressSettings.quick())  # doctest: +SKIP
+    >>> test.run(load_tracker("mil")).report().trackers["mil"].occ_auc.mean  # doctest: +SKIP
+    0.7
+    """
+
+    def __init__(
+        self,
+        data: str | Path,
+        out: str | Path = "out/stress",
+        settings: StressSettings | None = None,
+        targets: Iterable[str] | None = None,
+    ) -> None:
+        self.data, self.out = Path(data), Path(out)
+        self.settings = StressSettings() if settings is None else settings
+        self.targets = None if targets is None else list(targets)
+
+    def run(
+        self,
+        tracker: Tracker | Callable[[], Tracker],
+        settings: Mapping[str, Any] | None = None,
+        workers: int = 1,
+        command: str = "",
+        progress: bool = True,
+    ) -> StressTest:
+        """Run a tracker through all conditions and write its boxes and times.
+
+        A tracker that raises, or returns what is no box, has lost the target until the end of that run; the next
+        run gets a new tracker.
+
+        Args:
+            tracker: A tracker, or a function that makes one; with several workers a function that can be pickled.
+            settings: Whatever else changes the boxes, such as the weights' digest.
+            workers: Processes; each runs a sequence at a time.
+            command: The command line, for the record.
+            progress: Show a progress bar on standard error.
+
+        Returns:
+            This test.
+
+        Raises:
+            InputError: If there is no sequence with a moment, the tracker's name cannot name a folder or is
+                `still`, or `out` holds results made with other settings or on other frames.
+        """
+        plan = self.plan()
+        made = tracker if isinstance(tracker, Tracker) and not isinstance(tracker, type) else None
+        make_tracker = partial(_same, made) if made is not None else tracker
+        assert callable(make_tracker)
+        name = make_tracker().name if made is None else made.name
+        if name == StillTracker.name:
+            raise InputError(f"The tracker's name '{name}' is that of the constant; give it another.")
+        for maker in (make_tracker, StillTracker):
+            self._run(maker, plan, settings or {}, workers, command, progress)
+        return self
+
+    def plan(self) -> Plan:
+        """Draw the moments, or read those that `out` holds."""
+        with lock_folder(self.out):
+            return plan_moments(self.data, self.out, self.settings, self.targets)
+
+    def report(self) -> StressScores:
+        """Score all trackers that `out` holds results of.
+
+        Raises:
+            InputError: See `score_stress`.
+        """
+        return score_stress(self.out, self.targets)
+
+    def _run(
+        self,
+        make_tracker: Callable[[], Tracker],
+        plan: Plan,
+        settings: Mapping[str, Any],
+        workers: int,
+        command: str,
+        progress: bool,
+    ) -> None:
+        tracker = make_tracker()
+        name = tracker.name
+        if not name or Path(name).name != name or name.startswith("."):
+            raise InputError(f"The tracker's name '{name}' cannot name a folder; give it another.")
+        folder, places = self.out / name, list_targets(self.data)
+        with lock_folder(folder):
+            identity = _identity(tracker, self.settings, settings if name != StillTracker.name else {})
+            check_identity(folder / SETTINGS, identity, versions(), command)
+            remove_leftovers(folder)
+            jobs = []
+            for target, moments in plan.moments.items():
+                cutouts = {each.cutout: places[each.cutout] for each in moments if each.cutout is not None}
+                job = SequenceJob(
+                    make_tracker, folder, target, places[target], plan.digests[target], moments, cutouts,
+                    self.settings,
+                )  # fmt: skip
+                jobs.append(job)
+            waiting = [(job.name, job) for job in jobs if not job.is_done()]
+            if workers > 1 and waiting:
+                try:
+                    pickle.dumps(waiting[0])
+                except Exception as error:
+                    raise InputError(
+                        f"The tracker '{name}' cannot be sent to another process ({error}); give a function of a"
+                        " module that makes it, or one worker."
+                    ) from None
+            bar = tqdm(total=len(waiting), desc=name, unit="sequence", disable=not progress or not waiting)
+            with bar:
+                for target, failure in run_jobs(workers, waiting):
+                    bar.set_postfix_str(target)
+                    bar.update()
+                    if failure is not None:
+                        tqdm.write(f"{name} on {target}: {failure}")
+
+
+def _identity(tracker: Tracker, protocol: StressSettings, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that changes the boxes, the sequences excepted."""
+    return {
+        "tracker": tracker.name,
+        "protocol_version": PROTOCOL_VERSION,
+        "protocol": protocol.record(),
+        **settings,
+        "configuration": getattr(tracker, "identity", {}),
+        "source": source_digest(tracker),
+        "device": str(getattr(tracker, "device", "cpu")).partition(":")[0],
+        "code": code_version("tracker", "occlusion_env", "agents/stress/corruptions"),
+    }
+
+
+def _same(tracker: Tracker) -> Tracker:
+    return tracker
