@@ -9,6 +9,9 @@ from .policies.belief.fitting import fit_prior
 from .policies.belief.method import BeliefSearch
 from .policies.loading import load_policy
 from .policies.rollout import Agent, Policy, Rollout, roll_out
+from .stress.corruptions.settings import StressSettings
+from .stress.scores import StressScores, score_stress
+from .stress.stress_test import StressTest
 
 __all__ = [
     "Agent",
@@ -24,6 +27,9 @@ __all__ = [
     "Rollout",
     "Setup",
     "SquaredErrorDQN",
+    "StressScores",
+    "StressSettings",
+    "StressTest",
     "VectorEnvBridge",
     "compare",
     "fit_prior",
@@ -31,5 +37,6 @@ __all__ = [
     "load_policy",
     "remake_hard_positive",
     "roll_out",
+    "score_stress",
     "write_hard_positives",
 ]

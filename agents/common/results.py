@@ -29,6 +29,7 @@ FORMATS = {
     "robustness": 1,
     "siamfc": 2,
     "state_correlation": 1,
+    "stress": 1,
     "tracker_speed": 1,
     "train-siamfc": 1,
     "train-tracker": 1,

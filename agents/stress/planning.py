@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Sequence as Many
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from occlusion_env.scene.shapes import other_videos
+from occlusion_env.scene.shapes import OtherVideo, other_videos
 from tracker.data.identity import content_digest
 from tracker.data.readers import list_targets, read_sequence
 from tracker.data.sequences import Sequence
@@ -29,7 +30,7 @@ class Plan:
 
     Attributes:
         settings: The protocol's settings.
-        moments: By sequence, sorted.
+        moments: By sequence; each has at least one.
         digests: Digest of each sequence's frames and boxes.
         left_out: Sequences without a moment, and why.
     """
@@ -113,20 +114,32 @@ def plan_moments(data: Path, out: Path, settings: StressSettings, targets: Itera
                 f"The moments of '{name}' in '{out}' are of other frames or boxes (digest was {digests[name]} and"
                 f" is {digest}); give another --out."
             )
-        if name not in moments:
-            drawn = draw_moments(sequences[name], settings, others)
-            if "hardest" in settings.conditions:
-                scorer = load_scorer()
-                drawn = [
-                    replace(moment, hardest=hardest_region(Scene(sequences[name], moment), scorer))
-                    for moment in drawn
-                ]
-            moments[name] = tuple(drawn)
-        if not moments[name]:
-            left_out[name] = f"It shows its target in no {SPAN} frames in a row."
+        if name in moments:
+            continue
+        try:
+            moments[name] = _draw(sequences[name], settings, others)
+        except InputError as error:
+            left_out[name] = str(error)
     left_out = {name: reason for name, reason in left_out.items() if name in chosen}
-    Plan(settings, moments, digests, ({} if earlier is None else earlier.left_out) | left_out).write(out)
-    usable = {name: moments[name] for name in chosen if name not in left_out}
+    usable = {name: moments[name] for name in chosen if name in moments}
     if not usable:
         raise InputError(f"No sequence of '{data}' has a moment to corrupt: {next(iter(left_out.values()))}")
-    return Plan(settings, usable, digests, left_out)
+    before = {} if earlier is None else {k: v for k, v in earlier.left_out.items() if k not in moments}
+    Plan(settings, moments, {name: digests[name] for name in moments}, before | left_out).write(out)
+    return Plan(settings, usable, {name: digests[name] for name in usable}, left_out)
+
+
+def _draw(sequence: Sequence, settings: StressSettings, others: Many[OtherVideo]) -> tuple[Moment, ...]:
+    """Draw the moments of a sequence, and find the hardest regions.
+
+    Raises:
+        InputError: If it has no moment, or one of their frames cannot be read.
+    """
+    moments = draw_moments(sequence, settings, others)
+    if not moments:
+        raise InputError(f"'{sequence.name}' shows its target in no {SPAN} frames in a row.")
+    scenes = [Scene(sequence, moment) for moment in moments]
+    if "hardest" not in settings.conditions:
+        return tuple(moments)
+    scorer = load_scorer()
+    return tuple(replace(scene.moment, hardest=hardest_region(scene, scorer)) for scene in scenes)

@@ -129,34 +129,27 @@ class SequenceJob:
                 f"The results of '{self.name}' in '{self.folder}' were made on other frames or boxes (digest was"
                 f" {record['digest']} and is {self.digest}); give another --out."
             )
-        return not record["failure"]
+        return True
 
-    def __call__(self) -> str | None:
+    def __call__(self) -> None:
         """Run the tracker and write the record.
 
-        Returns:
-            `None`, or one sentence if a frame cannot be read.
+        Raises:
+            InputError: If a frame cannot be read or the tracker cannot be made.
         """
         begin = time.perf_counter()
-        moments, failure, tracked, frames = [], None, 0.0, 0
-        try:
-            sequence = read_sequence(self.place[0], target=self.place[1])
-            for moment in self.moments:
-                record, seconds, count = self._run_moment(Scene(sequence, moment, self._other(moment)))
-                moments.append(record)
-                tracked, frames = tracked + seconds, frames + count
-        except InputError as error:
-            moments, failure = [], str(error)
-        content = {
-            "protocol_version": PROTOCOL_VERSION, "sequence": self.name, "digest": self.digest, "moments": moments,
-            "failure": failure,
-        }  # fmt: skip
+        moments, tracked, frames = [], 0.0, 0
+        sequence = read_sequence(self.place[0], target=self.place[1])
+        for moment in self.moments:
+            record, seconds, count = self._run_moment(Scene(sequence, moment, self._other(moment)))
+            moments.append(record)
+            tracked, frames = tracked + seconds, frames + count
+        content = {"protocol_version": PROTOCOL_VERSION, "digest": self.digest, "moments": moments}
         times = {"frames": frames, "tracker_seconds": tracked, "seconds": time.perf_counter() - begin}
         # The boxes say that the sequence is done, so they come last.
         for folder, record in ((TIMES, times), (BOXES, content)):
             (self.folder / folder).mkdir(parents=True, exist_ok=True)
             write_record(self.folder / folder / f"{self.name}.json", record)
-        return failure
 
     def _other(self, moment: Moment) -> OtherVideo | None:
         if "cutout" not in self.settings.conditions or moment.cutout is None:

@@ -79,7 +79,7 @@ class TrackerStress:
         name: The tracker.
         moments: Its moments, by sequence and number.
         left_out: Conditions that it could not be tested in, and why.
-        failures: One sentence a failed run, by `SEQUENCE/MOMENT/CONDITION`, or a sequence that could not be read.
+        failures: One sentence for each failed run, by `SEQUENCE/MOMENT/CONDITION`.
         frames_per_second: Frames over the seconds in the tracker.
         own_share: Share of the run's time outside the tracker: decoding, corrupting, storing.
     """
@@ -265,7 +265,7 @@ def score_stress(out: str | Path, targets: Iterable[str] | None = None) -> Stres
     plan = Plan.read(out)
     if plan is None:
         raise InputError(f"'{out}' holds no stress test; run trackers there first.")
-    moments = {name: each for name, each in plan.moments.items() if each}
+    moments = dict(plan.moments)
     if targets is not None:
         moments = {name: moments[name] for name in dict.fromkeys(targets) if name in moments}
     trackers: list[TrackerStress] = []
@@ -291,9 +291,7 @@ def _score_tracker(
     failures: dict[str, str] = {}
     frames, tracked, seconds = 0, 0.0, 0.0
     for name, record in records.items():
-        if record["failure"]:
-            failures[name] = record["failure"]
-        for moment, content in zip(moments[name], record["moments"], strict=False):
+        for moment, content in zip(moments[name], record["moments"], strict=True):
             found.append(_score_moment(moment, content["runs"]))
             left_out |= content["left_out"]
             failures |= {

@@ -146,11 +146,9 @@ class StressTest:
                     ) from None
             bar = tqdm(total=len(waiting), desc=name, unit="sequence", disable=not progress or not waiting)
             with bar:
-                for target, failure in run_jobs(workers, waiting):
+                for target, _ in run_jobs(workers, waiting):
                     bar.set_postfix_str(target)
                     bar.update()
-                    if failure is not None:
-                        tqdm.write(f"{name} on {target}: {failure}")
 
 
 def _identity(tracker: Tracker, protocol: StressSettings, settings: Mapping[str, Any]) -> dict[str, Any]:

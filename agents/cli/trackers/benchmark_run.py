@@ -64,9 +64,9 @@ def benchmark_run(
         raise InputError("No tracker is named; give --tracker NAME.")
     if doubled := sorted({name for name in tracker if tracker.count(name) > 1}):
         raise InputError(f"The tracker '{doubled[0]}' is named twice; name it once.")
-    files, bases = _weights_by_tracker(weights, tracker), _weights_by_tracker(base_weights, tracker)
+    files, bases = weights_by_tracker(weights, tracker), weights_by_tracker(base_weights, tracker)
     check_folder(out, data, *files.values(), *bases.values(), json=json)
-    experiment = Experiment(data, out, protocol, _choose(list_targets(data), targets, only))
+    experiment = Experiment(data, out, protocol, choose_names(list_targets(data), targets, only))
 
     def maker(name: str) -> Callable[[], Tracker]:
         return lambda: load_tracker(name, files.get(name), device, precision, bases.get(name))
@@ -79,7 +79,7 @@ def benchmark_run(
     with on_interrupt(GOES_ON):
         for name, label in zip(tracker, names, strict=True):
             with lock_folder(out / label / protocol):
-                settings = {"weights": _digest(files.get(name)), "base_weights": _digest(bases.get(name))}
+                settings = {"weights": digest_of(files.get(name)), "base_weights": digest_of(bases.get(name))}
                 report = experiment.run(maker(name), settings, command_line())
             rows[report.tracker] = _scores(report)
             if not report.annotations and not report.failures:
@@ -98,12 +98,12 @@ def benchmark_run(
         sys.exit(1)
 
 
-def _weights_by_tracker(weights: Sequence[str], trackers: Sequence[str]) -> dict[str, str]:
+def weights_by_tracker(weights: Sequence[str], trackers: Sequence[str]) -> dict[str, str]:
     """Which weights belong to which tracker.
 
-    >>> _weights_by_tracker(["nano=a", "siamfc=b=c"], ["nano", "mil", "siamfc"])
+    >>> weights_by_tracker(["nano=a", "siamfc=b=c"], ["nano", "mil", "siamfc"])
     {'nano': 'a', 'siamfc': 'b=c'}
-    >>> _weights_by_tracker(["a=b"], ["siamfc"])
+    >>> weights_by_tracker(["a=b"], ["siamfc"])
     {'siamfc': 'a=b'}
     """
     found: dict[str, str] = {}
@@ -121,7 +121,7 @@ def _weights_by_tracker(weights: Sequence[str], trackers: Sequence[str]) -> dict
     return found
 
 
-def _choose(there: dict[str, Any], benchmark: str | None, sequences: Sequence[str]) -> list[str]:
+def choose_names(there: dict[str, Any], benchmark: str | None, sequences: Sequence[str]) -> list[str]:
     """The targets to run, of those that are there."""
     from tracker.data.lists import LISTS
 
@@ -144,7 +144,8 @@ def _choose(there: dict[str, Any], benchmark: str | None, sequences: Sequence[st
     return chosen
 
 
-def _digest(weights: str | None) -> str | None:
+def digest_of(weights: str | None) -> str | None:
+    """The digest of weights for the record of a run, or their name."""
     from tracker.evaluation.running import weights_digest
 
     if weights is None or (weights in ("imagenet", "random") and not Path(weights).exists()):

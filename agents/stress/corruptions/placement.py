@@ -1,8 +1,8 @@
 """Where a cover hurts most: the region that lowers a matcher's score, or a tracker's own confidence, most.
 
 The candidates are the regions of three quarters of the box on a small grid, scored in one batch. They differ by
-little, as each leaves a quarter of the target, so a search has nothing to gain (the belief over regions, whose priors
-are of regions of at most a quarter, least of all).
+little, as each leaves a quarter of the target, so a search has nothing to gain; and the belief's priors are of
+regions of at most a quarter.
 """
 
 from __future__ import annotations
