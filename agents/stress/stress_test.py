@@ -18,7 +18,7 @@ from tracker.files import remove_leftovers
 from tracker.trackers.protocol import Tracker
 
 from ..common.locks import lock_folder
-from ..common.processes import run_jobs
+from tracker.processes import run_jobs
 from ..common.versions import versions
 from .corruptions.settings import PROTOCOL_VERSION, StressSettings
 from .planning import Plan, plan_moments
