@@ -15,10 +15,10 @@ from tracker.data.readers import list_targets
 from tracker.errors import InputError
 from tracker.evaluation.running import source_digest
 from tracker.files import remove_leftovers
+from tracker.processes import run_jobs
 from tracker.trackers.protocol import Tracker
 
 from ..common.locks import lock_folder
-from tracker.processes import run_jobs
 from ..common.versions import versions
 from .corruptions.settings import PROTOCOL_VERSION, StressSettings
 from .planning import Plan, plan_moments

@@ -23,7 +23,7 @@ class Picture:
 
     Attributes:
         file: Its name; where `data` is `None`, its path relative to the page.
-        data: The file, a PNG or a JPEG, which the page then contains; `None` to load it from `file`, for pictures
+        data: The file, a PNG, JPEG or GIF, which the page then contains; `None` to load it from `file`, for pictures
             that are too many for one page.
         alt: Alternative text, for readers who do not see it.
         caption: Text below it.
@@ -39,7 +39,7 @@ class Picture:
         """The picture as a data URI, or the address of its file."""
         if self.data is None:
             return quote(self.file)
-        kind = "jpeg" if self.file.endswith((".jpg", ".jpeg")) else "png"
+        kind = {".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif"}.get(Path(self.file).suffix, "png")
         return f"data:image/{kind};base64,{base64.b64encode(self.data).decode('ascii')}"
 
 

@@ -25,6 +25,8 @@ _LINES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _GROUPS_A_ROW = 7
 _LONGEST = 32
+DPI = 130
+"""Pixels per inch of the pictures."""
 
 
 class Style(NamedTuple):
@@ -50,7 +52,7 @@ def styles(trackers: Iterable[str]) -> dict[str, Style]:
 def to_png(figure: Figure) -> bytes:
     """Render a figure as PNG; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=130, format="png", facecolor="white", metadata={"Software": None})
+    figure.savefig(buffer, dpi=DPI, format="png", facecolor="white", metadata={"Software": None})
     return buffer.getvalue()
 
 

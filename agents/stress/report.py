@@ -1,0 +1,309 @@
+"""The stress test's page, one HTML file, and its card, one picture to share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.data.readers import list_targets, read_sequence
+from tracker.data.sequences import Sequence
+from tracker.evaluation.intervals import LEAST_TARGETS, Interval, format_p
+from tracker.evaluation.report.page import PageTable, Picture, Section, write_index
+from tracker.files import replacing_file, temporary_folder
+from tracker.records import read_record
+
+from . import pictures
+from .corruptions.settings import CONDITIONS, COVER_CURVE, PROTOCOL_VERSION
+from .running import BOXES, StillTracker
+from .scores import RECOVERY_CONDITION, StressScores, TrackerStress
+
+CARD = "card.png"
+
+_DEFAULT = "sint-slim"
+"""The package's own default tracker, of which the page says where it stands."""
+
+
+def write_report(out: Path, scores: StressScores, data: Path, command: str) -> Path:
+    """Write `card.png` and `index.html`; the page comes last and contains its pictures.
+
+    Args:
+        out: Folder of a `StressTest`, with its records.
+        scores: Its scores.
+        data: Folder of the sequences, for exemplars and the frames of the worst moments.
+        command: The command line.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: If a frame cannot be read.
+    """
+    places = list_targets(data)
+
+    def open_sequence(name: str) -> Sequence:
+        path, target = places[name]
+        return read_sequence(path, target=target)
+
+    lead = summarise(scores)
+    with replacing_file(out / CARD) as temporary:
+        temporary.write_bytes(pictures.draw_card(scores, _title(scores)))
+    sections = [
+        _ranking(scores),
+        _conditions(scores),
+        _sequences(scores),
+        _contrasts(scores),
+        Section(
+            "The worst moments",
+            [
+                "For each tracker the run that lost most overlap: corrupted on the left, the same frames without"
+                " on the right. Green: the true box. Red: the tracker's."
+            ],
+            list(_worst(out, scores, open_sequence)),
+            least_width=420,
+        ),
+        Section(
+            "Where a target is sensitive",
+            [
+                "The mean loss of overlap of the frames in which a part of the target was covered, over all covers"
+                " of less than the whole box. Bright parts are where an occlusion costs this tracker most. A map"
+                " of one sequence is of its one or two moments; dark parts without colour were never covered."
+            ],
+            list(_sensitivity(scores, open_sequence)),
+            least_width=700,
+        ),
+    ]
+    return write_index(
+        out,
+        _title(scores),
+        lead,
+        [section for section in sections if section is not None],
+        command,
+        settings=[
+            ("protocol", f"version {PROTOCOL_VERSION}, docs/stress.md"),
+            ("seed", str(scores.settings.seed)),
+            ("moments", ", ".join(f"{name} {len(each)}" for name, each in scores.moments.items())),
+        ],
+        next_steps=[
+            ("Run another tracker on the same moments", "occlusion-search stress --tracker module:function ..."),
+            ("The figures as JSON", "the same command with --json FILE"),
+        ],
+        warnings=_warnings(scores),
+    )
+
+
+def summarise(scores: StressScores) -> str:
+    """The result in a few sentences; a verdict only from `LEAST_TARGETS` sequences on."""
+    names = [name for name in scores.trackers if name != StillTracker.name]
+    count = len(scores.moments)
+    if count < LEAST_TARGETS:
+        return (
+            f"The figures describe these {count} sequences alone: a verdict needs at least {LEAST_TARGETS}, and"
+            " intervals are left out."
+        )
+    ranked = [(name, auc) for name in names if (auc := scores.trackers[name].occ_auc) is not None]
+    if not ranked:
+        return "No tracker had its target at any of the moments, so nothing can be said of occlusion."
+    (best, auc), *_ = ranked
+    sentences = [f"{best} keeps most overlap under a cover: OccAUC {auc.format(2)}."]
+    recovered = {
+        name: value for name, _ in ranked if (value := scores.trackers[name].mean("recovery")) is not None
+    }
+    if recovered:
+        first = max(recovered, key=lambda name: recovered[name].mean)
+        sentences.append(
+            f"{first} recovers most often, in {recovered[first].mean:.0%} of the moments 10 frames after 30 wholly"
+            " covered ones."
+        )
+    still = scores.trackers.get(StillTracker.name)
+    if still is not None and still.occ_auc is not None:
+        below = [name for name, each in ranked if each.mean <= still.occ_auc.mean]
+        sentences.append(
+            f"A box that never moves has {still.occ_auc.mean:.2f}"
+            + (f", and {_count(below)} no more." if below else "; every tracker has more.")
+        )
+    if _DEFAULT in names[1:]:
+        place = [name for name, _ in ranked].index(_DEFAULT) + 1 if _DEFAULT in dict(ranked) else len(ranked)
+        sentences.append(f"{_DEFAULT}, this package's default, comes {place} of {len(ranked)}.")
+    gap = scores.trackers[best].mean("placement_gap", "hardest")
+    if gap is not None:
+        sentences.append(
+            f"Where the cover lies hardest for SINT, {best} has {gap.mean:.2f} less overlap than where it lies at"
+            f" random ({gap.format(2)})."
+        )
+    return " ".join(sentences)
+
+
+def _title(scores: StressScores) -> str:
+    names = [name for name in scores.trackers if name != StillTracker.name]
+    who = names[0] if len(names) == 1 else f"{len(names)} trackers"
+    return f"Where is {who} blind?" if len(names) == 1 else f"Where are {who} blind?"
+
+
+def _count(names: list[str]) -> str:
+    return f"{names[0]} has" if len(names) == 1 else f"{len(names)} trackers have"
+
+
+def _warnings(scores: StressScores) -> list[str]:
+    found = [f"{name} was left out: {reason}" for name, reason in scores.left_out.items()]
+    found += [
+        f"{name} is not shown: {len(missing)} sequences are not done ({', '.join(missing[:5])})."
+        for name, missing in scores.unfinished.items()
+    ]
+    for name, tracker in scores.trackers.items():
+        if tracker.failures:
+            label, sentence = next(iter(tracker.failures.items()))
+            found.append(f"{name} failed in {len(tracker.failures)} runs, first in {label}: {sentence}")
+    return found
+
+
+def _ranking(scores: StressScores) -> Section:
+    table = PageTable(
+        "Over the moments that a tracker had its target just before; in brackets 95 % intervals over sequences.",
+        [
+            "tracker", "OccAUC", "overlap kept", "uncovered", "covered 100 %", "recovery", "less uncovered",
+            "on look-alike", "drift", "hardest less random", "moments held", "frames/s",
+        ],
+        colours={name: style.colour for name, style in pictures.look(scores).items()},
+    )  # fmt: skip
+    for name, tracker in scores.trackers.items():
+        gap = tracker.mean("placement_gap", "hardest")
+        table.rows.append(
+            [
+                name,
+                _cell(tracker.occ_auc),
+                _cell(tracker.mean("kept_auc")),
+                _mean(tracker.mean("uncovered", COVER_CURVE[0.25])),
+                _mean(tracker.mean("endurance", COVER_CURVE[1.0])),
+                _cell(tracker.mean("recovery")),
+                _mean(tracker.mean("recovered_change", RECOVERY_CONDITION)),
+                _mean(tracker.mean("distracted", "look-alike")),
+                _mean(tracker.mean("drift_change", COVER_CURVE[1.0])),
+                "-" if gap is None else f"{-gap.mean:+.2f}",
+                f"{tracker.held:.0%}",
+                "-" if tracker.frames_per_second is None else f"{tracker.frames_per_second:.0f}",
+            ]
+        )
+    return Section(
+        "Endurance and recovery",
+        [
+            "OccAUC is the area under the curve on the left: the mean overlap with the true box while 0 to 100 %"
+            " of the target is covered for 10 frames by background that moves with it. Overlap kept is the same"
+            " area of 1 less what the cover cost against the same moment without it. Recovery: the share of moments"
+            " with an overlap above .5 ten frames after the target was wholly covered for 30."
+            f" '{StillTracker.name}' is a box that never moves: where targets are slow it does well, so a tracker"
+            " is worth what it has more.",
+        ],
+        [
+            Picture(
+                "curves.png", pictures.draw_curves(scores), "Overlap of each tracker by the covered share.",
+                "Higher is better; a flat line is a tracker that a cover does not disturb.",
+            ),
+            Picture(
+                "recovery.png", pictures.draw_recovery(scores), "Recovery of each tracker over its endurance.",
+                "Up and to the right is better. Endurance and recovery are two abilities.",
+            ),
+        ],
+        [table],
+    )  # fmt: skip
+
+
+def _conditions(scores: StressScores) -> Section:
+    factors: dict[str, list[str]] = {}
+    for name in scores.settings.conditions:
+        if name != "reference":
+            factors.setdefault(CONDITIONS[name].factor, []).append(name)
+    varied = "; ".join(f"{factor}: {', '.join(names)}" for factor, names in factors.items() if factor != "base")
+    return Section(
+        "What hurts whom",
+        [
+            "The base condition covers three quarters of the target from a side for 10 frames, by background that"
+            f" moves with it. The others vary one factor ({varied})."
+        ],
+        [
+            Picture(
+                "losses.png", pictures.draw_losses(scores), "Overlap that each condition costs each tracker.",
+                "Overlap lost while corrupted, against the same frames without corruption. 0: no effect.",
+            )
+        ],
+        least_width=900,
+    )  # fmt: skip
+
+
+def _sequences(scores: StressScores) -> Section:
+    rows = {name: tracker.by_sequence("occ_auc") for name, tracker in scores.trackers.items()}
+    table = PageTable(
+        "OccAUC of each sequence; '-': the tracker had lost the target before every moment.",
+        ["sequence", *rows],
+        [
+            [name, *(f"{row[name]:.2f}" if name in row else "-" for row in rows.values())]
+            for name in scores.moments
+        ],
+        {name: style.colour for name, style in pictures.look(scores).items()},
+    )
+    return Section("Every sequence", tables=[table])
+
+
+def _contrasts(scores: StressScores) -> Section | None:
+    shown = [each for each in scores.contrasts if each.p is not None]
+    if not shown:
+        return None
+    names = {"occ_auc": "OccAUC", "recovery": "recovery"}
+    table = PageTable(
+        "Paired over the moments that both trackers held; p after Holm among all pairs of the measure.",
+        ["first less second", "measure", "difference", "p"],
+        [
+            [
+                f"{each.first} - {each.second}", names[each.measure], each.difference.format(3, sign=True),
+                "-" if each.p is None else format_p(each.p),
+            ]
+            for each in shown
+        ],
+    )  # fmt: skip
+    return Section("Differences", tables=[table])
+
+
+def _worst(out: Path, scores: StressScores, open_sequence: pictures.Open) -> Iterator[Picture]:
+    folder = temporary_folder(out / "worst")
+    try:
+        for name, tracker in scores.trackers.items():
+            worst = pictures.worst_run(tracker)
+            if worst is None or name == StillTracker.name:
+                continue
+            moment, run = worst.moment.moment, worst.run
+            file = folder / "worst.gif"
+            pictures.animate(file, worst, _boxes(out, tracker, moment.sequence, moment.number), open_sequence)
+            yield Picture(
+                f"worst-{name}.gif",
+                file.read_bytes(),
+                f"{name} on {moment.sequence} under {run.condition}, and without.",
+                f"{name}: {moment.sequence}, frame {moment.frame + 1}, {run.condition}: overlap"
+                f" {run.endurance:.2f} of {run.uncovered:.2f}.",
+            )
+    finally:
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+
+
+def _boxes(out: Path, tracker: TrackerStress, sequence: str, number: int) -> dict[str, NDArray[np.float64]]:
+    record = read_record(out / tracker.name / BOXES / f"{sequence}.json") or {"moments": []}
+    runs = next(each["runs"] for each in record["moments"] if each["number"] == number)
+    return {name: np.array(run["boxes"], dtype=np.float64) for name, run in runs.items()}
+
+
+def _sensitivity(scores: StressScores, open_sequence: pictures.Open) -> Iterator[Picture]:
+    for name in scores.trackers:
+        drawn = None if name == StillTracker.name else pictures.draw_sensitivity(scores, name, open_sequence)
+        if drawn is not None:
+            yield Picture(f"sensitivity-{name}.jpg", drawn, f"Where covers cost {name} most overlap.", f"{name}.")
+
+
+def _cell(value: Interval | None) -> str:
+    return "-" if value is None else value.format(2)
+
+
+def _mean(value: Interval | None) -> str:
+    return "-" if value is None else f"{value.mean:.2f}"
