@@ -35,6 +35,8 @@ class RunScores:
         overlap: IoU with the true box in each frame of the run, `float64[length]`.
         endurance: Mean IoU over the corrupted frames.
         uncovered: Mean IoU of the reference over the same frames.
+        frozen: Mean IoU over the same frames of the box of the last frame before the moment: what the tracker
+            would have if it stopped there.
         kept: 1 less the mean loss of IoU over the same frames.
         recovered: 1 where the IoU is above `HELD` in the last frame, else 0.
         recovered_change: The same less the reference's.
@@ -50,6 +52,7 @@ class RunScores:
     overlap: Floats
     endurance: float
     uncovered: float
+    frozen: float
     kept: float
     recovered: float
     recovered_change: float
@@ -100,6 +103,7 @@ def score_run(
         overlap=overlap,
         endurance=float(overlap[corrupted].mean()),
         uncovered=float(clean[corrupted].mean()),
+        frozen=float(iou(np.tile(reference[LEAD - 1], (condition.frames, 1)), truth[corrupted]).mean()),
         kept=float(1 - (clean - overlap)[corrupted].mean()),
         recovered=recovered,
         recovered_change=recovered - float(clean[end] > HELD),

@@ -26,7 +26,6 @@ from .corruptions.moments import Moment
 from .corruptions.scene import corrupted_frames
 from .corruptions.settings import CONDITIONS, COVER_CURVE, PROTOCOL_VERSION
 from .measures import RunScores
-from .running import StillTracker
 from .scores import RECOVERY_CONDITION, MomentScores, StressScores, TrackerStress
 
 Open = Callable[[str], Sequence]
@@ -36,7 +35,6 @@ SHARES = (0.0, *COVER_CURVE)
 
 _TRUE = (0, 200, 83)
 _TRACKER = (255, 61, 0)
-_GREY = Style("0.45", ":", "x")
 _HEIGHT = 190
 _FRAME_MS, _LAST_MS = 120, 900
 _EXEMPLARS = 16
@@ -50,9 +48,8 @@ class WorstRun(NamedTuple):
 
 
 def look(scores: StressScores) -> dict[str, Style]:
-    """The colour, line and marker of each tracker, best first; the constant is grey."""
-    drawn = styles(name for name in scores.trackers if name != StillTracker.name)
-    return {name: drawn.get(name, _GREY) for name in scores.trackers}
+    """The colour, line and marker of each tracker."""
+    return styles(scores.trackers)
 
 
 def draw_curves(scores: StressScores) -> bytes:
@@ -130,7 +127,7 @@ def draw_losses(scores: StressScores) -> bytes:
         for column, name in enumerate(names):
             kept = tracker.mean("kept", name)
             values[row, column] = np.nan if kept is None else 1 - kept.mean
-    figure = Figure(figsize=(2.6 + 0.62 * len(names), 1.9 + 0.34 * len(values)), layout="constrained")
+    figure = Figure(figsize=(2.6 + 0.62 * len(names), max(3.0, 1.9 + 0.34 * len(values))), layout="constrained")
     axis = figure.subplots()
     image = axis.imshow(values, cmap="YlOrRd", vmin=0, vmax=0.7, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
@@ -262,7 +259,11 @@ def draw_card(scores: StressScores, title: str) -> bytes:
         text = "" if recovery is None else f"  {auc.mean:.2f}, recovers {recovery.mean:.0%}"
         right.text(max(auc.mean, *(auc.bounds or (0.0,))), row, text, va="center", fontsize=8)
     right.set_yticks(range(len(ranked)), [label(name, 22) for name, _ in ranked], fontsize=9)
-    right.set(xlim=(0, 1.25), xlabel=f"OccAUC, {LEVEL:.0%} interval over sequences")
+    right.set(
+        ylim=(-0.6, max(len(ranked), 5) - 0.4),
+        xlim=(0, 1.25),
+        xlabel=f"OccAUC, {LEVEL:.0%} interval over sequences",
+    )
     right.set_xticks(np.arange(0, 1.01, 0.25))
     right.spines[["top", "right"]].set_visible(False)
     moments = sum(map(len, scores.moments.values()))

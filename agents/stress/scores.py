@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,17 @@ from .planning import Plan
 from .running import BOXES, TIMES
 
 Measure = Literal[
-    "endurance", "uncovered", "kept", "recovered", "recovered_change", "drift", "drift_change", "distracted"
+    "endurance",
+    "uncovered",
+    "frozen",
+    "kept",
+    "recovered",
+    "recovered_change",
+    "drift",
+    "drift_change",
+    "distracted",
 ]
-MEASURES: tuple[Measure, ...] = (
-    "endurance", "uncovered", "kept", "recovered", "recovered_change", "drift", "drift_change", "distracted",
-)  # fmt: skip
+MEASURES: tuple[Measure, ...] = get_args(Measure)
 
 RECOVERY_CONDITION = "all-30"
 """The condition whose recovery is the one number."""
