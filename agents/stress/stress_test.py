@@ -92,8 +92,8 @@ class StressTest:
         name = make_tracker().name if made is None else made.name
         if name == StillTracker.name:
             raise InputError(f"The tracker's name '{name}' is that of the constant; give it another.")
-        for maker in (make_tracker, StillTracker):
-            self._run(maker, plan, settings or {}, workers, command, progress)
+        self._run(make_tracker, plan, settings or {}, workers, command, progress)
+        self._run(StillTracker, plan, {}, 1, command, progress)
         return self
 
     def plan(self) -> Plan:
@@ -124,7 +124,7 @@ class StressTest:
             raise InputError(f"The tracker's name '{name}' cannot name a folder; give it another.")
         folder, places = self.out / name, list_targets(self.data)
         with lock_folder(folder):
-            identity = _identity(tracker, self.settings, settings if name != StillTracker.name else {})
+            identity = _identity(tracker, self.settings, settings)
             check_identity(folder / SETTINGS, identity, versions(), command)
             remove_leftovers(folder)
             jobs = []
@@ -147,8 +147,8 @@ class StressTest:
             bar = tqdm(total=len(waiting), desc=name, unit="sequence", disable=not progress or not waiting)
             with bar:
                 for target, _ in run_jobs(workers, waiting):
-                    bar.set_postfix_str(target)
                     bar.update()
+                    bar.set_postfix_str(target)
 
 
 def _identity(tracker: Tracker, protocol: StressSettings, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,22 +92,12 @@ def stress(
 
 
 def _print(scores: StressScores) -> None:
-    headings = (
-        "tracker",
-        "OccAUC",
-        "uncovered",
-        "covered",
-        "after",
-        "on look-alike",
-        "held",
-        "frames/s",
-        "failures",
-    )
-    print_table(headings, [_cells(each) for each in scores.trackers.values()])
+    headings = ("tracker", "OccAUC", "clean", "covered", "found", "distracted", "held", "frames/s", "failures")
+    print_table(headings, [_cells(each) for each in scores.trackers.values()], width=100)
     print(
-        "OccAUC: area under the overlap with the target while 0 to 100 % of it is covered for 10 frames. uncovered,"
-        " covered: the overlap without a cover, and under one of 100 %. after: share of moments with the target found"
-        " again 10 frames after it was wholly covered for 30. on look-alike: share of moments that end on the"
+        "OccAUC: area under the overlap with the target while 0 to 100 % of it is covered for 10 frames. clean,"
+        " covered: the overlap without a cover, and under one of 100 %. found: share of moments with the target"
+        " found again 10 frames after it was wholly covered for 30. distracted: share of moments that end on the"
         " target's image beside the covered target, less those that do so anyway. All over the moments that were"
         " held: the tracker had the target before the cover."
     )
