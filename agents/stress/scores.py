@@ -31,9 +31,8 @@ MEASURES: tuple[Measure, ...] = (
 )  # fmt: skip
 
 CHANGES = ("kept", "kept_auc", "recovered_change", "drift_change", "distracted", "placement_gap")
-"""Measures that are differences from another run; they are over the held moments alone, because a tracker that has
-lost its target has nothing to lose. The others are over all moments, because a tracker that holds the easy ones alone
-would look robust."""
+"""Differences from another run, which are over the held moments: a tracker that has lost its target has nothing to
+lose. All other measures are over all moments: a tracker that holds only easy ones would look robust."""
 
 RECOVERY_CONDITION = "all-30"
 """The condition whose recovery is the one number."""
