@@ -1,7 +1,7 @@
 """Where is your tracker blind? The occlusion stress test of a tracker of your own, in ten lines.
 
-The tracker below matches the target's grey image around its last place. The test covers the target at drawn moments
-of videos, and compares the tracker with `still`, which never moves from its first box.
+The tracker below matches the first frame's target around its last place. The test covers the target at drawn
+moments of videos, and compares the tracker with `still`, which never moves from its first box.
 
 Usage: python examples/12_stress_test.py [OUT_FOLDER [SEQUENCES]]
 
@@ -28,11 +28,13 @@ class Template:
 
     name = "template"
 
-    def init(self, image, box):
+    def init(self, image: np.ndarray, box: np.ndarray) -> None:
+        """Cut the target out."""
         x, y, w, h = (round(v) for v in box)
         self.box, self.target = np.array([x, y, w, h], float), image[y : y + h, x : x + w]
 
-    def update(self, image):
+    def update(self, image: np.ndarray) -> np.ndarray:
+        """Find it in the next frame."""
         x, y = np.maximum(self.box[:2].astype(int) - 16, 0)
         view = image[y : y + self.target.shape[0] + 32, x : x + self.target.shape[1] + 32]
         *_, place = cv2.minMaxLoc(cv2.matchTemplate(view, self.target, cv2.TM_CCOEFF_NORMED))

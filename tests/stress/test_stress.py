@@ -24,8 +24,10 @@ from agents.stress.measures import FARTHEST, RunScores, score_run
 from agents.stress.running import StillTracker
 from agents.stress.scores import MomentScores, StressScores, TrackerStress
 from tracker.data.boxes import iou
+from tracker.data.readers import read_sequence
 from tracker.data.sequences import Sequence
 from tracker.errors import InputError
+from tracker.evaluation import run_tracker
 from tracker.trackers.registry import load_tracker
 
 Boxes = NDArray[np.float64]
@@ -154,6 +156,19 @@ class TestMetamorphic:
                  "bottom": sensitivity[-4:]}  # fmt: skip
         # The side where covers enter is under the smallest one too, which costs least.
         assert np.nanmean(share[each.moment.side]) < np.nanmax(sensitivity)
+
+
+def test_the_reference_is_an_ordinary_run(benchmark: Path, tmp_path: Path) -> None:
+    test = StressTest(benchmark, tmp_path, StressSettings.quick(), ["one"])
+    test.run(partial(load_tracker, "mil"), progress=False)
+    record = json.loads((tmp_path / "mil" / "boxes" / "one.json").read_text())["moments"][0]
+    video = read_sequence(benchmark / "one").subset(range(record["frame"] - LEAD + SPAN))
+    start = record["frame"] - LEAD
+    boxes, _ = run_tracker(load_tracker("mil"), video.frames, video.boxes[start], start)
+    assert np.allclose(record["runs"]["reference"]["boxes"], boxes, atol=5e-4)
+    # All conditions are the same until the moment.
+    for run in record["runs"].values():
+        assert run["boxes"][:LEAD] == record["runs"]["reference"]["boxes"][:LEAD]
 
 
 class TestFailures:
