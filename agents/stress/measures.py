@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,13 +60,6 @@ class RunScores:
     distracted: float | None
     region: Region | None = None
     failure: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The measures as plain data, without those that are `None`."""
-        content = {**vars(self), "overlap": [round(value, 4) for value in self.overlap.tolist()]}
-        del content["condition"]
-        rounded = {key: round(value, 5) if isinstance(value, float) else value for key, value in content.items()}
-        return {key: value for key, value in rounded.items() if value is not None}
 
 
 def score_run(

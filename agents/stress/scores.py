@@ -36,6 +36,10 @@ Measure = Literal[
 ]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 
+CHANGES = ("kept", "kept_auc", "recovered_change", "drift_change", "distracted", "placement_gap")
+"""Differences from another run, which are over the held moments: a tracker that has lost its target has nothing to
+lose. All other measures are over all moments: a tracker that holds only easy ones would look robust."""
+
 RECOVERY_CONDITION = "all-30"
 """The condition whose recovery is the one number."""
 
@@ -103,22 +107,27 @@ class TrackerStress:
         return float(np.mean([moment.held for moment in self.moments])) if self.moments else 0.0
 
     def by_sequence(self, measure: str, condition: str = "") -> dict[str, float]:
-        """The mean of a measure over the held moments of each sequence that has some; see `MomentScores.value`."""
+        """The mean of a measure over the moments of each sequence; see `MomentScores.value`.
+
+        Of one of `CHANGES` over the held moments, and without sequences that have none.
+        """
         values: dict[str, list[float]] = {}
         for each in self.moments:
-            if each.held and (value := each.value(measure, condition)) is not None:
+            if (each.held or measure not in CHANGES) and (value := each.value(measure, condition)) is not None:
                 values.setdefault(each.moment.sequence, []).append(value)
         return {name: float(np.mean(found)) for name, found in values.items()}
 
     def mean(self, measure: str, condition: str = "") -> Interval | None:
-        """The mean over sequences with its interval; `None` where no moment was held."""
+        """The mean over sequences with its interval; `None` where there is no value."""
         values = list(self.by_sequence(measure, condition).values())
         return interval(values) if values else None
 
     @property
-    def occ_auc(self) -> Interval | None:
+    def occ_auc(self) -> Interval:
         """Area under endurance over the covered share."""
-        return self.mean("occ_auc")
+        found = self.mean("occ_auc")
+        assert found is not None  # every moment has its conditions
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """The scores as plain data."""
@@ -135,8 +144,8 @@ class TrackerStress:
             for name in names
         }
         return {
-            "occ_auc": None if auc is None else round(auc.mean, 5),
-            "interval": None if auc is None else _interval(auc)["interval"],
+            "occ_auc": round(auc.mean, 5),
+            "interval": _interval(auc)["interval"],
             "recovery": None if recovery is None else round(recovery.mean, 5),
             "recovery_change": _interval(self.mean("recovered_change", RECOVERY_CONDITION)),
             "kept_auc": _interval(self.mean("kept_auc")),
@@ -159,7 +168,7 @@ class TrackerStress:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A paired difference of two trackers, over the moments that both hold.
+    """A paired difference of two trackers, over all moments.
 
     Attributes:
         first: The tracker.
@@ -284,7 +293,7 @@ def score_stress(out: str | Path, targets: Iterable[str] | None = None) -> Stres
         trackers.append(_score_tracker(folder, moments, {name: each or {} for name, each in records.items()}))
     if not trackers:
         raise InputError(f"'{out}' holds no tracker's boxes of all {len(moments)} sequences; run one there.")
-    trackers.sort(key=lambda each: -(each.occ_auc.mean if each.occ_auc is not None else -1.0))
+    trackers.sort(key=lambda each: -each.occ_auc.mean)
     left_out = {name: why for name, why in plan.left_out.items() if targets is None or name in set(targets)}
     return StressScores(plan.settings, moments, left_out, {each.name: each for each in trackers}, unfinished)
 
@@ -337,16 +346,8 @@ def _score_moment(moment: Moment, runs: Mapping[str, Mapping[str, Any]]) -> Mome
 def _contrasts(measure: str, trackers: list[TrackerStress]) -> list[Contrast]:
     differences: dict[tuple[str, str], Interval] = {}
     for first, second in combinations(trackers, 2):
-        by_sequence: dict[str, list[float]] = {}
-        others = {(each.moment.sequence, each.moment.number): each for each in second.moments if each.held}
-        for own in first.moments:
-            other = others.get((own.moment.sequence, own.moment.number))
-            if own.held and other is not None:
-                one, two = own.value(measure), other.value(measure)
-                if one is not None and two is not None:
-                    by_sequence.setdefault(own.moment.sequence, []).append(one - two)
-        if by_sequence:
-            differences[first.name, second.name] = interval([np.mean(each) for each in by_sequence.values()])
+        own, other = first.by_sequence(measure), second.by_sequence(measure)
+        differences[first.name, second.name] = interval([own[name] - other[name] for name in own])
     p_values = {pair: each.p for pair, each in differences.items() if each.p is not None}
     corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     return [Contrast(*pair, measure, each, corrected.get(pair)) for pair, each in differences.items()]

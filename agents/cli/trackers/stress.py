@@ -98,8 +98,8 @@ def _print(scores: StressScores) -> None:
         "OccAUC: area under the overlap with the target while 0 to 100 % of it is covered for 10 frames. clean,"
         " covered: the overlap without a cover, and under one of 100 %. found: share of moments with the target"
         " found again 10 frames after it was wholly covered for 30. distracted: share of moments that end on the"
-        " target's image beside the covered target, less those that do so anyway. All over the moments that were"
-        " held: the tracker had the target before the cover."
+        " target's image beside the covered target, less those that do so anyway; over the moments that were held:"
+        " the tracker had the target before the cover."
     )
     for name, reason in scores.left_out.items():
         note(f"{name} is left out: {reason}")
