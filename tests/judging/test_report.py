@@ -147,7 +147,7 @@ def test_the_page_needs_no_other_file_and_the_pictures_beside_are_the_same(data,
     out = tmp_path / "out"
     made = page(data, three, out, frames=data)
     assert all(re.match(r"(#|data:image/(png|jpeg);base64,)", address) for address in made.addresses)
-    assert not {"script", "link", "iframe", "object"} & {*made.tags}
+    assert not {"link", "iframe", "object"} & {*made.tags} and made.tags.count("script") == 1
     text = (out / "report.html").read_text()
     assert "url(" not in text and "http" not in text and "@import" not in text
     assert all((out / name).stat().st_size > 5000 for name in ("success.png", "worst_03_bad.jpg"))
@@ -245,7 +245,7 @@ def test_names_are_escaped(data, put, tmp_path):
     results = put(nasty, dict.fromkeys(NAMES, 3.0), settings={"command": "<script>alert(2)</script>"})
     put("other", dict.fromkeys(NAMES, 4.0))
     made = page(data, results, tmp_path / "out", frames=data)
-    assert {*made.tags} & {"script"} == set() and "x" not in made.addresses
+    assert made.tags.count("script") == 1 and "x" not in made.addresses
     assert nasty in {row[0] for row in made.rows} and nasty in made.text
     assert "<script>alert(2)</script>" in made.text
     assert all("<" not in file.name and "/" not in file.name for file in (tmp_path / "out").iterdir())

@@ -93,9 +93,10 @@ def write_report(
     worst, losses, worst_notes = _worst(comparison, annotations, frames, 0 if zero_based else 1)
     shown |= worst
     for picture in shown.values():
-        (folder / picture.file).write_bytes(picture.data)
+        if picture.data is not None:
+            (folder / picture.file).write_bytes(picture.data)
     differences, attributes = _difference_table(comparison), _attribute_table(comparison)
-    sections = [("scores", "TrackerScores")]
+    sections = [("scores", "Scores")]
     sections += [("differences", "Differences")] if differences else []
     sections += [("attributes", "Attributes")] if attributes else []
     sections += [("speed", "Speed"), ("worst", "Where they fail"), ("targets", "Every target")]
@@ -268,7 +269,7 @@ def _settings(
 ) -> list[tuple[str, str]]:
     invalid = sum(int((~annotations[name].valid).sum()) for name in comparison.targets)
     rows = [
-        ("OtbProtocol", _PROTOCOLS[comparison.protocol] + "."),
+        ("Protocol", _PROTOCOLS[comparison.protocol] + "."),
         (
             "Frames with an invalid annotation",
             f"{invalid} in these targets, counted {_INVALID[comparison.invalid]}."
