@@ -66,6 +66,17 @@ def test_a_region_is_a_square_around_the_target(box, context: float, side: int, 
     assert (image == expected).all()
 
 
+@pytest.mark.parametrize("box", [(300, 160, 48, 80), (300.5, 160.2, 80.3, 20.7), (2, 3, 31, 30), (100, 90, 5, 90)])
+def test_a_region_is_pysots_crop511(box) -> None:
+    """Pysot puts the target in the middle, its size scaled by 127 / sqrt((w + p) (h + p)), p = (w + h) / 2."""
+    target, view = target_of(box, 640, 480), View("region", 511 / 127)
+    side = view.show(target, target.crop).shape[0]
+    w, h = box[2:]
+    scale = 127 / math.sqrt((w + (w + h) / 2) * (h + (w + h) / 2))
+    expected = [255 - w * scale / 2, 255 - h * scale / 2, w * scale, h * scale]
+    assert view.box(target) * 511 / side == pytest.approx(expected, abs=511 / side + 0.5)
+
+
 def test_a_frame_changes_in_the_target_alone() -> None:
     target = target_of((20, 10, 10, 8))
     frame = View("frame").show(target, 255 - target.crop)
