@@ -80,8 +80,7 @@ def generate(
 
     Examples:
         occlusion-search generate --data path/to/videos --out out/hard_positives
-        occlusion-search generate --data path/to/videos --agent pretrained --per-target 4 --workers 2
-        occlusion-search generate --data path/to/videos --view region --context 2 --format jpeg
+        occlusion-search generate --data path/to/videos --view region --context 2 --per-target 4 --workers 2
     """
     from dataclasses import asdict, replace
 
