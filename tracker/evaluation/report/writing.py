@@ -100,6 +100,11 @@ def write_report(
             with replacing_file(folder / picture.file, durable=False) as temporary:
                 temporary.write_bytes(picture.data)
     differences, attributes = _difference_table(comparison), _attribute_table(comparison)
+    scores, targets = _score_table(comparison), _target_table(comparison)
+    looks = plots.styles(tracker.name for tracker in comparison.trackers)
+    for table in (scores, losses, attributes, targets):
+        if table is not None:
+            table.colours = {name: look.colour for name, look in looks.items()}
     sections = [("scores", "Scores")]
     sections += [("differences", "Differences")] if differences else []
     sections += [("attributes", "Attributes")] if attributes else []
@@ -112,7 +117,7 @@ def write_report(
         sections=[*sections, ("settings", "How this was made")],
         warnings=_warnings(comparison),
         pictures=shown,
-        scores=_score_table(comparison),
+        scores=scores,
         interval_text=_interval_text(len(comparison.targets)),
         differences=differences,
         target_count=_count(len(comparison.targets), "target"),
@@ -121,7 +126,7 @@ def write_report(
         worst=list(worst),
         losses=losses,
         worst_notes=worst_notes,
-        targets=_target_table(comparison),
+        targets=targets,
         settings=_settings(comparison, annotations, command),
         runs=[{"name": tracker.name, "rows": list(_flat(tracker.settings))} for tracker in comparison.trackers],
     )
@@ -153,9 +158,9 @@ def _lead(comparison: TrackerComparison) -> str:
     lead = comparison.difference(best.name, second.name, "auc")
     if lead.p is None:
         return (
-            f"No verdict: {on} do not tell which of {len(comparison.trackers)} trackers is better. With fewer than"
-            f" {LEAST_TARGETS} targets one video can turn the order, so there is no interval and no p-value, and the"
-            " figures below hold for these videos alone."
+            f"No verdict: {on} do not tell which of {len(comparison.trackers)} trackers is better. With fewer"
+            f" than {LEAST_TARGETS} targets one video can turn the order, so there is no interval and no p-value,"
+            " and the figures below hold for these videos alone."
         )
     pairs = len(comparison.trackers) * (len(comparison.trackers) - 1) // 2
     told = f"{format_p(lead.p)}, Holm-corrected over {_count(pairs, 'pair')} of trackers"
@@ -323,7 +328,7 @@ def _figures(comparison: TrackerComparison) -> dict[str, Figure]:
         if name != baseline
     }
     if rows:
-        figures["differences"] = plots.draw_differences(rows, f"{baseline} less each other tracker")
+        figures["differences"] = plots.draw_differences(rows, scores, f"{baseline} less each other tracker")
     if groups := _attribute_groups(comparison):
         values = {
             name: {attribute: score for attribute, (score, _, _) in each.by_attribute().items()}
