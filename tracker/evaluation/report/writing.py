@@ -101,6 +101,7 @@ def write_report(
                 temporary.write_bytes(picture.data)
     differences, attributes = _difference_table(comparison), _attribute_table(comparison)
     scores, targets = _score_table(comparison), _target_table(comparison)
+    interval_note, difference_note = _interval_notes(len(comparison.targets))
     looks = plots.styles(tracker.name for tracker in comparison.trackers)
     for table in (scores, losses, attributes, targets):
         if table is not None:
@@ -118,7 +119,8 @@ def write_report(
         warnings=_warnings(comparison),
         pictures=shown,
         scores=scores,
-        interval_text=_interval_text(len(comparison.targets)),
+        interval_note=interval_note,
+        difference_note=difference_note,
         differences=differences,
         target_count=_count(len(comparison.targets), "target"),
         attributes=attributes,
@@ -171,12 +173,16 @@ def _lead(comparison: TrackerComparison) -> str:
     )
 
 
-def _interval_text(targets: int) -> str:
+def _interval_notes(targets: int) -> tuple[str, str]:
+    """What to know about the intervals of the scores, and of the differences."""
     if targets < LEAST_TARGETS:
-        return f"none, because {LEAST_TARGETS} targets are the fewest for an interval."
+        none = f"There are no intervals, because {LEAST_TARGETS} targets are the fewest for one."
+        return none, f"With fewer than {LEAST_TARGETS} targets they have no intervals and no p-values."
     return (
-        f"the {LEVEL:.0%} Student's t interval over targets, which says how far the mean would move with other "
-        "videos of the same kind."
+        f"In brackets: the {LEVEL:.0%} Student's t interval over targets, which says how far the mean would move"
+        " with other videos of the same kind.",
+        "The intervals are not corrected for the number of pairs; the p-values are. Where p is .05 or above, these"
+        " targets do not tell which of the two is better.",
     )
 
 
@@ -212,9 +218,10 @@ def _difference_table(comparison: TrackerComparison) -> PageTable | None:
     if len(comparison.trackers) < 2:
         return None
     rest = [tracker.name for tracker in comparison.trackers if tracker.name != comparison.baseline]
+    known = len(comparison.targets) >= LEAST_TARGETS
     table = PageTable(
-        f"First less second, target by target, with {LEVEL:.0%} intervals; those of {comparison.baseline} first. "
-        "p: two-sided, Holm-corrected over all pairs.",
+        f"First less second, target by target; those of {comparison.baseline} first."
+        + f" In brackets: {LEVEL:.0%} intervals; p: two-sided, Holm-corrected over all pairs." * known,
         ["first less second", "AUC", f"precision at {PRECISION_AT} px", "targets"],
     )
     for first, second in combinations([comparison.baseline, *rest], 2):
