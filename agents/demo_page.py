@@ -8,10 +8,16 @@ from typing import Any
 
 from tracker.evaluation.report.page import PageTable, Picture, Section, write_index
 
-METHODS = (
-    "clean", "random", "centre", "random at equal queries", "constant", "attribution", "agent", "belief",
-    "grid search",
-)  # fmt: skip
+from .evaluation.methods import EXPLANATIONS
+
+EQUAL = "random at equal queries"
+"""Best of as many random regions as the agent queried the scorer."""
+
+_METHODS = ("clean", "random", "centre", EQUAL, "constant", "attribution", "agent", "belief", "grid search")
+_OTHERS = {
+    EQUAL: "the best of as many random regions as the agent queries",
+    "agent": "moves of a policy that was trained by deep Q-learning",
+}
 
 
 def write_demo_page(folder: Path, report: dict[str, Any], out: Path) -> Path:
@@ -29,10 +35,15 @@ def write_demo_page(folder: Path, report: dict[str, Any], out: Path) -> Path:
     finder = report["hard_positives_by"]
     table = PageTable(
         f"Mean over {report['targets']} targets of frames that nothing was trained on; a lower score is harder.",
-        ["method", "score", "scorer queries a target"],
+        ["method", "score", "scorer queries a target", "how it chooses regions"],
         [
-            [name, f"{report[name]:.3f}", f"{report['queries'][name]:g}" if name in report["queries"] else "–"]
-            for name in METHODS
+            [
+                name,
+                f"{report[name]:.3f}",
+                f"{report['queries'][name]:g}" if name in report["queries"] else "–",
+                {**EXPLANATIONS, **_OTHERS}[name],
+            ]
+            for name in _METHODS
             if name in report
         ],
     )

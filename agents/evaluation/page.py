@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tracker.evaluation.intervals import LEAST_TARGETS
-from tracker.evaluation.report.page import Picture, Section, write_index
+from tracker.evaluation.report.page import PageTable, Picture, Section, write_index
 
-from .methods import BUDGETS
+from .methods import BUDGETS, EXPLANATIONS
 from .table import (
     arm_differences,
     arm_tables,
@@ -51,7 +51,7 @@ def write_evaluation_page(folder: Path, content: dict[str, Any], command: str) -
                 " is as good as grid search over hundreds of regions; a region between the grid's can exceed 1."
             ],
             [frontier],
-            frontier_tables(content),
+            [_explanations(content), *frontier_tables(content)],
         ),
         Section(
             "After the last query", arm_differences(content), (), [*arm_tables(content), method_table(content)]
@@ -67,7 +67,7 @@ def write_evaluation_page(folder: Path, content: dict[str, Any], command: str) -
         sections.append(Section("Behaviour of the agents", (), (), behaviour_tables(content)))
     sections.append(Section("Every sequence", (), (), [sequence_table(content)]))
     if pictures:
-        text = "Four targets of each sequence; below each its score, lower is harder, the lowest in bold."
+        text = "Up to four targets of each sequence; below each its score, lower is harder, the lowest in bold."
         sections.append(Section("What each method covers", [text], pictures))
     agent = next((row["agent"] for row in content["agents"].values()), "belief")
     generate = ["occlusion-search", "generate", "--agent", str(agent), "--data", "path/to/videos"]
@@ -100,6 +100,12 @@ def write_evaluation_page(folder: Path, content: dict[str, Any], command: str) -
     )
 
 
+def _explanations(content: dict[str, Any]) -> PageTable:
+    rows = [[name, EXPLANATIONS[name]] for name in content["methods"] if name in EXPLANATIONS]
+    rows += [[name, f"an agent: {row['agent']}"] for name, row in content["agents"].items()]
+    return PageTable("The methods.", ["method", "how it chooses regions"], rows)
+
+
 def _lead(content: dict[str, Any]) -> str:
     """The methods with the highest closure; without a verdict where the sequences are too few."""
     last = str(BUDGETS[-1])
@@ -110,8 +116,12 @@ def _lead(content: dict[str, Any]) -> str:
     if len(content["sequences"]) < LEAST_TARGETS:
         return (
             f"No verdict: fewer than {LEAST_TARGETS} sequences give no interval. On these videos {best} has the"
-            f" highest closure after {last} queries, {closures[best]:.3f}."
+            f" highest closure after {last} queries, {closures[best]:.3f}, where 0 is a random region and 1 is"
+            " grid search."
         )
     ends = content["frontier_intervals"][best][last]
     interval = "" if ends is None else f" [{ends[0]:.3f}, {ends[1]:.3f}]"
-    return f"{best} has the highest closure after {last} queries, {closures[best]:.3f}{interval}."
+    return (
+        f"{best} has the highest closure after {last} queries, {closures[best]:.3f}{interval}, where 0 is a random"
+        " region and 1 is grid search."
+    )

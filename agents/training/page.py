@@ -49,7 +49,11 @@ def write_training_page(run: RunFolder) -> Path:
             run.learning_curve.name, run.learning_curve.read_bytes(), "Learning curves of the agent.",
             "Blue: training episodes, with exploration. Orange: evaluations without it, where there are some.",
         )  # fmt: skip
-        sections.append(Section("Learning curve", (), [curve]))
+        text = (
+            "The return is the sum of an episode's rewards; the score drop is the matcher's score of the uncovered"
+            " target less that at the end of the episode."
+        )
+        sections.append(Section("Learning curve", [text], [curve]))
     if run.evaluations.is_file():
         found = read_evaluations(run.evaluations)
         means = found["results"].mean(axis=1)
