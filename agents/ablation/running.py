@@ -32,13 +32,13 @@ from tracker.evaluation.annotations import read_annotations
 from tracker.evaluation.running import run_benchmark, weights_digest
 from tracker.evaluation.scoring import score_results
 from tracker.models.sint import Sint, load_sint
+from tracker.processes import run_jobs
 from tracker.records import read_record, write_record
 from tracker.trackers.following import open_sequence
 from tracker.trackers.sint.tracker import SintTracker
 from tracker.training import TrainingRun, open_folder, read_hard_positives, train_sint
 
 from ..common.output import claim_folder
-from ..common.processes import run_jobs
 from ..common.versions import versions
 from .arms import ArmInputs, choose_arms
 from .making import bank_digests, cutouts, is_made, make_adversary, make_bank, make_positives, start_network

@@ -40,11 +40,11 @@ from tracker.errors import InputError, shorten
 from tracker.evaluation.running import weights_digest
 from tracker.files import replacing_file
 from tracker.models.backbones import resolve_device, resolve_precision
+from tracker.processes import run_jobs
 from tracker.records import read_record, warn_of_damage, write_record
 from tracker.trackers.following import open_sequence
 
 from ..common.output import check_claimable, claim_folder
-from ..common.processes import run_jobs
 from ..policies.baselines import Querying
 from ..policies.belief.files import check_prior, describe_search, load_prior, prior_digest, save_prior
 from ..policies.belief.method import QUERIES, BeliefSearch

@@ -290,8 +290,8 @@ def test_other_library_versions_are_a_warning(
     videos: list[Sequence], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(Walker(), videos[:1], tmp_path)
-    other = {**running._machine(), "versions": {"numpy": "1.2.3"}}
-    monkeypatch.setattr(running, "_machine", lambda: other)
+    other = {**running._machine(1), "versions": {"numpy": "1.2.3"}}
+    monkeypatch.setattr(running, "_machine", lambda workers: other)
     assert run(Walker(), videos[:2], tmp_path).made == 1
     error = capsys.readouterr().err
     assert "warning: results in" in error and 'and is "1.2.3"' in error and "versions.numpy was" in error
@@ -454,14 +454,68 @@ def test_the_command_refuses(
 def test_an_experiment_runs_and_reports(make_video: MakeVideo, write_otb: WriteOtb, tmp_path: Path) -> None:
     for seed, name in enumerate("abc"):
         write_otb(tmp_path / "data" / name, make_video(frames=6, seed=seed))
-    experiment = Experiment(tmp_path / "data", tmp_path / "out", targets=["a", "b"])
-    assert experiment.run(Walker(), progress=False).made == 2
+    experiment = Experiment(tmp_path / "data", out=tmp_path / "out", targets=["a", "b"])
+    assert experiment.run(Walker(), progress=False).runs["walker"].made == 2
     lost = Walker({(start, 2): [0.0, 0.0, 2.0, 2.0] for start in (1, 2)})
     lost.name = "lost"
-    assert experiment.run(lambda: lost, progress=False).made == 2
-    assert experiment.run(Walker(), progress=False).kept == 2
-    comparison = experiment.report()
+    assert experiment.run(lambda: lost, progress=False).runs["lost"].made == 2
+    comparison = experiment.run(Walker(), progress=False).report()
+    assert experiment.runs["walker"].kept == 2
     assert [tracker.name for tracker in comparison.trackers] == ["walker", "lost"]
     assert comparison.targets == ("a", "b") and comparison.difference("walker", "lost", "auc").mean > 0
     assert "walker" in (tmp_path / "out" / "report" / "report.html").read_text()
     assert experiment.report(baseline="lost").baseline == "lost"
+
+
+def test_an_experiment_reads_the_layout_that_it_is_given(
+    make_video: MakeVideo, write_otb: WriteOtb, tmp_path: Path
+) -> None:
+    write_otb(tmp_path / "data" / "a", make_video(frames=6))
+    given = Experiment(tmp_path / "data", "otb", tmp_path / "out").run(Walker(), progress=False)
+    assert given.runs["walker"].made == 1 and given.report().targets == ("a",)
+    with pytest.raises(InputError, match="'otc' is unknown; known are"):
+        Experiment(tmp_path / "data", "otc", tmp_path / "other").run(Walker(), progress=False)
+    with pytest.raises(InputError, match="'otc' is unknown; known are"):
+        Experiment(tmp_path / "data", "otc", tmp_path / "out").report()
+    assert not (tmp_path / "other").exists()
+
+
+def test_several_processes_write_what_one_writes(
+    command: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """Failures, an interrupted run and both protocols of a target among them."""
+    results = {}
+    for workers in ("1", "2"):
+        for arguments in (["ope", "--only", "Deer"], ["ope"], ["sre"]):
+            words = ["--tracker", "own:Walker", "own:Crashing", "--workers", workers, "--protocol"]
+            code, _, err = command(*words, *arguments)
+            assert code == (arguments != ["ope", "--only", "Deer"]) and "crashing failed on Deer" not in err
+        (tmp_path / "out").rename(tmp_path / f"out{workers}")
+        results[workers] = files(tmp_path / f"out{workers}")
+    failures = [
+        {label: json.loads(each.pop(f"crashing/{protocol}/failures.json"))}
+        for each in results.values()
+        for label, protocol in (("ope", "ope"), ("sre", "sre"))
+    ]
+    assert [set(each["ope"]) for each in failures if "ope" in each] == [{"Mine"}] * 2
+    told = [{key: row["error"] for key, row in each["sre"].items()} for each in failures if "sre" in each]
+    assert told[0] == told[1] == {f"Mine/{key}": "RuntimeError: boom" for key in SRE_SHIFTS}
+    settings = {
+        workers: {name: json.loads(found.pop(name)) for name in sorted(found) if name.endswith("settings.json")}
+        for workers, found in results.items()
+    }
+    for name, one in settings["1"].items():
+        two = settings["2"][name]
+        assert (one.pop("workers"), two.pop("workers")) == (1, 2)
+        for each in (one, two):
+            del each["threads"], each["command"]
+        assert one == two
+    assert results["1"] == results["2"] and len(results["1"]) == 2 + 1 + 24 + 12
+
+
+def test_processes_refuse_what_cannot_be_sent(videos: list[Sequence], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'walker' cannot be sent to other processes .* or one process"):
+        run_benchmark(lambda: Walker(), videos, tmp_path / "out", workers=2, progress=False)
+    with pytest.raises(InputError, match="--workers 1 or more"):
+        run(Walker(), videos, tmp_path / "out", workers=0)
+    assert not (tmp_path / "out").exists()

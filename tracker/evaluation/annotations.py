@@ -55,7 +55,9 @@ class Annotations(dict[str, Annotation]):
         self.left_out = dict(sorted(left_out.items()))
 
 
-def read_annotations(source: str | Path, attributes: str | Path | None = None) -> Annotations:
+def read_annotations(
+    source: str | Path, attributes: str | Path | None = None, layout: str = "auto"
+) -> Annotations:
     """Read the annotations of a benchmark.
 
     Args:
@@ -64,6 +66,7 @@ def read_annotations(source: str | Path, attributes: str | Path | None = None) -
             `OTB100.json`), or a folder of annotated sequences, or one annotated sequence. Both targets of an OTB
             folder that has two are taken.
         attributes: A JSON file of the same form (or `{name: [...]}`), from which the attributes are taken.
+        layout: Layout of the sequences in a folder, one of `tracker.data.readers.FORMATS`.
 
     Returns:
         The annotations by name, sorted. A target whose annotation or attributes cannot be used is in `left_out`.
@@ -76,7 +79,8 @@ def read_annotations(source: str | Path, attributes: str | Path | None = None) -
         raise InputError(f"'{source}' does not exist; give a JSON file of annotations or a folder of sequences.")
     readers: dict[str, Callable[[], Annotation]]
     if source.is_dir():
-        readers = {name: partial(_read_sequence, name, *place) for name, place in list_targets(source).items()}
+        places = list_targets(source).items()
+        readers = {name: partial(_read_sequence, name, *place, layout) for name, place in places}
     else:
         content = _read_json(source)
         readers = {name: partial(_entry, content, name, source) for name in content}
@@ -113,8 +117,8 @@ def choose_targets(annotations: Mapping[str, Annotation], targets: Iterable[str]
     return {name: annotations[name] for name in targets}
 
 
-def _read_sequence(name: str, path: Path, target: int | None) -> Annotation:
-    sequence = read_sequence(path, target=target)
+def _read_sequence(name: str, path: Path, target: int | None, layout: str) -> Annotation:
+    sequence = read_sequence(path, target=target, format=layout)
     if sequence.box_source == "first":
         raise InputError(f"Only the first box of '{name}' is known, which cannot judge results.")
     return Annotation.of_boxes(name, sequence.boxes)

@@ -6,32 +6,33 @@ import hashlib
 import inspect
 import json
 import os
+import pickle
 import platform
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from ..data.identity import check_identity, code_version, content_digest
-from ..data.readers import list_targets, read_sequence
+from ..data.readers import FORMATS, list_targets, read_sequence
 from ..data.sequences import Frames, Sequence
 from ..errors import InputError
 from ..files import remove_leftovers, replacing_file
+from ..processes import run_jobs, threads_of
 from ..records import read_record, warn_of_damage, write_record
 from ..trackers.check import output_fault
 from ..trackers.protocol import Tracker
 from .annotations import Annotation
-from .protocols import OTB_PROTOCOLS, OtbProtocol, list_runs
+from .protocols import OTB_PROTOCOLS, OtbProtocol, TrackerRun, list_runs
 from .result_files import boxes_path, read_boxes, times_path, write_boxes, write_times
 
 FAILURES = "failures.json"
@@ -47,6 +48,10 @@ PACKAGES = (
     "torch",
     "torchvision",
 )
+
+
+_Outcome = tuple[NDArray[np.float64], NDArray[np.float64]] | dict[str, str]
+"""Boxes and seconds of a run, or `_describe` of its failure."""
 
 
 @dataclass
@@ -129,6 +134,8 @@ def run_benchmark(
     settings: Mapping[str, Any] | None = None,
     command: str = "",
     progress: bool = True,
+    layout: str = "auto",
+    workers: int = 1,
 ) -> RunReport:
     """Run a tracker on sequences and write its boxes and times.
 
@@ -136,7 +143,8 @@ def run_benchmark(
     `TARGET/times/KEY_time.txt` (TRE, SRE), `settings.json` and `data.json`. A run whose file of boxes is there is
     not made again, unless it or its times are damaged. A failure (a frame that cannot be read, an exception of the
     tracker, an output that is not a box) ends that run alone and stays in `failures.json` until the run succeeds;
-    the next run gets a new tracker. An interrupted benchmark resumes when it is started again.
+    the next run gets a new tracker. An interrupted benchmark resumes when it is started again, with any number of
+    processes.
 
     Args:
         make_tracker: Makes the tracker.
@@ -151,66 +159,138 @@ def run_benchmark(
             machine are recorded too; where they differ there is a warning.
         command: Command line, for `settings.json`.
         progress: Show progress bars on standard error.
+        layout: Layout of the folders, one of `tracker.data.readers.FORMATS`; `auto` recognises it.
+        workers: Number of processes, each with a tracker and a share of the threads. The boxes are the same with
+            any number; the times are not, as processes share the machine.
 
     Raises:
-        InputError: If the protocol is unknown, there is no target to run, two have the same name, the
-            tracker's name cannot name a folder, or `out` holds results made with other settings or on other frames
-            or boxes of a sequence of the same name.
+        InputError: If the protocol or the layout is unknown, there is no target to run, two have the same name,
+            the tracker's name cannot name a folder, or `out` holds results made with other settings or on other
+            frames or boxes of a sequence of the same name; with several processes also if `make_tracker` cannot
+            be pickled or a process was killed.
     """
+    if layout not in FORMATS:
+        raise InputError(f"The layout '{layout}' is unknown; known are {', '.join(FORMATS)}.")
     if protocol not in OTB_PROTOCOLS:
         raise InputError(f"'{protocol}' is no protocol; choose {', '.join(OTB_PROTOCOLS)}.")
-    plan = _plan(sequences, None if targets is None else frozenset(targets))
-    tracker = make_tracker()
+    if workers < 1:
+        raise InputError(f"{workers} processes can do nothing; give --workers 1 or more.")
+    plan = _plan(sequences, None if targets is None else frozenset(targets), layout)
+    runner = _Runner(make_tracker)
+    tracker = runner.tracker
     if not tracker.name or Path(tracker.name).name != tracker.name or tracker.name.startswith("."):
         raise InputError(f"The tracker's name '{tracker.name}' cannot name a folder; give it another.")
+    pickled = None if workers == 1 else _pickle(make_tracker, tracker.name)
     folder = Path(out) / tracker.name / protocol
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"'{folder}' cannot be written ({error.strerror}); give another folder.") from None
-    check_identity(folder / SETTINGS, _identity(tracker, protocol, settings or {}), _machine(), command)
+    check_identity(folder / SETTINGS, _identity(tracker, protocol, settings or {}), _machine(workers), command)
     remove_leftovers(folder)
     digests, failures = _Digests(folder / DATA), _Failures(folder / FAILURES)
     report = RunReport(tracker.name, protocol, folder)
-    bar = tqdm(plan.items(), desc=f"{tracker.name} {protocol}", unit="target", disable=not progress)
-    for name, open_target in bar:
-        bar.set_postfix_str(name)
-        try:
-            sequence = open_target()
-        except InputError as error:
-            report.failures[name] = failures.add(name, error)
-            continue
-        digests.check_sequence(sequence)
-        if protocol != "ope":  # There the sequence's name is the run's, too.
-            failures.remove(name)
-        annotation = Annotation.of_boxes(sequence.name, sequence.boxes)
-        if sequence.box_source != "first":
-            report.annotations[name] = annotation
-        elif protocol != "ope":
-            unknown = InputError(f"Only the first box of '{name}' is known; {protocol} needs the others, run ope.")
-            report.failures[name] = failures.add(name, unknown)
-            continue
-        for run in list_runs(protocol, annotation, sequence.frames.size(0)):
-            files = boxes_path(folder, run.target, run.key), times_path(folder, run.target, run.key)
-            if digests.has_result(run.label, *files):
-                failures.remove(run.label)
-                report.kept += 1
+    unfinished: dict[str, int] = {}
+
+    def jobs() -> Iterator[tuple[TrackerRun, Callable[[], _Outcome]]]:
+        """The runs that have no result, target by target."""
+        for name, open_target in plan.items():
+            bar.set_postfix_str(name)
+            unfinished[name] = 0
+            try:
+                sequence = open_target()
+            except InputError as error:
+                report.failures[name] = failures.add(name, _describe(error))
+                bar.update()
                 continue
-            length = len(sequence.frames) - run.start
-            with tqdm(total=length, desc=run.label, unit="frame", leave=False, disable=not progress) as frame_bar:
-                try:
-                    boxes, seconds = run_tracker(tracker, sequence.frames, run.box, run.start, frame_bar.update)
-                except Exception as error:
-                    report.failures[run.label] = failures.add(run.label, error)
-                    tracker = make_tracker()
-                    continue
+            digests.check_sequence(sequence)
+            if protocol != "ope":  # There the sequence's name is the run's, too.
+                failures.remove(name)
+            annotation = Annotation.of_boxes(sequence.name, sequence.boxes)
+            if sequence.box_source != "first":
+                report.annotations[name] = annotation
+            elif protocol != "ope":
+                unknown = InputError(
+                    f"Only the first box of '{name}' is known; {protocol} needs the others, run ope."
+                )
+                report.failures[name] = failures.add(name, _describe(unknown))
+                bar.update()
+                continue
+            missing = []
+            for run in list_runs(protocol, annotation, sequence.frames.size(0)):
+                files = boxes_path(folder, run.target, run.key), times_path(folder, run.target, run.key)
+                if digests.has_result(run.label, *files):
+                    failures.remove(run.label)
+                    report.kept += 1
+                else:
+                    missing.append(run)
+            unfinished[name] = len(missing)
+            bar.update(not missing)
+            for run in missing:
+                if pickled is None:
+                    yield run, partial(runner.run, sequence.frames, run, progress)
+                else:
+                    yield run, partial(_run_in_process, pickled, open_target, run)
+
+    with (
+        tqdm(total=len(plan), desc=f"{tracker.name} {protocol}", unit="target", disable=not progress) as bar,
+        closing(run_jobs(workers, jobs())) as outcomes,
+    ):
+        for run, outcome in outcomes:
+            unfinished[run.target] -= 1
+            bar.update(unfinished[run.target] == 0)
+            if isinstance(outcome, dict):
+                report.failures[run.label] = failures.add(run.label, outcome)
+                continue
+            boxes, seconds = outcome
+            files = boxes_path(folder, run.target, run.key), times_path(folder, run.target, run.key)
             # The file of boxes says that the run is done, so it comes last.
             write_times(files[1], seconds)
             write_boxes(files[0], boxes)
             digests.add_result(run.label, *files)
             failures.remove(run.label)
             report.made += 1
+    report.failures = {label: report.failures[label] for label in sorted(report.failures)}
     return report
+
+
+class _Runner:
+    """The tracker of a process; after an exception it is made anew."""
+
+    def __init__(self, make_tracker: Callable[[], Tracker]) -> None:
+        self._make_tracker = make_tracker
+        self.tracker = make_tracker()
+
+    def run(self, frames: Frames, run: TrackerRun, progress: bool = False) -> _Outcome:
+        """Return the boxes and the seconds of a run, or a description of its failure."""
+        length = len(frames) - run.start
+        with tqdm(total=length, desc=run.label, unit="frame", leave=False, disable=not progress) as bar:
+            try:
+                return run_tracker(self.tracker, frames, run.box, run.start, bar.update)
+            except Exception as error:
+                self.tracker = self._make_tracker()
+                return _describe(error)
+
+
+def _pickle(make_tracker: Callable[[], Tracker], name: str) -> bytes:
+    """Pickle the function that makes a tracker, for other processes."""
+    try:
+        return pickle.dumps(make_tracker)
+    except Exception as error:  # Objects of other libraries refuse in any way.
+        raise InputError(
+            f"The tracker '{name}' cannot be sent to other processes ({' '.join(str(error).split())}); give a"
+            " function or class of a module that makes it, or one process."
+        ) from None
+
+
+@lru_cache(maxsize=1)
+def _load_runner(pickled: bytes) -> _Runner:
+    """The runner of a process."""
+    return _Runner(pickle.loads(pickled))
+
+
+def _run_in_process(pickled: bytes, open_target: Callable[[], Sequence], run: TrackerRun) -> _Outcome:
+    return _load_runner(pickled).run(open_target().frames, run)
 
 
 def weights_digest(path: str | Path) -> str:
@@ -230,6 +310,15 @@ def weights_digest(path: str | Path) -> str:
     return total.hexdigest()
 
 
+def _describe(error: Exception) -> dict[str, str]:
+    """The sentence of a failure, and where it is not an `InputError` the traceback."""
+    text = " ".join(str(error).split())
+    if isinstance(error, InputError):
+        return {"error": text}
+    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return {"error": text, "traceback": "".join(traceback.format_exception(error))}
+
+
 class _Failures:
     """The file of failures by target or run; there is none while nothing has failed."""
 
@@ -241,15 +330,11 @@ class _Failures:
             content = {}
         self._known: dict[str, Any] = content if isinstance(content, dict) else {}
 
-    def add(self, label: str, error: Exception) -> str:
-        """Write a failure to the file and return its sentence."""
-        text = " ".join(str(error).split())
-        self._known[label] = {"error": text}
-        if not isinstance(error, InputError):
-            text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-            self._known[label] = {"error": text, "traceback": "".join(traceback.format_exception(error))}
+    def add(self, label: str, failure: dict[str, str]) -> str:
+        """Write a failure of `_describe` to the file and return its sentence."""
+        self._known[label] = failure
         self._write()
-        return text
+        return failure["error"]
 
     def remove(self, label: str) -> None:
         """Remove the failure of a target or run that has now succeeded."""
@@ -265,7 +350,7 @@ class _Failures:
 
 
 def _plan(
-    sequences: Iterable[Path | Sequence], targets: frozenset[str] | None
+    sequences: Iterable[Path | Sequence], targets: frozenset[str] | None, layout: str
 ) -> dict[str, Callable[[], Sequence]]:
     """The function that opens each target, by its name."""
     plan: dict[str, Callable[[], Sequence]] = {}
@@ -275,7 +360,9 @@ def _plan(
             openers = {source.name: partial(_same, source)}
         else:
             places = list_targets(source).items()
-            openers = {name: partial(read_sequence, path, target=target) for name, (path, target) in places}
+            openers = {
+                name: partial(read_sequence, path, format=layout, target=target) for name, (path, target) in places
+            }
         for name, opener in openers.items():
             if targets is not None and name not in targets:
                 continue
@@ -316,16 +403,15 @@ def _source_digest(tracker: Tracker) -> str | None:
         return None
 
 
-def _machine() -> dict[str, Any]:
-    """The machine that times depend on, and the libraries' versions."""
-    import torch
-
+def _machine(workers: int) -> dict[str, Any]:
+    """What times depend on: the machine, the threads of each process, and the libraries' versions."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         with suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     return {
-        "threads": {"opencv": cv2.getNumThreads(), "torch": torch.get_num_threads()},
+        "threads": threads_of(workers),
+        "workers": workers,
         "processors": os.cpu_count(),
         "machine": platform.machine(),
         "versions": versions,
@@ -382,4 +468,4 @@ class _Digests:
         return True
 
     def _write(self) -> None:
-        write_record(self._path, {"frames": self._frames, "results": self._results})
+        write_record(self._path, {"frames": self._frames, "results": dict(sorted(self._results.items()))})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -28,6 +29,7 @@ def benchmark_run(
     protocol: Literal["ope", "tre", "sre"] = "ope",
     targets: Annotated[Literal["otb2013", "tb50", "tb100", "vot2014"] | None, tyro.conf.arg(name="list")] = None,
     only: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = (),
+    workers: int = 1,
     device: Device = "auto",
     precision: Precision = "auto",
     json: Json = None,
@@ -47,6 +49,7 @@ def benchmark_run(
         protocol: One pass (ope), 20 starts in time (tre) or 12 shifted starts (sre).
         targets: Only the targets of this list.
         only: Only these sequences; Jogging means both of its targets.
+        workers: Number of processes; the boxes are the same with any number, the frames a second are not.
 
     Examples:
         occlusion-search benchmark run --tracker sint-slim mil --data path/to/otb --out results
@@ -66,10 +69,12 @@ def benchmark_run(
         raise InputError(f"The tracker '{doubled[0]}' is named twice; name it once.")
     files, bases = _weights_by_tracker(weights, tracker), _weights_by_tracker(base_weights, tracker)
     check_folder(out, data, *files.values(), *bases.values(), json=json)
-    experiment = Experiment(data, out, protocol, _choose(list_targets(data), targets, only))
+    experiment = Experiment(
+        data, out=out, protocol=protocol, targets=_choose(list_targets(data), targets, only), workers=workers
+    )
 
     def maker(name: str) -> Callable[[], Tracker]:
-        return lambda: load_tracker(name, files.get(name), device, precision, bases.get(name))
+        return partial(load_tracker, name, files.get(name), device, precision, bases.get(name))
 
     # What is wrong with any of them is said before the first one has run for an hour.
     names = [maker(name)().name for name in tracker]
@@ -80,7 +85,7 @@ def benchmark_run(
         for name, label in zip(tracker, names, strict=True):
             with lock_folder(out / label / protocol):
                 settings = {"weights": _digest(files.get(name)), "base_weights": _digest(bases.get(name))}
-                report = experiment.run(maker(name), settings, command_line())
+                report = experiment.run(maker(name), settings, command_line()).runs[label]
             rows[report.tracker] = _scores(report)
             if not report.annotations and not report.failures:
                 print(

@@ -16,6 +16,7 @@ from ...data.lists import ATTRIBUTES
 from ...data.readers import list_targets, read_sequence
 from ...data.sequences import Frames
 from ...errors import InputError
+from ...files import replacing_file
 from ..annotations import Annotation
 from ..comparison import ComparedTracker, TrackerComparison
 from ..intervals import LEAST_TARGETS, LEVEL, format_p
@@ -69,16 +70,18 @@ def write_report(
     annotations: Mapping[str, Annotation],
     *,
     frames: str | Path | None = None,
+    layout: str = "auto",
     zero_based: bool = False,
     command: str | None = None,
 ) -> None:
-    """Write `report.html`, the plots as PNG and pictures of lost stretches as JPEG.
+    """Write `report.html`, the plots as PNG and pictures of lost stretches as JPEG; the page comes last.
 
     Args:
-        folder: An existing folder; write to a temporary one and rename it, so that no report is incomplete.
+        folder: An existing folder.
         comparison: The trackers.
         annotations: The annotations by target.
         frames: Folder of sequences for the pictures of lost stretches; without it the page has none and says so.
+        layout: Layout of these sequences, one of `tracker.data.readers.FORMATS`.
         zero_based: The result files count pixels from 0.
         command: The command that made the report, for the record.
 
@@ -90,12 +93,19 @@ def write_report(
         name: Picture(f"{name}.png", plots.to_png(figure), *_TEXTS[name])
         for name, figure in _figures(comparison).items()
     }
-    worst, losses, worst_notes = _worst(comparison, annotations, frames, 0 if zero_based else 1)
+    worst, losses, worst_notes = _worst(comparison, annotations, frames, layout, 0 if zero_based else 1)
     shown |= worst
     for picture in shown.values():
         if picture.data is not None:
-            (folder / picture.file).write_bytes(picture.data)
+            with replacing_file(folder / picture.file, durable=False) as temporary:
+                temporary.write_bytes(picture.data)
     differences, attributes = _difference_table(comparison), _attribute_table(comparison)
+    scores, targets = _score_table(comparison), _target_table(comparison)
+    interval_note, difference_note = _interval_notes(len(comparison.targets))
+    looks = plots.styles(tracker.name for tracker in comparison.trackers)
+    for table in (scores, losses, attributes, targets):
+        if table is not None:
+            table.colours = {name: look.colour for name, look in looks.items()}
     sections = [("scores", "Scores")]
     sections += [("differences", "Differences")] if differences else []
     sections += [("attributes", "Attributes")] if attributes else []
@@ -108,8 +118,9 @@ def write_report(
         sections=[*sections, ("settings", "How this was made")],
         warnings=_warnings(comparison),
         pictures=shown,
-        scores=_score_table(comparison),
-        interval_text=_interval_text(len(comparison.targets)),
+        scores=scores,
+        interval_note=interval_note,
+        difference_note=difference_note,
         differences=differences,
         target_count=_count(len(comparison.targets), "target"),
         attributes=attributes,
@@ -117,11 +128,12 @@ def write_report(
         worst=list(worst),
         losses=losses,
         worst_notes=worst_notes,
-        targets=_target_table(comparison),
+        targets=targets,
         settings=_settings(comparison, annotations, command),
         runs=[{"name": tracker.name, "rows": list(_flat(tracker.settings))} for tracker in comparison.trackers],
     )
-    (folder / PAGE).write_text(page, encoding="utf-8")
+    with replacing_file(folder / PAGE) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
 def _title(comparison: TrackerComparison) -> str:
@@ -147,23 +159,30 @@ def _lead(comparison: TrackerComparison) -> str:
     second = comparison.trackers[1]
     lead = comparison.difference(best.name, second.name, "auc")
     if lead.p is None:
-        told = f"too few targets for a verdict (at least {LEAST_TARGETS})"
-    else:
-        pairs = len(comparison.trackers) * (len(comparison.trackers) - 1) // 2
-        told = f"{format_p(lead.p)}, Holm-corrected over {_count(pairs, 'pair')} of trackers"
-        told += "" if lead.p < 1 - LEVEL else ": no measurable difference"
+        return (
+            f"No verdict: {on} do not tell which of {len(comparison.trackers)} trackers is better. With fewer"
+            f" than {LEAST_TARGETS} targets one video can turn the order, so there is no interval and no p-value,"
+            " and the figures below hold for these videos alone."
+        )
+    pairs = len(comparison.trackers) * (len(comparison.trackers) - 1) // 2
+    told = f"{format_p(lead.p)}, Holm-corrected over {_count(pairs, 'pair')} of trackers"
+    told += "" if lead.p < 1 - LEVEL else ": no measurable difference"
     return (
         f"{best.name} has the highest AUC, {auc.mean:.3f}, on {on} that all trackers have in common. Its lead on "
         f"the next, {second.name}, is {lead.mean:.3f} ({told})."
     )
 
 
-def _interval_text(targets: int) -> str:
+def _interval_notes(targets: int) -> tuple[str, str]:
+    """What to know about the intervals of the scores, and of the differences."""
     if targets < LEAST_TARGETS:
-        return f"none, because {LEAST_TARGETS} targets are the fewest for an interval."
+        none = f"There are no intervals, because {LEAST_TARGETS} targets are the fewest for one."
+        return none, f"With fewer than {LEAST_TARGETS} targets they have no intervals and no p-values."
     return (
-        f"the {LEVEL:.0%} Student's t interval over targets, which says how far the mean would move with other "
-        "videos of the same kind."
+        f"In brackets: the {LEVEL:.0%} Student's t interval over targets, which says how far the mean would move"
+        " with other videos of the same kind.",
+        "The intervals are not corrected for the number of pairs; the p-values are. Where p is .05 or above, these"
+        " targets do not tell which of the two is better.",
     )
 
 
@@ -180,7 +199,7 @@ def _warnings(comparison: TrackerComparison) -> list[str]:
             f"{_count(len(apart), 'target')} left out for all trackers, because not every tracker has a whole "
             f"result there: {_names(apart)}."
         )
-    for name in ("machine", "processors", "device", "threads"):
+    for name in ("machine", "processors", "device", "threads", "workers"):
         if len({str(tracker.settings[name]) for tracker in comparison.trackers if name in tracker.settings}) > 1:
             warnings.append(f"The runs do not have the same {name} (see the end), so their speeds tell less.")
     return warnings
@@ -199,9 +218,10 @@ def _difference_table(comparison: TrackerComparison) -> PageTable | None:
     if len(comparison.trackers) < 2:
         return None
     rest = [tracker.name for tracker in comparison.trackers if tracker.name != comparison.baseline]
+    known = len(comparison.targets) >= LEAST_TARGETS
     table = PageTable(
-        f"First less second, target by target, with {LEVEL:.0%} intervals; those of {comparison.baseline} first. "
-        "p: two-sided, Holm-corrected over all pairs.",
+        f"First less second, target by target; those of {comparison.baseline} first."
+        + f" In brackets: {LEVEL:.0%} intervals; p: two-sided, Holm-corrected over all pairs." * known,
         ["first less second", "AUC", f"precision at {PRECISION_AT} px", "targets"],
     )
     for first, second in combinations([comparison.baseline, *rest], 2):
@@ -315,7 +335,7 @@ def _figures(comparison: TrackerComparison) -> dict[str, Figure]:
         if name != baseline
     }
     if rows:
-        figures["differences"] = plots.draw_differences(rows, f"{baseline} less each other tracker")
+        figures["differences"] = plots.draw_differences(rows, scores, f"{baseline} less each other tracker")
     if groups := _attribute_groups(comparison):
         values = {
             name: {attribute: score for attribute, (score, _, _) in each.by_attribute().items()}
@@ -329,7 +349,11 @@ def _figures(comparison: TrackerComparison) -> dict[str, Figure]:
 
 
 def _worst(
-    comparison: TrackerComparison, annotations: Mapping[str, Annotation], folder: str | Path | None, origin: Origin
+    comparison: TrackerComparison,
+    annotations: Mapping[str, Annotation],
+    folder: str | Path | None,
+    layout: str,
+    origin: Origin,
 ) -> tuple[dict[str, Picture], PageTable | None, list[str]]:
     """Pictures and table of the longest lost stretches of each tracker, and notes on what is missing."""
     if comparison.protocol != "ope":
@@ -349,7 +373,7 @@ def _worst(
         for name, by_target in overlaps.items()
     }
     wanted = {lost.target for ranked in stretches.values() for lost in ranked}
-    videos, notes = _videos({name: places[name] for name in sorted(wanted)}, annotations)
+    videos, notes = _videos({name: places[name] for name in sorted(wanted)}, annotations, layout)
     if absent := [name for name in comparison.targets if name not in places]:
         notes.append(
             f"The pictures show the worst of the {len(comparison.targets) - len(absent)} targets whose frames "
@@ -389,14 +413,14 @@ def _boxes(
 
 
 def _videos(
-    places: Mapping[str, tuple[Path, int | None]], annotations: Mapping[str, Annotation]
+    places: Mapping[str, tuple[Path, int | None]], annotations: Mapping[str, Annotation], layout: str
 ) -> tuple[dict[str, Frames], list[str]]:
     """The frames of some targets, and a note for each target whose frames cannot be shown."""
     videos: dict[str, Frames] = {}
     notes = []
     for name, (path, number) in places.items():
         try:
-            frames = read_sequence(path, target=number).frames
+            frames = read_sequence(path, target=number, format=layout).frames
         except InputError as error:
             notes.append(f"The frames of {name} are not shown: {error}")
             continue

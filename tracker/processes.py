@@ -16,9 +16,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from types import FrameType
 from typing import Any, TypeVar
 
-import torch
-
-from tracker.errors import InputError
+from .errors import InputError
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")
@@ -50,8 +48,8 @@ def run_jobs(
         for key, job in jobs:
             yield key, job()
         return
-    context, threads = _Context(), max(1, torch.get_num_threads() // workers)
-    pool = ProcessPoolExecutor(workers, context, torch.set_num_threads, (threads,))
+    context = _Context()
+    pool = ProcessPoolExecutor(workers, context, _set_threads, (threads_of(workers),))
     waiting: dict[Future[Result], Key] = {}
     rest = iter(jobs)
     try:
@@ -75,6 +73,23 @@ def run_jobs(
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def threads_of(workers: int) -> dict[str, int]:
+    """The number of threads of each library in each of several processes."""
+    import cv2
+    import torch
+
+    threads = {"opencv": cv2.getNumThreads(), "torch": torch.get_num_threads()}
+    return {library: max(1, number // workers) for library, number in threads.items()}
+
+
+def _set_threads(threads: dict[str, int]) -> None:
+    import cv2
+    import torch
+
+    cv2.setNumThreads(threads["opencv"])
+    torch.set_num_threads(threads["torch"])
 
 
 class _Terminated(BaseException):
