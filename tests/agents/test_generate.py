@@ -139,7 +139,7 @@ def test_a_context_is_a_regions(run, data, tmp_path) -> None:
 
 def test_the_page_shows_the_hardest_first(run, data, tmp_path, monkeypatch) -> None:
     opened = []
-    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
     out = tmp_path / "out"
     command = ["generate", "--data", data, "--out", out, "--scorer", "dark_scorer:Dark", "--device", "cpu"]
     code, printed, errors = run(*command, "--agent", "random", "--context", 2, "--open")

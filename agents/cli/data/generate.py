@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-import webbrowser
 from pathlib import Path
 from typing import Any, Literal
 
 from tracker.errors import InputError
 
-from ..shared import GOES_ON, Allow, Device, Json, Precision, Seed, on_interrupt, warn
+from ..shared import GOES_ON, Allow, Device, Json, Open, Precision, Seed, on_interrupt, open_page, warn
 
 
 def generate(
@@ -37,7 +36,7 @@ def generate(
     device: Device = "auto",
     batch: int = 32,
     seed: Seed = 0,
-    open: bool = False,
+    open: Open = False,
     json: Json = None,
     allow: Allow = (),
 ) -> None:
@@ -76,7 +75,6 @@ def generate(
             run, or slim.
         weights: A safetensors file with the network's weights; for vgg16 also `imagenet`, which fetches them.
         batch: Searches in one batch in each process.
-        open: Open the page in the browser.
 
     Examples:
         occlusion-search generate --data path/to/videos --out out/hard_positives
@@ -142,7 +140,7 @@ def generate(
         f" {report.before:.3f} -> {report.after:.3f}; the hardest first in {page}"
     )
     if open:
-        webbrowser.open(page.resolve().as_uri())
+        open_page(page)
     for name, reason in report.failed.items():
         print(f"- {name} failed: {reason}", file=sys.stderr)
     if report.failed:
