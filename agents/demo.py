@@ -28,6 +28,7 @@ from tracker.training.figures import keep_recognised
 from .common.output import replacing_folder, write_json
 from .common.results import command_line
 from .common.versions import versions
+from .demo_page import EQUAL, write_demo_page
 from .demo_settings import Demo
 from .evaluation.comparison import MethodComparison, Setup, Trial, compare
 from .evaluation.methods import query_methods
@@ -49,8 +50,6 @@ from .training.splits import split_frames
 
 REPORT = "report.json"
 RESULT = "demo"
-EQUAL = "random at equal queries"
-"""Best of as many random regions as the agent queried the scorer."""
 
 
 def run_demo(demo: Demo) -> dict[str, Any]:
@@ -68,6 +67,7 @@ def run_demo(demo: Demo) -> dict[str, Any]:
     with replacing_folder(demo.out, RESULT) as folder:
         report = _run(demo, folder)
         write_json(folder / REPORT, report)
+        write_demo_page(folder, report, demo.out)
     return report
 
 

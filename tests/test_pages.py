@@ -35,7 +35,10 @@ CHECKED = {
         "observation": (346,), "video.boxes": (6, 4), "occluded": (8, 3, 240, 320), "hard.region": (4,),
     },  # fmt: skip
     "agents": {"episodes[0].frames[0]": (430, 624, 3)},
-    "hard_positives": {"hard.regions": (2, 4), "occluded": (8, 3, 240, 320), "box": (1, 4)},
+    "hard_positives": {
+        "hard.regions": (2, 4), "frames.boxes": (2, 4), "anno": (12, 4), "image": (3, 240, 320),
+        "occluded": (8, 3, 240, 320), "box": (1, 4),
+    },
     "howto/occluder": {"occluded": (8, 3, 240, 320)},
     "howto/reward": {"observation": (346,)},
     "howto/video": {"hard": (2,)},

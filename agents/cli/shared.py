@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import webbrowser
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
@@ -65,6 +66,7 @@ Precision = Annotated[
     tyro.conf.arg(help="Arithmetic of the networks; auto takes bfloat16 where the hardware has it."),
 ]
 Json = Annotated[Path | None, tyro.conf.arg(help="Write the figures to this file too.")]
+Open = Annotated[bool, tyro.conf.arg(help="Show the page in a browser at the end.")]
 BaseWeights = Annotated[
     str | None, tyro.conf.arg(help="The initial weights of the training, for weights that train-tracker wrote.")
 ]
@@ -179,6 +181,16 @@ def warn(sentence: str) -> None:
 def note(sentence: str) -> None:
     """Print a note to the standard error."""
     print(f"occlusion-search: note: {sentence}", file=sys.stderr)
+
+
+def open_page(page: Path) -> None:
+    """Show a page in a browser; where there is none, say so."""
+    try:
+        shown = webbrowser.open(page.resolve().as_uri())
+    except webbrowser.Error:
+        shown = False
+    if not shown:
+        note(f"this machine has no browser for --open; the page is {page}")
 
 
 def warn_of_otb(train: Iterable[Video]) -> None:

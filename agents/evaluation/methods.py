@@ -28,6 +28,22 @@ from ..policies.belief.method import BeliefProposer, expect_drops
 BUDGETS = (1, 2, 3, 5, 8, 10, 15, 20, 50)
 """Numbers of scorer queries at which methods are compared."""
 
+EXPLANATIONS = {
+    "clean": "the target is not covered",
+    "random": "a random region",
+    "best of k random": "the best of as many random regions as there are queries",
+    "centre": "the region in the middle of the target",
+    "cells": "the best of the cells of a 3 x 3 grid",
+    "constant": "the region that was best on the prior's training videos, the same for every target",
+    "strips": "full-height and full-width strips, in the order of their worth on these videos",
+    "attribution": "where the matcher's network is most sensitive",
+    "predictor": "the drops that a regression predicts from the target's features, highest first",
+    "hill climbing": "moves from a random region that lower the score",
+    "belief": "a Gaussian belief over the drops of all regions, conditioned on each answer",
+    "grid search": "every region of a grid; the standard of comparison",
+}
+"""How each method chooses the regions that it queries."""
+
 Values = NDArray[np.float64]
 Slots = NDArray[np.int64]
 

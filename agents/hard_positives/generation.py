@@ -30,6 +30,7 @@ from ..policies.methods import Method, NoFeatures, as_method
 from ..policies.rollout import Agent, Answer, Policy, roll_out
 from .image_targets import image_targets
 from .records import HardPositive, HardPositives, PatchEpisode
+from .views import CROP, View
 
 Image = NDArray[np.uint8]
 WhichAnswer = Literal["best", "last"]
@@ -71,6 +72,8 @@ class HardPositiveGenerator:
         answer: Result of a search: the visited region with the lowest score (a patch of the second search only if
             its score is below that of the first), or the region where it ended, as in the paper.
         batch: Number of searches in a batch.
+        view: The part of the frame that the images show: the target's crop, a search region or the frame. It
+            changes no search and no score.
 
     Raises:
         InputError: If `answer`, `occluder` or the policy's name is unknown, `batch` is below 1, or there is a
@@ -89,6 +92,7 @@ class HardPositiveGenerator:
         patch_policy: PatchPolicy | None = None,
         answer: WhichAnswer = "best",
         batch: int = 32,
+        view: View = CROP,
     ) -> None:
         if answer not in ("best", "last"):
             raise InputError(f"'{answer}' is no answer of a search; choose best or last.")
@@ -104,6 +108,7 @@ class HardPositiveGenerator:
         self.patch_policy = patch_policy
         self.answer: WhichAnswer = answer
         self.batch = batch
+        self.view = view
         if patch_policy is not None and getattr(self.method, "wanted", None) is not None:
             raise InputError("A patch policy lowers the score below a wanted drop; leave one of them out.")
         self._prior_chosen = False
@@ -226,8 +231,8 @@ class HardPositiveGenerator:
         after = check_scores(self.scorer, scores, len(images))
         for i, target in enumerate(targets):
             yield HardPositive(
-                images[i], target, regions[i], occluders[i], patches[i], episodes[i], first[i], second[i],
-                float(before[i]), float(after[i]), seed, draws[i],
+                self.view.show(target, images[i]), target, regions[i], occluders[i], patches[i], episodes[i],
+                first[i], second[i], float(before[i]), float(after[i]), seed, draws[i], self.view,
             )  # fmt: skip
 
     def _search_patches(

@@ -3,7 +3,7 @@
     OUT/
       prior.safetensors, .json     the prior of the belief, unless another file was given
       settings.json                the settings that decide the images; a folder with others is refused
-      <video>/000012-0.png         target of frame 12, hard positive number 0; see `folder_name`
+      <video>/000012-0.png         `View` of the target of frame 12, hard positive number 0; see `folder_name`
       .parts/<video>-000000.json   the records of a block of targets and the digests of its images, written when
                                    all of them are there
       metadata.jsonl               all records, written when the run ends; `datasets` reads it as an imagefolder
@@ -52,6 +52,7 @@ from ..policies.loading import agent_digest, load_agent
 from ..policies.methods import Method, as_method, is_method, random_count
 from .generation import HardPositiveGenerator, WhichAnswer
 from .records import HardPositive, folder_name
+from .views import CROP, View
 
 METADATA = "metadata.jsonl"
 SETTINGS = "settings.json"
@@ -87,6 +88,7 @@ class GenerationRun:
         prior: File of the belief's prior; `None` takes the choice of `BeliefSearch.with_prior`.
         queries: Scorer queries of the belief a hard positive.
         drop: Wanted drop of the score, for the belief and other query methods; `None` for the largest.
+        view: The part of the frame that the images show.
 
     Raises:
         InputError: If a number is out of range.
@@ -108,6 +110,7 @@ class GenerationRun:
     prior: Path | None = None
     queries: int = QUERIES
     drop: float | None = None
+    view: View = CROP
 
     def __post_init__(self) -> None:
         for name, most in _MOST.items():
@@ -301,6 +304,7 @@ def _load_generator(run: GenerationRun) -> HardPositiveGenerator:
         method, networks.scorer, arguments.occluder, None if run.bank is None else vae.VAEBank(run.bank),
         features=method.features or (networks.features if method.looks else None),
         settings=method.settings or arguments.settings, answer=run.answer, batch=run.batch,
+        view=run.view,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from tracker.data.sequences import evenly_spaced
 
 from ..common.pictures import enlarged, save
 from .records import HardPositive
+from .views import covered_pixels
 
 
 def draw_contact_sheet(path: Path, positives: Many[HardPositive], title: str, rows: int = 8) -> None:
@@ -28,12 +29,13 @@ def draw_contact_sheet(path: Path, positives: Many[HardPositive], title: str, ro
     for axis, caption in zip(axes[0], captions, strict=True):
         axis.set_title(caption, fontsize=10)
     for row, positive in zip(axes, picked, strict=True):
-        target = positive.target
+        target, image = positive.target, positive.image
+        covered = covered_pixels(positive.box, positive.region) / np.tile(image.shape[1::-1], 2)
         shown = [
             enlarged(target.exemplar),
             enlarged(target.crop),
             draw_regions(enlarged(target.crop), positive.region, list(positive.episode.trail)),
-            draw_regions(enlarged(positive.image), positive.region),
+            draw_regions(enlarged(image), covered),
         ]
         for axis, image in zip(row, shown, strict=True):
             axis.imshow(image)

@@ -19,6 +19,7 @@ from tracker.errors import InputError
 
 from ..manifolds.target_samples import Manifolds
 from ..policies.rollout import Rollout
+from .views import CROP, View
 
 Image = NDArray[np.uint8]
 
@@ -27,7 +28,7 @@ _SEPARATORS = "-._ 0-9"
 _MISREAD = (
     rf"(?:^|(?<=[{_SEPARATORS}]))(?=x*(?:{_SPLIT_KEYWORDS})(?:[{_SEPARATORS}]|$))",
     r"^(?=x*\.)",  # hidden
-    r"^(?=x*(?:metadata\.jsonl|settings\.json|prior\.json|prior\.safetensors)$)",
+    r"^(?=x*(?:metadata\.jsonl|index\.html|settings\.json|prior\.json|prior\.safetensors)$)",
     r"(?<=:)(?=x*:)",  # separates chained addresses
 )
 """Positions of a folder's name that get an `x`, so that `datasets` reads all images and columns of an imagefolder.
@@ -61,7 +62,7 @@ class HardPositive:
     """One hard positive.
 
     Attributes:
-        image: The occluded target at its own size, `uint8[h, w, 3]`.
+        image: The occluded target as `view` shows it, `uint8[h, w, 3]`; by default its crop, at its own size.
         target: The unoccluded target, with its source.
         region: The covered region, `float64[4]`, relative to the target.
         occluder: Covers the region.
@@ -70,9 +71,10 @@ class HardPositive:
         searched_with: The occluder in that search.
         background: The search for the patch; `None` where there was none.
         score_before: The matcher's score of the unoccluded target.
-        score_after: The matcher's score of `image`.
+        score_after: The matcher's score of the occluded crop.
         seed: Random seed.
         draw: Its number among those of the same target.
+        view: The part of the frame that `image` shows.
     """
 
     image: Image
@@ -87,6 +89,12 @@ class HardPositive:
     score_after: float
     seed: int = 0
     draw: int = 0
+    view: View = CROP
+
+    @property
+    def box(self) -> NDArray[np.float64]:
+        """The target's box in `image`; see `View.box`."""
+        return self.view.box(self.target)
 
     def record(self) -> dict[str, Any]:
         """Everything but the pixels, as plain data with the same keys for every hard positive."""
@@ -98,6 +106,7 @@ class HardPositive:
                 "box": list(source.box),
                 "code": None if source.code is None else list(source.code),
             },
+            **self.view.record(self.target),
             "region": self.region.tolist(),
             "occluder": self.occluder.record(),
             "actions": list(self.episode.actions),
@@ -123,8 +132,13 @@ class HardPositives(tuple[HardPositive, ...]):
 
     @property
     def images(self) -> list[Image]:
-        """The occluded targets at their own sizes."""
+        """The images, of different sizes."""
         return [one.image for one in self]
+
+    @property
+    def boxes(self) -> NDArray[np.float64]:
+        """The targets' boxes in the images, `[N, 4]`: `(x, y, w, h)` in pixels, 0-based."""
+        return np.array([one.box for one in self]).reshape(-1, 4)
 
     @property
     def regions(self) -> NDArray[np.float64]:
@@ -172,7 +186,7 @@ def remake_hard_positive(
     """
     try:
         name, region = str(record["target"]), np.array(record["region"], dtype=np.float64)
-        occluder = Occluder.from_record(record["occluder"])
+        occluder, view = Occluder.from_record(record["occluder"]), View.from_record(record)
         code = record["source"]["code"]
         if region.shape != (4,) or not np.isfinite(region).all() or not (region[2:] > 0).all():
             raise ValueError("region")
@@ -187,7 +201,7 @@ def remake_hard_positive(
         if manifolds is None:
             raise InputError(f"'{name}' was drawn from a manifold; give the bank that holds it.")
         target = manifolds.decode(target, code)
-    return occlude_image(target.crop, occluder.patch(target, targets), region)
+    return view.show(target, occlude_image(target.crop, occluder.patch(target, targets), region))
 
 
 def write_hard_positives(folder: Path, positives: Iterable[HardPositive]) -> int:

@@ -35,6 +35,7 @@ from .callbacks import Checkpoints, check_trained, make_evaluations, write_whole
 from .environment import TrainingEnvironment
 from .hyperparameters import declared_arguments
 from .learning_curves import cut_monitors, draw_learning_curves, read_monitors
+from .page import write_training_page
 from .request import TrainRequest
 from .runs import Checkpoint, RunFolder, is_archive, restore_parameters
 from .vector_envs import make_env, make_training_envs, monitored
@@ -318,6 +319,7 @@ def _train_in_folder(
     write_whole(model.save, run.model)
     if request.save_replay_buffer and isinstance(model, OffPolicyAlgorithm):
         write_whole(model.save_replay_buffer, run.replay_buffer)
+    write_training_page(run)
 
 
 def _learn(

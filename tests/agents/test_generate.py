@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,7 +23,9 @@ from agents.hard_positives.generation_run import (
     _make_block,
     generate_hard_positives,
 )
+from agents.hard_positives.page import write_hard_positives_page
 from agents.hard_positives.records import folder_name
+from agents.hard_positives.views import View
 from agents.manifolds.bank import train_bank
 from agents.manifolds.target_samples import Manifolds
 from agents.policies.baselines import Querying, RandomRegions
@@ -102,15 +105,87 @@ def test_the_command(run, data, tmp_path, monkeypatch) -> None:
     assert code == 0 and "18 hard positives (0 of them new)" in printed and contents(out) == before
 
 
-def test_datasets_reads_the_folder(data, tmp_path) -> None:
+@pytest.mark.parametrize("more", [["--context", 2], ["--view", "region", "--context", 1.5], ["--view", "frame"]])
+def test_regions_and_frames(run, data, tmp_path, more) -> None:
+    """Each is made again from its record, and read back as the crop that the same command makes."""
+    command = ["generate", "--data", data, "--scorer", "dark_scorer:Dark", "--device", "cpu"]
+    command += ["--agent", "best-of-4-random"]
+    assert run(*command, "--out", tmp_path / "crops")[0] == 0
+    code, _, errors = run(*command, "--out", tmp_path / "out", *more)
+    assert code == 0, errors
+    videos = TargetSet.join(TargetSet.from_sequence(open_sequence(data / name)) for name in "ab")
+    read = zip(read_hard_positives(tmp_path / "crops"), read_hard_positives(tmp_path / "out"), strict=True)
+    for record, plain, (crop, found) in zip(
+        records(tmp_path / "out"), records(tmp_path / "crops"), read, strict=True
+    ):
+        assert record["view"] == ("frame" if "frame" in more else "region")
+        assert record["context"] == (None if "frame" in more else more[-1])
+        assert {**record, "view": "crop", "context": None, "box": [0.0, 0.0, 16.0, 12.0]} == plain
+        image = read_image(tmp_path / "out" / record["file_name"])
+        assert (image == remake_hard_positive(record, videos)).all()
+        x, y, w, h = map(int, record["box"])
+        assert (image[y : y + h, x : x + w] == crop.load()).all() and (found.load() == crop.load()).all()
+
+
+def test_a_context_is_a_regions(run, data, tmp_path) -> None:
+    command = ["generate", "--data", data, "--out", tmp_path / "out", "--context"]
+    for more, message in (
+        ([2, "--view", "frame"], "--context is of the view 'region', not of 'frame'"),
+        ([0.5], "The context is 0.5; it must lie between 1 and 16"),
+    ):
+        code, _, errors = run(*command, *more)
+        assert code == 2 and message in errors.replace("\n", " ")
+
+
+def test_the_page_shows_the_hardest_first(run, data, tmp_path, monkeypatch) -> None:
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    out = tmp_path / "out"
+    command = ["generate", "--data", data, "--out", out, "--scorer", "dark_scorer:Dark", "--device", "cpu"]
+    code, printed, errors = run(*command, "--agent", "random", "--context", 2, "--open")
+    assert code == 0 and "the hardest first in" in printed, errors
+    assert opened == [(out / "index.html").as_uri()]
+    page = (out / "index.html").read_text()
+    shown = re.findall(r'<img src="([^"]+)"', page)
+    drops = {record["file_name"]: record["score_after"] - record["score_before"] for record in records(out)}
+    assert shown == sorted(drops, key=drops.__getitem__) and len(shown) == 9
+    assert page.count('class="target"') == page.count('class="covered"') == 9
+    assert "generate --data data --out out" in page and "load_dataset(" in page
+    monkeypatch.setattr("agents.hard_positives.page.MOST_SHOWN", 4)
+    write_hard_positives_page(out, "command")
+    page = (out / "index.html").read_text()
+    assert page.count("<img ") == 4 and "The 4 hardest of 9" in page
+
+
+def test_the_outline_is_the_covered_region(data, tmp_path) -> None:
+    """Where the images differ from the frames is what the page outlines."""
+    out = tmp_path / "out"
+    generate_hard_positives(run_of(data / "a", out, view=View("frame")))
+    page = write_hard_positives_page(out, "command").read_text()
+    frames = open_sequence(data / "a").frames
+    outlines = re.findall(r'<img src="a/00000(.)-0.png".*?class="covered" style="left: (.*?)%; top: (.*?)%; '
+                          r'width: (.*?)%; height: (.*?)%', page, re.DOTALL)  # fmt: skip
+    assert len(outlines) == 5
+    for frame, *percent in outlines:
+        changed = (read_image(out / "a" / f"00000{frame}-0.png") != frames[int(frame)]).any(axis=2)
+        x, y, w, h = np.array(percent, float) / 100 * [64, 48, 64, 48]
+        rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+        assert [columns[0], columns[-1] + 1] == pytest.approx([x, x + w], abs=0.51)
+        assert [rows[0], rows[-1] + 1] == pytest.approx([y, y + h], abs=0.51)
+
+
+@pytest.mark.parametrize("view", [View(), View("region")])
+def test_datasets_reads_the_folder(data, tmp_path, view) -> None:
     datasets = pytest.importorskip("datasets")
-    generate_hard_positives(run_of(data, tmp_path / "out"))
+    generate_hard_positives(run_of(data, tmp_path / "out", view=view))
+    write_hard_positives_page(tmp_path / "out", "command")
     loaded = datasets.load_dataset(
         "imagefolder", data_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"), split="train"
     )
     assert len(loaded) == 9
     assert {row["source"]["video"] for row in loaded} == {"a", "b"} and "label" not in loaded.features
-    assert loaded[0]["image"].size == (16, 12)
+    size, box = {"crop": ((16, 12), [0, 0, 16, 12]), "region": ((56, 56), [20, 22, 16, 12])}[view.name]
+    assert loaded[0]["image"].size == size and loaded[0]["box"] == box
 
 
 @pytest.mark.filterwarnings("ignore:There is no prior for the matcher Dark")
@@ -207,10 +282,11 @@ def test_processes_make_what_one_makes(data, tmp_path) -> None:
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-def test_a_run_goes_on_where_it_was_cut_off(data, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("view", [View(), View("region", 3.0), View("frame")])
+def test_a_run_goes_on_where_it_was_cut_off(data, tmp_path, monkeypatch, view) -> None:
     """After any block, and with an image half-written, the whole folder is that of a run in one go."""
     whole = tmp_path / "whole"
-    generate_hard_positives(run_of(data, whole))
+    generate_hard_positives(run_of(data, whole, view=view))
     wanted, out = contents(whole), tmp_path / "out"
     made = []
 
@@ -222,12 +298,12 @@ def test_a_run_goes_on_where_it_was_cut_off(data, tmp_path, monkeypatch) -> None
 
     monkeypatch.setattr("agents.hard_positives.generation_run._make_block", some)
     with pytest.raises(KeyboardInterrupt):
-        generate_hard_positives(run_of(data, out))
+        generate_hard_positives(run_of(data, out, view=view))
     assert not (out / "metadata.jsonl").exists() and len(list((out / ".parts").iterdir())) == 1
     (out / "a" / "000005-0.png").write_bytes(b"half an image")
     monkeypatch.undo()
     monkeypatch.syspath_prepend(str(tmp_path))
-    report = generate_hard_positives(run_of(data, out))
+    report = generate_hard_positives(run_of(data, out, view=view))
     assert report.images == 9 and report.made == 9 - (made[0].high - made[0].low)
     assert contents(out) == wanted
 
@@ -360,6 +436,7 @@ def test_a_folder_with_something_else_is_refused(data, tmp_path) -> None:
         {"batch": 5},
         {"image_format": "jpeg"},
         {"drop": 0.1},
+        {"view": View("region")},
     ):
         with pytest.raises(InputError, match=f"another run \\({next(iter(change))}.* was "):
             generate_hard_positives(run_of(data, tmp_path / "out", **change))
@@ -375,8 +452,8 @@ def test_a_folder_with_something_else_is_refused(data, tmp_path) -> None:
 NASTY_NAMES = [
     "train", "airplane-1", "person-3", "train-1", "test1", "dev-room", "val", "eval", "training", "validation_2",
     "valid", "my test 2", "x.eval", "1testing", "Evaluation", "TEST", "a::b", ":::", "a%b", "a#b", "a[1]",
-    "ünïcode test", "日本", "metadata.jsonl", "settings.json", ".parts", "xtrain", "xxtrain", "a.train.b",
-    "test-test", "x.", "data", "train-00000-of-00001", "clip.zip", "a b", "restaurant",
+    "ünïcode test", "日本", "metadata.jsonl", "settings.json", "index.html", ".parts", "xtrain", "xxtrain",
+    "a.train.b", "test-test", "x.", "data", "train-00000-of-00001", "clip.zip", "a b", "restaurant",
 ]  # fmt: skip
 
 

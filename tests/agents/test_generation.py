@@ -96,8 +96,8 @@ def generate(policy, targets: TargetSet, scorer, features, settings=None, seed: 
 
 
 KEYS = {
-    "file_name", "target", "source", "region", "occluder", "actions", "triggered", "queries", "searched_with",
-    "background", "score_before", "score_after", "seed", "draw",
+    "file_name", "target", "source", "view", "context", "box", "region", "occluder", "actions", "triggered",
+    "queries", "searched_with", "background", "score_before", "score_after", "seed", "draw",
 }  # fmt: skip
 
 

@@ -110,7 +110,7 @@ COMMANDS = {
     "benchmark run": "benchmark run --data {data} --tracker damage_scorer:Walker",
     "evaluate": "evaluate --data {data} --scorer damage_scorer:Dark --per-sequence 1 --seeds 1",
 }
-VOLATILE = {"evaluation.json", "closure.png", "settings.json"}
+VOLATILE = {"evaluation.json", "closure.png", "index.html", "settings.json"}
 """Times and the command line are in them, or they are drawn anew each time."""
 
 # The command, the file and what happens to it.

@@ -39,10 +39,16 @@ def test_a_tracker_looks_the_same_in_every_plot():
     assert to_hex(line.get_color()).lower() == looks["high"].colour.lower()
     speed = plots.draw_speed({"high": 3.0}, {"low": 0, "high": 1}, ["low", "high"], "title")
     assert to_hex(speed.axes[0].get_lines()[0].get_color()).lower() == looks["high"].colour.lower()
+    lower = {measure: Interval(-0.2, None, None, 3) for measure in ("auc", "precision")}
+    differences = plots.draw_differences({"high": lower}, ["low", "high"], "title")
+    assert "no intervals from fewer than 8 targets" in differences.get_suptitle()
+    for axis in differences.axes:
+        assert to_hex(axis.get_lines()[-1].get_color()).lower() == looks["high"].colour.lower()
 
 
 def test_twenty_trackers_have_twenty_looks():
-    assert len(set(plots.styles(str(k) for k in range(20)).values())) == 20
+    looks = list(plots.styles(str(k) for k in range(20)).values())
+    assert len(set(looks)) == 20 and len({look.colour for look in looks[:14]}) == 14
 
 
 def test_nasty_names_are_drawn_as_they_are():
@@ -70,10 +76,10 @@ def test_a_difference_is_filled_by_its_corrected_p_value():
         "unclear": {"auc": Interval(0.1, (0.01, 0.3), 0.2, 9), "precision": Interval(-0.2, (-0.3, -0.1), 0.01, 9)},
         "few": {"auc": Interval(0.1, None, None, 3), "precision": Interval(-0.1, None, None, 3)},
     }
-    left, right = plots.draw_differences(rows, "t").axes
-    points = [line for line in left.get_lines() if line.get_marker() == "o"]
+    left, right = plots.draw_differences(rows, rows, "t").axes
+    points = [line for line in left.get_lines() if line.get_marker() != "None"]
     assert [to_hex(point.get_markerfacecolor()) == "#ffffff" for point in points] == [False, True, True]
-    points = [line for line in right.get_lines() if line.get_marker() == "o"]
+    points = [line for line in right.get_lines() if line.get_marker() != "None"]
     assert [to_hex(point.get_markerfacecolor()) == "#ffffff" for point in points] == [False, False, True]
     assert left.get_xlim()[0] < 0 and left.get_xlim()[1] > 0.3
 
@@ -125,6 +131,9 @@ def test_the_boxes_of_the_losing_tracker_and_the_truth_are_drawn_where_they_are(
         "frame 5, overlap 0.00",
     ]
     assert drawn[0] == [(9.5, 31.5), (9.5, 11.5), (39.5, 11.5)]
+    looks = plots.styles(["_mine", "b"])
+    colours = [to_hex(patch.get_edgecolor()).lower() for patch in figure.axes[0].patches]
+    assert colours == [looks["b"].colour.lower(), "#ffffff", looks["_mine"].colour.lower()]
     assert drawn[2] == [(9.5, 11.5), (39.5, 11.5)]
     assert legend(figure) == ["truth", "box of  _mine", "box of b"]
     assert opened(pictures.to_jpeg(figure)).format == "JPEG"

@@ -139,6 +139,8 @@ def test_the_numbers_of_the_page_are_those_of_the_scores(data, three, tmp_path):
         f"{s.subset(['red']).auc:.3f} / {s.subset(['red']).precision:.3f}"
         for s in sorted(scores.values(), key=lambda s: -s.auc)
     ]
+    assert "No verdict: 3 targets (36 judged frames) do not tell which of 3 trackers is better." in made.text
+    assert "highest AUC" not in made.text
     best = [row[0] for row in made.rows if row[0] in scores][:3]
     assert best == sorted(scores, key=lambda name: -scores[name].auc)
 

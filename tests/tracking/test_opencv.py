@@ -13,7 +13,16 @@ from tracker.data.images import resize
 from tracker.data.sequences import Sequence
 from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
-from tracker.trackers.opencv import CSRTTracker, KCFTracker, MILTracker, NanoTracker, OpenCVTracker, starting_box
+from tracker.trackers.opencv import (
+    CONTRIB,
+    ContribTracker,
+    CSRTTracker,
+    KCFTracker,
+    MILTracker,
+    NanoTracker,
+    OpenCVTracker,
+    starting_box,
+)
 from tracker.trackers.protocol import Tracker
 
 RED = np.full((40, 60, 3), (255, 0, 0), np.uint8)
@@ -193,15 +202,14 @@ def test_grey_and_sixteen_bits_are_taken(video: Sequence) -> None:
     assert boxes[0] == boxes[1] == boxes[2]
 
 
-@pytest.mark.parametrize("kind", [CSRTTracker, KCFTracker])
-def test_without_contrib_one_sentence_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, kind: type[OpenCVTracker]
-) -> None:
-    monkeypatch.delattr(cv2, f"Tracker{kind.name.upper()}_create", raising=False)
+@pytest.mark.parametrize("name", CONTRIB)
+def test_without_contrib_one_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    in_opencv = CONTRIB[name][0]
+    monkeypatch.delattr(cv2, f"Tracker{in_opencv}_create", raising=False)
     monkeypatch.delattr(cv2, "legacy", raising=False)
-    says = f"no {kind.name.upper()}, .*uninstall opencv-python and install opencv-contrib-python in its place"
+    says = f"no {in_opencv}, .*uninstall opencv-python and install opencv-contrib-python in its place"
     with pytest.raises(InputError, match=says):
-        kind()
+        ContribTracker(name)
 
 
 @pytest.mark.parametrize("place", ["cv2", "legacy"])
@@ -217,15 +225,37 @@ def test_contrib_is_found_in_both_places(monkeypatch: pytest.MonkeyPatch, place:
     assert tracker.update(RED).tolist() == [4, 5, 6, 7] and inner.start == (10, 8, 5, 6)
 
 
-@pytest.mark.parametrize("kind", [CSRTTracker, KCFTracker])
-def test_contrib_follows(video: Sequence, kind: type[OpenCVTracker]) -> None:
-    if not hasattr(cv2, f"Tracker{kind.name.upper()}_create"):
-        pytest.skip("opencv-contrib-python is not installed")
-    tracker = kind()
-    assert iou(run(tracker, video), video.boxes).mean() > 0.3
-    for box in ((80, 60, 1, 1), (0, 0, 161, 121), (-10, -10, 30, 30)):
+needs_contrib = pytest.mark.skipif(not hasattr(cv2, "legacy"), reason="opencv-contrib-python is not installed")
+
+
+@needs_contrib
+@pytest.mark.parametrize("name", CONTRIB)
+def test_contrib_follows(video: Sequence, name: str) -> None:
+    tracker = ContribTracker(name)
+    assert isinstance(tracker, Tracker) and tracker.name == name
+    boxes = run(tracker, video)
+    assert iou(boxes, video.boxes).mean() > 0.3
+    cv2.randu(np.zeros(99), 0, 1)
+    assert (run(ContribTracker(name), video) == boxes).all()
+    for box in ((80, 60, 1, 1), (40, 30, 3, 50), (0, 0, 161, 121), (-10, -10, 30, 30)):
         tracker.init(video.frames[0], box)
         assert np.isfinite(tracker.update(video.frames[1])).all()
+
+
+@needs_contrib
+@pytest.mark.parametrize("name", ["kcf", "medianflow", "mosse"])
+def test_contrib_repeats_the_box_of_a_lost_target(video: Sequence, name: str) -> None:
+    tracker = ContribTracker(name)
+    tracker.init(video.frames[0], video.exemplar_box)
+    last = tracker.update(video.frames[1])
+    noise = np.random.default_rng(0).integers(0, 256, video.frames[0].shape, dtype=np.uint8)
+    assert tracker.update(noise).tolist() == last.tolist() and not tracker.found
+
+
+@needs_contrib
+@pytest.mark.parametrize(("kind", "name"), [(CSRTTracker, "csrt"), (KCFTracker, "kcf")])
+def test_named_classes_are_the_table(video: Sequence, kind: type[OpenCVTracker], name: str) -> None:
+    assert kind().name == name and (run(kind(), video) == run(ContribTracker(name), video)).all()
 
 
 def test_nano_says_what_is_missing(tmp_path: Path) -> None:

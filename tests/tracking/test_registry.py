@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from tracker.errors import InputError
-from tracker.trackers.registry import TRACKERS, load_tracker
+from tracker.trackers.opencv import CONTRIB
+from tracker.trackers.registry import OPENCV, TRACKERS, load_tracker
 
 OWN = """
 class Still:
@@ -85,10 +86,11 @@ def test_what_is_refused(name: str, weights: str | None, says: str) -> None:
 
 
 def test_contrib_trackers_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("csrt", "kcf"):
-        monkeypatch.delattr(cv2, f"Tracker{name.upper()}_create", raising=False)
+    for in_opencv, _ in CONTRIB.values():
+        monkeypatch.delattr(cv2, f"Tracker{in_opencv}_create", raising=False)
     monkeypatch.delattr(cv2, "legacy", raising=False)
-    for name in ("csrt", "kcf"):
+    assert set(OPENCV) == {*CONTRIB, "mil"}
+    for name in CONTRIB:
         with pytest.raises(InputError, match="uninstall opencv-python and install opencv-contrib-python"):
             load_tracker(name)
 

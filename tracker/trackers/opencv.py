@@ -1,4 +1,4 @@
-"""OpenCV's trackers behind the interface: MIL, Nano, and CSRT and KCF where the contrib build is installed.
+"""OpenCV's trackers behind the interface: MIL, Nano, and those of `CONTRIB` where the contrib build is installed.
 
 What they share:
 
@@ -134,9 +134,7 @@ class MILTracker(OpenCVTracker):
     """MIL draws its features until they fit the box, and in a box of 4 x 4 pixels it never ends."""
 
     def _create(self) -> Any:
-        cv2.setRNGSeed(0)
-        library = ctypes.CDLL("ucrtbase" if os.name == "nt" else None)
-        library.srand(1)
+        _seed()
         return cv2.TrackerMIL.create()
 
     def _box(self, moved: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -146,37 +144,66 @@ class MILTracker(OpenCVTracker):
 class ContribTracker(OpenCVTracker):
     """A tracker that only the contrib build of OpenCV holds, in `cv2` or in `cv2.legacy`.
 
+    `init` seeds the random numbers as `MILTracker.init` does; TLD draws from them.
+
+    Args:
+        name: A key of `CONTRIB`.
+
     Raises:
         InputError: If this OpenCV is built without the contrib modules.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
-        function = f"Tracker{self.name.upper()}_create"
+        self.name = name
+        in_opencv, self.least_side = CONTRIB[name]
+        function = f"Tracker{in_opencv}_create"
         makers = [getattr(place, function, None) for place in (cv2, getattr(cv2, "legacy", None))]
         if not any(makers):
             raise InputError(
-                f"This OpenCV has no {self.name.upper()}, which only the package opencv-contrib-python holds;"
+                f"This OpenCV has no {in_opencv}, which only the package opencv-contrib-python holds;"
                 " uninstall opencv-python and install opencv-contrib-python in its place."
             )
         self._make: Any = next(filter(None, makers))
 
     def _create(self) -> Any:
+        _seed()
         return self._make()
 
 
-class CSRTTracker(ContribTracker):
-    """Discriminative correlation filter with channel and spatial reliability (Lukezic et al. 2017)."""
+CONTRIB = {
+    "boosting": ("Boosting", 5),
+    "csrt": ("CSRT", 3),
+    "kcf": ("KCF", 2),
+    "medianflow": ("MedianFlow", 1),
+    "mosse": ("MOSSE", 2),
+    "tld": ("TLD", 20),
+}
+"""The names of `ContribTracker`: OpenCV's name and the least side.
 
-    name = "csrt"
-    least_side = 3
+- `boosting`: online boosting (Grabner et al. 2006). As MIL does, it draws features until they fit the box.
+- `csrt`: discriminative correlation filter with channel and spatial reliability (Lukezic et al. 2017).
+- `kcf`: kernelised correlation filter (Henriques et al. 2015), OpenCV's version with colour names.
+- `medianflow`: optical flow of a grid of points, forwards and backwards (Kalal et al. 2010).
+- `mosse`: correlation filter (Bolme et al. 2010). Its boxes keep one size: the first one, enlarged for the Fourier
+  transform.
+- `tld`: tracking, learning, detection (Kalal et al. 2012). For a smaller side it detects in an enlarged frame, and
+  returns boxes in the pixels of that.
+"""
+
+
+class CSRTTracker(ContribTracker):
+    """OpenCV's CSRT."""
+
+    def __init__(self) -> None:
+        super().__init__("csrt")
 
 
 class KCFTracker(ContribTracker):
-    """Kernelised correlation filter (Henriques et al. 2015), OpenCV's version with colour names."""
+    """OpenCV's KCF."""
 
-    name = "kcf"
-    least_side = 2
+    def __init__(self) -> None:
+        super().__init__("kcf")
 
 
 class NanoTracker(OpenCVTracker):
@@ -228,6 +255,13 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.setLogLevel(level)
+
+
+def _seed() -> None:
+    """Seed OpenCV's random numbers and the C library's `rand`, for the whole process."""
+    cv2.setRNGSeed(0)
+    library = ctypes.CDLL("ucrtbase" if os.name == "nt" else None)
+    library.srand(1)
 
 
 def _bgr(image: object) -> NDArray[np.uint8]:

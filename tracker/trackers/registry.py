@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from ..models.backbones import Precision
 
 
-TRACKERS = ("sint-slim", "sint-vgg16", "sint-alexnet", "csrt", "kcf", "mil", "nano", "siamfc")
+OPENCV = ("boosting", "csrt", "kcf", "medianflow", "mil", "mosse", "tld")
+
+TRACKERS = ("sint-slim", "sint-vgg16", "sint-alexnet", *OPENCV, "nano", "siamfc")
 """The names that `load_tracker` knows, beside `module:function`."""
 
 Weights = str | Path | None
@@ -60,12 +62,12 @@ def load_tracker(
         return SintTracker.load(features, weights, device, precision, base_weights=base_weights)
     if base_weights is not None:
         raise InputError(f"The tracker '{name}' has no base weights; leave them out.")
-    if name in ("csrt", "kcf", "mil"):
-        from .opencv import CSRTTracker, KCFTracker, MILTracker
+    if name in OPENCV:
+        from .opencv import ContribTracker, MILTracker
 
         if weights is not None:
             raise InputError(f"The tracker '{name}' has no weights; leave them out.")
-        return {"csrt": CSRTTracker, "kcf": KCFTracker, "mil": MILTracker}[name]()
+        return MILTracker() if name == "mil" else ContribTracker(name)
     if weights is None:
         what = "the folder with its two ONNX files" if name == "nano" else "its safetensors file"
         raise InputError(f"The tracker '{name}' needs weights; give {what}.")

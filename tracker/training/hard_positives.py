@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.images import Image, check_image, read_image, resize
+from ..data.images import Image, check_image, crop, read_image, resize
 from ..errors import InputError
 from ..files import inside_folder
 
@@ -25,26 +25,30 @@ class TrainingPositive:
     """A generated image of a target, and the frame that it stands for in training.
 
     Attributes:
-        image: The target's crop, `uint8[h, w, 3]`, or the file that holds it.
+        image: The target's crop, `uint8[h, w, 3]`, or the file that holds it; or a larger part of the frame.
         video: Name of its video.
         frame: Index of its frame, 0-based.
         box: `(x, y, w, h)` of the target in that frame, 0-based pixels.
+        inside: `(x, y, w, h)` of the target in `image` where that is larger than the target; `None` for a crop.
     """
 
     image: Image | Path
     video: str
     frame: int
     box: tuple[float, float, float, float]
+    inside: tuple[float, float, float, float] | None = None
 
     def load(self) -> Image:
-        """Return the image, `uint8[h, w, 3]`."""
-        return read_image(self.image) if isinstance(self.image, Path) else self.image
+        """Return the target's crop, `uint8[h, w, 3]`."""
+        image = read_image(self.image) if isinstance(self.image, Path) else self.image
+        return image if self.inside is None else crop(image, self.inside)
 
 
 def read_hard_positives(folder: str | Path) -> list[TrainingPositive]:
     """Read the folder that the demo and the generation of hard positives write (`imagefolder`).
 
-    Of each line of `metadata.jsonl` the keys `file_name` and `source` (`video`, `frame`, `box`) are read.
+    Of each line of `metadata.jsonl` the keys `file_name` and `source` (`video`, `frame`, `box`) are read, and
+    where the `view` is not `crop` the `box` of the target in the image.
 
     Raises:
         InputError: If the folder has no such file, a line of it cannot be used, or an image is missing.
@@ -90,13 +94,19 @@ def take_hard_positives(positives: Iterable[tuple[Image, Mapping[str, Any]]]) ->
 def _positive(image: Image | Path, record: Mapping[str, Any], what: str) -> TrainingPositive:
     try:
         source = record["source"]
-        x, y, w, h = (float(value) for value in source["box"])
-        video, frame = str(source["video"]), int(source["frame"])
+        box, video, frame = _four(source["box"]), str(source["video"]), int(source["frame"])
+        inside = None if record.get("view", "crop") == "crop" else _four(record["box"])
     except (KeyError, OverflowError, TypeError, ValueError):
         raise InputError(f"{what} does not tell its source (video, frame, box); write it again.") from None
-    if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0 or frame < 0:
-        raise InputError(f"{what} has the box {x:g},{y:g},{w:g},{h:g} in frame {frame}, which cannot be.")
-    return TrainingPositive(image, video, frame, (x, y, w, h))
+    for x, y, w, h in (box,) if inside is None else (box, inside):
+        if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0 or frame < 0:
+            raise InputError(f"{what} has the box {x:g},{y:g},{w:g},{h:g} in frame {frame}, which cannot be.")
+    return TrainingPositive(image, video, frame, box, inside)
+
+
+def _four(box: Iterable[Any]) -> tuple[float, float, float, float]:
+    x, y, w, h = (float(value) for value in box)
+    return (x, y, w, h)
 
 
 def digest(positives: Iterable[TrainingPositive]) -> str:

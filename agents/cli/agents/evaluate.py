@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tracker.errors import InputError
 
-from ..shared import GOES_ON, Allow, Device, Json, Precision, on_interrupt, warn
+from ..shared import GOES_ON, Allow, Device, Json, Open, Precision, on_interrupt, open_page, warn
 from .train import Algorithm
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def evaluate(
     layer: str | None = None,
     precision: Precision = "auto",
     device: Device = "auto",
+    open: Open = False,
     json: Json = None,
     allow: Allow = (),
 ) -> None:
@@ -48,7 +49,7 @@ def evaluate(
     without its features, each action alone, and the belief with the scores of another video. The same command
     resumes a run that was cut off.
 
-    Writes evaluation.json, frontier.png and, for each sequence, pictures/NAME.png to OUT.
+    Writes index.html (the page), evaluation.json, frontier.png and, for each sequence, pictures/NAME.png to OUT.
 
     Args:
         data: A folder of annotated sequences, or one; nothing may have been trained on them.
@@ -82,11 +83,12 @@ def evaluate(
 
     from ...common.locks import lock_folder
     from ...common.output import check_folder
-    from ...common.results import write_result
+    from ...common.results import command_line, write_result
     from ...evaluation.arms import arms_of, read_members
     from ...evaluation.comparison import Setup
     from ...evaluation.leaks import constant_agents, without_features
     from ...evaluation.methods import query_methods
+    from ...evaluation.page import write_evaluation_page
     from ...evaluation.pictures import draw_choices, draw_frontier
     from ...evaluation.run import EvaluationRun, evaluate_agents
     from ...evaluation.table import print_evaluation
@@ -190,8 +192,11 @@ def evaluate(
     for path in (out / "evaluation.json", json):
         write_result(path, "evaluation", content)
     draw_frontier(out / "frontier.png", content)
+    page = write_evaluation_page(out, content, command_line())
     print_evaluation(content)
-    print(f"The figures of each sequence are in {out / 'evaluation.json'}, the pictures beside it.")
+    print(f"The page is {page}; the figures of each sequence are in {out / 'evaluation.json'}.")
+    if open:
+        open_page(page)
     for name, reason in content["failed"].items():
         print(f"- {name} failed: {reason}", file=sys.stderr)
     if content["failed"]:

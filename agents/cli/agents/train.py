@@ -11,7 +11,7 @@ import tyro
 from tracker.errors import InputError, shorten
 
 from ...common.results import command_line
-from ..shared import NOTHING_WRITTEN, Allow, Device, Seed, on_interrupt
+from ..shared import NOTHING_WRITTEN, Allow, Device, Open, Seed, on_interrupt, open_page
 
 Algorithm = Literal["dqn", "ppo", "a2c", "qrdqn", "ppo_mask"]
 Pairs = Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY:VALUE ...")]
@@ -42,14 +42,15 @@ def train(
     agent: Annotated[Path | None, tyro.conf.arg(aliases=["-i", "--trained-agent"], metavar="FILE")] = None,
     resume: Annotated[Path | None, tyro.conf.arg(metavar="RUN_FOLDER")] = None,
     progress: Annotated[bool, tyro.conf.arg(aliases=["-P"])] = True,
+    open: Open = False,
     allow: Allow = (),
 ) -> None:
     """Train an agent with RL Zoo's flags and run folders.
 
-    Writes OUT/ALGO/ENV_<n>: ENV.zip (the agent), best_model.zip, evaluations.npz, 0.monitor.csv, checkpoints,
-    learning_curve.png, and the configuration in ENV/. --resume continues a run that was cut off. Agents (.zip) and
-    replay buffers (.pkl) are pickles: loading one executes code, so give --agent and --resume only files that you
-    trust.
+    Writes OUT/ALGO/ENV_<n>: index.html (the page), ENV.zip (the agent), best_model.zip, evaluations.npz,
+    0.monitor.csv, checkpoints, learning_curve.png, and the configuration in ENV/. --resume continues a run that
+    was cut off. Agents (.zip) and replay buffers (.pkl) are pickles: loading one executes code, so give --agent
+    and --resume only files that you trust.
 
     Args:
         algo: The algorithm; dqn is the paper's Algorithm 1.
@@ -82,6 +83,7 @@ def train(
         occlusion-search train --algo ppo --env-kwargs reward:difference --steps 60000
     """
     from occlusion_env import ENV_ID
+    from tracker.evaluation.report.page import INDEX
     from tracker.models.backbones import resolve_device
 
     from ...common.output import check_folder
@@ -125,12 +127,14 @@ def train(
             if tensorboard_log is not None:
                 check_folder(tensorboard_log, *inputs, option="--tensorboard-log")
             run = train_agent(request, command_line(), progress, started, allow)
-    print(f"The agent, its learning curve and its checkpoints are in {run.path}")
+    print(f"The agent, its learning curve and its checkpoints are in {run.path}; the page is {run.path / INDEX}")
     if run.arguments()["env"] == ENV_ID and run.evaluations.is_file():
         rows = [record_episode(episode) for episode in play_selection(run, device, allow)]
         print(f"On the targets that chose its best model, which it was not trained on: {summarise_episodes(rows)}")
     print("Next: compare it with the belief and other methods on videos that it was not trained on:")
     print(f"  occlusion-search evaluate --agent {run.path} --data DIR")
+    if open:
+        open_page(run.path / INDEX)
 
 
 def key_values(flag: str, pairs: tuple[str, ...]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tracker.errors import InputError
 
-from ..shared import GOES_ON, Allow, Device, Json, Precision, Seed, on_interrupt, warn
+from ..shared import GOES_ON, Allow, Device, Json, Open, Precision, Seed, on_interrupt, open_page, warn
 
 
 def generate(
@@ -27,6 +27,8 @@ def generate(
     occluder: Literal["background", "mean", "noise", "zero", "cutout"] | None = None,
     max_area: float | None = None,
     answer: Literal["best", "last"] = "best",
+    view: Literal["crop", "region", "frame"] | None = None,
+    context: float | None = None,
     format: Literal["png", "jpeg"] = "png",
     features: Literal["slim", "vgg16"] | None = None,
     weights: str | None = None,
@@ -34,14 +36,15 @@ def generate(
     device: Device = "auto",
     batch: int = 32,
     seed: Seed = 0,
+    open: Open = False,
     json: Json = None,
     allow: Allow = (),
 ) -> None:
     """Make hard positives of annotated videos.
 
     Writes OUT/VIDEO/FRAME-DRAW.png and OUT/metadata.jsonl, a record of how each was made, which `train-tracker
-    --hard-positives` and `datasets.load_dataset("imagefolder", data_dir=OUT)` read. The same command resumes a
-    run that was cut off.
+    --hard-positives` and `datasets.load_dataset("imagefolder", data_dir=OUT)` read, and OUT/index.html, a page of
+    the images, the hardest first. The same command resumes a run that was cut off.
 
     Args:
         data: A folder of annotated sequences, or one.
@@ -63,6 +66,10 @@ def generate(
         occluder: What covers the target; by default that of the agent's training, or background.
         max_area: Largest area of a region as a share of the target; 0.25 by default. An agent keeps its own.
         answer: The best of the regions that an agent visited, or its last.
+        view: What an image shows: crop, the target alone; region, a square around it; frame, the whole frame. By
+            default crop, or region where --context is given. metadata.jsonl has the target's box in the image.
+        context: Side of a region in sides of SiamFC's exemplar: 2, the default, is its search region; 4.02 is
+            pysot's crop511. The frame's mean colour lies outside the frame.
         format: png is lossless; jpeg is smaller.
         features: Network of the scorer, and of the state where no run records one; by default that of the agent's
             run, or slim.
@@ -71,7 +78,7 @@ def generate(
 
     Examples:
         occlusion-search generate --data path/to/videos --out out/hard_positives
-        occlusion-search generate --data path/to/videos --agent pretrained --per-target 4 --workers 2
+        occlusion-search generate --data path/to/videos --view region --context 2 --per-target 4 --workers 2
     """
     from dataclasses import asdict, replace
 
@@ -81,14 +88,19 @@ def generate(
 
     from ...common.locks import lock_folder
     from ...common.output import check_folder
-    from ...common.results import write_result
+    from ...common.results import command_line, write_result
     from ...hard_positives.generation_run import GenerationRun, generate_hard_positives, names_method
+    from ...hard_positives.page import write_hard_positives_page
+    from ...hard_positives.views import View
     from ...policies.belief import BeliefSearch
     from ...policies.loading import load_policy
     from ...policies.methods import as_method
     from ...policies.rollout import Agent
 
     check_folder(out, data, bank, agent, weights, prior, json=json)
+    if context is not None and view not in (None, "region"):
+        raise InputError(f"--context is of the view 'region', not of '{view}'; leave one of them out.")
+    shown = View(view or ("crop" if context is None else "region"), View.context if context is None else context)
     place = str(resolve_device(device))
     allowed = tuple(sorted({*allow, *find_import_paths(scorer)}))
     loaded = None if names_method(agent) else load_policy(agent, device=place, allowed=allowed)
@@ -115,16 +127,20 @@ def generate(
         warn(sentence)
     run = GenerationRun(
         data, out, agent, arguments=arguments, bank=bank, per_target=per_target, per_sequence=per_sequence,
-        answer=answer, seed=seed, image_format=format, workers=workers, batch=batch, allowed=allowed, **belief,
+        answer=answer, seed=seed, image_format=format, workers=workers, batch=batch, allowed=allowed,
+        view=shown, **belief,
     )  # fmt: skip
     with on_interrupt(GOES_ON), lock_folder(out):
         report = generate_hard_positives(run)
+        page = write_hard_positives_page(out, command_line())
     write_result(json, "generate", asdict(report))
     speed = f", {report.made / report.seconds:.1f} a second" if report.made else ""
     print(
         f"{report.images} hard positives ({report.made} of them new{speed}) in {out}; mean score"
-        f" {report.before:.3f} -> {report.after:.3f}"
+        f" {report.before:.3f} -> {report.after:.3f}; the hardest first in {page}"
     )
+    if open:
+        open_page(page)
     for name, reason in report.failed.items():
         print(f"- {name} failed: {reason}", file=sys.stderr)
     if report.failed:

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from ...demo_settings import Demo
-from ..shared import flags_from_fields, on_interrupt
+from ..shared import Open, flags_from_fields, on_interrupt, open_page
 
 
 @flags_from_fields
@@ -19,12 +19,13 @@ def demo(
     box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H|FILE")] = None,
     quick: bool = False,
     steps: int | None = None,
+    open: Open = False,
     json: Path | None = None,
 ) -> None:
     """Turn a video and the box of its target into hard positives.
 
-    Writes hard_positives/ (images and metadata.jsonl), contact_sheet.png, manifold.png, scores.png and
-    report.json.
+    Writes index.html (the page), hard_positives/ (images and metadata.jsonl), contact_sheet.png, manifold.png,
+    scores.png and report.json.
 
     Args:
         quick: Less of everything, for a first impression.
@@ -36,6 +37,8 @@ def demo(
         occlusion-search demo --quick
         occlusion-search demo --data video.mp4 --box 120,80,60,90 --out out/mine
     """
+    from tracker.evaluation.report.page import INDEX
+
     from ...common.locks import lock_folder
     from ...common.output import check_folder, write_json
     from ...demo import RESULT, run_demo
@@ -59,5 +62,7 @@ def demo(
     print(f"The agent is {report['agent_is']}.")
     print(
         f"{report['hard_positives']} hard positives (by the {report['hard_positives_by']}), the pictures and"
-        f" report.json are in {settings.out}"
+        f" report.json are in {settings.out}; the page is {settings.out / INDEX}"
     )
+    if open:
+        open_page(settings.out / INDEX)

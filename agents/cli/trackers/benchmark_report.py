@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ...common.results import command_line
-from ..shared import Json, warn
+from ..shared import Json, Open, open_page, warn
 
 _RESULT = "benchmark report"
 
@@ -23,6 +23,7 @@ def benchmark_report(
     protocol: Literal["ope", "tre", "sre"] | None = None,
     invalid: Literal["otb", "strict"] = "otb",
     zero_based: bool = False,
+    open: Open = False,
     json: Json = None,
 ) -> None:
     """Compare trackers on one HTML page with its plots.
@@ -83,5 +84,7 @@ def benchmark_report(
         print(f"{name} is left out: {why}")
     count = len(comparison.targets)
     print(f"{count} target{'' if count == 1 else 's'} in common; the report is {out / PAGE}")
+    if open:
+        open_page(out / PAGE)
     if comparison.left_out:
         sys.exit(1)

@@ -40,8 +40,8 @@ def benchmark_run(
     sequence on which a tracker fails is named at the end and recorded in failures.json; the exit code is then 1.
 
     Args:
-        tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, csrt, kcf, mil, nano, siamfc;
-            module:function for your own.
+        tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, nano, siamfc; boosting, csrt, kcf,
+            medianflow, mil, mosse, tld of OpenCV; module:function for your own.
         data: Folder of annotated sequences (OTB, VOT or GOT-10k), or one of them.
         out: Folder for the results; results that it holds already are kept.
         weights: Weights of the trackers that need them: NAME=FILE each, or FILE alone for one tracker.

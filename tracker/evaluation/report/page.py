@@ -59,6 +59,12 @@ class PageTable:
     rows: list[list[str]] = field(default_factory=list)
     colours: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def is_numeric(self) -> list[bool]:
+        """Whether most cells of each column begin with a number; such columns are aligned to the right."""
+        columns = [[row[column] for row in self.rows] for column in range(len(self.head))]
+        return [sum(cell.lstrip("+-")[:1].isdigit() for cell in cells) > len(cells) / 2 for cells in columns]
+
 
 @dataclass
 class Section:

@@ -11,17 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.patheffects import Normal, Stroke
+from matplotlib.patheffects import AbstractPathEffect, Normal, Stroke
 from numpy.typing import ArrayLike, NDArray
 
 from ...data.sequences import Frames
 from ..annotations import Annotation
-from .plots import label
+from .plots import label, styles
 
-TRUTH = "#00C853"
-TRACKER = "#FF3D00"
+TRUTH = "#FFFFFF"
 ON_TARGET = 0.5
-OTHERS = ("#40C4FF", "#FFD740", "#E040FB")
+OTHERS = 3
+"""Other trackers whose boxes are drawn."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,14 @@ def draw_lost_stretches(
         stretches: Its lost stretches; at least one.
         frames: Per target its video.
         truth: Per target the annotation.
-        boxes: Per tracker and target the boxes, `float64[T, 4]`, 0-based. Besides those of `tracker` at most
-            three others' are drawn, thinly.
+        boxes: Per tracker and target the boxes, `float64[T, 4]`, 0-based; all trackers of the report, so that
+            colours agree with the plots. Besides those of `tracker` at most three others' are drawn, thinly.
         overlaps: Per target the overlaps of `tracker`.
 
     Raises:
         InputError: If a frame cannot be read.
     """
-    others = [name for name in boxes if name != tracker][: len(OTHERS)]
+    looks, others = styles(boxes), [name for name in boxes if name != tracker][:OTHERS]
     heights = [
         3.1 * shape[0] / shape[1] + 0.55 for shape in (frames[stretch.target][0].shape for stretch in stretches)
     ]
@@ -131,12 +131,12 @@ def draw_lost_stretches(
             axis.imshow(image)
             axis.set(xticks=[], yticks=[], xlim=(0, image.shape[1]), ylim=(image.shape[0], 0))
             axis.set_anchor("N")
-            for colour, name in zip(OTHERS, others, strict=False):
-                _draw_box(axis, boxes[name].get(stretch.target), t, colour, 1.2)
+            for name in others:
+                _draw_box(axis, boxes[name].get(stretch.target), t, looks[name].colour, 1.2)
             annotation = truth[stretch.target]
             if annotation.valid[t]:
                 _draw_box(axis, annotation.boxes, t, TRUTH, 2.4)
-            _draw_box(axis, boxes[tracker][stretch.target], t, TRACKER, 2.4)
+            _draw_box(axis, boxes[tracker][stretch.target], t, looks[tracker].colour, 2.4)
             overlap = overlaps[stretch.target][t]
             axis.set_xlabel(f"frame {t + 1}, overlap {max(overlap, 0.0):.2f}", fontsize=9)
         axes[0].set_title(
@@ -145,13 +145,11 @@ def draw_lost_stretches(
             fontsize=10,
             loc="left",
         )
+    lines = {"truth": (TRUTH, 2.4), f"box of {label(tracker)}": (looks[tracker].colour, 2.4)}
+    lines |= {f"box of {label(name)}": (looks[name].colour, 1.2) for name in others}
     legend = [
-        Line2D([], [], color=TRUTH, linewidth=2.4, label="truth"),
-        Line2D([], [], color=TRACKER, linewidth=2.4, label=f"box of {label(tracker)}"),
-    ]
-    legend += [
-        Line2D([], [], color=colour, linewidth=1.2, label=f"box of {label(name)}")
-        for colour, name in zip(OTHERS, others, strict=False)
+        Line2D([], [], color=colour, linewidth=width, label=text, path_effects=_outline(width))
+        for text, (colour, width) in lines.items()
     ]
     figure.legend(handles=legend, loc="outside lower left", ncols=5)
     return figure
@@ -176,6 +174,11 @@ def _draw_box(axis: Axes, rows: NDArray[np.float64] | None, t: int, colour: str,
             fill=False,
             edgecolor=colour,
             linewidth=linewidth,
-            path_effects=[Stroke(linewidth=linewidth + 1.6, foreground="black"), Normal()],
+            path_effects=_outline(linewidth),
         )
     )
+
+
+def _outline(linewidth: float) -> list[AbstractPathEffect]:
+    """A black edge, so that a line is seen on any ground."""
+    return [Stroke(linewidth=linewidth + 1.6, foreground="black"), Normal()]

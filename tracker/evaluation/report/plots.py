@@ -17,10 +17,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 from numpy.typing import ArrayLike
 
-from ..intervals import LEVEL, Interval
+from ..intervals import LEAST_TARGETS, LEVEL, Interval
 from ..measures import ERROR_THRESHOLDS, MEASURES, OVERLAP_THRESHOLDS, PRECISION_AT, Measure
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_COLOURS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6A3D9A",
+    "#8C564B", "#B2182B", "#7F7F7F", "#17A2A2", "#9A9A00", "#1B3A6B", "#F564E3",
+)  # fmt: skip
 _LINES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _GROUPS_A_ROW = 7
@@ -38,9 +41,10 @@ class Style(NamedTuple):
 
 
 def styles(trackers: Iterable[str]) -> dict[str, Style]:
-    """Give each tracker a colour (Okabe and Ito's, safe for the colour-blind), a line and a marker.
+    """Give each tracker a colour, a line and a marker; the first 14 have different colours.
 
-    The line and the marker change too, so that trackers stay apart on a grey print.
+    The first six colours are Okabe and Ito's, safe for the colour-blind. The line and the marker change too, so
+    that trackers stay apart on a grey print.
 
     >>> [style.line for style in styles(["a", "b", "c"]).values()]
     ['-', '--', '-.']
@@ -161,27 +165,27 @@ def draw_attributes(
     return figure
 
 
-def draw_differences(rows: Mapping[str, Mapping[Measure, Interval]], title: str) -> Figure:
+def draw_differences(rows: Mapping[str, Mapping[Measure, Interval]], order: Iterable[str], title: str) -> Figure:
     """Forest plot: each comparison a point and its interval, around zero; filled where p is below 0.05.
 
     Args:
         rows: From top to bottom, by the tracker that is subtracted: the difference of each measure, its
             p-value corrected for the number of pairs.
+        order: All trackers of the report; see `draw_speed`.
         title: Title of the plot.
     """
+    looks = styles(order)
     figure = Figure(figsize=(9.0, 1.7 + 0.36 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for axis, measure in zip((left, right), MEASURES, strict=True):
         axis.axvline(0, color="0.4", linewidth=1)
         intervals = [row[measure] for row in rows.values()]
-        for place, interval in enumerate(intervals):
-            value, clear = interval.mean, interval.p is not None and interval.p < 1 - LEVEL
-            colour = "#0072B2" if value > 0 else "#D55E00"
+        for place, (name, interval) in enumerate(zip(rows, intervals, strict=True)):
+            clear, look = interval.p is not None and interval.p < 1 - LEVEL, looks[name]
             if interval.bounds is not None:
-                axis.plot(interval.bounds, [place, place], color=colour if clear else "0.55", linewidth=2)
-            axis.plot(
-                value, place, "o", color=colour if clear else "0.55", markerfacecolor=None if clear else "white"
-            )
+                axis.plot(interval.bounds, [place, place], color=look.colour, linewidth=2)
+            face = look.colour if clear else "white"
+            axis.plot(interval.mean, place, look.marker, color=look.colour, markerfacecolor=face)
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.grid(axis="x", alpha=0.3)
         ends = [0.0, *(number for each in intervals for number in each.bounds or (each.mean,))]
@@ -190,10 +194,11 @@ def draw_differences(rows: Mapping[str, Mapping[Measure, Interval]], title: str)
     left.set_yticks(range(len(rows)), [label(name, 60) for name in rows])
     left.set_xlabel("difference of the AUC")
     right.set_xlabel(f"difference of the precision at {PRECISION_AT} px")
-    figure.suptitle(
-        f"{label(title, 80)}\n{LEVEL:.0%} intervals, uncorrected; filled: Holm-corrected p below {1 - LEVEL:.2f}",
-        fontsize=11,
-    )
+    few = all(row[measure].bounds is None for row in rows.values() for measure in MEASURES)
+    note = f"{LEVEL:.0%} intervals, uncorrected; filled: Holm-corrected p below {1 - LEVEL:.2f}"
+    if few:
+        note = f"no intervals from fewer than {LEAST_TARGETS} targets"
+    figure.suptitle(f"{label(title, 80)}\n{note}", fontsize=11)
     return figure
 
 

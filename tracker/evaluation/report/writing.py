@@ -100,6 +100,12 @@ def write_report(
             with replacing_file(folder / picture.file, durable=False) as temporary:
                 temporary.write_bytes(picture.data)
     differences, attributes = _difference_table(comparison), _attribute_table(comparison)
+    scores, targets = _score_table(comparison), _target_table(comparison)
+    interval_note, difference_note = _interval_notes(len(comparison.targets))
+    looks = plots.styles(tracker.name for tracker in comparison.trackers)
+    for table in (scores, losses, attributes, targets):
+        if table is not None:
+            table.colours = {name: look.colour for name, look in looks.items()}
     sections = [("scores", "Scores")]
     sections += [("differences", "Differences")] if differences else []
     sections += [("attributes", "Attributes")] if attributes else []
@@ -112,8 +118,9 @@ def write_report(
         sections=[*sections, ("settings", "How this was made")],
         warnings=_warnings(comparison),
         pictures=shown,
-        scores=_score_table(comparison),
-        interval_text=_interval_text(len(comparison.targets)),
+        scores=scores,
+        interval_note=interval_note,
+        difference_note=difference_note,
         differences=differences,
         target_count=_count(len(comparison.targets), "target"),
         attributes=attributes,
@@ -121,7 +128,7 @@ def write_report(
         worst=list(worst),
         losses=losses,
         worst_notes=worst_notes,
-        targets=_target_table(comparison),
+        targets=targets,
         settings=_settings(comparison, annotations, command),
         runs=[{"name": tracker.name, "rows": list(_flat(tracker.settings))} for tracker in comparison.trackers],
     )
@@ -153,9 +160,9 @@ def _lead(comparison: TrackerComparison) -> str:
     lead = comparison.difference(best.name, second.name, "auc")
     if lead.p is None:
         return (
-            f"No verdict: {on} do not tell which of {len(comparison.trackers)} trackers is better. With fewer than"
-            f" {LEAST_TARGETS} targets one video can turn the order, so there is no interval and no p-value, and the"
-            " figures below hold for these videos alone."
+            f"No verdict: {on} do not tell which of {len(comparison.trackers)} trackers is better. With fewer"
+            f" than {LEAST_TARGETS} targets one video can turn the order, so there is no interval and no p-value,"
+            " and the figures below hold for these videos alone."
         )
     pairs = len(comparison.trackers) * (len(comparison.trackers) - 1) // 2
     told = f"{format_p(lead.p)}, Holm-corrected over {_count(pairs, 'pair')} of trackers"
@@ -166,12 +173,16 @@ def _lead(comparison: TrackerComparison) -> str:
     )
 
 
-def _interval_text(targets: int) -> str:
+def _interval_notes(targets: int) -> tuple[str, str]:
+    """What to know about the intervals of the scores, and of the differences."""
     if targets < LEAST_TARGETS:
-        return f"none, because {LEAST_TARGETS} targets are the fewest for an interval."
+        none = f"There are no intervals, because {LEAST_TARGETS} targets are the fewest for one."
+        return none, f"With fewer than {LEAST_TARGETS} targets they have no intervals and no p-values."
     return (
-        f"the {LEVEL:.0%} Student's t interval over targets, which says how far the mean would move with other "
-        "videos of the same kind."
+        f"In brackets: the {LEVEL:.0%} Student's t interval over targets, which says how far the mean would move"
+        " with other videos of the same kind.",
+        "The intervals are not corrected for the number of pairs; the p-values are. Where p is .05 or above, these"
+        " targets do not tell which of the two is better.",
     )
 
 
@@ -207,9 +218,10 @@ def _difference_table(comparison: TrackerComparison) -> PageTable | None:
     if len(comparison.trackers) < 2:
         return None
     rest = [tracker.name for tracker in comparison.trackers if tracker.name != comparison.baseline]
+    known = len(comparison.targets) >= LEAST_TARGETS
     table = PageTable(
-        f"First less second, target by target, with {LEVEL:.0%} intervals; those of {comparison.baseline} first. "
-        "p: two-sided, Holm-corrected over all pairs.",
+        f"First less second, target by target; those of {comparison.baseline} first."
+        + f" In brackets: {LEVEL:.0%} intervals; p: two-sided, Holm-corrected over all pairs." * known,
         ["first less second", "AUC", f"precision at {PRECISION_AT} px", "targets"],
     )
     for first, second in combinations([comparison.baseline, *rest], 2):
@@ -323,7 +335,7 @@ def _figures(comparison: TrackerComparison) -> dict[str, Figure]:
         if name != baseline
     }
     if rows:
-        figures["differences"] = plots.draw_differences(rows, f"{baseline} less each other tracker")
+        figures["differences"] = plots.draw_differences(rows, scores, f"{baseline} less each other tracker")
     if groups := _attribute_groups(comparison):
         values = {
             name: {attribute: score for attribute, (score, _, _) in each.by_attribute().items()}
