@@ -33,20 +33,6 @@ _DIGITS = 3
 """Decimals of the stored boxes."""
 
 
-class StillTracker:
-    """Returns the first box for every frame: the constant that every tracker is compared with."""
-
-    name = "still"
-
-    def init(self, image: NDArray[np.uint8], box: ArrayLike) -> None:
-        """Take the box."""
-        self._box = np.array(box, dtype=np.float64)
-
-    def update(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Return the first box."""
-        return self._box.copy()
-
-
 @dataclass(frozen=True)
 class TrackerRun:
     """A tracker's way through the frames of one condition.

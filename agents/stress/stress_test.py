@@ -22,7 +22,7 @@ from ..common.locks import lock_folder
 from ..common.versions import versions
 from .corruptions.settings import PROTOCOL_VERSION, StressSettings
 from .planning import Plan, plan_moments
-from .running import SequenceJob, StillTracker
+from .running import SequenceJob
 from .scores import StressScores, score_stress
 
 SETTINGS = "settings.json"
@@ -31,14 +31,13 @@ SETTINGS = "settings.json"
 class StressTest:
     """Runs trackers through occlusions of moments of annotated sequences and compares them.
 
-    All trackers see the same frames. Beside them stands `still`, which returns its first box for every frame.
-    Results that are in `out` already are kept, and their trackers are part of the comparison; an interrupted run
-    resumes.
+    All trackers see the same frames. Results that are in `out` already are kept, and their trackers are part of
+    the comparison; an interrupted run resumes.
 
     Args:
         data: Folder of annotated sequences, or one of them; see `tracker.data.readers.list_targets`.
-        out: Receives `moments.json`, and of each tracker `TRACKER/settings.json`, `TRACKER/boxes/SEQUENCE.json`
-            and `TRACKER/times/SEQUENCE.json`.
+        out: Receives `index.html`, `card.png`, `moments.json`, and of each tracker `TRACKER/settings.json`,
+            `TRACKER/boxes/SEQUENCE.json` and `TRACKER/times/SEQUENCE.json`.
         settings: The protocol's settings; the full protocol by default.
         targets: Only these sequences.
 
@@ -82,18 +81,14 @@ class StressTest:
             This test.
 
         Raises:
-            InputError: If there is no sequence with a moment, the tracker's name cannot name a folder or is
-                `still`, or `out` holds results made with other settings or on other frames.
+            InputError: If there is no sequence with a moment, the tracker's name cannot name a folder, or
+                `out` holds results made with other settings or on other frames.
         """
         plan = self.plan()
         made = tracker if isinstance(tracker, Tracker) and not isinstance(tracker, type) else None
         make_tracker = partial(_same, made) if made is not None else tracker
         assert callable(make_tracker)
-        name = make_tracker().name if made is None else made.name
-        if name == StillTracker.name:
-            raise InputError(f"The tracker's name '{name}' is that of the constant; give it another.")
         self._run(make_tracker, plan, settings or {}, workers, command, progress)
-        self._run(StillTracker, plan, {}, 1, command, progress)
         return self
 
     def plan(self) -> Plan:
@@ -101,13 +96,20 @@ class StressTest:
         with lock_folder(self.out):
             return plan_moments(self.data, self.out, self.settings, self.targets)
 
-    def report(self) -> StressScores:
-        """Score all trackers that `out` holds results of.
+    def report(self, command: str = "") -> StressScores:
+        """Score all trackers that `out` holds results of, and write the page `out/index.html` and `out/card.png`.
+
+        Args:
+            command: The command line, for the record.
 
         Raises:
             InputError: See `score_stress`.
         """
-        return score_stress(self.out, self.targets)
+        from .report import write_report
+
+        scores = score_stress(self.out, self.targets)
+        write_report(self.out, scores, self.data, command)
+        return scores
 
     def _run(
         self,

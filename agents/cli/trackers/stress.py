@@ -12,7 +12,7 @@ import tyro
 from tracker.errors import InputError
 
 from ...common.results import command_line
-from ..shared import GOES_ON, Device, Json, Precision, Seed, note, on_interrupt, print_table
+from ..shared import GOES_ON, Device, Json, Open, Precision, Seed, note, on_interrupt, open_page, print_table
 from .benchmark_run import choose_names, digest_of, weights_by_tracker
 
 if TYPE_CHECKING:
@@ -34,12 +34,13 @@ def stress(
     device: Device = "auto",
     precision: Precision = "auto",
     json: Json = None,
+    open: Open = False,
 ) -> None:
     """Cover, blur and warp the target at moments of videos, and print how trackers bear it.
 
-    All trackers see the same frames. Beside them stands still, which never moves from its first box. Writes
-    OUT/moments.json and OUT/TRACKER/boxes/SEQUENCE.json. The same command resumes a run that was cut off, and
-    trackers that OUT holds already stay in the table.
+    All trackers see the same frames. Writes OUT/index.html, a page to share with its card.png, OUT/moments.json
+    and OUT/TRACKER/boxes/SEQUENCE.json. The same command resumes a run that was cut off, and trackers that OUT
+    holds already stay in the table.
 
     Args:
         tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, csrt, kcf, mil, nano, siamfc;
@@ -58,6 +59,7 @@ def stress(
         occlusion-search stress --tracker own:Tracker --data path/to/otb --out out/stress --workers 4
     """
     from tracker.data.readers import list_targets
+    from tracker.evaluation.report.page import INDEX
     from tracker.trackers.registry import load_tracker
 
     from ...common.output import check_folder
@@ -86,17 +88,23 @@ def stress(
         for name, make in makers.items():
             identity = {"weights": digest_of(files.get(name)), "base_weights": digest_of(bases.get(name))}
             test.run(make, identity, workers, command_line())
-        scores = test.report()
+        scores = test.report(command_line())
     write_result(json, "stress", scores.to_json())
     _print(scores)
+    print(f"The page is {out / INDEX}.")
+    if open:
+        open_page(out / INDEX)
 
 
 def _print(scores: StressScores) -> None:
-    headings = ("tracker", "OccAUC", "clean", "covered", "found", "distracted", "held", "frames/s", "failures")
+    headings = (
+        "tracker", "OccAUC", "clean", "covered", "frozen", "found", "distracted", "held", "frames/s", "failures",
+    )  # fmt: skip
     print_table(headings, [_cells(each) for each in scores.trackers.values()], width=100)
     print(
         "OccAUC: area under the overlap with the target while 0 to 100 % of it is covered for 10 frames. clean,"
-        " covered: the overlap without a cover, and under one of 100 %. found: share of moments with the target"
+        " covered: the overlap without a cover, and under one of 100 %. frozen: what the last box before the"
+        " cover, held still, has under it. found: share of moments with the target"
         " found again 10 frames after it was wholly covered for 30. distracted: share of moments that end on the"
         " target's image beside the covered target, less those that do so anyway; over the moments that were held:"
         " the tracker had the target before the cover."
@@ -120,9 +128,10 @@ def _cells(tracker: TrackerStress) -> list[str]:
         cell(tracker.occ_auc, bounds=True),
         cell(tracker.mean("uncovered", "base")),
         cell(tracker.mean("endurance", "cover-100")),
+        cell(tracker.mean("frozen", "cover-100")),
         cell(tracker.mean("recovery")),
         cell(tracker.mean("distracted", "look-alike")),
         f"{tracker.held:.0%}",
-        "-" if speed is None or tracker.name == "still" else f"{speed:.1f}",
+        "-" if speed is None else f"{speed:.1f}",
         str(len(tracker.failures)),
     ]

@@ -23,8 +23,8 @@ class Picture:
 
     Attributes:
         file: Its name; where `data` is `None`, its path relative to the page.
-        data: The file, a PNG, JPEG or GIF, which the page then contains; `None` to load it from `file`, for pictures
-            that are too many for one page.
+        data: The file, a PNG, JPEG or GIF, which the page then contains; `None` to load it from `file`, for
+            pictures that are too many for one page.
         alt: Alternative text, for readers who do not see it.
         caption: Text below it.
     """
