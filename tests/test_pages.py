@@ -87,6 +87,7 @@ def videos(tmp_path, monkeypatch, make_video, write_otb) -> None:
     write_otb(tmp_path / "path" / "to" / "sequence", make_video(frames=4))
     for seed in range(2):
         write_otb(tmp_path / "path" / "to" / "sequences" / f"video{seed}", make_video(frames=4, seed=seed))
+    write_otb(tmp_path / "path" / "to" / "otb" / "Coke", make_video(frames=50, width=128))
     monkeypatch.chdir(tmp_path)
 
 

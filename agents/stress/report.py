@@ -72,7 +72,7 @@ def write_report(out: Path, scores: StressScores, data: Path, command: str) -> P
                 " of one sequence is of its one or two moments; dark parts without colour were never covered."
             ],
             list(_sensitivity(scores, open_sequence)),
-            least_width=700,
+            least_width=900,
         ),
     ]
     return write_index(

@@ -19,7 +19,7 @@ from tracker.trackers.check import output_fault
 from tracker.trackers.protocol import Tracker
 
 from .corruptions.moments import Moment
-from .corruptions.placement import hardest_for_tracker
+from .corruptions.placement import CANDIDATES, hardest_for_tracker
 from .corruptions.scene import Image, Scene
 from .corruptions.settings import CONDITIONS, PROTOCOL_VERSION, StressSettings
 
@@ -162,7 +162,7 @@ class SequenceJob:
                 if isinstance(found, str):
                     left_out[name] = found
                     continue
-                region = found
+                region, frames = found, frames + 2 * len(CANDIDATES)
             run = run_condition(
                 tracker, scene.corrupted(condition, region), scene.moment.boxes[0], condition.length
             )

@@ -144,6 +144,7 @@ REQUIRED = {
     "reproduce": ["--data", "d", "--out", "o"],
     "benchmark run": ["--tracker", "mil", "--data", "d", "--out", "o"],
     "benchmark vot": ["--tracker", "mil", "--workspace", "w"],
+    "stress": ["--tracker", "mil", "--data", "d", "--out", "o"],
     "track": ["--data", "v", "--out", "o.mp4"],
     "check-tracker": ["--tracker", "mil"],
 }

@@ -36,11 +36,11 @@ def stress(
     json: Json = None,
     open: Open = False,
 ) -> None:
-    """Cover, blur and warp the target at moments of videos, and print how trackers bear it.
+    """Test trackers under controlled occlusions of any video.
 
-    All trackers see the same frames. Writes OUT/index.html, a page to share with its card.png, OUT/moments.json
-    and OUT/TRACKER/boxes/SEQUENCE.json. The same command resumes a run that was cut off, and trackers that OUT
-    holds already stay in the table.
+    At moments of the videos the target is covered, blurred or warped, one factor at a time. All trackers see the
+    same frames. Writes OUT/index.html, a page, card.png to share, moments.json and TRACKER/boxes/SEQUENCE.json. The
+    same command resumes a run that was cut off, and trackers that OUT holds already stay in the table.
 
     Args:
         tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, csrt, kcf, mil, nano, siamfc;
