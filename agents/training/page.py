@@ -77,7 +77,7 @@ def write_training_page(run: RunFolder) -> Path:
     names = {name.format(env=run.env_id): told for name, told in _FILES.items()}
     there = [[name, told] for name, told in names.items() if any(run.path.glob(name.rstrip("/")))]
     sections.append(Section("Files", (), (), [PageTable("In this folder.", ["file", "holds"], there)]))
-    agent = shlex.quote(str(run.path))
+    agent, command = shlex.quote(str(run.path)), run.parameters / "command.txt"
     steps_on = [
         ("Compare it with the belief and other methods, on videos that it was not trained on",
          f"occlusion-search evaluate --agent {agent} --data DIR"),
@@ -89,7 +89,7 @@ def write_training_page(run: RunFolder) -> Path:
         f"Training of {run.algo} in {run.env_id}, run {run.path.name.rpartition('_')[2]}",
         f"{lead}.",
         sections,
-        read_text(run.parameters / "command.txt"),
+        read_text(command) if command.is_file() else "not recorded",
         settings=[
             ("seed", str(arguments.get("seed"))),
             *((name, str(value)) for name, value in config.items()),

@@ -1,5 +1,7 @@
 """The main job: the command run for real, and its pipeline twice with the same seed."""
 
+import base64
+import html
 import json
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from occlusion_env.mdp.actions import RegionLimits
 from tracker.data.images import read_image
 from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
+from tracker.evaluation.report.page import INDEX
 
 TINY = Effort(max_frames=9, crops=4, epochs=2, samples=2, steps=24, held_out=2, unseen_samples=1)
 COMMAND = f"""
@@ -32,7 +35,16 @@ PICTURES = ("contact_sheet.png", "manifold.png", "scores.png")
 
 
 def check_results(out: Path, report: dict) -> None:
-    assert {path.name for path in out.iterdir()} == {MARKER, "hard_positives", "report.json", *PICTURES}
+    assert {path.name for path in out.iterdir()} == {MARKER, INDEX, "hard_positives", "report.json", *PICTURES}
+    assert INDEX in json.loads((out / MARKER).read_text())["files"]
+    page = (out / INDEX).read_text("utf-8")
+    for name in PICTURES:
+        assert base64.b64encode((out / name).read_bytes()).decode() in page
+    for name in ("clean", "random", "agent", "grid search"):
+        assert f'<th scope="row">{name}</th><td class="number">{report[name]:.3f}</td>' in page
+    assert f"<title>{report['hard_positives']} hard positives of" in page and report["command"] in html.unescape(
+        page
+    )
     assert json.loads((out / "report.json").read_text()) == report
     for key in ("clean", "random", "random at equal queries", "agent", "grid search"):
         assert -1 <= report[key] <= 1
@@ -113,6 +125,7 @@ def test_same_seed_same_bytes(tmp_path):
         found = {str(path.relative_to(tmp_path / name)): path.read_bytes() for path in files}
         report = json.loads(found.pop("report.json"))
         report.pop("seconds")
+        found.pop(INDEX)  # with the seconds, and the name of the folder
         contents.append((found, report))
     assert contents[0] == contents[1]
     other = run_demo(Demo(tmp_path / "c", seed=4, effort=TINY))

@@ -1,5 +1,6 @@
 """Agents beside baselines: on a matcher whose best occlusion is known, and the command for real."""
 
+import base64
 import json
 import shutil
 from pathlib import Path
@@ -723,6 +724,14 @@ def test_the_command_without_an_agent(folder, run):
     assert err.count("no prior for this scorer, area and occluder; constant, strips") == 1
     for picture in ("frontier.png", "pictures/square-1.png", "pictures/square-2.png"):
         assert read_image(folder / "out" / "evaluation" / picture).std() > 10
+    page = (folder / "out" / "evaluation" / "index.html").read_text("utf-8")
+    assert "No verdict: fewer than 8 sequences give no interval" in page and "occlusion-search evaluate" in page
+    assert base64.b64encode((folder / "out" / "evaluation" / "frontier.png").read_bytes()).decode() in page
+    assert 'src="pictures/square-1.png"' in page and 'src="pictures/square-2.png"' in page
+    closure = content["sequences"]["square-1"]["methods"]["cells"]["closure"]
+    cells = page[page.index('<th scope="row">square-1</th>') :]
+    assert f"{closure:.3f}" in cells[: cells.index("</tr>")]
+    assert "index.html" in out and "Leak checks" not in page
 
 
 def test_the_command_with_a_prior(folder, run, slim):

@@ -55,6 +55,12 @@ def test_every_algorithm_leaves_rl_zoos_run_folder(tmp_path, algo):
     assert (run.parameters / "command.txt").read_text() == "the command"
     picture = read_image(run.learning_curve)
     assert picture.shape[0] > 500 and picture.std() > 10
+    page = (run.path / "index.html").read_text("utf-8")
+    assert f"Training of {algo} in {ORACLE}, run 1" in page and "<code>the command</code>" in page
+    with np.load(run.evaluations) as found:
+        for steps, returns in zip(found["timesteps"], found["results"], strict=True):
+            assert f'<th scope="row">{steps}</th><td class="number">{returns.mean():.3f}</td>' in page
+    assert ('<th scope="row">replay_buffer.pkl</th>' in page) is run.replay_buffer.is_file()
     model = load_model(algo, run.model)
     assert model.num_timesteps == 256
     episodes = list(play(model, ORACLE, {}, 30))
@@ -415,6 +421,7 @@ def test_an_interrupted_run_leaves_a_checkpoint_to_go_on_from(tmp_path, monkeypa
     run = RunFolder.find(tmp_path, "dqn", ORACLE)
     (checkpoint,) = run.checkpoints()
     assert checkpoint.steps == calls[-1] and checkpoint.replay_buffer.is_file() and not run.model.is_file()
+    assert not (run.path / "index.html").exists()
     assert load_model("dqn", resume(run.path).model).num_timesteps == 100
 
 

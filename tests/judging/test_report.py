@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import webbrowser
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -321,6 +322,27 @@ def test_the_command_writes_the_page_and_the_numbers(data, three, tmp_path, caps
     assert content["command"].startswith("occlusion-search benchmark report --results")
     assert (out / "worst_03_bad.jpg").exists()  # a folder of annotations has the frames
     assert "3 targets in common" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("browser", [True, False, webbrowser.Error("none")])
+def test_the_command_opens_the_page_where_there_is_a_browser(data, three, tmp_path, capsys, monkeypatch, browser):
+    opened = []
+
+    def open_address(address: str) -> bool:
+        opened.append(address)
+        if isinstance(browser, Exception):
+            raise browser
+        return browser
+
+    monkeypatch.setattr(webbrowser, "open", open_address)
+    given = ["benchmark", "report", "--results", three, "--annotations", data, "--out", tmp_path / "out"]
+    command(*given)
+    assert opened == []
+    command(*given, "--open")
+    assert opened == [(tmp_path / "out" / "report.html").resolve().as_uri()]
+    assert ("note: this machine has no browser for --open; the page is" in capsys.readouterr().err) is (
+        browser is not True
+    )
 
 
 def test_the_command_writes_nothing_when_it_fails(data, three, tmp_path, capsys):
