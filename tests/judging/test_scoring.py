@@ -264,6 +264,11 @@ def test_json(folder: Path, annotations: Mapping[str, Annotation]) -> None:
     assert content["per_target"]["a"] == {
         "auc": scores.targets[0].auc,
         "precision": 0.75,
+        "norm_precision": 0.25,  # errors of 0, 0.5, 1 and 1.05 widths
+        "norm_auc": pytest.approx((50 * 0.25 + 0.5) / 51),
+        "ao": pytest.approx(1 / 9),  # without the first frame
+        "sr50": 0,
+        "sr75": 0,
         "frames": 4,
         "fps": None,
     }
