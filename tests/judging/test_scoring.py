@@ -57,6 +57,29 @@ def test_one_pass_by_hand(folder: Path, annotations: Mapping[str, Annotation]) -
     assert scores.precision_curve[20] == scores.precision and scores.fps is None
 
 
+def test_ao_is_over_frames_and_normalised_precision_over_targets(
+    folder: Path, annotations: Mapping[str, Annotation]
+) -> None:
+    scores = score_results(folder, annotations)
+    a, b = scores.targets
+    assert (a.got10k_frames, b.got10k_frames) == (3, 1)
+    assert (a.ao, a.sr50, a.sr75) == (pytest.approx(1 / 9), 0, 0) and (b.ao, b.sr50, b.sr75) == (1, 1, 1)
+    assert (scores.ao, scores.sr50, scores.sr75) == (pytest.approx((1 / 3 + 1) / 4), 0.25, 0.25)
+    assert scores.norm_precision == pytest.approx((1 / 4 + 1) / 2) and scores.norm_curve[-1] == (0.5 + 1) / 2
+    assert scores.norm_auc == pytest.approx(scores.norm_curve.mean())
+    write_boxes(folder / "one.txt", shifted(1))
+    single = score_results(folder, {"one": annotation("one", 1)})
+    assert (single.ao, single.sr50, single.sr75, single.norm_precision) == (None, None, None, 1)
+    assert single.to_json()["per_target"]["one"]["ao"] is None
+
+
+def test_repetitions_are_pooled(tmp_path: Path) -> None:
+    write_boxes(tmp_path / "a" / "a_001.txt", shifted(4))
+    write_boxes(tmp_path / "a" / "a_002.txt", shifted(4, 20, 20, 20))
+    (target,) = score_results(tmp_path, {"a": annotation("a")}).targets
+    assert target.frames == 8 and target.ao == 0.5 and target.auc == pytest.approx(5 / 8 * 20 / 21)
+
+
 def test_by_attribute(folder: Path, annotations: Mapping[str, Annotation]) -> None:
     write_boxes(folder / "c.txt", shifted(3))
     scores = score_results(folder, annotations)

@@ -398,6 +398,7 @@ def _export_target(
             run["fps"] = (len(seconds) - 1) / seconds[1:].sum()
         cell = np.empty((1, 1), dtype=object)
         cell[0, 0] = run
+        out.mkdir(parents=True, exist_ok=True)
         with replacing_file(out / f"{target}_{tracker}.mat") as temporary, temporary.open("wb") as file:
             savemat(file, {"results": cell})
         return
