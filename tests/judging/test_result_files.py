@@ -310,5 +310,8 @@ def test_repetitions_of_got10k(tmp_path: Path) -> None:
     assert [again[0, 0] for again in files.repetitions("a")] == pytest.approx([1, 2])
     assert files.repetitions("b") == [] and ResultFiles(tmp_path, "tre").repetitions("a") == []
     write_boxes(tmp_path / "a" / "a_002.txt", BOXES[:2])
+    for name in ("b_001", "b_002"):  # targets of their own
+        write_boxes(tmp_path / f"{name}.txt", BOXES)
+    assert files.repetitions("b_001") == []
     with pytest.raises(InputError, match="a_002.txt' has 2 boxes, but '.*a_001.txt' has 3; repeat the run"):
         files.repetitions("a")

@@ -12,7 +12,14 @@ from tracker.data.lists import LISTS
 from tracker.errors import InputError
 from tracker.evaluation.annotations import Annotation, read_annotations
 from tracker.evaluation.protocols import list_runs
-from tracker.evaluation.result_files import boxes_path, times_path, write_boxes, write_times
+from tracker.evaluation.result_files import (
+    Layout,
+    boxes_path,
+    export_results,
+    times_path,
+    write_boxes,
+    write_times,
+)
 from tracker.evaluation.scoring import TrackerScores, score_results
 
 
@@ -163,6 +170,20 @@ def test_a_damaged_mat_file_costs_its_target(folder: Path, annotations: Mapping[
     for content in (b"", b"junk", bytes(200), b"MATLAB 5.0 MAT-file" + b" " * 105 + b"\x00\x01IM" + b"\xff" * 40):
         (folder / "b.mat").write_bytes(content)
         assert "b.mat' is not a readable MATLAB file" in score_results(folder, annotations).left_out["b"]
+
+
+@pytest.mark.parametrize("layout", ["got10k", "pysot", "pytracking", "otb"])
+def test_a_short_file_is_said_in_every_layout(
+    tmp_path: Path, folder: Path, annotations: Mapping[str, Annotation], layout: Layout
+) -> None:
+    """OTB's own published ClifBar has 329 of 472 boxes."""
+    write_boxes(folder / "a.txt", shifted(2))
+    export_results(folder, "mine", tmp_path / "new", layout)
+    place = tmp_path / "new" if layout == "otb" else tmp_path / "new" / "mine"
+    scores = score_results(place, annotations, tracker="mine")
+    assert scores.targets[0].short == {"a": (2, 4)} and scores.targets[0].auc == pytest.approx(0.5 * 20 / 21)
+    assert scores.targets[0].ao == pytest.approx(1 / 3) and scores.targets[0].norm_precision == 0.5
+    assert "a (2 of 4)" in scores.warnings[0]
 
 
 def test_short_runs_of_tre(tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ class ResultFiles:
             InputError: If a file cannot be read, or has another number of boxes than the first repetition.
         """
         first = None if self.protocol != "ope" else self._text(target, None)
-        if first is None or not first.stem.endswith(_FIRST):
+        if first is None or first.parent == self.folder:
             return []
         name = first.stem.removesuffix(_FIRST)
         paths = [
@@ -358,7 +358,7 @@ def export_results(
     - `pytracking`: `TRACKER/NAME.txt` separated by tabs and `NAME_time.txt`; OTB's `Jogging-1` is `Jogging_1`;
     - `otb`: `NAME_TRACKER.mat` of the OTB authors' MATLAB toolkit.
 
-    The toolkits have no word for a frame without an answer: such a box is written as zeros, which overlap nothing.
+    The toolkits cannot read a frame without an answer: its box is written as zeros, which overlap nothing.
 
     Args:
         folder: Folder of the tracker's files, `TARGET.txt` and `times/TARGET_time.txt`.

@@ -313,8 +313,8 @@ def score_results(
         protocol: `ope`, `tre` or `sre`.
         invalid: See `measures.InvalidRule`.
         targets: Judge only these; by default every annotated target that has result files.
-        zero_based: The files count pixels from 0. Toolkits count as the benchmark's annotation does: from 1 in OTB,
-            GOT-10k and LaSOT.
+        zero_based: The files count pixels from 0. Those of toolkits count as the benchmark's annotation does: from
+            1 in OTB, GOT-10k and LaSOT.
         tracker: The tracker's name; by default the folder's.
 
     Raises:
