@@ -18,7 +18,7 @@ GROUPS = {
     "data": ("generate", "train-vae", "evaluate-vae"),
     "trackers": (
         "track", "train-tracker", "train-siamfc", "benchmark run", "benchmark score", "benchmark report",
-        "benchmark vot", "stress",
+        "benchmark export", "benchmark vot", "stress",
     ),
     "tools": ("check-tracker", "fit-prior", "export-agent", "doctor"),
 }  # fmt: skip

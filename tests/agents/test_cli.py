@@ -143,6 +143,7 @@ REQUIRED = {
     "generate": ["--data", "d", "--out", "o", "--agent", "random"],
     "reproduce": ["--data", "d", "--out", "o"],
     "benchmark run": ["--tracker", "mil", "--data", "d", "--out", "o"],
+    "benchmark export": ["--results", "r", "--layout", "pysot", "--out", "o"],
     "benchmark vot": ["--tracker", "mil", "--workspace", "w"],
     "stress": ["--tracker", "mil", "--data", "d", "--out", "o"],
     "track": ["--data", "v", "--out", "o.mp4"],

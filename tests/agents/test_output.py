@@ -211,6 +211,7 @@ INPUTS = {
     "train-siamfc": {"data": "folder", "weights": "file"},
     "train-tracker": {"data": "folder", "weights": "file", "hard_positives": "folder"},
     "train-vae": {"data": "folder"},
+    "benchmark export": {"results": "folder"},
     "benchmark report": {
         **{"results": "folder", "annotations": "file folder", "attributes": "file"},
         "data": "folder",
@@ -220,7 +221,12 @@ INPUTS = {
     "benchmark vot": {"weights": "file folder", "base_weights": "file folder"},
 }
 """Inputs of each command that are paths, and what they may be."""
-FIXED = {"track": {"box": "1,1,4,4"}, "check-tracker": {"tracker": "mil"}, "benchmark run": {"tracker": ("mil",)}}
+FIXED = {
+    "track": {"box": "1,1,4,4"},
+    "check-tracker": {"tracker": "mil"},
+    "benchmark run": {"tracker": ("mil",)},
+    "benchmark export": {"layout": "pysot"},
+}
 """Other arguments that a command needs."""
 
 

@@ -126,6 +126,7 @@ COMMANDS = {
     "benchmark run": "--tracker sint-slim --data {v} --out {o}",
     "benchmark score": "--results {r} --annotations {v}",
     "benchmark report": "--results {r} --annotations {v} --out {o}",
+    "benchmark export": "--results {r} --layout pysot --out {o}",
     "benchmark vot": "--tracker sint-slim --workspace {o}",
     "track": "--data {v}/clip0 --box 10,10,9,9 --tracker sint-slim --out {o}.mp4",
     "check-tracker": "--tracker sint-slim",

@@ -432,7 +432,7 @@ def test_result_files(watchdog, here: Path, content: bytes, origin: int) -> None
     found = watchdog(lambda: read_boxes(folder / "one.txt", origin))
     assert found is None or (found.ndim == 2 and found.shape[1] == 4)
     watchdog(lambda: read_times(folder / "one.txt"))
-    truth = {"one": Annotation.of_boxes("one", np.array([[2.0, 3, 10, 8]] * 3))}
+    truth = {"one": Annotation("one", np.array([[2.0, 3, 10, 8]] * 3), np.ones(3, bool))}
     scores = watchdog(lambda: score_results(folder, truth))
     if scores is not None:
         assert 0 <= scores.auc <= 1 and 0 <= scores.precision <= 1

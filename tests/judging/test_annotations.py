@@ -46,6 +46,36 @@ def test_a_folder(tmp_path: Path, make_video: Callable[..., Sequence], write_otb
     assert list(read_annotations(tmp_path / "all" / "One")) == ["One"]
 
 
+def test_what_is_known_of_a_sequence(
+    tmp_path: Path, make_video: Callable[..., Sequence], write_otb: Callable
+) -> None:
+    """The frames' size and where the target is absent or covered, which GOT-10k's measures need."""
+    video = make_video(frames=6)
+    folder = write_otb(tmp_path / "got", video)
+    (folder / "groundtruth_rect.txt").rename(folder / "groundtruth.txt")
+    (folder / "cover.label").write_text("8\n8\n1\n0\n0\n8\n")
+    (folder / "absence.label").write_text("0\n0\n0\n0\n1\n0\n")
+    (found,) = read_annotations(folder).values()
+    assert found.size == video.frames.size(0)
+    assert found.present.tolist() == [True, True, True, True, False, True]
+    assert found.uncovered.tolist() == [True, True, True, False, False, True]
+    assert found.from_frame(2).uncovered.tolist() == [True, False, False, True] and len(found.from_frame(2)) == 4
+
+
+def test_absent_frames_of_a_lasot_file_of_pysot(tmp_path: Path) -> None:
+    """Its `absent` is 1 where the target is there: `gt_traj[video.absent == 1]` in `OPEBenchmark`."""
+    entry = {"gt_rect": [[2, 3, 9, 9], [2, 3, 9, 9], [0, 0, 0, 0]], "absent": [1, 0, 0], "attr": ["OV"]}
+    (found,) = read_annotations(write(tmp_path / "LaSOT.json", {"airplane-1": entry})).values()
+    assert found.valid.tolist() == [True, True, False] and found.present.tolist() == [True, False, False]
+    assert found.size is None
+    del entry["absent"]
+    (found,) = read_annotations(write(tmp_path / "LaSOT.json", {"airplane-1": entry})).values()
+    assert found.present.tolist() == found.uncovered.tolist() == [True, True, False]
+    for wrong in ([1, 0], [1, 0, 2], "110", [1, 0, None], [[1], [0], [0]]):
+        with pytest.raises(InputError, match="'absent' of 'airplane-1' in .* is not a 0 or 1 for each of its 3"):
+            read_annotations(write(tmp_path / "LaSOT.json", {"airplane-1": {**entry, "absent": wrong}}))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

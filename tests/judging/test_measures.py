@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,8 +11,13 @@ from hypothesis.extra.numpy import arrays
 from tracker.evaluation.annotations import Annotation
 from tracker.evaluation.measures import (
     ERROR_THRESHOLDS,
+    NORM_PRECISION_AT,
+    NORM_THRESHOLDS,
     OVERLAP_THRESHOLDS,
     InvalidRule,
+    average_overlap,
+    got10k_overlaps,
+    normalised_errors,
     overlaps_and_errors,
     precision_curve,
     success_curve,
@@ -27,6 +34,8 @@ def truth(boxes, valid=None) -> Annotation:
 def test_thresholds() -> None:
     assert OVERLAP_THRESHOLDS.tolist() == [float(f"{k * 5 / 100:.2f}") for k in range(21)]
     assert ERROR_THRESHOLDS.tolist() == list(range(51))
+    assert NORM_THRESHOLDS.tolist() == [float(f"{k / 100:.2f}") for k in range(51)]
+    assert NORM_THRESHOLDS[NORM_PRECISION_AT] == 0.2
 
 
 def test_success_by_hand() -> None:
@@ -117,6 +126,55 @@ def test_both_conventions_for_invalid_annotations() -> None:
     assert precision_curve(error)[50] == 0.5
 
 
+def test_average_overlap_by_hand() -> None:
+    assert average_overlap([1.0, 0.76, 0.75, 0.51, 0.5, 0.0]) == pytest.approx((3.52 / 6, 4 / 6, 2 / 6))
+    assert average_overlap([]) == (None, None, None)
+
+
+def test_the_frames_of_got10k() -> None:
+    """Not the first, not the absent ones, not the wholly covered ones; one without a box is a failure."""
+    visibility = np.array([1, 1, 1 / 8, 1 / 16, 0, 1, 1])  # cover.label 8, 8, 1, 0 (present), absent, 8, 8
+    boxes = np.tile([10.0, 10, 20, 20], (7, 1))
+    annotation = Annotation("toy", boxes, np.ones(7, bool), visibility=visibility)
+    given = boxes.copy()
+    given[:, 0] += [99, 0, 10, 0, 0, 20, 0]
+    given[6] = NAN
+    assert got10k_overlaps(given, annotation) == pytest.approx([1, 1 / 3, 0, 0])
+    assert got10k_overlaps(given[:2], annotation) == pytest.approx([1, 0, 0, 0])
+    assert got10k_overlaps(given[:1], truth(boxes[:1])).size == 0
+    assert got10k_overlaps(given, truth(boxes)).size == 6  # nothing is known but the boxes
+    zeros = truth([[0, 0, 4, 4], [0, 0, 0, 0], [0, 0, 4, 4]])
+    assert got10k_overlaps([[0, 0, 4, 4]] * 3, zeros).tolist() == [1]
+
+
+def test_boxes_are_cut_to_the_image_as_got10k_does() -> None:
+    """1-based: (-4, 1, 20, 10) begins at 0 and keeps its width; (45, 1, 20, 10) ends at 50."""
+    annotation = Annotation("toy", np.array([[0.0, 0, 9, 9], [0, 0, 20, 10], [44, 0, 5, 10]]), np.ones(3, bool))
+    given = [[0, 0, 9, 9], [-5, 0, 20, 10], [44, 0, 20, 10]]
+    assert got10k_overlaps(given, annotation) == pytest.approx([15 / 25, 5 / 20])
+    annotation = dataclasses.replace(annotation, size=(50, 40))
+    assert got10k_overlaps(given, annotation) == pytest.approx([19 / 21, 5 / 5])
+
+
+def test_normalised_errors_of_frames_without_a_target_or_a_box() -> None:
+    boxes = [[10, 10, 20, 40], [10, 10, 20, 40], [0, 0, 0, 0], [10, 10, 20, 40], [-3, 10, 20, 40]]
+    annotation = truth(boxes, [True, True, False, True, False])
+    given = [[0, 0, 1, 1], [14, 10, 20, 40], [0, 0, 1, 1], [NAN] * 4, [-3, 14, 20, 40]]
+    assert normalised_errors(given, annotation) == pytest.approx([0, 0.2, INF, INF, 0.1])  # a box at x = -3 counts
+    assert normalised_errors(given[:2], annotation) == pytest.approx([0, 0.2, INF, INF, INF])
+    curve = precision_curve(normalised_errors(given, annotation), NORM_THRESHOLDS)
+    assert curve[[9, 10, 19, 20, 50]].tolist() == [0.2, 0.4, 0.4, 0.6, 0.6]  # 4 / 20 is at most 0.2
+
+
+def test_a_labelled_absence_is_no_success() -> None:
+    annotation = Annotation(
+        "toy", np.tile([5.0, 5, 9, 9], (3, 1)), np.ones(3, bool), visibility=np.array([1.0, 0, 0.5])
+    )
+    overlap, error = overlaps_and_errors(annotation.boxes, annotation)
+    assert overlap.tolist() == [1, -1, 1] and error.tolist() == [0, -1, 0]
+    assert overlaps_and_errors(annotation.boxes, annotation, "strict")[1].tolist() == [0, INF, 0]
+
+
 def naive(results, annotation, invalid):
     """OTB's rules frame by frame, in plain Python, in 1-based pixels as the authors' toolkit counts them."""
     overlap, error = [], []
@@ -161,6 +219,9 @@ def test_the_measures_follow_the_rules(boxes, cut: int, invalid: InvalidRule, ra
 @given(arrays(float, (6, 4), elements=st.floats(width=64)))
 def test_no_number_breaks_the_measures(results) -> None:
     overlap, error = overlaps_and_errors(results, truth([[3, 4, 10, 12]] * 6))
+    assert ((0 <= overlap) & (overlap <= 1)).all() and (error >= 0).all()
+    annotation = dataclasses.replace(truth([[3, 4, 10, 12]] * 6), size=(40, 30))
+    overlap, error = got10k_overlaps(results, annotation), normalised_errors(results, annotation)
     assert ((0 <= overlap) & (overlap <= 1)).all() and (error >= 0).all()
 
 

@@ -21,7 +21,7 @@ from tracker.evaluation.comparison import compare_trackers
 from tracker.evaluation.intervals import paired_difference
 from tracker.evaluation.report import pictures, plots
 from tracker.evaluation.report.writing import write_report
-from tracker.evaluation.scoring import score_results
+from tracker.evaluation.scoring import OTHER_MEASURES, score_results
 
 NAMES = ("red", "green", "blue")
 FRAMES = 12
@@ -131,7 +131,8 @@ def test_the_numbers_of_the_page_are_those_of_the_scores(data, three, tmp_path):
     for name, speed in (("good", "20.0"), ("fair", "40.0"), ("bad", "not recorded")):
         row = next(row for row in made.rows if row[0] == name)
         assert row[1:3] == [f"{scores[name].auc:.4f}", f"{scores[name].precision:.4f}"]
-        assert row[3] == speed
+        others = [f"{getattr(scores[name], measure):.4f}" for measure in OTHER_MEASURES]
+        assert row[3:] == [*others, speed]
     mean, _, _, count = paired_difference(scores["good"], scores["bad"], "auc")
     row = next(row for row in made.rows if row[0] == "good less bad")
     assert row[1] == f"{mean:+.4f}" and row[3] == str(count) == "3"

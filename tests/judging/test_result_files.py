@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ from tracker.errors import InputError
 from tracker.evaluation.annotations import Annotation
 from tracker.evaluation.protocols import list_runs
 from tracker.evaluation.result_files import (
+    Layout,
     ResultFiles,
     boxes_path,
     choose_results,
+    export_results,
     find_results,
     read_boxes,
     read_mat,
@@ -119,6 +122,7 @@ def test_our_own_layout(tmp_path: Path) -> None:
         ("Jogging.1.txt", "times/Jogging.1_time.txt"),
         ("Jogging-1/Jogging-1_001.txt", "Jogging-1/Jogging-1_time.txt"),
         ("Jogging-1.txt", "Jogging-1_time.txt"),
+        ("Jogging_1.txt", "Jogging_1_time.txt"),  # pytracking
     ],
 )
 def test_layouts_of_other_toolkits(tmp_path: Path, boxes: str, times: str) -> None:
@@ -228,3 +232,86 @@ def test_finding_results(tmp_path: Path) -> None:
     assert choose_results(tmp_path / "theirs", "sre", "TLD") == ("TLD", "sre", tmp_path / "theirs")
     with pytest.raises(InputError, match="does not exist"):
         choose_results(tmp_path / "none")
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """One tracker's results as `run_benchmark` writes them."""
+    folder = tmp_path / "out" / "mil" / "ope"
+    for name in ("Jogging-2", "airplane-1"):
+        write_boxes(boxes_path(folder, name), BOXES)
+        write_times(times_path(folder, name), [1.0, 0.25, 0.25])
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("layout", "folder", "files", "times"),
+    [
+        (
+            "got10k",
+            "mil",
+            ["Jogging-2/Jogging-2_001.txt", "airplane-1/airplane-1_001.txt"],
+            "airplane-1/{}_time.txt",
+        ),
+        ("pysot", "mil", ["Jogging-2.txt", "airplane-1.txt"], None),
+        ("pytracking", "mil", ["Jogging_2.txt", "airplane-1.txt"], "{}_time.txt"),
+        ("otb", ".", ["Jogging-2_mil.mat", "airplane-1_mil.mat"], None),
+    ],
+)
+@pytest.mark.parametrize("origin", [0, 1])
+def test_what_is_exported_is_read_again(
+    tmp_path: Path,
+    results: Path,
+    layout: Layout,
+    folder: str,
+    files: list[str],
+    times: str | None,
+    origin: Literal[0, 1],
+) -> None:
+    assert export_results(results, "mil", tmp_path / "new", layout, origin) == ["Jogging-2", "airplane-1"]
+    place = tmp_path / "new" / folder
+    assert all((place / file).is_file() for file in files)
+    assert times is None or (place / times.format("airplane-1")).read_text() == "1.000000\n0.250000\n0.250000\n"
+    again = ResultFiles(place, origin=origin, tracker="mil")
+    for name in ("Jogging-2", "airplane-1"):
+        assert read(again, name)[0] == pytest.approx(BOXES, abs=5e-5)
+        assert times is None or again.times(name, None).tolist() == [1, 0.25, 0.25]
+    if layout == "pytracking":
+        assert (place / files[0]).read_text().splitlines()[1] == (
+            "3.1234\t4.0000\t21.0000\t29.9999" if origin else "2.1234\t3.0000\t21.0000\t29.9999"
+        )
+
+
+def test_what_the_matlab_toolkit_reads(tmp_path: Path, results: Path) -> None:
+    from scipy.io import loadmat
+
+    export_results(results, "mil", tmp_path / "new", "otb")
+    run = loadmat(tmp_path / "new" / "Jogging-2_mil.mat")["results"][0, 0]  # results{1} is a structure
+    assert run["res"][0, 0] == pytest.approx(BOXES + [1, 1, 0, 0], abs=5e-5)
+    assert (run["type"][0, 0].item(), run["len"][0, 0].item(), run["fps"][0, 0].item()) == ("rect", 3, 4)
+
+
+def test_a_frame_without_an_answer_is_exported_as_zeros(tmp_path: Path) -> None:
+    """The toolkits' means become NaN by one NaN, and pysot's readers stop at a text."""
+    write_boxes(tmp_path / "in" / "a.txt", [[1, 2, 3, 4], [np.nan] * 4, [np.inf, 0, 1, 1]])
+    export_results(tmp_path / "in", "mil", tmp_path / "new", "pysot")
+    assert (tmp_path / "new" / "mil" / "a.txt").read_text().splitlines()[1:] == ["0.0000,0.0000,0.0000,0.0000"] * 2
+    with pytest.raises(InputError, match="holds no result file TARGET.txt"):
+        export_results(tmp_path, "mil", tmp_path / "new", "pysot")
+
+
+def test_repetitions_of_got10k(tmp_path: Path) -> None:
+    """Trackers that are not deterministic are run three times."""
+    for repetition, boxes in (("001", BOXES), ("002", BOXES + 1), ("003", BOXES + 2)):
+        write_boxes(tmp_path / "a" / f"a_{repetition}.txt", boxes)
+    write_times(tmp_path / "a" / "a_time.txt", [1, 1, 1])
+    files = ResultFiles(tmp_path)
+    assert read(files, "a")[0] == pytest.approx(BOXES, abs=5e-5)
+    assert [again[0, 0] for again in files.repetitions("a")] == pytest.approx([1, 2])
+    assert files.repetitions("b") == [] and ResultFiles(tmp_path, "tre").repetitions("a") == []
+    write_boxes(tmp_path / "a" / "a_002.txt", BOXES[:2])
+    for name in ("b_001", "b_002"):  # targets of their own
+        write_boxes(tmp_path / f"{name}.txt", BOXES)
+    assert files.repetitions("b_001") == []
+    with pytest.raises(InputError, match="a_002.txt' has 2 boxes, but '.*a_001.txt' has 3; repeat the run"):
+        files.repetitions("a")

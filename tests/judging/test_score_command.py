@@ -13,6 +13,7 @@ import pytest
 from agents.cli import main
 from tracker.data.sequences import ArrayFrames, Sequence
 from tracker.evaluation.result_files import write_boxes
+from tracker.evaluation.scoring import OTHER_MEASURES
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -62,7 +63,7 @@ def test_published_result_of_sint_plus(run: Call, data_root: Path, tmp_path: Pat
     low, high = content["intervals"]["auc"]
     assert 0.60 < low < content["auc"] < high < 0.71
     assert content["by_attribute"]["OCC"]["targets"] + content["by_attribute"]["not OCC"]["targets"] == 51
-    assert set(content["per_target"]["Woman"]) == {"auc", "precision", "frames", "fps"}
+    assert set(content["per_target"]["Woman"]) == {"auc", "precision", *OTHER_MEASURES, "frames", "fps"}
     assert content["missing"] == [] and content["list"] == "otb2013"
     assert content["command"].startswith("occlusion-search benchmark score --results ")
     code, _, error = run(*sources, "--list", "tb50")

@@ -12,7 +12,14 @@ from tracker.data.lists import LISTS
 from tracker.errors import InputError
 from tracker.evaluation.annotations import Annotation, read_annotations
 from tracker.evaluation.protocols import list_runs
-from tracker.evaluation.result_files import boxes_path, times_path, write_boxes, write_times
+from tracker.evaluation.result_files import (
+    Layout,
+    boxes_path,
+    export_results,
+    times_path,
+    write_boxes,
+    write_times,
+)
 from tracker.evaluation.scoring import TrackerScores, score_results
 
 
@@ -55,6 +62,29 @@ def test_one_pass_by_hand(folder: Path, annotations: Mapping[str, Annotation]) -
     assert scores.precision == 7 / 8
     assert scores.success == pytest.approx((a.success + b.success) / 2) and scores.success.shape == (21,)
     assert scores.precision_curve[20] == scores.precision and scores.fps is None
+
+
+def test_ao_is_over_frames_and_normalised_precision_over_targets(
+    folder: Path, annotations: Mapping[str, Annotation]
+) -> None:
+    scores = score_results(folder, annotations)
+    a, b = scores.targets
+    assert (a.got10k_frames, b.got10k_frames) == (3, 1)
+    assert (a.ao, a.sr50, a.sr75) == (pytest.approx(1 / 9), 0, 0) and (b.ao, b.sr50, b.sr75) == (1, 1, 1)
+    assert (scores.ao, scores.sr50, scores.sr75) == (pytest.approx((1 / 3 + 1) / 4), 0.25, 0.25)
+    assert scores.norm_precision == pytest.approx((1 / 4 + 1) / 2) and scores.norm_curve[-1] == (0.5 + 1) / 2
+    assert scores.norm_auc == pytest.approx(scores.norm_curve.mean())
+    write_boxes(folder / "one.txt", shifted(1))
+    single = score_results(folder, {"one": annotation("one", 1)})
+    assert (single.ao, single.sr50, single.sr75, single.norm_precision) == (None, None, None, 1)
+    assert single.to_json()["per_target"]["one"]["ao"] is None
+
+
+def test_repetitions_are_pooled(tmp_path: Path) -> None:
+    write_boxes(tmp_path / "a" / "a_001.txt", shifted(4))
+    write_boxes(tmp_path / "a" / "a_002.txt", shifted(4, 20, 20, 20))
+    (target,) = score_results(tmp_path, {"a": annotation("a")}).targets
+    assert target.frames == 8 and target.ao == 0.5 and target.auc == pytest.approx(5 / 8 * 20 / 21)
 
 
 def test_by_attribute(folder: Path, annotations: Mapping[str, Annotation]) -> None:
@@ -140,6 +170,20 @@ def test_a_damaged_mat_file_costs_its_target(folder: Path, annotations: Mapping[
     for content in (b"", b"junk", bytes(200), b"MATLAB 5.0 MAT-file" + b" " * 105 + b"\x00\x01IM" + b"\xff" * 40):
         (folder / "b.mat").write_bytes(content)
         assert "b.mat' is not a readable MATLAB file" in score_results(folder, annotations).left_out["b"]
+
+
+@pytest.mark.parametrize("layout", ["got10k", "pysot", "pytracking", "otb"])
+def test_a_short_file_is_said_in_every_layout(
+    tmp_path: Path, folder: Path, annotations: Mapping[str, Annotation], layout: Layout
+) -> None:
+    """OTB's own published ClifBar has 329 of 472 boxes."""
+    write_boxes(folder / "a.txt", shifted(2))
+    export_results(folder, "mine", tmp_path / "new", layout)
+    place = tmp_path / "new" if layout == "otb" else tmp_path / "new" / "mine"
+    scores = score_results(place, annotations, tracker="mine")
+    assert scores.targets[0].short == {"a": (2, 4)} and scores.targets[0].auc == pytest.approx(0.5 * 20 / 21)
+    assert scores.targets[0].ao == pytest.approx(1 / 3) and scores.targets[0].norm_precision == 0.5
+    assert "a (2 of 4)" in scores.warnings[0]
 
 
 def test_short_runs_of_tre(tmp_path: Path) -> None:
@@ -264,6 +308,11 @@ def test_json(folder: Path, annotations: Mapping[str, Annotation]) -> None:
     assert content["per_target"]["a"] == {
         "auc": scores.targets[0].auc,
         "precision": 0.75,
+        "norm_precision": 0.25,  # errors of 0, 0.5, 1 and 1.05 widths
+        "norm_auc": pytest.approx((50 * 0.25 + 0.5) / 51),
+        "ao": pytest.approx(1 / 9),  # without the first frame
+        "sr50": 0,
+        "sr75": 0,
         "frames": 4,
         "fps": None,
     }

@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.readers import list_targets, read_sequence, zero_based
+from ..data.readers.annotation import presence
+from ..data.readers.got10k import LEAST_COVER
+from ..data.sequences import Sequence
 from ..errors import InputError, reading_errors, shorten
 
 
@@ -27,17 +30,42 @@ class Annotation:
             x, y, width or height, is not above 0. So a target that sticks out at the left or at the top of
             the image is invalid too, but not one that sticks out at the right or at the bottom.
         attributes: The benchmark's labels of the sequence, such as `OCC`; `None` where they are not known.
+        visibility: `float64[T]` in [0, 1], 0 where the target is absent; `None` where only the boxes are known.
+        size: Width and height of the frames in pixels; `None` where it is not known.
     """
 
     name: str
     boxes: NDArray[np.float64]
     valid: NDArray[np.bool_]
     attributes: tuple[str, ...] | None = None
+    visibility: NDArray[np.float64] | None = None
+    size: tuple[int, int] | None = None
 
     @classmethod
-    def of_boxes(cls, name: str, boxes: NDArray[np.float64]) -> Annotation:
-        """Make the annotation of a sequence from its 0-based boxes `[T, 4]`."""
-        return cls(name, boxes, _valid(boxes + [1.0, 1.0, 0.0, 0.0]))
+    def of_sequence(cls, sequence: Sequence) -> Annotation:
+        """Return the annotation of a sequence."""
+        valid = _valid(sequence.boxes + [1.0, 1.0, 0.0, 0.0])
+        size = sequence.frames.size(0)
+        return cls(sequence.name, sequence.boxes, valid, None, sequence.visibility, size)
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Where the target is in the image, `bool[T]`: its box has an area and no label says that it is absent."""
+        return self._more_visible_than(0.0)
+
+    @property
+    def uncovered(self) -> NDArray[np.bool_]:
+        """Where the target is present and not wholly covered, `bool[T]`: GOT-10k's `cover.label` is above 0."""
+        return self._more_visible_than(LEAST_COVER)
+
+    def _more_visible_than(self, least: float) -> NDArray[np.bool_]:
+        visibility = presence(self.boxes)
+        return (visibility if self.visibility is None else visibility * self.visibility) > least
+
+    def from_frame(self, start: int) -> Annotation:
+        """Return the annotation of the frames from `start` on."""
+        visibility = None if self.visibility is None else self.visibility[start:]
+        return replace(self, boxes=self.boxes[start:], valid=self.valid[start:], visibility=visibility)
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -62,9 +90,9 @@ def read_annotations(
 
     Args:
         source: A JSON file `{name: {"boxes": [[x, y, w, h], ...], "attributes": [...]}}` with 1-based boxes
-            (`attributes` may be missing), an annotation file of pysot (`gt_rect` and `attr`, such as
-            `OTB100.json`), or a folder of annotated sequences, or one annotated sequence. Both targets of an OTB
-            folder that has two are taken.
+            (`attributes` may be missing), an annotation file of pysot (`gt_rect`, `attr` and LaSOT's `absent`,
+            such as `OTB100.json`), or a folder of annotated sequences, or one annotated sequence. Both targets of
+            an OTB folder that has two are taken.
         attributes: A JSON file of the same form (or `{name: [...]}`), from which the attributes are taken.
         layout: Layout of the sequences in a folder, one of `tracker.data.readers.FORMATS`.
 
@@ -121,7 +149,7 @@ def _read_sequence(name: str, path: Path, target: int | None, layout: str) -> An
     sequence = read_sequence(path, target=target, format=layout)
     if sequence.box_source == "first":
         raise InputError(f"Only the first box of '{name}' is known, which cannot judge results.")
-    return Annotation.of_boxes(name, sequence.boxes)
+    return Annotation.of_sequence(sequence)
 
 
 def _entry(content: Mapping[str, Any], name: str, path: Path) -> Annotation:
@@ -141,7 +169,18 @@ def _entry(content: Mapping[str, Any], name: str, path: Path) -> Annotation:
         raise InputError(f"The boxes of '{name}' in '{path}' are not rows of four numbers; correct them.")
     if len(boxes) == 0:
         raise InputError(f"'{name}' in '{path}' has no boxes; add them or remove it.")
-    return Annotation(name, zero_based(boxes), _valid(boxes), _attributes(content, name, path))
+    visibility = _visibility(entry, name, path, len(boxes))
+    return Annotation(name, zero_based(boxes), _valid(boxes), _attributes(content, name, path), visibility)
+
+
+def _visibility(entry: Mapping[str, Any], name: str, path: Path, frames: int) -> NDArray[np.float64] | None:
+    """The `absent` of pysot's LaSOT files, which is 1 where the target is present."""
+    labels = entry.get("absent")
+    if labels is None:
+        return None
+    if not isinstance(labels, list) or len(labels) != frames or any(label not in (0, 1) for label in labels):
+        raise InputError(f"The 'absent' of '{name}' in '{path}' is not a 0 or 1 for each of its {frames} boxes.")
+    return np.array(labels, dtype=np.float64)
 
 
 def _valid(one_based: NDArray[np.float64]) -> NDArray[np.bool_]:

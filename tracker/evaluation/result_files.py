@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -12,15 +13,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..data.lists import LISTS
 from ..data.readers import read_table
 from ..errors import InputError, reading_errors
 from ..files import replacing_file
 from .protocols import OTB_PROTOCOLS, OtbProtocol, TrackerRun
 
 Origin = Literal[0, 1]
-"""The number that a file counts pixels from: 1 in OTB, GOT-10k and pysot (which adds half a pixel)."""
+"""The number that a file counts pixels from: that of the benchmark's annotation, 1 in OTB, GOT-10k and LaSOT."""
+
+Layout = Literal["got10k", "pysot", "pytracking", "otb"]
+"""The layout of another toolkit's result files, see `export_results`."""
 
 _TIMES = "_time.txt"
+_FIRST = "_001"
+"""How got10k names the first repetition of a run."""
 _MOST_UNPACKED = 2**28
 _MAT_HEADER, _MAT_COMPRESSED = 128, 15
 
@@ -158,11 +165,12 @@ class ResultFiles:
 
     It finds, whatever the case of the letters, for a target `Jogging-1` (also called `Jogging_1` and `Jogging.1`):
 
-    - `Jogging-1.txt` (OTB, got10k's OTB, pysot) or `Jogging-1/Jogging-1_001.txt` (got10k);
+    - `Jogging-1.txt` (OTB, got10k's OTB, pysot, pytracking) or `Jogging-1/Jogging-1_001.txt` (got10k), with the
+      repetitions `Jogging-1/Jogging-1_002.txt` and so on;
     - `Jogging-1/KEY.txt` for a run of TRE or SRE;
     - `Jogging-1.mat` or `Jogging-1_TRACKER.mat` (the OTB authors' toolkit), with all runs in it;
-    - the times in `times/Jogging-1_time.txt`, `Jogging-1/Jogging-1_time.txt` (got10k) or
-      `Jogging-1/times/KEY_time.txt`.
+    - the times in `times/Jogging-1_time.txt`, `Jogging-1/Jogging-1_time.txt` (got10k), `Jogging-1_time.txt`
+      (pytracking) or `Jogging-1/times/KEY_time.txt`.
 
     Attributes:
         folder: The folder that holds the files or the folders of targets.
@@ -201,6 +209,31 @@ class ResultFiles:
             )
         return [*results]
 
+    def repetitions(self, target: str) -> list[Floats]:
+        """Read the boxes of the second and later repetitions of a one-pass run, as got10k writes them.
+
+        Raises:
+            InputError: If a file cannot be read, or has another number of boxes than the first repetition.
+        """
+        first = None if self.protocol != "ope" else self._text(target, None)
+        if first is None or first.parent == self.folder:
+            return []
+        name = first.stem.removesuffix(_FIRST)
+        paths = [
+            path
+            for path in _children(first.parent)
+            if path != first and path.suffix == first.suffix and re.fullmatch(re.escape(name) + r"_\d+", path.stem)
+        ]
+        frames = len(read_boxes(first)) if paths else 0
+        repetitions = []
+        for path in paths:
+            repetitions.append(read_boxes(path, self.origin))
+            if len(repetitions[-1]) != frames:
+                raise InputError(
+                    f"'{path}' has {len(repetitions[-1])} boxes, but '{first}' has {frames}; repeat the run."
+                )
+        return repetitions
+
     def times(self, target: str, key: str | None) -> Floats | None:
         """Read the seconds a frame of a run, if they were kept."""
         places = [f"times/*{_TIMES}", f"*/*{_TIMES}", f"*{_TIMES}"]
@@ -213,7 +246,7 @@ class ResultFiles:
         return f"'{path or self.folder}'"
 
     def _text(self, target: str, key: str | None) -> Path | None:
-        return self._find(target, ["*.txt", "*/*_001.txt"] if key is None else [f"*/{key}.txt"])
+        return self._find(target, ["*.txt", f"*/*{_FIRST}.txt"] if key is None else [f"*/{key}.txt"])
 
     def _mat(self, target: str) -> Path | None:
         """The `.mat` file of a target: the only one, or the one of the tracker's name."""
@@ -313,6 +346,70 @@ def choose_results(
         return fitting[0]
     there = ", ".join(f"{name} ({', '.join(inner)})" for name, inner in folders.items())
     raise InputError(f"'{folder}' holds the results of {there}; choose one with --tracker and --protocol.")
+
+
+def export_results(
+    folder: str | Path, tracker: str, out: str | Path, layout: Layout, origin: Origin = 1
+) -> list[str]:
+    """Write the one-pass results of `run_benchmark` in the layout of another toolkit.
+
+    - `got10k`: `TRACKER/NAME/NAME_001.txt` and `NAME_time.txt` there, what GOT-10k's server takes;
+    - `pysot`: `TRACKER/NAME.txt`;
+    - `pytracking`: `TRACKER/NAME.txt` separated by tabs and `NAME_time.txt`; OTB's `Jogging-1` is `Jogging_1`;
+    - `otb`: `NAME_TRACKER.mat` of the OTB authors' MATLAB toolkit.
+
+    The toolkits cannot read a frame without an answer: its box is written as zeros, which overlap nothing.
+
+    Args:
+        folder: Folder of the tracker's files, `TARGET.txt` and `times/TARGET_time.txt`.
+        tracker: Name of the tracker.
+        out: Receives the files.
+        layout: The layout.
+        origin: The number that the written files count pixels from: that of the benchmark's annotation.
+
+    Returns:
+        The targets, sorted.
+
+    Raises:
+        InputError: If the folder holds no result file, or a file cannot be read.
+    """
+    paths = [path for path in _children(Path(folder)) if path.suffix == ".txt"]
+    if not paths:
+        raise InputError(f"'{folder}' holds no result file TARGET.txt; give what `benchmark run` wrote.")
+    for path in paths:
+        times = times_path(folder, path.stem)
+        _export_target(
+            read_boxes(path), read_times(times) if times.exists() else None, path.stem, tracker, Path(out), layout,
+            origin,
+        )  # fmt: skip
+    return [path.stem for path in paths]
+
+
+def _export_target(
+    boxes: Floats, seconds: Floats | None, target: str, tracker: str, out: Path, layout: Layout, origin: Origin
+) -> None:
+    answered = np.isfinite(boxes).all(axis=1, keepdims=True)
+    rows = np.where(answered, boxes + [origin, origin, 0.0, 0.0], 0.0)
+    if layout == "otb":
+        from scipy.io import savemat
+
+        run = {"res": rows, "type": "rect", "len": float(len(rows))}
+        if seconds is not None and seconds[1:].sum() > 0:
+            run["fps"] = (len(seconds) - 1) / seconds[1:].sum()
+        cell = np.empty((1, 1), dtype=object)
+        cell[0, 0] = run
+        out.mkdir(parents=True, exist_ok=True)
+        with replacing_file(out / f"{target}_{tracker}.mat") as temporary, temporary.open("wb") as file:
+            savemat(file, {"results": cell})
+        return
+    # pytracking's own name of the second target of an OTB video; `airplane-1` of LaSOT stays.
+    name = target.replace("-", "_") if layout == "pytracking" and target in LISTS["tb100"] else target
+    place = out / tracker / name if layout == "got10k" else out / tracker
+    separator = "\t" if layout == "pytracking" else ","
+    repetition = _FIRST if layout == "got10k" else ""
+    _write(place / f"{name}{repetition}.txt", [separator.join(f"{value:.4f}" for value in row) for row in rows])
+    if seconds is not None and layout != "pysot":
+        write_times(place / f"{name}{_TIMES}", seconds)
 
 
 def _children(folder: Path) -> list[Path]:

@@ -206,7 +206,7 @@ def run_benchmark(
             digests.check_sequence(sequence)
             if protocol != "ope":  # There the sequence's name is the run's, too.
                 failures.remove(name)
-            annotation = Annotation.of_boxes(sequence.name, sequence.boxes)
+            annotation = Annotation.of_sequence(sequence)
             if sequence.box_source != "first":
                 report.annotations[name] = annotation
             elif protocol != "ope":

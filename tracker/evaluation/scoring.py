@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,32 @@ from ..data.lists import ATTRIBUTES
 from ..data.readers.otb import OTB_HIDDEN_START
 from ..errors import InputError
 from .annotations import Annotation, choose_targets
-from .measures import PRECISION_AT, InvalidRule, overlaps_and_errors, precision_curve, success_curve
+from .measures import (
+    NORM_PRECISION_AT,
+    NORM_THRESHOLDS,
+    PRECISION_AT,
+    InvalidRule,
+    average_overlap,
+    got10k_overlaps,
+    normalised_errors,
+    overlaps_and_errors,
+    precision_curve,
+    success_curve,
+)
 from .protocols import OtbProtocol, TrackerRun, list_runs
 from .result_files import Origin, ResultFiles
 
 COMPLEMENTED = ("OCC", "MB")
 """Attributes whose complement is reported too, to see whether a gain is special to them."""
+
+OTHER_MEASURES = {
+    "norm_precision": "Pnorm",
+    "norm_auc": "Pnorm AUC",
+    "ao": "AO",
+    "sr50": "SR.50",
+    "sr75": "SR.75",
+}
+"""LaSOT's and GOT-10k's measures: attributes of `TargetScores` and `TrackerScores`, and their headings."""
 
 Floats = NDArray[np.float64]
 
@@ -43,6 +64,13 @@ class TargetScores:
             target or `target/run`. Frames without a box are failures.
         offsets: `float64[runs, 2]`, x and y of each run's first box less those of the box that the tracker was
             given; without runs whose first box is not finite.
+        norm_curve: `float64[51]`, the normalised precision at `measures.NORM_THRESHOLDS`.
+        norm_precision: Normalised precision at 0.2, in [0, 1].
+        norm_auc: Mean of the normalised precision curve, in [0, 1].
+        ao: GOT-10k's average overlap, in [0, 1]; `None` where no frame counts.
+        sr50: Share of the frames of `ao` with an overlap above 0.5, likewise.
+        sr75: Share of the frames of `ao` with an overlap above 0.75, likewise.
+        got10k_frames: Number of frames that count in `ao`, see `measures.got10k_overlaps`.
     """
 
     name: str
@@ -56,6 +84,13 @@ class TargetScores:
     overlap: Floats
     short: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     offsets: Floats = field(default_factory=lambda: np.empty((0, 2)))
+    norm_curve: Floats = field(default_factory=lambda: np.full(len(NORM_THRESHOLDS), np.nan))
+    norm_precision: float = math.nan
+    norm_auc: float = math.nan
+    ao: float | None = None
+    sr50: float | None = None
+    sr75: float | None = None
+    got10k_frames: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +174,42 @@ class TrackerScores:
         """Precision curve, `float64[51]`."""
         return np.mean([target.precision_curve for target in self.targets], axis=0)
 
+    @property
+    def norm_curve(self) -> Floats:
+        """Normalised precision curve, `float64[51]`, at `measures.NORM_THRESHOLDS`."""
+        return np.mean([target.norm_curve for target in self.targets], axis=0)
+
+    @property
+    def norm_precision(self) -> float:
+        """Normalised precision at 0.2."""
+        return float(np.mean([target.norm_precision for target in self.targets]))
+
+    @property
+    def norm_auc(self) -> float:
+        """Mean of the normalised precision curve, from 0 to 0.5."""
+        return float(np.mean([target.norm_auc for target in self.targets]))
+
+    @property
+    def ao(self) -> float | None:
+        """GOT-10k's average overlap, over the frames of all targets together; `None` where no frame counts."""
+        return self._frame_mean("ao")
+
+    @property
+    def sr50(self) -> float | None:
+        """GOT-10k's success rate at 0.5, over the frames of `ao`."""
+        return self._frame_mean("sr50")
+
+    @property
+    def sr75(self) -> float | None:
+        """GOT-10k's success rate at 0.75, over the frames of `ao`."""
+        return self._frame_mean("sr75")
+
+    def _frame_mean(self, measure: Literal["ao", "sr50", "sr75"]) -> float | None:
+        counted = [target for target in self.targets if target.got10k_frames]
+        frames = sum(target.got10k_frames for target in counted)
+        total = sum(getattr(target, measure) * target.got10k_frames for target in counted)
+        return total / frames if frames else None
+
     def by_attribute(self) -> dict[str, tuple[float, float, int]]:
         """Return AUC, precision and number of targets of each attribute, and of the targets without OCC or MB.
 
@@ -179,11 +250,13 @@ class TrackerScores:
             "invalid": self.invalid,
             "auc": self.auc,
             "precision": self.precision,
+            **{measure: getattr(self, measure) for measure in OTHER_MEASURES},
             "fps": self.fps,
             "targets": len(self.targets),
             "frames": sum(target.frames for target in self.targets),
             "success": self.success.tolist(),
             "precision_curve": self.precision_curve.tolist(),
+            "norm_curve": self.norm_curve.tolist(),
             "by_attribute": {
                 name: {"auc": auc, "precision": precision, "targets": count}
                 for name, (auc, precision, count) in self.by_attribute().items()
@@ -192,6 +265,7 @@ class TrackerScores:
                 target.name: {
                     "auc": target.auc,
                     "precision": target.precision,
+                    **{measure: getattr(target, measure) for measure in OTHER_MEASURES},
                     "frames": target.frames,
                     "fps": target.fps,
                 }
@@ -208,6 +282,11 @@ class TrackerScores:
         }
 
 
+def format_measure(value: float | None, digits: int) -> str:
+    """A measure with some decimals, or `-` where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
 def score_results(
     folder: str | Path,
     annotations: Mapping[str, Annotation],
@@ -220,8 +299,8 @@ def score_results(
 ) -> TrackerScores:
     """Judge a tracker's result files by OTB's protocol.
 
-    OPE judges one run a target. TRE and SRE pool the frames of all runs of a target. Then the mean over targets is
-    taken.
+    OPE judges one run a target. TRE and SRE pool the frames of all runs of a target; the repetitions that the
+    got10k toolkit writes are pooled too. Then the mean over targets is taken; AO and SR are means over frames.
 
     A file with fewer boxes than frames is judged over all frames, and those without a box are failures, as in
     pytracking (the OTB authors' toolkit stops at such a file). A target with more boxes than frames, or whose file
@@ -234,7 +313,8 @@ def score_results(
         protocol: `ope`, `tre` or `sre`.
         invalid: See `measures.InvalidRule`.
         targets: Judge only these; by default every annotated target that has result files.
-        zero_based: The files count pixels from 0. Those of OTB, GOT-10k and pysot count from 1.
+        zero_based: The files count pixels from 0. Those of toolkits count as the benchmark's annotation does: from
+            1 in OTB, GOT-10k and LaSOT.
         tracker: The tracker's name; by default the folder's.
 
     Raises:
@@ -254,7 +334,9 @@ def score_results(
         try:
             results = [boxes for boxes in files.boxes(runs, len(annotation)) if boxes is not None]
             if len(results) == len(runs):
-                scores.append(_score_target(files, annotation, runs, results, invalid))
+                repetitions = files.repetitions(name)
+                runs += runs[:1] * len(repetitions)
+                scores.append(_score_target(files, annotation, runs, results + repetitions, invalid))
             else:
                 missing[name] = f"{name} ({len(results)} of {len(runs)} runs)" if results else name
         except InputError as error:
@@ -278,10 +360,10 @@ def _score_target(
     invalid: InvalidRule,
 ) -> TargetScores:
     """Pool the frames of all runs on a target, and score them."""
-    overlaps, errors, frames, seconds, offsets = [], [], 0, 0.0, []
+    overlaps, errors, norm_errors, got10k, frames, seconds, offsets = [], [], [], [], 0, 0.0, []
     short: dict[str, tuple[int, int]] = {}
     for run, boxes in zip(runs, results, strict=True):
-        truth = replace(annotation, boxes=annotation.boxes[run.start :], valid=annotation.valid[run.start :])
+        truth = annotation.from_frame(run.start)
         boxes = _judged_boxes(files, truth, run, boxes)
         if len(boxes) < len(truth):
             short[run.label] = len(boxes), len(truth)
@@ -290,11 +372,16 @@ def _score_target(
         overlap, error = overlaps_and_errors(boxes, truth, invalid)
         overlaps.append(overlap)
         errors.append(error)
+        norm_errors.append(normalised_errors(boxes, truth))
+        got10k.append(got10k_overlaps(boxes, truth))
         if (times := files.times(annotation.name, run.key)) is not None:
             frames += len(times) - 1
             seconds += float(times[1:].sum())
     overlap = np.concatenate(overlaps)
     success, precision = success_curve(overlap), precision_curve(np.concatenate(errors))
+    norm_curve = precision_curve(np.concatenate(norm_errors), NORM_THRESHOLDS)
+    counted = np.concatenate(got10k)
+    ao, sr50, sr75 = average_overlap(counted)
     return TargetScores(
         name=annotation.name,
         auc=float(success.mean()),
@@ -307,6 +394,13 @@ def _score_target(
         overlap=overlap,
         offsets=np.reshape(offsets, (-1, 2)),
         short=short,
+        norm_curve=norm_curve,
+        norm_precision=float(norm_curve[NORM_PRECISION_AT]),
+        norm_auc=float(norm_curve.mean()),
+        ao=ao,
+        sr50=sr50,
+        sr75=sr75,
+        got10k_frames=len(counted),
     )
 
 

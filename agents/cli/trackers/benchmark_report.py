@@ -41,8 +41,8 @@ def benchmark_report(
         list: Score only these targets.
         protocol: One pass, twenty starts in time, or twelve shifted starts; by default ope.
         invalid: Precision of frames whose annotation is invalid: a hit, as in OTB's toolkit and pysot (otb), or
-            a miss, as in pytracking (strict).
-        zero_based: Pixel coordinates in the files start at 0, not at 1 as those of OTB, got10k and pysot.
+            a miss, as in pytracking and LaSOT (strict).
+        zero_based: Pixel coordinates in the files start at 0, not at 1; see `benchmark score`.
 
     Examples:
         occlusion-search benchmark report --results results --annotations path/to/otb --out report

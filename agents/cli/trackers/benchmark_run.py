@@ -94,8 +94,8 @@ def benchmark_run(
                     file=sys.stderr,
                 )
     write_result(json, "benchmark run", {"protocol": protocol, "list": targets, "trackers": rows})
-    headings = ("tracker", "AUC", "precision", "frames/s", "targets", "failures")
-    print_table(headings, [_cells(name, row) for name, row in rows.items()])
+    headings = ("tracker", "AUC", "precision", "Pnorm", "AO", "SR.50", "SR.75", "frames/s", "targets", "failures")
+    print_table(headings, [_cells(name, row) for name, row in rows.items()], width=100)
     for name, row in rows.items():
         for label, sentence in row["failures"].items():
             print(f"{name} failed on {label}: {sentence}", file=sys.stderr)
@@ -159,7 +159,7 @@ def digest_of(weights: str | None) -> str | None:
 
 
 def _scores(report: RunReport) -> dict[str, Any]:
-    from tracker.evaluation.scoring import score_results
+    from tracker.evaluation.scoring import OTHER_MEASURES, score_results
 
     try:
         scores = score_results(
@@ -167,13 +167,14 @@ def _scores(report: RunReport) -> dict[str, Any]:
         ).to_json()
     except InputError:
         # Every sequence failed.
-        scores = {"tracker": report.tracker, "auc": None, "precision": None, "fps": None, "targets": 0}
+        unknown = dict.fromkeys(("auc", "precision", *OTHER_MEASURES, "fps"))
+        scores = {"tracker": report.tracker, **unknown, "targets": 0}
     return {**scores, "failures": report.failures}
 
 
 def _cells(name: str, row: dict[str, Any]) -> list[str]:
-    numbers = [
-        "-" if row[key] is None else f"{row[key]:.{digits}f}"
-        for key, digits in (("auc", 3), ("precision", 3), ("fps", 1))
-    ]
-    return [name, *numbers, str(row["targets"]), str(len(row["failures"]))]
+    from tracker.evaluation.scoring import format_measure
+
+    keys = ("auc", "precision", "norm_precision", "ao", "sr50", "sr75")
+    numbers = [format_measure(row[key], 3) for key in keys]
+    return [name, *numbers, format_measure(row["fps"], 1), str(row["targets"]), str(len(row["failures"]))]

@@ -25,9 +25,10 @@ def benchmark_score(
 ) -> None:
     """Score any tracker's result files.
 
-    Prints success AUC and precision at 20 pixels, each with its 95 % interval, and both by attribute. Reads the
-    text files of OTB, got10k and pysot and the .mat files of the OTB authors' toolkit. A target whose annotation
-    or file is bad is left out and named; the exit code is then 1.
+    Prints success AUC and precision at 20 pixels, each with its 95 % interval, and both by attribute; LaSOT's
+    normalised precision; GOT-10k's AO, SR.50 and SR.75. Reads the text files of OTB, got10k, pysot and pytracking
+    and the .mat files of the OTB authors' toolkit. A target whose annotation or file is bad is left out and named;
+    the exit code is then 1.
 
     Args:
         results: Folder of a tracker's result files, or what `benchmark run` wrote.
@@ -35,8 +36,9 @@ def benchmark_score(
         attributes: JSON file to take the attributes of the sequences from.
         list: Score exactly these targets; by default all that are annotated and have results.
         protocol: One pass, 20 starts in time, or 12 shifted starts; by default the folder's, or else ope.
-        invalid: How precision counts a frame with an invalid annotation: as a hit (otb) or a miss (strict).
-        zero_based: Pixel coordinates in the files start at 0, not at 1 as those of OTB, got10k and pysot.
+        invalid: How precision counts a frame with an invalid annotation: as a hit (otb) or a miss (strict; LaSOT).
+        zero_based: Pixel coordinates in the files start at 0, not at 1. The files of other toolkits start where
+            the benchmark's annotation does: at 1 in OTB, GOT-10k and LaSOT.
         tracker: Name of the tracker, where the folder holds several.
 
     Examples:
@@ -81,6 +83,7 @@ def _content(scores: TrackerScores, list_name: str | None) -> dict[str, Any]:
 
 def _show(scores: TrackerScores, content: dict[str, Any]) -> None:
     from tracker.evaluation.intervals import LEAST_TARGETS
+    from tracker.evaluation.scoring import format_measure
 
     count = f"{content['targets']} target{'s' if content['targets'] != 1 else ''}"
     speed = "" if scores.fps is None else f", {scores.fps:.1f} frames a second"
@@ -96,6 +99,9 @@ def _show(scores: TrackerScores, content: dict[str, Any]) -> None:
             else f"too few targets for an interval; {LEAST_TARGETS} are the fewest"
         )
         print(f"{label:<18} {content[measure]:.4f}  ({told})")
+    print(f"{'Pnorm at 0.2':<18} {scores.norm_precision:.4f}  (AUC from 0 to 0.5: {scores.norm_auc:.4f}; LaSOT's)")
+    ao, sr50, sr75 = (format_measure(each, 4) for each in (scores.ao, scores.sr50, scores.sr75))
+    print(f"{'AO':<18} {ao}  (SR.50: {sr50}, SR.75: {sr75}; GOT-10k's)")
     if content["by_attribute"]:
         rows = [
             (name, str(row["targets"]), f"{row['auc']:.4f}", f"{row['precision']:.4f}")

@@ -23,6 +23,7 @@ from ..intervals import LEAST_TARGETS, LEVEL, format_p
 from ..measures import MEASURES, PRECISION_AT
 from ..protocols import list_runs
 from ..result_files import Origin, ResultFiles
+from ..scoring import OTHER_MEASURES, format_measure
 from . import pictures, plots
 from .page import PageTable, Picture, render_page
 
@@ -206,11 +207,16 @@ def _warnings(comparison: TrackerComparison) -> list[str]:
 
 
 def _score_table(comparison: TrackerComparison) -> PageTable:
-    table = PageTable("Best AUC first.", ["tracker", "AUC", f"precision at {PRECISION_AT} px", "frames a second"])
+    table = PageTable(
+        "Best AUC first. Pnorm: LaSOT's normalised precision at 0.2 of the target's sides, and its AUC from 0 to "
+        "0.5. AO and SR: GOT-10k's, over all frames but the first and those without a visible target.",
+        ["tracker", "AUC", f"precision at {PRECISION_AT} px", *OTHER_MEASURES.values(), "frames a second"],
+    )
     for tracker in comparison.trackers:
         auc, precision, fps = tracker.interval("auc"), tracker.interval("precision"), tracker.scores.fps
         speed = "not recorded" if fps is None else f"{fps:.2f}" if fps < 10 else f"{fps:.1f}"
-        table.rows.append([tracker.name, auc.format(4), precision.format(4), speed])
+        others = [format_measure(getattr(tracker.scores, measure), 4) for measure in OTHER_MEASURES]
+        table.rows.append([tracker.name, auc.format(4), precision.format(4), *others, speed])
     return table
 
 
@@ -359,7 +365,9 @@ def _worst(
     if comparison.protocol != "ope":
         return {}, None, ["Frames are shown for one-pass evaluation (ope) only, where a frame has one overlap."]
     overlaps = {
-        tracker.name: {t.name: t.overlap for t in tracker.scores.targets} for tracker in comparison.trackers
+        # Repetitions of a run are behind the first one's frames.
+        tracker.name: {t.name: t.overlap[: len(annotations[t.name])] for t in tracker.scores.targets}
+        for tracker in comparison.trackers
     }
     table = PageTable("The longest losses of each tracker.", ["tracker", "targets and frames"])
     for name, by_target in overlaps.items():
