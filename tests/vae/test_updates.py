@@ -1,7 +1,11 @@
+import gc
+import weakref
+
 import pytest
 import torch
 
 from vae import VAE, TrainingConfig, VAEConfig, log_likelihood
+from vae.config import Precision
 from vae.loss import lower_bound_at
 from vae.model import LOG_VARIANCE_RANGE
 from vae.training.noise import Noise
@@ -37,6 +41,21 @@ def test_the_gradient_of_the_likelihood_is_the_difference_of_intensities() -> No
     torch.testing.assert_close(gradient, x - logits.detach().sigmoid())
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_memory_of_a_training_is_free_when_it_ends(precision: Precision) -> None:
+    recipe = TrainingConfig(epochs=1, precision=precision)
+    state = start(CONFIG, recipe, torch.device("cpu"))
+    updates = Updates([state], [images()], [Noise(0, (1, COUNT, CONFIG.latent), torch.device("cpu"))], recipe)
+    updates.advance()
+    average = weakref.ref(state.square_averages["encoder.weight"])
+    gc.disable()
+    try:
+        del state, updates
+        assert average() is None
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize(("bias", "bound"), [(1e3, LOG_VARIANCE_RANGE[1]), (-1e3, LOG_VARIANCE_RANGE[0])])
 def test_a_clamped_log_variance_has_no_gradient(bias: float, bound: float) -> None:
     model = VAE(CONFIG)
@@ -62,6 +81,7 @@ def test_bf16_losses_are_near_and_weights_stay_fp32() -> None:
     (full,), (half,) = (updated(CONFIG, precision, (COUNT,)) for precision in ("fp32", "bf16"))
     torch.testing.assert_close(half.terms[0], full.terms[0], rtol=5e-3, atol=0)
     assert not torch.equal(half.terms, full.terms)
+    assert not torch.equal(half.terms, half.terms.bfloat16().float())
     assert {weight.dtype for weight in half.model.parameters()} == {torch.float32}
 
 
