@@ -110,18 +110,7 @@ def lower_bound_at(
     log_variance: torch.Tensor,
     noise: torch.Tensor,
 ) -> LowerBound:
-    """Return eq. 4 for given draws of eps.
-
-    Args:
-        model: The decoder.
-        images: Intensities in [0, 1], `[N, D]`.
-        mu: Means of q(z|x), `[N, J]`.
-        log_variance: log sigma^2 of q(z|x), `[N, J]`.
-        noise: eps, `[L, N, J]`.
-
-    Returns:
-        Both terms for each image.
-    """
+    """Return eq. 4 for given draws of eps, `[L, N, J]`; mu and log sigma^2 are those of q(z|x), `[N, J]`."""
     z = mu + (0.5 * log_variance).exp() * noise
     likelihood = log_likelihood(model.decode(z), images).mean(0)
     return LowerBound(likelihood, kl_divergence(mu, log_variance))

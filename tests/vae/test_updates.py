@@ -8,7 +8,6 @@ from vae import VAE, TrainingConfig, VAEConfig, log_likelihood
 from vae.config import Precision
 from vae.loss import lower_bound_at
 from vae.model import LOG_VARIANCE_RANGE
-from vae.training.noise import Noise
 from vae.training.state import TrainingState, start
 from vae.training.updates import Updates
 
@@ -24,8 +23,7 @@ def updated(config: VAEConfig, precision: str, counts: tuple[int, ...], steps: i
     """Trainings of so many images each, after some updates as one batch."""
     recipe = TrainingConfig.from_dict({"epochs": steps, "samples": SAMPLES, "precision": precision})
     states = [start(config, recipe, torch.device("cpu")) for _ in counts]
-    noises = [Noise(0, (SAMPLES, count, config.latent), torch.device("cpu")) for count in counts]
-    updates = Updates(states, [images(COUNT)[:count] for count in counts], noises, recipe)
+    updates = Updates(states, [images(COUNT)[:count] for count in counts], recipe)
     for _ in range(steps):
         updates.advance()
     updates.unstack()
@@ -45,7 +43,7 @@ def test_the_gradient_of_the_likelihood_is_the_difference_of_intensities() -> No
 def test_the_memory_of_a_training_is_free_when_it_ends(precision: Precision) -> None:
     recipe = TrainingConfig(epochs=1, precision=precision)
     state = start(CONFIG, recipe, torch.device("cpu"))
-    updates = Updates([state], [images()], [Noise(0, (1, COUNT, CONFIG.latent), torch.device("cpu"))], recipe)
+    updates = Updates([state], [images()], recipe)
     updates.advance()
     average = weakref.ref(state.square_averages["encoder.weight"])
     gc.disable()
@@ -89,7 +87,7 @@ def test_the_averages_of_dead_weights_leave_the_denormal_numbers() -> None:
     recipe = TrainingConfig(epochs=100, precision="fp32")
     state = start(CONFIG, recipe, torch.device("cpu"))
     black = torch.zeros(2, CONFIG.input_size)
-    updates = Updates([state], [black], [Noise(0, (1, 2, CONFIG.latent), torch.device("cpu"))], recipe)
+    updates = Updates([state], [black], recipe)
     state.square_averages["encoder.weight"].fill_(1e-31)
     for _ in range(100):
         updates.advance()

@@ -53,8 +53,7 @@ class BankRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values by name, ready for JSON."""
-        configs = {"model_config": self.model_config.to_dict(), "training": self.training.to_dict()}
-        return {**asdict(self), **configs}
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BankRecord:

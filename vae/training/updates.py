@@ -37,19 +37,15 @@ class Updates:
     Args:
         states: The trainings, all at one epoch; their tensors are changed in place.
         images: Intensities in [0, 1] for each, `float32[N, D]`.
-        noises: The draws of eps for each.
         training: The recipe.
     """
 
     def __init__(
-        self,
-        states: Sequence[TrainingState],
-        images: Sequence[torch.Tensor],
-        noises: Sequence[Noise],
-        training: TrainingConfig,
+        self, states: Sequence[TrainingState], images: Sequence[torch.Tensor], training: TrainingConfig
     ) -> None:
-        self._states, self._noises = states, noises
-        model = states[0].model
+        self._states, model = states, states[0].model
+        shapes = [(training.samples, len(vectors), model.config.latent) for vectors in images]
+        self._noises = [Noise(training.seed, shape, model.device) for shape in shapes]
         dtype = resolve_precision(training.precision, model.device)
         self._loss = _Loss(model, dtype)
         shares = [torch.full((len(vectors),), 1 / len(vectors), device=model.device) for vectors in images]
