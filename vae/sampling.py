@@ -141,7 +141,12 @@ def sample_neighbours(mu: ArrayLike, n: int, rng: np.random.Generator, neighbour
 
 
 def sample_around(
-    mu: ArrayLike, sigma: ArrayLike, n: int, rng: np.random.Generator, index: int, spread: float = 1.0
+    mu: ArrayLike,
+    sigma: ArrayLike,
+    n: int,
+    rng: np.random.Generator,
+    index: int | None = None,
+    spread: float = 1.0,
 ) -> Codes:
     """Draw codes around one image: z = mu_i + spread * sigma_i * eps.
 
@@ -150,7 +155,7 @@ def sample_around(
         sigma: Standard deviations, `[N, latent]`, at least 0.
         n: How many, at least 0.
         rng: Where the randomness comes from.
-        index: Which image, i.
+        index: Which image, i; one at random where left out.
         spread: How many of the image's standard deviations a draw's is, at least 0. After a long training
             sigma is small, and 1 gives next to nothing but the reconstruction.
 
@@ -161,6 +166,8 @@ def sample_around(
         VAEError: If the shapes differ, there is no such image, or a number is negative.
     """
     means, deviations = _check_posterior(mu, sigma, n)
+    if index is None:
+        index = int(rng.integers(len(means)))
     if not -len(means) <= index < len(means):
         raise VAEError(f"There is no image {index} among {len(means)}.")
     if not (math.isfinite(spread) and spread >= 0):
@@ -169,19 +176,14 @@ def sample_around(
     return means[index] + np.float32(spread) * deviations[index] * noise
 
 
-def _around(mu: ArrayLike, sigma: ArrayLike, n: int, rng: np.random.Generator) -> Codes:
-    means, _ = _check_posterior(mu, sigma, n)
-    return sample_around(mu, sigma, n, rng, int(rng.integers(len(means))))
-
-
 SAMPLERS: Mapping[str, Sampler] = {
     "prior": lambda mu, sigma, n, rng: sample_prior(n, check_codes(mu).shape[1], rng),
     "prior_grid": lambda mu, sigma, n, rng: sample_prior_grid(n, check_codes(mu).shape[1], rng),
     "posterior": sample_posterior,
     "neighbours": lambda mu, sigma, n, rng: sample_neighbours(mu, n, rng),
-    "around": _around,
+    "around": lambda mu, sigma, n, rng: sample_around(mu, sigma, n, rng),
 }
-"""The ways of drawing by name; `around` takes one image at random and draws all codes around it."""
+"""The ways of drawing by name; `around` draws all codes around one image, taken at random."""
 
 
 def draw_codes(name: str, mu: ArrayLike, sigma: ArrayLike, n: int, rng: np.random.Generator) -> Codes:

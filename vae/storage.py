@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -32,11 +33,15 @@ def write_model(folder: str | os.PathLike[str], config: VAEConfig, tensors: Mapp
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps(config.to_dict(), indent=2) + "\n"
     with replacing_file(folder / WEIGHTS_NAME) as temporary:
         save_file(cpu, temporary)
-    with replacing_file(folder / CONFIG_NAME) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_json(folder / CONFIG_NAME, config.to_dict())
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an object; the file appears complete or not at all."""
+    with replacing_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def read_config(folder: str | os.PathLike[str]) -> VAEConfig:

@@ -38,11 +38,11 @@ from ..files import first_line, remove_leftovers, replacing_file
 from ..images import Images, check_images, images_digest
 from ..model import VAE
 from ..sampling import draw_codes
-from ..storage import CONFIG_NAME, WEIGHTS_NAME, read_config
+from ..storage import CONFIG_NAME, WEIGHTS_NAME, read_config, write_json
 from ..training.fit import FitResult, fit
 from ..training.many import fit_many
 from ..training.state import Checkpoint
-from .record import BankRecord, BankReport, file_digest, read_json, write_json
+from .record import BankRecord, BankReport, file_digest, read_json
 
 RECORD_NAME = "training.json"
 CODES_NAME = "codes.safetensors"

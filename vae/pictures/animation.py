@@ -45,7 +45,8 @@ def traversal_pictures(model: VAE, path: ArrayLike, codes: ArrayLike | None = No
     dots = walk if codes is None else check_codes(codes, model.config.latent)
     if not len(walk) or size < 64:
         raise VAEError(f"A walk has at least 1 code, and its picture 64 pixels, got {len(walk)} and {size}.")
-    decoded = _captioned(np.stack([_enlarge(image, size) for image in model.generate(walk)]), "decoded")
+    images = [cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC) for image in model.generate(walk)]
+    decoded = _captioned(np.stack(images), "decoded")
     if model.config.latent != 2:
         return decoded
     return np.concatenate([decoded, _captioned(_maps(walk, dots, size), "latent space: a dot a frame")], axis=2)
@@ -77,10 +78,6 @@ def write_animation(path: str | os.PathLike[str], images: Images, fps: float = 1
     with replacing_file(path) as temporary, write_mp4(temporary, fps) as append:
         for image in images:
             append(image)
-
-
-def _enlarge(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
 
 def _captioned(images: Images, text: str) -> Images:

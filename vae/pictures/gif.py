@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 
 from PIL import Image as PILImage
+from PIL import ImageSequence
 
 _UNIT = 10
 """Milliseconds in which a GIF counts."""
@@ -40,10 +41,9 @@ def _total_time(path: str | os.PathLike[str]) -> int:
     total = 0
     try:
         with PILImage.open(path) as gif:
-            for number in range(getattr(gif, "n_frames", 1)):
-                gif.seek(number)
-                gif.load()
-                total += int(gif.info.get("duration", 0))
+            for frame in ImageSequence.Iterator(gif):
+                frame.load()
+                total += int(frame.info.get("duration", 0))
     except Exception:  # Pillow has many for a truncated file
         return 0
     with open(path, "rb") as file:

@@ -68,11 +68,12 @@ class Updates:
         """Do one update of every model and enter its loss into the histories."""
         epoch = self._states[0].epoch
         draws = [noise(epoch) for noise in self._noises]
+        loss = partial(torch.func.functional_call, self._loss)
         if len(draws) == 1:
-            terms = self._terms(self._copies, self._images, self._shares, draws[0])[None]
+            terms = loss(self._copies, (self._images, self._shares, draws[0]))[None]
         else:
             noise = _pad([draw.transpose(0, 1) for draw in draws]).transpose(1, 2)
-            terms = torch.func.vmap(self._terms)(self._copies, self._images, self._shares, noise)
+            terms = torch.func.vmap(loss)(self._copies, (self._images, self._shares, noise))
         terms.sum().backward()
         for state, values in zip(self._states, terms.detach(), strict=True):
             state.terms[epoch] = values
@@ -88,10 +89,6 @@ class Updates:
                 for name, weight in state.model.named_parameters():
                     weight.data = weight.detach().clone()
                     state.square_averages[name] = state.square_averages[name].clone()
-
-    def _terms(self, weights: dict[str, torch.Tensor], *batch: torch.Tensor) -> torch.Tensor:
-        terms: torch.Tensor = torch.func.functional_call(self._loss, weights, batch)
-        return terms
 
 
 class _RMSprop:
