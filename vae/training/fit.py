@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -70,51 +69,37 @@ def fit(
     (3,)
     """
     model_config, training = model_config or VAEConfig(), training or TrainingConfig()
-    run = Run.prepare("", images, model_config, training, resolve_device(device), checkpoint)
+    run = Run("", images, model_config, training, resolve_device(device), checkpoint)
     train([run], progress, should_stop)
     return run.result()
 
 
-@dataclass(eq=False)
 class Run:
-    """The training of one video.
+    """The training of one video, at its start or where its checkpoint is; arguments and errors as `fit` has them.
 
     Attributes:
         name: What an error and the bar call the video; may be empty.
         images: Intensities in [0, 1], `float32[N, D]`.
-        training: The recipe.
         state: Where it is.
-        identity: The settings that its checkpoint must have.
-        checkpoint: Where to keep it.
-        kept: When it was kept, or began, by the monotonic clock.
     """
 
-    name: str
-    images: torch.Tensor
-    training: TrainingConfig
-    state: TrainingState
-    identity: dict[str, Any]
-    checkpoint: Checkpoint | None
-    kept: float
-
-    @classmethod
-    def prepare(
-        cls,
+    def __init__(
+        self,
         name: str,
         images: Images,
         model_config: VAEConfig,
         training: TrainingConfig,
         device: torch.device,
         checkpoint: Checkpoint | None,
-    ) -> Run:
-        """Draw a training's start, or read where it was; errors as `fit` has them."""
-        vectors = to_vectors(check_images(images, model_config.image_shape), device)
-        state = start(model_config, training, vectors.device)
-        dtype = resolve_precision(training.precision, vectors.device)
-        identity = training_identity(images, model_config, training, dtype)
+    ) -> None:
+        self.name, self.training, self.checkpoint = name, training, checkpoint
+        self.images = to_vectors(check_images(images, model_config.image_shape), device)
+        self.state = start(model_config, training, device)
+        dtype = resolve_precision(training.precision, device)
+        self._identity = training_identity(images, model_config, training, dtype)
         if checkpoint is not None:
-            read_checkpoint(Path(checkpoint.path), state, identity)
-        return cls(name, vectors, training, state, identity, checkpoint, time.monotonic())
+            read_checkpoint(Path(checkpoint.path), self.state, self._identity)
+        self._kept = time.monotonic()
 
     def has_ended(self) -> bool:
         """Return whether the last epoch is done or the plateau rule says stop."""
@@ -143,10 +128,10 @@ class Run:
         Raises:
             VAEError: If the loss is not finite; nothing is written.
         """
-        if self.checkpoint is not None and (has_ended or time.monotonic() - self.kept >= self.checkpoint.seconds):
+        if self.checkpoint is not None and (has_ended or time.monotonic() - self._kept >= self.checkpoint.seconds):
             self.terms()
-            write_checkpoint(Path(self.checkpoint.path), self.state, self.identity)
-            self.kept = time.monotonic()
+            write_checkpoint(Path(self.checkpoint.path), self.state, self._identity)
+            self._kept = time.monotonic()
 
     def result(self) -> FitResult:
         """Return the model, ready for use."""

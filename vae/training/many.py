@@ -80,9 +80,7 @@ def fit_many(
             raise VAEError(f"Video {position}: {error}") from None
 
     def prepare(i: int) -> Run:
-        return Run.prepare(
-            f"Video {i}", videos[i], model_config, training, place, checkpoints[i] if checkpoints else None
-        )
+        return Run(f"Video {i}", videos[i], model_config, training, place, checkpoints[i] if checkpoints else None)
 
     if group is None and place.type != "cuda":
         return _side_by_side(len(videos), prepare, progress)
