@@ -104,11 +104,7 @@ def evidence_lower_bound(model: VAE, images: torch.Tensor, samples: int, generat
 
 
 def lower_bound_at(
-    model: VAE,
-    images: torch.Tensor,
-    mu: torch.Tensor,
-    log_variance: torch.Tensor,
-    noise: torch.Tensor,
+    model: VAE, images: torch.Tensor, mu: torch.Tensor, log_variance: torch.Tensor, noise: torch.Tensor
 ) -> LowerBound:
     """Return eq. 4 for given draws of eps, `[L, N, J]`; mu and log sigma^2 are those of q(z|x), `[N, J]`."""
     z = mu + (0.5 * log_variance).exp() * noise

@@ -10,13 +10,12 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import nn
 
-from .codes import Codes, check_codes
 from .config import VAEConfig
 from .devices import resolve_device
 from .errors import VAEError
 from .images import Images, check_images, to_images, to_vectors
 from .layers import build_layers, initialise
-from .sampling import draw_codes, interpolate, traverse
+from .sampling import Codes, check_codes, draw_codes, interpolate, traverse
 from .storage import CONFIG_NAME, read_config, read_weights, write_model
 
 LOG_VARIANCE_RANGE = (-20.0, 10.0)

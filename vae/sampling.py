@@ -1,4 +1,4 @@
-"""Drawing codes: from the prior, from the codes of real images, and between them.
+"""Codes, the coordinates of images on a manifold: drawn from the prior, around real images, and between them.
 
 `SAMPLERS` holds one function a way of drawing, all with one signature, so that a name picks the way:
 
@@ -16,7 +16,6 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .codes import Codes, check_codes
 from .errors import VAEError
 
 _GRID_EDGE = 0.05
@@ -24,8 +23,33 @@ _LARGEST_GRID = 62
 _CHUNK = 4096
 
 
+Codes = NDArray[np.float32]
+"""`float32[N, latent]`."""
+
 Sampler = Callable[[ArrayLike, ArrayLike, int, np.random.Generator], Codes]
 """Takes means and deviations of real images' codes, each `[N, J]`, n and a generator; returns `float32[n, J]`."""
+
+
+def check_codes(codes: ArrayLike, latent: int | None = None) -> Codes:
+    """Return codes as `float32[N, latent]`.
+
+    Args:
+        codes: Numbers `[N, J]`.
+        latent: The J they must have; any of at least 1 where it is left out.
+
+    Raises:
+        VAEError: If they are not numbers, have another shape, or are not finite.
+    """
+    wanted = f"[N, {'J' if latent is None else latent}]"
+    try:
+        array = np.asarray(codes, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise VAEError(f"Codes must be numbers {wanted}.") from None
+    if array.ndim != 2 or array.shape[1] < 1 or (latent is not None and array.shape[1] != latent):
+        raise VAEError(f"Codes must be {wanted}, got {list(array.shape)}.")
+    if not np.isfinite(array).all():
+        raise VAEError("Codes must be finite.")
+    return array
 
 
 def sample_prior(n: int, latent: int, rng: np.random.Generator) -> Codes:

@@ -31,14 +31,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
-from ..codes import Codes, check_codes
 from ..config import TrainingConfig, VAEConfig, differences
 from ..devices import resolve_precision
 from ..errors import CheckpointError, DamagedCheckpointError, VAEError
 from ..files import first_line, remove_leftovers, replacing_file
 from ..images import Images, check_images, images_digest
 from ..model import VAE
-from ..sampling import draw_codes
+from ..sampling import Codes, check_codes, draw_codes
 from ..storage import CONFIG_NAME, WEIGHTS_NAME, read_config, write_json
 from ..training.fit import FitResult, fit
 from ..training.many import fit_many

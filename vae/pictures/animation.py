@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image as PILImage
 
-from ..codes import Codes, check_codes
 from ..errors import VAEError
 from ..files import replacing_file
 from ..images import Images
 from ..model import VAE
+from ..sampling import Codes, check_codes
 from .gif import write_gif
 from .mp4 import write_mp4
 
@@ -71,13 +71,13 @@ def write_animation(path: str | os.PathLike[str], images: Images, fps: float = 1
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape or fps <= 0:
         shape = f"{images.dtype}{list(images.shape)}"
         raise VAEError(f"An animation is made of uint8[n, H, W, 3] at a rate above 0, got {shape} at {fps}.")
-    if path.suffix.lower() == ".gif":
-        with replacing_file(path) as temporary:
+    with replacing_file(path) as temporary:
+        if path.suffix.lower() == ".gif":
             write_gif(temporary, _with_one_palette(images), [1000 / fps] * len(images))
-        return
-    with replacing_file(path) as temporary, write_mp4(temporary, fps) as append:
-        for image in images:
-            append(image)
+        else:
+            with write_mp4(temporary, fps) as append:
+                for image in images:
+                    append(image)
 
 
 def _captioned(images: Images, text: str) -> Images:

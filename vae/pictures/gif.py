@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from PIL import Image as PILImage
 from PIL import ImageSequence
@@ -46,6 +47,4 @@ def _total_time(path: str | os.PathLike[str]) -> int:
                 total += int(frame.info.get("duration", 0))
     except Exception:  # Pillow has many for a truncated file
         return 0
-    with open(path, "rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return total if file.read() == _TRAILER else 0
+    return total if Path(path).read_bytes().endswith(_TRAILER) else 0

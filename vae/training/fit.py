@@ -139,16 +139,10 @@ class Run:
 
 
 def train(runs: Sequence[Run], progress: bool, should_stop: Callable[[TrainingState], bool] | None = None) -> None:
-    """Train videos by one recipe until each has ended, all of them together.
+    """Train videos that are at one epoch of one recipe together, until each has ended.
 
-    Args:
-        runs: The videos, all at one epoch.
-        progress: Show a bar with both terms of the loss, averaged over the videos.
-        should_stop: Called after every epoch with the first video's state; all end where it returns True.
-
-    Raises:
-        VAEError: If a loss stops being finite.
-        OSError: If the disk refuses a checkpoint.
+    The bar shows averages over the videos; `should_stop` is called with the first video's state and ends all.
+    Errors are those of `fit`.
     """
     active = [run for run in runs if not run.has_ended()]
     name = runs[0].name + (f" and {len(runs) - 1} more" if len(runs) > 1 else "")
