@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar, get_args
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from .errors import VAEError, shorten
 
 Architecture = Literal["mlp", "conv"]
@@ -123,6 +126,22 @@ class Plateau(_Config):
         _check_whole("window", self.window, 1)
         if not (_is_number(self.tolerance) and self.tolerance >= 0):
             raise VAEError(f"tolerance must be a number of at least 0, got {shorten(self.tolerance)}.")
+
+    def is_reached(self, losses: ArrayLike) -> bool:
+        """Return whether the training should stop after the epochs so far, whose losses are `[epochs]`.
+
+        Between the ends of windows, and before the end of the second, the answer is no.
+
+        >>> Plateau(window=2, tolerance=1.0).is_reached([9.0, 9.0, 5.0, 5.0])
+        False
+        >>> Plateau(window=2, tolerance=1.0).is_reached([9.0, 9.0, 5.0, 5.0, 4.5, 4.5])
+        True
+        """
+        known = np.asarray(losses, dtype=np.float64)
+        if len(known) % self.window or len(known) < 2 * self.window:
+            return False
+        before, now = known[-2 * self.window :].reshape(2, -1).mean(axis=1)
+        return bool(before - now < self.tolerance)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import nn
 
@@ -17,60 +15,35 @@ MOST_WEIGHTS = 2**29
 """Weights of a model: 2 GiB."""
 
 
-class Layers(NamedTuple):
-    """What a model is made of, without memory for the weights (on the device `meta`).
+def build_layers(config: VAEConfig) -> nn.ModuleDict:
+    """Build the layers of an architecture, without memory for the weights (on the device `meta`).
 
-    Attributes:
-        encoder: Images `[N, D]` to the first hidden layer before its ReLU, `[N, hidden]`.
-        mean: That layer to mu, `[N, latent]`.
-        log_variance: That layer to log sigma^2, `[N, latent]`.
-        decoder: Codes `[N, latent]` to the second hidden layer before its ReLU, `[N, hidden]`.
-        output: That layer to the logits, `[N, D]`.
-    """
-
-    encoder: nn.Module
-    mean: nn.Module
-    log_variance: nn.Module
-    decoder: nn.Module
-    output: nn.Module
-
-
-def build_layers(config: VAEConfig) -> Layers:
-    """Build the layers of an architecture.
+    Returns:
+        By name, in the order of a model's weights: `encoder`, images `[N, D]` to the first hidden layer before its
+        ReLU, `[N, hidden]`; `mean` and `log_variance`, from there to mu and log sigma^2, `[N, latent]`; `decoder`,
+        codes to the second hidden layer before its ReLU; `output`, from there to the logits, `[N, D]`.
 
     Raises:
         VAEError: If the sizes are beyond what a tensor can have, or there are more than `MOST_WEIGHTS`.
     """
-    ends = {"mlp": _matrices, "conv": _convolutions}[config.architecture]
     try:
-        encoder, output = ends(config)
-        layers = Layers(
-            encoder,
-            _linear(config.hidden, config.latent),
-            _linear(config.hidden, config.latent),
-            _linear(config.latent, config.hidden),
-            output,
-        )
+        with torch.device("meta"):
+            encoder, output = {"mlp": _matrices, "conv": _convolutions}[config.architecture](config)
+            mean, log_variance = (nn.Linear(config.hidden, config.latent) for _ in range(2))
+            decoder = nn.Linear(config.latent, config.hidden)
     except (RuntimeError, OverflowError) as error:
         raise VAEError(f"No network can have these sizes: {config}.") from error
-    count = sum(weight.numel() for layer in layers for weight in layer.parameters())
-    if count > MOST_WEIGHTS:
+    layers = nn.ModuleDict(
+        {"encoder": encoder, "mean": mean, "log_variance": log_variance, "decoder": decoder, "output": output}
+    )
+    if (count := count_weights(layers)) > MOST_WEIGHTS:
         raise VAEError(f"{config} has {count} weights; give sizes with at most {MOST_WEIGHTS}.")
     return layers
 
 
-def weight_shapes(config: VAEConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every weight of a model, by the name that its file gives it.
-
-    Raises:
-        VAEError: If the sizes are beyond what a tensor can have.
-    """
-    layers = build_layers(config)._asdict()
-    return {
-        f"{part}.{name}": tuple(weight.shape)
-        for part, layer in layers.items()
-        for name, weight in layer.named_parameters()
-    }
+def count_weights(layers: nn.Module) -> int:
+    """Return the number of weights."""
+    return sum(weight.numel() for weight in layers.parameters())
 
 
 def initialise(model: nn.Module, generator: torch.Generator) -> None:
@@ -83,7 +56,7 @@ def initialise(model: nn.Module, generator: torch.Generator) -> None:
 
 
 def _matrices(config: VAEConfig) -> tuple[nn.Module, nn.Module]:
-    return _linear(config.input_size, config.hidden), _linear(config.hidden, config.input_size)
+    return nn.Linear(config.input_size, config.hidden), nn.Linear(config.hidden, config.input_size)
 
 
 def _convolutions(config: VAEConfig) -> tuple[nn.Module, nn.Module]:
@@ -93,15 +66,11 @@ def _convolutions(config: VAEConfig) -> tuple[nn.Module, nn.Module]:
     cells = channels[-1] * small * small
     down: list[nn.Module] = [_ToPlanes(size)]
     for before, after in zip((_COLOURS, *channels[:-1]), channels, strict=True):
-        down += [nn.Conv2d(before, after, _KERNEL, _STRIDE, _PADDING, device="meta"), nn.ReLU()]
-    up: list[nn.Module] = [_linear(config.hidden, cells), nn.Unflatten(-1, (channels[-1], small, small))]
+        down += [nn.Conv2d(before, after, _KERNEL, _STRIDE, _PADDING), nn.ReLU()]
+    up: list[nn.Module] = [nn.Linear(config.hidden, cells), nn.Unflatten(-1, (channels[-1], small, small))]
     for before, after in zip(channels[::-1], (*channels[-2::-1], _COLOURS), strict=True):
-        up += [nn.ReLU(), nn.ConvTranspose2d(before, after, _KERNEL, _STRIDE, _PADDING, device="meta")]
-    return nn.Sequential(*down, nn.Flatten(), _linear(cells, config.hidden)), nn.Sequential(*up, _ToVectors())
-
-
-def _linear(inputs: int, outputs: int) -> nn.Linear:
-    return nn.Linear(inputs, outputs, device="meta")
+        up += [nn.ReLU(), nn.ConvTranspose2d(before, after, _KERNEL, _STRIDE, _PADDING)]
+    return nn.Sequential(*down, nn.Flatten(), nn.Linear(cells, config.hidden)), nn.Sequential(*up, _ToVectors())
 
 
 class _ToPlanes(nn.Module):

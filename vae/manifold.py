@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .codes import Codes, check_codes
 from .errors import VAEError
 from .images import Images
 from .model import VAE
-from .sampling import prior_axis
+from .sampling import Codes, check_codes, prior_axis
 
 _MOST_CODES = 1000
 

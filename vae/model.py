@@ -10,13 +10,12 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import nn
 
-from .codes import Codes, check_codes
 from .config import VAEConfig
 from .devices import resolve_device
 from .errors import VAEError
 from .images import Images, check_images, to_images, to_vectors
-from .layers import build_layers, initialise, weight_shapes
-from .sampling import draw_codes, interpolate, traverse
+from .layers import build_layers, initialise
+from .sampling import Codes, check_codes, draw_codes, interpolate, traverse
 from .storage import CONFIG_NAME, read_config, read_weights, write_model
 
 LOG_VARIANCE_RANGE = (-20.0, 10.0)
@@ -32,7 +31,8 @@ class VAE(nn.Module):
     paper's network `encoder` and `output` are one matrix each, in the convolutional one they hold the
     convolutions (`VAEConfig.architecture`). The weights start Glorot-uniform, the biases at 0.
 
-    `encode` and `decode` are for tensors; the other methods take and return arrays and keep no gradients.
+    `encode` and `decode` are for tensors; the other methods take and return arrays and keep no gradients. The
+    images that they take are `uint8[N, image_size, image_size, 3]`, RGB, N of at least 1; others are a `VAEError`.
 
     Args:
         config: The shape of the network.
@@ -46,10 +46,17 @@ class VAE(nn.Module):
     (2, 8, 8, 3)
     """
 
+    encoder: nn.Module
+    mean: nn.Module
+    log_variance: nn.Module
+    decoder: nn.Module
+    output: nn.Module
+
     def __init__(self, config: VAEConfig | None = None, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config or VAEConfig()
-        self.encoder, self.mean, self.log_variance, self.decoder, self.output = build_layers(self.config)
+        for name, layer in build_layers(self.config).items():
+            self.add_module(name, layer)
         self.to_empty(device="cpu")
         initialise(self, generator or torch.Generator().manual_seed(0))
 
@@ -82,14 +89,8 @@ class VAE(nn.Module):
     def posterior(self, images: Images) -> tuple[Codes, Codes]:
         """Return q(z|x) of each image.
 
-        Args:
-            images: `uint8[N, image_size, image_size, 3]`, N of at least 1.
-
         Returns:
             mu and sigma (the standard deviation), each `float32[N, latent]`.
-
-        Raises:
-            VAEError: If the images have another shape or dtype.
         """
         images = check_images(images, self.config.image_shape)
         means, deviations = [], []
@@ -100,14 +101,7 @@ class VAE(nn.Module):
         return np.concatenate(means), np.concatenate(deviations)
 
     def embed(self, images: Images) -> Codes:
-        """Return the code of each image, the mean of q(z|x), `float32[N, latent]`.
-
-        Args:
-            images: `uint8[N, image_size, image_size, 3]`, N of at least 1.
-
-        Raises:
-            VAEError: If the images have another shape or dtype.
-        """
+        """Return the code of each image, the mean of q(z|x), `float32[N, latent]`."""
         return self.posterior(images)[0]
 
     @torch.no_grad()
@@ -131,24 +125,14 @@ class VAE(nn.Module):
         return np.concatenate(pictures)
 
     def reconstruct(self, images: Images) -> Images:
-        """Encode images and decode their codes (the means of q(z|x), without noise).
-
-        Args:
-            images: `uint8[N, image_size, image_size, 3]`, N of at least 1.
-
-        Returns:
-            As many images of the same shape.
-
-        Raises:
-            VAEError: If the images have another shape or dtype.
-        """
+        """Encode images and decode their codes (the means of q(z|x), without noise); the shape stays."""
         return self.generate(self.embed(images))
 
     def sample(self, images: Images, n: int, rng: np.random.Generator, sampler: str = "posterior") -> Images:
         """Draw new images of the target that some images show.
 
         Args:
-            images: `uint8[N, image_size, image_size, 3]`, N of at least 1, such as the model was trained on.
+            images: Such as the model was trained on.
             n: How many, at least 0.
             rng: Where the randomness comes from.
             sampler: One of `vae.SAMPLERS`; by default the images' aggregate posterior.
@@ -157,7 +141,7 @@ class VAE(nn.Module):
             `uint8[n, image_size, image_size, 3]`.
 
         Raises:
-            VAEError: If the images have another shape or dtype, or there is no such sampler.
+            VAEError: If there is no such sampler.
         """
         return self.generate(draw_codes(sampler, *self.posterior(images), n, rng))
 
@@ -165,14 +149,14 @@ class VAE(nn.Module):
         """Decode straight lines between the codes of images: targets between video frames (section 4.1).
 
         Args:
-            images: `uint8[N, image_size, image_size, 3]` in the order of the frames, N of at least 1.
+            images: In the order of the frames.
             steps: From one image to the next, at least 1.
 
         Returns:
             `uint8[(N - 1) * steps + 1, image_size, image_size, 3]`; every `steps`-th is a reconstruction.
 
         Raises:
-            VAEError: If the images have another shape or dtype, or there are no steps.
+            VAEError: If there are no steps.
         """
         return self.generate(interpolate(self.embed(images), steps))
 
@@ -180,14 +164,14 @@ class VAE(nn.Module):
         """Decode a walk of constant speed along the codes of images.
 
         Args:
-            images: `uint8[N, image_size, image_size, 3]` in the order of the walk, N of at least 1.
+            images: In the order of the walk.
             n: Images to return, at least 2; the first and the last are reconstructions.
 
         Returns:
             `uint8[n, image_size, image_size, 3]`.
 
         Raises:
-            VAEError: If the images have another shape or dtype, or `n` is below 2.
+            VAEError: If `n` is below 2.
         """
         return self.generate(traverse(self.embed(images), n))
 
@@ -214,10 +198,10 @@ class VAE(nn.Module):
         """
         config = read_config(folder)
         try:
-            shapes = weight_shapes(config)
+            layers = build_layers(config)
         except VAEError as error:
             raise VAEError(f"What is in {folder} does not fit {CONFIG_NAME}: {error}") from error
-        tensors = read_weights(folder, shapes)
+        tensors = read_weights(folder, layers.state_dict())
         model = cls(config)
         model.load_state_dict(tensors)
         return model.to(resolve_device(device)).eval()

@@ -1,4 +1,4 @@
-"""Drawing codes: from the prior, from the codes of real images, and between them.
+"""Codes, the coordinates of images on a manifold: drawn from the prior, around real images, and between them.
 
 `SAMPLERS` holds one function a way of drawing, all with one signature, so that a name picks the way:
 
@@ -16,7 +16,6 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .codes import Codes, check_codes
 from .errors import VAEError
 
 _GRID_EDGE = 0.05
@@ -24,8 +23,33 @@ _LARGEST_GRID = 62
 _CHUNK = 4096
 
 
+Codes = NDArray[np.float32]
+"""`float32[N, latent]`."""
+
 Sampler = Callable[[ArrayLike, ArrayLike, int, np.random.Generator], Codes]
 """Takes means and deviations of real images' codes, each `[N, J]`, n and a generator; returns `float32[n, J]`."""
+
+
+def check_codes(codes: ArrayLike, latent: int | None = None) -> Codes:
+    """Return codes as `float32[N, latent]`.
+
+    Args:
+        codes: Numbers `[N, J]`.
+        latent: The J they must have; any of at least 1 where it is left out.
+
+    Raises:
+        VAEError: If they are not numbers, have another shape, or are not finite.
+    """
+    wanted = f"[N, {'J' if latent is None else latent}]"
+    try:
+        array = np.asarray(codes, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise VAEError(f"Codes must be numbers {wanted}.") from None
+    if array.ndim != 2 or array.shape[1] < 1 or (latent is not None and array.shape[1] != latent):
+        raise VAEError(f"Codes must be {wanted}, got {list(array.shape)}.")
+    if not np.isfinite(array).all():
+        raise VAEError("Codes must be finite.")
+    return array
 
 
 def sample_prior(n: int, latent: int, rng: np.random.Generator) -> Codes:
@@ -141,7 +165,12 @@ def sample_neighbours(mu: ArrayLike, n: int, rng: np.random.Generator, neighbour
 
 
 def sample_around(
-    mu: ArrayLike, sigma: ArrayLike, n: int, rng: np.random.Generator, index: int, spread: float = 1.0
+    mu: ArrayLike,
+    sigma: ArrayLike,
+    n: int,
+    rng: np.random.Generator,
+    index: int | None = None,
+    spread: float = 1.0,
 ) -> Codes:
     """Draw codes around one image: z = mu_i + spread * sigma_i * eps.
 
@@ -150,7 +179,7 @@ def sample_around(
         sigma: Standard deviations, `[N, latent]`, at least 0.
         n: How many, at least 0.
         rng: Where the randomness comes from.
-        index: Which image, i.
+        index: Which image, i; one at random where left out.
         spread: How many of the image's standard deviations a draw's is, at least 0. After a long training
             sigma is small, and 1 gives next to nothing but the reconstruction.
 
@@ -161,6 +190,8 @@ def sample_around(
         VAEError: If the shapes differ, there is no such image, or a number is negative.
     """
     means, deviations = _check_posterior(mu, sigma, n)
+    if index is None:
+        index = int(rng.integers(len(means)))
     if not -len(means) <= index < len(means):
         raise VAEError(f"There is no image {index} among {len(means)}.")
     if not (math.isfinite(spread) and spread >= 0):
@@ -169,19 +200,14 @@ def sample_around(
     return means[index] + np.float32(spread) * deviations[index] * noise
 
 
-def _around(mu: ArrayLike, sigma: ArrayLike, n: int, rng: np.random.Generator) -> Codes:
-    means, _ = _check_posterior(mu, sigma, n)
-    return sample_around(mu, sigma, n, rng, int(rng.integers(len(means))))
-
-
 SAMPLERS: Mapping[str, Sampler] = {
     "prior": lambda mu, sigma, n, rng: sample_prior(n, check_codes(mu).shape[1], rng),
     "prior_grid": lambda mu, sigma, n, rng: sample_prior_grid(n, check_codes(mu).shape[1], rng),
     "posterior": sample_posterior,
     "neighbours": lambda mu, sigma, n, rng: sample_neighbours(mu, n, rng),
-    "around": _around,
+    "around": lambda mu, sigma, n, rng: sample_around(mu, sigma, n, rng),
 }
-"""The ways of drawing by name; `around` takes one image at random and draws all codes around it."""
+"""The ways of drawing by name; `around` draws all codes around one image, taken at random."""
 
 
 def draw_codes(name: str, mu: ArrayLike, sigma: ArrayLike, n: int, rng: np.random.Generator) -> Codes:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -32,11 +33,15 @@ def write_model(folder: str | os.PathLike[str], config: VAEConfig, tensors: Mapp
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps(config.to_dict(), indent=2) + "\n"
     with replacing_file(folder / WEIGHTS_NAME) as temporary:
         save_file(cpu, temporary)
-    with replacing_file(folder / CONFIG_NAME) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_json(folder / CONFIG_NAME, config.to_dict())
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an object; the file appears complete or not at all."""
+    with replacing_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def read_config(folder: str | os.PathLike[str]) -> VAEConfig:
@@ -58,16 +63,12 @@ def read_config(folder: str | os.PathLike[str]) -> VAEConfig:
         raise VAEError(f"{path}: {error}") from error
 
 
-def read_weights(folder: str | os.PathLike[str], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+def read_weights(folder: str | os.PathLike[str], like: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Read the weights in `folder`, on the CPU.
 
-    Args:
-        folder: Where `write_model` wrote.
-        shapes: The tensors the file must hold, by name.
-
     Raises:
-        VAEError: If the file is missing or damaged, or if a tensor is missing, is not named in `shapes`, has
-            another shape, is not `float32`, or holds a value that is not finite.
+        VAEError: If the file is missing or damaged, its tensors are not those of `like` by name, shape and dtype,
+            or a value is not finite.
     """
     path = Path(folder) / WEIGHTS_NAME
     try:
@@ -76,14 +77,16 @@ def read_weights(folder: str | os.PathLike[str], shapes: Mapping[str, tuple[int,
         raise VAEError(f"There is no model in {folder}: {WEIGHTS_NAME} is missing.") from None
     except (OSError, SafetensorError) as error:
         raise VAEError(f"{path} is damaged: {first_line(error)}.") from error
-    differing = sorted(set(tensors) ^ set(shapes))
+    differing = sorted(set(tensors) ^ set(like))
     if differing:
         raise VAEError(f"{path} is of another model: {', '.join(differing)} is missing or unexpected.")
-    for name, shape in shapes.items():
-        tensor = tensors[name]
-        if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
-            got = f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
-            raise VAEError(f"{path} does not fit {CONFIG_NAME}: {name} is {got}, not float32{list(shape)}.")
+    for name, tensor in tensors.items():
+        if (got := _describe(tensor)) != (wanted := _describe(like[name])):
+            raise VAEError(f"{path} does not fit {CONFIG_NAME}: {name} is {got}, not {wanted}.")
         if not torch.isfinite(tensor).all():
             raise VAEError(f"{path} is damaged: {name} holds values that are not finite.")
     return tensors
+
+
+def _describe(tensor: torch.Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"

@@ -3,7 +3,6 @@ import pytest
 
 from vae import Plateau, TrainingConfig, VAEConfig, VAEError, fit
 from vae.images import Images
-from vae.training.plateau import has_plateaued
 
 SMALL = VAEConfig(image_size=16, hidden=16)
 
@@ -22,13 +21,13 @@ SMALL = VAEConfig(image_size=16, hidden=16)
     ],
 )
 def test_the_rule(losses: list[float], stops: bool) -> None:
-    assert has_plateaued(losses, Plateau(window=10, tolerance=1.0)) is stops
+    assert Plateau(window=10, tolerance=1.0).is_reached(losses) is stops
 
 
 def test_noise_within_a_window_is_smoothed() -> None:
     noisy = np.linspace(100, 60, 40) + np.tile([20.0, -20.0], 20)
-    assert not has_plateaued(noisy[:20], Plateau(window=10, tolerance=5.0))
-    assert not has_plateaued(noisy, Plateau(window=10, tolerance=5.0))
+    assert not Plateau(window=10, tolerance=5.0).is_reached(noisy[:20])
+    assert not Plateau(window=10, tolerance=5.0).is_reached(noisy)
 
 
 def test_a_training_stops_at_the_end_of_a_window_and_again_there(crops: Images) -> None:
@@ -38,8 +37,8 @@ def test_a_training_stops_at_the_end_of_a_window_and_again_there(crops: Images) 
     done = len(first.history.loss)
     assert 40 <= done < 2000
     assert done % 20 == 0
-    assert has_plateaued(first.history.loss, rule)
-    assert not any(has_plateaued(first.history.loss[:epoch], rule) for epoch in range(20, done, 20))
+    assert rule.is_reached(first.history.loss)
+    assert not any(rule.is_reached(first.history.loss[:epoch]) for epoch in range(20, done, 20))
     np.testing.assert_array_equal(first.history.loss, again.history.loss)
     longer = fit(crops, model_config=SMALL, training=TrainingConfig(epochs=done + 5))
     np.testing.assert_array_equal(longer.history.loss[:done], first.history.loss)

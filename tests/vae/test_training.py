@@ -133,7 +133,7 @@ def test_images_that_do_not_fit_the_model_are_refused(crops: Images) -> None:
 
 @pytest.mark.parametrize("samples", [1, 3])
 def test_it_is_the_plain_loop(crops: Images, samples: int) -> None:
-    """The written-out updates against `nn.Module`, autograd and `optimizer.step()`, which say the same slowly."""
+    """The updates within the backward pass against `torch.optim.RMSprop` after it."""
     epochs = 60
     recipe = TrainingConfig(epochs=epochs, seed=2, samples=samples, precision="fp32")
     x = to_vectors(crops, torch.device("cpu"))

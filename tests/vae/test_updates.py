@@ -1,10 +1,13 @@
+import gc
+import weakref
+
 import pytest
 import torch
 
 from vae import VAE, TrainingConfig, VAEConfig, log_likelihood
+from vae.config import Precision
 from vae.loss import lower_bound_at
 from vae.model import LOG_VARIANCE_RANGE
-from vae.training.noise import Noise
 from vae.training.state import TrainingState, start
 from vae.training.updates import Updates
 
@@ -20,8 +23,7 @@ def updated(config: VAEConfig, precision: str, counts: tuple[int, ...], steps: i
     """Trainings of so many images each, after some updates as one batch."""
     recipe = TrainingConfig.from_dict({"epochs": steps, "samples": SAMPLES, "precision": precision})
     states = [start(config, recipe, torch.device("cpu")) for _ in counts]
-    noises = [Noise(0, (SAMPLES, count, config.latent), torch.device("cpu")) for count in counts]
-    updates = Updates(states, [images(COUNT)[:count] for count in counts], noises, recipe)
+    updates = Updates(states, [images(COUNT)[:count] for count in counts], recipe)
     for _ in range(steps):
         updates.advance()
     updates.unstack()
@@ -35,6 +37,21 @@ def test_the_gradient_of_the_likelihood_is_the_difference_of_intensities() -> No
     assert torch.isfinite(value).all()
     (gradient,) = torch.autograd.grad(value.sum(), logits)
     torch.testing.assert_close(gradient, x - logits.detach().sigmoid())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_memory_of_a_training_is_free_when_it_ends(precision: Precision) -> None:
+    recipe = TrainingConfig(epochs=1, precision=precision)
+    state = start(CONFIG, recipe, torch.device("cpu"))
+    updates = Updates([state], [images()], recipe)
+    updates.advance()
+    average = weakref.ref(state.square_averages["encoder.weight"])
+    gc.disable()
+    try:
+        del state, updates
+        assert average() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(("bias", "bound"), [(1e3, LOG_VARIANCE_RANGE[1]), (-1e3, LOG_VARIANCE_RANGE[0])])
@@ -62,6 +79,7 @@ def test_bf16_losses_are_near_and_weights_stay_fp32() -> None:
     (full,), (half,) = (updated(CONFIG, precision, (COUNT,)) for precision in ("fp32", "bf16"))
     torch.testing.assert_close(half.terms[0], full.terms[0], rtol=5e-3, atol=0)
     assert not torch.equal(half.terms, full.terms)
+    assert not torch.equal(half.terms, half.terms.bfloat16().float())
     assert {weight.dtype for weight in half.model.parameters()} == {torch.float32}
 
 
@@ -69,7 +87,7 @@ def test_the_averages_of_dead_weights_leave_the_denormal_numbers() -> None:
     recipe = TrainingConfig(epochs=100, precision="fp32")
     state = start(CONFIG, recipe, torch.device("cpu"))
     black = torch.zeros(2, CONFIG.input_size)
-    updates = Updates([state], [black], [Noise(0, (1, 2, CONFIG.latent), torch.device("cpu"))], recipe)
+    updates = Updates([state], [black], recipe)
     state.square_averages["encoder.weight"].fill_(1e-31)
     for _ in range(100):
         updates.advance()

@@ -21,6 +21,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +31,18 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
-from ..codes import Codes, check_codes
 from ..config import TrainingConfig, VAEConfig, differences
 from ..devices import resolve_precision
 from ..errors import CheckpointError, DamagedCheckpointError, VAEError
 from ..files import first_line, remove_leftovers, replacing_file
 from ..images import Images, check_images, images_digest
 from ..model import VAE
-from ..sampling import draw_codes
-from ..storage import CONFIG_NAME, WEIGHTS_NAME, read_config
+from ..sampling import Codes, check_codes, draw_codes
+from ..storage import CONFIG_NAME, WEIGHTS_NAME, read_config, write_json
 from ..training.fit import FitResult, fit
 from ..training.many import fit_many
 from ..training.state import Checkpoint
-from .record import BankRecord, BankReport, file_digest, read_json, write_json
+from .record import BankRecord, BankReport, file_digest, read_json
 
 RECORD_NAME = "training.json"
 CODES_NAME = "codes.safetensors"
@@ -57,8 +57,9 @@ _NAME = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
 class _Recipe:
     model_config: VAEConfig
     training: TrainingConfig
-    checkpoint_seconds: float
+    progress: bool
     replace: bool
+    checkpoint_seconds: float
 
 
 class VAEBank(Mapping[str, VAE]):
@@ -204,7 +205,7 @@ class VAEBank(Mapping[str, VAE]):
             pass
         return folder / CONFIG_NAME
 
-    def _has_recipe(self, name: str, images: Images, model_config: VAEConfig, training: TrainingConfig) -> bool:
+    def _has_recipe(self, name: str, images: Images, recipe: _Recipe) -> bool:
         """Return whether the model is there, made from these images by this recipe; it may be damaged.
 
         The recipe's precision counts as it is resolved on this machine, and so does the kind of device.
@@ -214,12 +215,11 @@ class VAEBank(Mapping[str, VAE]):
         """
         if name not in self:
             return False
-        record = self._read_record(name)
-        resolved = self._resolved(training)
+        record, resolved = self._read_record(name), self._resolved(recipe.training)
         was = {"images": record.images_digest, **record.model_config.to_dict(), **record.training.to_dict()}
         was |= {name: getattr(record, name) or "not recorded" for name in resolved}
-        asked = {"images": images_digest(images), **model_config.to_dict(), **training.to_dict(), **resolved}
-        if found := differences(was, asked):
+        asked = {**recipe.model_config.to_dict(), **recipe.training.to_dict(), **resolved}
+        if found := differences(was, {"images": images_digest(images), **asked}):
             raise VAEError(
                 f"The bank {self.folder} holds a model of {name!r} with {', '.join(found)}; "
                 "give another bank, or have the model replaced."
@@ -258,11 +258,13 @@ class VAEBank(Mapping[str, VAE]):
             VAEError: If the images are bad, or the bank holds another model, or a half-trained one, and `replace`
                 is not given.
         """
-        recipe = _Recipe(model_config or VAEConfig(), training or TrainingConfig(), checkpoint_seconds, replace)
+        recipe = _Recipe(
+            model_config or VAEConfig(), training or TrainingConfig(), progress, replace, checkpoint_seconds
+        )
         if not self._make_room(name, images, recipe):
             return False
         start = time.perf_counter()
-        result = self._fit(name, images, recipe, progress)
+        result = self._fit(name, images, recipe)
         self._store(name, images, recipe, result, time.perf_counter() - start, notes)
         return True
 
@@ -299,7 +301,9 @@ class VAEBank(Mapping[str, VAE]):
         """
         if at_once < 1:
             raise VAEError(f"at_once must be at least 1, got {at_once}.")
-        recipe = _Recipe(model_config or VAEConfig(), training or TrainingConfig(), checkpoint_seconds, replace)
+        recipe = _Recipe(
+            model_config or VAEConfig(), training or TrainingConfig(), progress, replace, checkpoint_seconds
+        )
         trained: list[str] = []
         skipped: list[str] = []
         failed: dict[str, str] = {}
@@ -328,12 +332,12 @@ class VAEBank(Mapping[str, VAE]):
                 crops = ", ".join(f"{name} ({len(images)} crops)" for name, images in ready.items())
                 tqdm.write(f"{first + 1} of {len(names)}: {crops}", file=sys.stderr)
             start = time.perf_counter()
-            together = self._fit_together(ready, recipe, progress) if len(ready) > 1 else {}
+            together = self._fit_together(ready, recipe) if len(ready) > 1 else {}
             share = (time.perf_counter() - start) / max(1, len(together))
             for name, images in ready.items():
                 try:
                     start = time.perf_counter()
-                    result = together.get(name) or self._fit(name, images, recipe, progress)
+                    result = together.get(name) or self._fit(name, images, recipe)
                     seconds = share if name in together else time.perf_counter() - start
                     self._store(name, images, recipe, result, seconds, (notes or {}).get(name))
                     trained.append(name)
@@ -355,7 +359,7 @@ class VAEBank(Mapping[str, VAE]):
         folder = self.path(name)
         check_images(images, recipe.model_config.image_shape)
         try:
-            there = self._has_recipe(name, images, recipe.model_config, recipe.training)
+            there = self._has_recipe(name, images, recipe)
             if (damaged := self.damaged_file(name)) is not None:
                 _warn_of_damage(damaged, name)
             elif there:
@@ -368,22 +372,17 @@ class VAEBank(Mapping[str, VAE]):
         remove_leftovers(self.folder)
         return True
 
+    def _options(self, recipe: _Recipe) -> dict[str, Any]:
+        """The arguments that `fit` and `fit_many` share."""
+        shared = {"model_config": recipe.model_config, "training": recipe.training}
+        return {**shared, "device": self.device, "progress": recipe.progress}
+
     def _checkpoint(self, name: str, recipe: _Recipe) -> Checkpoint:
         return Checkpoint(self.path(name) / CHECKPOINT_NAME, recipe.checkpoint_seconds)
 
-    def _fit(self, name: str, images: Images, recipe: _Recipe, progress: bool) -> FitResult:
+    def _fit(self, name: str, images: Images, recipe: _Recipe) -> FitResult:
         checkpoint = self._checkpoint(name, recipe)
-
-        def train() -> FitResult:
-            return fit(
-                images,
-                model_config=recipe.model_config,
-                training=recipe.training,
-                device=self.device,
-                progress=progress,
-                checkpoint=checkpoint,
-            )
-
+        train = partial(fit, images, **self._options(recipe), checkpoint=checkpoint)
         try:
             return train()
         except CheckpointError as error:
@@ -394,17 +393,11 @@ class VAEBank(Mapping[str, VAE]):
             checkpoint.discard()
             return train()
 
-    def _fit_together(self, videos: Mapping[str, Images], recipe: _Recipe, progress: bool) -> dict[str, FitResult]:
+    def _fit_together(self, videos: Mapping[str, Images], recipe: _Recipe) -> dict[str, FitResult]:
         """Fit several at once; none where one of them fails, and each is then tried alone from its checkpoint."""
         try:
-            results = fit_many(
-                list(videos.values()),
-                model_config=recipe.model_config,
-                training=recipe.training,
-                device=self.device,
-                progress=progress,
-                checkpoints=[self._checkpoint(name, recipe) for name in videos],
-            )
+            checkpoints = [self._checkpoint(name, recipe) for name in videos]
+            results = fit_many(list(videos.values()), **self._options(recipe), checkpoints=checkpoints)
         except (VAEError, RuntimeError) as error:
             tqdm.write(f"Together they failed ({first_line(error)}); now one by one.", file=sys.stderr)
             return {}
@@ -451,14 +444,11 @@ class VAEBank(Mapping[str, VAE]):
 
     def _note_failure(self, name: str, failure: dict[str, Any] | None) -> None:
         """Keep why a video failed, or forget that it did."""
-        known = self.failures()
-        if failure is None and name not in known:
-            return
-        known.pop(name, None)
+        known = {other: why for other, why in self.failures().items() if other != name}
         if failure is not None:
             known[name] = failure
-        self.folder.mkdir(parents=True, exist_ok=True)
         if known:
+            self.folder.mkdir(parents=True, exist_ok=True)
             write_json(self.folder / FAILURES_NAME, known)
         else:
             (self.folder / FAILURES_NAME).unlink(missing_ok=True)

@@ -11,7 +11,6 @@ from typing import Any
 
 from ..config import TrainingConfig, VAEConfig
 from ..errors import VAEError
-from ..files import replacing_file
 
 _BLOCK = 2**20
 """Bytes of a file that are read at once."""
@@ -53,8 +52,7 @@ class BankRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values by name, ready for JSON."""
-        configs = {"model_config": self.model_config.to_dict(), "training": self.training.to_dict()}
-        return {**asdict(self), **configs}
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BankRecord:
@@ -103,9 +101,3 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write an object; the file appears complete or not at all."""
-    with replacing_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image as PILImage
 
-from ..codes import Codes, check_codes
 from ..errors import VAEError
 from ..files import replacing_file
 from ..images import Images
 from ..model import VAE
+from ..sampling import Codes, check_codes
 from .gif import write_gif
 from .mp4 import write_mp4
 
@@ -45,7 +45,8 @@ def traversal_pictures(model: VAE, path: ArrayLike, codes: ArrayLike | None = No
     dots = walk if codes is None else check_codes(codes, model.config.latent)
     if not len(walk) or size < 64:
         raise VAEError(f"A walk has at least 1 code, and its picture 64 pixels, got {len(walk)} and {size}.")
-    decoded = _captioned(np.stack([_enlarge(image, size) for image in model.generate(walk)]), "decoded")
+    images = [cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC) for image in model.generate(walk)]
+    decoded = _captioned(np.stack(images), "decoded")
     if model.config.latent != 2:
         return decoded
     return np.concatenate([decoded, _captioned(_maps(walk, dots, size), "latent space: a dot a frame")], axis=2)
@@ -70,17 +71,13 @@ def write_animation(path: str | os.PathLike[str], images: Images, fps: float = 1
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape or fps <= 0:
         shape = f"{images.dtype}{list(images.shape)}"
         raise VAEError(f"An animation is made of uint8[n, H, W, 3] at a rate above 0, got {shape} at {fps}.")
-    if path.suffix.lower() == ".gif":
-        with replacing_file(path) as temporary:
+    with replacing_file(path) as temporary:
+        if path.suffix.lower() == ".gif":
             write_gif(temporary, _with_one_palette(images), [1000 / fps] * len(images))
-        return
-    with replacing_file(path) as temporary, write_mp4(temporary, fps) as append:
-        for image in images:
-            append(image)
-
-
-def _enlarge(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+        else:
+            with write_mp4(temporary, fps) as append:
+                for image in images:
+                    append(image)
 
 
 def _captioned(images: Images, text: str) -> Images:

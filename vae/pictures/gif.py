@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from PIL import Image as PILImage
+from PIL import ImageSequence
 
 _UNIT = 10
 """Milliseconds in which a GIF counts."""
@@ -40,12 +42,9 @@ def _total_time(path: str | os.PathLike[str]) -> int:
     total = 0
     try:
         with PILImage.open(path) as gif:
-            for number in range(getattr(gif, "n_frames", 1)):
-                gif.seek(number)
-                gif.load()
-                total += int(gif.info.get("duration", 0))
+            for frame in ImageSequence.Iterator(gif):
+                frame.load()
+                total += int(frame.info.get("duration", 0))
     except Exception:  # Pillow has many for a truncated file
         return 0
-    with open(path, "rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return total if file.read() == _TRAILER else 0
+    return total if Path(path).read_bytes().endswith(_TRAILER) else 0

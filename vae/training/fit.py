@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +16,6 @@ from ..devices import resolve_device, resolve_precision
 from ..errors import VAEError
 from ..images import Images, check_images, to_vectors
 from ..model import VAE
-from .noise import Noise
-from .plateau import has_plateaued
 from .state import Checkpoint, History, TrainingState, read_checkpoint, start, training_identity, write_checkpoint
 from .updates import Updates
 
@@ -72,58 +69,44 @@ def fit(
     (3,)
     """
     model_config, training = model_config or VAEConfig(), training or TrainingConfig()
-    run = Run.prepare("", images, model_config, training, resolve_device(device), checkpoint)
-    train([run], training, progress, should_stop)
+    run = Run("", images, model_config, training, resolve_device(device), checkpoint)
+    train([run], progress, should_stop)
     return run.result()
 
 
-@dataclass(eq=False)
 class Run:
-    """The training of one video.
+    """The training of one video, at its start or where its checkpoint is; arguments and errors as `fit` has them.
 
     Attributes:
         name: What an error and the bar call the video; may be empty.
         images: Intensities in [0, 1], `float32[N, D]`.
         state: Where it is.
-        noise: Its draws of eps.
-        identity: What its checkpoint says it is.
-        checkpoint: Where to keep it.
     """
 
-    name: str
-    images: torch.Tensor
-    state: TrainingState
-    noise: Noise
-    identity: dict[str, Any]
-    checkpoint: Checkpoint | None
-
-    @classmethod
-    def prepare(
-        cls,
+    def __init__(
+        self,
         name: str,
         images: Images,
         model_config: VAEConfig,
         training: TrainingConfig,
         device: torch.device,
         checkpoint: Checkpoint | None,
-    ) -> Run:
-        """Draw a training's start, or read where it was; errors as `fit` has them."""
-        checked = check_images(images, model_config.image_shape)
-        vectors = to_vectors(checked, device)
-        state = start(model_config, training, vectors.device)
-        dtype = resolve_precision(training.precision, vectors.device)
-        identity = training_identity(checked, model_config, training, dtype)
+    ) -> None:
+        self.name, self.training, self.checkpoint = name, training, checkpoint
+        self.images = to_vectors(check_images(images, model_config.image_shape), device)
+        self.state = start(model_config, training, device)
+        dtype = resolve_precision(training.precision, device)
+        self._identity = training_identity(images, model_config, training, dtype)
         if checkpoint is not None:
-            read_checkpoint(Path(checkpoint.path), state, identity)
-        noise = Noise(training.seed, (training.samples, len(checked), model_config.latent), vectors.device)
-        return cls(name, vectors, state, noise, identity, checkpoint)
+            read_checkpoint(Path(checkpoint.path), self.state, self._identity)
+        self._kept = time.monotonic()
 
-    def has_ended(self, training: TrainingConfig) -> bool:
+    def has_ended(self) -> bool:
         """Return whether the last epoch is done or the plateau rule says stop."""
-        done, rule = self.state.epoch, training.plateau
-        if done >= training.epochs or rule is None or done % rule.window:
-            return done >= training.epochs
-        return has_plateaued(self.state.history().loss, rule)
+        done, rule = self.state.epoch, self.training.plateau
+        if done >= self.training.epochs or rule is None or done % rule.window:
+            return done >= self.training.epochs
+        return rule.is_reached(self.state.history().loss)
 
     def terms(self) -> tuple[float, float]:
         """Return the last epoch's terms, which on a GPU waits for it.
@@ -139,77 +122,44 @@ class Run:
             )
         return reconstruction, kl
 
-    def keep(self) -> None:
-        """Write the checkpoint, if one is asked for; a state whose loss is not finite is an error instead."""
-        self.terms()
-        if self.checkpoint is not None:
-            write_checkpoint(Path(self.checkpoint.path), self.state, self.identity)
+    def keep(self, has_ended: bool) -> None:
+        """Write the checkpoint, if one is asked for, when it is due and when the training has ended.
+
+        Raises:
+            VAEError: If the loss is not finite; nothing is written.
+        """
+        if self.checkpoint is not None and (has_ended or time.monotonic() - self._kept >= self.checkpoint.seconds):
+            self.terms()
+            write_checkpoint(Path(self.checkpoint.path), self.state, self._identity)
+            self._kept = time.monotonic()
 
     def result(self) -> FitResult:
         """Return the model, ready for use."""
         return FitResult(self.state.model.eval(), self.state.history())
 
 
-def train(
-    runs: Sequence[Run],
-    training: TrainingConfig,
-    progress: bool,
-    should_stop: Callable[[TrainingState], bool] | None = None,
-) -> None:
-    """Train videos until each has ended, all of them together.
+def train(runs: Sequence[Run], progress: bool, should_stop: Callable[[TrainingState], bool] | None = None) -> None:
+    """Train videos that are at one epoch of one recipe together, until each has ended.
 
-    Args:
-        runs: The videos, all at one epoch.
-        training: The recipe.
-        progress: Show a bar with both terms of the loss, averaged over the videos.
-        should_stop: Called after every epoch with the first video's state; all end where it returns True.
-
-    Raises:
-        VAEError: If a loss stops being finite.
-        OSError: If the disk refuses a checkpoint.
+    The bar shows averages over the videos; `should_stop` is called with the first video's state and ends all.
+    Errors are those of `fit`.
     """
-    active = [run for run in runs if not run.has_ended(training)]
+    active = [run for run in runs if not run.has_ended()]
     name = runs[0].name + (f" and {len(runs) - 1} more" if len(runs) > 1 else "")
-    with tqdm(
-        total=training.epochs, initial=runs[0].state.epoch, desc=name or None, unit="epoch", disable=not progress
-    ) as bar:
+    epochs, done = runs[0].training.epochs, runs[0].state.epoch
+    with tqdm(total=epochs, initial=done, desc=name or None, unit="epoch", disable=not progress) as bar:
         while active:
-            updates = Updates(
-                [run.state for run in active],
-                [run.images for run in active],
-                [run.noise for run in active],
-                training,
-            )
-            ended = _train_until_one_ends(active, updates, training, bar, should_stop)
+            updates = Updates([run.state for run in active], [run.images for run in active], runs[0].training)
+            ended: Sequence[Run] = []
+            while not ended:
+                updates.advance()
+                bar.update()
+                stop = should_stop is not None and should_stop(active[0].state)
+                ended = active if stop else [run for run in active if run.has_ended()]
+                if ended or active[0].state.epoch % _LOOK_EVERY == 0:
+                    reconstruction, kl = np.mean([run.terms() for run in ended or active], axis=0)
+                    bar.set_postfix(reconstruction=f"{reconstruction:.1f}", kl=f"{kl:.2f}", refresh=bool(ended))
+                for run in active:
+                    run.keep(has_ended=run in ended)
             updates.unstack()
             active = [run for run in active if run not in ended]
-
-
-def _train_until_one_ends(
-    active: Sequence[Run],
-    updates: Updates,
-    training: TrainingConfig,
-    bar: tqdm[Any],
-    should_stop: Callable[[TrainingState], bool] | None,
-) -> Sequence[Run]:
-    """Return those that ended; their last states are kept."""
-    kept = {run: time.monotonic() for run in active}
-    ended: Sequence[Run] = []
-    while not ended:
-        updates.advance()
-        bar.update()
-        if active[0].state.epoch % _LOOK_EVERY == 0:
-            reconstruction, kl = np.mean([run.terms() for run in active], axis=0)
-            bar.set_postfix(reconstruction=f"{reconstruction:.1f}", kl=f"{kl:.2f}", refresh=False)
-        ended = [run for run in active if run.has_ended(training)]
-        if should_stop is not None and should_stop(active[0].state):
-            ended = active
-        for run in active:
-            if run not in ended and run.checkpoint and time.monotonic() - kept[run] >= run.checkpoint.seconds:
-                run.keep()
-                kept[run] = time.monotonic()
-    for run in ended:
-        reconstruction, kl = run.terms()
-        run.keep()
-    bar.set_postfix(reconstruction=f"{reconstruction:.1f}", kl=f"{kl:.2f}", refresh=True)
-    return ended

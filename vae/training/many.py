@@ -14,7 +14,7 @@ from ..config import TrainingConfig, VAEConfig
 from ..devices import resolve_device
 from ..errors import VAEError
 from ..images import Images, check_images
-from ..layers import weight_shapes
+from ..layers import build_layers, count_weights
 from .fit import FitResult, Run, train
 from .state import Checkpoint
 
@@ -80,26 +80,22 @@ def fit_many(
             raise VAEError(f"Video {position}: {error}") from None
 
     def prepare(i: int) -> Run:
-        return Run.prepare(
-            f"Video {i}", videos[i], model_config, training, place, checkpoints[i] if checkpoints else None
-        )
+        return Run(f"Video {i}", videos[i], model_config, training, place, checkpoints[i] if checkpoints else None)
 
     if group is None and place.type != "cuda":
-        return _side_by_side(len(videos), prepare, training, progress)
+        return _side_by_side(len(videos), prepare, progress)
     size = group or _group_that_fits(model_config, training, max(map(len, videos)), place)
     results: list[FitResult] = []
     for first in range(0, len(videos), size):
         runs = [prepare(i) for i in range(first, min(first + size, len(videos)))]
         epoch = attrgetter("state.epoch")
         for _, together in groupby(sorted(runs, key=epoch), epoch):
-            train(list(together), training, progress)
+            train(list(together), progress)
         results += [run.result() for run in runs]
     return results
 
 
-def _side_by_side(
-    count: int, prepare: Callable[[int], Run], training: TrainingConfig, progress: bool
-) -> list[FitResult]:
+def _side_by_side(count: int, prepare: Callable[[int], Run], progress: bool) -> list[FitResult]:
     """Train each video on its share of PyTorch's threads; an error, or Ctrl-C, ends all of them.
 
     The number of threads is each thread's own, but MKL's is the process's, so it is set back at the end.
@@ -111,7 +107,7 @@ def _side_by_side(
     def work(i: int) -> FitResult:
         torch.set_num_threads(threads // workers)
         run = prepare(i)
-        train([run], training, progress, lambda _: halt.is_set())
+        train([run], progress, lambda _: halt.is_set())
         return run.result()
 
     try:
@@ -132,7 +128,7 @@ def _side_by_side(
 
 def _group_that_fits(model_config: VAEConfig, training: TrainingConfig, images: int, device: torch.device) -> int:
     """How many models of so many images a GPU has room for."""
-    weights = sum(int(torch.Size(shape).numel()) for shape in weight_shapes(model_config).values())
+    weights = count_weights(build_layers(model_config))
     logits = training.samples * images * model_config.input_size
     free, _ = torch.cuda.mem_get_info(device)
     return max(1, int(free * _SHARE_OF_FREE_MEMORY) // (weights * _BYTES_A_WEIGHT + logits * _BYTES_A_LOGIT))

@@ -69,7 +69,7 @@ class TrainingState:
 def start(model_config: VAEConfig, training: TrainingConfig, device: torch.device) -> TrainingState:
     """Return the state before the first epoch: weights drawn by the seed, on the CPU whatever the device."""
     model = VAE(model_config, torch.Generator().manual_seed(training.seed)).to(device)
-    averages = {name: torch.zeros_like(weight) for name, weight in _weights(model).items()}
+    averages = {name: torch.zeros_like(weight.detach()) for name, weight in model.named_parameters()}
     return TrainingState(model, averages, torch.zeros((training.epochs, 2), device=device))
 
 
@@ -104,20 +104,12 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, state: TrainingState, identity: Mapping[str, Any]) -> None:
-    """Write a state; the file appears whole or not at all.
-
-    Args:
-        path: The file.
-        state: What to keep.
-        identity: What `training_identity` returned.
+    """Write a state and what `training_identity` returned; the file appears complete or not at all.
 
     Raises:
         OSError: If the disk refuses.
     """
-    tensors = {f"weight.{name}": weight for name, weight in _weights(state.model).items()}
-    tensors |= {f"average.{name}": average for name, average in state.square_averages.items()}
-    tensors["history"] = state.terms[: state.epoch]
-    content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = {name: tensor.cpu().contiguous() for name, tensor in _tensors(state, state.epoch).items()}
     training = {"format": _FORMAT, "epoch": state.epoch, **identity}
     # One entry, because safetensors writes several in any order.
     header = {"training": json.dumps({"sha256": _digest(training, content), **training})}
@@ -127,12 +119,7 @@ def write_checkpoint(path: Path, state: TrainingState, identity: Mapping[str, An
 
 
 def read_checkpoint(path: Path, state: TrainingState, identity: Mapping[str, Any]) -> bool:
-    """Set a state to what a file keeps.
-
-    Args:
-        path: The file.
-        state: The state before the first epoch; it is changed only if the file fits it.
-        identity: What `training_identity` returns for this training.
+    """Set a state to what a file keeps, if there is one; it must fit what `training_identity` returns.
 
     Returns:
         Whether there was a file.
@@ -160,9 +147,7 @@ def read_checkpoint(path: Path, state: TrainingState, identity: Mapping[str, Any
         raise CheckpointError(
             f"{path} is {epoch} epochs on, more than the {len(state.terms)} asked for; ask for more."
         )
-    targets = {f"weight.{name}": weight for name, weight in _weights(state.model).items()}
-    targets |= {f"average.{name}": average for name, average in state.square_averages.items()}
-    targets["history"] = state.terms[:epoch]
+    targets = _tensors(state, epoch)
     shapes = {name: (target.shape, target.dtype) for name, target in targets.items()}
     if shapes != {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}:
         raise DamagedCheckpointError(
@@ -177,7 +162,7 @@ def read_checkpoint(path: Path, state: TrainingState, identity: Mapping[str, Any
 def training_identity(
     images: Images, model_config: VAEConfig, training: TrainingConfig, dtype: torch.dtype
 ) -> dict[str, Any]:
-    """Return what makes a training the one that it is, as plain data; when it ends is no part of that."""
+    """Return every setting that changes a training's result, as plain data, but for when it ends."""
     recipe = {name: value for name, value in training.to_dict().items() if name not in _MAY_CHANGE}
     return {
         "images": images_digest(images),
@@ -195,5 +180,8 @@ def _digest(training: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) ->
     return digest.hexdigest()
 
 
-def _weights(model: VAE) -> dict[str, torch.Tensor]:
-    return {name: weight.detach() for name, weight in model.named_parameters()}
+def _tensors(state: TrainingState, epochs: int) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint."""
+    tensors = {f"weight.{name}": weight.detach() for name, weight in state.model.named_parameters()}
+    tensors |= {f"average.{name}": average for name, average in state.square_averages.items()}
+    return {**tensors, "history": state.terms[:epochs]}
