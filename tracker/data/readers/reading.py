@@ -171,7 +171,7 @@ def list_targets(folder: str | Path, layout: str = "auto") -> dict[str, tuple[Pa
     if not folder.exists():
         raise InputError(f"The folder '{folder}' does not exist.")
     found = _find_below(folder, layout, LEVELS)
-    if not found and folder.is_dir():
+    if not found and folder.is_dir() and layout in ("auto", PYSOT.name):
         found = [target for file in sorted(folder.glob("*.json")) for target in PYSOT.find(file)]
     if not found:
         known = KNOWN_LAYOUTS if layout == "auto" else ANNOTATED[layout].title
@@ -260,7 +260,10 @@ def _find_below(path: Path, layout: str, levels: int) -> list[Target]:
         return found[1]
     if levels == 0 or not path.is_dir():
         return []
-    folders = [child for child in sorted(path.iterdir()) if child.is_dir() and child.name != "__MACOSX"]
+    try:
+        folders = [child for child in sorted(path.iterdir()) if child.is_dir() and child.name != "__MACOSX"]
+    except OSError:  # a folder of other people beside the sequences
+        return []
     return [target for folder in folders for target in _find_below(folder, layout, levels - 1)]
 
 
@@ -282,8 +285,6 @@ def _read_found(path: Path, layout: Layout, targets: list[Target], number: int |
 def _open_frames(path: Path, layout: str) -> Frames:
     """The frames of a folder or of a video file."""
     if path.is_dir() and layout != "video":
-        if image_folder(path) is None:
-            raise _not_annotated(path, layout)
         return ImageFiles(find_images(path))
     if path.is_dir():
         raise InputError(f"'{path}' is a folder; give a video file.")
