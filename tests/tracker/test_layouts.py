@@ -291,6 +291,17 @@ def test_half_of_uav123(tmp_path: Path, place: str) -> None:
                 opener(folder)
 
 
+def test_one_annotation_that_cannot_be_opened(tmp_path: Path, frames: Any) -> None:
+    """Named and left out; also beside a folder that is hidden."""
+    for name in ("a", "b", ".c"):
+        frames(tmp_path / name / "img")
+        write_rows(tmp_path / name / "groundtruth_rect.txt", one_based())
+    (tmp_path / "b" / "groundtruth_rect.txt").unlink()
+    (tmp_path / "b" / "groundtruth_rect.txt").symlink_to(tmp_path / "gone.txt")
+    with pytest.warns(UserWarning, match="'b' is left out: .*groundtruth_rect.txt' cannot be read"):
+        assert list(open_sequences(tmp_path)) == ["a"]
+
+
 def entry(rows: Any, video: str = "Toy", **other: Any) -> dict[str, Any]:
     images = [f"{video}/img/{t + 1:04d}.jpg" for t in range(COUNT)]
     return {

@@ -112,7 +112,10 @@ def _target_name(folder: Path, files: dict[int, Path], number: int) -> str:
 
 
 def _is_empty(file: Path) -> bool:
-    return not file.read_bytes().strip()
+    try:
+        return not file.read_bytes().strip()
+    except OSError:  # reading the annotation raises an error that names the file
+        return False
 
 
 OTB = Layout("otb", "OTB (groundtruth_rect.txt, img/)", _find_otb, read_otb)

@@ -261,9 +261,10 @@ def _find_below(path: Path, layout: str, levels: int) -> list[Target]:
     if levels == 0 or not path.is_dir():
         return []
     try:
-        folders = [child for child in sorted(path.iterdir()) if child.is_dir() and child.name != "__MACOSX"]
+        children = sorted(child for child in path.iterdir() if child.is_dir())
     except OSError:  # a folder of other people beside the sequences
         return []
+    folders = (child for child in children if not child.name.startswith((".", "__MACOSX")))
     return [target for folder in folders for target in _find_below(folder, layout, levels - 1)]
 
 

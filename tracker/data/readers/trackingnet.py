@@ -12,11 +12,8 @@ def read_trackingnet(file: Path, number: int | None = None) -> Source:
     """Read a video of TrackingNet; see `read_sequence`."""
     table = read_annotation(file, (4,))
     boxes = table.boxes()
-    return Source.from_table(file, images_in(_frames(file)), table, boxes, presence(boxes))
-
-
-def _frames(file: Path) -> Path:
-    return file.parent.parent / "frames" / file.stem
+    images = images_in(file.parent.parent / "frames" / file.stem)
+    return Source.from_table(file, images, table, boxes, presence(boxes))
 
 
 def _find_trackingnet(path: Path) -> list[Target]:
@@ -24,11 +21,12 @@ def _find_trackingnet(path: Path) -> list[Target]:
     chunk = folder_above(path, "anno", "frames")
     if chunk is None:
         return []
-    targets = [Target(file.stem, file) for file in text_files(chunk / "anno")]
-    whole = {place.absolute() for place in (chunk, chunk / "anno", chunk / "frames")}
-    if path.absolute() in whole:
-        return targets
-    return [t for t in targets if path.absolute() in (t.path.absolute(), _frames(t.path).absolute())]
+    here, anno, frames = path.absolute(), chunk.absolute() / "anno", chunk.absolute() / "frames"
+    if here in (chunk.absolute(), anno, frames):
+        return [Target(file.stem, file) for file in text_files(chunk / "anno")]
+    name = path.stem if path.is_file() else path.name
+    file = chunk / "anno" / f"{name}.txt"
+    return [Target(name, file)] if here.parent in (anno, frames) and file.is_file() else []
 
 
 TRACKINGNET = Layout("trackingnet", "TrackingNet (anno/, frames/)", _find_trackingnet, read_trackingnet)
