@@ -67,7 +67,7 @@ def test_lasot(tmp_path: Path, frames: Any) -> None:
     (folder / "nlp.txt").write_text("white airplane")
     sequence = read_sequence(folder)
     assert sequence.name == "airplane-1" and sequence.visibility.tolist() == [1, 1, 0, 0]
-    assert sequence.boxes[:2].tolist() == [list(map(float, row)) for row in BOXES[:2]]
+    assert sequence.boxes.tolist() == [list(map(float, row)) for row in (*BOXES[:2], [0] * 4, [0] * 4)]
     for root in (tmp_path / "LaSOT", folder.parent, folder):
         assert list_targets(root) == {"airplane-1": (folder, None)}
     with pytest.raises(InputError, match="LaSOT' holds no images; give one of its 1 sequences, such as '.*-1'"):

@@ -82,10 +82,10 @@ def read_sequence(
     annotation is not read.
 
     In every layout a row whose numbers are NaN (or missing), or whose width or height is 0 or negative, says that
-    the target is absent from that frame. There must be as many rows as frames, or one row alone: the first
-    frame's box. In an annotation (the test splits of GOT-10k and TrackingNet) one row leaves the others unknown:
-    they count as absent, and `box_source` is `first`. In `box` it leaves them to `follow`; frames in which that
-    loses the target get the visibility 0.
+    the target is absent from that frame; its box becomes zeros, also where a label file says so. There must be as
+    many rows as frames, or one row alone: the first frame's box. In an annotation (the test splits of GOT-10k and
+    TrackingNet) one row leaves the others unknown: they count as absent, and `box_source` is `first`. In `box` it
+    leaves them to `follow`; frames in which that loses the target get the visibility 0.
 
     Args:
         path: A folder, an annotation file of a layout that has one for each video, or a video file.
@@ -143,7 +143,7 @@ def read_sequence(
                 f"{source.what} has {rows} box{'es' if rows != 1 else ''} but {source.where} has {count} "
                 f"frame{'s' if count != 1 else ''}; give one box a frame, or the first frame's box only."
             )
-        boxes = np.where(presence(boxes)[:, None] > 0, boxes, 0.0)
+        boxes = np.where(visibility[:, None] > 0, boxes, 0.0)
         check_boxes(boxes, visibility, frames, source.describe)
     sequence = Sequence(source.name, frames, boxes, visibility, origin=str(path), box_source=box_source)
     return sequence if max_frames is None else sequence.limit(max_frames)
