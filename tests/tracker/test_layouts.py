@@ -220,8 +220,7 @@ def test_trackingnet(tmp_path: Path, frames: Any) -> None:
 
 
 SEGMENTS = {
-    "UAV123": {"bird1": [(1, 253), (775, 1477), (1573, 2437)], "uav1": [(1, 1555), (1555, 2377), (2473, 3469)],
-               "car1": [(1, 751), (751, 1627), (1627, 2629)]},
+    "UAV123": {"bird1": [(1, 253), (775, 1477), (1573, 2437)], "uav1": [(1, 1555), (1555, 2377), (2473, 3469)]},
     "UAV123_10fps": {"bird1": [(1, 85), (259, 493), (525, 813)], "uav1": [(1, 519), (519, 793), (825, 1157)],
                      "car1": [(1, 251), (251, 543), (543, 877)]},
 }  # fmt: skip
@@ -240,7 +239,7 @@ def make_uav123(root: Path, frames: Any, part: str) -> None:
 @pytest.mark.parametrize("part", list(SEGMENTS))
 def test_segments_of_uav123(tmp_path: Path, frames: Any, part: str) -> None:
     make_uav123(tmp_path, frames, part)
-    assert names(tmp_path) == [f"{video}_{n}" for video in ("bird1", "car1", "uav1") for n in (1, 2, 3)]
+    assert names(tmp_path) == [f"{video}_{n}" for video in sorted(SEGMENTS[part]) for n in (1, 2, 3)]
     for name, (path, _) in list_targets(tmp_path).items():
         sequence = read_sequence(path)
         video, number = name.split("_")
@@ -248,11 +247,11 @@ def test_segments_of_uav123(tmp_path: Path, frames: Any, part: str) -> None:
         assert [sequence.frames.name(t) for t in (0, -1)] == ends
         assert sequence.name == name and sequence.boxes[0, 0] == int(number)
     anno = tmp_path / "anno" / part
-    with pytest.raises(InputError, match="holds 3 sequences of UAV123 .* such as '.*car1_1.txt'"):
-        read_sequence(tmp_path / "data_seq" / part / "car1")
-    (anno / "car1_2.txt").unlink()
-    with pytest.raises(InputError, match="car1_3.txt' is a segment of car1 that follows on 'car1_2.txt'.* add it"):
-        read_sequence(anno / "car1_3.txt")
+    with pytest.raises(InputError, match="holds 3 sequences of UAV123 .* such as '.*uav1_1.txt'"):
+        read_sequence(tmp_path / "data_seq" / part / "uav1")
+    (anno / "uav1_2.txt").unlink()
+    with pytest.raises(InputError, match="uav1_3.txt' is a segment of uav1 that follows on 'uav1_2.txt'.* add it"):
+        read_sequence(anno / "uav1_3.txt")
     write_rows(anno / "bird1_1.txt", BOXES)
     with pytest.raises(InputError, match="before '.*bird1_2.txt' end with frame 4, and UAV123 has 253, 85"):
         read_sequence(anno / "bird1_2.txt")
@@ -266,6 +265,10 @@ def test_uav123_and_uav20l_share_frames(tmp_path: Path, frames: Any) -> None:
                        "UAV123/car1_s": one_based()}.items():  # fmt: skip
         write_rows(tmp_path / "anno" / f"{name}.txt", rows)
     short, long = tmp_path / "anno" / "UAV123" / "bike1.txt", tmp_path / "anno" / "UAV20L" / "bike1.txt"
+    (tmp_path / "other" / "folder").mkdir(parents=True)
+    for place in ("other", "other/folder", "data_seq/UAV123/bike1/000001.jpg"):
+        with pytest.raises(InputError, match="holds no annotated target"):
+            list_targets(tmp_path / place)
     for place in ("", "anno", "anno/UAV123", "data_seq", "data_seq/UAV123"):
         found = list_targets(tmp_path / place)
         assert found["bike1"][0].samefile(short) and list(found) == ["bike1", "car1_s"]

@@ -71,11 +71,11 @@ def _frames(file: Path) -> Path:
 def _find_uav123(path: Path) -> list[Target]:
     """The annotations of the part that is given, or the one of the file or the folder of frames that is given."""
     root = folder_above(path, "anno", "data_seq")
-    if root is None:
+    below = () if root is None else path.absolute().relative_to(root.absolute()).parts
+    if root is None or (below and below[0] not in ("anno", "data_seq")):
         return []
     if path.is_file():
-        inside = (root / "anno").absolute() in path.absolute().parents
-        files = [path] if inside and path.suffix == ".txt" else []
+        files = [path] if below[0] == "anno" and path.suffix == ".txt" else []
     else:
         parts = [root / "anno" / name for name in (path.name, path.absolute().parent.name, *PARTS)]
         files = next(filter(None, map(text_files, parts)), [])
