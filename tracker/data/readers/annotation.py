@@ -57,8 +57,8 @@ class Source:
         return cls(name, ImageFiles(images), boxes, visibility, table.describe, f"'{table.path}'", where)
 
 
-class Target(NamedTuple):
-    """A target that a reader can read.
+class TargetLocation(NamedTuple):
+    """Where the annotation of a target lies.
 
     Attributes:
         name: As `Source` names it.
@@ -86,7 +86,7 @@ class Layout:
 
     name: str
     title: str
-    find: Callable[[Path], list[Target]]
+    find: Callable[[Path], list[TargetLocation]]
     read: Callable[[Path, int | None], Source]
     recognise: Callable[[Path], bool] = lambda path: True
 
@@ -234,9 +234,9 @@ def mask_box(numbers: Sequence[float], where: str) -> list[float]:
     return [float(x + left), float(y + top), float(right - left + 1), float(bottom - top + 1)]
 
 
-def find_groundtruth(folder: Path) -> list[Target]:
+def find_groundtruth(folder: Path) -> list[TargetLocation]:
     """The target of a folder with a `groundtruth.txt`, as VOT, GOT-10k, LaSOT and TNL2K have it."""
-    return [Target(folder.resolve().name, folder)] if (folder / "groundtruth.txt").is_file() else []
+    return [TargetLocation(folder.resolve().name, folder)] if (folder / "groundtruth.txt").is_file() else []
 
 
 def folder_above(path: Path, *names: str) -> Path | None:

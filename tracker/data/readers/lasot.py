@@ -9,7 +9,7 @@ import numpy as np
 from .annotation import (
     Layout,
     Source,
-    Target,
+    TargetLocation,
     find_groundtruth,
     presence,
     read_annotation,
@@ -47,11 +47,11 @@ def _recognise(folder: Path) -> bool:
     return not (images_in(folder) or any((folder / name).exists() for name in (*TAGS, "color")))
 
 
-def _find_lasot(folder: Path) -> list[Target]:
+def _find_lasot(folder: Path) -> list[TargetLocation]:
     return find_groundtruth(folder) if (folder / "img").is_dir() else []
 
 
-def _find_tnl2k(folder: Path) -> list[Target]:
+def _find_tnl2k(folder: Path) -> list[TargetLocation]:
     return find_groundtruth(folder) if (folder / "imgs").is_dir() else []
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .annotation import Layout, Source, Table, Target, read_annotation, text_files
+from .annotation import Layout, Source, Table, TargetLocation, read_annotation, text_files
 from .images import images_in
 from .vot import OCCLUDED_VISIBILITY
 
@@ -36,14 +36,14 @@ def read_nfs(file: Path, number: int | None = None) -> Source:
     return Source.from_table(file, images, Table(file, rows, lines), boxes, visibility)
 
 
-def _find_nfs(path: Path) -> list[Target]:
+def _find_nfs(path: Path) -> list[TargetLocation]:
     """The annotation of a video's folder, of the folder of one of its frame rates, or the file itself."""
     if path.is_file():
         files = [path] if path.suffix == ".txt" and path.parent.name in RATES else []
     else:
         folders = [path] if path.name in RATES else [path / rate for rate in RATES]
         files = next(filter(None, map(text_files, folders)), [])
-    return [Target(file.stem, file) for file in files if file.with_suffix("").is_dir()]
+    return [TargetLocation(file.stem, file) for file in files if file.with_suffix("").is_dir()]
 
 
 NFS = Layout("nfs", "NfS (30/NAME.txt, 30/NAME/)", _find_nfs, read_nfs)

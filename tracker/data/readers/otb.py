@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import InputError
-from .annotation import Layout, Source, Table, Target, presence, read_annotation, read_table, zero_based
+from .annotation import Layout, Source, Table, TargetLocation, presence, read_annotation, read_table, zero_based
 from .images import images_between, images_in
 
 OTB_FRAMES: dict[str, tuple[int, int | None]] = {
@@ -60,7 +60,7 @@ def read_tc128(folder: Path, number: int | None = None) -> Source:
     return Source.from_table(folder, images, table, boxes, presence(boxes))
 
 
-def _find_otb(folder: Path) -> list[Target]:
+def _find_otb(folder: Path) -> list[TargetLocation]:
     """The targets that an OTB folder is read for: those with a box, or the first."""
     files = rect_files(folder)
     if not files or not (folder / "img").is_dir():
@@ -68,12 +68,12 @@ def _find_otb(folder: Path) -> list[Target]:
     default = _default_target(folder, files)
     split = _named_target(folder) in files and len(files) > 1
     numbers = [default] if split else [n for n, file in files.items() if not _is_empty(file)] or [default]
-    return [Target(_target_name(folder, files, number), folder, number) for number in numbers]
+    return [TargetLocation(_target_name(folder, files, number), folder, number) for number in numbers]
 
 
-def _find_tc128(folder: Path) -> list[Target]:
+def _find_tc128(folder: Path) -> list[TargetLocation]:
     found = (folder / "img").is_dir() and _tc128_files(folder)
-    return [Target(folder.resolve().name, folder)] if found else []
+    return [TargetLocation(folder.resolve().name, folder)] if found else []
 
 
 def _tc128_files(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import InputError, shorten
 from ..sequences import ImageFiles
-from .annotation import Layout, Source, Target, boxes_of, check_finite, presence, zero_based
+from .annotation import Layout, Source, TargetLocation, boxes_of, check_finite, presence, zero_based
 
 ZERO_BASED = ("vot", "nfs", "trackingnet", "tnl2k")
 """How the names of the files begin whose boxes count from 0; pysot takes over the numbers of each benchmark."""
@@ -69,7 +69,7 @@ def _parse(path: Path, modified: int, size: int) -> dict[str, Any]:
     }
 
 
-def _find_pysot(path: Path) -> list[Target]:
+def _find_pysot(path: Path) -> list[TargetLocation]:
     if path.suffix.lower() != ".json" or not path.is_file():
         return []
     names = list(_entries(path))
@@ -77,7 +77,7 @@ def _find_pysot(path: Path) -> list[Target]:
         raise InputError(
             f"{shorten(bad[0])} in '{path}' cannot name a target, whose files have its name; rename it."
         )
-    return [Target(name, path, number) for number, name in enumerate(names, start=1)]
+    return [TargetLocation(name, path, number) for number, name in enumerate(names, start=1)]
 
 
 PYSOT = Layout("pysot", "pysot (JSON with img_names and gt_rect)", _find_pysot, read_pysot)

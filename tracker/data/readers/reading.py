@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from ...errors import InputError
 from ..sequences import Frames, ImageFiles, SelectedFrames, Sequence, VideoFile, check_boxes
 from ..video import VIDEO_SUFFIXES
-from .annotation import Boxes, Layout, Source, Target, presence
+from .annotation import Boxes, Layout, Source, TargetLocation, presence
 from .got10k import GOT10K
 from .images import find_images, image_folder, read_given
 from .lasot import LASOT, TNL2K
@@ -246,7 +246,7 @@ def _check_layout(layout: str, known: tuple[str, ...]) -> None:
         raise InputError(f"The layout '{layout}' is unknown; known are {', '.join(known)}.")
 
 
-def _find_here(path: Path, layout: str) -> tuple[Layout, list[Target]] | None:
+def _find_here(path: Path, layout: str) -> tuple[Layout, list[TargetLocation]] | None:
     """The layout of a path and the targets that it holds."""
     for each in ANNOTATED.values() if layout == "auto" else [ANNOTATED[layout]]:
         if (targets := each.find(path)) and (layout != "auto" or each.recognise(path)):
@@ -254,7 +254,7 @@ def _find_here(path: Path, layout: str) -> tuple[Layout, list[Target]] | None:
     return None
 
 
-def _find_below(path: Path, layout: str, levels: int) -> list[Target]:
+def _find_below(path: Path, layout: str, levels: int) -> list[TargetLocation]:
     """The targets of a path, or of the folders in it."""
     if found := _find_here(path, layout):
         return found[1]
@@ -268,7 +268,7 @@ def _find_below(path: Path, layout: str, levels: int) -> list[Target]:
     return [target for folder in folders for target in _find_below(folder, layout, levels - 1)]
 
 
-def _read_found(path: Path, layout: Layout, targets: list[Target], number: int | None) -> Source:
+def _read_found(path: Path, layout: Layout, targets: list[TargetLocation], number: int | None) -> Source:
     if number is None and len(targets) > 1 and layout is not OTB:
         first = targets[0]
         which = f"'{first.path}'" if first.number is None else f"target={first.number}, which is {first.name}"

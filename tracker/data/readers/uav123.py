@@ -6,7 +6,16 @@ import re
 from pathlib import Path
 
 from ...errors import InputError
-from .annotation import Layout, Source, Target, folder_above, presence, read_annotation, text_files, zero_based
+from .annotation import (
+    Layout,
+    Source,
+    TargetLocation,
+    folder_above,
+    presence,
+    read_annotation,
+    text_files,
+    zero_based,
+)
 from .images import images_between, images_in
 
 PARTS = ("UAV123", "", "UAV123_10fps", "UAV20L")
@@ -68,7 +77,7 @@ def _frames(file: Path) -> Path:
     return next((folder for folder in folders if folder.is_dir()), places[0] / file.stem)
 
 
-def _find_uav123(path: Path) -> list[Target]:
+def _find_uav123(path: Path) -> list[TargetLocation]:
     """The annotations of the part that is given, or the one of the file or the folder of frames that is given."""
     root = folder_above(path, "anno", "data_seq")
     below = () if root is None else path.absolute().relative_to(root.absolute()).parts
@@ -81,7 +90,7 @@ def _find_uav123(path: Path) -> list[Target]:
         files = next(filter(None, map(text_files, parts)), [])
         if images_in(path):
             files = [file for file in files if _frames(file).absolute() == path.absolute()]
-    return [Target(file.stem, file) for file in files]
+    return [TargetLocation(file.stem, file) for file in files]
 
 
 UAV123 = Layout("uav123", "UAV123 (anno/, data_seq/)", _find_uav123, read_uav123)
