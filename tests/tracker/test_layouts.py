@@ -190,6 +190,7 @@ def test_tc128(tmp_path: Path, frames: Any) -> None:
     frames(folder / "img", range(1, 9))
     write_rows(folder / "Ball_ce2_gt.txt", one_based())
     (folder / "Ball_ce2_frames.txt").write_text("3,6\n")
+    (folder / "._Ball_ce2_gt.txt").write_bytes(b"\0")  # as macOS packs it
     sequence = read_sequence(folder)
     assert sequence.name == "Ball_ce2" and sequence.boxes[0].tolist() == [5, 3, 6, 4]
     assert [sequence.frames.name(t) for t in (0, -1)] == ["0003.jpg", "0006.jpg"]

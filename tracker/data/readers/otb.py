@@ -8,7 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import InputError
-from .annotation import Layout, Source, Table, TargetLocation, presence, read_annotation, read_table, zero_based
+from .annotation import (
+    Layout,
+    Source,
+    Table,
+    TargetLocation,
+    presence,
+    read_annotation,
+    read_table,
+    text_files,
+    zero_based,
+)
 from .images import images_between, images_in
 
 OTB_FRAMES: dict[str, tuple[int, int | None]] = {
@@ -54,9 +64,8 @@ def read_tc128(folder: Path, number: int | None = None) -> Source:
     table = read_annotation(_tc128_files(folder)[0], (4,))
     boxes = zero_based(table.boxes())
     images = images_in(folder / "img")
-    for file in sorted(folder.glob("*_frames.txt"))[:1]:
-        (first, last), *_ = read_table(file, (2,)).rows
-        images = images_between(folder / "img", first, last)
+    if ranges := [file for file in text_files(folder) if file.name.endswith("_frames.txt")]:
+        images = images_between(folder / "img", *read_table(ranges[0], (2,)).rows[0])
     return Source.from_table(folder, images, table, boxes, presence(boxes))
 
 
@@ -77,7 +86,7 @@ def _find_tc128(folder: Path) -> list[TargetLocation]:
 
 
 def _tc128_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*_gt.txt"))
+    return [file for file in text_files(folder) if file.name.endswith("_gt.txt")]
 
 
 def rect_files(folder: Path) -> dict[int, Path]:
