@@ -54,8 +54,8 @@ class Demo:
 
     Attributes:
         out: Folder for the results; an earlier result in it is replaced.
-        data: An OTB, VOT or GOT-10k folder, a folder of images or a video file; without it a synthetic video is
-            made.
+        data: An annotated sequence (OTB, VOT, GOT-10k, LaSOT, ...), a folder of images or a video file; without it
+            a synthetic video is made.
         box: Boxes, 0-based, for a video without annotation: that of the first frame, or a file of one a line.
         seed: Seed of all random numbers.
         device: Where the networks run.

@@ -1,5 +1,5 @@
 from .data.images import crop, read_image
-from .data.readers import list_sequences, open_sequences
+from .data.readers import list_sequences, list_targets, open_sequences
 from .data.sequences import Sequence
 from .data.synthetic import synthetic_sequence
 from .errors import InputError
@@ -34,6 +34,7 @@ __all__ = [
     "contrastive_loss",
     "crop",
     "list_sequences",
+    "list_targets",
     "load_backbone",
     "load_scorer",
     "load_tracker",

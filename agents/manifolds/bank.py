@@ -15,7 +15,7 @@ import vae
 from occlusion_env.scene.occluders import occlude_image
 from occlusion_env.scene.targets import visible_frames
 from tracker.data.images import check_image, resize
-from tracker.data.readers import list_sequences
+from tracker.data.readers import list_targets
 from tracker.data.sequences import Frames, Sequence, evenly_spaced
 from tracker.errors import InputError
 from tracker.trackers.following import open_sequence
@@ -41,9 +41,10 @@ def find_videos(data: Path, only: Iterable[str] = ()) -> dict[str, Path]:
     Raises:
         InputError: If there is nothing annotated, or no sequence of a name in `only`.
     """
-    found = {path.name: path for path in (list_sequences(data) if data.is_dir() else [])}
-    if not found:
-        found = {open_sequence(data).name: data}
+    found: dict[str, Path] = {}
+    for name, (path, _) in list_targets(data).items():
+        if path not in found.values():  # of an OTB video with two targets the first is taken
+            found[name] = path
     unknown = sorted(set(only) - set(found))
     if unknown:
         raise InputError(f"'{data}' has no sequence {', '.join(unknown)}; it has {', '.join(found)}.")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tracker.data.images import check_image, resize
-from tracker.data.readers import list_sequences, open_usable
+from tracker.data.readers import list_targets, open_usable
 from tracker.data.sequences import Sequence
 from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
@@ -240,14 +240,12 @@ def load_targets(spec: str) -> TargetSet:
     if is_import_path(spec) and not path.exists():
         found: TargetSet = call_by_name("targets", spec)
         return found
-    members = list_sequences(path) if path.is_dir() else []
-    if not members:
-        return _targets_of(path)
-    return TargetSet.join(open_usable({member.name: partial(_targets_of, member) for member in members}).values())
+    places = list_targets(path)
+    return TargetSet.join(open_usable({name: partial(_targets_of, *at) for name, at in places.items()}).values())
 
 
-def _targets_of(path: Path) -> TargetSet:
-    return TargetSet.from_sequence(open_sequence(path))
+def _targets_of(path: Path, number: int | None) -> TargetSet:
+    return TargetSet.from_sequence(open_sequence(path, target=number))
 
 
 def _oracle(seed: int) -> Sequence:

@@ -225,11 +225,19 @@ def check_sequence(sequence: Any) -> None:
 
 ROWS = b"3,4,10,8\n4,4,10,8\n5,4,10,8\n"
 POLYGONS = b"3,4,13,4,13,12,3,12\n" * 3
+MASKS = b"m3,4,10,8,0,80\n3,4,10,8\nm3,4,10,8,12,30,5,2\n"
+CORNERS = b'0 3 4 13 12 1 0 0 0 "x"\n0 3 4 13 12 2 1 1 0 "x"\n0 3 4 13 12 3 0 1 0 "x"\n'
 LAYOUTS = {
     "otb": ("groundtruth_rect.txt", "img"),
     "otb-2": ("groundtruth_rect.2.txt", "img"),
     "vot": ("groundtruth.txt", "color"),
     "got10k": ("groundtruth.txt", "."),
+    "lasot": ("groundtruth.txt", "img"),
+    "tnl2k": ("groundtruth.txt", "imgs"),
+    "tc128": ("one_gt.txt", "img"),
+    "uav123": ("anno/one_1.txt", "data_seq/one"),
+    "trackingnet": ("anno/one.txt", "frames/one"),
+    "nfs": ("30/one.txt", "30/one"),
 }
 
 
@@ -237,9 +245,10 @@ LAYOUTS = {
 def layouts(here: Path) -> dict[str, Path]:
     """A folder of three frames in each layout, without its annotation."""
     found = {}
-    for name, (_, frames) in LAYOUTS.items():
+    for name, (annotation, frames) in LAYOUTS.items():
         folder = here / "layouts" / name
         (folder / frames).mkdir(parents=True)
+        (folder / annotation).parent.mkdir(exist_ok=True)
         for t in range(3):
             (folder / frames / f"{t + 1:04d}.png").write_bytes(picture(32, 24, t))
         found[name] = folder
@@ -247,7 +256,7 @@ def layouts(here: Path) -> dict[str, Path]:
     return found
 
 
-@fuzz(0.09, st.sampled_from([*LAYOUTS, "box"]), mutated(ROWS, ROWS.replace(b",", b"\t"), POLYGONS))
+@fuzz(0.09, st.sampled_from([*LAYOUTS, "box"]), mutated(ROWS, ROWS.replace(b",", b"\t"), POLYGONS, MASKS, CORNERS))
 @example("otb", b"\x0e")
 @example("box", b"1,1,1e300,1e300\n" * 3)
 def test_annotations_of_sequences(watchdog, layouts, layout: str, content: bytes) -> None:
@@ -264,15 +273,19 @@ def test_annotations_of_sequences(watchdog, layouts, layout: str, content: bytes
         watchdog(lambda: check_sequence(found))
 
 
-LABELS = ("absence.label", "cover.label", "occlusion.tag", "occlusion.label", "meta_info.ini")
+LABELS = {
+    "absence.label": "got10k", "cover.label": "got10k", "meta_info.ini": "got10k", "occlusion.tag": "vot",
+    "occlusion.label": "vot", "full_occlusion.txt": "lasot", "out_of_view.txt": "lasot", "one_frames.txt": "tc128",
+}  # fmt: skip
 
 
-@fuzz(0.03, st.sampled_from(LABELS), mutated(b"0\n1\n0\n", b"8\n0\n4\n", b"0,0,1"))
+@fuzz(0.03, st.sampled_from([*LABELS]), mutated(b"0\n1\n0\n", b"8\n0\n4\n", b"0,0,1", b"1,3"))
 def test_labels_of_sequences(watchdog, layouts, name: str, content: bytes) -> None:
     from tracker.trackers.following import open_sequence
 
-    folder = layouts["got10k" if name in ("absence.label", "cover.label", "meta_info.ini") else "vot"]
-    (folder / "groundtruth.txt").write_bytes(ROWS)
+    folder = layouts[LABELS[name]]
+    annotation = folder / LAYOUTS[LABELS[name]][0]
+    annotation.write_bytes(ROWS)
     before = (folder / name).read_bytes() if (folder / name).exists() else None
     (folder / name).write_bytes(content)
     try:
@@ -280,7 +293,7 @@ def test_labels_of_sequences(watchdog, layouts, name: str, content: bytes) -> No
         if found is not None:
             watchdog(lambda: check_sequence(found))
     finally:
-        (folder / "groundtruth.txt").unlink()
+        annotation.unlink()
         (folder / name).unlink()
         if before is not None:
             (folder / name).write_bytes(before)
@@ -296,14 +309,14 @@ BOX_TEXTS = st.one_of(
     0.03,
     BOX_TEXTS,
     st.none() | st.integers(-3, 10**20),
-    st.sampled_from(["auto", "images", "otb", "vot", "got10k", "video", "x"]),
+    st.sampled_from(["auto", "images", "otb", "vot", "lasot", "pysot", "nfs", "video", "x"]),
 )
 @example("a" * 5000, None, "auto")
 @example("\x00", None, "auto")
 def test_arguments_of_sequences(watchdog, layouts, box: Any, max_frames: Any, layout: Any) -> None:
     from tracker.trackers.following import open_sequence
 
-    call = {"box": box, "format": layout, "max_frames": max_frames, "progress": False}
+    call = {"box": box, "layout": layout, "max_frames": max_frames, "progress": False}
     found = watchdog(lambda: open_sequence(layouts["vot"], **call))
     if found is not None:
         watchdog(lambda: check_sequence(found))
@@ -409,6 +422,27 @@ def test_folders_of_sequences(watchdog, here: Path, layouts, contents: list[byte
             (root / f"video-{number}" / LAYOUTS[layout][0]).write_bytes(content)
     watchdog(lambda: list_targets(root))
     found = watchdog(lambda: open_sequences(root))
+    for sequence in (found or {}).values():
+        watchdog(lambda sequence=sequence: check_sequence(sequence))
+
+
+PYSOT = {
+    "one": {
+        "img_names": ["vot/color/0001.png", "vot/color/0002.png"],
+        "gt_rect": [[3, 4, 10, 8]] * 2,
+        "absent": [1, 0],
+    },
+    "two": {"img_names": ["vot/color/0001.png"], "gt_rect": [[3, 4, 13, 4, 13, 12, 3, 12]]},
+}
+
+
+@fuzz(0.04, documents(PYSOT))
+def test_pysots_files(watchdog, layouts, content: bytes) -> None:
+    from tracker.data.readers import open_sequences
+
+    file = layouts["vot"].parent / "OTB100.json"
+    file.write_bytes(content)
+    found = watchdog(lambda: open_sequences(file))
     for sequence in (found or {}).values():
         watchdog(lambda sequence=sequence: check_sequence(sequence))
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
+from collections.abc import Sequence as Sequence_
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tracker.data.images import write_png
-from tracker.data.readers import list_sequences, list_targets, open_sequences
+from tracker.data.readers import list_targets, open_sequences
 from tracker.data.sequences import Sequence
 from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
@@ -36,7 +36,7 @@ def write_frames(folder: Path, names: list[str] | None = None) -> None:
         write_png(folder / name, picture(t % COUNT))
 
 
-def lines(rows: list[tuple[float, ...]], separator: str = ",") -> str:
+def lines(rows: Sequence_[tuple[float, ...]], separator: str = ",") -> str:
     return "".join(separator.join(f"{value:g}" for value in row) + "\n" for row in rows)
 
 
@@ -59,6 +59,43 @@ def make_vot(folder: Path, frames: str = ".") -> Path:
     write_frames(folder / frames)
     (folder / "groundtruth.txt").write_text(lines(polygons()))
     return folder
+
+
+def make_lasot(folder: Path) -> Path:
+    write_frames(folder / "img")
+    (folder / "groundtruth.txt").write_text(lines(one_based(SQUARES)))
+    (folder / "full_occlusion.txt").write_text("0,0,1,0\n")
+    (folder / "out_of_view.txt").write_text("0,0,0,0\n")
+    (folder / "nlp.txt").write_text("a red square")
+    return folder
+
+
+def make_tnl2k(folder: Path) -> Path:
+    write_frames(folder / "imgs")
+    (folder / "groundtruth.txt").write_text(lines(SQUARES))
+    (folder / "language.txt").write_text("the red square")
+    return folder
+
+
+def make_tc128(folder: Path) -> Path:
+    write_frames(folder / "img")
+    (folder / f"{folder.name}_gt.txt").write_text(lines(one_based(SQUARES)))
+    (folder / f"{folder.name}_frames.txt").write_text(f"1,{COUNT}\n")
+    return folder
+
+
+def make_uav123(folder: Path, part: str = "UAV123") -> Path:
+    write_frames(folder / "data_seq" / part / "bike1")
+    (folder / "anno" / part).mkdir(parents=True)
+    (folder / "anno" / part / "bike1.txt").write_text(lines(one_based(SQUARES)))
+    return folder / "anno" / part / "bike1.txt"
+
+
+def make_trackingnet(folder: Path) -> Path:
+    write_frames(folder / "frames" / "abc-d_0", [f"{t}.png" for t in range(8, 8 + COUNT)])
+    (folder / "anno").mkdir()
+    (folder / "anno" / "abc-d_0.txt").write_text(lines(SQUARES))
+    return folder / "anno" / "abc-d_0.txt"
 
 
 def make_got10k(folder: Path) -> Path:
@@ -238,25 +275,37 @@ def test_one_image_needs_no_following(tmp_path: Path) -> None:
     assert len(sequence) == 1 and sequence.box_source == "annotation"
 
 
-def test_list_sequences(tmp_path: Path) -> None:
+def test_targets_are_listed_in_their_own_layouts(tmp_path: Path) -> None:
     made = [make_got10k(tmp_path / "c"), make_otb(tmp_path / "a"), make_vot(tmp_path / "b")]
     write_frames(tmp_path / "plain")
     (tmp_path / "file.txt").write_text("")
-    assert list_sequences(tmp_path) == sorted(made)
-    assert list_sequences(tmp_path / "plain") == []
+    assert [path for path, _ in list_targets(tmp_path).values()] == sorted(made)
     with pytest.raises(InputError, match="none' does not exist"):
-        list_sequences(tmp_path / "none")
+        list_targets(tmp_path / "none")
 
 
-MAKERS = {"otb": make_otb, "vot": make_vot, "got10k": make_got10k, "given": make_vot, "video": make_vot}
+ANNOTATIONS = {
+    "otb": (make_otb, "groundtruth_rect.txt", 1),
+    "vot": (make_vot, "groundtruth.txt", 0),
+    "got10k": (make_got10k, "groundtruth.txt", 1),
+    "lasot": (make_lasot, "groundtruth.txt", 1),
+    "tnl2k": (make_tnl2k, "groundtruth.txt", 0),
+    "tc128": (make_tc128, "toy_gt.txt", 1),
+    "uav123": (make_uav123, "", 1),
+    "trackingnet": (make_trackingnet, "", 0),
+    "given": (make_vot, "groundtruth.txt", 0),
+    "video": (make_vot, "groundtruth.txt", 0),
+}
+"""What makes each layout, its annotation inside of that, and where its coordinates count from."""
 
 
 def annotated(kind: str, folder: Path, rows: str | bytes, video: Path) -> Callable[[], Sequence]:
     """Write rows of an annotation in a layout, and return what opens it."""
-    made = MAKERS[kind](folder)
-    for label in made.glob("*.label"):
-        label.unlink()
-    file = made / ("groundtruth_rect.txt" if kind == "otb" else "groundtruth.txt")
+    make, name, _ = ANNOTATIONS[kind]
+    made = make(folder)
+    for label in ("absence.label", "cover.label", "full_occlusion.txt", "out_of_view.txt"):
+        (made / label).unlink(missing_ok=True) if made.is_dir() else None
+    file = made / name if name else made
     file.write_bytes(rows if isinstance(rows, bytes) else rows.encode())
     source = video if kind == "video" else made
     return lambda: open_sequence(source, file if kind in ("given", "video") else None)
@@ -271,11 +320,11 @@ ABSENT_ROWS = [
 
 
 @pytest.mark.parametrize("row", ABSENT_ROWS)
-@pytest.mark.parametrize("kind", list(MAKERS))
+@pytest.mark.parametrize("kind", list(ANNOTATIONS))
 def test_an_absent_target_in_every_spelling(tmp_path: Path, video: Path, kind: str, row: str) -> None:
     opened = annotated(kind, tmp_path / "toy", f"6,4,6,4\n7,6,6,4\n{row}\n9,10,6,4\n", video)()
     assert opened.visibility.tolist() == [1, 1, 0, 1] and opened.boxes[2].tolist() == [0, 0, 0, 0]
-    first = 5.0 if kind in ("otb", "got10k") else 6.0
+    first = 6.0 - ANNOTATIONS[kind][2]
     assert opened.boxes[:, 0].tolist() == [first, first + 1, 0, first + 3]
 
 
@@ -287,10 +336,10 @@ def test_an_absent_target_in_an_array_of_boxes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("row", ["nan,nan,nan,nan", "1,1,-1,-1", "0,0,0,0"])
-@pytest.mark.parametrize("kind", list(MAKERS))
+@pytest.mark.parametrize("kind", list(ANNOTATIONS))
 def test_a_target_that_is_absent_at_the_start(tmp_path: Path, video: Path, kind: str, row: str) -> None:
     opener = annotated(kind, tmp_path / "toy", f"{row}\n" + "7,6,6,4\n" * 3, video)
-    with pytest.raises(InputError, match="'(toy|clip)' starts without its target"):
+    with pytest.raises(InputError, match="'(toy|clip|bike1|abc-d_0)' starts without its target"):
         opener()
 
 
@@ -304,10 +353,10 @@ def test_a_target_that_is_absent_at_the_start(tmp_path: Path, video: Path, kind:
         b"  6.0 , 4.0 , 6 , 4 \n7e0,6,6,4\n\n8,8,6,4\n \t \n9,10,6,4",
     ],
 )
-@pytest.mark.parametrize("kind", list(MAKERS))
+@pytest.mark.parametrize("kind", list(ANNOTATIONS))
 def test_line_ends_separators_and_encodings(tmp_path: Path, video: Path, kind: str, rows: bytes) -> None:
     opened = annotated(kind, tmp_path / "toy", rows, video)()
-    first = 5 if kind in ("otb", "got10k") else 6
+    first = 6 - ANNOTATIONS[kind][2]
     assert opened.boxes[:, 0].tolist() == [first, first + 1, first + 2, first + 3]
     assert (opened.visibility == 1).all()
 
@@ -346,122 +395,9 @@ def test_absence_alone_means_absent_in_got10k(tmp_path: Path) -> None:
     assert open_sequence(folder).visibility.tolist() == [1 / 16, 1, 0, 1 / 16]
 
 
-def make_lasot(folder: Path) -> Path:
-    write_frames(folder / "img")
-    (folder / "groundtruth.txt").write_text(lines(one_based(SQUARES)))
-    (folder / "full_occlusion.txt").write_text("0,0,1,0\n")
-    (folder / "out_of_view.txt").write_text("0,0,0,0\n")
-    (folder / "nlp.txt").write_text("a red square")
-    return folder
-
-
-def make_bare_lasot(folder: Path) -> Path:
-    write_frames(folder / "img")
-    (folder / "groundtruth.txt").write_text(lines(one_based(SQUARES)))
-    return folder
-
-
-def make_tnl2k(folder: Path) -> Path:
-    write_frames(folder / "imgs")
-    (folder / "groundtruth.txt").write_text(lines([tuple(map(float, row)) for row in SQUARES]))
-    (folder / "language.txt").write_text("the red square")
-    return folder
-
-
-def make_nfs(folder: Path) -> Path:
-    for rate in ("30", "240"):
-        write_frames(folder / rate / folder.name)
-        (folder / rate / f"{folder.name}.txt").write_text('0 5 3 11 7 1 0 0 0 "square"\n')
-    return folder
-
-
-def make_masks(folder: Path) -> Path:
-    write_frames(folder / "color")
-    (folder / "groundtruth.txt").write_text("5,3,6,4\n" + "m5,3,6,4,0,24\n" * (COUNT - 1))
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("make", "name"),
-    [
-        (make_lasot, "LaSOT"),
-        (make_bare_lasot, "LaSOT"),
-        (make_tnl2k, "TNL2K"),
-        (make_nfs, "NfS"),
-        (make_masks, "VOT with masks"),
-    ],
-)
-def test_layouts_that_are_refused_by_name(tmp_path: Path, make: Callable[[Path], Path], name: str) -> None:
-    """The sequence, the folder of sequences and, as LaSOT has it, the folder of classes."""
-    says = f"looks like {name} .*, which is not read yet; read are OTB .*--box FILE"
-    sequence = make(tmp_path / "root" / "cat" / "cat-1")
-    for place in (sequence, sequence.parent, tmp_path / "root"):
-        with pytest.raises(InputError, match=says):
-            open_sequence(place)
-        with pytest.raises(InputError, match=says):
-            open_sequences(place)
-    with pytest.raises(InputError, match=says):
-        list_targets(tmp_path / "root")
-    assert list_sequences(sequence.parent) == [sequence]
-
-
-def test_benchmarks_that_are_refused_by_name(tmp_path: Path) -> None:
-    write_frames(tmp_path / "UAV123" / "data_seq" / "UAV123" / "bike1")
-    (tmp_path / "UAV123" / "anno" / "UAV123").mkdir(parents=True)
-    (tmp_path / "UAV123" / "anno" / "UAV123" / "bike1.txt").write_text("5,3,6,4\n" * COUNT)
-    write_frames(tmp_path / "TrackingNet" / "TRAIN_0" / "frames" / "abc_0")
-    (tmp_path / "TrackingNet" / "TRAIN_0" / "anno").mkdir()
-    (tmp_path / "TrackingNet" / "TRAIN_0" / "anno" / "abc_0.txt").write_text("5,3,6,4\n" * COUNT)
-    entry = {
-        "video_dir": "Toy",
-        "init_rect": [5, 3, 6, 4],
-        "img_names": ["Toy/img/0001.jpg"],
-        "gt_rect": [[5, 3, 6, 4]],
-    }
-    (tmp_path / "pysot").mkdir()
-    (tmp_path / "pysot" / "OTB100.json").write_text(json.dumps({"Toy": entry}))
-    for place, name in [
-        ("UAV123", "UAV123"), ("UAV123/data_seq/UAV123", "UAV123"), ("UAV123/data_seq/UAV123/bike1", "UAV123"),
-        ("TrackingNet", "TrackingNet"), ("TrackingNet/TRAIN_0", "TrackingNet"),
-        ("TrackingNet/TRAIN_0/frames/abc_0", "TrackingNet"), ("pysot", "pysot's JSON"),
-        ("pysot/OTB100.json", "pysot's JSON"),
-    ]:  # fmt: skip
-        with pytest.raises(InputError, match=f"{place}' looks like {name} .* not read yet"):
-            open_sequence(tmp_path / place)
-    for name in ("UAV123", "TrackingNet", "pysot"):
-        with pytest.raises(InputError, match=f"{name}' looks like {name}"):
-            list_targets(tmp_path / name)
-    given = open_sequence(tmp_path / "UAV123" / "data_seq" / "UAV123" / "bike1", SQUARES)
-    assert_red(given)
-
-
-@pytest.mark.parametrize("place", ["anno/UAV123", "data_seq/UAV123/bike1"])
-def test_a_part_of_uav123_is_refused_by_name(tmp_path: Path, place: str) -> None:
-    (tmp_path / place).mkdir(parents=True)
-    for folder in (tmp_path, tmp_path / place):
-        with pytest.raises(InputError, match="looks like UAV123"):
-            open_sequence(folder)
-
-
-def test_frames_in_img_can_be_said_to_be_vots(tmp_path: Path) -> None:
-    folder = make_bare_lasot(tmp_path / "Toy")
-    assert open_sequence(folder, format="vot").boxes[0].tolist() == [6, 4, 6, 4]
-    (folder / "occlusion.tag").write_text("0\n" * COUNT)
-    assert open_sequence(folder).boxes[0].tolist() == [6, 4, 6, 4]
-
-
-@pytest.mark.parametrize("name", ["full_occlusion.txt", "out_of_view.txt", "nlp.txt"])
-@pytest.mark.parametrize("format", ["vot", "got10k"])
-def test_a_folder_of_lasot_is_refused_in_another_format_too(tmp_path: Path, name: str, format: str) -> None:
-    folder = make_vot(tmp_path / "a", "img")
-    (folder / name).write_text("0,0,0,0\n")
-    with pytest.raises(InputError, match="looks like LaSOT"):
-        open_sequence(folder, format=format)
-
-
 def test_an_unknown_layout_lists_the_known_ones(tmp_path: Path) -> None:
     write_frames(tmp_path / "plain" / "clip")
-    known = "OTB .img/ and groundtruth_rect.txt., VOT .groundtruth.txt.*, GOT-10k .as VOT"
+    known = "OTB .groundtruth_rect.txt, img/., .*VOT .groundtruth.txt.*, pysot .JSON"
     for place in (tmp_path / "plain", tmp_path / "plain" / "clip"):
         for opener in (list_targets, open_sequences, open_sequence):
             with pytest.raises(InputError, match=known):
@@ -472,13 +408,14 @@ def test_a_bad_sequence_is_named_and_left_out(tmp_path: Path) -> None:
     make_otb(tmp_path / "a")
     make_otb(tmp_path / "b")
     make_lasot(tmp_path / "c")
+    (tmp_path / "c" / "full_occlusion.txt").write_text("0,1")
     (tmp_path / "b" / "groundtruth_rect.txt").write_text("6,4,6,4\n" * 3)
     with pytest.warns(UserWarning) as warned:
         assert list(open_sequences(tmp_path)) == ["a"]
     assert [str(one.message)[:34] for one in warned] == [
         f"The sequence '{n}' is left out: '{tmp_path}"[:34] for n in "bc"
     ]
-    assert "3 boxes but" in str(warned[0].message) and "looks like LaSOT" in str(warned[1].message)
+    assert "3 boxes but" in str(warned[0].message) and "full_occlusion.txt' has 2 labels" in str(warned[1].message)
     (tmp_path / "a" / "groundtruth_rect.txt").write_text("6,4,6\n")
     with pytest.raises(InputError, match="Line 1 of .* has 3 numbers"):
         open_sequences(tmp_path)
@@ -494,29 +431,30 @@ BAD_LINES = [
 
 
 @pytest.mark.parametrize(("line", "says"), BAD_LINES)
-@pytest.mark.parametrize("kind", ["otb", "vot", "got10k", "given"])
-def test_bad_lines(tmp_path: Path, kind: str, line: str, says: str) -> None:
-    makers = {"otb": make_otb, "vot": make_vot, "got10k": make_got10k, "given": make_vot}
-    folder = makers[kind](tmp_path / "toy")
-    file = folder / ("groundtruth_rect.txt" if kind == "otb" else "groundtruth.txt")
-    file.write_text(f"6,4,6,4\n{line}\n8,8,6,4\n9,10,6,4\n")
-    with pytest.raises(InputError, match=says.format(file=file)):
-        open_sequence(folder, file if kind == "given" else None)
+@pytest.mark.parametrize("kind", sorted({*ANNOTATIONS} - {"video"}))
+def test_bad_lines(tmp_path: Path, video: Path, kind: str, line: str, says: str) -> None:
+    opener = annotated(kind, tmp_path / "toy", f"6,4,6,4\n{line}\n8,8,6,4\n9,10,6,4\n", video)
+    with pytest.raises(InputError, match=says.format(file=".*txt")):
+        opener()
 
 
-@pytest.mark.parametrize("kind", ["otb", "vot", "got10k", "given"])
-def test_counts_that_differ(tmp_path: Path, kind: str) -> None:
-    makers = {"otb": make_otb, "vot": make_vot, "got10k": make_got10k, "given": make_vot}
-    folder = makers[kind](tmp_path / "toy")
-    for label in folder.glob("*.label"):
-        label.unlink()
-    file = folder / ("groundtruth_rect.txt" if kind == "otb" else "groundtruth.txt")
-    file.write_text("6,4,6,4\n" * 3)
+@pytest.mark.parametrize("kind", sorted({*ANNOTATIONS} - {"video"}))
+def test_counts_that_differ(tmp_path: Path, video: Path, kind: str) -> None:
+    opener = annotated(kind, tmp_path / "fewer" / "toy", "6,4,6,4\n" * 3, video)
     with pytest.raises(InputError, match="has 3 boxes but .* has 4 frames; give one box a frame"):
-        open_sequence(folder, file if kind == "given" else None)
-    file.write_text("\n")
+        opener()
+    opener = annotated(kind, tmp_path / "more" / "toy", "6,4,6,4\n" * 5, video)
+    with pytest.raises(InputError, match="has 5 boxes but .* has 4 frames; give one box a frame"):
+        opener()
+    opener = annotated(kind, tmp_path / "none" / "toy", "\n", video)
     with pytest.raises(InputError, match="is empty; write one box a line"):
-        open_sequence(folder, file if kind == "given" else None)
+        opener()
+
+
+@pytest.mark.parametrize("kind", sorted({*ANNOTATIONS} - {"video", "given"}))
+def test_the_first_box_alone(tmp_path: Path, video: Path, kind: str) -> None:
+    sequence = annotated(kind, tmp_path / "toy", "6,4,6,4\n", video)()
+    assert len(sequence) == COUNT and sequence.box_source == "first" and sequence.present.tolist() == [0]
 
 
 @pytest.mark.parametrize(
@@ -560,25 +498,25 @@ def test_bad_places(tmp_path: Path, video: Path) -> None:
     (tmp_path / "a.txt").write_text("text")
     with pytest.raises(InputError, match="neither a folder nor a video file"):
         open_sequence(tmp_path / "a.txt")
-    with pytest.raises(InputError, match="format 'davis' is unknown; known are auto, otb"):
-        open_sequence(video, format="davis")
-    with pytest.raises(InputError, match="is a file; the format 'otb' needs a folder"):
-        open_sequence(video, format="otb")
+    with pytest.raises(InputError, match="layout 'davis' is unknown; known are auto, otb"):
+        open_sequence(video, layout="davis")
+    with pytest.raises(InputError, match="clip.avi' is not laid out as OTB"):
+        open_sequence(video, layout="otb")
     with pytest.raises(InputError, match="is a folder; give a video file"):
-        open_sequence(tmp_path, format="video")
+        open_sequence(tmp_path, layout="video")
     with pytest.raises(InputError, match="clip.avi' has no annotation; give the target's box"):
         open_sequence(video)
-    with pytest.raises(InputError, match="has no groundtruth_rect.txt"):
-        open_sequence(tmp_path, format="otb")
-    with pytest.raises(InputError, match="has no groundtruth.txt"):
-        open_sequence(tmp_path, format="got10k")
-    with pytest.raises(InputError, match="Only an OTB folder has numbered targets"):
+    with pytest.raises(InputError, match="is not laid out as OTB .groundtruth_rect.txt, img/."):
+        open_sequence(tmp_path, layout="otb")
+    with pytest.raises(InputError, match="is not laid out as GOT-10k .groundtruth.txt, absence"):
+        open_sequence(tmp_path, layout="got10k")
+    with pytest.raises(InputError, match="Only OTB's folders and pysot's JSON have numbered targets"):
         open_sequence(video, SQUARES, target=2)
     with pytest.raises(InputError, match="max_frames is 0"):
         open_sequence(video, SQUARES, max_frames=0)
     for frame in (tmp_path / "set" / "Toy" / "img").iterdir():
         frame.unlink()
-    with pytest.raises(InputError, match="img' holds no images"):
+    with pytest.raises(InputError, match="Toy' holds no images of theirs"):
         open_sequence(tmp_path / "set" / "Toy")
 
 
@@ -633,8 +571,8 @@ def test_real_otb(data: Path) -> None:
 @pytest.mark.data
 @pytest.mark.parametrize(("part", "count"), [("otb", 15), ("train", 18)])
 def test_every_real_sequence_opens(data: Path, part: str, count: int) -> None:
-    found = list_sequences(data / part)
+    found = list_targets(data / part)
     assert len(found) == count
-    for path in found:
-        sequence = open_sequence(path, max_frames=3)
+    for path, number in found.values():
+        sequence = open_sequence(path, target=number, max_frames=3)
         assert len(sequence) == 3 and sequence.exemplar(64).shape == (64, 64, 3)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..data.readers import list_targets, read_sequence, zero_based
 from ..data.readers.annotation import presence
 from ..data.readers.got10k import LEAST_COVER
+from ..data.readers.pysot import counts_from_one
 from ..data.sequences import Sequence
 from ..errors import InputError, reading_errors, shorten
 
@@ -90,11 +91,11 @@ def read_annotations(
 
     Args:
         source: A JSON file `{name: {"boxes": [[x, y, w, h], ...], "attributes": [...]}}` with 1-based boxes
-            (`attributes` may be missing), an annotation file of pysot (`gt_rect`, `attr` and LaSOT's `absent`,
+            (`attributes` may be missing), an annotation file of pysot (`gt_rect`, `attr` and LaSOT's `absent`; those of VOT, NfS, TrackingNet and TNL2K count from 0,
             such as `OTB100.json`), or a folder of annotated sequences, or one annotated sequence. Both targets of
             an OTB folder that has two are taken.
         attributes: A JSON file of the same form (or `{name: [...]}`), from which the attributes are taken.
-        layout: Layout of the sequences in a folder, one of `tracker.data.readers.FORMATS`.
+        layout: Layout of the sequences in a folder, one of `tracker.data.readers.LAYOUTS`.
 
     Returns:
         The annotations by name, sorted. A target whose annotation or attributes cannot be used is in `left_out`.
@@ -107,7 +108,7 @@ def read_annotations(
         raise InputError(f"'{source}' does not exist; give a JSON file of annotations or a folder of sequences.")
     readers: dict[str, Callable[[], Annotation]]
     if source.is_dir():
-        places = list_targets(source).items()
+        places = list_targets(source, layout).items()
         readers = {name: partial(_read_sequence, name, *place, layout) for name, place in places}
     else:
         content = _read_json(source)
@@ -146,7 +147,7 @@ def choose_targets(annotations: Mapping[str, Annotation], targets: Iterable[str]
 
 
 def _read_sequence(name: str, path: Path, target: int | None, layout: str) -> Annotation:
-    sequence = read_sequence(path, target=target, format=layout)
+    sequence = read_sequence(path, target=target, layout=layout)
     if sequence.box_source == "first":
         raise InputError(f"Only the first box of '{name}' is known, which cannot judge results.")
     return Annotation.of_sequence(sequence)
@@ -170,7 +171,8 @@ def _entry(content: Mapping[str, Any], name: str, path: Path) -> Annotation:
     if len(boxes) == 0:
         raise InputError(f"'{name}' in '{path}' has no boxes; add them or remove it.")
     visibility = _visibility(entry, name, path, len(boxes))
-    return Annotation(name, zero_based(boxes), _valid(boxes), _attributes(content, name, path), visibility)
+    one_based = boxes if counts_from_one(path) else boxes + [1, 1, 0, 0]
+    return Annotation(name, zero_based(one_based), _valid(one_based), _attributes(content, name, path), visibility)
 
 
 def _visibility(entry: Mapping[str, Any], name: str, path: Path, frames: int) -> NDArray[np.float64] | None:

@@ -21,7 +21,7 @@ class Experiment:
 
     Args:
         root: Folder of annotated sequences, or one of them; see `tracker.data.readers.list_targets`.
-        layout: Layout of the sequences, one of `tracker.data.readers.FORMATS`; `auto` recognises it.
+        layout: Layout of the sequences, one of `tracker.data.readers.LAYOUTS`; `auto` recognises it.
         out: Receives the results, `TRACKER/PROTOCOL/TARGET.txt`, and the folder `report`.
         protocol: One pass (`ope`), 20 starts in time (`tre`) or 12 shifted starts (`sre`).
         targets: Run and judge only these.

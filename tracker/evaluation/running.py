@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from ..data.identity import check_identity, code_version, content_digest
-from ..data.readers import FORMATS, list_targets, read_sequence
+from ..data.readers import LAYOUTS, list_targets, read_sequence
 from ..data.sequences import Frames, Sequence
 from ..errors import InputError
 from ..files import remove_leftovers, replacing_file
@@ -159,7 +159,7 @@ def run_benchmark(
             machine are recorded too; where they differ there is a warning.
         command: Command line, for `settings.json`.
         progress: Show progress bars on standard error.
-        layout: Layout of the folders, one of `tracker.data.readers.FORMATS`; `auto` recognises it.
+        layout: Layout of the folders, one of `tracker.data.readers.LAYOUTS`; `auto` recognises it.
         workers: Number of processes, each with a tracker and a share of the threads. The boxes are the same with
             any number; the times are not, as processes share the machine.
 
@@ -169,8 +169,8 @@ def run_benchmark(
             frames or boxes of a sequence of the same name; with several processes also if `make_tracker` cannot
             be pickled or a process was killed.
     """
-    if layout not in FORMATS:
-        raise InputError(f"The layout '{layout}' is unknown; known are {', '.join(FORMATS)}.")
+    if layout not in LAYOUTS:
+        raise InputError(f"The layout '{layout}' is unknown; known are {', '.join(LAYOUTS)}.")
     if protocol not in OTB_PROTOCOLS:
         raise InputError(f"'{protocol}' is no protocol; choose {', '.join(OTB_PROTOCOLS)}.")
     if workers < 1:
@@ -359,9 +359,9 @@ def _plan(
         if isinstance(source, Sequence):
             openers = {source.name: partial(_same, source)}
         else:
-            places = list_targets(source).items()
+            places = list_targets(source, layout).items()
             openers = {
-                name: partial(read_sequence, path, format=layout, target=target) for name, (path, target) in places
+                name: partial(read_sequence, path, layout=layout, target=target) for name, (path, target) in places
             }
         for name, opener in openers.items():
             if targets is not None and name not in targets:

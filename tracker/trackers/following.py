@@ -19,7 +19,7 @@ from .opencv import MILTracker, starting_box
 def open_sequence(
     path: str | Path,
     box: str | Path | ArrayLike | None = None,
-    format: str = "auto",
+    layout: str = "auto",
     *,
     target: int | None = None,
     max_frames: int | None = None,
@@ -30,8 +30,8 @@ def open_sequence(
     Args:
         path: A folder or a video file.
         box: The target; its box in the first frame is enough, and `follow` finds the others.
-        format: See `tracker.data.readers.read_sequence`, which names the layouts.
-        target: Which of an OTB video's targets, 1 or 2; the first that is annotated by default.
+        layout: See `tracker.data.readers.read_sequence`, which names the layouts.
+        target: Which of several targets, see `read_sequence`.
         max_frames: Keep at most this many frames.
         progress: Show a progress bar while the target is followed.
 
@@ -42,7 +42,7 @@ def open_sequence(
         InputError: If anything about it cannot be used; the message says what and where.
     """
     following = partial(follow, progress=progress)
-    return read_sequence(path, box, format, target=target, max_frames=max_frames, follow=following)
+    return read_sequence(path, box, layout, target=target, max_frames=max_frames, follow=following)
 
 
 def follow(frames: Frames, box: ArrayLike, progress: bool = True) -> NDArray[np.float64]:

@@ -42,7 +42,7 @@ def benchmark_run(
     Args:
         tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, nano, siamfc; boosting, csrt, kcf,
             medianflow, mil, mosse, tld of OpenCV; module:function for your own.
-        data: Folder of annotated sequences (OTB, VOT or GOT-10k), or one of them.
+        data: Folder of annotated sequences (OTB, VOT, GOT-10k, LaSOT, ...), or one of them.
         out: Folder for the results; results that it holds already are kept.
         weights: Weights of the trackers that need them: NAME=FILE each, or FILE alone for one tracker.
         base_weights: The initial weights of the training, for weights that train-tracker wrote.

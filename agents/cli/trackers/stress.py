@@ -39,13 +39,13 @@ def stress(
     """Test trackers under controlled occlusions of any video.
 
     At moments of the videos the target is covered, blurred or warped, one factor at a time. All trackers see the
-    same frames. Writes OUT/index.html, a page, card.png to share, moments.json and TRACKER/boxes/SEQUENCE.json. The
-    same command resumes a run that was cut off, and trackers that OUT holds already stay in the table.
+    same frames. Writes OUT/index.html, a page, card.png to share, moments.json and TRACKER/boxes/SEQUENCE.json.
+    The same command resumes a run that was cut off, and trackers that OUT holds already stay in the table.
 
     Args:
-        tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, csrt, kcf, mil, nano, siamfc;
-            module:function for your own.
-        data: Folder of annotated sequences (OTB, VOT or GOT-10k), or one of them.
+        tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, nano, siamfc; boosting, csrt, kcf,
+            medianflow, mil, mosse, tld of OpenCV; module:function for your own.
+        data: Folder of annotated sequences (OTB, VOT, GOT-10k, LaSOT, ...), or one of them.
         out: Folder for the results; results that it holds already are kept.
         weights: Weights of the trackers that need them: NAME=FILE each, or FILE alone for one tracker.
         base_weights: The initial weights of the training, for weights that train-tracker wrote.

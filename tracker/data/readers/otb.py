@@ -1,4 +1,4 @@
-"""OTB: `img/` and `groundtruth_rect.txt`, 1-based; a folder may hold several targets."""
+"""OTB and Temple-Color 128: `img/` and annotations beside it, 1-based; an OTB folder may hold several targets."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import InputError
-from .annotation import Source, Table, presence, read_annotation, zero_based
-from .images import frame_number, images_in
+from .annotation import (
+    Layout,
+    Source,
+    Table,
+    TargetLocation,
+    presence,
+    read_annotation,
+    read_table,
+    text_files,
+    zero_based,
+)
+from .images import images_between, images_in
 
 OTB_FRAMES: dict[str, tuple[int, int | None]] = {
     "BlurCar1": (247, None),
@@ -32,15 +42,11 @@ and how many frames the whole folder has."""
 def read_otb(folder: Path, target: int | None = None) -> Source:
     """Read a target of an OTB folder, by default the one that the folder's name ends with; see `read_sequence`."""
     files = rect_files(folder)
-    if not files:
-        raise InputError(f"The folder '{folder}' has no groundtruth_rect.txt; add it, or give the box.")
     number = _default_target(folder, files) if target is None else target
     if number not in files:
         raise InputError(f"'{folder}' has no target {target}; it has {', '.join(map(str, files))}.")
     table = read_annotation(files[number], (4,))
     paths = images_in(folder / "img")
-    if not paths:
-        raise InputError(f"The folder '{folder / 'img'}' holds no images; put the frames there.")
     name = folder.resolve().name
     hidden, whole = OTB_HIDDEN_START.get(name, (0, None))
     if len(table.rows) == whole == len(paths):
@@ -48,18 +54,39 @@ def read_otb(folder: Path, target: int | None = None) -> Source:
     boxes = zero_based(table.boxes())
     if len(paths) > len(boxes) and name in OTB_FRAMES:
         first, last = OTB_FRAMES[name]
-        paths = [file for file in paths if first <= frame_number(file) <= (last or math.inf)]
-    source = Source.from_folder(folder / "img", paths, table, boxes, presence(boxes))
+        paths = images_between(folder / "img", first, last or math.inf)
+    source = Source.from_table(folder, paths, table, boxes, presence(boxes))
     return replace(source, name=_target_name(folder, files, number))
 
 
-def otb_targets(folder: Path) -> list[tuple[str, int]]:
-    """The names and the numbers of the targets that an OTB folder is read for: those with a box, or the first."""
+def read_tc128(folder: Path, number: int | None = None) -> Source:
+    """Read a sequence of Temple-Color 128; its `NAME_frames.txt` numbers the first and the last frame."""
+    table = read_annotation(_tc128_files(folder)[0], (4,))
+    boxes = zero_based(table.boxes())
+    images = images_in(folder / "img")
+    if ranges := [file for file in text_files(folder) if file.name.endswith("_frames.txt")]:
+        images = images_between(folder / "img", *read_table(ranges[0], (2,)).rows[0])
+    return Source.from_table(folder, images, table, boxes, presence(boxes))
+
+
+def _find_otb(folder: Path) -> list[TargetLocation]:
+    """The targets that an OTB folder is read for: those with a box, or the first."""
     files = rect_files(folder)
+    if not files or not (folder / "img").is_dir():
+        return []
     default = _default_target(folder, files)
     split = _named_target(folder) in files and len(files) > 1
     numbers = [default] if split else [n for n, file in files.items() if not _is_empty(file)] or [default]
-    return [(_target_name(folder, files, number), number) for number in numbers]
+    return [TargetLocation(_target_name(folder, files, number), folder, number) for number in numbers]
+
+
+def _find_tc128(folder: Path) -> list[TargetLocation]:
+    found = (folder / "img").is_dir() and _tc128_files(folder)
+    return [TargetLocation(folder.resolve().name, folder)] if found else []
+
+
+def _tc128_files(folder: Path) -> list[Path]:
+    return [file for file in text_files(folder) if file.name.endswith("_gt.txt")]
 
 
 def rect_files(folder: Path) -> dict[int, Path]:
@@ -94,4 +121,11 @@ def _target_name(folder: Path, files: dict[int, Path], number: int) -> str:
 
 
 def _is_empty(file: Path) -> bool:
-    return not file.read_bytes().strip()
+    try:
+        return not file.read_bytes().strip()
+    except OSError:  # reading the annotation raises an error that names the file
+        return False
+
+
+OTB = Layout("otb", "OTB (groundtruth_rect.txt, img/)", _find_otb, read_otb)
+TC128 = Layout("tc128", "TC128 (NAME_gt.txt, img/)", _find_tc128, read_tc128)

@@ -82,7 +82,7 @@ def write_report(
         comparison: The trackers.
         annotations: The annotations by target.
         frames: Folder of sequences for the pictures of lost stretches; without it the page has none and says so.
-        layout: Layout of these sequences, one of `tracker.data.readers.FORMATS`.
+        layout: Layout of these sequences, one of `tracker.data.readers.LAYOUTS`.
         zero_based: The result files count pixels from 0.
         command: The command that made the report, for the record.
 
@@ -428,7 +428,7 @@ def _videos(
     notes = []
     for name, (path, number) in places.items():
         try:
-            frames = read_sequence(path, target=number, format=layout).frames
+            frames = read_sequence(path, target=number, layout=layout).frames
         except InputError as error:
             notes.append(f"The frames of {name} are not shown: {error}")
             continue
