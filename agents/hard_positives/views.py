@@ -101,7 +101,7 @@ class View:
         context = record.get("context")
         try:
             context = cls.context if context is None else float(context)
-        except (TypeError, ValueError):
+        except (OverflowError, TypeError, ValueError):
             raise InputError(f"The record has the context {context!r}; give a line of metadata.jsonl.") from None
         return cls(record.get("view", "crop"), context)
 

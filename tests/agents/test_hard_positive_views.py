@@ -116,6 +116,7 @@ def test_records_of_before_are_crops() -> None:
         (lambda: View("region", 0.5), "The context is 0.5; it must lie between 1 and 16"),
         (lambda: View("region", float("nan")), "The context is nan"),
         (lambda: View.from_record({"view": "region", "context": "wide"}), "has the context 'wide'"),
+        (lambda: View.from_record({"view": "region", "context": 10**400}), "has the context 1000"),
         (lambda: View.from_record({"view": ["region"]}), "is no view"),
         (
             lambda: View("region", 16).show(t := target_of((0, 0, 600, 600), 600, 600), t.crop),

@@ -658,7 +658,7 @@ def test_weights(watchdog, here: Path, content: bytes, suffix: str) -> None:
 RECORD = {
     "file_name": "video/000001-0.png", "target": "oracle-0/000001",
     "source": {"video": "oracle-0", "frame": 1, "name": "1", "box": [1.0, 2.0, 20.0, 20.0], "code": None},
-    "region": [0.2, 0.2, 0.5, 0.5],
+    "view": "region", "context": 2.0, "box": [30.0, 30.0, 20.0, 20.0], "region": [0.2, 0.2, 0.5, 0.5],
     "occluder": {"kind": "background", "box": [1.0, 1.0, 10.0, 10.0], "seed": None, "target": None},
     "actions": [0, 8], "triggered": True, "background": None, "score_before": 0.9, "score_after": 0.4, "seed": 0,
     "draw": 0,
