@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tracker.cache import ByteCache
 from tracker.data.images import check_image, resize, to_images, to_tensor
 from tracker.errors import InputError
 from tracker.models.backbones import FeatureExtractor
@@ -31,7 +32,7 @@ from ..scene.distractors import distractor_crops
 from ..scene.occluders import PATCH_SIZE, choose_occluder, occlude
 from ..scene.targets import Target, TargetSet
 from .embedding import TargetEmbedding
-from .memory import ByteCache, image_key, keyed_regions, region_keys
+from .memory import image_key, keyed_regions, region_keys
 from .observations import OBSERVATIONS
 from .states import STATES, States, Window
 

@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import roi_align
 
+from tracker.cache import ByteCache
 from tracker.errors import InputError
 from tracker.models.backbones import FeatureExtractor, autocast
 from tracker.models.backbones.features import unit_rms
 
-from .memory import ByteCache, region_keys
+from .memory import region_keys
 
 CHUNK = 64
 """Regions in one forward pass at most."""
