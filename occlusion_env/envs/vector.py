@@ -15,7 +15,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from tracker.data.images import check_image, crop
-from tracker.errors import InputError
+from tracker.errors import InputError, check_choice
 
 from ..mdp.actions import ACTIONS
 from ..mdp.settings import check_whole
@@ -91,16 +91,15 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         for name, value in (("num_envs", num_envs), ("max_episode_steps", max_episode_steps)):
             if value is not None:
                 check_whole(name, int(value) if isinstance(value, np.integer) else value, 1, _MOST[name])
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise InputError(f"'{render_mode}' is no render mode; choose rgb_array or None.")
+        if render_mode is not None:
+            check_choice(render_mode, self.metadata["render_modes"], "render mode")
         self.num_envs = int(num_envs)
         self.render_mode = render_mode
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.arguments = SearchArguments.from_keywords(arguments)
         check_horizon(self.arguments.max_steps, max_episode_steps)
-        if self.arguments.occluder not in OCCLUDERS:
-            raise InputError(f"'{self.arguments.occluder}' is no occluder; choose {', '.join(OCCLUDERS)}.")
+        check_choice(self.arguments.occluder, OCCLUDERS, "occluder")
         self.targets = find_targets(self.arguments.targets)
         networks = load_networks(self.arguments)
         self.phi, self.drop = self.arguments.phi, self.arguments.drop

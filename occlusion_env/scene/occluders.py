@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from tracker.data.boxes import check_box, iou
 from tracker.data.images import crop, resize, to_images, to_tensor
-from tracker.errors import InputError
+from tracker.errors import InputError, check_choice
 
 from .targets import Target, TargetSet
 
@@ -98,8 +98,7 @@ class Occluder:
                 raise ValueError("seed")
         except (KeyError, TypeError, ValueError):
             raise InputError(f"{record!r} is no occluder; write its kind, box, seed and target.") from None
-        if found.kind not in OCCLUDERS:
-            raise InputError(_unknown(found.kind))
+        check_choice(found.kind, OCCLUDERS, "occluder")
         return found
 
 
@@ -136,8 +135,7 @@ def choose_occluder(
                 " of several, or choose another occluder."
             )
         return Occluder("cutout", target=others.ids[foreign[int(rng.integers(len(foreign)))]])
-    if name not in OCCLUDERS:
-        raise InputError(_unknown(name))
+    check_choice(name, OCCLUDERS, "occluder")
     return Occluder(name)
 
 
@@ -208,7 +206,3 @@ def mean_patch(frame: Image, side: int = PATCH_SIZE) -> Image:
 def _four(box: Any) -> tuple[float, float, float, float]:
     x, y, w, h = (float(value) for value in box)
     return (x, y, w, h)
-
-
-def _unknown(name: object) -> str:
-    return f"'{name}' is no occluder; choose {', '.join(OCCLUDERS)}."

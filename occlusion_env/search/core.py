@@ -22,7 +22,7 @@ from tracker.data.images import check_image, resize, to_images, to_tensor
 from tracker.errors import InputError
 from tracker.models.backbones import FeatureExtractor
 from tracker.scorers import Scorer
-from tracker.scorers.outputs import check_embedded, check_scores, scorer_errors
+from tracker.scorers.outputs import check_scores, scorer_errors
 
 from ..mdp.actions import ACTIONS, TRIGGER
 from ..mdp.rewards import REWARDS, Transition, reaches
@@ -506,7 +506,12 @@ class Search:
             return self._exemplars[:0]
         with scorer_errors(self.scorer):
             embedded = self._embedding.embed(images, keys, self.target_images)
-        return check_embedded(self.scorer, embedded, len(images))
+        if len(embedded) != len(images):
+            raise InputError(
+                f"The scorer {type(self.scorer).__name__} embedded {len(images)} crops as {len(embedded)} rows; it"
+                " must give one a crop."
+            )
+        return embedded
 
     def _compare(self, exemplars: Tensor, candidates: Tensor) -> NDArray[np.float64]:
         if not len(candidates):

@@ -31,19 +31,6 @@ def scorer_errors(scorer: Scorer) -> Iterator[None]:
         raise InputError(f"{_name(scorer)} failed ({reason}).") from error
 
 
-def check_embedded(scorer: Scorer, embedded: Tensor, count: int) -> Tensor:
-    """Return the embeddings if there is one a crop.
-
-    Raises:
-        InputError: Naming the scorer.
-    """
-    if len(embedded) != count:
-        raise InputError(
-            f"{_name(scorer)} embedded {count} crops as {len(embedded)} rows; it must give one a crop."
-        )
-    return embedded
-
-
 def check_scores(scorer: Scorer, scores: Tensor, count: int) -> NDArray[np.float64]:
     """Return the scores `[count]` as `float64` if they are one finite number a candidate.
 

@@ -11,7 +11,6 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ..errors import InputError
 from ..models.backbones import (
     Backbone,
     Chain,
@@ -198,10 +197,8 @@ def _cached_backbone(
 ) -> Backbone:
     if dtype != torch.float32:
         return in_precision(_cached_backbone(name, weights, device, torch.float32, base_weights), dtype)
-    if trained := trained_weights(weights):
+    if trained := trained_weights(weights, base_weights):
         return load_sint(trained, base_weights, device, name).backbone
-    if base_weights is not None:
-        raise InputError(f"Base weights belong to a trained network, and '{weights}' is none; leave them out.")
     return load_backbone(name, weights, device)
 
 

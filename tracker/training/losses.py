@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..errors import InputError
+from ..errors import check_choice
 
 
 def contrastive_loss(
@@ -37,8 +37,7 @@ def contrastive_loss(
     Raises:
         InputError: If the form is unknown.
     """
-    if form not in ("distance", "squared"):
-        raise InputError(f"'{form}' is no form of the contrastive loss; choose distance or squared.")
+    check_choice(form, ("distance", "squared"), "form of the contrastive loss")
     squared = (first - second).square().sum(dim=1)
     if form == "squared":
         push = (margin - squared).clamp(min=0.0)
