@@ -54,12 +54,7 @@ def find_targets(targets: str | TargetSet) -> TargetSet:
 
 
 def measure_drop(arguments: SearchArguments, search_class: type[Search]) -> float:
-    """`usual_drop` of an environment; a process measures it once for all environments of the same plain data.
-
-    Args:
-        arguments: Of the environment.
-        search_class: The class of the environment's search.
-    """
+    """`usual_drop` of an environment; a process measures it once for all environments of the same plain data."""
     # Environments that differ in settings without influence on the drop share it.
     unused = asdict(ProcessSettings(cache_mb=0)) | {"phi": None, "drop": None, "max_steps": None, "patches": 0}
     needed = replace(arguments, info_names=False, **unused)

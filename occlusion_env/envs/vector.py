@@ -338,14 +338,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
     def start(
         self, slots: Slots, targets: Many[Target], regions: NDArray[np.float64] | None, options: dict[str, Any]
     ) -> None:
-        """Draw the occluders from the environments' generators, and start the searches.
-
-        Args:
-            slots: `int[M]`, the environments.
-            targets: M targets.
-            regions: The option `region`, `[M, 4]`.
-            options: All options.
-        """
+        """Draw occluders for M targets and start their searches; `regions`, `[M, 4]`, is the option `region`."""
         if (given := options.get("patch")) is not None:
             given = check_image(given, "The option 'patch'")
             patches = [crop(given, (0, 0, given.shape[1], given.shape[0]), PATCH_SIZE)] * len(slots)

@@ -144,17 +144,11 @@ def background_box(
 ) -> NDArray[np.float64] | None:
     """Draw a box of the background: inside the image, IoU 0 with the target.
 
-    Uniform among the places where the wanted size fits; if there is none, the size is halved.
-
-    Args:
-        image_width: In pixels.
-        image_height: In pixels.
-        target: `(x, y, w, h)` in pixels.
-        share: Wanted area as a share of the target's; the aspect is the target's.
-        rng: Random generator.
+    Its wanted area is a share of the target's, its aspect the target's. The place is uniform among those where
+    that size fits; if there is none, the size is halved.
 
     Returns:
-        `(x, y, w, h)`, or `None` where the target leaves no background.
+        `(x, y, w, h)` in pixels, or `None` where the target leaves no background.
     """
     side = np.maximum(target[2:] * math.sqrt(share), _LEAST_SIDE)
     side = np.floor(np.minimum(side, [image_width, image_height]))

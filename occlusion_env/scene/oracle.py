@@ -35,12 +35,8 @@ _TOLERANCE = 0.06
 def oracle_sequence(seed: int = 0, frames: int = 129) -> Sequence:
     """A video of noise in which a target of noise jumps about, and the planted part about it.
 
-    Args:
-        seed: The same seed gives the same bytes.
-        frames: Number of frames.
-
-    Returns:
-        The sequence, `96 x 96` pixels a frame, the target `40 x 40` of them, the part `12 x 12`.
+    A frame has `96 x 96` pixels, the target `40 x 40` of them, the part `12 x 12`. The same seed gives
+    the same bytes.
     """
     rng = np.random.default_rng([seed, 4])
     images = rng.integers(_DARK, _BRIGHT, (frames, _FRAME_SIDE, _FRAME_SIDE, 3), dtype=np.uint8)

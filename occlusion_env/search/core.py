@@ -138,16 +138,7 @@ class Search:
         return self.takes_phi and getattr(self._reward, "needs_phi", True)
 
     def move(self, slots: Slots, regions: Regions, actions: NDArray[np.integer]) -> Regions:
-        """Move regions by actions.
-
-        Args:
-            slots: `int[M]`, the search of each region; one may come more than once.
-            regions: `[M, 4]`.
-            actions: `int[M]`.
-
-        Returns:
-            `[M, 4]`.
-        """
+        """Move regions `[M, 4]` by actions `int[M]`; of their searches, `slots`, one may come more than once."""
         return self.settings.limits.move(regions, actions)
 
     def first_regions(self, slots: Slots, regions: Regions | None) -> Regions:
@@ -240,14 +231,9 @@ class Search:
         others: TargetSet | None = None,
         drop: float | None = None,
     ) -> None:
-        """Start all N searches, each with a drawn occluder.
+        """Start all N searches, each with an occluder drawn by its name in `OCCLUDERS`; a `cutout` is of `others`.
 
-        Args:
-            targets: N targets.
-            rng: Random generator.
-            occluder: One of `occluders.OCCLUDERS`.
-            others: Targets that the occluder `cutout` is taken from.
-            drop: See `begin`.
+        Phi is the clean score less `drop`; see `begin`.
         """
         share = self.settings.limits.max_area
         patches = [choose_occluder(occluder, each, share, rng, others).patch(each, others) for each in targets]
@@ -263,14 +249,9 @@ class Search:
         return True
 
     def scores(self, slots: Slots, regions: Regions) -> NDArray[np.float64]:
-        """Score targets with regions occluded; only `queries` changes.
+        """Score targets with regions `[M, 4]` occluded, `float64[M]`; only `queries` changes.
 
-        Args:
-            slots: `int[M]`, the search of each region; one may come more than once.
-            regions: `[M, 4]`.
-
-        Returns:
-            `float64[M]`.
+        Of their searches, `slots`, one may come more than once.
         """
         slots = np.asarray(slots)
         parts = [slice(low, low + _CHUNK) for low in range(0, len(slots), _CHUNK)]
@@ -314,14 +295,7 @@ class Search:
         return Step(self._reward(transition), triggered, truncated)
 
     def observe(self, slots: Slots | None = None) -> Any:
-        """The observations, by `settings.observation`.
-
-        Args:
-            slots: `int[M]`, which of the N; all of them if `None`.
-
-        Returns:
-            A batch of M elements of `observation.space`.
-        """
+        """A batch of M elements of `observation.space`, of the searches `slots`, `int[M]`; of all N if `None`."""
         return self.observation(np.arange(len(self)) if slots is None else np.asarray(slots))
 
     def slot_features(self, slots: Slots) -> NDArray[np.float32]:

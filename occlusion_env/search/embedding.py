@@ -40,12 +40,7 @@ class TargetEmbedding:
         self._stored: dict[bytes, KnownImage] = {}
 
     def begin(self, slots: Slots, keys: Many[bytes]) -> None:
-        """Put targets into slots, and evict the feature maps of targets that are in none.
-
-        Args:
-            slots: `int[M]`.
-            keys: Keys of the M targets.
-        """
+        """Put the targets of M keys into slots, and evict the feature maps of targets that are in none."""
         for slot, key in zip(slots, keys, strict=True):
             self._keys[slot] = key
         self._stored = {key: image for key, image in self._stored.items() if key in self._keys}

@@ -224,10 +224,7 @@ def border_colour(crops: Tensor) -> Tensor:
 def place_on_canvas(crops: Tensor, side: int, fill: Tensor | None = None) -> Tensor:
     """Put crops `[N, 3, S, S]` into the middle of squares `[N, 3, side, side]` of a colour `[N, 3, 1, 1]`.
 
-    Args:
-        crops: At most as long as the squares.
-        side: Of the squares, in pixels.
-        fill: What is around; `border_colour` if `None`.
+    The colour is the crops' `border_colour` if `None`; the squares are at least as long as the crops.
     """
     count, channels, size, _ = crops.shape
     fill = border_colour(crops) if fill is None else fill

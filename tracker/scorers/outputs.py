@@ -50,15 +50,7 @@ def check_scores(scorer: Scorer, scores: Tensor, count: int) -> NDArray[np.float
 
 
 def score_images(scorer: Scorer, exemplars: Iterable[Image], candidates: Iterable[Image]) -> NDArray[np.float64]:
-    """Score pairs of images of any size.
-
-    Args:
-        scorer: The matcher.
-        exemplars: N images `uint8[h, w, 3]`.
-        candidates: N images `uint8[h, w, 3]`.
-
-    Returns:
-        `float64[N]`.
+    """Score N pairs of images `uint8[h, w, 3]` of any size: `float64[N]`.
 
     Raises:
         InputError: If the scorer fails, naming it.

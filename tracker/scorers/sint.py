@@ -171,15 +171,7 @@ class IncrementalSintScorer(SintScorer):
 
     @torch.inference_mode()
     def embed_changed(self, crops: Tensor, known: Sequence[KnownImage]) -> Tensor:
-        """Embed images of which a part has changed.
-
-        Args:
-            crops: `[N, 3, H, W]` in [0, 1].
-            known: N images of the same size.
-
-        Returns:
-            `float32[N, D]`, unit vectors.
-        """
+        """Unit vectors `float32[N, D]` of images `[N, 3, H, W]` that differ in a part from N of the same size."""
         with autocast(self.device, self._dtype):
             pairs = zip(crops.split(1), known, strict=True)
             return self._describe([self._maps.update(crop, old.image, old.maps) for crop, old in pairs])

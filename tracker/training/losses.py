@@ -48,14 +48,9 @@ def contrastive_loss(
 
 
 def balanced_logistic(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean logistic loss over responses, in each of which positive and negative cells weigh the same.
+    """Mean logistic loss over responses `[N, H, W]`, in each of which positive and negative cells weigh the same.
 
-    Args:
-        logits: `[N, H, W]`.
-        labels: `bool[N, H, W]`, at least one positive and one negative cell in each.
-
-    Returns:
-        The scalar loss.
+    Each has at least one positive and one negative label, `bool[N, H, W]`.
     """
     each = functional.softplus(-torch.where(labels, 1.0, -1.0) * logits)
     weights = torch.where(

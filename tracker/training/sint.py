@@ -131,12 +131,7 @@ def train_sint(
 class SintTrainer(Trainer):
     """Trains SINT on pairs of boxes by the contrastive loss, and keeps the step that validates best.
 
-    Args:
-        sint: The network; it is changed.
-        sampler: Draws the pairs of frames; its settings are those of the training.
-        held_out: The videos to validate on.
-        run: Precision, caches, checkpoints and progress.
-        hardening: Changes the second frame of each pair.
+    The settings of the training are those of `sampler`.
     """
 
     name = "sint"

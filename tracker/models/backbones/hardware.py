@@ -83,12 +83,7 @@ def _cpu_has_bf16_units() -> bool:
 
 
 def precision_name(precision: Precision, device: str | torch.device) -> Literal["fp32", "bf16"]:
-    """The precision that `auto` stands for on a device: what records hold.
-
-    Args:
-        precision: `auto`, `fp32` or `bf16`.
-        device: See `resolve_device`.
-    """
+    """The precision that `auto` stands for on a device: what records hold."""
     dtype = resolve_precision(precision, resolve_device(str(device)))
     return "bf16" if dtype == torch.bfloat16 else "fp32"
 

@@ -72,12 +72,9 @@ class Chain(Backbone):
         return layers
 
     def apply_layer(self, layer: Layer, x: Tensor, padding: tuple[int, int, int, int] | None = None) -> Tensor:
-        """One of `layers`: a max pooling, or a convolution and its ReLU.
+        """One of `layers`, a max pooling, or a convolution and its ReLU, on a map `[N, C, h, w]`.
 
-        Args:
-            layer: Which.
-            x: `[N, C, h, w]`.
-            padding: Left, right, above and below; the layer's own if `None`.
+        The padding is left, right, above and below; the layer's own if `None`.
         """
         if layer.name is None:
             return functional.max_pool2d(x, layer.kernel, layer.stride)
