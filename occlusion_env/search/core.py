@@ -315,16 +315,10 @@ class Search:
     def features_of(
         self, keys: Many[bytes], regions: Regions, target: Callable[[int], Target]
     ) -> NDArray[np.float32]:
-        """Features of any states, from the cache or computed anew.
+        """Features `float32[M, F]` of states, regions `[M, 4]` of views with M keys (`image_key`).
 
-        Args:
-            keys: M keys (`image_key`) of views, one a state.
-            regions: `[M, 4]`.
-            target: Takes an index into the M and gives the target; called once for each target of which a feature
-                has to be computed.
-
-        Returns:
-            `float32[M, F]`.
+        They are from the cache or computed anew; `target` takes an index into the M and gives the target, and is
+        called once for each target of which a feature has to be computed.
         """
 
         def sources(indices: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int64]]:

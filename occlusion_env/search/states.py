@@ -197,15 +197,10 @@ class States:
         regions: Regions,
         sources: Callable[[NDArray[np.int64]], tuple[Tensor, NDArray[np.int64]]],
     ) -> NDArray[np.float32]:
-        """Features of regions; those that are not cached are computed in one batch.
+        """Features `float32[M, length]` of regions `[M, 4]` of images with M keys.
 
-        Args:
-            keys: M keys of images.
-            regions: `[M, 4]`.
-            sources: Takes indices into the M; returns prepared images, and for each index the row of its image.
-
-        Returns:
-            `float32[M, length]`.
+        Those that are not cached are computed in one batch. `sources` takes indices into the M, and returns
+        prepared images, and for each index the row of its image.
         """
         places = [("feature", key, region) for key, region in zip(keys, region_keys(regions), strict=True)]
         rows, missing = self.cache.look_up(places)

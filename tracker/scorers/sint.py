@@ -148,10 +148,6 @@ class IncrementalSintScorer(SintScorer):
 
     Its embeddings are those of `SintScorer`, up to rounding. Behind the first of `sint_layers`, where an occlusion
     has reached the whole map, all images go through the network in one batch.
-
-    Args:
-        backbone: The network; its `sint_layers` are compared.
-        precision: Arithmetic of the forward pass; embeddings and scores are float32.
     """
 
     backbone: Chain
@@ -201,16 +197,10 @@ def shared_backbone(
     precision: Precision = "fp32",
     base_weights: str | Path | None = None,
 ) -> Backbone:
-    """Load a network once a process, so that environments share it.
+    """Load a network once a process, so that environments share it; the arguments are those of `load_scorer`.
 
-    Args:
-        name: See `load_backbone`.
-        weights: The network's (`load_backbone`), or what `train-tracker` wrote: then the card beside it says which
-            layers the network has.
-        device: See `load_backbone`.
-        precision: What the convolutions and fully connected layers are kept in, so that a forward pass in it
-            casts none of them.
-        base_weights: Initial weights of the training that wrote `weights`; not needed for the slim net.
+    The convolutions and fully connected layers are kept in `precision`, so that a forward pass in it casts none of
+    them.
 
     Raises:
         InputError: See `load_backbone` and `load_sint`.
@@ -234,11 +224,12 @@ def load_scorer(
     changed part costs as much as a pass of all in a batch.
 
     Args:
-        features: The network's name, see `load_backbone`.
-        weights: See `shared_backbone`.
+        features: The network's name (`load_backbone`).
+        weights: The network's (`load_backbone`), or what `train-tracker` wrote: then the card beside it says which
+            layers the network has.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        precision: See `resolve_precision`.
-        base_weights: See `shared_backbone`.
+        precision: `auto`, `fp32` or `bf16` (`resolve_precision`).
+        base_weights: Initial weights of the training that wrote `weights`; not needed for the slim net.
 
     Raises:
         InputError: If one of them is unknown, missing or corrupt.

@@ -74,15 +74,7 @@ def draw_boxes(
     rng: np.random.Generator,
     scales: tuple[float, ...] = (1.0,),
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
-    """Draw candidates around a target at random, without balancing the labels, as SINT does.
-
-    Args:
-        box: The target, `(x, y, w, h)`.
-        width: Width of the image in pixels.
-        height: Height of the image in pixels.
-        count: Number of boxes, the target among them.
-        rng: Generator of the draw.
-        scales: See `radius_boxes`.
+    """Draw some of the `labelled_boxes` of a target at random, without balancing the labels, as SINT does.
 
     Returns:
         Boxes `[count, 4]`, the target first, and labels `bool[count]`; `None` where the image holds too few.
