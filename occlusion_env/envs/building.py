@@ -19,12 +19,7 @@ from .arguments import SearchArguments
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks of a search.
-
-    Attributes:
-        scorer: The matcher.
-        features: The network of the state.
-    """
+    """The networks of a search: the matcher, and that of the state."""
 
     scorer: Scorer
     features: FeatureExtractor

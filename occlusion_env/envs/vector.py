@@ -95,7 +95,9 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
             check_choice(render_mode, self.metadata["render_modes"], "render mode")
         self.num_envs = int(num_envs)
         self.render_mode = render_mode
-        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        modes = [each.value for each in AutoresetMode]
+        check_choice(getattr(autoreset_mode, "value", autoreset_mode), modes, "autoreset mode")
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.arguments = SearchArguments.from_keywords(arguments)
         check_horizon(self.arguments.max_steps, max_episode_steps)
@@ -466,11 +468,3 @@ def take_observation(batch: Any, row: int) -> Any:
 
 def _is_seed(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 0)
-
-
-def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
-    try:
-        return AutoresetMode(mode)
-    except ValueError:
-        modes = ", ".join(each.value for each in AutoresetMode)
-        raise InputError(f"'{mode}' is no autoreset mode; choose {modes}.") from None

@@ -50,14 +50,7 @@ class Occluder:
     target: str | None = None
 
     def patch(self, target: Target, others: TargetSet | None = None) -> Image:
-        """Make the patch.
-
-        Args:
-            target: The target that it is for.
-            others: Targets that a `cutout` is found in, by its id.
-
-        Returns:
-            `uint8[64, 64, 3]`.
+        """Make the patch of a target, `uint8[64, 64, 3]`; a `cutout` is found in `others` by its id.
 
         Raises:
             InputError: If the target of a `cutout` is not among the others.

@@ -163,12 +163,8 @@ def join_parts(parts: list[Tensor]) -> Tensor:
 class Sint(nn.Module):
     """The network f of eq. 1: a backbone, three L2-normalised parts of it, normalised again.
 
-    A missing fc6 is put into the backbone, so that whatever takes a `Backbone` takes `sint.backbone`.
-
-    Args:
-        config: The configuration.
-        backbone: As `load_backbone` gives it, with `config.pools`; it is changed.
-        seed: Of fc6's random weights.
+    A missing fc6 with random weights by the seed is put into the backbone, which `load_backbone` gave for
+    `config.pools`, so that whatever takes a `Backbone` takes `sint.backbone`.
     """
 
     def __init__(self, config: SintConfig, backbone: Backbone, seed: int = 0) -> None:

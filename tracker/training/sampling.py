@@ -132,12 +132,8 @@ class PairSampler:
     """Draws the pairs of a step; the draw depends on the seed and the step's number alone.
 
     All ordered pairs m < n of usable frames inside a video are equally likely, over all videos. A frame is
-    usable if it shows the target and holds enough candidates around it.
-
-    Args:
-        sequences: The videos.
-        settings: See `SintTraining`.
-        hard_positives: Images for the second frames; those of other videos are left out.
+    usable if it shows the target and holds enough candidates around it. Hard positives are images for the second
+    frames; those of other videos are left out.
 
     Raises:
         InputError: If no video has two usable frames, or a hard positive names a frame that is not there, that
