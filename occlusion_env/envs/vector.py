@@ -283,10 +283,8 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         return key
 
     def _each_seed(self, seed: int | Many[int | None] | None) -> list[int | None]:
-        if seed is None:
-            return [None] * self.num_envs
-        if _is_seed(seed):
-            return [int(seed) + slot for slot in range(self.num_envs)]  # type: ignore[arg-type]
+        if seed is None or _is_seed(seed):
+            seed = [None if seed is None else int(seed) + slot for slot in range(self.num_envs)]  # type: ignore[arg-type]
         if isinstance(seed, str | bytes) or not isinstance(seed, Many | np.ndarray):
             raise InputError(f"seed is {seed!r}; give a whole number, 0 or more, or one for each environment.")
         if len(seed) != self.num_envs:

@@ -7,7 +7,7 @@ import json
 import math
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,6 +82,9 @@ class SintConfig:
         Raises:
             InputError: If a key is unknown or a value of the wrong type.
         """
+        keys = [field.name for field in fields(cls)]
+        if unknown := sorted(set(record) - set(keys)):
+            raise InputError(f"A SINT configuration has no '{unknown[0]}'; its keys are {', '.join(keys)}.")
         try:
             return cls(**record)
         except TypeError as error:
