@@ -88,7 +88,7 @@ def main(given: Arguments) -> None:
     sweep = SweepSettings(frames=given.frames)
     print("covered             " + "  ".join(f"{level:>5.0%}" for level in sweep.levels))
     for name, hard in (("SINT", []), ("SINT++", positives)):
-        train_sint(train, held_out, given.out / name, SintConfig.fast(), settings, hard_positives=hard)
+        train_sint(train, held_out, given.out / name, SintConfig(), settings, hard_positives=hard)
         tracker = SintTracker(load_sint(given.out / name))
         test = list(open_sequences(test_videos).values())
         swept = occlusion_sweep(tracker, test, sweep, other_videos([*test, *held_out]))

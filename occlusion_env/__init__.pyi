@@ -1,42 +1,26 @@
-from .envs.arguments import SearchArguments
-from .envs.background import BackgroundSearch, BackgroundSearchEnv, BackgroundSearchVectorEnv
-from .envs.building import load_networks
-from .envs.registration import BACKGROUND_ENV_ID, ENV_ID, ENV_IDS, ORACLE_ENV_ID
-from .envs.single import OcclusionSearchEnv
-from .envs.vector import OcclusionSearchVectorEnv
-from .mdp.actions import ACTIONS, RegionLimits
-from .mdp.rewards import Reward, Transition, movement_reward, trigger_reward
-from .mdp.settings import SearchSettings
-from .scene.occluders import Occluder, occlude_image
-from .scene.targets import Target, TargetSet, load_targets
-from .search.belief import Belief, Prior
-from .search.core import Search
-
-__all__ = [
-    "ACTIONS",
-    "BACKGROUND_ENV_ID",
-    "BackgroundSearch",
-    "BackgroundSearchEnv",
-    "BackgroundSearchVectorEnv",
-    "Belief",
-    "ENV_ID",
-    "ENV_IDS",
-    "ORACLE_ENV_ID",
-    "Occluder",
-    "OcclusionSearchEnv",
-    "OcclusionSearchVectorEnv",
-    "Prior",
-    "RegionLimits",
-    "Reward",
-    "Search",
-    "SearchArguments",
-    "SearchSettings",
-    "Target",
-    "TargetSet",
-    "Transition",
-    "load_networks",
-    "load_targets",
-    "movement_reward",
-    "occlude_image",
-    "trigger_reward",
-]
+from .envs.arguments import SearchArguments as SearchArguments
+from .envs.background import BackgroundSearch as BackgroundSearch
+from .envs.background import BackgroundSearchEnv as BackgroundSearchEnv
+from .envs.background import BackgroundSearchVectorEnv as BackgroundSearchVectorEnv
+from .envs.building import load_networks as load_networks
+from .envs.registration import BACKGROUND_ENV_ID as BACKGROUND_ENV_ID
+from .envs.registration import ENV_ID as ENV_ID
+from .envs.registration import ENV_IDS as ENV_IDS
+from .envs.registration import ORACLE_ENV_ID as ORACLE_ENV_ID
+from .envs.single import OcclusionSearchEnv as OcclusionSearchEnv
+from .envs.vector import OcclusionSearchVectorEnv as OcclusionSearchVectorEnv
+from .mdp.actions import ACTIONS as ACTIONS
+from .mdp.actions import RegionLimits as RegionLimits
+from .mdp.rewards import Reward as Reward
+from .mdp.rewards import Transition as Transition
+from .mdp.rewards import movement_reward as movement_reward
+from .mdp.rewards import trigger_reward as trigger_reward
+from .mdp.settings import SearchSettings as SearchSettings
+from .scene.occluders import Occluder as Occluder
+from .scene.occluders import occlude_image as occlude_image
+from .scene.targets import Target as Target
+from .scene.targets import TargetSet as TargetSet
+from .scene.targets import load_targets as load_targets
+from .search.belief import Belief as Belief
+from .search.belief import Prior as Prior
+from .search.core import Search as Search

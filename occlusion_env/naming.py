@@ -72,11 +72,7 @@ def check_built_in(content: Any, source: str | Path, allowed: Collection[str] = 
 
 
 def import_by_name(role: str, name: str) -> Any:
-    """Import the attribute that `module:attribute` names.
-
-    Args:
-        role: Its use, such as "scorer", for the error's sentence.
-        name: `module:attribute`.
+    """Import what `module:attribute` names; its role, such as "scorer", is for the error's sentence.
 
     Raises:
         InputError: If the module cannot be imported or has no such attribute.

@@ -1,46 +1,26 @@
-from .data.images import crop, read_image
-from .data.readers import list_sequences, list_targets, open_sequences
-from .data.sequences import Sequence
-from .data.synthetic import synthetic_sequence
-from .errors import InputError
-from .models.backbones import Backbone, FeatureExtractor, load_backbone
-from .scorers import Scorer, SintScorer, load_scorer
-from .scorers.check import check_scorer
-from .scorers.foreign import ConfidenceScorer, EmbeddingScorer, SiamFCScorer
-from .trackers.check import check_tracker
-from .trackers.following import open_sequence
-from .trackers.protocol import Tracker
-from .trackers.registry import load_tracker
-from .trackers.siamfc import SiamFCTracker
-from .trackers.sint.tracker import SintTracker
-from .training.losses import contrastive_loss
-from .training.sint import train_sint
-
-__all__ = [
-    "Backbone",
-    "ConfidenceScorer",
-    "EmbeddingScorer",
-    "FeatureExtractor",
-    "InputError",
-    "Scorer",
-    "Sequence",
-    "SiamFCScorer",
-    "SiamFCTracker",
-    "SintScorer",
-    "SintTracker",
-    "Tracker",
-    "check_scorer",
-    "check_tracker",
-    "contrastive_loss",
-    "crop",
-    "list_sequences",
-    "list_targets",
-    "load_backbone",
-    "load_scorer",
-    "load_tracker",
-    "open_sequence",
-    "open_sequences",
-    "read_image",
-    "synthetic_sequence",
-    "train_sint",
-]
+from .data.images import crop as crop
+from .data.images import read_image as read_image
+from .data.readers import list_sequences as list_sequences
+from .data.readers import list_targets as list_targets
+from .data.readers import open_sequences as open_sequences
+from .data.sequences import Sequence as Sequence
+from .data.synthetic import synthetic_sequence as synthetic_sequence
+from .errors import InputError as InputError
+from .models.backbones import Backbone as Backbone
+from .models.backbones import FeatureExtractor as FeatureExtractor
+from .models.backbones import load_backbone as load_backbone
+from .scorers import Scorer as Scorer
+from .scorers import SintScorer as SintScorer
+from .scorers import load_scorer as load_scorer
+from .scorers.check import check_scorer as check_scorer
+from .scorers.foreign import ConfidenceScorer as ConfidenceScorer
+from .scorers.foreign import EmbeddingScorer as EmbeddingScorer
+from .scorers.foreign import SiamFCScorer as SiamFCScorer
+from .trackers.check import check_tracker as check_tracker
+from .trackers.following import open_sequence as open_sequence
+from .trackers.protocol import Tracker as Tracker
+from .trackers.registry import load_tracker as load_tracker
+from .trackers.siamfc import SiamFCTracker as SiamFCTracker
+from .trackers.sint.tracker import SintTracker as SintTracker
+from .training.losses import contrastive_loss as contrastive_loss
+from .training.sint import train_sint as train_sint

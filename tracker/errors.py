@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import reprlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -77,6 +77,12 @@ def shorten(value: object) -> str:
     """
     text = _Repr().repr(value)
     return text if len(text) <= _LENGTH + 2 else f"{text[:_LENGTH]} ..."
+
+
+def check_choice(value: object, choices: Collection[str], what: str) -> None:
+    """Raise an `InputError` if a value is none of the choices; `what` names its kind in the sentence."""
+    if value not in choices:
+        raise InputError(f"{shorten(value)} is no {what}; choose {', '.join(choices)}.")
 
 
 @contextmanager

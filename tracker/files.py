@@ -20,10 +20,6 @@ from .errors import InputError, shorten
 def inside_folder(folder: str | os.PathLike[str], name: str) -> Path:
     """The path of a file that a record names, relative to the record's folder.
 
-    Args:
-        folder: The record's folder.
-        name: What the record says.
-
     Raises:
         InputError: If it is no text or leads out of the folder: an absolute path, `..`, a link.
 

@@ -124,7 +124,7 @@ class LadderRun:
         """The network and its input."""
         from tracker.models.sint import SintConfig
 
-        return SintConfig.fast(self.features)
+        return SintConfig(self.features)
 
     @property
     def bank_folder(self) -> Path:

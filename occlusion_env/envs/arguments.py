@@ -89,7 +89,7 @@ class SearchArguments(ProcessSettings, RegionLimits):
                 raise InputError(f"{name} is {shorten(value)}; it must be a number.")
             if isinstance(value, int) and abs(value) > sys.float_info.max:
                 raise InputError(f"{name} has too many digits; it must be a number of ordinary size.")
-        for name in ("observation", "state", "reward", "occluder", "precision"):
+        for name in ("features", "observation", "state", "reward", "occluder", "precision"):
             if not isinstance(value := getattr(self, name), str):
                 raise InputError(f"{name} is {shorten(value)}; it must be a text.")
         for name in ("layer", "weights", "base_weights"):
@@ -107,8 +107,6 @@ class SearchArguments(ProcessSettings, RegionLimits):
         check_whole("patches", self.patches, 0, 1_000_000)
         if not isinstance(self.info_names, bool):
             raise InputError(f"info_names is {shorten(self.info_names)}; it must be True or False.")
-        if not isinstance(self.features, str):
-            raise InputError(f"features is {shorten(self.features)}; name a network, such as slim or vgg16.")
         _ = self.settings
 
     @classmethod

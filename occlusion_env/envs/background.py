@@ -60,17 +60,10 @@ class BackgroundSearch(Search):
         scenes: Many[bytes] | None = None,
         covered: Regions | None = None,
     ) -> None:
-        """Start searches over.
+        """Start searches over, as `Search.begin`; the patches are cut out under the boxes, so `patches` is unused.
 
-        Args:
-            slots: `int[M]`, which of the N.
-            targets: M targets.
-            patches: Unused: the patches are cut out under the boxes.
-            phi: See `Search.begin`.
-            drop: See `Search.begin`.
-            regions: `[M, 4]`, the first boxes, relative to the frames, from `draw_boxes`.
-            scenes: See `Search.begin`; the covered region is part of a scene.
-            covered: `[M, 4]`, the covered regions, relative to the targets; p0 of the limits if `None`.
+        `regions` are the first boxes, `[M, 4]`, relative to the frames, from `draw_boxes`; `covered` the covered
+        regions, `[M, 4]`, relative to the targets, p0 of the limits if `None`. They are part of a scene.
 
         Raises:
             InputError: If a covered region breaks the limits, a frame has no room beside its target, or a box
@@ -110,28 +103,14 @@ class BackgroundSearch(Search):
 
     @staticmethod
     def has_room(target: Target, settings: SearchSettings, covered: Regions | None = None) -> bool:
-        """Whether a box within the limits fits beside a target in its frame.
-
-        Args:
-            target: The target.
-            settings: Of the search.
-            covered: The region that the patch will cover, `[4]`; p0 of the limits if `None`.
-        """
+        """Whether a box within the limits fits beside a target whose region `covered`, `[4]`, it is to cover."""
         region = settings.limits.start(1) if covered is None else np.asarray(covered, np.float64)[None]
         return bool(_backgrounds([target], region, settings).fits[0])
 
     def draw_boxes(
         self, targets: Many[Target], generators: Many[np.random.Generator], covered: Regions | None = None
     ) -> Regions:
-        """Draw first boxes, see `Background.start`.
-
-        Args:
-            targets: M targets.
-            generators: M.
-            covered: See `begin`.
-
-        Returns:
-            `[M, 4]`, relative to the frames.
+        """Draw the first boxes of M targets, `[M, 4]`, relative to the frames; see `begin` and `Background.start`.
 
         Raises:
             InputError: If a frame has no room beside its target.

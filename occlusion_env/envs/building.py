@@ -19,12 +19,7 @@ from .arguments import SearchArguments
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks of a search.
-
-    Attributes:
-        scorer: The matcher.
-        features: The network of the state.
-    """
+    """The networks of a search: the matcher, and that of the state."""
 
     scorer: Scorer
     features: FeatureExtractor
@@ -54,12 +49,7 @@ def find_targets(targets: str | TargetSet) -> TargetSet:
 
 
 def measure_drop(arguments: SearchArguments, search_class: type[Search]) -> float:
-    """`usual_drop` of an environment; a process measures it once for all environments of the same plain data.
-
-    Args:
-        arguments: Of the environment.
-        search_class: The class of the environment's search.
-    """
+    """`usual_drop` of an environment; a process measures it once for all environments of the same plain data."""
     # Environments that differ in settings without influence on the drop share it.
     unused = asdict(ProcessSettings(cache_mb=0)) | {"phi": None, "drop": None, "max_steps": None, "patches": 0}
     needed = replace(arguments, info_names=False, **unused)

@@ -15,7 +15,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from tracker.data.images import check_image, crop
-from tracker.errors import InputError
+from tracker.errors import InputError, check_choice
 
 from ..mdp.actions import ACTIONS
 from ..mdp.settings import check_whole
@@ -91,16 +91,17 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         for name, value in (("num_envs", num_envs), ("max_episode_steps", max_episode_steps)):
             if value is not None:
                 check_whole(name, int(value) if isinstance(value, np.integer) else value, 1, _MOST[name])
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise InputError(f"'{render_mode}' is no render mode; choose rgb_array or None.")
+        if render_mode is not None:
+            check_choice(render_mode, self.metadata["render_modes"], "render mode")
         self.num_envs = int(num_envs)
         self.render_mode = render_mode
-        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        modes = [each.value for each in AutoresetMode]
+        check_choice(getattr(autoreset_mode, "value", autoreset_mode), modes, "autoreset mode")
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.arguments = SearchArguments.from_keywords(arguments)
         check_horizon(self.arguments.max_steps, max_episode_steps)
-        if self.arguments.occluder not in OCCLUDERS:
-            raise InputError(f"'{self.arguments.occluder}' is no occluder; choose {', '.join(OCCLUDERS)}.")
+        check_choice(self.arguments.occluder, OCCLUDERS, "occluder")
         self.targets = find_targets(self.arguments.targets)
         networks = load_networks(self.arguments)
         self.phi, self.drop = self.arguments.phi, self.arguments.drop
@@ -282,10 +283,8 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         return key
 
     def _each_seed(self, seed: int | Many[int | None] | None) -> list[int | None]:
-        if seed is None:
-            return [None] * self.num_envs
-        if _is_seed(seed):
-            return [int(seed) + slot for slot in range(self.num_envs)]  # type: ignore[arg-type]
+        if seed is None or _is_seed(seed):
+            seed = [None if seed is None else int(seed) + slot for slot in range(self.num_envs)]  # type: ignore[arg-type]
         if isinstance(seed, str | bytes) or not isinstance(seed, Many | np.ndarray):
             raise InputError(f"seed is {seed!r}; give a whole number, 0 or more, or one for each environment.")
         if len(seed) != self.num_envs:
@@ -339,14 +338,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
     def start(
         self, slots: Slots, targets: Many[Target], regions: NDArray[np.float64] | None, options: dict[str, Any]
     ) -> None:
-        """Draw the occluders from the environments' generators, and start the searches.
-
-        Args:
-            slots: `int[M]`, the environments.
-            targets: M targets.
-            regions: The option `region`, `[M, 4]`.
-            options: All options.
-        """
+        """Draw occluders for M targets and start their searches; `regions`, `[M, 4]`, is the option `region`."""
         if (given := options.get("patch")) is not None:
             given = check_image(given, "The option 'patch'")
             patches = [crop(given, (0, 0, given.shape[1], given.shape[0]), PATCH_SIZE)] * len(slots)
@@ -474,11 +466,3 @@ def take_observation(batch: Any, row: int) -> Any:
 
 def _is_seed(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 0)
-
-
-def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
-    try:
-        return AutoresetMode(mode)
-    except ValueError:
-        modes = ", ".join(each.value for each in AutoresetMode)
-        raise InputError(f"'{mode}' is no autoreset mode; choose {modes}.") from None

@@ -132,15 +132,7 @@ class RegionLimits:
         return 1 / widest, widest
 
     def random(self, area: NDArray[np.float64], rng: np.random.Generator) -> Regions:
-        """Draw regions of these areas; the place is uniform, and the aspect's logarithm within the limits.
-
-        Args:
-            area: `[N]`.
-            rng: Random generator.
-
-        Returns:
-            `[N, 4]`.
-        """
+        """Draw regions `[N, 4]` of areas `[N]`; the place is uniform, and so is the aspect's logarithm."""
         low, high = self.aspects(area)
         aspect = np.exp(rng.uniform(np.log(low), np.log(high)))
         width, height = np.sqrt(area * aspect), np.sqrt(area / aspect)

@@ -91,11 +91,8 @@ class Background:
     def start(self, generators: Many[np.random.Generator]) -> Boxes:
         """Draw the first boxes: of the region's size, or the largest of its shape that fits; the place is uniform.
 
-        Args:
-            generators: N; each gives three numbers.
-
-        Returns:
-            `float64[N, 4]` in pixels; meaningless where nothing `fits`.
+        Each of N generators gives three numbers. The boxes, `float64[N, 4]` in pixels, are meaningless where
+        nothing `fits`.
         """
         side = self._largest()[:, None] * self.region
         draws = np.array([rng.uniform(size=3) for rng in generators]).reshape(len(self), 3)

@@ -81,9 +81,6 @@ class Transition:
 class Reward:
     """Reward function; a custom one is a subclass, or a class with the same members, named as `module:class`.
 
-    Args:
-        settings: Of the search.
-
     Attributes:
         needs_phi: Whether the reward uses phi. An environment measures no phi that is not used.
         needs_distractors: Whether phi is the score of the best distractor in the target's frame, in place of the

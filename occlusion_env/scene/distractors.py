@@ -15,16 +15,10 @@ from .occluders import mean_patch
 def distractor_boxes(
     image_width: int, image_height: int, target: NDArray[np.float64], at_most: int = 32
 ) -> NDArray[np.float64]:
-    """Boxes of the target's size all over its frame, half a target apart, that do not overlap it.
-
-    Args:
-        image_width: In pixels.
-        image_height: In pixels.
-        target: `(x, y, w, h)` in pixels.
-        at_most: Largest number of boxes, evenly spaced in the order of rows.
+    """Boxes of the target's size all over its frame, half a target apart, that do not overlap it, in pixels.
 
     Returns:
-        `float64[<= at_most, 4]`; none where the target leaves no room for another.
+        `float64[<= at_most, 4]`, evenly spaced in the order of rows; none where the target leaves no room.
 
     >>> distractor_boxes(40, 10, np.array([0.0, 0, 10, 10])).tolist()
     [[10.0, 0.0, 10.0, 10.0], [15.0, 0.0, 10.0, 10.0], [20.0, 0.0, 10.0, 10.0], [25.0, 0.0, 10.0, 10.0], \
@@ -43,12 +37,7 @@ def distractor_boxes(
 
 
 def distractor_crops(frame: NDArray[np.uint8], target: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
-    """Cut the `distractor_boxes` out of a frame.
-
-    Args:
-        frame: `uint8[H, W, 3]`.
-        target: The target's box in it.
-        side: Of the crops, in pixels.
+    """Cut the `distractor_boxes` around a target's box out of its frame.
 
     Returns:
         `uint8[N, side, side, 3]`; where there is no room for any, one crop of the frame's mean colour.

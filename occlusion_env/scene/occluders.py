@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from tracker.data.boxes import check_box, iou
 from tracker.data.images import crop, resize, to_images, to_tensor
-from tracker.errors import InputError
+from tracker.errors import InputError, check_choice
 
 from .targets import Target, TargetSet
 
@@ -50,14 +50,7 @@ class Occluder:
     target: str | None = None
 
     def patch(self, target: Target, others: TargetSet | None = None) -> Image:
-        """Make the patch.
-
-        Args:
-            target: The target that it is for.
-            others: Targets that a `cutout` is found in, by its id.
-
-        Returns:
-            `uint8[64, 64, 3]`.
+        """Make the patch of a target, `uint8[64, 64, 3]`; a `cutout` is found in `others` by its id.
 
         Raises:
             InputError: If the target of a `cutout` is not among the others.
@@ -98,8 +91,7 @@ class Occluder:
                 raise ValueError("seed")
         except (KeyError, TypeError, ValueError):
             raise InputError(f"{record!r} is no occluder; write its kind, box, seed and target.") from None
-        if found.kind not in OCCLUDERS:
-            raise InputError(_unknown(found.kind))
+        check_choice(found.kind, OCCLUDERS, "occluder")
         return found
 
 
@@ -136,8 +128,7 @@ def choose_occluder(
                 " of several, or choose another occluder."
             )
         return Occluder("cutout", target=others.ids[foreign[int(rng.integers(len(foreign)))]])
-    if name not in OCCLUDERS:
-        raise InputError(_unknown(name))
+    check_choice(name, OCCLUDERS, "occluder")
     return Occluder(name)
 
 
@@ -146,17 +137,11 @@ def background_box(
 ) -> NDArray[np.float64] | None:
     """Draw a box of the background: inside the image, IoU 0 with the target.
 
-    Uniform among the places where the wanted size fits; if there is none, the size is halved.
-
-    Args:
-        image_width: In pixels.
-        image_height: In pixels.
-        target: `(x, y, w, h)` in pixels.
-        share: Wanted area as a share of the target's; the aspect is the target's.
-        rng: Random generator.
+    Its wanted area is a share of the target's, its aspect the target's. The place is uniform among those where
+    that size fits; if there is none, the size is halved.
 
     Returns:
-        `(x, y, w, h)`, or `None` where the target leaves no background.
+        `(x, y, w, h)` in pixels, or `None` where the target leaves no background.
     """
     side = np.maximum(target[2:] * math.sqrt(share), _LEAST_SIDE)
     side = np.floor(np.minimum(side, [image_width, image_height]))
@@ -208,7 +193,3 @@ def mean_patch(frame: Image, side: int = PATCH_SIZE) -> Image:
 def _four(box: Any) -> tuple[float, float, float, float]:
     x, y, w, h = (float(value) for value in box)
     return (x, y, w, h)
-
-
-def _unknown(name: object) -> str:
-    return f"'{name}' is no occluder; choose {', '.join(OCCLUDERS)}."

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tracker.data.sequences import ArrayFrames, Sequence
+from tracker.scorers.sint import CosineScorer
 
 from ..mdp.actions import RegionLimits
 
@@ -34,12 +35,8 @@ _TOLERANCE = 0.06
 def oracle_sequence(seed: int = 0, frames: int = 129) -> Sequence:
     """A video of noise in which a target of noise jumps about, and the planted part about it.
 
-    Args:
-        seed: The same seed gives the same bytes.
-        frames: Number of frames.
-
-    Returns:
-        The sequence, `96 x 96` pixels a frame, the target `40 x 40` of them, the part `12 x 12`.
+    A frame has `96 x 96` pixels, the target `40 x 40` of them, the part `12 x 12`. The same seed gives
+    the same bytes.
     """
     rng = np.random.default_rng([seed, 4])
     images = rng.integers(_DARK, _BRIGHT, (frames, _FRAME_SIDE, _FRAME_SIDE, 3), dtype=np.uint8)
@@ -73,27 +70,21 @@ def optimum(limits: RegionLimits) -> float:
     return 1.0 - int(covered[width * width.T < limits.max_area].max(initial=square**2)) / PART_SIDE**2
 
 
-class OracleScorer:
-    """The visible share of the planted part, in [0, 1]; a `tracker.scorers.Scorer`."""
+class OracleScorer(CosineScorer):
+    """The visible share of the planted part, in [0, 1]."""
 
     input_size = TARGET_SIDE
-
-    def __init__(self, device: str | torch.device = "cpu") -> None:
-        self.device = torch.device(device)
-        self._colours = (torch.tensor(_COLOURS, device=self.device) / 255).view(2, 1, 3, 1, 1)
+    device = torch.device("cpu")
 
     def embed(self, crops: Tensor) -> Tensor:
         """Number of pixels in one of the part's colours: `[N, 3, 40, 40]` to `float32[N, 1]`."""
-        near = (crops - self._colours).abs().amax(dim=2) < _TOLERANCE
+        colours = torch.tensor(_COLOURS).view(2, 1, 3, 1, 1) / 255
+        near = (crops - colours).abs().amax(dim=2) < _TOLERANCE
         return near.any(dim=0).sum(dim=(1, 2)).float()[:, None]
 
     def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
         """The candidates' counts relative to those of the exemplars, at most 1: `float32[N]`."""
         return (candidates / exemplars.clamp(min=1))[:, 0].clamp(max=1)
-
-    def __call__(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
-        """Score pairs of crops `[N, 3, 40, 40]`: `float32[N]`."""
-        return self.compare(self.embed(exemplars), self.embed(candidates))
 
 
 class OracleFeatures:
@@ -103,9 +94,7 @@ class OracleFeatures:
     layer = "colours"
     grid = 4
     length = 3 * grid**2
-
-    def __init__(self, device: str | torch.device = "cpu") -> None:
-        self.device = torch.device(device)
+    device = torch.device("cpu")
 
     def __call__(self, crops: Tensor) -> Tensor:
         """`[N, 3, 16, 16]` in [0, 1] to `float32[N, 48]` in [-1, 1]."""

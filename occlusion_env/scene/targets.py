@@ -92,6 +92,12 @@ class _Entry:
     code: tuple[float, ...] | None = None
     number: int = 0
 
+    @property
+    def id(self) -> str:
+        if self.sample is None:
+            return f"{self.sequence.name}/{self.frame:06d}"
+        return f"{self.sequence.name}/sample/{self.number:06d}"
+
 
 @dataclass(frozen=True)
 class TargetSet:
@@ -191,12 +197,12 @@ class TargetSet:
             crop = resize(entry.sample, crop.shape[1], crop.shape[0])
         box = sequence.boxes[t].tolist()
         source = Source(sequence.name, t, sequence.frames.name(t), (box[0], box[1], box[2], box[3]), entry.code)
-        return Target(self._id(entry), crop, sequence.exemplar(), sequence.frames[t], source)
+        return Target(entry.id, crop, sequence.exemplar(), sequence.frames[t], source)
 
     @property
     def ids(self) -> tuple[str, ...]:
         """The targets' ids, in order."""
-        return tuple(self._id(entry) for entry in self._entries)
+        return tuple(entry.id for entry in self._entries)
 
     @property
     def videos(self) -> tuple[str, ...]:
@@ -211,12 +217,6 @@ class TargetSet:
     def subset(self, indices: Iterable[int]) -> TargetSet:
         """The targets with these indices, in this order."""
         return TargetSet(tuple(self._entries[int(index)] for index in indices))
-
-    @staticmethod
-    def _id(entry: _Entry) -> str:
-        if entry.sample is None:
-            return f"{entry.sequence.name}/{entry.frame:06d}"
-        return f"{entry.sequence.name}/sample/{entry.number:06d}"
 
 
 @lru_cache(maxsize=8)

@@ -76,14 +76,7 @@ class Prior:
         return float(self.covariance.diagonal().mean())
 
     def weights(self, regions: Values) -> Values:
-        """Weights that interpolate the candidates' drops at any regions, by the IoU.
-
-        Args:
-            regions: `[..., 4]`, relative to the target.
-
-        Returns:
-            `[..., R]`, not negative, of sum 1.
-        """
+        """Weights `[..., R]` of sum 1 that interpolate the candidates' drops at regions `[..., 4]` by the IoU."""
         # A region that no candidate overlaps is the mean of all.
         overlap = np.maximum(iou(regions[..., None, :], self.regions), 1e-12)
         nearest = overlap.max(axis=-1, keepdims=True)
@@ -145,12 +138,7 @@ class Belief:
         return np.where(self._queried, -np.inf, value).argmax(axis=1)
 
     def observe(self, chosen: NDArray[np.int64], drops: Values) -> None:
-        """Condition every target on one answer.
-
-        Args:
-            chosen: `int64[N]`, the candidates that were queried.
-            drops: `float64[N]`, how far the scores fell.
-        """
+        """Condition every target on the drop `float64[N]` of one queried candidate, `chosen`, `int64[N]`."""
         rows = np.arange(len(self))
         self._queried[rows, chosen] = True
         self._chosen = np.concatenate([self._chosen, chosen[:, None]], axis=1)
@@ -190,15 +178,9 @@ class Belief:
 
 
 def expected_improvement(mean: Values, deviation: Values, best: Values) -> Values:
-    """Expected improvement of a normal drop over the best one so far, where it is above (Jones et al., eq. 15).
+    """Expected improvement of normal drops over the best ones so far, where they are above (Jones et al., eq. 15).
 
-    Args:
-        mean: `[...]`, the expected drops.
-        deviation: `[...]`, their standard deviations.
-        best: `[...]`, broadcast.
-
-    Returns:
-        `[...]`, not negative.
+    All are `[...]`, broadcast; the improvement is not negative.
 
     >>> expected_improvement(np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.array([0.5, 0.0])).round(3).tolist()
     [0.5, 0.399]

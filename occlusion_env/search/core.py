@@ -17,11 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tracker.cache import ByteCache
 from tracker.data.images import check_image, resize, to_images, to_tensor
 from tracker.errors import InputError
 from tracker.models.backbones import FeatureExtractor
 from tracker.scorers import Scorer
-from tracker.scorers.outputs import check_embedded, check_scores, scorer_errors
+from tracker.scorers.outputs import check_scores, scorer_errors
 
 from ..mdp.actions import ACTIONS, TRIGGER
 from ..mdp.rewards import REWARDS, Transition, reaches
@@ -31,7 +32,7 @@ from ..scene.distractors import distractor_crops
 from ..scene.occluders import PATCH_SIZE, choose_occluder, occlude
 from ..scene.targets import Target, TargetSet
 from .embedding import TargetEmbedding
-from .memory import ByteCache, image_key, keyed_regions, region_keys
+from .memory import image_key, keyed_regions, region_keys
 from .observations import OBSERVATIONS
 from .states import STATES, States, Window
 
@@ -137,16 +138,7 @@ class Search:
         return self.takes_phi and getattr(self._reward, "needs_phi", True)
 
     def move(self, slots: Slots, regions: Regions, actions: NDArray[np.integer]) -> Regions:
-        """Move regions by actions.
-
-        Args:
-            slots: `int[M]`, the search of each region; one may come more than once.
-            regions: `[M, 4]`.
-            actions: `int[M]`.
-
-        Returns:
-            `[M, 4]`.
-        """
+        """Move regions `[M, 4]` by actions `int[M]`; of their searches, `slots`, one may come more than once."""
         return self.settings.limits.move(regions, actions)
 
     def first_regions(self, slots: Slots, regions: Regions | None) -> Regions:
@@ -239,14 +231,9 @@ class Search:
         others: TargetSet | None = None,
         drop: float | None = None,
     ) -> None:
-        """Start all N searches, each with a drawn occluder.
+        """Start all N searches, each with an occluder drawn by its name in `OCCLUDERS`; a `cutout` is of `others`.
 
-        Args:
-            targets: N targets.
-            rng: Random generator.
-            occluder: One of `occluders.OCCLUDERS`.
-            others: Targets that the occluder `cutout` is taken from.
-            drop: See `begin`.
+        Phi is the clean score less `drop`; see `begin`.
         """
         share = self.settings.limits.max_area
         patches = [choose_occluder(occluder, each, share, rng, others).patch(each, others) for each in targets]
@@ -262,14 +249,9 @@ class Search:
         return True
 
     def scores(self, slots: Slots, regions: Regions) -> NDArray[np.float64]:
-        """Score targets with regions occluded; only `queries` changes.
+        """Score targets with regions `[M, 4]` occluded, `float64[M]`; only `queries` changes.
 
-        Args:
-            slots: `int[M]`, the search of each region; one may come more than once.
-            regions: `[M, 4]`.
-
-        Returns:
-            `float64[M]`.
+        Of their searches, `slots`, one may come more than once.
         """
         slots = np.asarray(slots)
         parts = [slice(low, low + _CHUNK) for low in range(0, len(slots), _CHUNK)]
@@ -313,14 +295,7 @@ class Search:
         return Step(self._reward(transition), triggered, truncated)
 
     def observe(self, slots: Slots | None = None) -> Any:
-        """The observations, by `settings.observation`.
-
-        Args:
-            slots: `int[M]`, which of the N; all of them if `None`.
-
-        Returns:
-            A batch of M elements of `observation.space`.
-        """
+        """A batch of M elements of `observation.space`, of the searches `slots`, `int[M]`; of all N if `None`."""
         return self.observation(np.arange(len(self)) if slots is None else np.asarray(slots))
 
     def slot_features(self, slots: Slots) -> NDArray[np.float32]:
@@ -340,16 +315,10 @@ class Search:
     def features_of(
         self, keys: Many[bytes], regions: Regions, target: Callable[[int], Target]
     ) -> NDArray[np.float32]:
-        """Features of any states, from the cache or computed anew.
+        """Features `float32[M, F]` of states, regions `[M, 4]` of views with M keys (`image_key`).
 
-        Args:
-            keys: M keys (`image_key`) of views, one a state.
-            regions: `[M, 4]`.
-            target: Takes an index into the M and gives the target; called once for each target of which a feature
-                has to be computed.
-
-        Returns:
-            `float32[M, F]`.
+        They are from the cache or computed anew; `target` takes an index into the M and gives the target, and is
+        called once for each target of which a feature has to be computed.
         """
 
         def sources(indices: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.int64]]:
@@ -505,7 +474,12 @@ class Search:
             return self._exemplars[:0]
         with scorer_errors(self.scorer):
             embedded = self._embedding.embed(images, keys, self.target_images)
-        return check_embedded(self.scorer, embedded, len(images))
+        if len(embedded) != len(images):
+            raise InputError(
+                f"The scorer {type(self.scorer).__name__} embedded {len(images)} crops as {len(embedded)} rows; it"
+                " must give one a crop."
+            )
+        return embedded
 
     def _compare(self, exemplars: Tensor, candidates: Tensor) -> NDArray[np.float64]:
         if not len(candidates):

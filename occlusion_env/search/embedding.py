@@ -24,12 +24,8 @@ class TargetEmbedding:
     """Embeds images of the targets of N searches.
 
     An `IncrementalScorer` gets each unoccluded target once, as long as a search is at it; of its occluded images
-    it then computes only the changed part. Another scorer, and a target beyond `limit`, gets the whole image.
-
-    Args:
-        scorer: The matcher.
-        count: N.
-        limit: Bytes of the stored feature maps.
+    it then computes only the changed part. Another scorer, and a target whose maps would exceed `limit`
+    bytes in all, gets the whole image.
     """
 
     def __init__(self, scorer: Scorer, count: int, limit: int = STORED_BYTES) -> None:
@@ -40,12 +36,7 @@ class TargetEmbedding:
         self._stored: dict[bytes, KnownImage] = {}
 
     def begin(self, slots: Slots, keys: Many[bytes]) -> None:
-        """Put targets into slots, and evict the feature maps of targets that are in none.
-
-        Args:
-            slots: `int[M]`.
-            keys: Keys of the M targets.
-        """
+        """Put the targets of M keys into slots, and evict the feature maps of targets that are in none."""
         for slot, key in zip(slots, keys, strict=True):
             self._keys[slot] = key
         self._stored = {key: image for key, image in self._stored.items() if key in self._keys}

@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import roi_align
 
+from tracker.cache import ByteCache
 from tracker.errors import InputError
 from tracker.models.backbones import FeatureExtractor, autocast
 from tracker.models.backbones.features import unit_rms
 
-from .memory import ByteCache, region_keys
+from .memory import region_keys
 
 CHUNK = 64
 """Regions in one forward pass at most."""
@@ -62,16 +63,9 @@ class Window:
         return (np.concatenate([low, low + self.context * size], axis=1) * self.side).astype(np.float32)
 
     def cut(self, images: Tensor, rows: NDArray[np.int64], regions: Regions, size: int) -> Tensor:
-        """Cut out and resize windows.
+        """Cut the windows of regions `[M, 4]` out of images with the margin: `[M, 3, size, size]`.
 
-        Args:
-            images: `[N, 3, h, w]`, with the margin.
-            rows: `int[M]`, the image of each region.
-            regions: `[M, 4]`.
-            size: Side of the result.
-
-        Returns:
-            `[M, 3, size, size]`.
+        `rows`, `int[M]`, are the images `[N, 3, h, w]` of the regions.
         """
         boxes = np.concatenate([np.asarray(rows)[:, None], self.corners(regions) + self.margin], axis=1)
         return roi_align(images, torch.from_numpy(boxes.astype(np.float32)).to(images), size, aligned=True)
@@ -185,12 +179,7 @@ class States:
         self.cache = cache
 
     def prepare(self, images: Tensor, keys: Many[bytes]) -> Tensor:
-        """`StateReader.prepare`, from the cache where it is costly.
-
-        Args:
-            images: `[M, 3, h, w]` with the margin.
-            keys: Of the images, see `memory.image_key`.
-        """
+        """`StateReader.prepare` of M images with keys (`image_key`), from the cache where it is costly."""
         if not self.reader.costly:
             return self.reader.prepare(images)
         sources, missing = self.cache.look_up([("source", key) for key in keys])
@@ -208,15 +197,10 @@ class States:
         regions: Regions,
         sources: Callable[[NDArray[np.int64]], tuple[Tensor, NDArray[np.int64]]],
     ) -> NDArray[np.float32]:
-        """Features of regions; those that are not cached are computed in one batch.
+        """Features `float32[M, length]` of regions `[M, 4]` of images with M keys.
 
-        Args:
-            keys: M keys of images.
-            regions: `[M, 4]`.
-            sources: Takes indices into the M; returns prepared images, and for each index the row of its image.
-
-        Returns:
-            `float32[M, length]`.
+        Those that are not cached are computed in one batch. `sources` takes indices into the M, and returns
+        prepared images, and for each index the row of its image.
         """
         places = [("feature", key, region) for key, region in zip(keys, region_keys(regions), strict=True)]
         rows, missing = self.cache.look_up(places)

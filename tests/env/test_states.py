@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional
 
 from occlusion_env import ENV_ID, Search, SearchSettings
-from occlusion_env.search.memory import ENTRY_BYTES, ByteCache, image_key, region_keys
+from occlusion_env.search.memory import image_key, region_keys
 from occlusion_env.search.states import CropState, RoiState, States, Window
+from tracker.cache import ENTRY_BYTES, ByteCache
 from tracker.errors import InputError
 from tracker.models.backbones import FeatureExtractor, Slim
 

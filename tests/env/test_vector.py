@@ -18,7 +18,7 @@ from occlusion_env import ACTIONS, ENV_ID, OcclusionSearchVectorEnv
 from occlusion_env.mdp.rewards import SCORE_TOLERANCE
 from occlusion_env.scene.targets import TargetSet
 from occlusion_env.search.core import Search
-from occlusion_env.search.memory import ENTRY_BYTES
+from tracker.cache import ENTRY_BYTES
 from tracker.errors import InputError
 
 TRIGGER = ACTIONS.index("trigger")

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tracker.cache import ENTRY_BYTES
 from tracker.data.images import as_rgb, read_image, write_png
 from tracker.data.sequences import (
     FRAME_CACHE,
@@ -120,7 +121,7 @@ def test_image_files(files: list[Path]) -> None:
 
 def test_image_files_keep_what_was_decoded_within_bounds(files: list[Path]) -> None:
     one = HEIGHT * WIDTH * 3
-    frames = ImageFiles(files, FrameCache(2 * one))
+    frames = ImageFiles(files, FrameCache(2 * (one + ENTRY_BYTES)))
     first = [frames[t] for t in range(5)]
     for path in files:
         path.unlink()
@@ -132,7 +133,8 @@ def test_image_files_keep_what_was_decoded_within_bounds(files: list[Path]) -> N
 
 def test_one_cache_bounds_the_frames_of_all_videos(tmp_path: Path) -> None:
     """The process's own cache holds at most its limit however many videos are read; dropped videos leave it."""
-    one, cache = HEIGHT * WIDTH * 3, FrameCache(5 * HEIGHT * WIDTH * 3)
+    one = HEIGHT * WIDTH * 3 + ENTRY_BYTES
+    cache = FrameCache(5 * one)
     videos = []
     for video in range(4):
         for t in range(3):
@@ -161,7 +163,7 @@ def test_videos_share_the_cache_of_the_process(files: list[Path], mp4: Path) -> 
     every = [ImageFiles(files), ImageFiles(files), VideoFile(mp4)]
     for frames in every:
         frames[1]
-    assert FRAME_CACHE.bytes == min(before + 3 * HEIGHT * WIDTH * 3, FRAME_CACHE.limit)
+    assert FRAME_CACHE.bytes == min(before + 3 * (HEIGHT * WIDTH * 3 + ENTRY_BYTES), FRAME_CACHE.limit)
     own = FrameCache(10**6)
     copies = pickle.loads(pickle.dumps([*every, ImageFiles(files, own), ImageFiles(files, own)]))
     assert [copy._cache is FRAME_CACHE for copy in copies] == [True] * 3 + [False] * 2

@@ -23,7 +23,7 @@ def test_the_papers_configuration() -> None:
     paper = SintConfig.paper()
     assert (paper.features, paper.view, paper.side, paper.pools, paper.fc_size) == ("vgg16", "frame", 512, 2, 4096)
     assert SintConfig.paper("alexnet").pools == 0 and SintConfig.paper("torchvision:resnet18").pools is None
-    fast = SintConfig.fast()
+    fast = SintConfig()
     assert (fast.features, fast.view, fast.pools) == ("slim", "search", None)
 
 

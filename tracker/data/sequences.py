@@ -6,9 +6,7 @@ import bisect
 import itertools
 import operator
 import os
-import threading
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..cache import ByteCache
 from ..errors import InputError
 from . import images
 from .boxes import check_box
@@ -57,47 +56,17 @@ class Frames(Protocol):
         ...
 
 
-class FrameCache:
-    """Decoded frames of any number of videos, in one bounded memory.
+class FrameCache(ByteCache):
+    """Decoded frames of any number of videos; a video's frames go with the video.
 
-    The least recently used frames go first, whichever video they are of; a video's frames go with the video. A
-    copy in another process starts empty.
-
-    Args:
-        limit: Bytes of decoded frames at most; 0 keeps none.
-
-    Raises:
-        InputError: If the limit is negative.
+    A copy in another process starts empty.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._frames: OrderedDict[tuple[int, int], Image] = OrderedDict()
-        self._videos = itertools.count()
-        self._bytes = 0
-        self._lock = threading.RLock()
-        self.limit = limit
+    _videos = itertools.count()
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         """Pickle the limit alone; `FRAME_CACHE` is pickled by its name."""
         return "FRAME_CACHE" if self is FRAME_CACHE else (FrameCache, (self.limit,))
-
-    @property
-    def limit(self) -> int:
-        """Bytes of decoded frames at most; a lower limit takes effect at once."""
-        return self._limit
-
-    @limit.setter
-    def limit(self, limit: int) -> None:
-        if limit < 0:
-            raise InputError(f"The limit of the frame cache is {limit} bytes; it must be 0 or more.")
-        with self._lock:
-            self._limit = limit
-            self._evict()
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of the frames that are cached."""
-        return self._bytes
 
     def register(self, video: object) -> int:
         """Return a number for a video's frames, which are dropped when the video is."""
@@ -107,29 +76,16 @@ class FrameCache:
 
     def fetch(self, video: int, t: int, decode: Callable[[int], Image]) -> Image:
         """Return a copy of frame `t` of a video, which `decode` gives where it is not cached."""
-        with self._lock:
-            frame = self._frames.get((video, t))
-            if frame is not None:
-                self._frames.move_to_end((video, t))
+        frame = self.get((video, t))
         if frame is None:
             frame = decode(t)
-            with self._lock:
-                if frame.nbytes <= self._limit and (video, t) not in self._frames:
-                    self._frames[video, t] = frame
-                    self._bytes += frame.nbytes
-                    self._evict()
+            self.put((video, t), frame, frame.nbytes)
         return frame.copy()
-
-    def _evict(self) -> None:
-        while self._bytes > self._limit:
-            _, frame = self._frames.popitem(last=False)
-            self._bytes -= frame.nbytes
 
     def _drop(self, video: int) -> None:
         with self._lock:
-            for key in [key for key in list(self._frames) if key[0] == video]:
-                if (frame := self._frames.pop(key, None)) is not None:
-                    self._bytes -= frame.nbytes
+            for key in [(number, t) for number, t in list(self._entries) if number == video]:
+                self.remove(key)
 
 
 FRAME_CACHE = FrameCache(512 * 2**20)

@@ -1,23 +1,14 @@
-from .annotations import Annotation, read_annotations
-from .comparison import TrackerComparison, compare_trackers
-from .experiment import Experiment
-from .intervals import Interval, interval, paired_difference
-from .running import RunReport, run_benchmark, run_tracker
-from .scoring import TargetScores, TrackerScores, score_results
-
-__all__ = [
-    "Annotation",
-    "Experiment",
-    "Interval",
-    "RunReport",
-    "TargetScores",
-    "TrackerComparison",
-    "TrackerScores",
-    "compare_trackers",
-    "interval",
-    "paired_difference",
-    "read_annotations",
-    "run_benchmark",
-    "run_tracker",
-    "score_results",
-]
+from .annotations import Annotation as Annotation
+from .annotations import read_annotations as read_annotations
+from .comparison import TrackerComparison as TrackerComparison
+from .comparison import compare_trackers as compare_trackers
+from .experiment import Experiment as Experiment
+from .intervals import Interval as Interval
+from .intervals import interval as interval
+from .intervals import paired_difference as paired_difference
+from .running import RunReport as RunReport
+from .running import run_benchmark as run_benchmark
+from .running import run_tracker as run_tracker
+from .scoring import TargetScores as TargetScores
+from .scoring import TrackerScores as TrackerScores
+from .scoring import score_results as score_results

@@ -182,12 +182,7 @@ def paired_difference(a: TrackerScores, b: TrackerScores, measure: Measure = "au
     """Mean of a tracker's score less another's, target by target, with its t interval.
 
     Pairing takes out what makes a target hard for every tracker, so that the interval is much narrower than
-    those of the two means.
-
-    Args:
-        a: TrackerScores of one tracker.
-        b: TrackerScores of the other; targets that only one has are left out.
-        measure: `auc` or `precision`.
+    those of the two means. Targets that only one has are left out.
 
     Raises:
         InputError: If they have no target in common, or were judged by different protocols or conventions.

@@ -68,13 +68,8 @@ def list_runs(
 ) -> list[TrackerRun]:
     """List the runs that a protocol makes on a target.
 
-    Args:
-        protocol: `ope`, `tre` or `sre`.
-        annotation: The target.
-        size: Width and height of the frames in pixels, to keep the boxes of SRE inside; see `sre_boxes`.
-
-    Returns:
-        One run for OPE, up to twenty for TRE, twelve for SRE.
+    There is one for OPE, up to twenty for TRE, twelve for SRE, whose boxes are kept inside of a `size`, width and
+    height in pixels.
     """
     name, first = annotation.name, annotation.boxes[0]
     if protocol == "ope":
@@ -91,9 +86,6 @@ def tre_starts(annotation: Annotation) -> NDArray[np.int64]:
     Of the frames with a valid annotation that the OTB authors do not exclude (`lists.INIT_OMIT`), and from
     which at least 20 frames remain, N in all: those at the positions floor(1 + k N / 19), k = 0 to 18, counted
     from 1, and the last one.
-
-    Args:
-        annotation: The target.
 
     Returns:
         `int64[n]`, rising frame numbers from 0. `n` is 20, or less where there are fewer than 20 such frames,

@@ -163,13 +163,9 @@ def entry(label: str, name: str, **settings: str | Path | None) -> str:
 
 
 def register(workspace: str | Path, label: str, name: str, **settings: str | Path | None) -> Path:
-    """Write a tracker's entry into a workspace; an earlier one of the same label is replaced, others stay.
+    """Write a tracker's `entry` into a workspace, the folder that `vot initialize` made.
 
-    Args:
-        workspace: The folder that `vot initialize` made.
-        label: See `entry`, as `name` and `settings`.
-        name: See `entry`.
-        settings: See `entry`.
+    An earlier one of the same label is replaced, others stay.
 
     Returns:
         The `trackers.ini` that was written.

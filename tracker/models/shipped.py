@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from ..errors import InputError
 from .backbones import load_backbone, load_weights
 from .backbones.base import fingerprint
 from .sint import Sint, SintConfig, load_sint, trained_weights
@@ -36,10 +35,8 @@ def shipped_sint(
     Raises:
         InputError: See `load_backbone` and `load_sint`; if the card names another backbone than `features`.
     """
-    if trained := trained_weights(weights):
+    if trained := trained_weights(weights, base_weights):
         return load_sint(trained, base_weights, device, features)
-    if base_weights is not None:
-        raise InputError(f"Base weights belong to a trained network, and '{weights}' is none; leave them out.")
     backbone = load_backbone(features, weights, device)
     folder = resources.files("tracker") / "weights"
     card = folder / f"sint_{features}.json"

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..data.images import Image, crop, resize
-from ..errors import InputError, reading_errors, shorten
+from ..errors import InputError, check_choice, reading_errors, shorten
 from ..files import replacing_file
 from .backbones import Backbone, fingerprint, load_backbone, load_weights, save_weights
 
@@ -29,7 +29,7 @@ _MARK = {"card": "required"}
 
 @dataclass(frozen=True)
 class SintConfig:
-    """The network and its view of a frame.
+    """The network and its view of a frame; the defaults are fast on a CPU.
 
     Attributes:
         features: The backbone's name (`load_backbone`).
@@ -55,8 +55,7 @@ class SintConfig:
     fc_rank: int | None = None
 
     def __post_init__(self) -> None:
-        if self.view not in ("search", "frame"):
-            raise InputError(f"'{self.view}' is no view; choose search or frame.")
+        check_choice(self.view, ("search", "frame"), "view")
         if not 32 <= self.side <= 4096 or not 1 <= self.context <= 16:
             raise InputError(
                 f"A view of {shorten(self.side)} pixels and {shorten(self.context)} times the target cannot be;"
@@ -77,18 +76,13 @@ class SintConfig:
         return cls(features, "frame", 512, pools={"vgg16": 2, "alexnet": 0}.get(features), fc_size=4096)
 
     @classmethod
-    def fast(cls, features: str = "slim") -> SintConfig:
-        """For a CPU: the region around the last box, the network's own strides."""
-        return cls(features)
-
-    @classmethod
     def from_record(cls, record: dict[str, Any]) -> SintConfig:
         """Read what `dataclasses.asdict` gave.
 
         Raises:
             InputError: If a key is unknown or a value of the wrong type.
         """
-        keys = {field.name: getattr(cls, field.name) for field in fields(cls)}
+        keys = [field.name for field in fields(cls)]
         if unknown := sorted(set(record) - set(keys)):
             raise InputError(f"A SINT configuration has no '{unknown[0]}'; its keys are {', '.join(keys)}.")
         try:
@@ -172,12 +166,8 @@ def join_parts(parts: list[Tensor]) -> Tensor:
 class Sint(nn.Module):
     """The network f of eq. 1: a backbone, three L2-normalised parts of it, normalised again.
 
-    A missing fc6 is put into the backbone, so that whatever takes a `Backbone` takes `sint.backbone`.
-
-    Args:
-        config: The configuration.
-        backbone: As `load_backbone` gives it, with `config.pools`; it is changed.
-        seed: Of fc6's random weights.
+    A missing fc6 with random weights by the seed is put into the backbone, which `load_backbone` gave for
+    `config.pools`, so that whatever takes a `Backbone` takes `sint.backbone`.
     """
 
     def __init__(self, config: SintConfig, backbone: Backbone, seed: int = 0) -> None:
@@ -256,18 +246,27 @@ def save_sint(folder: Path, sint: Sint, trained: Iterable[str], card: dict[str, 
     return file
 
 
-def trained_weights(weights: str | Path | None) -> Path | None:
+def trained_weights(weights: str | Path | None, base_weights: str | Path | None = None) -> Path | None:
     """Find the file of a trained network.
 
     Args:
         weights: A file or a folder that `save_sint` wrote; or the weights of a backbone (`load_backbone`).
+        base_weights: Those of its training.
 
     Returns:
         The file for `load_sint`; `None` for the weights of a backbone.
 
     Raises:
-        InputError: If a folder holds no trained network or two of them, or the card beside a file is no JSON.
+        InputError: If a folder holds no trained network or two of them, the card beside a file is no JSON, or
+            there are base weights of a backbone.
     """
+    file = _trained_file(weights)
+    if file is None and base_weights is not None:
+        raise InputError(f"Base weights belong to a trained network, and '{weights}' is none; leave them out.")
+    return file
+
+
+def _trained_file(weights: str | Path | None) -> Path | None:
     if weights is None or not (file := Path(weights)).exists():
         return None
     if not file.is_file() and not file.is_dir():

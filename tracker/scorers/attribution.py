@@ -30,16 +30,7 @@ def cell_contributions(scorer: SintScorer, exemplars: Tensor, crops: Tensor) -> 
 
 
 def embedded_contributions(backbone: Backbone, exemplars: Tensor, candidates: Tensor) -> Tensor:
-    """`cell_contributions` of pairs that are embedded already.
-
-    Args:
-        backbone: The network that embedded them.
-        exemplars: `[N, D]`, as `SintScorer.embed` gives them.
-        candidates: `[N, D]`.
-
-    Returns:
-        `float32[N, P, G, G]`.
-    """
+    """`cell_contributions` of pairs that `SintScorer.embed` has embedded, `[N, D]` each: `float32[N, P, G, G]`."""
     grid = backbone.grid
     sizes = [backbone.channels(name) * grid * grid for name in backbone.sint_layers]
     products = (exemplars * candidates).float()[:, : sum(sizes)].split(sizes, dim=1)

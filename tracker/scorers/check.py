@@ -91,13 +91,14 @@ class _Trial:
         crops = [synthetic_sequence(seed=seed, frames=1).exemplar(side) for seed in range(_TARGETS)]
         self.scorer = scorer
         self.crops = torch.cat([to_tensor(crop, scorer.device) for crop in crops])
-        self.covered = self.crops.clone()
-        self.covered[..., : side // 2 + side % 2] = self.crops.roll(1, 0)[..., : side // 2 + side % 2]
+        covered = self.crops.clone()
+        covered[..., : side // 2 + side % 2] = self.crops.roll(1, 0)[..., : side // 2 + side % 2]
         self.written = False
         """Whether `embed` has changed crops that it was given."""
         self.first = torch.arange(_TARGETS).repeat_interleave(_TARGETS)
         self.second = torch.arange(_TARGETS).repeat(_TARGETS)
         self.scores = self.pairs(self.crops, self.crops)
+        self.covered_scores = self.pairs(self.crops, covered)
 
     def pairs(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
         """Scores of every exemplar against every candidate: `[T, T]`."""
@@ -106,28 +107,41 @@ class _Trial:
 
     def embed(self, crops: Tensor) -> Tensor:
         copied = crops.clone()
-        embedded = _tried("embed", lambda: self.scorer.embed(copied))
+        embedded = self.call("embed", copied)
         self.written = self.written or not torch.equal(copied, crops)
-        _examine(embedded, "embed", self.scorer.device)
         if embedded.ndim < 1 or len(embedded) != len(crops):
             raise _Stopped(
                 f"embed made {list(embedded.shape)} of {len(crops)} crops; it must give one row a crop."
             )
-        if not bool(torch.isfinite(embedded).all()):
-            raise _Stopped("embed gave a number that is not finite; every embedding must be finite.")
         return embedded
 
     def compare(self, exemplars: Tensor, candidates: Tensor) -> Tensor:
-        scores = _tried("compare", lambda: self.scorer.compare(exemplars, candidates))
-        _examine(scores, "compare", self.scorer.device)
+        scores = self.call("compare", exemplars, candidates)
         if scores.shape != (len(exemplars),):
             raise _Stopped(
                 f"compare gave the shape {list(scores.shape)} for {len(exemplars)} pairs; it must give one score"
                 f" each, [{len(exemplars)}]."
             )
-        if not bool(torch.isfinite(scores).all()):
-            raise _Stopped("compare gave a score that is not finite; every score must be finite.")
         return scores
+
+    def call(self, method: str, *tensors: Tensor) -> Tensor:
+        """The result of a method of the scorer: finite numbers on its device."""
+        device = self.scorer.device
+        try:
+            result = getattr(self.scorer, method)(*tensors)
+        except Exception as error:
+            raise _Stopped(
+                f"{method} raised {_described(error)}; it must take any crops of its input size."
+            ) from None
+        if not isinstance(result, Tensor):
+            raise _Stopped(f"{method} gave a {type(result).__name__}; it must give a tensor.")
+        if result.device.type != device.type or (device.index is not None and result.device != device):
+            raise _Stopped(
+                f"{method} gave a tensor on {result.device}; it must be on the scorer's device, {device}."
+            )
+        if not bool(torch.isfinite(result).all()):
+            raise _Stopped(f"{method} gave a number that is not finite; all must be.")
+        return result
 
     def differ(self, first: Tensor, second: Tensor, slack: float) -> bool:
         return bool((first - second).abs().max() > slack * self.scores.abs().max().clamp_min(1e-6))
@@ -160,8 +174,7 @@ def _batches(trial: _Trial) -> Iterator[str]:
 
 def _call(trial: _Trial) -> Iterator[str]:
     other = trial.crops.roll(1, 0)
-    called = _tried("__call__", lambda: trial.scorer(trial.crops, other))
-    _examine(called, "__call__", trial.scorer.device)
+    called = trial.call("__call__", trial.crops, other)
     expected = trial.compare(trial.embed(trial.crops), trial.embed(other))
     if called.shape != expected.shape or trial.differ(called, expected, _SLACK):
         yield "Calling the scorer gives something else than embed and compare; it must be one after the other."
@@ -169,7 +182,7 @@ def _call(trial: _Trial) -> Iterator[str]:
 
 def _itself(trial: _Trial) -> Iterator[str]:
     self_scores = trial.scores.diagonal()
-    for kind, scores in (("another target", trial.scores), ("a half covered one", _against_covered(trial))):
+    for kind, scores in (("another target", trial.scores), ("a half covered one", trial.covered_scores)):
         if bool((scores.max(dim=1).values - self_scores > _SATURATION * trial.scores.abs().max()).any()):
             yield (
                 f"An exemplar scores higher against {kind} than against itself; higher must mean more similar, and"
@@ -178,28 +191,9 @@ def _itself(trial: _Trial) -> Iterator[str]:
 
 
 def _covered(trial: _Trial) -> Iterator[str]:
-    drop = trial.scores.diagonal() - _against_covered(trial).diagonal()
+    drop = (trial.scores - trial.covered_scores).diagonal()
     if not bool((drop.abs() > 1e-9).any()):
         yield "Targets that are half covered score as the whole ones do; the scorer does not look at them."
-
-
-def _against_covered(trial: _Trial) -> Tensor:
-    return trial.pairs(trial.crops, trial.covered)
-
-
-def _examine(value: Any, what: str, device: torch.device) -> None:
-    """Stop where something is no tensor on the scorer's device."""
-    if not isinstance(value, Tensor):
-        raise _Stopped(f"{what} gave a {type(value).__name__}; it must give a tensor.")
-    if value.device.type != device.type or (device.index is not None and value.device != device):
-        raise _Stopped(f"{what} gave a tensor on {value.device}; it must be on the scorer's device, {device}.")
-
-
-def _tried(what: str, call: Callable[[], Any]) -> Any:
-    try:
-        return call()
-    except Exception as error:
-        raise _Stopped(f"{what} raised {_described(error)}; it must take any crops of its input size.") from None
 
 
 def _described(error: Exception) -> str:

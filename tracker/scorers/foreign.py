@@ -6,8 +6,7 @@ The environments and the commands take a function without arguments that returns
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -70,26 +69,19 @@ class EmbeddingScorer(CosineScorer):
     def embed(self, crops: Tensor) -> Tensor:
         """Crops to unit vectors `float32[N, D]`."""
         mean, std = self._mean.to(crops.device), self._std.to(crops.device)
-        with evaluation_mode(self.module):
+        training = [part for part in self.module.modules() if part.training]
+        self.module.eval()
+        try:
             embedded = self.module((crops - mean) / std)
+        finally:
+            for part in training:
+                part.training = True
         if not isinstance(embedded, Tensor):
             raise InputError(
                 f"{type(self.module).__name__} returned a {type(embedded).__name__}; wrap it so that it returns"
                 " its embedding alone."
             )
         return functional.normalize(embedded.float().flatten(1))
-
-
-@contextmanager
-def evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Put a network, and all its parts, into evaluation mode, and each part back into its own."""
-    before = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in before:
-            part.training = training
 
 
 class SiamFCScorer(CosineScorer):
@@ -136,7 +128,7 @@ class SiamFCScorer(CosineScorer):
     @torch.no_grad()
     def embed(self, crops: Tensor) -> Tensor:
         """Crops to the features of the square, `float32[N, 256, 10, 10]`."""
-        with evaluation_mode(self.net), autocast(self.device, self._dtype):
+        with autocast(self.device, self._dtype):
             canvas = place_on_canvas(crops, siamfc.EXEMPLAR + 2 * _REACH * siamfc.STRIDE) * 255
             return self.net(canvas.contiguous(memory_format=torch.channels_last)).float()
 
@@ -151,21 +143,15 @@ class SiamFCScorer(CosineScorer):
         return torch.cat([candidates.new_zeros(0), *peaks]) / self_responses
 
 
-class ConfidentTracker(Protocol):
-    """A tracker with a confidence, as `NanoTracker` and `SiamFCTracker`."""
+class _ConfidentTracker(Protocol):
+    """A tracker with the confidence of its last `update`, higher where it is more confident."""
 
     @property
-    def score(self) -> float:
-        """Confidence of the last `update`; higher is more confident."""
-        ...
+    def score(self) -> float: ...
 
-    def init(self, image: NDArray[np.uint8], box: ArrayLike) -> None:
-        """See `tracker.trackers.protocol.Tracker`."""
-        ...
+    def init(self, image: NDArray[np.uint8], box: ArrayLike) -> None: ...
 
-    def update(self, image: NDArray[np.uint8]) -> Any:
-        """See `tracker.trackers.protocol.Tracker`."""
-        ...
+    def update(self, image: NDArray[np.uint8]) -> Any: ...
 
 
 class ConfidenceScorer(CosineScorer):
@@ -192,7 +178,7 @@ class ConfidenceScorer(CosineScorer):
 
     def __init__(
         self,
-        tracker: ConfidentTracker | Callable[[], ConfidentTracker],
+        tracker: _ConfidentTracker | Callable[[], _ConfidentTracker],
         input_size: int = 64,
         surroundings: float = 4.0,
         core: float = 0.5,
@@ -207,7 +193,7 @@ class ConfidenceScorer(CosineScorer):
                 f"input_size is {input_size}, surroundings {surroundings} and core {core}; the first two must"
                 " be at least 1, and core above 0 and at most 1."
             )
-        self.tracker: ConfidentTracker = instance
+        self.tracker: _ConfidentTracker = instance
         self.input_size = input_size
         self._side = round(input_size * surroundings)
         self._core = max(1, round(input_size * core))
@@ -238,10 +224,7 @@ def border_colour(crops: Tensor) -> Tensor:
 def place_on_canvas(crops: Tensor, side: int, fill: Tensor | None = None) -> Tensor:
     """Put crops `[N, 3, S, S]` into the middle of squares `[N, 3, side, side]` of a colour `[N, 3, 1, 1]`.
 
-    Args:
-        crops: At most as long as the squares.
-        side: Of the squares, in pixels.
-        fill: What is around; `border_colour` if `None`.
+    The colour is the crops' `border_colour` if `None`; the squares are at least as long as the crops.
     """
     count, channels, size, _ = crops.shape
     fill = border_colour(crops) if fill is None else fill

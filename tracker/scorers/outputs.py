@@ -31,19 +31,6 @@ def scorer_errors(scorer: Scorer) -> Iterator[None]:
         raise InputError(f"{_name(scorer)} failed ({reason}).") from error
 
 
-def check_embedded(scorer: Scorer, embedded: Tensor, count: int) -> Tensor:
-    """Return the embeddings if there is one a crop.
-
-    Raises:
-        InputError: Naming the scorer.
-    """
-    if len(embedded) != count:
-        raise InputError(
-            f"{_name(scorer)} embedded {count} crops as {len(embedded)} rows; it must give one a crop."
-        )
-    return embedded
-
-
 def check_scores(scorer: Scorer, scores: Tensor, count: int) -> NDArray[np.float64]:
     """Return the scores `[count]` as `float64` if they are one finite number a candidate.
 
@@ -63,15 +50,7 @@ def check_scores(scorer: Scorer, scores: Tensor, count: int) -> NDArray[np.float
 
 
 def score_images(scorer: Scorer, exemplars: Iterable[Image], candidates: Iterable[Image]) -> NDArray[np.float64]:
-    """Score pairs of images of any size.
-
-    Args:
-        scorer: The matcher.
-        exemplars: N images `uint8[h, w, 3]`.
-        candidates: N images `uint8[h, w, 3]`.
-
-    Returns:
-        `float64[N]`.
+    """Score N pairs of images `uint8[h, w, 3]` of any size: `float64[N]`.
 
     Raises:
         InputError: If the scorer fails, naming it.

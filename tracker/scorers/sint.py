@@ -11,7 +11,6 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ..errors import InputError
 from ..models.backbones import (
     Backbone,
     Chain,
@@ -149,10 +148,6 @@ class IncrementalSintScorer(SintScorer):
 
     Its embeddings are those of `SintScorer`, up to rounding. Behind the first of `sint_layers`, where an occlusion
     has reached the whole map, all images go through the network in one batch.
-
-    Args:
-        backbone: The network; its `sint_layers` are compared.
-        precision: Arithmetic of the forward pass; embeddings and scores are float32.
     """
 
     backbone: Chain
@@ -172,15 +167,7 @@ class IncrementalSintScorer(SintScorer):
 
     @torch.inference_mode()
     def embed_changed(self, crops: Tensor, known: Sequence[KnownImage]) -> Tensor:
-        """Embed images of which a part has changed.
-
-        Args:
-            crops: `[N, 3, H, W]` in [0, 1].
-            known: N images of the same size.
-
-        Returns:
-            `float32[N, D]`, unit vectors.
-        """
+        """Unit vectors `float32[N, D]` of images `[N, 3, H, W]` that differ in a part from N of the same size."""
         with autocast(self.device, self._dtype):
             pairs = zip(crops.split(1), known, strict=True)
             return self._describe([self._maps.update(crop, old.image, old.maps) for crop, old in pairs])
@@ -198,10 +185,8 @@ def _cached_backbone(
 ) -> Backbone:
     if dtype != torch.float32:
         return in_precision(_cached_backbone(name, weights, device, torch.float32, base_weights), dtype)
-    if trained := trained_weights(weights):
+    if trained := trained_weights(weights, base_weights):
         return load_sint(trained, base_weights, device, name).backbone
-    if base_weights is not None:
-        raise InputError(f"Base weights belong to a trained network, and '{weights}' is none; leave them out.")
     return load_backbone(name, weights, device)
 
 
@@ -212,16 +197,10 @@ def shared_backbone(
     precision: Precision = "fp32",
     base_weights: str | Path | None = None,
 ) -> Backbone:
-    """Load a network once a process, so that environments share it.
+    """Load a network once a process, so that environments share it; the arguments are those of `load_scorer`.
 
-    Args:
-        name: See `load_backbone`.
-        weights: The network's (`load_backbone`), or what `train-tracker` wrote: then the card beside it says which
-            layers the network has.
-        device: See `load_backbone`.
-        precision: What the convolutions and fully connected layers are kept in, so that a forward pass in it
-            casts none of them.
-        base_weights: Initial weights of the training that wrote `weights`; not needed for the slim net.
+    The convolutions and fully connected layers are kept in `precision`, so that a forward pass in it casts none of
+    them.
 
     Raises:
         InputError: See `load_backbone` and `load_sint`.
@@ -245,11 +224,12 @@ def load_scorer(
     changed part costs as much as a pass of all in a batch.
 
     Args:
-        features: The network's name, see `load_backbone`.
-        weights: See `shared_backbone`.
+        features: The network's name (`load_backbone`).
+        weights: The network's (`load_backbone`), or what `train-tracker` wrote: then the card beside it says which
+            layers the network has.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        precision: See `resolve_precision`.
-        base_weights: See `shared_backbone`.
+        precision: `auto`, `fp32` or `bf16` (`resolve_precision`).
+        base_weights: Initial weights of the training that wrote `weights`; not needed for the slim net.
 
     Raises:
         InputError: If one of them is unknown, missing or corrupt.

@@ -1,28 +1,18 @@
-from .data import held_out_names, open_folder, otb_names
-from .hard_positives import TrainingPositive, read_hard_positives, take_hard_positives
-from .hardening import FrameHardening, FrameTransform, Hardening, MakeHardening
-from .sampling import ImagePair, LabelledFrame, PairSampler
-from .settings import SiamFCTraining, SintTraining, TrainingRun
-from .siamfc import train_siamfc
-from .sint import train_sint
-
-__all__ = [
-    "FrameHardening",
-    "FrameTransform",
-    "Hardening",
-    "ImagePair",
-    "LabelledFrame",
-    "MakeHardening",
-    "PairSampler",
-    "SiamFCTraining",
-    "SintTraining",
-    "TrainingPositive",
-    "TrainingRun",
-    "held_out_names",
-    "open_folder",
-    "otb_names",
-    "read_hard_positives",
-    "take_hard_positives",
-    "train_siamfc",
-    "train_sint",
-]
+from .data import held_out_names as held_out_names
+from .data import open_folder as open_folder
+from .data import otb_names as otb_names
+from .hard_positives import TrainingPositive as TrainingPositive
+from .hard_positives import read_hard_positives as read_hard_positives
+from .hard_positives import take_hard_positives as take_hard_positives
+from .hardening import FrameHardening as FrameHardening
+from .hardening import FrameTransform as FrameTransform
+from .hardening import Hardening as Hardening
+from .hardening import MakeHardening as MakeHardening
+from .sampling import ImagePair as ImagePair
+from .sampling import LabelledFrame as LabelledFrame
+from .sampling import PairSampler as PairSampler
+from .settings import SiamFCTraining as SiamFCTraining
+from .settings import SintTraining as SintTraining
+from .settings import TrainingRun as TrainingRun
+from .siamfc import train_siamfc as train_siamfc
+from .sint import train_sint as train_sint

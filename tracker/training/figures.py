@@ -88,14 +88,9 @@ def _embed(scorer: Scorer, crops: list[Image]) -> Tensor:
 
 
 def recognition_threshold(sequence: Sequence, scorer: Scorer) -> float:
-    """Return the highest score in the first frame of a box that holds less than half of the target (IoU < 0.5).
+    """The highest score in the first frame of a box that holds less than half of the target (IoU < 0.5).
 
-    Args:
-        sequence: The video.
-        scorer: The matcher.
-
-    Returns:
-        The score; -inf where no such box lies inside the frame.
+    It is -inf where no such box lies inside the frame.
     """
     frame = sequence.frames[0]
     boxes, same = labelled_boxes(sequence.exemplar_box, frame.shape[1], frame.shape[0])
@@ -108,14 +103,9 @@ def recognition_threshold(sequence: Sequence, scorer: Scorer) -> float:
 
 
 def keep_recognised(sequence: Sequence, scorer: Scorer) -> Sequence:
-    """Mark as absent every frame whose box scores no better than the surroundings did in the first frame.
+    """Mark as absent every frame of a followed video whose box scores no better than the first surroundings.
 
-    Args:
-        sequence: A followed video.
-        scorer: The matcher.
-
-    Returns:
-        The same video; `visibility` is 0 in the frames that were marked.
+    The surroundings' score is `recognition_threshold`; `visibility` is 0 in the frames that were marked.
 
     Raises:
         InputError: If the target is recognised in no frame after the first.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.images import Image, check_image, crop, read_image, resize
-from ..errors import InputError
+from ..errors import InputError, reading_errors
 from ..files import inside_folder
 
 METADATA = "metadata.jsonl"
@@ -57,10 +57,8 @@ def read_hard_positives(folder: str | Path) -> list[TrainingPositive]:
     if not table.is_file():
         raise InputError(f"'{folder}' holds no {METADATA}; give the folder hard_positives of a demo.")
     positives = []
-    try:
+    with reading_errors(table, "text in UTF-8", "write it again"):
         lines = table.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise InputError(f"'{table}' is no text in UTF-8; write it again.") from None
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)

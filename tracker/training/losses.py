@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..errors import InputError
+from ..errors import check_choice
 
 
 def contrastive_loss(
@@ -37,8 +37,7 @@ def contrastive_loss(
     Raises:
         InputError: If the form is unknown.
     """
-    if form not in ("distance", "squared"):
-        raise InputError(f"'{form}' is no form of the contrastive loss; choose distance or squared.")
+    check_choice(form, ("distance", "squared"), "form of the contrastive loss")
     squared = (first - second).square().sum(dim=1)
     if form == "squared":
         push = (margin - squared).clamp(min=0.0)
@@ -49,14 +48,9 @@ def contrastive_loss(
 
 
 def balanced_logistic(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean logistic loss over responses, in each of which positive and negative cells weigh the same.
+    """Mean logistic loss over responses `[N, H, W]`, in each of which positive and negative cells weigh the same.
 
-    Args:
-        logits: `[N, H, W]`.
-        labels: `bool[N, H, W]`, at least one positive and one negative cell in each.
-
-    Returns:
-        The scalar loss.
+    Each has at least one positive and one negative label, `bool[N, H, W]`.
     """
     each = functional.softplus(-torch.where(labels, 1.0, -1.0) * logits)
     weights = torch.where(

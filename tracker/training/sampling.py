@@ -74,15 +74,7 @@ def draw_boxes(
     rng: np.random.Generator,
     scales: tuple[float, ...] = (1.0,),
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
-    """Draw candidates around a target at random, without balancing the labels, as SINT does.
-
-    Args:
-        box: The target, `(x, y, w, h)`.
-        width: Width of the image in pixels.
-        height: Height of the image in pixels.
-        count: Number of boxes, the target among them.
-        rng: Generator of the draw.
-        scales: See `radius_boxes`.
+    """Draw some of the `labelled_boxes` of a target at random, without balancing the labels, as SINT does.
 
     Returns:
         Boxes `[count, 4]`, the target first, and labels `bool[count]`; `None` where the image holds too few.
@@ -140,12 +132,8 @@ class PairSampler:
     """Draws the pairs of a step; the draw depends on the seed and the step's number alone.
 
     All ordered pairs m < n of usable frames inside a video are equally likely, over all videos. A frame is
-    usable if it shows the target and holds enough candidates around it.
-
-    Args:
-        sequences: The videos.
-        settings: See `SintTraining`.
-        hard_positives: Images for the second frames; those of other videos are left out.
+    usable if it shows the target and holds enough candidates around it. Hard positives are images for the second
+    frames; those of other videos are left out.
 
     Raises:
         InputError: If no video has two usable frames, or a hard positive names a frame that is not there, that

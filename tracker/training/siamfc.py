@@ -114,12 +114,7 @@ def train_siamfc(
 class SiamFCTrainer(Trainer):
     """Trains SiamFC by the balanced logistic loss of its responses, and keeps the last step.
 
-    Args:
-        net: The network; it is changed.
-        pairs: Draws the pairs to learn from; its settings are those of the training.
-        held_out: Draws the pairs to validate on.
-        transform: Changes the search regions.
-        run: Precision, checkpoints and progress.
+    The settings of the training are those of `pairs`.
     """
 
     name = "siamfc"
@@ -215,11 +210,7 @@ class SiamFCPairs:
     """Draws the pairs of a step; the draw depends on the seed and the step's number alone.
 
     A video is drawn uniformly, then a frame that shows its target, then another one at most `gap` frames off.
-
-    Args:
-        sequences: The videos.
-        settings: See `SiamFCTraining`.
-        cache_bytes: Decoded frames are kept up to this many bytes.
+    Decoded frames are kept up to `cache_bytes`.
 
     Raises:
         InputError: If a video has no two such frames.

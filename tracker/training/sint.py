@@ -49,7 +49,7 @@ def train_sint(
         held_out: The videos that decide which step is the best, by `pair_auc`, then by the loss.
         out: Receives the weights and their card (`tracker.models.sint.save_sint`), and the folder `work/` that an
             interrupted run resumes from.
-        config: The network; `SintConfig.fast()` by default.
+        config: The network; `SintConfig()` by default.
         settings: See `SintTraining`.
         weights: Weights of the backbone, see `load_backbone`.
         hard_positives: Images for the second frames of pairs, see `PairSampler`.
@@ -65,7 +65,7 @@ def train_sint(
         InputError: If there is nothing to train or to validate on, a setting cannot be used, or `out` holds a
             run with other settings, data, weights or precision.
     """
-    config, settings, run = config or SintConfig.fast(), settings or SintTraining(), run or TrainingRun()
+    config, settings, run = config or SintConfig(), settings or SintTraining(), run or TrainingRun()
     train, held_out, positives = list(train), list(held_out), list(hard_positives)
     if not held_out:
         raise InputError("There is no validation video; hold out at least one that nothing is trained on.")
@@ -131,12 +131,7 @@ def train_sint(
 class SintTrainer(Trainer):
     """Trains SINT on pairs of boxes by the contrastive loss, and keeps the step that validates best.
 
-    Args:
-        sint: The network; it is changed.
-        sampler: Draws the pairs of frames; its settings are those of the training.
-        held_out: The videos to validate on.
-        run: Precision, caches, checkpoints and progress.
-        hardening: Changes the second frame of each pair.
+    The settings of the training are those of `sampler`.
     """
 
     name = "sint"

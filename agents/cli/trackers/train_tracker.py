@@ -75,7 +75,7 @@ def train_tracker(
     check_folder(out, data, weights, hard_positives, least_bytes=TRAINING_BYTES, json=json)
     if tensorboard is not None:
         check_folder(tensorboard, data, weights, hard_positives, option="--tensorboard")
-    network = SintConfig.fast(features or "slim") if config == "fast" else SintConfig.paper(features or "vgg16")
+    network = SintConfig(features or "slim") if config == "fast" else SintConfig.paper(features or "vgg16")
     if side is not None:
         network = replace(network, side=side)
     if fc_size is not None:

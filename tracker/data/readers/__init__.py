@@ -10,6 +10,7 @@ __all__ = [
     "LAYOUTS",
     "Table",
     "find_images",
+    "list_sequences",
     "list_targets",
     "open_sequences",
     "open_usable",

@@ -78,12 +78,7 @@ class Backbone(nn.Module):
         self.added: nn.Module | None = None
 
     def maps(self, images: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
-        """Feature maps, after ReLU.
-
-        Args:
-            images: `[N, 3, H, W]` in [0, 1].
-            names: Which of `convolutions`.
-        """
+        """Feature maps of `convolutions` by name, after ReLU, of images `[N, 3, H, W]` in [0, 1]."""
         raise NotImplementedError
 
     def cells(self, name: str) -> Cells:
@@ -207,9 +202,7 @@ def draw_weights(module: nn.Module, nonlinearity: Literal["linear", "relu"], gen
 def in_precision(backbone: Backbone, dtype: torch.dtype) -> Backbone:
     """A copy whose convolutions and fully connected layers lie in `dtype`: `autocast` then casts no weights.
 
-    Args:
-        backbone: The network; for float32 it is returned itself.
-        dtype: What `resolve_precision` gave.
+    For float32 the network itself is returned.
     """
     if dtype == torch.float32:
         return backbone

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from ...errors import InputError
+from ...errors import InputError, check_choice
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -62,11 +62,10 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
     Raises:
         InputError: If the precision is unknown.
     """
-    if precision in ("fp32", "bf16"):
-        return torch.float32 if precision == "fp32" else torch.bfloat16
+    check_choice(precision, ("auto", "fp32", "bf16"), "precision")
     if precision != "auto":
-        raise InputError(f"'{precision}' is no precision; choose auto, fp32 or bf16.")
-    if device.type == "cuda":
+        native = precision == "bf16"
+    elif device.type == "cuda":
         native = torch.cuda.get_device_capability(device) >= (8, 0)
     else:
         native = device.type == "cpu" and _cpu_has_bf16_units()
@@ -84,12 +83,7 @@ def _cpu_has_bf16_units() -> bool:
 
 
 def precision_name(precision: Precision, device: str | torch.device) -> Literal["fp32", "bf16"]:
-    """The precision that `auto` stands for on a device: what records hold.
-
-    Args:
-        precision: `auto`, `fp32` or `bf16`.
-        device: See `resolve_device`.
-    """
+    """The precision that `auto` stands for on a device: what records hold."""
     dtype = resolve_precision(precision, resolve_device(str(device)))
     return "bf16" if dtype == torch.bfloat16 else "fp32"
 

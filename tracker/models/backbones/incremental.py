@@ -52,10 +52,6 @@ class IncrementalMaps:
 
     On fine maps the convolutions up to a pooling are one stage: what they see beyond a change is little, and the
     maps between them would take the most memory. On coarse ones each convolution is a stage of its own.
-
-    Args:
-        chain: The network.
-        name: The convolution.
     """
 
     def __init__(self, chain: Chain, name: str) -> None:
@@ -70,14 +66,7 @@ class IncrementalMaps:
         self.stages[-1].append(layers[last])
 
     def compute(self, image: Tensor) -> list[Tensor]:
-        """Run the network up to the convolution.
-
-        Args:
-            image: `[1, 3, H, W]` in [0, 1].
-
-        Returns:
-            The output of each stage, `[1, C, h, w]`; the last is the convolution's map.
-        """
+        """The outputs of the stages, `[1, C, h, w]`, for an image `[1, 3, H, W]`; the last is the wanted map."""
         x, maps = self.chain.normalised(image).contiguous(memory_format=torch.channels_last), []
         for stage in self.stages:
             for layer in stage:
@@ -86,13 +75,7 @@ class IncrementalMaps:
         return maps
 
     def update(self, image: Tensor, before: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        """The convolution's map `[1, C, h, w]` of an image that differs in a part from an earlier one.
-
-        Args:
-            image: `[1, 3, H, W]` in [0, 1].
-            before: The earlier image, of the same size.
-            maps: What `compute` gave for it.
-        """
+        """The wanted map of an image that differs in a part from `before`, of which `compute` gave `maps`."""
         differs = (image != before)[0].any(dim=0)
         rows, columns = _extent(differs.any(dim=1)), _extent(differs.any(dim=0))
         # The input of a stage as it was, and the part of it that has changed.

@@ -72,12 +72,9 @@ class Chain(Backbone):
         return layers
 
     def apply_layer(self, layer: Layer, x: Tensor, padding: tuple[int, int, int, int] | None = None) -> Tensor:
-        """One of `layers`: a max pooling, or a convolution and its ReLU.
+        """One of `layers`, a max pooling, or a convolution and its ReLU, on a map `[N, C, h, w]`.
 
-        Args:
-            layer: Which.
-            x: `[N, C, h, w]`.
-            padding: Left, right, above and below; the layer's own if `None`.
+        The padding is left, right, above and below; the layer's own if `None`.
         """
         if layer.name is None:
             return functional.max_pool2d(x, layer.kernel, layer.stride)
@@ -103,24 +100,19 @@ class Chain(Backbone):
         if x.device.type == "cpu" and not torch.is_grad_enabled() and not wanted & {each.name for each in fine}:
             # The fine maps of few images stay in the processor's cache.
             few = max(1, PART_PIXELS * torch.get_num_threads() // (x.shape[-2] * x.shape[-1]))
-            x = torch.cat([self._through(fine, part) for part in x.split(few)])
+            x = torch.cat([self._run(part, fine, wanted)[0] for part in x.split(few)])
             layers = layers[len(fine) :]
-        return self._run(x, layers, wanted)
+        return self._run(x, layers, wanted)[1]
 
     def maps_from(self, name: str, x: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
         """Feature maps of the convolutions behind `name`, whose map is `x`: as `maps`, the first part done."""
         wanted, layers = set(names), self.layers()
         rest = layers[[layer.name for layer in layers].index(name) + 1 :]
         maps = {name: x} if name in wanted else {}
-        return maps | self._run(x, rest, wanted - {name})
+        return maps | self._run(x, rest, wanted - {name})[1]
 
-    def _through(self, layers: Iterable[Layer], x: Tensor) -> Tensor:
-        for layer in layers:
-            x = self.apply_layer(layer, x)
-        return x
-
-    def _run(self, x: Tensor, layers: Iterable[Layer], names: Iterable[str]) -> dict[str, Tensor]:
-        wanted = set(names)
+    def _run(self, x: Tensor, layers: Iterable[Layer], wanted: set[str]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run layers up to the last of the wanted maps; the last output, and these maps."""
         maps: dict[str, Tensor] = {}
         for layer in layers:
             if len(maps) == len(wanted):
@@ -128,7 +120,7 @@ class Chain(Backbone):
             x = self.apply_layer(layer, x)
             if layer.name in wanted:
                 maps[layer.name] = x
-        return maps
+        return x, maps
 
     def cells(self, name: str) -> Cells:  # noqa: D102
         cells = Cells(1, 0.0)

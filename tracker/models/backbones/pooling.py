@@ -43,17 +43,8 @@ def roi_pool(
 def separable_align(maps: Tensor, boxes: Tensor, side: int, scale: float) -> Tensor:
     """Torchvision's aligned `roi_align` as two matrix products a box, rows and then columns.
 
-    The result is the same to rounding. On a CPU its gradient is faster: torchvision's adds the
-    samples of all boxes one by one.
-
-    Args:
-        maps: `float32[N, C, h, w]`.
-        boxes: `[R, 5]`: the index of the image, then `x1, y1, x2, y2` in pixels of the input.
-        side: Side of the result.
-        scale: Cells of the map per pixel of the input.
-
-    Returns:
-        `float32[R, C, side, side]`.
+    The result, `float32[R, C, side, side]`, is the same to rounding. On a CPU its gradient is faster:
+    torchvision's adds the samples of all boxes one by one.
     """
     height, width = maps.shape[-2:]
     corners = boxes[:, 1:] * scale - 0.5

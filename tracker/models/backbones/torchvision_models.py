@@ -44,15 +44,14 @@ class TorchvisionBackbone(Backbone):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
             model = get_model(self.model_name, weights=None).eval()
-        shapes: dict[str, torch.Size] = {}
         if node_names:
             nodes = [node.strip() for node in node_names.split(",")]
             if len(set(nodes)) != 2:
                 raise InputError(f"'{node_names}' names {len(set(nodes))} nodes; SINT compares two: NODE,NODE.")
         else:
-            nodes, shapes = _stages(name, model)
+            nodes = _stages(name, model)
         self.body = _extract(name, model, nodes)
-        shapes = shapes or _shapes(self.body)
+        shapes = _shapes(self.body)
         for node in nodes:
             if len(shapes[node]) != 4 or shapes[node][2] != shapes[node][3]:
                 raise InputError(f"The node '{node}' of '{name}' gives no feature map; choose another.")
@@ -112,7 +111,7 @@ def _shapes(body: nn.Module) -> dict[str, torch.Size]:
         raise InputError(f"The model takes no image of another size than its own ({error}).") from None
 
 
-def _stages(name: str, model: nn.Module) -> tuple[list[str], dict[str, torch.Size]]:
+def _stages(name: str, model: nn.Module) -> list[str]:
     """The last block at each stride; of those of at most 16 the last two.
 
     Blocks are the model's children, or, where most of it is in one child (`features`), that child's children.
@@ -127,8 +126,7 @@ def _stages(name: str, model: nn.Module) -> tuple[list[str], dict[str, torch.Siz
         square = {block: shape for block, shape in shapes.items() if len(shape) == 4 and shape[2] == shape[3] > 1}
         last = {shape[2]: block for block, shape in square.items() if _SIDE / shape[2] <= DEEPEST}
         if len(last) >= 3:
-            nodes = [last[side] for side in sorted(last)[1::-1]]
-            return nodes, {node: square[node] for node in nodes}
+            return [last[side] for side in sorted(last)[1::-1]]
     raise InputError(
         f"'{name}' has no stages that are square feature maps; name two nodes: torchvision:MODEL:NODE,NODE."
     )

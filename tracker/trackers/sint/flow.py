@@ -52,14 +52,7 @@ def moved_pixels(
 
 
 def carried_share(boxes: ArrayLike, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The share of the points that each box holds.
-
-    Args:
-        boxes: `[N, 4]`.
-        points: `[M, 2]`.
-
-    Returns:
-        `float64[N]` in [0, 1]; 1 where there are no points, which say nothing.
+    """The share of points `[M, 2]` that each of boxes `[N, 4]` holds, in [0, 1]; 1 where there are no points.
 
     >>> carried_share([[0, 0, 2, 2], [5, 5, 1, 1]], np.array([[1.0, 1.0], [3.0, 3.0]])).tolist()
     [0.5, 0.0]

@@ -59,15 +59,7 @@ class BoxRegression:
         self._weights = (rows.T @ torch.linalg.solve(gram, targets.to(rows))).float()
 
     def refine(self, features: Tensor, boxes: ArrayLike) -> NDArray[np.float64]:
-        """Better boxes.
-
-        Args:
-            features: `[N, D]`.
-            boxes: `[N, 4]`.
-
-        Returns:
-            `float64[N, 4]`.
-        """
+        """Better boxes `float64[N, 4]` in place of boxes `[N, 4]` with features `[N, D]`."""
         boxes = np.asarray(boxes, dtype=np.float64)
         step = (features.float() @ self._weights).cpu().double().numpy()
         centre = boxes[:, :2] + boxes[:, 2:] / 2 + step[:, :2] * boxes[:, 2:]

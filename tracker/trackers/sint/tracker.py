@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from ...data.boxes import check_box
 from ...data.images import as_rgb, scaled_to, to_tensor
-from ...errors import InputError
+from ...errors import InputError, check_choice
 from ...models.backbones import Precision, autocast, fingerprint, resolve_device, resolve_precision
 from ...models.backbones.base import in_precision
 from ...models.shipped import shipped_sint
@@ -72,13 +72,9 @@ class TrackingSettings:
     keep: int = 64
 
     def __post_init__(self) -> None:
-        for name, value, choices in (
-            ("candidates", self.candidates, ("lattice", "rings")),
-            ("motion", self.motion, ("none", "flow")),
-            ("regression", self.regression, ("none", "ridge")),
-        ):
-            if value not in choices:
-                raise InputError(f"'{value}' is no value of {name}; choose {' or '.join(choices)}.")
+        check_choice(self.candidates, ("lattice", "rings"), "value of candidates")
+        check_choice(self.motion, ("none", "flow"), "value of motion")
+        check_choice(self.regression, ("none", "ridge"), "value of regression")
         if not self.scales or min(self.scales) <= 0:
             raise InputError("The candidates' sizes must be above 0; give at least one.")
         if not (
