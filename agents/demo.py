@@ -37,7 +37,7 @@ from .hard_positives.pictures import draw_contact_sheet
 from .hard_positives.records import write_hard_positives
 from .manifolds.bank import target_crops
 from .manifolds.pictures import draw_manifold
-from .policies.baselines import BASELINES, Querying
+from .policies.baselines import Querying
 from .policies.belief import FittedPrior, shipped_prior
 from .policies.belief.method import QUERIES, BeliefSearch
 from .policies.loading import load_agent
@@ -229,12 +229,9 @@ def _learn_manifold(sequence: Sequence, frames: NDArray[np.int64], demo: Demo) -
 
 
 def _query_methods(setup: Setup, prior: FittedPrior | None) -> dict[str, Querying]:
-    """The methods beside the agent; the best constant region and the belief need a prior."""
-    methods = {name: BASELINES[name] for name in ("centre", "attribution")}
-    if prior is not None:
-        found = query_methods(setup.scorer, prior, QUERIES)
-        methods |= {name: found[name] for name in ("constant", "belief")}
-    return methods
+    """The methods beside the agent; both need a prior."""
+    found = query_methods(setup.scorer, prior, QUERIES)
+    return {name: found[name] for name in ("constant", "belief") if name in found}
 
 
 def _with_equal_queries(compared: MethodComparison) -> MethodComparison:

@@ -22,18 +22,22 @@ _METHODS = (
 )  # fmt: skip
 """Methods that have the same colour in every picture; agents have the colours after theirs."""
 
+_TITLES = {
+    "cells": "3 x 3 cells", "constant": "constant region", "predictor": "drop predictor", "a2c": "A2C",
+    "dqn": "DQN", "ppo": "PPO", "ppo_mask": "maskable PPO", "qrdqn": "QR-DQN",
+}  # fmt: skip
+"""Methods and algorithms in the legend of the frontier; others have their own names."""
 
-_COLOURS = {
+DEMO_COLOURS = {
     "clean": "0.6",
     "random": "C0",
     "random at equal queries": "C9",
-    "centre": "C2",
-    "attribution": "C4",
     "constant": "C3",
     "agent": "C1",
     "belief": "C5",
     "grid search": "0.25",
 }
+"""The methods of the demo, in the order of its table and picture."""
 
 
 def draw_frontier(path: Path, content: dict[str, Any]) -> None:
@@ -69,7 +73,7 @@ def draw_frontier(path: Path, content: dict[str, Any]) -> None:
         axis.axhline(level, color="0.75", zorder=0)
     order = sorted(lines, key=lambda name: -lines[name][0])
     axis.legend(
-        [lines[name][1] for name in order], [f"{name}: {lines[name][0]:.2f}" for name in order],
+        [lines[name][1] for name in order], [f"{_TITLES.get(name, name)}: {lines[name][0]:.2f}" for name in order],
         title=f"closure after {BUDGETS[-1]} queries", loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9,
     )  # fmt: skip
     axis.set_xscale("log")
@@ -131,12 +135,12 @@ def draw_scores(path: Path, comparison: MethodComparison, title: str) -> None:
     figure = Figure(figsize=(8.4, 5.2), layout="constrained")
     axis = figure.subplots()
     known = {"clean": comparison.clean, **{name: trial.scores for name, trial in comparison.trials.items()}}
-    values = {name: known[name] for name in _COLOURS if name in known}
+    values = {name: known[name] for name in DEMO_COLOURS if name in known}
     for place, (name, scores) in enumerate(values.items()):
         spread = np.linspace(-0.16, 0.16, len(scores))
-        axis.scatter(place + spread, scores, s=14, color=_COLOURS[name], alpha=0.6, linewidths=0)
+        axis.scatter(place + spread, scores, s=14, color=DEMO_COLOURS[name], alpha=0.6, linewidths=0)
         mean = float(scores.mean())
-        axis.hlines(mean, place - 0.28, place + 0.28, color=_COLOURS[name], linewidth=3)
+        axis.hlines(mean, place - 0.28, place + 0.28, color=DEMO_COLOURS[name], linewidth=3)
         axis.annotate(
             f"{mean:+.3f}",
             (place, mean),

@@ -147,7 +147,7 @@ def play(
 
 
 def play_selection(run: RunFolder, device: str = "auto", allowed: Collection[str] = ()) -> list[Episode]:
-    """Play the agent of a run on the targets that chose its best model, which it was not trained on.
+    """Play the agent of a run on the targets that chose its best model.
 
     Args:
         run: The folder of a complete run in `OcclusionSearch-v0`.

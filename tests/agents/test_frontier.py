@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from agents.evaluation import pictures
 from agents.evaluation.comparison import RANDOM_DRAWS, Setup, best_of_k, compare, episode_queries
 from agents.evaluation.leaks import with_foreign_answers
 from agents.evaluation.methods import BUDGETS, query_methods, rank_by_prediction, strips
@@ -206,7 +207,7 @@ class Right:
         return np.full(len(observation), ACTIONS.index("right") if self.time < 3 else TRIGGER), None
 
 
-def test_an_evaluation_with_a_belief(tmp_path, write_otb, prior, capsys):
+def test_an_evaluation_with_a_belief(tmp_path, write_otb, prior, capsys, monkeypatch):
     for name, column, row in (("left", 2, 4), ("right", 30, 4), ("low", 16, 30)):
         write_otb(tmp_path / "data" / name, spot_video(name, column, row))
     scorer = Spot()
@@ -236,3 +237,10 @@ def test_an_evaluation_with_a_belief(tmp_path, write_otb, prior, capsys):
     assert "Gain over the constant region" in printed and "belief" in printed
     draw_frontier(tmp_path / "frontier.png", content)
     assert read_image(tmp_path / "frontier.png").std() > 10
+    for figures in (content["frontier"], content["frontier_intervals"]):
+        figures["ppo_mask"] = figures.pop("right")
+    drawn = []
+    monkeypatch.setattr(pictures, "save", lambda figure, path: drawn.append(figure))
+    draw_frontier(tmp_path / "frontier.png", content)
+    names = [text.get_text().partition(":")[0] for text in drawn[0].axes[0].get_legend().get_texts()]
+    assert "maskable PPO" in names and not any("_" in name for name in names)
