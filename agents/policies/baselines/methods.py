@@ -13,7 +13,7 @@ from tracker.errors import InputError
 
 from ..rollout import Rollout
 from .attribution import rank_by_attribution
-from .proposing import Generators, Listing, Proposals, Proposer, Queries, run_queries
+from .proposing import Generators, Proposals, Proposer, Queries, run_queries
 
 _ALL = 10_000
 """More queries than a baseline has regions: it runs to its end."""
@@ -71,31 +71,30 @@ class Querying:
         ]
 
 
-class RandomRegions:
-    """Uniformly random regions of the largest area (`RegionLimits.random`), as `Proposals`."""
-
-    def __init__(self, search: Search, slots: NDArray[np.int64], generators: Generators) -> None:
-        self._limits, self._generators = search.settings.limits, generators
-
-    def propose(self, most: int) -> NDArray[np.float64]:
-        """`most` regions for each search."""
-        area = np.full(most, self._limits.max_area)
-        return np.stack([self._limits.random(area, rng) for rng in self._generators])
-
-    def observe(self, drops: NDArray[np.float64]) -> None:
-        """The answers change nothing."""
+# Cards of trained networks hold the names `RandomRegions` and `HillClimbing`.
+def RandomRegions(search: Search, slots: NDArray[np.int64], generators: Generators, most: int) -> Proposals:
+    """Propose uniformly random regions of the largest area (`RegionLimits.random`)."""
+    limits = search.settings.limits
+    yield np.stack([limits.random(np.full(most, limits.max_area), rng) for rng in generators])
 
 
-def list_grid(search: Search, slots: NDArray[np.int64], generators: Generators) -> Proposals:
+def list_regions(
+    regions: NDArray[np.float64], search: Search, slots: NDArray[np.int64], generators: Generators, most: int
+) -> Proposals:
+    """Propose the same regions, `[R, 4]`, in the same order for every search."""
+    yield np.tile(regions[:most], (len(slots), 1, 1))
+
+
+def list_grid(search: Search, slots: NDArray[np.int64], generators: Generators, most: int) -> Proposals:
     """Grid search: every region of `RegionLimits.grid` with the largest area."""
-    grid = search.settings.limits.grid(search.settings.limits.max_area)
-    return Listing(lambda most: np.tile(grid[:most], (len(slots), 1, 1)))
+    limits = search.settings.limits
+    return list_regions(limits.grid(limits.max_area), search, slots, generators, most)
 
 
-def list_cells(search: Search, slots: NDArray[np.int64], generators: Generators) -> Proposals:
+def list_cells(search: Search, slots: NDArray[np.int64], generators: Generators, most: int) -> Proposals:
     """The squares on the cells of a 3 x 3 grid (VITAL, Song et al. 2018), the centre first, the corners last."""
     found = cells(search.settings.limits.max_area)[list(_CENTRE_FIRST)]
-    return Listing(lambda most: np.tile(found[:most], (len(slots), 1, 1)))
+    return list_regions(found, search, slots, generators, most)
 
 
 def cells(area: float) -> NDArray[np.float64]:
@@ -112,45 +111,28 @@ def cells(area: float) -> NDArray[np.float64]:
     return np.stack([left, top, side, side], axis=1)
 
 
-class HillClimbing:
-    """The best neighbour of the current region, again and again, until none is better, as `Proposals`.
+def HillClimbing(search: Search, slots: NDArray[np.int64], generators: Generators, most: int) -> Proposals:
+    """Propose the neighbours of the best region so far, again and again, until none is better.
 
     It starts at the centred square of the largest area. There six of the eight moves keep the area
     (`AREA_KEEPING`); `smaller` is left out, because regions are compared at equal area. A region is queried once,
     however often it is a neighbour. It climbs `max_steps` steps at most.
     """
-
-    def __init__(self, search: Search, slots: NDArray[np.int64], generators: Generators) -> None:
-        self._limits, self._steps = search.settings.limits, search.settings.max_steps
-        self._region = self._limits.start(len(slots))
-        self._drop = np.full(len(slots), -np.inf)
-        self._climbing = np.ones(len(slots), dtype=bool)
-        self._proposed = self._region[:, None]
-        self._seen = self._proposed[:, :0]
-
-    def propose(self, most: int) -> NDArray[np.float64]:
-        """The start, then the neighbours of each search's best region that were not queried before."""
-        if not self._seen.shape[1]:
-            return self._proposed
-        if self._steps == 0:
-            return self._seen[:, :0]
-        self._steps -= 1
-        count, moves = len(self._region), len(AREA_KEEPING)
-        near = self._limits.move(np.repeat(self._region, moves, axis=0), np.tile(AREA_KEEPING, count))
-        near = near.reshape(count, moves, 4)
-        queried = (np.abs(near[:, :, None] - self._seen[:, None]).max(axis=3) < 1e-9).any(axis=2)
-        self._proposed = np.where((queried | ~self._climbing[:, None])[..., None], np.nan, near)
-        return self._proposed
-
-    def observe(self, drops: NDArray[np.float64]) -> None:
-        """Go to the best of the proposed regions where it is better than the current one."""
-        rows = np.arange(len(drops))
+    limits, moves, rows = search.settings.limits, len(AREA_KEEPING), np.arange(len(slots))
+    region, drop = limits.start(len(slots)), np.full(len(slots), -np.inf)
+    proposed = seen = region[:, None]
+    for _ in range(search.settings.max_steps + 1):
+        drops = yield proposed
         known = np.where(np.isnan(drops), -np.inf, drops)
         best = known.argmax(axis=1)
-        self._climbing = known[rows, best] > self._drop
-        self._region = np.where(self._climbing[:, None], self._proposed[rows, best], self._region)
-        self._drop = np.maximum(self._drop, known[rows, best])
-        self._seen = np.concatenate([self._seen, self._proposed], axis=1)
+        climbing = known[rows, best] > drop
+        region = np.where(climbing[:, None], proposed[rows, best], region)
+        drop = np.maximum(drop, known[rows, best])
+        near = limits.move(np.repeat(region, moves, axis=0), np.tile(AREA_KEEPING, len(slots)))
+        near = near.reshape(len(slots), moves, 4)
+        queried = (np.abs(near[:, :, None] - seen[:, None]).max(axis=3) < 1e-9).any(axis=2)
+        proposed = np.where((queried | ~climbing[:, None])[..., None], np.nan, near)
+        seen = np.concatenate([seen, proposed], axis=1)
 
 
 BASELINES: dict[str, Querying] = {

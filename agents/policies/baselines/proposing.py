@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,56 +18,20 @@ Slots = NDArray[np.int64]
 Generators = Many[np.random.Generator]
 
 
-class Proposals(Protocol):
-    """The queries of one method for M searches."""
+Proposals = Generator[Regions, Scores, None]
+"""The queries of one method for M searches.
 
-    def propose(self, most: int) -> Regions:
-        """The regions to query next, `float64[M, K, 4]`, relative to the target.
+Yields the regions to query next, `float64[M, K, 4]`, relative to the target; NaN where a search has fewer than K.
+Receives the drops of the score, `float64[M, K]`: the score of the unoccluded target less that with the region
+covered; NaN where nothing was scored. Ends, or yields nothing but NaN, when no search has a query left.
+"""
 
-        Args:
-            most: The largest number of queries that any of the searches has left. A method that does not depend on
-                the answers may propose that many at once. Regions beyond this number are not scored.
+Proposer = Callable[[Search, Slots, Generators, int], Proposals]
+"""Starts a method on M searches: `(search, slots int64[M], M generators, most)`.
 
-        Returns:
-            NaN where a search has fewer than K; nothing but NaN, or K = 0, where no search has a query left.
-        """
-        ...
-
-    def observe(self, drops: Scores) -> None:
-        """Take the answers to the last proposal.
-
-        Args:
-            drops: `float64[M, K]`, score of the unoccluded target less the score with the region covered; NaN
-                where nothing was scored.
-        """
-        ...
-
-
-Proposer = Callable[[Search, Slots, Generators], Proposals]
-"""Starts a method on M searches: `(search, slots int64[M], M generators)`; a search's draws come from its own
-generator, and its state stays as it is."""
-
-
-class Listing:
-    """Regions that do not depend on the answers.
-
-    Args:
-        first: Maps a number K to the first K regions of each search, `float64[M, K, 4]`, or to all where there are
-            fewer.
-    """
-
-    def __init__(self, first: Callable[[int], Regions]) -> None:
-        self._first = first
-        self._listed = False
-
-    def propose(self, most: int) -> Regions:
-        """All of the regions in the first turn."""
-        found = self._first(0 if self._listed else most)
-        self._listed = True
-        return found
-
-    def observe(self, drops: Scores) -> None:
-        """The answers change nothing."""
+A search's draws come from its own generator, and its state stays as it is. The regions of a search beyond the
+number `most` are not scored; a method that does not depend on the drops may yield that many at once.
+"""
 
 
 @dataclass(frozen=True)
@@ -120,18 +84,22 @@ def run_queries(proposer: Proposer, search: Search, slots: Slots, generators: Ge
         generators: M generators.
         most: Largest number of queries a search, at least 1.
     """
-    proposals, clean = proposer(search, slots, generators), search.clean_score[slots]
+    proposals, clean = proposer(search, slots, generators, most), search.clean_score[slots]
     left = np.full(len(slots), most)
     regions, scores = [np.empty((len(slots), 0, 4))], [np.empty((len(slots), 0))]
+    drops: Any = None  # what a generator is sent first
     while len(slots) and left.max() > 0:
-        proposed = proposals.propose(int(left.max()))
+        try:
+            proposed = proposals.send(drops)
+        except StopIteration:
+            break
         asked = ~np.isnan(proposed[..., 0])
         asked &= np.cumsum(asked, axis=1) <= left[:, None]
         if not asked.any():
             break
         answers: Scores = np.full(asked.shape, np.nan)
         answers[asked] = search.scores(slots[np.nonzero(asked)[0]], proposed[asked])
-        proposals.observe(clean[:, None] - answers)
+        drops = clean[:, None] - answers
         regions.append(np.where(asked[..., None], proposed, np.nan))
         scores.append(answers)
         left -= asked.sum(axis=1)

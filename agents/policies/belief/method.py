@@ -63,29 +63,13 @@ class BeliefProposer:
     fitted: FittedPrior
     wanted: float | None = None
 
-    def __call__(self, search: Search, slots: NDArray[np.int64], generators: Generators) -> Proposals:
+    def __call__(self, search: Search, slots: NDArray[np.int64], generators: Generators, most: int) -> Proposals:
         """Start on M searches; a belief draws nothing."""
-        return _BeliefProposals(begin_belief(self.fitted, search, slots), self.wanted)
-
-
-class _BeliefProposals:
-    """The queries of a belief; see `Proposals`."""
-
-    def __init__(self, belief: Belief, wanted: float | None) -> None:
-        self._belief, self._wanted = belief, wanted
-        self._left = len(belief.prior.regions)
-        self._chosen = np.empty(0, dtype=np.int64)
-
-    def propose(self, most: int) -> Values:
-        """The belief's next region of each search, `float64[M, 1, 4]`; none after the last candidate."""
-        self._chosen = self._belief.propose(self._wanted)
-        regions = self._belief.prior.regions[self._chosen][:, None]
-        return regions[:, : min(self._left, 1)]
-
-    def observe(self, drops: Values) -> None:
-        """Condition the belief on the answers."""
-        self._left -= 1
-        self._belief.observe(self._chosen, drops[:, 0])
+        belief, regions = begin_belief(self.fitted, search, slots), self.fitted.prior.regions
+        for _ in regions:
+            chosen = belief.propose(self.wanted)
+            drops = yield regions[chosen][:, None]
+            belief.observe(chosen, drops[:, 0])
 
 
 @dataclass(frozen=True)
