@@ -41,12 +41,7 @@ DEMO_COLOURS = {
 
 
 def draw_frontier(path: Path, content: dict[str, Any]) -> None:
-    """Closure of every method by the number of scorer queries, with the intervals over sequences.
-
-    Args:
-        path: The PNG to write.
-        content: What `summarise` returned.
-    """
+    """Draw closure by the number of scorer queries, with the intervals over sequences, from `summarise`."""
     figure = Figure(figsize=(9.6, 5.8), layout="constrained")
     axis = figure.subplots()
     members = {agent for arm in content.get("arms", {}).values() for agent in arm["agents"]}
@@ -93,19 +88,9 @@ def draw_frontier(path: Path, content: dict[str, Any]) -> None:
     save(figure, path)
 
 
-def draw_choices(
-    path: Path, title: str, targets: Many[Target], comparison: MethodComparison, rows: int = 4
-) -> None:
-    """What each method covered: some targets, one a row, a method a column, the score below.
-
-    Args:
-        path: The PNG to write.
-        title: Above all.
-        targets: The N targets compared.
-        comparison: What was found.
-        rows: How many targets are shown, evenly spaced.
-    """
-    shown = evenly_spaced(len(targets), rows)
+def draw_choices(path: Path, title: str, targets: Many[Target], comparison: MethodComparison) -> None:
+    """Draw what each method covered: four of the targets, evenly spaced, a method a column, the score below."""
+    shown = evenly_spaced(len(targets), 4)
     methods = [name for name in comparison.trials if "random" not in name]
     figure = Figure(figsize=(1.5 * (len(methods) + 2), 0.9 + 1.75 * len(shown)), layout="constrained")
     figure.suptitle(title)

@@ -88,15 +88,7 @@ def draw_held_out(path: Path, video: VideoManifold) -> None:
 
 
 def draw_reconstructions(path: Path, title: str, model: vae.VAE, crops: Crops, known: Crops) -> None:
-    """Draw some real crops, how a model shows them, and the training crop nearest to that.
-
-    Args:
-        path: The PNG to write.
-        title: Above all.
-        model: The model.
-        crops: What is shown, evenly spaced.
-        known: What the model was trained on.
-    """
+    """Draw some of the crops, evenly spaced, how a model shows them, and the known crop nearest to that."""
     shown = evenly_spaced(len(crops.frames), _SHOWN)
     real = crops.images[shown]
     rebuilt = model.reconstruct(real)
@@ -110,15 +102,16 @@ def draw_reconstructions(path: Path, title: str, model: vae.VAE, crops: Crops, k
 
 
 def draw_samples(path: Path, video: VideoManifold, rng: np.random.Generator) -> None:
-    """Samples of each sampler above the nearest training crops."""
+    """Draw samples of each sampler above the nearest training crops."""
     mu, sigma = video.model.posterior(video.crops)
     known = Crops(video.frames, video.crops)
+    captions = {
+        "prior_grid": "prior grid",
+        "posterior": "aggregate\nposterior",
+        "neighbours": "between\nneighbours",
+    }
     rows = []
-    for sampler, caption in (
-        ("prior_grid", "prior grid"),
-        ("posterior", "aggregate\nposterior"),
-        ("neighbours", "between\nneighbours"),
-    ):
+    for sampler, caption in captions.items():
         images = video.model.generate(vae.draw_codes(sampler, mu, sigma, _SHOWN, rng))
         rows += [Row(f"sampled:\n{caption}", images), _nearest_row(images, known)]
     draw_rows(path, f"'{video.sequence.name}': samples, each above the nearest training crop", rows)

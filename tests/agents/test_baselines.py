@@ -16,7 +16,6 @@ from agents.policies.baselines import (
     Steering,
     list_regions,
     rank_by_attribution,
-    run_queries,
 )
 from agents.policies.baselines.attribution import box_sums, similarity, spread_out
 from agents.policies.baselines.methods import cells
@@ -236,7 +235,7 @@ def sit_out(told, search, slots, generators, most):
 
 def test_a_search_may_sit_a_turn_out(search):
     told = []
-    found = run_queries(partial(sit_out, told), search, np.arange(3), [], 7)
+    found = Querying(partial(sit_out, told), 7).run(search, np.arange(3), [])
     assert found.counts.tolist() == [7, 7, 7]
     assert found.regions[1, :, 0].round(3).tolist() == [0.0, 0.25, 0.02, 0.27, 0.03, 0.28, 0.04]
     assert found.regions[0, :, 0].round(3).tolist() == [0.0, 0.25, 0.01, 0.26, 0.02, 0.27, 0.03]
@@ -316,7 +315,9 @@ def test_the_first_few_are_spread_out(sint):
 def test_a_list_is_proposed_once(search):
     regions = np.tile([0.25, 0.25, 0.5, 0.5], (3, 1))
     assert [len(list(list_regions(regions, search, np.arange(2), [], most))) for most in (2, 5)] == [1, 1]
-    found = [run_queries(partial(list_regions, regions), search, np.arange(2), [], most).counts for most in (2, 5)]
+    found = [
+        Querying(partial(list_regions, regions), most).run(search, np.arange(2), []).counts for most in (2, 5)
+    ]
     assert [counts.tolist() for counts in found] == [[2, 2], [3, 3]]
 
 

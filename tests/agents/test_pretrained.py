@@ -51,7 +51,7 @@ def test_files_that_do_not_fit_are_named(file: Path) -> None:
     for change, sentence in (
         ({"net_arch": [9, 5]}, "not those of the agent"),
         ({"env_kwargs": {"steps": 3}}, "unexpected keyword argument 'steps'"),
-        ({"observation_length": None}, "no card of an agent"),
+        ({"observation_length": None}, "read as the card of an agent"),
     ):
         file.with_suffix(".json").write_text(json.dumps(card | change))
         with pytest.raises(InputError, match=sentence):

@@ -1,8 +1,8 @@
 """Baselines: query methods that learn nothing."""
 
 from .attribution import rank_by_attribution, rank_grid
-from .methods import BASELINES, HillClimbing, Querying, RandomRegions, list_cells, list_grid, list_regions
-from .proposing import Generators, Proposals, Proposer, Queries, run_queries
+from .methods import BASELINES, HillClimbing, RandomRegions, list_cells, list_grid, list_regions
+from .proposing import Generators, Proposals, Proposer, Queries, Querying
 from .steering import Steering
 
 __all__ = [
@@ -20,5 +20,4 @@ __all__ = [
     "list_regions",
     "rank_by_attribution",
     "rank_grid",
-    "run_queries",
 ]

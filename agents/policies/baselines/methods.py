@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from occlusion_env.mdp.actions import MOVES
 from occlusion_env.search.core import Search
-from tracker.errors import InputError
 
-from ..rollout import Rollout
 from .attribution import rank_by_attribution
-from .proposing import Generators, Proposals, Proposer, Queries, run_queries
+from .proposing import Generators, Proposals, Querying
 
 _ALL = 10_000
 """More queries than a baseline has regions: it runs to its end."""
-
-MOST_QUERIES = 100_000
-"""Largest number of scorer queries of a method. Random regions are scored in one batch, which takes memory."""
 
 _CELLS = 3
 _CENTRE_FIRST = (4, 1, 3, 5, 7, 0, 2, 6, 8)
@@ -27,48 +20,6 @@ _CENTRE_FIRST = (4, 1, 3, 5, 7, 0, 2, 6, 8)
 
 AREA_KEEPING = tuple(MOVES.index(name) for name in ("right", "left", "up", "down", "fatter", "taller"))
 """The moves that keep a region's area where the area is the largest allowed: there `bigger` does nothing."""
-
-
-@dataclass(frozen=True, repr=False)
-class Querying:
-    """The region with the least score among the first regions of a query method; a `Method` without moves.
-
-    Attributes:
-        proposer: The method.
-        queries: Largest number of regions that are scored, each once.
-        wanted: Wanted drop of the score, in its units: the region whose drop comes nearest to it is the answer;
-            `None` for the largest drop.
-    """
-
-    proposer: Proposer
-    queries: int
-    wanted: float | None = None
-    settings = None
-    features = None
-    looks = False
-
-    def __post_init__(self) -> None:
-        """Raise an `InputError` if `queries` is below 1 or above `MOST_QUERIES`."""
-        if not 1 <= self.queries <= MOST_QUERIES:
-            raise InputError(f"A method cannot make {self.queries} queries; give 1 to {MOST_QUERIES}.")
-
-    def __repr__(self) -> str:
-        """Name and number, without an address in memory."""
-        name = getattr(self.proposer, "func", self.proposer)
-        return f"Querying({getattr(name, '__name__', name)}, {self.queries})"
-
-    def run(self, search: Search, slots: NDArray[np.int64], generators: Generators) -> Queries:
-        """All its queries; see `run_queries`."""
-        return run_queries(self.proposer, search, slots, generators, self.queries)
-
-    def find(self, search: Search, generators: Generators) -> list[Rollout]:
-        """The best regions, as episodes that begin where they end."""
-        found = self.run(search, np.arange(len(search)), generators)
-        answers = found.best if self.wanted is None else found.nearest(search.clean_score - self.wanted)
-        return [
-            Rollout((), region[None], np.array([score]), False, queries=int(count))
-            for region, score, count in zip(*answers, found.counts, strict=True)
-        ]
 
 
 # Cards of trained networks hold the names `RandomRegions` and `HillClimbing`.

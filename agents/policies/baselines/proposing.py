@@ -11,6 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlusion_env.search.core import Search
+from tracker.errors import InputError
+
+from ..rollout import Rollout
+
+MOST_QUERIES = 100_000
+"""Largest number of scorer queries of a method. Random regions are scored in one batch, which takes memory."""
 
 Regions = NDArray[np.float64]
 Scores = NDArray[np.float64]
@@ -59,55 +65,86 @@ class Queries:
     @property
     def best(self) -> tuple[Regions, Scores]:
         """The region with the least score, `float64[M, 4]`, and that score, `float64[M]`."""
-        return self._answers(self.scores)
+        return self.least(self.scores)
 
-    def nearest(self, wanted: Scores) -> tuple[Regions, Scores]:
-        """The region whose score is nearest to a wanted one, `float64[M, 4]`, and that score, `float64[M]`.
-
-        Args:
-            wanted: `float64[M]`, the wanted scores.
-        """
-        return self._answers(np.abs(self.scores - wanted[:, None]))
-
-    def _answers(self, distances: Scores) -> tuple[Regions, Scores]:
+    def least(self, distances: Scores) -> tuple[Regions, Scores]:
+        """The region with the least of the distances `[M, K]`, NaN left out, and its score; see `best`."""
         rows, place = np.arange(len(self.scores)), np.nanargmin(distances, axis=1)
         return self.regions[rows, place], self.scores[rows, place]
 
 
-def run_queries(proposer: Proposer, search: Search, slots: Slots, generators: Generators, most: int) -> Queries:
-    """Score what a method proposes, until it has no further region or the number of queries is reached.
+@dataclass(frozen=True, repr=False)
+class Querying:
+    """The region with the least score among the first regions of a query method; a `Method` without moves.
 
-    Args:
+    Attributes:
         proposer: The method.
-        search: The searches, begun; their state stays as it is.
-        slots: `int64[M]`, which of them; one may come more than once.
-        generators: M generators.
-        most: Largest number of queries a search, at least 1.
+        queries: Largest number of regions that are scored, each once.
+        wanted: Wanted drop of the score, in its units: the region whose drop comes nearest to it is the answer;
+            `None` for the largest drop.
     """
-    proposals, clean = proposer(search, slots, generators, most), search.clean_score[slots]
-    left = np.full(len(slots), most)
-    regions, scores = [np.empty((len(slots), 0, 4))], [np.empty((len(slots), 0))]
-    drops: Any = None  # what a generator is sent first
-    while len(slots) and left.max() > 0:
-        try:
-            proposed = proposals.send(drops)
-        except StopIteration:
-            break
-        asked = ~np.isnan(proposed[..., 0])
-        asked &= np.cumsum(asked, axis=1) <= left[:, None]
-        if not asked.any():
-            break
-        answers: Scores = np.full(asked.shape, np.nan)
-        answers[asked] = search.scores(slots[np.nonzero(asked)[0]], proposed[asked])
-        drops = clean[:, None] - answers
-        regions.append(np.where(asked[..., None], proposed, np.nan))
-        scores.append(answers)
-        left -= asked.sum(axis=1)
-    all_regions, all_scores = np.concatenate(regions, axis=1), np.concatenate(scores, axis=1)
-    # A search that sat out a turn has its later queries moved up.
-    order = np.argsort(np.isnan(all_scores), axis=1, kind="stable")
-    length = int((~np.isnan(all_scores)).sum(axis=1).max(initial=0))
-    order = order[:, :length]
-    return Queries(
-        np.take_along_axis(all_regions, order[..., None], axis=1), np.take_along_axis(all_scores, order, axis=1)
-    )
+
+    proposer: Proposer
+    queries: int
+    wanted: float | None = None
+    settings = None
+    features = None
+    looks = False
+
+    def __post_init__(self) -> None:
+        """Raise an `InputError` if `queries` is below 1 or above `MOST_QUERIES`."""
+        if not 1 <= self.queries <= MOST_QUERIES:
+            raise InputError(f"A method cannot make {self.queries} queries; give 1 to {MOST_QUERIES}.")
+
+    def __repr__(self) -> str:
+        """Name and number, without an address in memory."""
+        name = getattr(self.proposer, "func", self.proposer)
+        return f"Querying({getattr(name, '__name__', name)}, {self.queries})"
+
+    def run(self, search: Search, slots: Slots, generators: Generators) -> Queries:
+        """Score what the method proposes, until it has no further region or the number of queries is reached.
+
+        Args:
+            search: The searches, begun; their state stays as it is.
+            slots: `int64[M]`, which of them; one may come more than once.
+            generators: M generators.
+        """
+        proposals, clean = self.proposer(search, slots, generators, self.queries), search.clean_score[slots]
+        left = np.full(len(slots), self.queries)
+        regions, scores = [np.empty((len(slots), 0, 4))], [np.empty((len(slots), 0))]
+        drops: Any = None  # what a generator is sent first
+        while len(slots) and left.max() > 0:
+            try:
+                proposed = proposals.send(drops)
+            except StopIteration:
+                break
+            asked = ~np.isnan(proposed[..., 0])
+            asked &= np.cumsum(asked, axis=1) <= left[:, None]
+            if not asked.any():
+                break
+            answers: Scores = np.full(asked.shape, np.nan)
+            answers[asked] = search.scores(slots[np.nonzero(asked)[0]], proposed[asked])
+            drops = clean[:, None] - answers
+            regions.append(np.where(asked[..., None], proposed, np.nan))
+            scores.append(answers)
+            left -= asked.sum(axis=1)
+        all_regions, all_scores = np.concatenate(regions, axis=1), np.concatenate(scores, axis=1)
+        # A search that sat out a turn has its later queries moved up.
+        order = np.argsort(np.isnan(all_scores), axis=1, kind="stable")
+        length = int((~np.isnan(all_scores)).sum(axis=1).max(initial=0))
+        order = order[:, :length]
+        return Queries(
+            np.take_along_axis(all_regions, order[..., None], axis=1),
+            np.take_along_axis(all_scores, order, axis=1),
+        )
+
+    def find(self, search: Search, generators: Generators) -> list[Rollout]:
+        """The best regions, as episodes that begin where they end."""
+        found = self.run(search, np.arange(len(search)), generators)
+        answers = found.best
+        if self.wanted is not None:
+            answers = found.least(np.abs(search.clean_score[:, None] - found.scores - self.wanted))
+        return [
+            Rollout((), region[None], np.array([score]), False, queries=int(count))
+            for region, score, count in zip(*answers, found.counts, strict=True)
+        ]
