@@ -14,10 +14,11 @@ import vae
 from tracker.data.sequences import evenly_spaced
 from tracker.evaluation.running import weights_digest
 from tracker.files import remove_leftovers
-from tracker.records import read_record, warn_of_damage, write_record
+from tracker.records import read_record, write_record
 from tracker.trackers.following import open_sequence
 from vae.pictures import Row, draw_rows, traversal_pictures, write_animation
 
+from ..common.output import is_intact
 from ..common.pictures import save
 from .bank import target_crops
 from .controls import pairwise_distances
@@ -58,7 +59,7 @@ def draw_bank(bank: vae.VAEBank, videos: Mapping[str, Path], moving: bool) -> No
         wanted += ["traversal.gif", "traversal.mp4", "reconstructions.png"] if moving else []
         noted = read_record(folder / _PICTURES) or {}
         drawn: dict[str, str] = dict(noted["files"]) if noted.get("model") == record.weights_digest else {}
-        missing = [file for file in wanted if not _is_intact(folder / file, drawn.get(file))]
+        missing = [file for file in wanted if file not in drawn or not is_intact(folder / file, drawn[file])]
         if not missing:
             continue
         model, (mu, _) = bank[name], bank.codes(name)
@@ -123,16 +124,6 @@ def _nearest_row(images: NDArray[np.uint8], known: Crops) -> Row:
     nearest = distances.argmin(axis=1)
     notes = [f"frame {known.frames[i]}: {row[i]:.3f}" for i, row in zip(nearest, distances, strict=True)]
     return Row("nearest\ntraining crop\n(below: distance)", known.images[nearest], notes)
-
-
-def _is_intact(file: Path, digest: str | None) -> bool:
-    """Whether a picture is as it was drawn; of a damaged one there is a warning."""
-    if digest is None:
-        return False
-    if file.is_file() and weights_digest(file) == digest:
-        return True
-    warn_of_damage(file)
-    return False
 
 
 def draw_manifold(

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from agents.evaluation import pictures
-from agents.evaluation.comparison import RANDOM_DRAWS, Setup, best_of_k, compare, episode_queries
+from agents.evaluation.comparison import RANDOM_DRAWS, best_of_k, compare, episode_queries
 from agents.evaluation.leaks import with_foreign_answers
 from agents.evaluation.methods import BUDGETS, query_methods, rank_by_prediction, strips
 from agents.evaluation.pictures import draw_frontier
@@ -20,6 +20,7 @@ from agents.policies.baselines import Querying
 from agents.policies.belief import DropPredictor, FittedPrior
 from agents.policies.belief.method import BeliefProposer
 from agents.policies.rollout import Agent, Rollout
+from occlusion_env.envs.building import Networks
 from occlusion_env.mdp.actions import ACTIONS, TRIGGER, RegionLimits
 from occlusion_env.scene.targets import TargetSet
 from occlusion_env.search.belief import Belief, Prior
@@ -146,9 +147,9 @@ def test_every_method_on_the_grid_shares_one_pass_of_the_scorer(targets, prior):
     methods = query_methods(scorer, FittedPrior(prior, None))
     on_grid = {name: methods[name] for name in ("constant", "strips", "belief")}
     on_grid["predictor"] = Querying(partial(rank_by_prediction, partial(by_mean, prior)), BUDGETS[-1])
-    compare(Setup(scorer, Nothing()), targets, methods={})
+    compare(Networks(scorer, Nothing()), targets, methods={})
     alone, scorer.embedded = scorer.embedded, 0
-    found = compare(Setup(scorer, Nothing()), targets, methods=on_grid)
+    found = compare(Networks(scorer, Nothing()), targets, methods=on_grid)
     assert scorer.embedded == alone
     assert alone <= len(targets) * (len(GRID) + RANDOM_DRAWS + 2) + 1, "and the start and the clean score"
     trials = found.trials
@@ -171,7 +172,7 @@ def test_a_belief_is_told_the_drops_of_its_own_queries(targets, prior, monkeypat
 
     monkeypatch.setattr("agents.policies.belief.method.Belief", Recorder)
     method = Querying(BeliefProposer(FittedPrior(prior, None)), 4)
-    found = compare(Setup(Spot(), Nothing()), targets, methods={"belief": method})
+    found = compare(Networks(Spot(), Nothing()), targets, methods={"belief": method})
     assert len(told) == 3 and all(len(set(queried)) == 3 for queried in zip(*(c for c, _ in told), strict=True))
     for chosen, drops in told:
         assert np.allclose(drops, found.clean - found.grid[np.arange(4), chosen])
@@ -213,7 +214,7 @@ def test_an_evaluation_with_a_belief(tmp_path, write_otb, prior, capsys, monkeyp
     scorer = Spot()
     content = evaluate_agents(
         EvaluationRun(tmp_path / "data", tmp_path / "out", 2, (0,), {}),
-        Setup(scorer, Nothing()),
+        Networks(scorer, Nothing()),
         [Agent("right", lambda search: Right())],
         methods=query_methods(scorer, FittedPrior(prior, None)),
     )

@@ -33,19 +33,8 @@ FIRST_PASS = 12
 """Targets that a prior is fitted to where none was given and the package ships none."""
 
 
-def begin_belief(fitted: FittedPrior, search: Search, slots: np.ndarray) -> Belief:
-    """Start the belief about targets that searches have begun with.
-
-    Args:
-        fitted: The prior.
-        search: The searches.
-        slots: `int64[M]`, which of them.
-    """
-    return Belief(fitted.prior, expect_drops(fitted, search, slots))
-
-
 def expect_drops(fitted: FittedPrior, search: Search, slots: np.ndarray) -> Values:
-    """Expected drops of the candidates before any query, `float64[M, R]`; see `begin_belief`."""
+    """Expected drops of the candidates before any query, `float64[M, R]`."""
     if fitted.predictor is None:
         return np.tile(fitted.prior.offset, (len(slots), 1))
     return fitted.expected(similarity_maps(search, slots).cpu())
@@ -65,10 +54,11 @@ class BeliefProposer:
 
     def __call__(self, search: Search, slots: NDArray[np.int64], generators: Generators, most: int) -> Proposals:
         """Start on M searches; a belief draws nothing."""
-        belief, regions = begin_belief(self.fitted, search, slots), self.fitted.prior.regions
-        for _ in regions:
+        prior = self.fitted.prior
+        belief = Belief(prior, expect_drops(self.fitted, search, slots))
+        for _ in prior.regions:
             chosen = belief.propose(self.wanted)
-            drops = yield regions[chosen][:, None]
+            drops = yield prior.regions[chosen][:, None]
             belief.observe(chosen, drops[:, 0])
 
 

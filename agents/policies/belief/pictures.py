@@ -12,13 +12,13 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from occlusion_env.scene.targets import TargetSet
-from occlusion_env.search.belief import Prior
+from occlusion_env.search.belief import Belief, Prior
 from occlusion_env.search.core import Search
 from tracker.data.images import resize
 
 from ...common.pictures import save
 from .fitting import FittedPrior
-from .method import begin_belief
+from .method import expect_drops
 
 Values = NDArray[np.float64]
 
@@ -78,7 +78,7 @@ def draw_belief(path: Path, fitted: FittedPrior, search: Search, target: NDArray
         target: `uint8[H, W, 3]`, the target.
     """
     slot, regions = np.zeros(1, dtype=np.int64), fitted.prior.regions
-    belief = begin_belief(fitted, search, slot)
+    belief = Belief(fitted.prior, expect_drops(fitted, search, slot))
     shown: list[tuple[Values, Values]] = []
     queried: list[Values] = []
     drops: list[float] = []
