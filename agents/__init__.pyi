@@ -1,6 +1,6 @@
 from .dqn.algorithm import SquaredErrorDQN, load_hyperparameters
 from .dqn.bridge import VectorEnvBridge
-from .evaluation.comparison import MethodComparison, Setup, compare
+from .evaluation.comparison import MethodComparison, compare
 from .hard_positives.generation import HardPositiveGenerator, PatchPolicy
 from .hard_positives.records import HardPositive, HardPositives, remake_hard_positive, write_hard_positives
 from .hard_positives.transforms.batch import HardPositiveBatch
@@ -25,7 +25,6 @@ __all__ = [
     "PatchPolicy",
     "Policy",
     "Rollout",
-    "Setup",
     "SquaredErrorDQN",
     "StressScores",
     "StressSettings",

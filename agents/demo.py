@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 import vae
 from occlusion_env.envs.arguments import SearchArguments
+from occlusion_env.envs.building import load_networks
 from occlusion_env.scene.targets import TargetSet
 from tracker.data.sequences import Sequence, evenly_spaced
 from tracker.data.synthetic import synthetic_sequence
@@ -30,7 +31,7 @@ from .common.results import command_line
 from .common.versions import versions
 from .demo_page import EQUAL, write_demo_page
 from .demo_settings import Demo
-from .evaluation.comparison import MethodComparison, Setup, Trial, compare
+from .evaluation.comparison import MethodComparison, Trial, compare
 from .evaluation.methods import query_methods
 from .evaluation.pictures import draw_scores
 from .hard_positives.generation import HardPositiveGenerator
@@ -38,8 +39,7 @@ from .hard_positives.pictures import draw_contact_sheet
 from .hard_positives.records import write_hard_positives
 from .manifolds.bank import target_crops
 from .manifolds.pictures import draw_manifold
-from .policies.baselines import BASELINES, Querying
-from .policies.belief import FittedPrior, shipped_prior
+from .policies.belief import shipped_prior
 from .policies.belief.method import QUERIES, BeliefSearch
 from .policies.loading import load_agent
 from .policies.pretrained import PRETRAINED
@@ -72,7 +72,16 @@ def run_demo(demo: Demo) -> dict[str, Any]:
 
 
 def _run(demo: Demo, folder: Path) -> dict[str, Any]:
-    effort, clock = demo.effort, _Clock()
+    effort = demo.effort
+    seconds: dict[str, float] = {}
+
+    @contextmanager
+    def clock(stage: str) -> Iterator[None]:
+        print(f"{stage} ...", file=sys.stderr)
+        start = time.perf_counter()
+        yield
+        seconds[stage] = round(time.perf_counter() - start, 2)
+
     with clock("video"):
         sequence = _open(demo)
         training_frames, held_out_frames = split_frames(sequence, effort.held_out)
@@ -81,8 +90,8 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
             features=demo.features, weights=demo.weights, layer=demo.layer, device=demo.device,
             precision=demo.precision,
         )  # fmt: skip
-        setup = Setup.load(arguments)
-        prior = shipped_prior(setup.scorer, setup.settings.limits, setup.occluder)
+        networks = load_networks(arguments)
+        prior = shipped_prior(networks.scorer, arguments.settings.limits)
 
     with clock("manifold"):
         crop_frames = training_frames[evenly_spaced(len(training_frames), effort.crops)]
@@ -108,18 +117,16 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
 
     held_out = TargetSet.from_sequence(sequence, held_out_frames)
     with clock("evaluation"):
-        targets = list(held_out)
+        targets, methods = list(held_out), query_methods(networks.scorer, prior, QUERIES)
+        methods = {name: method for name, method in methods.items() if name in ("constant", "belief")}
         with tqdm(total=len(targets), desc="grid search", unit="target") as bar:
-            compared = compare(
-                setup, targets, [agent], methods=_query_methods(setup, prior), seed=demo.seed,
-                done=bar.update,
-            )  # fmt: skip
+            compared = compare(networks, targets, [agent], methods=methods, seed=demo.seed, done=bar.update)
         compared = _with_equal_queries(compared)
 
     finder = agent if prior is None else BeliefSearch(prior)
     with clock("hard positives"):
         unseen = held_out + unseen_samples
-        made = HardPositiveGenerator(finder, setup.scorer, features=setup.features).of_targets(
+        made = HardPositiveGenerator(finder, networks.scorer, features=networks.features).of_targets(
             unseen, seed=demo.seed
         )
         positives = list(tqdm(made, total=len(unseen), desc="hard positives", unit="target"))
@@ -137,7 +144,7 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
         **_summary(compared),
         "agent_is": origin,
         "hard_positives_by": "agent" if prior is None else "belief",
-        "seconds": clock.seconds,
+        "seconds": seconds,
         "sequence": {
             "name": sequence.name,
             "origin": sequence.origin,
@@ -150,8 +157,8 @@ def _run(demo: Demo, folder: Path) -> dict[str, Any]:
         "hard_positives": len(positives),
         "features": {
             "network": demo.features,
-            "layer": setup.features.layer,
-            "length": setup.features.length,
+            "layer": networks.features.layer,
+            "length": networks.features.length,
         },
         "manifold": manifold.figures,
         "effort": asdict(effort),
@@ -228,15 +235,6 @@ def _learn_manifold(sequence: Sequence, frames: NDArray[np.int64], demo: Demo) -
     return _Manifold(sequence, frames, result.model, mu, sigma, figures)
 
 
-def _query_methods(setup: Setup, prior: FittedPrior | None) -> dict[str, Querying]:
-    """The methods beside the agent; the best constant region and the belief need a prior."""
-    methods = {name: BASELINES[name] for name in ("centre", "attribution")}
-    if prior is not None:
-        found = query_methods(setup.scorer, prior, QUERIES)
-        methods |= {name: found[name] for name in ("constant", "belief")}
-    return methods
-
-
 def _with_equal_queries(compared: MethodComparison) -> MethodComparison:
     """Replace the best of k random regions by the best of as many as the agent queried, for each target (`EQUAL`).
 
@@ -263,17 +261,3 @@ def _summary(compared: MethodComparison) -> dict[str, Any]:
         "trigger_rate": round(float(np.mean([episode.triggered for episode in episodes])), 4),
         "targets": len(compared.clean),
     }
-
-
-class _Clock:
-    """Says which stage has begun, and keeps the seconds of each."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        print(f"{stage} ...", file=sys.stderr)
-        start = time.perf_counter()
-        yield
-        self.seconds[stage] = round(time.perf_counter() - start, 2)

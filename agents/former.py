@@ -44,15 +44,7 @@ def find_hard_positives(
 ) -> list[HardPositive]:
     """Deprecated form of `HardPositiveGenerator(policy, scorer, ...).of_targets(targets, seed)`.
 
-    Args:
-        policy: See `HardPositiveGenerator`.
-        targets: N targets.
-        scorer: The matcher.
-        arguments: `features`, `settings`, `seed`, `batch`, in this order.
-        options: The same by name, `occluder`, `patch_policy`, `answer`, and `progress`, which shows nothing.
-
-    Returns:
-        N hard positives.
+    `progress` among the options shows nothing.
     """
     given: dict[str, Any] = dict(zip(("features", "settings", "seed", "batch"), arguments, strict=False)) | options
     given.pop("progress", None)

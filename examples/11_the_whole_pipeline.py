@@ -18,6 +18,8 @@ Prints:
     SINT++  texture     0.991  0.959  0.960  0.966  0.941  0.893
 """
 
+import sys
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from videos import rendered_videos
 
 from agents import HardPositiveGenerator
 from agents.ablation.occlusion_sweep import SweepSettings, occlusion_sweep
+from agents.cli.streams import ProgressLines
 from agents.manifolds.bank import find_videos, train_bank
 from agents.policies.loading import load_agent
 from occlusion_env import TargetSet
@@ -98,4 +101,6 @@ def main(given: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments))
+    # Where the output is no terminal, a progress bar becomes a line every ten seconds.
+    with redirect_stderr(sys.stderr if sys.stderr.isatty() else ProgressLines(sys.stderr)):
+        main(tyro.cli(Arguments))

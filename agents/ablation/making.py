@@ -6,7 +6,6 @@ import shutil
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ import vae
 from occlusion_env.envs.arguments import SearchArguments
 from occlusion_env.envs.building import Networks, load_networks
 from occlusion_env.scene.occluders import PATCH_SIZE
-from occlusion_env.scene.targets import Target, TargetSet
+from occlusion_env.scene.targets import TargetSet
 from occlusion_env.search.core import SearchSettings
 from tracker.data.images import resize
 from tracker.data.readers import open_usable
@@ -25,10 +24,10 @@ from tracker.evaluation.running import weights_digest
 from tracker.models.backbones import save_weights
 from tracker.models.shipped import shipped_sint
 from tracker.models.sint import Sint
-from tracker.records import read_record, warn_of_damage, write_record
+from tracker.records import read_record, write_record
 from tracker.training import open_folder
 
-from ..common.output import replacing_folder
+from ..common.output import is_intact, replacing_folder
 from ..evaluation.comparison import generator
 from ..evaluation.methods import query_methods
 from ..hard_positives.generation import HardPositiveGenerator
@@ -100,15 +99,13 @@ def make_positives(run: LadderRun, arm: Arm) -> None:
         if arm.samples == "nothing":
             manifolds = Manifolds(bank)
             samples = (manifolds.draw(target, generator(0, target.id, "0")) for target in targets)
-            write_images(work, ((sample.crop, _sample_record(sample)) for sample in samples))
+            # The keys of `HardPositive.record` that a sample without occlusion has.
+            write_images(
+                work, ((each.crop, {"target": each.id, "source": asdict(each.source)}) for each in samples)
+            )
         else:
             write_hard_positives(work, _generator(run, arm, bank, targets).of_targets(targets))
     _write_digest(folder)
-
-
-def _sample_record(sample: Target) -> dict[str, Any]:
-    """The record of a sample without occlusion, with the keys of `HardPositive.record` that it has."""
-    return {"target": sample.id, "source": {**asdict(sample.source), "box": list(sample.source.box)}}
 
 
 def _generator(run: LadderRun, arm: Arm, bank: vae.VAEBank, targets: TargetSet) -> HardPositiveGenerator:
@@ -142,12 +139,8 @@ def make_adversary(run: LadderRun) -> None:
 
 def is_made(path: Path) -> bool:
     """Whether a file or a folder is intact, by the digest beside it; a damaged one gives a warning."""
-    if (noted := read_record(path.with_suffix(".json"))) is None:
-        return False
-    if path.exists() and weights_digest(path) == noted["digest"]:
-        return True
-    warn_of_damage(path)
-    return False
+    noted = read_record(path.with_suffix(".json"))
+    return noted is not None and is_intact(path, noted["digest"])
 
 
 def _write_digest(path: Path) -> None:

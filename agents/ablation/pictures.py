@@ -21,6 +21,7 @@ from tracker.models.sint import load_sint, to_rois
 from tracker.training import PairSampler, open_folder, read_hard_positives
 from tracker.training.frames import Views, stack_pairs
 from tracker.training.hardening import harden_frames, step_generator
+from vae.pictures import Row, draw_rows
 
 from ..common.pictures import save
 from .arms import Arm
@@ -47,12 +48,7 @@ def is_significant(row: Mapping[str, Any], level: float) -> bool:
 
 
 def draw_sweep(path: Path, content: Mapping[str, Any]) -> None:
-    """Overlap of each arm as more of the target is covered, by seen and by unseen occluders; four arms in colour.
-
-    Args:
-        path: The PNG to write.
-        content: What `summarise_ladder` returned.
-    """
+    """Draw the overlap of each arm as more of the target is covered by seen and by unseen occluders."""
     groups = [name for name in ("seen", "unseen") if f"sweep, {name}" in content["measures"]]
     figure = Figure(figsize=(10.5, 1.2 + 3.8 * len(groups)), layout="constrained")
     axes = figure.subplots(len(groups), 2, squeeze=False, sharex=True)
@@ -96,14 +92,8 @@ def _label_ends(axis: Axes, right: float, ends: list[tuple[float, str]]) -> None
         )  # fmt: skip
 
 
-def draw_differences(path: Path, content: Mapping[str, Any], baseline: str = "sint") -> None:
-    """Each arm less a baseline, with the intervals.
-
-    Args:
-        path: The PNG to write.
-        content: What `summarise_ladder` returned.
-        baseline: Name of the arm that is taken away.
-    """
+def draw_differences(path: Path, content: Mapping[str, Any], baseline: str) -> None:
+    """Draw each arm less the arm `baseline`, with the intervals."""
     arms = {name: arm for name, arm in content["arms"].items() if baseline in arm["less"]}
     measures = [measure for measure in _MEASURES if measure in content["measures"]]
     level = content["interval"]["level"]
@@ -133,7 +123,7 @@ def draw_differences(path: Path, content: Mapping[str, Any], baseline: str = "si
 
 
 def draw_training(path: Path, content: Mapping[str, Any]) -> None:
-    """The matcher on the validation videos before and after each training."""
+    """Draw the matcher on the validation videos before and after each training."""
     arms = {name: arm for name, arm in content["arms"].items() if name != START}
     figure = Figure(figsize=(8.4, 1.4 + 0.32 * len(arms)), layout="constrained")
     axis = figure.subplots()
@@ -152,22 +142,10 @@ def draw_training(path: Path, content: Mapping[str, Any]) -> None:
 def draw_examples(path: Path, run: LadderRun, arms: Many[Arm]) -> None:
     """What each arm trains on: targets of the first steps, as its network is shown them, by its first seed.
 
-    Arms that change features show frames as they are; the network is asked as it was when its training ended.
-
-    Args:
-        path: The PNG to write.
-        run: What was run.
-        arms: What to show.
+    Arms that change features show frames as they are; the network is that at the end of its training.
     """
-    figure = Figure(figsize=(2.6 + 1.15 * _EXAMPLES, 0.4 + 1.2 * len(arms)), layout="constrained")
-    axes = figure.subplots(len(arms), _EXAMPLES, squeeze=False)
-    for row, arm in zip(axes, arms, strict=True):
-        for axis, image in zip(row, _examples(run, arm), strict=True):
-            axis.imshow(image)
-            axis.set(xticks=[], yticks=[])
-        title = textwrap.fill(arm.title, 24)
-        row[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=8, labelpad=6)
-    save(figure, path)
+    rows = [Row(textwrap.fill(arm.title, 24), np.stack(_examples(run, arm))) for arm in arms]
+    draw_rows(path, "Targets that each arm trains on", rows)
 
 
 def _examples(run: LadderRun, arm: Arm) -> list[Image]:

@@ -27,16 +27,7 @@ _COLUMNS = {
 
 
 def write_ladder_report(run: LadderRun, content: Mapping[str, Any], command: str) -> Path:
-    """Draw the pictures and write the page.
-
-    Args:
-        run: The settings; the networks and positives are in its folder.
-        content: The figures of `summarise_ladder`.
-        command: The command, for the page.
-
-    Returns:
-        The file of the page.
-    """
+    """Draw the pictures of the figures of `summarise_ladder`, and write the page; returns its file."""
     folder = run.out / "pictures"
     folder.mkdir(exist_ok=True)
     arms = [arm for arm in choose_arms(run.only) if arm.name in content["arms"]]

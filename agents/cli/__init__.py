@@ -13,7 +13,7 @@ import tyro
 
 from tracker.errors import InputError, describe_error
 
-from .commands import COMMANDS, examples_of, find_command, rename_flags, root_help
+from .commands import COMMANDS, check_required, examples_of, find_command, rename_flags, root_help
 from .shared import note
 from .signals import exit_code, interruption, raised_signals
 from .streams import CLOSED_PIPE, Output, ProgressLines, open_closed_streams
@@ -54,6 +54,7 @@ def run_command(words: Sequence[str]) -> None:
         rest, notes = rename_flags(name, rest)
         for each in notes:
             note(each)
+        check_required(name, rest)
         try:
             tyro.cli(COMMANDS[name], args=rest, prog=f"occlusion-search {name}")
         except SystemExit as end:

@@ -107,6 +107,27 @@ def rename_flags(name: str, words: Sequence[str]) -> tuple[list[str], list[str]]
     return changed, list(dict.fromkeys(notes))
 
 
+def check_required(name: str, words: Sequence[str]) -> None:
+    """Refuse a command line without the options that a command needs.
+
+    Args:
+        name: The command.
+        words: What follows it.
+
+    Raises:
+        InputError: Naming the options that are missing.
+    """
+    given = {word.partition("=")[0].replace("_", "-") for word in words}
+    needed = inspect.signature(COMMANDS[name]).parameters.values()
+    flags = [f"--{each.name.replace('_', '-')}" for each in needed if each.default is each.empty]
+    missing = [flag for flag in flags if flag not in given]
+    if missing and not given & {"-h", "--help"}:
+        raise InputError(
+            f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing;"
+            f" `occlusion-search {name} --help` explains the options."
+        )
+
+
 def summary_of(command: Command) -> str:
     """The first line of a command's docstring."""
     return inspect.cleandoc(command.__doc__ or "").partition("\n")[0]

@@ -15,6 +15,7 @@ from typing import Any
 from tracker.data.identity import check_identity
 from tracker.errors import InputError
 from tracker.files import is_leftover, remove_leftovers, replacing_file, temporary_folder
+from tracker.records import warn_of_damage
 
 from .locks import LOCK_NAME, remove_empty
 
@@ -360,6 +361,16 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write JSON; the file appears complete or not at all."""
     with replacing_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def is_intact(path: Path, digest: str) -> bool:
+    """Whether a file or a folder has this digest (`weights_digest`); there is a warning where it has not."""
+    from tracker.evaluation.running import weights_digest
+
+    if path.exists() and weights_digest(path) == digest:
+        return True
+    warn_of_damage(path)
+    return False
 
 
 def check_claimable(out: Path) -> None:

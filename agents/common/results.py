@@ -73,11 +73,9 @@ def command_line(arguments: list[str] | None = None) -> str:
     words = ["python", os.path.relpath(program)] if program.endswith(".py") else [Path(program).name]
     if words == ["python", os.path.relpath(Path(__file__).parents[1] / "cli" / "__main__.py")]:
         words = ["occlusion-search"]
-    return shlex.join([*words, *(re.sub(r"(?<![^=])/.*", _relative, word) for word in rest)])
-
-
-def _relative(path: re.Match[str]) -> str:
-    return os.path.relpath(path[0])
+    return shlex.join(
+        [*words, *(re.sub(r"(?<![^=])/.*", lambda path: os.path.relpath(path[0]), word) for word in rest)]
+    )
 
 
 def commit() -> str:

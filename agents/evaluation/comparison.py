@@ -5,14 +5,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Many
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import binom
 
 from occlusion_env.envs.arguments import SearchArguments
-from occlusion_env.envs.building import load_networks
+from occlusion_env.envs.building import Networks
 from occlusion_env.mdp.settings import SearchSettings
 from occlusion_env.scene.targets import Target
 from occlusion_env.search.core import Search
@@ -31,38 +31,6 @@ RANDOM_DRAWS = 64
 
 _BLOCK = 8
 """Targets whose grids are scored between two reports of progress."""
-
-
-@dataclass(frozen=True)
-class Setup:
-    """The search in which methods are compared.
-
-    Attributes:
-        scorer: The matcher that scores the regions of all methods.
-        features: State features of agents that were trained with no others.
-        settings: Its largest area is that of all query methods, and no agent may cover more.
-        occluder: Covers the region, one of `occlusion_env.scene.occluders.OCCLUDERS`.
-    """
-
-    scorer: Scorer
-    features: FeatureExtractor
-    settings: SearchSettings = field(default_factory=SearchSettings)
-    occluder: str = "background"
-
-    @classmethod
-    def load(cls, arguments: SearchArguments) -> Setup:
-        """The search of an environment with these arguments; targets and phi are not used.
-
-        Raises:
-            InputError: If a network is unknown or cannot be loaded.
-        """
-        networks = load_networks(arguments)
-        return cls(networks.scorer, networks.features, arguments.settings, arguments.occluder)
-
-    def search(self, count: int, agent: Agent | None = None) -> Search:
-        """N searches with the features and settings of an agent's training, and the matcher of the comparison."""
-        features = (agent and agent.features) or self.features
-        return Search(count, self.scorer, features, (agent and agent.settings) or self.settings)
 
 
 @dataclass(frozen=True)
@@ -213,7 +181,7 @@ def _score_grid(search: Search, grid: NDArray[np.float64], done: Callable[[int],
 
 
 def compare(
-    setup: Setup,
+    networks: Networks,
     targets: Many[Target],
     agents: Many[Agent] = (),
     checks: Many[Agent] = (),
@@ -221,6 +189,7 @@ def compare(
     seed: int = 0,
     key: str = "",
     done: Callable[[int], object] = lambda targets: None,
+    arguments: SearchArguments | None = None,
 ) -> MethodComparison:
     """Run every method on every target, at equal area cap and with the same occluders.
 
@@ -228,7 +197,8 @@ def compare(
     method and not counted. A score is computed once, and counted for each of the methods that query it.
 
     Args:
-        setup: The matcher, the features, the search.
+        networks: The matcher that scores the regions of all methods, and the state features of agents that were
+            trained with no others (`load_networks`).
         targets: N targets, all in memory.
         agents: The policies.
         checks: Policies without information, which should be worse; see `leaks`.
@@ -236,11 +206,15 @@ def compare(
         seed: Seed of the patches and of all other draws.
         key: Name of the sequence; seeds the draws too, so that they differ between sequences.
         done: Called with the number of targets whose grid has been scored.
+        arguments: Of the search, the defaults if `None`: its largest area is that of all query methods, and no
+            agent may cover more; its occluder covers the regions.
 
     Raises:
         InputError: If an agent may cover more than the comparison's largest area.
     """
-    cap = setup.settings.limits.max_area
+    arguments = arguments or SearchArguments()
+    settings, scorer, features = arguments.settings, networks.scorer, networks.features
+    cap = settings.limits.max_area
     for agent in (*agents, *checks):
         own_cap = cap if agent.settings is None else agent.settings.limits.max_area
         if own_cap > cap + 1e-9:
@@ -249,20 +223,20 @@ def compare(
                 f" {cap:g}; give them the same max_area."
             )
     count = len(targets)
-    search, slots = _StoredScores(count, setup.scorer, setup.features, setup.settings), np.arange(count)
-    search.begin_random(targets, generator(seed, key, "patches"), setup.occluder, drop=0.0)
+    search, slots = _StoredScores(count, scorer, features, settings), np.arange(count)
+    search.begin_random(targets, generator(seed, key, "patches"), arguments.occluder, drop=0.0)
     patches, clean = search.patches(), search.clean_score.copy()
 
     def play(agent: Agent) -> tuple[list[Rollout], Trial]:
-        own = setup.search(count, agent)
+        own = Search(count, scorer, agent.features or features, agent.settings or settings)
         own.begin(slots, targets, list(patches), drop=0.0)
         episodes = roll_out(agent.policy(own), own, agent.observe)
         return episodes, Trial.of(episode_queries(episodes))
 
-    grid = setup.settings.limits.grid(cap)
+    grid = settings.limits.grid(cap)
     on_grid = _score_grid(search, grid, done)
     trials = _random_trials(search, generator(seed, key, "random"))
-    methods = query_methods(setup.scorer) if methods is None else methods
+    methods = query_methods(scorer) if methods is None else methods
     for name, method in methods.items():
         trials[name] = Trial.of(method.run(search, slots, generator(seed, key, name).spawn(count)))
     trials["grid search"] = Trial(

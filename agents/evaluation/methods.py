@@ -15,10 +15,10 @@ from tracker.scorers import Scorer, SintScorer
 from ..policies.baselines import (
     Generators,
     HillClimbing,
-    Listing,
     Proposals,
     Querying,
     list_cells,
+    list_regions,
     rank_by_attribution,
     rank_grid,
 )
@@ -61,15 +61,12 @@ def strips(prior: Prior) -> Values:
     return prior.regions[longest[np.argsort(-prior.mean[longest], kind="stable")]]
 
 
-def list_regions(regions: Values, search: Search, slots: Slots, generators: Generators) -> Proposals:
-    """The same regions `[K, 4]` in the same order for every search."""
-    return Listing(lambda most: np.tile(regions[:most], (len(slots), 1, 1)))
-
-
-def rank_by_prediction(expect: Expect, search: Search, slots: Slots, generators: Generators) -> Proposals:
+def rank_by_prediction(
+    expect: Expect, search: Search, slots: Slots, generators: Generators, most: int
+) -> Proposals:
     """The grid's regions by their expected drop, near copies later (`spread_out`)."""
     limits = search.settings.limits
-    return rank_grid(limits.grid(limits.max_area), expect(search, slots))
+    return rank_grid(limits.grid(limits.max_area), expect(search, slots), most)
 
 
 def query_methods(

@@ -22,27 +22,26 @@ _METHODS = (
 )  # fmt: skip
 """Methods that have the same colour in every picture; agents have the colours after theirs."""
 
+_TITLES = {
+    "cells": "3 x 3 cells", "constant": "constant region", "predictor": "drop predictor", "a2c": "A2C",
+    "dqn": "DQN", "ppo": "PPO", "ppo_mask": "maskable PPO", "qrdqn": "QR-DQN",
+}  # fmt: skip
+"""Methods and algorithms in the legend of the frontier; others have their own names."""
 
-_COLOURS = {
+DEMO_COLOURS = {
     "clean": "0.6",
     "random": "C0",
     "random at equal queries": "C9",
-    "centre": "C2",
-    "attribution": "C4",
     "constant": "C3",
     "agent": "C1",
     "belief": "C5",
     "grid search": "0.25",
 }
+"""The methods of the demo, in the order of its table and picture."""
 
 
 def draw_frontier(path: Path, content: dict[str, Any]) -> None:
-    """Closure of every method by the number of scorer queries, with the intervals over sequences.
-
-    Args:
-        path: The PNG to write.
-        content: What `summarise` returned.
-    """
+    """Draw closure by the number of scorer queries, with the intervals over sequences, from `summarise`."""
     figure = Figure(figsize=(9.6, 5.8), layout="constrained")
     axis = figure.subplots()
     members = {agent for arm in content.get("arms", {}).values() for agent in arm["agents"]}
@@ -69,7 +68,7 @@ def draw_frontier(path: Path, content: dict[str, Any]) -> None:
         axis.axhline(level, color="0.75", zorder=0)
     order = sorted(lines, key=lambda name: -lines[name][0])
     axis.legend(
-        [lines[name][1] for name in order], [f"{name}: {lines[name][0]:.2f}" for name in order],
+        [lines[name][1] for name in order], [f"{_TITLES.get(name, name)}: {lines[name][0]:.2f}" for name in order],
         title=f"closure after {BUDGETS[-1]} queries", loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9,
     )  # fmt: skip
     axis.set_xscale("log")
@@ -89,19 +88,9 @@ def draw_frontier(path: Path, content: dict[str, Any]) -> None:
     save(figure, path)
 
 
-def draw_choices(
-    path: Path, title: str, targets: Many[Target], comparison: MethodComparison, rows: int = 4
-) -> None:
-    """What each method covered: some targets, one a row, a method a column, the score below.
-
-    Args:
-        path: The PNG to write.
-        title: Above all.
-        targets: The N targets compared.
-        comparison: What was found.
-        rows: How many targets are shown, evenly spaced.
-    """
-    shown = evenly_spaced(len(targets), rows)
+def draw_choices(path: Path, title: str, targets: Many[Target], comparison: MethodComparison) -> None:
+    """Draw what each method covered: four of the targets, evenly spaced, a method a column, the score below."""
+    shown = evenly_spaced(len(targets), 4)
     methods = [name for name in comparison.trials if "random" not in name]
     figure = Figure(figsize=(1.5 * (len(methods) + 2), 0.9 + 1.75 * len(shown)), layout="constrained")
     figure.suptitle(title)
@@ -131,12 +120,12 @@ def draw_scores(path: Path, comparison: MethodComparison, title: str) -> None:
     figure = Figure(figsize=(8.4, 5.2), layout="constrained")
     axis = figure.subplots()
     known = {"clean": comparison.clean, **{name: trial.scores for name, trial in comparison.trials.items()}}
-    values = {name: known[name] for name in _COLOURS if name in known}
+    values = {name: known[name] for name in DEMO_COLOURS if name in known}
     for place, (name, scores) in enumerate(values.items()):
         spread = np.linspace(-0.16, 0.16, len(scores))
-        axis.scatter(place + spread, scores, s=14, color=_COLOURS[name], alpha=0.6, linewidths=0)
+        axis.scatter(place + spread, scores, s=14, color=DEMO_COLOURS[name], alpha=0.6, linewidths=0)
         mean = float(scores.mean())
-        axis.hlines(mean, place - 0.28, place + 0.28, color=_COLOURS[name], linewidth=3)
+        axis.hlines(mean, place - 0.28, place + 0.28, color=DEMO_COLOURS[name], linewidth=3)
         axis.annotate(
             f"{mean:+.3f}",
             (place, mean),

@@ -147,7 +147,7 @@ def play(
 
 
 def play_selection(run: RunFolder, device: str = "auto", allowed: Collection[str] = ()) -> list[Episode]:
-    """Play the agent of a run on the targets that chose its best model, which it was not trained on.
+    """Play the agent of a run on the targets that chose its best model.
 
     Args:
         run: The folder of a complete run in `OcclusionSearch-v0`.
@@ -218,8 +218,7 @@ def _draw_best(search: Search, scores: Many[float], found: Mapping[str, Answer])
 
 def _make(env_id: str, env_kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
     """The environment; observations that count steps count to its horizon, as in training."""
-    horizons = [env_kwargs.get(name) for name in _HORIZONS]
-    known = [horizon for horizon in horizons if horizon is not None]
+    known = [env_kwargs[name] for name in _HORIZONS if env_kwargs.get(name) is not None]
     if env_id not in ENV_IDS or not known:
         return gym.make(env_id, **env_kwargs)
     rest = {name: value for name, value in env_kwargs.items() if name not in _HORIZONS}

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from occlusion_env.envs.arguments import SearchArguments
+from occlusion_env.envs.building import Networks
 from occlusion_env.scene.targets import Target, TargetSet, load_targets
 from occlusion_env.search.belief import Belief, Prior
 from tracker.data.identity import UNREADABLE, code_version, content_digest, folder_digests
@@ -19,14 +21,14 @@ from tracker.data.readers import list_targets
 from tracker.data.sequences import evenly_spaced
 from tracker.errors import InputError
 from tracker.evaluation.running import weights_digest
-from tracker.records import read_record, warn_of_damage, write_record
+from tracker.records import read_record, write_record
 from tracker.trackers.following import open_sequence
 
-from ..common.output import claim_folder
+from ..common.output import claim_folder, is_intact
 from ..policies.baselines import Querying
 from ..policies.belief.method import BeliefProposer
 from ..policies.rollout import Agent
-from .comparison import MethodComparison, Setup, Trial, compare
+from .comparison import MethodComparison, Trial, compare
 from .leaks import with_foreign_answers
 from .summary import record, summarise, trial_record
 
@@ -67,7 +69,7 @@ class EvaluationRun:
 
 def evaluate_agents(
     run: EvaluationRun,
-    setup: Setup,
+    networks: Networks,
     agents: Many[Agent] = (),
     checks: Checks = lambda others: (),
     methods: Mapping[str, Querying] | None = None,
@@ -75,6 +77,7 @@ def evaluate_agents(
     arms: Mapping[str, Many[str]] | None = None,
     warn: Callable[[str], object] = lambda sentence: None,
     prior_videos: Mapping[str, str | None] | None = None,
+    arguments: SearchArguments | None = None,
 ) -> dict[str, Any]:
     """Compare agents and query methods on every sequence.
 
@@ -83,7 +86,7 @@ def evaluate_agents(
 
     Args:
         run: The data and the settings.
-        setup: The matcher, the features, the search.
+        networks: See `evaluation.compare`.
         agents: The policies.
         checks: Policies that should be worse, see `leaks`; their other video is the next sequence, or a synthetic
             one where there is one sequence.
@@ -94,6 +97,7 @@ def evaluate_agents(
         arms: See `summarise`.
         warn: Called with a sentence where an agent was trained on a sequence, or the prior was fitted to it.
         prior_videos: Fingerprints of the prior's videos by name.
+        arguments: See `evaluation.compare`.
 
     Returns:
         The figures of `summarise`; `failed`: the reasons by sequence; a failed sequence does not stop the others;
@@ -106,21 +110,32 @@ def evaluate_agents(
     if not sequences:
         raise InputError(f"'{run.data}' holds no annotated sequence; give --data a folder of some.")
     names = [check.name for check in checks(())]
-    _claim(run, setup, agents, names, methods)
+    arguments = arguments or SearchArguments()
+    _claim(run, arguments, agents, names, methods)
     videos = {name: digest for name, digest in folder_digests(run.data).items() if digest != UNREADABLE}
     contents = folder_digests(run.data, content_digest)
     trained_on = _training_videos(videos, agents, prior_videos, warn)
     (run.out / _SEQUENCES).mkdir(parents=True, exist_ok=True)
     records: dict[str, Any] = {}
     failed: dict[str, str] = {}
-    caps = {agent.name: (agent.settings or setup.settings).limits.max_area for agent in agents}
+    caps = {agent.name: (agent.settings or arguments.settings).limits.max_area for agent in agents}
     each = run.per_sequence * len(run.seeds)
 
     def evaluate(name: str, other: str | None) -> dict[str, Any]:
         targets = _targets(*sequences[name], run.per_sequence)
         worse = () if other is None else checks(_other_targets(name, other, sequences, run.per_sequence))
         found = {
-            seed: compare(setup, targets, agents, worse, methods, seed=seed, key=name, done=bar.update)
+            seed: compare(
+                networks,
+                targets,
+                agents,
+                worse,
+                methods,
+                seed=seed,
+                key=name,
+                done=bar.update,
+                arguments=arguments,
+            )
             for seed in run.seeds
         }
         results = record(found, tuple(target.id for target in targets), caps)
@@ -137,7 +152,8 @@ def evaluate_agents(
             other = _other_video(name, list(videos)) if names else None
             used = [contents.get(name), None if other is None else contents.get(other, other)]
             cached = read_record(file) or {}
-            if cached.get("videos") == used and _has_picture(run.out, cached):
+            drawn = cached.get("picture")  # its name and its digest
+            if cached.get("videos") == used and (drawn is None or is_intact(run.out / drawn[0], drawn[1])):
                 records[name] = cached
             else:
                 try:
@@ -171,17 +187,6 @@ def _training_videos(
             trained = "the prior was fitted to" if name == "prior" else f"'{name}' was trained on"
             warn(f"{trained} {', '.join(shared)}; its figures there say nothing about other videos.")
     return found
-
-
-def _has_picture(out: Path, cached: Mapping[str, Any]) -> bool:
-    """Whether the picture of a sequence, if it has one, is intact; otherwise there is a warning."""
-    if "picture" not in cached:
-        return True
-    name, digest = cached["picture"]
-    if (out / name).is_file() and weights_digest(out / name) == digest:
-        return True
-    warn_of_damage(out / name)
-    return False
 
 
 def _check_belief(records: dict[str, Any], name: str, prior: Prior) -> None:
@@ -226,7 +231,7 @@ def _targets(path: Path, number: int | None, at_most: int) -> list[Target]:
 
 def _claim(
     run: EvaluationRun,
-    setup: Setup,
+    arguments: SearchArguments,
     agents: Many[Agent],
     checks: list[str],
     methods: Mapping[str, Querying] | None,
@@ -235,8 +240,8 @@ def _claim(
     settings = {
         "per_sequence": run.per_sequence,
         "seeds": run.seeds,
-        "search": asdict(setup.settings),
-        "occluder": setup.occluder,
+        "search": asdict(arguments.settings),
+        "occluder": arguments.occluder,
         "agents": {agent.name: {"search": agent.settings and asdict(agent.settings)} for agent in agents},
         "checks": checks,
         "methods": None if methods is None else {name: method.queries for name, method in methods.items()},

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 import vae
-from occlusion_env.scene.occluders import occlude_image
 from occlusion_env.scene.targets import visible_frames
-from tracker.data.images import check_image, resize
+from tracker.data.images import check_image
 from tracker.data.readers import list_targets
 from tracker.data.sequences import Frames, Sequence, evenly_spaced
 from tracker.errors import InputError
 from tracker.trackers.following import open_sequence
+from tracker.training.hard_positives import paste as paste_crop
 
 from ..common.locks import lock_folder
 from ..training.splits import split_frames
@@ -214,14 +214,12 @@ def paste(frame: Image, image: Image, box: NDArray[np.float64], feather: float) 
         `uint8[H, W, 3]`. With a hard edge a pixel shows the image where its centre lies in the box; with a soft
         one the share of the image grows from 0 at the box's edge to 1.
     """
-    height, width = frame.shape[:2]
-    x, y, w, h = box
-    fitted = resize(image, max(1, round(w)), max(1, round(h)))
-    pasted = occlude_image(frame, fitted, box / [width, height, width, height])
+    pasted = paste_crop(frame, image, box)
     if feather == 0:
         return pasted
-    across = np.arange(width) + 0.5 - x
-    down = np.arange(height) + 0.5 - y
+    x, y, w, h = box
+    across = np.arange(frame.shape[1]) + 0.5 - x
+    down = np.arange(frame.shape[0]) + 0.5 - y
     inside = np.minimum(np.minimum(across, w - across)[None, :], np.minimum(down, h - down)[:, None])
     share = np.clip(inside / (feather * min(w, h)), 0, 1)[..., None]
     return np.rint(frame + share * (pasted.astype(np.float64) - frame)).astype(np.uint8)

@@ -14,10 +14,11 @@ import vae
 from tracker.data.sequences import evenly_spaced
 from tracker.evaluation.running import weights_digest
 from tracker.files import remove_leftovers
-from tracker.records import read_record, warn_of_damage, write_record
+from tracker.records import read_record, write_record
 from tracker.trackers.following import open_sequence
 from vae.pictures import Row, draw_rows, traversal_pictures, write_animation
 
+from ..common.output import is_intact
 from ..common.pictures import save
 from .bank import target_crops
 from .controls import pairwise_distances
@@ -58,7 +59,7 @@ def draw_bank(bank: vae.VAEBank, videos: Mapping[str, Path], moving: bool) -> No
         wanted += ["traversal.gif", "traversal.mp4", "reconstructions.png"] if moving else []
         noted = read_record(folder / _PICTURES) or {}
         drawn: dict[str, str] = dict(noted["files"]) if noted.get("model") == record.weights_digest else {}
-        missing = [file for file in wanted if not _is_intact(folder / file, drawn.get(file))]
+        missing = [file for file in wanted if file not in drawn or not is_intact(folder / file, drawn[file])]
         if not missing:
             continue
         model, (mu, _) = bank[name], bank.codes(name)
@@ -88,15 +89,7 @@ def draw_held_out(path: Path, video: VideoManifold) -> None:
 
 
 def draw_reconstructions(path: Path, title: str, model: vae.VAE, crops: Crops, known: Crops) -> None:
-    """Draw some real crops, how a model shows them, and the training crop nearest to that.
-
-    Args:
-        path: The PNG to write.
-        title: Above all.
-        model: The model.
-        crops: What is shown, evenly spaced.
-        known: What the model was trained on.
-    """
+    """Draw some of the crops, evenly spaced, how a model shows them, and the known crop nearest to that."""
     shown = evenly_spaced(len(crops.frames), _SHOWN)
     real = crops.images[shown]
     rebuilt = model.reconstruct(real)
@@ -110,15 +103,16 @@ def draw_reconstructions(path: Path, title: str, model: vae.VAE, crops: Crops, k
 
 
 def draw_samples(path: Path, video: VideoManifold, rng: np.random.Generator) -> None:
-    """Samples of each sampler above the nearest training crops."""
+    """Draw samples of each sampler above the nearest training crops."""
     mu, sigma = video.model.posterior(video.crops)
     known = Crops(video.frames, video.crops)
+    captions = {
+        "prior_grid": "prior grid",
+        "posterior": "aggregate\nposterior",
+        "neighbours": "between\nneighbours",
+    }
     rows = []
-    for sampler, caption in (
-        ("prior_grid", "prior grid"),
-        ("posterior", "aggregate\nposterior"),
-        ("neighbours", "between\nneighbours"),
-    ):
+    for sampler, caption in captions.items():
         images = video.model.generate(vae.draw_codes(sampler, mu, sigma, _SHOWN, rng))
         rows += [Row(f"sampled:\n{caption}", images), _nearest_row(images, known)]
     draw_rows(path, f"'{video.sequence.name}': samples, each above the nearest training crop", rows)
@@ -130,16 +124,6 @@ def _nearest_row(images: NDArray[np.uint8], known: Crops) -> Row:
     nearest = distances.argmin(axis=1)
     notes = [f"frame {known.frames[i]}: {row[i]:.3f}" for i, row in zip(nearest, distances, strict=True)]
     return Row("nearest\ntraining crop\n(below: distance)", known.images[nearest], notes)
-
-
-def _is_intact(file: Path, digest: str | None) -> bool:
-    """Whether a picture is as it was drawn; of a damaged one there is a warning."""
-    if digest is None:
-        return False
-    if file.is_file() and weights_digest(file) == digest:
-        return True
-    warn_of_damage(file)
-    return False
 
 
 def draw_manifold(

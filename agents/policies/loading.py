@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import partial
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
-from occlusion_env.search.core import Search
 from tracker.errors import InputError
 from tracker.evaluation.running import weights_digest
 
@@ -19,7 +17,7 @@ from ..training.learning_curves import read_monitors
 from ..training.runs import RunFolder
 from .baselines import BASELINES, Steering
 from .pretrained import PRETRAINED, load_pretrained
-from .rollout import Agent, LoadedPolicy, Policy
+from .rollout import Agent, LoadedPolicy
 
 
 def load_policy(
@@ -75,7 +73,9 @@ def load_agent(
     finds (`Steering`).
     """
     if spec in BASELINES:
-        return Agent(f"{spec}, steered", partial(_steer, str(spec)))
+        return Agent(
+            f"{spec}, steered", lambda search: Steering(BASELINES[spec], search, np.random.default_rng(0))
+        )
     return load_policy(spec, algo, device, allowed).agent(device, weights)
 
 
@@ -132,8 +132,3 @@ def _run_of(path: Path) -> RunFolder | None:
     if path.is_dir():
         return RunFolder.open(path)
     return RunFolder.open(path.parent) if any(path.parent.glob("*/args.yml")) else None
-
-
-def _steer(name: str, search: Search) -> Policy:
-    """A baseline as a policy; what it draws is the same in each search."""
-    return Steering(BASELINES[name], search, np.random.default_rng(0))

@@ -14,7 +14,7 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.dqn.policies import DQNPolicy
 
-from tracker.errors import InputError
+from tracker.errors import InputError, reading_errors
 from tracker.files import read_text, replacing_file
 from tracker.models.backbones import load_weights, resolve_device, save_weights
 
@@ -82,24 +82,17 @@ def load_pretrained(
             shipped = load_pretrained(folder / "agent.safetensors", device, allowed)
         return replace(shipped, name=PRETRAINED, source=PRETRAINED)
     file = Path(file)
+    beside = file.with_suffix(".json")
     if not file.is_file():
         raise InputError(f"There is no agent '{file}'; give the file that `export-agent` wrote.")
-    try:
-        card = json.loads(read_text(file.with_suffix(".json")))
+    if not beside.exists():
+        raise InputError(f"There is no card '{beside}' beside the agent; copy it too, or export again.")
+    with reading_errors(beside, "the card of an agent", "export it again"):
+        card = json.loads(read_text(beside))
         length, count, arch = int(card["observation_length"]), int(card["actions"]), list(card["net_arch"])
-        check_layers(
-            [length, *arch, count], f"'{file.with_suffix('.json')}': observation_length, net_arch, actions"
-        )
+        check_layers([length, *arch, count], f"'{beside}': observation_length, net_arch, actions")
         space = spaces.Box(-np.inf, np.inf, (length,), np.float32)
-        environment = TrainingEnvironment.from_record(card, file.with_suffix(".json"), allowed)
-    except FileNotFoundError:
-        raise InputError(
-            f"There is no card '{file.with_suffix('.json')}' beside the agent; copy it too, or export again."
-        ) from None
-    except InputError:
-        raise
-    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
-        raise InputError(f"'{file.with_suffix('.json')}' is no card of an agent; export it again.") from None
+        environment = TrainingEnvironment.from_record(card, beside, allowed)
     policy = DQNPolicy(space, spaces.Discrete(count), lambda _: 0.0, net_arch=arch)
     state = load_weights(file)
     own = policy.q_net.state_dict()

@@ -19,7 +19,7 @@ from occlusion_env.scene.targets import TargetSet
 from occlusion_env.search.core import Search
 from occlusion_env.search.observations import OBSERVATIONS
 from tracker.data.identity import sequence_digest
-from tracker.errors import InputError, shorten
+from tracker.errors import InputError, reading_errors, shorten
 from tracker.models.backbones import FeatureExtractor
 
 from .runs import RunFolder
@@ -124,14 +124,8 @@ class TrainingEnvironment:
         if record is None:
             defaults = gym.registry[run.env_id].kwargs if run.env_id in gym.registry else {}
             record = {"env_kwargs": {**defaults, **run.env_kwargs()}}
-        try:
+        with reading_errors(run.parameters, "the record of a training environment", "train again"):
             return cls.from_record(record, run.parameters, allowed)
-        except InputError:
-            raise
-        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-            raise InputError(
-                f"'{run.parameters}' holds no record of a training environment; train again."
-            ) from None
 
     def record(self) -> dict[str, Any]:
         """Plain data."""
@@ -156,9 +150,7 @@ class TrainingEnvironment:
     def load_features(self, device: str, weights: str | None = None) -> FeatureExtractor | None:
         """Load the network and layer of the state; `None` where the observation reads no features.
 
-        Args:
-            device: Where it runs.
-            weights: File of the network's weights, in place of the recorded one.
+        `weights` is a file in place of the recorded one.
 
         Raises:
             InputError: If the file is missing or holds other weights than the agent was trained with.

@@ -214,15 +214,9 @@ def _check_unchanged(path: Path, recorded: dict[str, Any], now: dict[str, Any]) 
             continue
         if recorded.get(name) != now[name]:
             raise InputError(
-                f"The run '{path}' began with {name} {_shorten_record(recorded.get(name))} and would go on with"
-                f" {_shorten_record(now[name])}; restore them or train anew."
+                f"The run '{path}' began with {name} {shorten(recorded.get(name))} and would go on with"
+                f" {shorten(now[name])}; restore them or train anew."
             )
-
-
-def _shorten_record(value: Any) -> str:
-    """A value in a sentence, at most 200 characters of it."""
-    text = ", ".join(f"{name} ({mark})" for name, mark in value.items()) if isinstance(value, dict) else str(value)
-    return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
 def _make_model(request: TrainRequest, env: VecEnv) -> BaseAlgorithm:

@@ -24,7 +24,7 @@ from typing import Any
 
 import yaml
 
-from tracker.errors import InputError
+from tracker.errors import InputError, reading_errors
 from tracker.evaluation.running import weights_digest
 from tracker.files import read_text, replacing_file
 from tracker.records import read_record, warn_of_damage, write_record
@@ -274,12 +274,8 @@ class RunFolder:
         file = self.parameters / "environment.json"
         if not file.is_file():
             return None
-        try:
+        with reading_errors(file, "the record of a training environment", "train again"):
             return dict(json.loads(read_text(file)))
-        except InputError:
-            raise
-        except (RecursionError, TypeError, ValueError):
-            raise InputError(f"'{file}' is no record of a training environment; train again.") from None
 
     def env_kwargs(self) -> dict[str, Any]:
         """The environment's arguments: the hyper-parameters' and, over them, the command's."""

@@ -116,7 +116,7 @@ def draw_result(
         (f"agent {scores[best]:+.3f}", occluded[0], regions[0], ()),
         (f"random {random:+.3f}", occluded[1], regions[1], ()),
     ]
-    caption = f"best at step {best} of {len(scores) - 1}; random: {queries} regions"
+    caption = f"best at step {best} of {len(scores) - 1}; random: equal queries ({queries})"
     return _draw(panels, scores, clean, phi, max_steps, {"random": random}, caption)
 
 

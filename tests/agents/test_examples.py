@@ -56,6 +56,7 @@ def run(name, *arguments):
         [sys.executable, str(EXAMPLES / name), *map(str, arguments)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    assert "\r" not in done.stderr, "a progress bar where there is no terminal"
     return done.stdout
 
 

@@ -77,6 +77,7 @@ def evaluate(
         occlusion-search evaluate --data path/to/test --agent dqn=logs/dqn/OcclusionSearch-v0_1 --seeds 1
     """
     from occlusion_env.envs.arguments import SearchArguments
+    from occlusion_env.envs.building import load_networks
     from occlusion_env.naming import find_import_paths
     from tracker.evaluation.running import weights_digest
     from tracker.models.backbones import describe_arithmetic, resolve_device, resolve_precision
@@ -85,7 +86,6 @@ def evaluate(
     from ...common.output import check_folder
     from ...common.results import command_line, write_result
     from ...evaluation.arms import arms_of, read_members
-    from ...evaluation.comparison import Setup
     from ...evaluation.leaks import constant_agents, without_features
     from ...evaluation.methods import query_methods
     from ...evaluation.page import write_evaluation_page
@@ -134,12 +134,12 @@ def evaluate(
             )
         for sentence in record.departures(given, f"The agent '{name}'"):
             warn(sentence)
-    setup = Setup.load(given)
+    networks, limits = load_networks(given), given.settings.limits
     if prior is None:
-        fitted = shipped_prior(setup.scorer, setup.settings.limits, setup.occluder)
+        fitted = shipped_prior(networks.scorer, limits, given.occluder)
     else:
         fitted = load_prior(prior)
-        check_prior(fitted, describe_search(setup.scorer, setup.settings.limits, setup.occluder), f"'{prior}'")
+        check_prior(fitted, describe_search(networks.scorer, limits, given.occluder), f"'{prior}'")
     if fitted is None:
         warn(
             "no prior for this scorer, area and occluder; constant, strips, predictor and belief are left out"
@@ -149,7 +149,7 @@ def evaluate(
         "scorer": scorer,
         "scorer_code": _code_digest(scorer),
         "features": given.features,
-        "layer": getattr(setup.features, "layer", layer),
+        "layer": getattr(networks.features, "layer", layer),
         "arithmetic": describe_arithmetic(
             resolve_precision(precision, resolve_device(place)), resolve_device(place)
         ),
@@ -157,7 +157,7 @@ def evaluate(
         "agent_files": [agent_digest(spec) for spec in specs],
         "prior": None if fitted is None else prior_digest(fitted),
     }
-    methods = query_methods(setup.scorer, fitted)
+    methods = query_methods(networks.scorer, fitted)
     run = EvaluationRun(data, out, per_sequence, tuple(range(seeds)), identity)
 
     def worse(others: Sequence[Target]) -> list[Agent]:
@@ -173,7 +173,7 @@ def evaluate(
     with on_interrupt(GOES_ON), lock_folder(out):
         content = evaluate_agents(
             run,
-            setup,
+            networks,
             loaded,
             worse,
             methods,
@@ -181,6 +181,7 @@ def evaluate(
             arms or None,
             warn,
             {} if fitted is None else fitted.card.get("videos", {}),
+            given,
         )
     for name, spec in zip(names, specs, strict=True):
         content["agents"][name] |= {"agent": spec, "training": training_speed(spec)}

@@ -130,7 +130,9 @@ def train(
     print(f"The agent, its learning curve and its checkpoints are in {run.path}; the page is {run.path / INDEX}")
     if run.arguments()["env"] == ENV_ID and run.evaluations.is_file():
         rows = [record_episode(episode) for episode in play_selection(run, device, allow)]
-        print(f"On the targets that chose its best model, which it was not trained on: {summarise_episodes(rows)}")
+        own = "targets" in (run.arguments().get("eval_env_kwargs") or {})
+        held_out = "" if own else ", which it was not trained on"
+        print(f"On the targets that chose its best model{held_out}: {summarise_episodes(rows)}")
     print("Next: compare it with the belief and other methods on videos that it was not trained on:")
     print(f"  occlusion-search evaluate --agent {run.path} --data DIR")
     if open:

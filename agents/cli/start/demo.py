@@ -43,6 +43,7 @@ def demo(
     from ...common.output import check_folder, write_json
     from ...demo import RESULT, run_demo
     from ...demo_settings import FULL, QUICK
+    from ...evaluation.pictures import DEMO_COLOURS
 
     box_file = box if box is not None and "," not in box else None
     check_folder(settings.out, settings.data, box_file, settings.weights, result=RESULT, json=json)
@@ -53,9 +54,8 @@ def demo(
         report = run_demo(settings)
     if json is not None:
         write_json(json, report)
-    names = ["clean", "random", "random at equal queries", "constant", "agent", "belief", "grid search"]
     print(f"Mean score of {report['targets']} held-out targets (lower is harder; scorer queries in brackets):")
-    for name in names:
+    for name in DEMO_COLOURS:
         if name in report:
             queries = report["queries"].get(name)
             print(f"  {name:<24}{report[name]:>7.3f}" + ("" if queries is None else f"  ({queries:g})"))

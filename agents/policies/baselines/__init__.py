@@ -1,15 +1,14 @@
 """Baselines: query methods that learn nothing."""
 
 from .attribution import rank_by_attribution, rank_grid
-from .methods import BASELINES, HillClimbing, Querying, RandomRegions, list_cells, list_grid
-from .proposing import Generators, Listing, Proposals, Proposer, Queries, run_queries
+from .methods import BASELINES, HillClimbing, RandomRegions, list_cells, list_grid, list_regions
+from .proposing import Generators, Proposals, Proposer, Queries, Querying
 from .steering import Steering
 
 __all__ = [
     "BASELINES",
     "Generators",
     "HillClimbing",
-    "Listing",
     "Proposals",
     "Proposer",
     "Queries",
@@ -18,7 +17,7 @@ __all__ = [
     "Steering",
     "list_cells",
     "list_grid",
+    "list_regions",
     "rank_by_attribution",
     "rank_grid",
-    "run_queries",
 ]

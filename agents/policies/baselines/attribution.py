@@ -15,7 +15,7 @@ from tracker.models.backbones import Precision
 from tracker.scorers import SintScorer, load_scorer
 from tracker.scorers.attribution import cell_contributions, embedded_contributions
 
-from .proposing import Generators, Listing, Proposals
+from .proposing import Generators, Proposals
 
 OVERLAP = 0.5
 """Largest IoU of two of the first regions of a ranking: the near copies of a queried region tell little."""
@@ -23,19 +23,19 @@ OVERLAP = 0.5
 _PRECISIONS: dict[torch.dtype | None, Precision] = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 
 
-def rank_by_attribution(search: Search, slots: NDArray[np.int64], generators: Generators) -> Proposals:
+def rank_by_attribution(search: Search, slots: NDArray[np.int64], generators: Generators, most: int) -> Proposals:
     """The regions of the grid that cover the most of the similarity, first the one that covers most.
 
     The cosine is a sum over cells of the feature maps (`tracker.scorers.attribution`); a region's rank is the
     part of that sum that lies under it. See `spread_out` for the order of near copies.
     """
     grid = search.settings.limits.grid(search.settings.limits.max_area)
-    return rank_grid(grid, box_sums(similarity(search, slots), grid))
+    return rank_grid(grid, box_sums(similarity(search, slots), grid), most)
 
 
-def rank_grid(grid: NDArray[np.float64], values: NDArray[np.float64]) -> Proposals:
+def rank_grid(grid: NDArray[np.float64], values: NDArray[np.float64], most: int) -> Proposals:
     """Regions `[R, 4]` in the order of each search's values `[M, R]`, the greatest first, near copies later."""
-    return Listing(lambda most: grid[spread_out(values, grid, min(most, len(grid)), OVERLAP)])
+    yield grid[spread_out(values, grid, min(most, len(grid)), OVERLAP)]
 
 
 def similarity(search: Search, slots: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from occlusion_env.mdp.actions import MOVES, TRIGGER
 from occlusion_env.scene.targets import Target
 from occlusion_env.search.core import Search
 
-from .methods import Querying
+from .proposing import Querying
 
 
 class Steering:

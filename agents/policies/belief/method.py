@@ -33,19 +33,8 @@ FIRST_PASS = 12
 """Targets that a prior is fitted to where none was given and the package ships none."""
 
 
-def begin_belief(fitted: FittedPrior, search: Search, slots: np.ndarray) -> Belief:
-    """Start the belief about targets that searches have begun with.
-
-    Args:
-        fitted: The prior.
-        search: The searches.
-        slots: `int64[M]`, which of them.
-    """
-    return Belief(fitted.prior, expect_drops(fitted, search, slots))
-
-
 def expect_drops(fitted: FittedPrior, search: Search, slots: np.ndarray) -> Values:
-    """Expected drops of the candidates before any query, `float64[M, R]`; see `begin_belief`."""
+    """Expected drops of the candidates before any query, `float64[M, R]`."""
     if fitted.predictor is None:
         return np.tile(fitted.prior.offset, (len(slots), 1))
     return fitted.expected(similarity_maps(search, slots).cpu())
@@ -63,29 +52,14 @@ class BeliefProposer:
     fitted: FittedPrior
     wanted: float | None = None
 
-    def __call__(self, search: Search, slots: NDArray[np.int64], generators: Generators) -> Proposals:
+    def __call__(self, search: Search, slots: NDArray[np.int64], generators: Generators, most: int) -> Proposals:
         """Start on M searches; a belief draws nothing."""
-        return _BeliefProposals(begin_belief(self.fitted, search, slots), self.wanted)
-
-
-class _BeliefProposals:
-    """The queries of a belief; see `Proposals`."""
-
-    def __init__(self, belief: Belief, wanted: float | None) -> None:
-        self._belief, self._wanted = belief, wanted
-        self._left = len(belief.prior.regions)
-        self._chosen = np.empty(0, dtype=np.int64)
-
-    def propose(self, most: int) -> Values:
-        """The belief's next region of each search, `float64[M, 1, 4]`; none after the last candidate."""
-        self._chosen = self._belief.propose(self._wanted)
-        regions = self._belief.prior.regions[self._chosen][:, None]
-        return regions[:, : min(self._left, 1)]
-
-    def observe(self, drops: Values) -> None:
-        """Condition the belief on the answers."""
-        self._left -= 1
-        self._belief.observe(self._chosen, drops[:, 0])
+        prior = self.fitted.prior
+        belief = Belief(prior, expect_drops(self.fitted, search, slots))
+        for _ in prior.regions:
+            chosen = belief.propose(self.wanted)
+            drops = yield prior.regions[chosen][:, None]
+            belief.observe(chosen, drops[:, 0])
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from occlusion_env.scene.targets import TargetSet
-from occlusion_env.search.belief import Prior
+from occlusion_env.search.belief import Belief, Prior
 from occlusion_env.search.core import Search
 from tracker.data.images import resize
 
 from ...common.pictures import save
 from .fitting import FittedPrior
-from .method import begin_belief
+from .method import expect_drops
 
 Values = NDArray[np.float64]
 
@@ -33,18 +33,9 @@ def average_target(targets: TargetSet) -> NDArray[np.uint8]:
     return np.mean(crops, axis=0).round().astype(np.uint8)
 
 
-def pixel_map(regions: Values, values: Values, side: int = _SIDE) -> Values:
-    """Average a value of regions at each pixel of a target, over the regions that cover the pixel.
-
-    Args:
-        regions: `[R, 4]`, relative to the target.
-        values: `[R]`.
-        side: Pixels along each axis.
-
-    Returns:
-        `float64[side, side]`.
-    """
-    centre = (np.arange(side) + 0.5) / side
+def pixel_map(regions: Values, values: Values) -> Values:
+    """Average values `[R]` of regions `[R, 4]` over the regions that cover a pixel: `float64[64, 64]`."""
+    centre = (np.arange(_SIDE) + 0.5) / _SIDE
     x, y, w, h = regions.T[:, :, None]
     across, down = (x <= centre) & (centre < x + w), (y <= centre) & (centre < y + h)
     covered = down[:, :, None] & across[:, None]
@@ -57,7 +48,7 @@ def draw_priors(path: Path, priors: Mapping[str, Prior], target: NDArray[np.uint
     Args:
         path: The PNG to write.
         priors: By the name of the matcher.
-        target: `uint8[H, W, 3]`, an average target, drawn under each map; none if `None`.
+        target: `uint8[H, W, 3]`, drawn under each map; none if `None`.
     """
     figure = Figure(figsize=(3.4 * len(priors), 4.7), layout="constrained")
     for axis, (name, prior) in zip(np.atleast_1d(figure.subplots(1, len(priors))), priors.items(), strict=True):
@@ -87,7 +78,7 @@ def draw_belief(path: Path, fitted: FittedPrior, search: Search, target: NDArray
         target: `uint8[H, W, 3]`, the target.
     """
     slot, regions = np.zeros(1, dtype=np.int64), fitted.prior.regions
-    belief = begin_belief(fitted, search, slot)
+    belief = Belief(fitted.prior, expect_drops(fitted, search, slot))
     shown: list[tuple[Values, Values]] = []
     queried: list[Values] = []
     drops: list[float] = []

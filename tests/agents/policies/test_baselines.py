@@ -1,5 +1,7 @@
 """What an agent has to beat, on matchers whose answer is known."""
 
+from functools import partial
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -8,13 +10,12 @@ import torch
 import occlusion_env
 from agents.policies.baselines import (
     BASELINES,
-    Listing,
     Queries,
     Querying,
     RandomRegions,
     Steering,
+    list_regions,
     rank_by_attribution,
-    run_queries,
 )
 from agents.policies.baselines.attribution import box_sums, similarity, spread_out
 from agents.policies.baselines.methods import cells
@@ -221,34 +222,26 @@ def test_a_method_has_no_more_queries_than_it_is_given(search, queries):
         Querying(RandomRegions, 0)
 
 
-class SitsOut:
+def sit_out(told, search, slots, generators, most):
     """Proposes two regions a turn; the second search has none in the second turn."""
-
-    def __init__(self, search, slots, generators):
-        self.turn, self.told = 0, []
-
-    def propose(self, most):
+    for turn in range(most):
         regions = np.full((3, 2, 4), np.nan)
         regions[:, :, 2:] = 0.5
-        regions[:, 0, :2], regions[:, 1, :2] = 0.01 * self.turn, 0.01 * self.turn + 0.25
-        if self.turn == 1:
+        regions[:, 0, :2], regions[:, 1, :2] = 0.01 * turn, 0.01 * turn + 0.25
+        if turn == 1:
             regions[1] = np.nan
-        self.turn += 1
-        return regions
-
-    def observe(self, drops):
-        self.told.append(drops)
+        told.append((yield regions))
 
 
 def test_a_search_may_sit_a_turn_out(search):
-    made = []
-    found = run_queries(lambda *given: made.append(SitsOut(*given)) or made[0], search, np.arange(3), [], 7)
+    told = []
+    found = Querying(partial(sit_out, told), 7).run(search, np.arange(3), [])
     assert found.counts.tolist() == [7, 7, 7]
     assert found.regions[1, :, 0].round(3).tolist() == [0.0, 0.25, 0.02, 0.27, 0.03, 0.28, 0.04]
     assert found.regions[0, :, 0].round(3).tolist() == [0.0, 0.25, 0.01, 0.26, 0.02, 0.27, 0.03]
     clean = search.clean_score
-    assert made[0].told[0] == pytest.approx(clean[:, None] - found.scores[:, :2])
-    assert np.isnan(made[0].told[1][1]).all() and not np.isnan(made[0].told[1][0]).any()
+    assert told[0] == pytest.approx(clean[:, None] - found.scores[:, :2])
+    assert np.isnan(told[1][1]).all() and not np.isnan(told[1][0]).any()
 
 
 def test_box_sums_are_areas_of_a_fine_picture():
@@ -319,9 +312,13 @@ def test_the_first_few_are_spread_out(sint):
     assert (longer.best[1] <= found.best[1]).all()
 
 
-def test_a_listing_is_proposed_once():
-    listing = Listing(lambda most: np.zeros((2, min(most, 3), 4)))
-    assert listing.propose(5).shape == (2, 3, 4) and listing.propose(2).shape == (2, 0, 4)
+def test_a_list_is_proposed_once(search):
+    regions = np.tile([0.25, 0.25, 0.5, 0.5], (3, 1))
+    assert [len(list(list_regions(regions, search, np.arange(2), [], most))) for most in (2, 5)] == [1, 1]
+    found = [
+        Querying(partial(list_regions, regions), most).run(search, np.arange(2), []).counts for most in (2, 5)
+    ]
+    assert [counts.tolist() for counts in found] == [[2, 2], [3, 3]]
 
 
 class Fixed(Querying):

@@ -169,6 +169,17 @@ def test_a_device_that_is_not_there_is_one_sentence(run, tmp_path, name, device)
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("words", "missing"), [
+    ("track", "--data and --out are missing"),
+    ("track --data x --out=y", ""),
+    ("benchmark vot --tracker mil", "--workspace is missing"),
+    ("train-siamfc --data x --out y", "--weights is missing"),
+])  # fmt: skip
+def test_a_missing_option_is_one_sentence(run, words, missing):
+    code, out, error = run(*words.split())
+    assert (code, out) == (2, "") and missing in error and error.count("\n") == 1
+
+
 @pytest.mark.parametrize("arguments", [["nonsense"], ["demo", "--nonsense"], ["demo", "--seed", "x"]])
 def test_the_parser_itself_exits_with_2(run, arguments):
     assert run(*arguments)[0] == 2
@@ -270,6 +281,9 @@ def test_a_training_ends_with_the_agent_beside_other_methods(run):
         "Next:",
     ):
         assert words in out
+    own = ("--env-kwargs", "targets:drawn:1", "--eval-env-kwargs", "targets:drawn:1")
+    code, out, _ = run("train", "--algo", "dqn", *given, "--hyperparams", "learning_starts:16", *own)
+    assert code == 0 and "On the targets that chose its best model: " in out, "it may have been trained on them"
 
 
 def test_doctor(run, tmp_path):

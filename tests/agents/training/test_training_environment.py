@@ -15,7 +15,7 @@ from stable_baselines3 import DQN
 
 import occlusion_env
 from agents.dqn.algorithms import load_model
-from agents.evaluation.comparison import Setup, compare
+from agents.evaluation.comparison import compare
 from agents.hard_positives.generation import HardPositiveGenerator
 from agents.hard_positives.transforms import HardPositiveBatch
 from agents.policies.belief import BeliefObservation, FittedPrior
@@ -76,17 +76,17 @@ def test_the_card_holds_what_the_agent_was_trained_in(agents) -> None:
 def test_an_agent_gets_its_own_layer_wherever_it_acts(agents, targets) -> None:
     """fc6 and fc7 of the slim net are equally long, so that a wrong one breaks nothing visibly."""
     arguments = SearchArguments(device="cpu", precision="fp32")
-    setup = Setup.load(arguments)
-    assert setup.features.layer == "fc7"
+    networks = load_networks(arguments)
+    assert networks.features.layer == "fc7"
     agent = load_agent(str(agents["fc6"]), device="cpu")
     assert agent.features.layer == "fc6"
     seen = []
     watched = replace(agent, observe=lambda search: seen.append(search.features.layer) or search.observe())
-    compare(setup, list(targets), [watched], methods={})
+    compare(networks, list(targets), [watched], methods={})
     assert set(seen) == {"fc6"}
-    own = HardPositiveGenerator(agent, setup.scorer)
+    own = HardPositiveGenerator(agent, networks.scorer)
     assert own.features.layer == "fc6" and len(list(own.of_targets(targets))) == 2
-    wrong = HardPositiveGenerator(agent, setup.scorer, features=setup.features)
+    wrong = HardPositiveGenerator(agent, networks.scorer, features=networks.features)
     with pytest.raises(InputError, match=r"fc6.safetensors' was trained with layer fc6 and is given fc7"):
         list(wrong.of_targets(targets))
 

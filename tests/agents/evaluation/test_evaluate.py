@@ -13,7 +13,7 @@ import torch
 import occlusion_env
 from agents.evaluation import run as evaluation_run
 from agents.evaluation.arms import arms_of, read_members
-from agents.evaluation.comparison import Setup, compare, generator
+from agents.evaluation.comparison import compare, generator
 from agents.evaluation.leaks import Constant, constant_agents, without_features
 from agents.evaluation.methods import BUDGETS
 from agents.evaluation.run import EvaluationRun, evaluate_agents
@@ -26,10 +26,12 @@ from agents.policies.rollout import Agent, Masked, roll_out
 from agents.training.environment import TrainingEnvironment, fingerprint_videos
 from agents.training.runs import RunFolder
 from occlusion_env.envs.arguments import SearchArguments
+from occlusion_env.envs.building import Networks, load_networks
 from occlusion_env.mdp.actions import ACTIONS, TRIGGER, RegionLimits
 from occlusion_env.mdp.settings import SearchSettings
 from occlusion_env.scene.targets import TargetSet
 from occlusion_env.search.belief import Prior
+from occlusion_env.search.core import Search
 from tracker.data.images import read_image
 from tracker.data.sequences import ArrayFrames, Sequence
 from tracker.errors import InputError
@@ -101,12 +103,16 @@ def targets():
 
 
 @pytest.fixture
-def setup():
-    return Setup(Corner(), Corners())
+def networks():
+    return Networks(Corner(), Corners())
 
 
-def test_the_agent_that_goes_to_the_corner_closes_the_gap(setup, targets):
-    found = compare(setup, targets, [agent("good", *TO_THE_CORNER), agent("bad", "left", "up")])
+def four_searches(networks):
+    return Search(4, networks.scorer, networks.features, SearchSettings())
+
+
+def test_the_agent_that_goes_to_the_corner_closes_the_gap(networks, targets):
+    found = compare(networks, targets, [agent("good", *TO_THE_CORNER), agent("bad", "left", "up")])
     assert list(found.trials) == [
         "random", "best of k random", "cells", "hill climbing", "grid search", "good", "bad",
     ]  # fmt: skip
@@ -121,10 +127,10 @@ def test_the_agent_that_goes_to_the_corner_closes_the_gap(setup, targets):
     assert [episode.actions for episode in found.episodes["good"]] == [(*TO_THE_CORNER, "trigger")] * 4
 
 
-def test_all_methods_have_one_scale(setup, targets):
+def test_all_methods_have_one_scale(networks, targets):
     """Its ends are random regions and the grid at the largest area, whatever area a method ends with."""
-    found = compare(setup, targets, [agent("small", "smaller", "smaller", "right", "down")], seed=4, key="k")
-    search = setup.search(4)
+    found = compare(networks, targets, [agent("small", "smaller", "smaller", "right", "down")], seed=4, key="k")
+    search = four_searches(networks)
     search.begin(np.arange(4), targets, list(found.patches), drop=0.0)
     grid = RegionLimits().grid(0.25)
     scores = search.scores(np.repeat(np.arange(4), len(grid)), np.tile(grid, (4, 1))).reshape(4, -1)
@@ -139,22 +145,22 @@ def test_all_methods_have_one_scale(setup, targets):
     )
     assert found.closure("small") == pytest.approx(whole)
     with pytest.raises(InputError, match=r"'large' covers up to 0.5 of a target, and the comparison allows 0.25"):
-        compare(setup, targets, [agent("large", settings=SearchSettings(RegionLimits(max_area=0.5)))])
+        compare(networks, targets, [agent("large", settings=SearchSettings(RegionLimits(max_area=0.5)))])
 
 
-def test_every_method_has_the_same_patch(setup, targets):
-    found = compare(setup, targets, [agent("agent", "right", "up")], seed=2)
+def test_every_method_has_the_same_patch(networks, targets):
+    found = compare(networks, targets, [agent("agent", "right", "up")], seed=2)
     assert found.patches.std() > 5
-    search = setup.search(4)
+    search = four_searches(networks)
     search.begin(np.arange(4), targets, list(found.patches), drop=0.0)
     for name in ("cells", "hill climbing", "grid search", "agent"):
         trial = found.trials[name]
         assert trial.scores == pytest.approx(search.scores(np.arange(4), trial.regions), abs=1e-6), name
 
 
-def test_what_is_drawn_depends_on_seed_and_sequence_alone(setup, targets):
+def test_what_is_drawn_depends_on_seed_and_sequence_alone(networks, targets):
     def drawn(agents=(), seed=0, key=""):
-        found = compare(setup, targets, agents, seed=seed, key=key)
+        found = compare(networks, targets, agents, seed=seed, key=key)
         return found.trials["random"].scores, found.patches
 
     scores, patches = drawn()
@@ -165,29 +171,29 @@ def test_what_is_drawn_depends_on_seed_and_sequence_alone(setup, targets):
     assert generator(0, "a").random() != generator(0, "b").random() != generator(1, "b").random()
 
 
-def test_an_agent_searches_with_the_settings_of_its_training(setup, targets):
+def test_an_agent_searches_with_the_settings_of_its_training(networks, targets):
     own = agent("own", *["right"] * 9, settings=SearchSettings(history=2, max_steps=3))
     seen = []
     found = compare(
-        setup, targets, [Agent("own", lambda search: seen.append(search) or Scripted("up"), own.settings)]
+        networks, targets, [Agent("own", lambda search: seen.append(search) or Scripted("up"), own.settings)]
     )
     assert seen[0].settings.history == 2 and len(found.episodes["own"][0].actions) == 2
-    limited = compare(setup, targets, [own])
+    limited = compare(networks, targets, [own])
     assert [len(episode.actions) for episode in limited.episodes["own"]] == [3] * 4
     assert not any(episode.triggered for episode in limited.episodes["own"])
 
 
-def test_only_the_methods_that_are_given(setup, targets):
+def test_only_the_methods_that_are_given(networks, targets):
     done = []
-    found = compare(setup, targets, methods={"centre": BASELINES["centre"]}, done=done.append)
+    found = compare(networks, targets, methods={"centre": BASELINES["centre"]}, done=done.append)
     assert list(found.trials) == ["random", "best of k random", "centre", "grid search"] and sum(done) == 4
 
 
 # ---------------------------------------------------------------------- leaks
 
 
-def test_features_are_hidden_and_nothing_else(setup, targets):
-    search = setup.search(4)
+def test_features_are_hidden_and_nothing_else(networks, targets):
+    search = four_searches(networks)
     search.begin(np.arange(4), targets, [np.zeros((64, 64, 3), np.uint8)] * 4, drop=0.0)
     search.step(np.array([0, 1, 2, 3]))
     whole = search.observe()
@@ -196,18 +202,18 @@ def test_features_are_hidden_and_nothing_else(setup, targets):
     assert np.array_equal(hidden[:, 4:], whole[:, 4:])
 
 
-def test_features_come_from_another_video_after_the_same_actions(setup, targets):
+def test_features_come_from_another_video_after_the_same_actions(networks, targets):
     """Each observation has the features of the other video under the own region, and the own history."""
     others = list(TargetSet.from_sequence(square_video(3, seed=90)))
     policy = Scripted("right", "down", "smaller")
     check = without_features(Agent("a", lambda search: policy), others)[1]
     assert check.name == "a, features of another video"
-    seen, own = [], setup.search(4, check)
+    seen, own = [], four_searches(networks)
     own.begin(np.arange(4), targets, [np.zeros((64, 64, 3), np.uint8)] * 4, drop=0.0)
     observe = lambda search: seen.append((search.region.copy(), search.observe())) or seen[-1][1]  # noqa: E731
     roll_out(check.policy(own), own, observe)
     assert len(policy.seen) == len(seen) == 4 and len({region.tobytes() for region, _ in seen}) == 4
-    mirror = setup.search(4, check)
+    mirror = four_searches(networks)
     mirror.begin(np.arange(4), [others[slot % 2] for slot in range(4)], [np.zeros((64, 64, 3), np.uint8)] * 4,
                  drop=0.0)  # fmt: skip
     for shown, (region, mine) in zip(policy.seen, seen, strict=True):
@@ -219,9 +225,9 @@ def test_features_come_from_another_video_after_the_same_actions(setup, targets)
 
 
 @pytest.mark.parametrize("observation", ["features+region", "dict", "pixels"])
-def test_features_are_hidden_in_every_observation(setup, targets, observation):
+def test_features_are_hidden_in_every_observation(networks, targets, observation):
     settings = SearchSettings(observation=observation)
-    search = setup.search(4, agent("a", settings=settings))
+    search = Search(4, networks.scorer, networks.features, settings)
     search.begin(np.arange(4), targets, [np.zeros((64, 64, 3), np.uint8)] * 4, drop=0.0)
     whole = search.observe()
     hidden = without_features(agent("a", settings=settings), targets)[0].observe(search)
@@ -234,7 +240,7 @@ def test_features_are_hidden_in_every_observation(setup, targets, observation):
         assert hidden[:, -4:] == pytest.approx(np.tile([0.25, 0.25, 0.5, 0.5], (4, 1)))
 
 
-def test_an_agent_that_looks_is_worse_without_its_features(setup):
+def test_an_agent_that_looks_is_worse_without_its_features(networks):
     """Targets that are red on the left or on the right alone; the agent goes where the red is."""
 
     class Looks:
@@ -250,7 +256,7 @@ def test_an_agent_that_looks_is_worse_without_its_features(setup):
     found = TargetSet.from_sequence(Sequence("c", ArrayFrames(crops), boxes, np.ones(6), "test", "exact"))
     looking = Agent("looks", lambda search: Looks())
     comparison = compare(
-        setup, list(found), [looking], [*without_features(looking, list(found)), *constant_agents()]
+        networks, list(found), [looking], [*without_features(looking, list(found)), *constant_agents()]
     )
     assert list(comparison.checks)[:2] == ["looks, no features", "looks, features of another video"]
     assert list(comparison.checks)[2:] == [f"always {action}" for action in ACTIONS]
@@ -437,11 +443,11 @@ def run_of(folder, **changes):
     return EvaluationRun(folder / "data", **given)
 
 
-def test_a_run_goes_on_where_it_was_cut_off(folder, setup, monkeypatch):
+def test_a_run_goes_on_where_it_was_cut_off(folder, networks, monkeypatch):
     agents = [agent("agent", *TO_THE_CORNER)]
     seen = []
     first = evaluate_agents(
-        run_of(folder), setup, agents, lambda others: constant_agents(),
+        run_of(folder), networks, agents, lambda others: constant_agents(),
         draw=lambda name, targets, found: seen.append((name, len(targets), list(found.trials))),
     )  # fmt: skip
     assert [name for name, _, _ in seen] == ["square-1", "square-2"] and seen[0][1] == 2
@@ -452,15 +458,15 @@ def test_a_run_goes_on_where_it_was_cut_off(folder, setup, monkeypatch):
     original = evaluation_run.compare
     monkeypatch.setattr(evaluation_run, "compare", lambda *a, **k: made.append(k["key"]) or original(*a, **k))
     (folder / "out" / "sequences" / "square-2.json").unlink()
-    second = evaluate_agents(run_of(folder), setup, agents, lambda others: constant_agents())
+    second = evaluate_agents(run_of(folder), networks, agents, lambda others: constant_agents())
     assert made == ["square-2"] * 2
     assert json.loads(json.dumps(second)) == json.loads(json.dumps(first))
 
 
-def test_a_sequence_does_not_depend_on_the_others(folder, setup):
-    both = evaluate_agents(run_of(folder), setup)
+def test_a_sequence_does_not_depend_on_the_others(folder, networks):
+    both = evaluate_agents(run_of(folder), networks)
     (folder / "data" / "square-1").rename(folder / "square-1")
-    alone = evaluate_agents(run_of(folder, out=folder / "alone"), setup)
+    alone = evaluate_agents(run_of(folder, out=folder / "alone"), networks)
     assert alone["sequences"]["square-2"] == both["sequences"]["square-2"]
 
 
@@ -472,45 +478,45 @@ def test_a_sequence_does_not_depend_on_the_others(folder, setup):
         ({"identity": {"features": "x"}}, "features"),
     ],
 )
-def test_results_of_another_evaluation_are_refused(folder, setup, changes, key):
-    evaluate_agents(run_of(folder), setup, [agent("agent", "up")])
+def test_results_of_another_evaluation_are_refused(folder, networks, changes, key):
+    evaluate_agents(run_of(folder), networks, [agent("agent", "up")])
     with pytest.raises(InputError, match=rf"another evaluation \({key}.* was "):
-        evaluate_agents(run_of(folder, **changes), setup, [agent("agent", "up")])
+        evaluate_agents(run_of(folder, **changes), networks, [agent("agent", "up")])
     with pytest.raises(InputError, match=r"agents\.agent\.search was"):
-        evaluate_agents(run_of(folder), setup)
+        evaluate_agents(run_of(folder), networks)
     with pytest.raises(
         InputError, match=r'another evaluation \(checks was \[\] and is .*"always right"'
     ) as raised:
-        evaluate_agents(run_of(folder), setup, [agent("agent", "up")], lambda others: constant_agents())
+        evaluate_agents(run_of(folder), networks, [agent("agent", "up")], lambda others: constant_agents())
     assert len(str(raised.value)) < 400, "eleven checks"
-    noise = Setup(Corner(), Corners(), occluder="noise")
+    noise = SearchArguments(occluder="noise")
     with pytest.raises(InputError, match='occluder was "background" and is "noise"'):
-        evaluate_agents(run_of(folder), noise, [agent("agent", "up")])
+        evaluate_agents(run_of(folder), networks, [agent("agent", "up")], arguments=noise)
     settings = json.loads((folder / "out" / "settings.json").read_text())
     (folder / "out" / "settings.json").write_text(json.dumps(settings | {"code": "0"}))
     with pytest.raises(InputError, match='code was "0" and is'):
-        evaluate_agents(run_of(folder), setup, [agent("agent", "up")])
+        evaluate_agents(run_of(folder), networks, [agent("agent", "up")])
 
 
-def test_a_sequence_that_has_changed_is_evaluated_again(folder, setup, write_otb):
-    first = evaluate_agents(run_of(folder), setup)
+def test_a_sequence_that_has_changed_is_evaluated_again(folder, networks, write_otb):
+    first = evaluate_agents(run_of(folder), networks)
     shutil.rmtree(folder / "data" / "square-1")
     write_otb(folder / "data" / "square-1", square_video(6, 77))
-    second = evaluate_agents(run_of(folder), setup)
+    second = evaluate_agents(run_of(folder), networks)
     clean = [content["sequences"]["square-1"]["clean"] for content in (first, second)]
     assert first["sequences"]["square-2"] == second["sequences"]["square-2"]
-    fresh = evaluate_agents(run_of(folder, out=folder / "fresh"), setup)
+    fresh = evaluate_agents(run_of(folder, out=folder / "fresh"), networks)
     assert second["sequences"] == fresh["sequences"] and clean[0] == clean[1], "red is the same, the rest is not"
 
 
-def test_the_checks_see_the_next_sequence_or_a_synthetic_one(folder, setup):
+def test_the_checks_see_the_next_sequence_or_a_synthetic_one(folder, networks):
     seen = []
 
     def checks(others):
         seen.append([target.source.video for target in others])
         return [agent("check", "up")]
 
-    evaluate_agents(run_of(folder), setup, [agent("agent", "up")], checks)
+    evaluate_agents(run_of(folder), networks, [agent("agent", "up")], checks)
     assert [videos for videos in seen if videos] == [["square-2"] * 2, ["square-1"] * 2]
     seen.clear()
     shutil.rmtree(folder / "data" / "square-2")
@@ -519,11 +525,11 @@ def test_the_checks_see_the_next_sequence_or_a_synthetic_one(folder, setup):
         (folder / "data" / "bad" / file.relative_to(folder / "data" / "square-1")).write_bytes(file.read_bytes())
     (folder / "data" / "bad" / "img" / "0003.png").write_bytes(b"no picture")
     run = run_of(folder, out=folder / "alone", per_sequence=20)
-    assert list(evaluate_agents(run, setup, [agent("agent", "up")], checks)["failed"]) == ["bad"]
+    assert list(evaluate_agents(run, networks, [agent("agent", "up")], checks)["failed"]) == ["bad"]
     assert [videos for videos in seen if videos] == [["synthetic-0"] * 20]
 
 
-def test_a_warning_where_an_agent_is_evaluated_on_its_training_videos(folder, setup):
+def test_a_warning_where_an_agent_is_evaluated_on_its_training_videos(folder, networks):
     """By the name, or by the fingerprint where the video has another name."""
     renamed = fingerprint_videos(TargetSet.from_sequence(square_video(6, 2)))
     assert list(renamed) == ["square-2"]
@@ -534,38 +540,38 @@ def test_a_warning_where_an_agent_is_evaluated_on_its_training_videos(folder, se
         trained = TrainingEnvironment(SearchArguments(), videos=videos)
         one = agent("agent", "up", trained=trained)
         run = run_of(folder, out=folder / f"out-{len(said)}-{len(shared)}", per_sequence=1, seeds=(0,))
-        found = evaluate_agents(run, setup, [one], warn=said.append)
+        found = evaluate_agents(run, networks, [one], warn=said.append)
         assert found["trained_on"] == {"agent": shared}
     assert [sentence.split(";")[0] for sentence in said] == [
         "'agent' was trained on square-1", "'agent' was trained on square-2",
     ]  # fmt: skip
 
 
-def test_a_folder_with_other_files_is_refused(folder, setup):
+def test_a_folder_with_other_files_is_refused(folder, networks):
     (folder / "out").mkdir()
     (folder / "out" / "thesis.tex").write_text("x")
     with pytest.raises(InputError, match="other files"):
-        evaluate_agents(run_of(folder), setup)
+        evaluate_agents(run_of(folder), networks)
     assert [path.name for path in (folder / "out").iterdir()] == ["thesis.tex"]
 
 
-def test_a_sequence_that_fails_does_not_stop_the_others(folder, setup):
+def test_a_sequence_that_fails_does_not_stop_the_others(folder, networks):
     (folder / "data" / "square-1" / "img" / "0003.png").write_bytes(b"no picture")
-    found = evaluate_agents(run_of(folder, per_sequence=20), setup)
+    found = evaluate_agents(run_of(folder, per_sequence=20), networks)
     assert list(found["sequences"]) == ["square-2"] and "0003.png" in found["failed"]["square-1"]
     assert not (folder / "out" / "sequences" / "square-1.json").exists()
     (folder / "data" / "square-2" / "img" / "0003.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match="0003.png"):
-        evaluate_agents(run_of(folder, per_sequence=20, out=folder / "other"), setup)
+        evaluate_agents(run_of(folder, per_sequence=20, out=folder / "other"), networks)
 
 
-def test_a_run_of_nothing_is_refused(folder, setup):
+def test_a_run_of_nothing_is_refused(folder, networks):
     for changes in ({"per_sequence": 0}, {"seeds": ()}, {"seeds": (1, 1)}):
         with pytest.raises(InputError, match="--(per-sequence|seeds) 1 or more"):
             run_of(folder, **changes)
     (folder / "empty").mkdir()
     with pytest.raises(InputError, match="holds no annotated target"):
-        evaluate_agents(EvaluationRun(folder / "empty", folder / "out", 1, (0,), {}), setup)
+        evaluate_agents(EvaluationRun(folder / "empty", folder / "out", 1, (0,), {}), networks)
 
 
 # -------------------------------------------------------------------- loading
@@ -589,7 +595,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def slim():
-    return Setup.load(SearchArguments(device="cpu", precision="fp32"))
+    return load_networks(SearchArguments(device="cpu", precision="fp32"))
 
 
 @pytest.mark.parametrize(
@@ -608,7 +614,7 @@ def test_the_path_says_the_algorithm(path, algo):
 def test_a_loaded_agent_acts_as_its_algorithm(trained, slim, targets, name):
     loaded = load_agent(str(trained / f"{name}-tiny.zip"), device="cpu")
     assert loaded.name == f"{name}-tiny"
-    search = slim.search(4)
+    search = four_searches(slim)
     search.begin(np.arange(4), targets, [np.zeros((64, 64, 3), np.uint8)] * 4, drop=0.0)
     policy = loaded.policy(search)
     assert isinstance(policy, Masked) == (name == "ppo_mask")
@@ -617,7 +623,7 @@ def test_a_loaded_agent_acts_as_its_algorithm(trained, slim, targets, name):
 
 
 def test_a_masked_action_is_never_taken(trained, slim, targets):
-    search = slim.search(4)
+    search = four_searches(slim)
     search.begin(np.arange(4), targets, [np.zeros((64, 64, 3), np.uint8)] * 4, drop=0.0)
     policy = load_agent(str(trained / "ppo_mask-tiny.zip"), device="cpu").policy(search)
     for _ in range(40):
@@ -668,9 +674,9 @@ def test_an_agent_of_a_run_is_judged_as_it_was_trained(run_folder, slim, targets
     run_folder.best_model.unlink()
 
 
-def test_a_baseline_by_name_moves_as_an_agent_does(setup, targets):
+def test_a_baseline_by_name_moves_as_an_agent_does(networks, targets):
     loaded = load_agent("grid")
-    found = compare(setup, targets, [loaded], methods={})
+    found = compare(networks, targets, [loaded], methods={})
     steered = found.trials["grid, steered"]
     assert found.closure("grid, steered") > 0.8 and steered.queries.max() <= 21
     assert all(len(episode.actions) > 2 for episode in found.episodes["grid, steered"])
@@ -688,10 +694,10 @@ def test_what_is_no_agent(trained, tmp_path):
             load_agent(spec, algo)
 
 
-def test_an_agent_of_another_state_is_told_apart(trained, setup, targets):
+def test_an_agent_of_another_state_is_told_apart(trained, networks, targets):
     loaded = load_agent(str(trained / "dqn-tiny.zip"), device="cpu")
     with pytest.raises(InputError, match=r"observes Box\[346\] and this search shows Box\[94\]"):
-        loaded.policy(setup.search(4))
+        loaded.policy(four_searches(networks))
 
 
 # -------------------------------------------------------------------- command

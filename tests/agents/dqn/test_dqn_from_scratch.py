@@ -13,7 +13,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 import occlusion_env  # noqa: F401
 from agents.dqn.algorithm import SquaredErrorDQN
 
-FILE = Path(__file__).resolve().parents[2] / "examples" / "04_dqn_from_scratch.py"
+FILE = Path(__file__).resolve().parents[3] / "examples" / "04_dqn_from_scratch.py"
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-FILE = Path(__file__).resolve().parents[2] / "examples" / "03_other_algorithms.py"
+FILE = Path(__file__).resolve().parents[3] / "examples" / "03_other_algorithms.py"
 ORACLE = "OcclusionSearchOracle-v0"
 
 

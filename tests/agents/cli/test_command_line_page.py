@@ -11,7 +11,7 @@ from command_line_page import PAGE, command_line_page, write_command_line_page
 from agents.cli import run_command
 from agents.cli.commands import COMMANDS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FLAG = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 OPTION = re.compile(r"^[│|]? {1,2}(-.*?)(?:  |$)", flags=re.MULTILINE)
 """The beginning of an option in tyro's help, in a box or without one; its description stands further in."""

@@ -15,7 +15,7 @@ from agents.evaluation.comparison import MethodComparison, Trial, episode_querie
 from agents.evaluation.methods import BUDGETS
 from agents.evaluation.summary import record, summarise
 from agents.hard_positives.image_targets import image_targets
-from agents.policies.baselines import Querying, run_queries
+from agents.policies.baselines import Querying
 from agents.policies.belief import BeliefSearch, FittedPrior, fit_prior, fitting
 from agents.policies.belief.method import BeliefProposer
 from agents.policies.methods import NoFeatures
@@ -159,7 +159,7 @@ def test_a_region_apart_from_all_candidates_has_weights() -> None:
 
 def test_a_belief_ends_after_its_last_candidate() -> None:
     search, fitted = begun(2), by_distance(GRID[::28])
-    found = run_queries(BeliefProposer(fitted), search, np.arange(2), [np.random.default_rng(0)] * 2, 50)
+    found = Querying(BeliefProposer(fitted), 50).run(search, np.arange(2), [np.random.default_rng(0)] * 2)
     assert found.counts.tolist() == [12, 12]
     for regions in found.regions:
         assert len(np.unique(regions, axis=0)) == 12

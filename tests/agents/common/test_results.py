@@ -20,7 +20,7 @@ import tyro
 from agents.cli.commands import COMMANDS, examples_of, find_command, rename_flags
 from agents.common.results import FORMATS, command_line, commit, write_result
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FILES = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
 
 

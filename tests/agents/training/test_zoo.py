@@ -8,7 +8,7 @@ import pytest
 
 from agents.training.run import TrainRequest, train
 
-HYPERPARAMS = Path(__file__).resolve().parents[2] / "agents" / "hyperparams"
+HYPERPARAMS = Path(__file__).resolve().parents[3] / "agents" / "hyperparams"
 ORACLE = "OcclusionSearchOracle-v0"
 
 pytest.importorskip("rl_zoo3")

@@ -11,11 +11,12 @@ import pytest
 from stable_baselines3 import DQN, PPO
 
 import occlusion_env  # noqa: F401
-from agents.evaluation.comparison import Setup, compare
+from agents.evaluation.comparison import compare
 from agents.policies.loading import load_agent
 from agents.policies.pretrained import load_pretrained, save_pretrained
 from agents.training.environment import TrainingEnvironment
 from occlusion_env.envs.arguments import SearchArguments
+from occlusion_env.envs.building import load_networks
 from occlusion_env.scene.targets import load_targets
 from tracker.errors import InputError
 
@@ -51,7 +52,7 @@ def test_files_that_do_not_fit_are_named(file: Path) -> None:
     for change, sentence in (
         ({"net_arch": [9, 5]}, "not those of the agent"),
         ({"env_kwargs": {"steps": 3}}, "unexpected keyword argument 'steps'"),
-        ({"observation_length": None}, "no card of an agent"),
+        ({"observation_length": None}, "read as the card of an agent"),
     ):
         file.with_suffix(".json").write_text(json.dumps(card | change))
         with pytest.raises(InputError, match=sentence):
@@ -77,9 +78,9 @@ def test_the_pretrained_agent_beats_chance() -> None:
     """On synthetic videos, which it was not trained on."""
     agents = [load_agent("pretrained")]
     assert agents[0].settings is not None and agents[0].settings.max_steps + 2 <= 20
-    setup = Setup.load(SearchArguments(precision="fp32"))
+    networks = load_networks(SearchArguments(precision="fp32"))
     targets = [load_targets(f"synthetic:{seed}")[20] for seed in range(6)]
-    comparison = compare(setup, targets, agents, methods={})
+    comparison = compare(networks, targets, agents, methods={})
     found, closures = comparison.trials, {name: comparison.closure(name) for name in comparison.trials}
     assert closures["pretrained"] > 0.5
     assert found["pretrained"].queries.max() <= 19
