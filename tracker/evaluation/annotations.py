@@ -91,8 +91,8 @@ def read_annotations(
 
     Args:
         source: A JSON file `{name: {"boxes": [[x, y, w, h], ...], "attributes": [...]}}` with 1-based boxes
-            (`attributes` may be missing), an annotation file of pysot (`gt_rect`, `attr` and LaSOT's `absent`, such
-            as `OTB100.json`; those of VOT, NfS, TrackingNet and TNL2K count from 0), or a folder of annotated
+            (`attributes` may be missing), an annotation file of pysot (`gt_rect`, `attr` and LaSOT's `absent`,
+            such as `OTB100.json`; those of VOT, NfS, TrackingNet and TNL2K count from 0), or a folder of annotated
             sequences, or one annotated sequence. Both targets of an OTB folder that has two are taken.
         attributes: A JSON file of the same form (or `{name: [...]}`), from which the attributes are taken.
         layout: Layout of the sequences in a folder, one of `tracker.data.readers.LAYOUTS`.
