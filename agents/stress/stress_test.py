@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ class StressTest:
             waiting = [(job.name, job) for job in jobs if not job.is_done()]
             if workers > 1 and waiting:
                 try:
-                    pickle.dumps(waiting[0])
+                    ForkingPickler.dumps(waiting[0])
                 except Exception as error:
                     raise InputError(
                         f"The tracker '{name}' cannot be sent to another process ({error}); give a function of a"
