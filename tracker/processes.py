@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.reduction import ForkingPickler
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -23,6 +24,21 @@ Result = TypeVar("Result")
 
 _GRACE = 3.0
 """Seconds for workers to remove their temporary files at an interrupt."""
+
+
+def pickled(make_tracker: Callable[[], object], name: str) -> bytes:
+    """The bytes in which worker processes get the function that makes a tracker.
+
+    Raises:
+        InputError: If it cannot be pickled, naming the tracker.
+    """
+    try:
+        return bytes(ForkingPickler.dumps(make_tracker))
+    except Exception as error:  # Objects of other libraries refuse in any way.
+        raise InputError(
+            f"The tracker '{name}' cannot be sent to other processes ({' '.join(str(error).split())}); give a"
+            " function or class of a module that makes it, or one process."
+        ) from None
 
 
 def run_jobs(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +23,11 @@ from .measures import HELD, RunScores, losses_by_part, score_run
 from .planning import Plan
 from .running import BOXES, TIMES
 
-Measure = Literal[
-    "endurance",
-    "uncovered",
-    "frozen",
-    "kept",
-    "recovered",
-    "recovered_change",
-    "drift",
-    "drift_change",
+MEASURES = (
+    "endurance", "uncovered", "frozen", "kept", "recovered", "recovered_change", "drift", "drift_change",
     "distracted",
-]
-MEASURES: tuple[Measure, ...] = get_args(Measure)
+)  # fmt: skip
+"""The measures of a run; attributes of `RunScores`."""
 
 CHANGES = ("kept", "kept_auc", "recovered_change", "drift_change", "distracted", "placement_gap")
 """Differences from another run, which are over the held moments: a tracker that has lost its target has nothing to
@@ -158,7 +151,7 @@ class TrackerStress:
             "placement_gap": _interval(self.mean("placement_gap", "hardest")),
             "own_placement_gap": _interval(self.mean("placement_gap", "hardest-own")),
             "conditions": conditions,
-            "sequences": self.by_sequence("occ_auc"),
+            "sequences": {name: round(value, 5) for name, value in self.by_sequence("occ_auc").items()},
             "left_out": dict(self.left_out),
             "failures": dict(self.failures),
             "frames_per_second": self.frames_per_second,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from tracker.data.readers import list_targets
 from tracker.errors import InputError
 from tracker.evaluation.running import source_digest
 from tracker.files import remove_leftovers
-from tracker.processes import run_jobs
+from tracker.processes import pickled, run_jobs
 from tracker.trackers.protocol import Tracker
 
 from ..common.locks import lock_folder
@@ -138,14 +137,8 @@ class StressTest:
                 )  # fmt: skip
                 jobs.append(job)
             waiting = [(job.name, job) for job in jobs if not job.is_done()]
-            if workers > 1 and waiting:
-                try:
-                    pickle.dumps(waiting[0])
-                except Exception as error:
-                    raise InputError(
-                        f"The tracker '{name}' cannot be sent to another process ({error}); give a function of a"
-                        " module that makes it, or one worker."
-                    ) from None
+            if workers > 1:
+                pickled(make_tracker, name)  # said before the first process starts
             bar = tqdm(total=len(waiting), desc=name, unit="sequence", disable=not progress or not waiting)
             with bar:
                 for target, _ in run_jobs(workers, waiting):

@@ -124,6 +124,7 @@ COMMANDS = {
     "generate": "--data {v} --out {o} --agent random --per-sequence 1",
     "reproduce": "--data {v} --judge {j} --out {o} --only sint --seeds 1 --steps 1",
     "benchmark run": "--tracker sint-slim --data {v} --out {o}",
+    "stress": "--tracker sint-slim --data {v} --out {o}",
     "benchmark score": "--results {r} --annotations {v}",
     "benchmark report": "--results {r} --annotations {v} --out {o}",
     "benchmark export": "--results {r} --layout pysot --out {o}",

@@ -6,7 +6,6 @@ import hashlib
 import inspect
 import json
 import os
-import pickle
 import platform
 import time
 import traceback
@@ -15,6 +14,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from importlib import metadata
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from ..data.readers import LAYOUTS, list_targets, read_sequence
 from ..data.sequences import Frames, Sequence
 from ..errors import InputError
 from ..files import remove_leftovers, replacing_file
-from ..processes import run_jobs, threads_of
+from ..processes import pickled, run_jobs, threads_of
 from ..records import read_record, warn_of_damage, write_record
 from ..trackers.check import output_fault
 from ..trackers.protocol import Tracker
@@ -180,7 +180,7 @@ def run_benchmark(
     tracker = runner.tracker
     if not tracker.name or Path(tracker.name).name != tracker.name or tracker.name.startswith("."):
         raise InputError(f"The tracker's name '{tracker.name}' cannot name a folder; give it another.")
-    pickled = None if workers == 1 else _pickle(make_tracker, tracker.name)
+    sent = None if workers == 1 else pickled(make_tracker, tracker.name)
     folder = Path(out) / tracker.name / protocol
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -227,10 +227,10 @@ def run_benchmark(
             unfinished[name] = len(missing)
             bar.update(not missing)
             for run in missing:
-                if pickled is None:
+                if sent is None:
                     yield run, partial(runner.run, sequence.frames, run, progress)
                 else:
-                    yield run, partial(_run_in_process, pickled, open_target, run)
+                    yield run, partial(_run_in_process, sent, open_target, run)
 
     with (
         tqdm(total=len(plan), desc=f"{tracker.name} {protocol}", unit="target", disable=not progress) as bar,
@@ -272,25 +272,14 @@ class _Runner:
                 return _describe(error)
 
 
-def _pickle(make_tracker: Callable[[], Tracker], name: str) -> bytes:
-    """Pickle the function that makes a tracker, for other processes."""
-    try:
-        return pickle.dumps(make_tracker)
-    except Exception as error:  # Objects of other libraries refuse in any way.
-        raise InputError(
-            f"The tracker '{name}' cannot be sent to other processes ({' '.join(str(error).split())}); give a"
-            " function or class of a module that makes it, or one process."
-        ) from None
-
-
 @lru_cache(maxsize=1)
-def _load_runner(pickled: bytes) -> _Runner:
+def _load_runner(sent: bytes) -> _Runner:
     """The runner of a process."""
-    return _Runner(pickle.loads(pickled))
+    return _Runner(ForkingPickler.loads(sent))
 
 
-def _run_in_process(pickled: bytes, open_target: Callable[[], Sequence], run: TrackerRun) -> _Outcome:
-    return _load_runner(pickled).run(open_target().frames, run)
+def _run_in_process(sent: bytes, open_target: Callable[[], Sequence], run: TrackerRun) -> _Outcome:
+    return _load_runner(sent).run(open_target().frames, run)
 
 
 def weights_digest(path: str | Path) -> str:

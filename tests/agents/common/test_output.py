@@ -145,6 +145,7 @@ FOLDERS = {
     "train-vae": "--data {data}",
     "benchmark run": "--tracker mil --data {data}",
     "benchmark report": "--results {data} --annotations {clip}",
+    "stress": "--tracker mil --data {data}",
 }
 FILES = {
     "track": "--data {clip} --box 1,1,4,4 --out",
@@ -219,12 +220,13 @@ INPUTS = {
     "benchmark run": {"data": "folder", "weights": "file folder", "base_weights": "file folder"},
     "benchmark score": {"results": "folder", "annotations": "file folder", "attributes": "file"},
     "benchmark vot": {"weights": "file folder", "base_weights": "file folder"},
+    "stress": {"data": "folder", "weights": "file folder", "base_weights": "file folder"},
 }
 """Inputs of each command that are paths, and what they may be."""
 FIXED = {
     "track": {"box": "1,1,4,4"},
     "check-tracker": {"tracker": "mil"},
-    "benchmark run": {"tracker": ("mil",)},
+    **dict.fromkeys(("benchmark run", "stress"), {"tracker": ("mil",)}),
     "benchmark export": {"layout": "pysot"},
 }
 """Other arguments that a command needs."""
@@ -278,7 +280,8 @@ def test_no_output_is_contains_or_lies_in_an_input(tmp_path, monkeypatch, comman
         places.append(given.parent)
     if (command, output) == ("train", "out"):  # the run's folder is below OUT/ALGO
         places = [given, given / "inner"]
-    tuples = {"evaluate": ("agent",), "benchmark run": ("weights", "base_weights")}.get(command, ())
+    both = ("weights", "base_weights")
+    tuples = {"evaluate": ("agent",), "benchmark run": both, "stress": both}.get(command, ())
     kinds = get_type_hints(COMMANDS[command])
     values = {
         each: value if kinds[each] in (Path, Path | None) else str(value) for each, value in arguments.items()
