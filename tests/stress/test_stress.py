@@ -177,7 +177,7 @@ class TestMetamorphic:
 
 
 def test_the_reference_is_an_ordinary_run(benchmark: Path, tmp_path: Path) -> None:
-    class Drifting(StillTracker):
+    class Drifting(Staying):
         """Moves by the mean of each image."""
 
         name = "drifting"
