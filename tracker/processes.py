@@ -26,11 +26,11 @@ _GRACE = 3.0
 """Seconds for workers to remove their temporary files at an interrupt."""
 
 
-def pickled(make_tracker: Callable[[], object], name: str) -> bytes:
+def serialised(make_tracker: Callable[[], object], name: str) -> bytes:
     """The bytes in which worker processes get the function that makes a tracker.
 
     Raises:
-        InputError: If it cannot be pickled, naming the tracker.
+        InputError: If it cannot be serialised, naming the tracker.
     """
     try:
         return bytes(ForkingPickler.dumps(make_tracker))

@@ -14,7 +14,7 @@ from tracker.data.readers import list_targets
 from tracker.errors import InputError
 from tracker.evaluation.running import source_digest
 from tracker.files import remove_leftovers
-from tracker.processes import pickled, run_jobs
+from tracker.processes import run_jobs, serialised
 from tracker.trackers.protocol import Tracker
 
 from ..common.locks import lock_folder
@@ -70,7 +70,7 @@ class StressTest:
         run gets a new tracker.
 
         Args:
-            tracker: A tracker, or a function that makes one; with several workers a function that can be pickled.
+            tracker: A tracker, or a function that makes one; with several workers a function that can be serialised.
             settings: Whatever else changes the boxes, such as the weights' digest.
             workers: Processes; each runs a sequence at a time.
             command: The command line, for the record.
@@ -138,7 +138,7 @@ class StressTest:
                 jobs.append(job)
             waiting = [(job.name, job) for job in jobs if not job.is_done()]
             if workers > 1:
-                pickled(make_tracker, name)  # said before the first process starts
+                serialised(make_tracker, name)  # said before the first process starts
             bar = tqdm(total=len(waiting), desc=name, unit="sequence", disable=not progress or not waiting)
             with bar:
                 for target, _ in run_jobs(workers, waiting):

@@ -183,8 +183,8 @@ def test_the_reference_is_an_ordinary_run(benchmark: Path, tmp_path: Path) -> No
         name = "drifting"
 
         def update(self, image: NDArray[np.uint8]) -> Boxes:
-            self._box = self._box + [image[::7].mean() / 200, 0, 0, 0]
-            return self._box
+            self.box = self._box + [image[::7].mean() / 200, 0, 0, 0]
+            return self.box
 
     StressTest(benchmark, tmp_path, StressSettings.quick(), ["one"]).run(Drifting(), progress=False)
     record = json.loads((tmp_path / "drifting" / "boxes" / "one.json").read_text())["moments"][0]
@@ -359,7 +359,7 @@ class TestFolder:
             quick(benchmark, tmp_path).run(Knowing([], name), progress=False)
 
     def test_a_tracker_that_cannot_be_sent_to_another_process(self, benchmark: Path, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="cannot be sent to another process"):
+        with pytest.raises(InputError, match="cannot be sent to other processes"):
             quick(benchmark, tmp_path).run(lambda: Knowing([]), workers=2, progress=False)
 
     def test_an_empty_folder_has_no_scores(self, tmp_path: Path) -> None:
@@ -418,7 +418,7 @@ def made_runs(moment: Moment, endurance: dict[float, float]) -> dict[str, RunSco
     """Runs with these endurances."""
     clean = endurance[0.0]
     return {
-        name: RunScores(name, np.empty(0), value, clean, 1 + value - clean, 1, 0, 0, 0, None)
+        name: RunScores(name, np.empty(0), value, clean, value, 1 + value - clean, 1, 0, 0, 0, None)
         for share, name in (*COVER_CURVE.items(), (1.0, "all-30"))
         for value in [endurance[share]]
     }

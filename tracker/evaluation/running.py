@@ -27,7 +27,7 @@ from ..data.readers import LAYOUTS, list_targets, read_sequence
 from ..data.sequences import Frames, Sequence
 from ..errors import InputError
 from ..files import remove_leftovers, replacing_file
-from ..processes import pickled, run_jobs, threads_of
+from ..processes import run_jobs, serialised, threads_of
 from ..records import read_record, warn_of_damage, write_record
 from ..trackers.check import output_fault
 from ..trackers.protocol import Tracker
@@ -167,7 +167,7 @@ def run_benchmark(
         InputError: If the protocol or the layout is unknown, there is no target to run, two have the same name,
             the tracker's name cannot name a folder, or `out` holds results made with other settings or on other
             frames or boxes of a sequence of the same name; with several processes also if `make_tracker` cannot
-            be pickled or a process was killed.
+            be serialised or a process was killed.
     """
     if layout not in LAYOUTS:
         raise InputError(f"The layout '{layout}' is unknown; known are {', '.join(LAYOUTS)}.")
@@ -180,7 +180,7 @@ def run_benchmark(
     tracker = runner.tracker
     if not tracker.name or Path(tracker.name).name != tracker.name or tracker.name.startswith("."):
         raise InputError(f"The tracker's name '{tracker.name}' cannot name a folder; give it another.")
-    sent = None if workers == 1 else pickled(make_tracker, tracker.name)
+    sent = None if workers == 1 else serialised(make_tracker, tracker.name)
     folder = Path(out) / tracker.name / protocol
     try:
         folder.mkdir(parents=True, exist_ok=True)
