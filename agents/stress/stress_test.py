@@ -70,7 +70,7 @@ class StressTest:
         run gets a new tracker.
 
         Args:
-            tracker: A tracker, or a function that makes one; with several workers a function that can be serialised.
+            tracker: A tracker, or a function that makes one; with several workers a function of a module.
             settings: Whatever else changes the boxes, such as the weights' digest.
             workers: Processes; each runs a sequence at a time.
             command: The command line, for the record.
