@@ -3,7 +3,7 @@
 Usage: python benchmarks/plots.py [--results benchmarks/results] [--out docs/pictures]
 
 Writes trackers.png (otb15.json), manifolds.png (vae.json), ladder.png and
-ladder_sweep.png (ladder.json), actions.png and search.png.
+ladder_sweep.png (ladder.json), frontier.png (agents.json), actions.png and search.png.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from matplotlib.patches import Rectangle
 import occlusion_env  # noqa: F401  (registers OcclusionSearchOracle-v0)
 from agents.ablation.pictures import draw_differences, draw_sweep
 from agents.common.pictures import save
+from agents.evaluation.pictures import draw_frontier
 from agents.manifolds.evaluation import METHODS
 from occlusion_env.mdp.actions import ACTIONS, RegionLimits
 from tracker.data.images import write_png
 
-_READ = ("otb15", "vae", "ladder")
+_READ = ("otb15", "vae", "ladder", "agents")
 
 _OURS, _OTHERS, _BOUNDS = "#D55E00", "#0072B2", "0.35"
 
@@ -171,6 +172,7 @@ def main(given: Arguments) -> None:
         save(figure, given.out / name)
     draw_differences(given.out / "ladder.png", read["ladder"])
     draw_sweep(given.out / "ladder_sweep.png", read["ladder"])
+    draw_frontier(given.out / "frontier.png", read["agents"])
     write_png(given.out / "search.png", search_picture())
 
 

@@ -92,7 +92,7 @@ def _label_ends(axis: Axes, right: float, ends: list[tuple[float, str]]) -> None
         )  # fmt: skip
 
 
-def draw_differences(path: Path, content: Mapping[str, Any], baseline: str) -> None:
+def draw_differences(path: Path, content: Mapping[str, Any], baseline: str = "sint") -> None:
     """Draw each arm less the arm `baseline`, with the intervals."""
     arms = {name: arm for name, arm in content["arms"].items() if baseline in arm["less"]}
     measures = [measure for measure in _MEASURES if measure in content["measures"]]
