@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from occlusion_env.envs.arguments import SearchArguments
+from occlusion_env.envs.building import Networks, load_networks
 from occlusion_env.scene.targets import Target, TargetSet
 from occlusion_env.search.core import Search
 from tracker.scorers import Scorer
@@ -17,14 +19,16 @@ from .hard_positives.records import HardPositive
 from .policies.methods import Method
 from .policies.rollout import Agent, Policy
 
-__all__ = ["RENAMED", "Comparison", "begin_all", "find_hard_positives"]
+__all__ = ["Comparison", "Setup", "begin_all", "find_hard_positives"]
 
-RENAMED = {
-    "Comparison": "agents.MethodComparison",
-    "begin_all": "occlusion_env.Search.begin_random",
-    "find_hard_positives": "agents.HardPositiveGenerator(...).of_targets",
-}
-"""Each name, and what stands for it now."""
+
+class Setup(Networks):
+    """Deprecated form of `occlusion_env.load_networks(arguments)`, which `compare` takes now."""
+
+    @classmethod
+    def load(cls, arguments: SearchArguments) -> Networks:
+        """The networks of an environment; give `compare` its arguments too."""
+        return load_networks(arguments)
 
 
 def begin_all(

@@ -46,6 +46,9 @@ def test_names_of_the_last_version_still_work() -> None:
     with pytest.warns(DeprecationWarning, match="Comparison is now agents.MethodComparison"):
         assert agents.Comparison is agents.MethodComparison
     parts = load_networks(SearchArguments())
+    with pytest.warns(DeprecationWarning, match="Setup is now occlusion_env.load_networks"):
+        setup = agents.Setup(parts.scorer, parts.features)
+    assert agents.compare(setup, list(targets), methods={}).clean.shape == (2,)
     search = Search(2, parts.scorer, parts.features, SearchSettings())
     with pytest.warns(DeprecationWarning, match="begin_all is now occlusion_env.Search.begin_random"):
         agents.begin_all(search, list(targets), np.random.default_rng(0), 0.1)
