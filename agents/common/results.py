@@ -30,6 +30,7 @@ FORMATS = {
     "siamfc": 2,
     "state_correlation": 1,
     "stress": 1,
+    "stress_prediction": 1,
     "tracker_speed": 1,
     "train-siamfc": 1,
     "train-tracker": 1,

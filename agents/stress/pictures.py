@@ -35,8 +35,9 @@ SHARES = (0.0, *COVER_CURVE)
 
 _TRUE = (0, 200, 83)
 _TRACKER = (255, 61, 0)
-_HEIGHT = 190
-_FRAME_MS, _LAST_MS = 120, 900
+_HEIGHT = 150
+"""Of a GIF, in pixels; the page holds one for each tracker."""
+_FRAMES, _FRAME_MS, _LAST_MS = 16, 200, 900
 _EXEMPLARS = 16
 
 
@@ -205,12 +206,14 @@ def animate(path: Path, worst: WorstRun, boxes: Mapping[str, NDArray[np.float64]
         sequence, moment, CONDITIONS[run.condition], _other(moment, open_sequence), run.region
     )
     clean = corrupted_frames(sequence, moment, CONDITIONS["reference"])
+    shown = set(evenly_spaced(CONDITIONS[run.condition].length, _FRAMES).tolist())
     pictures = [
         _side_by_side(
             _panel(frame, moment.truth[row], boxes[run.condition][row]),
             _panel(plain, moment.truth[row], boxes["reference"][row]),
         )
         for row, (frame, plain) in enumerate(zip(frames, clean, strict=False))
+        if row in shown
     ]
     write_gif(path, pictures, [*[_FRAME_MS] * (len(pictures) - 1), _LAST_MS])
 
@@ -234,7 +237,7 @@ def _side_by_side(left: PILImage.Image, right: PILImage.Image) -> PILImage.Image
     sheet = PILImage.new("RGB", (left.width + right.width + 4, left.height), "white")
     sheet.paste(left, (0, 0))
     sheet.paste(right, (left.width + 4, 0))
-    return sheet.quantize(96, dither=PILImage.Dither.NONE)
+    return sheet.quantize(64, dither=PILImage.Dither.NONE)
 
 
 def draw_card(scores: StressScores, title: str) -> bytes:

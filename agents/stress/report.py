@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tracker.data.readers import list_targets, read_sequence
 from tracker.data.sequences import Sequence
-from tracker.evaluation.intervals import LEAST_TARGETS, Interval, format_p
+from tracker.evaluation.intervals import LEAST_TARGETS, LEVEL, Interval
 from tracker.evaluation.report.page import PageTable, Picture, Section, write_index
 from tracker.files import replacing_file, temporary_folder
 from tracker.records import read_record
@@ -158,9 +158,9 @@ def _warnings(scores: StressScores) -> list[str]:
 
 def _ranking(scores: StressScores) -> Section:
     colours = {name: style.colour for name, style in pictures.look(scores).items()}
-    held = "over the moments that a tracker had its target just before; in brackets 95 % intervals over sequences."
+    brackets = "in brackets 95 % intervals over sequences."
     first = PageTable(
-        f"Endurance and recovery, {held}",
+        f"Endurance and recovery over all moments; {brackets}",
         [
             "tracker", "OccAUC", "uncovered", "covered 50 %", "covered 100 %", "box held still", "recovery",
             "moments held", "frames/s",
@@ -168,7 +168,7 @@ def _ranking(scores: StressScores) -> Section:
         colours=colours,
     )  # fmt: skip
     second = PageTable(
-        f"What a corruption changes, {held}",
+        f"What a corruption changes, over the moments that a tracker had its target just before; {brackets}",
         [
             "tracker", "overlap kept", "recovery", "drift, target sizes", "ends on look-alike",
             "hardest less random", "hardest for itself less random",
@@ -255,7 +255,7 @@ def _conditions(scores: StressScores) -> Section:
 def _sequences(scores: StressScores) -> Section:
     rows = {name: tracker.by_sequence("occ_auc") for name, tracker in scores.trackers.items()}
     table = PageTable(
-        "OccAUC of each sequence; '-': the tracker had lost the target before every moment.",
+        "OccAUC of each sequence.",
         ["sequence", *rows],
         [
             [name, *(f"{row[name]:.2f}" if name in row else "-" for row in rows.values())]
@@ -267,22 +267,26 @@ def _sequences(scores: StressScores) -> Section:
 
 
 def _contrasts(scores: StressScores) -> Section | None:
-    shown = [each for each in scores.contrasts if each.p is not None]
-    if not shown:
+    names = list(scores.trackers)
+    if not any(each.p is not None for each in scores.contrasts):
         return None
-    names = {"occ_auc": "OccAUC", "recovery": "recovery"}
-    table = PageTable(
-        "Paired over the moments that both trackers held; p after Holm among all pairs of the measure.",
-        ["first less second", "measure", "difference", "p"],
+    tables = []
+    for measure, title in (("occ_auc", "OccAUC"), ("recovery", "Recovery")):
+        cells = {}
+        for each in (each for each in scores.contrasts if each.measure == measure):
+            clear = "*" if each.p is not None and each.p < 1 - LEVEL else ""
+            cells[each.first, each.second] = f"{each.difference.mean:+.2f}{clear}"
+            cells[each.second, each.first] = f"{-each.difference.mean:+.2f}{clear}"
+        rows = [[row, *(cells.get((row, column), "") for column in names)] for row in names]
+        tables.append(PageTable(f"{title} of the row's tracker less the column's.", ["tracker", *names], rows))
+    return Section(
+        "Differences",
         [
-            [
-                f"{each.first} - {each.second}", names[each.measure], each.difference.format(3, sign=True),
-                "-" if each.p is None else format_p(each.p),
-            ]
-            for each in shown
+            "Paired over the same moments. *: p below .05 after Holm's correction among all pairs of the table."
+            " The intervals are in the file of --json."
         ],
-    )  # fmt: skip
-    return Section("Differences", tables=[table])
+        tables=tables,
+    )
 
 
 def _worst(out: Path, scores: StressScores, open_sequence: pictures.Open) -> Iterator[Picture]:
