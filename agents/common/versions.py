@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -16,6 +17,8 @@ _DISTRIBUTIONS = (
     "numpy",
     "opencv-python",
 )
+_OPTIONAL = ("opencv-contrib-python",)
+"""Recorded where they are installed; they replace one of the others."""
 
 
 def versions() -> dict[str, str]:
@@ -26,6 +29,9 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "unknown"
+    for name in _OPTIONAL:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
     found["cpu"] = torch.backends.cpu.get_cpu_capability()
     return found
 
