@@ -11,9 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README, REPRODUCE = ROOT / "README.md", ROOT / "docs" / "reproduce.md"
-AGENTS, LADDER, SIAMFC, TRACKERS, MANIFOLDS, SPEED = (
+AGENTS, LADDER, SIAMFC, TRACKERS, STRESS, MANIFOLDS, SPEED = (
     ROOT / "docs" / "results" / f"{name}.md"
-    for name in ("agents", "ladder", "siamfc", "trackers", "vae", "performance")
+    for name in ("agents", "ladder", "siamfc", "trackers", "stress", "vae", "performance")
 )
 
 
@@ -100,6 +100,31 @@ def test_the_trackers() -> None:
         expected = [f"{row['auc']:.3f}", f"{row['precision']:.3f}", f"{row['fps']:.0f}"]
         expected.append(difference(less[names[name]]) if name != "CSRT" else "")
         assert [text for _, text in cells] == expected, name
+
+
+def test_the_stress_test() -> None:
+    trackers = results("stress")["trackers"]
+    names = {
+        "NanoTrack v2": "nano-v2", "NanoTrack v1": "nano-v1", "SINT, VGG-16": "sint-vgg16", "SINT, slim": "sint-slim",
+        "template matching": "template",
+    }  # fmt: skip
+    rows = list(table(STRESS, "tracker"))
+    assert [names.get(name, name.lower()) for name, _ in rows] == list(trackers)
+    for name, cells in rows:
+        row = trackers[names.get(name, name.lower())]
+        low, high = row["interval"]
+        assert [text for _, text in cells] == [
+            f"{short(row['occ_auc'])} [{short(low)}, {short(high)}]",
+            *(short(row["curve"][share]) for share in ("0", "0.5", "0.75", "1")),
+            short(row["conditions"]["cover-100"]["frozen"]["mean"]),
+            short(row["recovery"]),
+            f"{row['distraction']['mean']:+.2f}",
+            f"{row['held']:.0%}",
+        ], name
+        assert row["conditions"]["cover-100"]["frozen"]["mean"] > row["curve"]["1"] - 0.0005, name
+    significant = [each["measure"] for each in results("stress")["contrasts"] if each["p_holm"] < 0.05]
+    assert f"10 differ in OccAUC and {len(significant) - 10} in recovery" in STRESS.read_text()
+    assert significant.count("occ_auc") == 10
 
 
 def test_the_sentence_on_the_trackers() -> None:
