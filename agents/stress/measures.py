@@ -62,6 +62,7 @@ class RunScores:
     failure: str | None = None
 
 
+@np.errstate(over="ignore")  # a tracker's box may be so large that its area is infinite
 def score_run(
     moment: Moment,
     condition: Condition,

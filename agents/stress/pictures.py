@@ -38,6 +38,8 @@ _TRACKER = (255, 61, 0)
 _HEIGHT = 150
 """Of a GIF, in pixels; the page holds one for each tracker."""
 _FRAMES, _FRAME_MS, _LAST_MS = 16, 200, 900
+_BEYOND = 4
+"""Pixels beyond the picture at which lines of two pixels are not seen."""
 _EXEMPLARS = 16
 
 
@@ -60,7 +62,7 @@ def draw_curves(scores: StressScores) -> bytes:
     lines = _plot_curves(axis, scores)
     figure.legend(
         lines,
-        [f"{_number(tracker.occ_auc)}  {label(name)}" for name, tracker in scores.trackers.items()],
+        [f"{tracker.occ_auc.mean:.3f}  {label(name)}" for name, tracker in scores.trackers.items()],
         title="OccAUC, best first",
         loc="outside lower center",
         alignment="left",
@@ -128,7 +130,8 @@ def draw_losses(scores: StressScores) -> bytes:
         for column, name in enumerate(names):
             kept = tracker.mean("kept", name)
             values[row, column] = np.nan if kept is None else 1 - kept.mean
-    figure = Figure(figsize=(2.6 + 0.62 * len(names), max(3.0, 1.9 + 0.34 * len(values))), layout="constrained")
+    width = max(10.0, 2.6 + 0.62 * len(names))
+    figure = Figure(figsize=(width, max(3.0, 1.9 + 0.34 * len(values))), layout="constrained")
     axis = figure.subplots()
     image = axis.imshow(values, cmap="YlOrRd", vmin=0, vmax=0.7, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
@@ -202,9 +205,9 @@ def animate(path: Path, worst: WorstRun, boxes: Mapping[str, NDArray[np.float64]
     """
     moment, run = worst.moment.moment, worst.run
     sequence = open_sequence(moment.sequence)
-    frames = corrupted_frames(
-        sequence, moment, CONDITIONS[run.condition], _other(moment, open_sequence), run.region
-    )
+    condition = CONDITIONS[run.condition]
+    other = _other(moment, open_sequence) if condition.content == "cutout" else None
+    frames = corrupted_frames(sequence, moment, condition, other, run.region)
     clean = corrupted_frames(sequence, moment, CONDITIONS["reference"])
     shown = set(evenly_spaced(CONDITIONS[run.condition].length, _FRAMES).tolist())
     pictures = [
@@ -228,8 +231,10 @@ def _panel(frame: Image, truth: NDArray[np.float64], box: NDArray[np.float64]) -
     draw = ImageDraw.Draw(picture)
     for (x, y, w, h), colour in ((truth, _TRUE), (box, _TRACKER)):
         if w > 0 and h > 0:
-            corners = [x * scale, y * scale, max(x + w, x + 1) * scale, max(y + h, y + 1) * scale]
-            draw.rectangle(corners, outline=colour, width=2)
+            corners = np.array([x, y, max(x + w, x + 1), max(y + h, y + 1)]) * scale
+            # Pillow draws every pixel of a line, also a billion of them beyond the picture.
+            corners = np.clip(corners, -_BEYOND, np.array([*picture.size, *picture.size]) + _BEYOND)
+            draw.rectangle(corners.tolist(), outline=colour, width=2)
     return picture
 
 
@@ -251,8 +256,7 @@ def draw_card(scores: StressScores, title: str) -> bytes:
     figure.suptitle(label(title, 90), fontsize=14, fontweight="bold")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
     _plot_curves(left, scores)
-    drawn = [(name, each.occ_auc) for name, each in scores.trackers.items()]
-    ranked = [(name, auc) for name, auc in drawn if auc is not None][::-1]
+    ranked = [(name, each.occ_auc) for name, each in scores.trackers.items()][::-1]
     looks = look(scores)
     for row, (name, auc) in enumerate(ranked):
         right.barh(row, auc.mean, color=looks[name].colour, height=0.66)
@@ -261,11 +265,12 @@ def draw_card(scores: StressScores, title: str) -> bytes:
         recovery = scores.trackers[name].mean("recovery")
         text = "" if recovery is None else f"  {auc.mean:.2f}, recovers {recovery.mean:.0%}"
         right.text(max(auc.mean, *(auc.bounds or (0.0,))), row, text, va="center", fontsize=8)
+    known = any(auc.bounds is not None for _, auc in ranked)
     right.set_yticks(range(len(ranked)), [label(name, 22) for name, _ in ranked], fontsize=9)
     right.set(
         ylim=(-0.6, max(len(ranked), 5) - 0.4),
         xlim=(0, 1.25),
-        xlabel=f"OccAUC, {LEVEL:.0%} interval over sequences",
+        xlabel="OccAUC" + f", {LEVEL:.0%} interval over sequences" * known,
     )
     right.set_xticks(np.arange(0, 1.01, 0.25))
     right.spines[["top", "right"]].set_visible(False)
@@ -277,7 +282,3 @@ def draw_card(scores: StressScores, title: str) -> bytes:
         color="0.35",
     )
     return to_png(figure)
-
-
-def _number(value: Interval | None) -> str:
-    return "  -  " if value is None else f"{value.mean:.3f}"

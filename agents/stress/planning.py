@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,9 @@ from .corruptions.scene import Scene
 from .corruptions.settings import PROTOCOL_VERSION, SPAN, StressSettings
 
 MOMENTS = "moments.json"
+
+Place = tuple[Path, int | None]
+"""What `read_sequence` needs to open a sequence: its folder and the number of its target."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,20 @@ class Plan:
         )
 
 
+def find_place(places: Mapping[str, Place], name: str, data: Path) -> Place:
+    """What opens a sequence of `list_targets`.
+
+    Raises:
+        InputError: If the folder does not hold it.
+    """
+    if name not in places:
+        raise InputError(
+            f"The occlusions need the sequence '{name}', which '{data}' does not hold; give the folder that the"
+            " moments were drawn from, or another --out."
+        )
+    return places[name]
+
+
 def plan_moments(data: Path, out: Path, settings: StressSettings, targets: Iterable[str] | None = None) -> Plan:
     """Draw the moments of a benchmark's sequences; those that `out` holds already are kept.
 
@@ -90,7 +107,13 @@ def plan_moments(data: Path, out: Path, settings: StressSettings, targets: Itera
     """
     earlier = Plan.read(out)
     if earlier is not None and earlier.settings != settings:
-        raise InputError(f"'{out}' holds results of other settings ({earlier.settings}); give another --out.")
+        here, there = settings.record(), earlier.settings.record()
+        name = next(name for name in here if here[name] != there[name])
+        values = [len(each[name]) if name == "conditions" else each[name] for each in (there, here)]
+        raise InputError(
+            f"'{out}' holds results of other settings ({name}: {values[0]} there, {values[1]} here); give another"
+            " --out."
+        )
     places = list_targets(data)
     chosen = list(places) if targets is None else list(dict.fromkeys(targets))
     if unknown := [name for name in chosen if name not in places]:

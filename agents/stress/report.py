@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,9 @@ from tracker.records import read_record
 
 from . import pictures
 from .corruptions.settings import CONDITIONS, COVER_CURVE, PROTOCOL_VERSION
-from .running import BOXES
+from .planning import find_place
+from .running import BOXES, CARD
 from .scores import RECOVERY_CONDITION, StressScores, TrackerStress
-
-CARD = "card.png"
 
 _DEFAULT = "sint-slim"
 """The package's own default tracker, of which the page says where it stands."""
@@ -44,10 +44,9 @@ def write_report(out: Path, scores: StressScores, data: Path, command: str) -> P
     places = list_targets(data)
 
     def open_sequence(name: str) -> Sequence:
-        path, target = places[name]
+        path, target = find_place(places, name, data)
         return read_sequence(path, target=target)
 
-    lead = summarise(scores)
     with replacing_file(out / CARD) as temporary:
         temporary.write_bytes(pictures.draw_card(scores, _title(scores)))
     sections = [
@@ -69,7 +68,7 @@ def write_report(out: Path, scores: StressScores, data: Path, command: str) -> P
             [
                 "The mean loss of overlap of the frames in which a part of the target was covered, over all covers"
                 " of less than the whole box. Bright parts are where an occlusion costs this tracker most. A map"
-                " of one sequence is of its one or two moments; dark parts without colour were never covered."
+                " of one sequence is of its own moments; parts without colour were never covered."
             ],
             list(_sensitivity(scores, open_sequence)),
             least_width=900,
@@ -78,8 +77,8 @@ def write_report(out: Path, scores: StressScores, data: Path, command: str) -> P
     return write_index(
         out,
         _title(scores),
-        lead,
-        [section for section in sections if section is not None],
+        summarise(scores),
+        [section for section in sections if section.pictures or section.tables],
         command,
         settings=[
             ("protocol", f"version {PROTOCOL_VERSION}, docs/stress.md"),
@@ -90,25 +89,26 @@ def write_report(out: Path, scores: StressScores, data: Path, command: str) -> P
             ("Run another tracker on the same moments", "occlusion-search stress --tracker module:function ..."),
             ("The figures as JSON", "the same command with --json FILE"),
         ],
-        warnings=_warnings(scores),
+        warnings=list_warnings(scores),
     )
 
 
 def summarise(scores: StressScores) -> str:
     """The result in a few sentences; a verdict only from `LEAST_TARGETS` sequences on."""
+    if not _is_held(scores):
+        return "No tracker had its target just before any moment, so the figures say nothing of occlusion."
     count = len(scores.moments)
     if count < LEAST_TARGETS:
+        described = "this one sequence" if count == 1 else f"these {count} sequences"
         return (
-            f"The figures describe these {count} sequences alone: a verdict needs at least {LEAST_TARGETS}, and"
+            f"The figures describe {described} alone: a verdict needs at least {LEAST_TARGETS}, and"
             " intervals are left out."
         )
-    ranked = [name for name, tracker in scores.trackers.items() if tracker.occ_auc is not None]
-    if not ranked:
-        return "No tracker had its target at any of the moments, so nothing can be said of occlusion."
+    ranked = list(scores.trackers)
     best = scores.trackers[ranked[0]]
     auc, recovery = best.occ_auc, best.mean("recovery")
     covered, frozen = best.mean("endurance", COVER_CURVE[1.0]), best.mean("frozen", COVER_CURVE[1.0])
-    assert auc and recovery and covered and frozen
+    assert recovery and covered and frozen
     if len(ranked) == 1:
         sentences = [
             f"{ranked[0]} has an OccAUC of {auc.format(2)}, and recovers in {recovery.format(2)} of moments."
@@ -138,29 +138,49 @@ def summarise(scores: StressScores) -> str:
     return " ".join(sentences)
 
 
+def _is_held(scores: StressScores) -> bool:
+    """Whether any tracker had its target just before any moment."""
+    return any(tracker.held > 0 for tracker in scores.trackers.values())
+
+
 def _title(scores: StressScores) -> str:
     names = list(scores.trackers)
     return f"Where is {names[0]} blind?" if len(names) == 1 else f"Where are {len(names)} trackers blind?"
 
 
-def _warnings(scores: StressScores) -> list[str]:
+def list_warnings(scores: StressScores) -> list[str]:
+    """One sentence for each sequence, tracker and condition left out, and for each tracker that failed."""
     found = [f"{name} was left out: {reason}" for name, reason in scores.left_out.items()]
     found += [
-        f"{name} is not shown: {len(missing)} sequences are not done ({', '.join(missing[:5])})."
+        f"{name} is not shown: {len(missing)} of {len(scores.moments)} sequences are not done"
+        f" ({shorten(', '.join(missing), 60, placeholder=' ...')})."
         for name, missing in scores.unfinished.items()
     ]
     for name, tracker in scores.trackers.items():
+        for label, reason in tracker.left_out.items():
+            lacking = sum(label not in each.runs for each in tracker.moments)
+            found.append(f"{name} lacks {label} in {lacking} of {len(tracker.moments)} moments: {reason}")
         if tracker.failures:
             label, sentence = next(iter(tracker.failures.items()))
-            found.append(f"{name} failed in {len(tracker.failures)} runs, first in {label}: {sentence}")
+            runs = sum(len(each.runs) for each in tracker.moments)
+            found.append(f"{name} failed in {len(tracker.failures)} of {runs} runs, first in {label}: {sentence}")
     return found
 
 
 def _ranking(scores: StressScores) -> Section:
     colours = {name: style.colour for name, style in pictures.look(scores).items()}
-    brackets = "in brackets 95 % intervals over sequences."
+    several = len(scores.moments) >= LEAST_TARGETS
+    intervals = f"; in brackets {LEVEL:.0%} intervals over sequences" if several else ""
+    placements = {
+        heading: name
+        for heading, name in (
+            ("hardest less random", "hardest"),
+            ("hardest for itself less random", "hardest-own"),
+        )
+        if name in scores.settings.conditions
+    }
     first = PageTable(
-        f"Endurance and recovery over all moments; {brackets}",
+        f"Endurance and recovery, over all moments{intervals}.",
         [
             "tracker", "OccAUC", "uncovered", "covered 50 %", "covered 100 %", "box held still", "recovery",
             "moments held", "frames/s",
@@ -168,11 +188,9 @@ def _ranking(scores: StressScores) -> Section:
         colours=colours,
     )  # fmt: skip
     second = PageTable(
-        f"What a corruption changes, over the moments that a tracker had its target just before; {brackets}",
-        [
-            "tracker", "overlap kept", "recovery", "drift, target sizes", "ends on look-alike",
-            "hardest less random", "hardest for itself less random",
-        ],
+        "What a corruption changes, over the moments that were held: the tracker had its target just before"
+        f"{intervals}.",
+        ["tracker", "overlap kept", "recovery", "drift, target sizes", "ends on look-alike", *placements],
         colours=colours,
     )  # fmt: skip
     whole = COVER_CURVE[1.0]
@@ -198,8 +216,7 @@ def _ranking(scores: StressScores) -> Section:
                 _change(tracker.mean("recovered_change", RECOVERY_CONDITION)),
                 _change(tracker.mean("drift_change", whole)),
                 _change(tracker.mean("distracted", "look-alike")),
-                _change(tracker.mean("placement_gap", "hardest"), -1),
-                _change(tracker.mean("placement_gap", "hardest-own"), -1),
+                *(_change(tracker.mean("placement_gap", label), -1) for label in placements.values()),
             ]
         )
     return Section(
@@ -212,9 +229,13 @@ def _ranking(scores: StressScores) -> Section:
             " is large, and a tracker endures by its own doing where it has more.",
             "In the second table everything is less the same moment without the corruption: overlap kept is the"
             " area of 1 less the loss of overlap over 0 to 100 %; recovery and drift (the distance from the target"
-            " in the last covered frame) are of the whole target covered for 30 and 10 frames; hardest less random"
-            " is the overlap where a cover lies worst, for SINT or for the tracker's own confidence, less that"
-            " where it lies at random.",
+            " in the last covered frame) are of the whole target covered for 30 and 10 frames"
+            + (
+                "; hardest less random is the overlap where a cover lies worst, for SINT or for the tracker's own"
+                " confidence, less that where it lies at random."
+                if placements
+                else "."
+            ),
         ],
         [
             Picture(
@@ -247,7 +268,9 @@ def _conditions(scores: StressScores) -> Section:
                 "losses.png", pictures.draw_losses(scores), "Overlap that each condition costs each tracker.",
                 "Overlap lost while corrupted, against the same frames without corruption. 0: no effect.",
             )
-        ],
+        ]
+        if _is_held(scores)
+        else [],
         least_width=900,
     )  # fmt: skip
 
@@ -257,19 +280,16 @@ def _sequences(scores: StressScores) -> Section:
     table = PageTable(
         "OccAUC of each sequence.",
         ["sequence", *rows],
-        [
-            [name, *(f"{row[name]:.2f}" if name in row else "-" for row in rows.values())]
-            for name in scores.moments
-        ],
+        [[name, *(f"{row[name]:.2f}" for row in rows.values())] for name in scores.moments],
         {name: style.colour for name, style in pictures.look(scores).items()},
     )
     return Section("Every sequence", tables=[table])
 
 
-def _contrasts(scores: StressScores) -> Section | None:
+def _contrasts(scores: StressScores) -> Section:
     names = list(scores.trackers)
     if not any(each.p is not None for each in scores.contrasts):
-        return None
+        return Section("Differences")
     tables = []
     for measure, title in (("occ_auc", "OccAUC"), ("recovery", "Recovery")):
         cells = {}

@@ -22,12 +22,11 @@ from .corruptions.moments import Moment
 from .corruptions.placement import CANDIDATES, hardest_for_tracker
 from .corruptions.scene import Image, Scene
 from .corruptions.settings import CONDITIONS, PROTOCOL_VERSION, StressSettings
-
-Place = tuple[Path, int | None]
-"""What `read_sequence` needs to open a sequence: its folder and the number of its target."""
+from .planning import Place
 
 BOXES = "boxes"
 TIMES = "times"
+CARD = "card.png"
 
 _DIGITS = 3
 """Decimals of the stored boxes."""

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from tracker.data.identity import check_identity, code_version
 from tracker.data.readers import list_targets
 from tracker.errors import InputError
+from tracker.evaluation.report.page import INDEX
 from tracker.evaluation.running import source_digest
 from tracker.files import remove_leftovers
 from tracker.processes import run_jobs, serialised
@@ -20,8 +21,8 @@ from tracker.trackers.protocol import Tracker
 from ..common.locks import lock_folder
 from ..common.versions import versions
 from .corruptions.settings import PROTOCOL_VERSION, StressSettings
-from .planning import Plan, plan_moments
-from .running import SequenceJob
+from .planning import MOMENTS, Plan, find_place, plan_moments
+from .running import CARD, SequenceJob
 from .scores import StressScores, score_stress
 
 SETTINGS = "settings.json"
@@ -98,6 +99,8 @@ class StressTest:
     def report(self, command: str = "") -> StressScores:
         """Score all trackers that `out` holds results of, and write the page `out/index.html` and `out/card.png`.
 
+        The scores are over the test's `targets`, or else over all sequences of `data`.
+
         Args:
             command: The command line, for the record.
 
@@ -106,7 +109,7 @@ class StressTest:
         """
         from .report import write_report
 
-        scores = score_stress(self.out, self.targets)
+        scores = score_stress(self.out, list_targets(self.data) if self.targets is None else self.targets)
         write_report(self.out, scores, self.data, command)
         return scores
 
@@ -121,8 +124,8 @@ class StressTest:
     ) -> None:
         tracker = make_tracker()
         name = tracker.name
-        if not name or Path(name).name != name or name.startswith("."):
-            raise InputError(f"The tracker's name '{name}' cannot name a folder; give it another.")
+        if not name or Path(name).name != name or name.startswith(".") or name in (MOMENTS, INDEX, CARD):
+            raise InputError(f"The tracker's name '{name}' cannot name a folder of its results; give it another.")
         folder, places = self.out / name, list_targets(self.data)
         with lock_folder(folder):
             identity = _identity(tracker, self.settings, settings)
@@ -130,7 +133,8 @@ class StressTest:
             remove_leftovers(folder)
             jobs = []
             for target, moments in plan.moments.items():
-                cutouts = {each.cutout: places[each.cutout] for each in moments if each.cutout is not None}
+                others = {each.cutout for each in moments if each.cutout is not None}
+                cutouts = {other: find_place(places, other, self.data) for other in others}
                 job = SequenceJob(
                     make_tracker, folder, target, places[target], plan.digests[target], moments, cutouts,
                     self.settings,

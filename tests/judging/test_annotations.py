@@ -68,6 +68,9 @@ def test_absent_frames_of_a_lasot_file_of_pysot(tmp_path: Path) -> None:
     (found,) = read_annotations(write(tmp_path / "LaSOT.json", {"airplane-1": entry})).values()
     assert found.valid.tolist() == [True, True, False] and found.present.tolist() == [True, False, False]
     assert found.size is None
+    inverted = {**entry, "absent": [0, 1, 1]}  # 1: absent, as the reader of sequences takes it
+    (found,) = read_annotations(write(tmp_path / "LaSOT.json", {"airplane-1": inverted})).values()
+    assert found.present.tolist() == [True, False, False]
     del entry["absent"]
     (found,) = read_annotations(write(tmp_path / "LaSOT.json", {"airplane-1": entry})).values()
     assert found.present.tolist() == found.uncovered.tolist() == [True, True, False]

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -22,6 +23,8 @@ from agents.stress.corruptions.moments import Moment
 from agents.stress.corruptions.scene import lookalike_box
 from agents.stress.corruptions.settings import CONDITIONS, COVER_CURVE, LEAD, QUICK, SPAN
 from agents.stress.measures import FARTHEST, RunScores, score_run
+from agents.stress.pictures import _panel
+from agents.stress.report import list_warnings
 from agents.stress.scores import MomentScores, StressScores, TrackerStress
 from tracker.data.boxes import iou
 from tracker.data.readers import read_sequence
@@ -251,6 +254,29 @@ class TestFailures:
         content = refusing.to_json()
         assert content["kept_auc"] is None and content["distraction"] is None and content["recovery"] == 0
 
+    def test_a_box_of_a_billion_pixels_is_drawn_at_once(self) -> None:
+        frame, truth = np.zeros((95, 60, 3), np.uint8), np.array([10.0, 10, 20, 20])
+        drawn = _panel(frame, truth, np.array([-1e9, 20, 2e9, 2e9]))
+        assert drawn.size == (120, 190)
+        assert drawn.getpixel((60, 40)) == (255, 61, 0)  # its upper side
+        assert drawn.getpixel((60, 150)) == (0, 0, 0)
+
+    def test_a_page_of_trackers_that_held_nothing_says_so(self, benchmark: Path, tmp_path: Path) -> None:
+        class Silent(Staying):
+            name = "silent"
+
+            def update(self, image: NDArray[np.uint8]) -> Boxes:
+                return None  # type: ignore[return-value]
+
+        scores = quick(benchmark, tmp_path).run(Silent, progress=False).report()
+        page = (tmp_path / "index.html").read_text(encoding="utf-8")
+        assert "No tracker had its target just before any moment" in page
+        assert "The worst moments" not in page and "What hurts whom" not in page
+        runs = 2 * len(QUICK)
+        (sentence,) = list_warnings(scores)
+        assert sentence.startswith(f"silent failed in {runs} of {runs} runs, first in one/0/reference: ")
+        assert "in brackets" not in page and "hardest" not in page
+
     def test_an_unreadable_frame_leaves_the_sequence_out(
         self, tmp_path: Path, videos: list[Sequence], write_otb: Callable[[Path, Sequence], Path]
     ) -> None:
@@ -320,7 +346,9 @@ def test_resumed_and_parallel_runs_write_the_same_bytes(
 class TestFolder:
     def test_other_settings_are_refused(self, benchmark: Path, tmp_path: Path, videos: list[Sequence]) -> None:
         quick(benchmark, tmp_path).run(Knowing(videos), progress=False)
-        with pytest.raises(InputError, match=r"holds results of other settings .*; give another --out"):
+        with pytest.raises(
+            InputError, match=r"holds results of other settings \(\w+: \d+ there, \d+ here\); give another --out"
+        ):
             StressTest(benchmark, tmp_path, StressSettings.quick(seed=1)).run(Knowing(videos), progress=False)
         with pytest.raises(InputError, match=r"weights was not set and is .*give another --out"):
             quick(benchmark, tmp_path).run(Knowing(videos), {"weights": "b"}, progress=False)
@@ -345,6 +373,16 @@ class TestFolder:
         assert scores.unfinished == {"knowing": ("one",)} and set(scores.trackers) == {"other"}
         assert set(score_stress(tmp_path, ["two"]).trackers) == {"knowing", "other"}
 
+    def test_a_part_of_the_data(self, benchmark: Path, tmp_path: Path, videos: list[Sequence]) -> None:
+        quick(benchmark, tmp_path).run(Knowing(videos), progress=False)
+        part = quick(benchmark / "one", tmp_path).run(Staying, progress=False)
+        scores = part.report()
+        assert list(scores.moments) == ["one"] and set(scores.trackers) == {"knowing", "staying"}
+        settings = StressSettings(1, (*QUICK, "cutout"))
+        StressTest(benchmark, tmp_path / "cut", settings).run(Staying, progress=False)
+        with pytest.raises(InputError, match=r"need the sequence 'two', which '.*one' does not hold"):
+            StressTest(benchmark / "one", tmp_path / "cut", settings).run(Knowing(videos), progress=False)
+
     def test_damaged_records_are_made_again(self, benchmark: Path, tmp_path: Path, videos: list[Sequence]) -> None:
         test = quick(benchmark, tmp_path).run(Knowing(videos), progress=False)
         before = contents(tmp_path)
@@ -353,7 +391,7 @@ class TestFolder:
             test.run(Knowing(videos), progress=False)
         assert contents(tmp_path) == before
 
-    @pytest.mark.parametrize("name", ["a/b", ".hidden", ""])
+    @pytest.mark.parametrize("name", ["a/b", ".hidden", "", "moments.json", "index.html", "card.png"])
     def test_names_that_cannot_be_used(self, benchmark: Path, tmp_path: Path, name: str) -> None:
         with pytest.raises(InputError, match="name"):
             quick(benchmark, tmp_path).run(Knowing([], name), progress=False)
@@ -384,6 +422,14 @@ class TestMeasures:
         assert (run.endurance, run.uncovered, run.kept) == pytest.approx((0.25, 0.5, 0.75))
         assert (run.recovered, run.recovered_change) == (1, 1)  # .5 is not above .5
         assert (run.drift, run.drift_change) == pytest.approx((0.6, 0.6 - 1 / 3))
+
+    def test_a_box_of_infinite_area_overlaps_nothing(self, moment: Moment) -> None:
+        condition = CONDITIONS["base"]
+        boxes = np.tile([0.0, 0.0, 1e300, 1e300], (condition.length, 1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            run = score_run(moment, condition, boxes, moment.truth)
+        assert (run.endurance, run.recovered, run.drift) == (0, 0, FARTHEST)
 
     def test_distraction(self, moment: Moment) -> None:
         condition, last = CONDITIONS["look-alike"], LEAD + 9

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..data.readers import list_targets, read_sequence, zero_based
 from ..data.readers.annotation import presence
 from ..data.readers.got10k import LEAST_COVER
-from ..data.readers.pysot import counts_from_one
+from ..data.readers.pysot import counts_from_one, marked_present
 from ..data.sequences import Sequence
 from ..errors import InputError, reading_errors, shorten
 
@@ -176,13 +176,13 @@ def _entry(content: Mapping[str, Any], name: str, path: Path) -> Annotation:
 
 
 def _visibility(entry: Mapping[str, Any], name: str, path: Path, frames: int) -> NDArray[np.float64] | None:
-    """The `absent` of pysot's LaSOT files, which is 1 where the target is present."""
+    """The `absent` of pysot's LaSOT files as `marked_present` reads it."""
     labels = entry.get("absent")
     if labels is None:
         return None
     if not isinstance(labels, list) or len(labels) != frames or any(label not in (0, 1) for label in labels):
         raise InputError(f"The 'absent' of '{name}' in '{path}' is not a 0 or 1 for each of its {frames} boxes.")
-    return np.array(labels, dtype=np.float64)
+    return marked_present(np.array(labels)).astype(np.float64)
 
 
 def _valid(one_based: NDArray[np.float64]) -> NDArray[np.bool_]:

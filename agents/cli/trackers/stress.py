@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -97,25 +96,23 @@ def stress(
 
 
 def _print(scores: StressScores) -> None:
+    from ...stress.report import list_warnings
+
     headings = (
-        "tracker", "OccAUC", "clean", "covered", "frozen", "found", "distracted", "held", "frames/s", "failures",
+        "tracker", "OccAUC", "uncovered", "covered", "frozen", "recovery", "distracted", "held", "frames/s",
+        "failures",
     )  # fmt: skip
     print_table(headings, [_cells(each) for each in scores.trackers.values()], width=100)
     print(
-        "OccAUC: area under the overlap with the target while 0 to 100 % of it is covered for 10 frames. clean,"
-        " covered: the overlap without a cover, and under one of 100 %. frozen: what the last box before the"
-        " cover, held still, has under it. found: share of moments with the target"
-        " found again 10 frames after it was wholly covered for 30. distracted: share of moments that end on the"
-        " target's image beside the covered target, less those that do so anyway; over the moments that were held:"
-        " the tracker had the target before the cover."
+        "OccAUC: area under the overlap with the target while 0 to 100 % of it is covered for 10 frames."
+        " uncovered, covered: the overlap in these frames without a cover, and under one of 100 %. frozen: the"
+        " overlap that the last box before the cover, held still, has in them. recovery: share of moments in which"
+        " the target is found again 10 frames after it was wholly covered for 30. held: share of moments in which"
+        " the tracker had the target just before the cover. distracted: share of these that end on a second image"
+        " of the target beside the covered one, less the share that do so without the cover."
     )
-    for name, reason in scores.left_out.items():
-        note(f"{name} is left out: {reason}")
-    for name, missing in scores.unfinished.items():
-        note(f"{name} is not in the table; it lacks {', '.join(missing)}.")
-    for name, each in scores.trackers.items():
-        for label, sentence in each.failures.items():
-            print(f"{name} on {label}: {sentence}", file=sys.stderr)
+    for sentence in list_warnings(scores):
+        note(sentence)
 
 
 def _cells(tracker: TrackerStress) -> list[str]:

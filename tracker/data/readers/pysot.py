@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import InputError, shorten
 from ..sequences import ImageFiles
@@ -20,6 +21,14 @@ ZERO_BASED = ("vot", "nfs", "trackingnet", "tnl2k")
 def counts_from_one(path: Path) -> bool:
     """Whether the boxes of an annotation file count pixels from 1."""
     return not path.stem.lower().startswith(ZERO_BASED)
+
+
+def marked_present(marks: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Where the marks `absent` of a video say that the target is present.
+
+    `absent` is 1 where the target is present in pysot's files, 0 in others: the first frame shows the target.
+    """
+    return np.asarray(marks == marks[:1])
 
 
 def read_pysot(path: Path, number: int | None = None) -> Source:
@@ -49,8 +58,7 @@ def read_pysot(path: Path, number: int | None = None) -> Source:
     roots = (path.parent, path.parent / path.stem)
     root = next((root for root in roots if images and (root / images[0]).is_file()), path.parent)
     frames = ImageFiles(root / image for image in images)
-    # `absent` is 1 where the target is present in pysot's files, 0 in others: the first frame shows the target.
-    visibility = np.where(marks == marks[0], presence(boxes), 0.0)
+    visibility = np.where(marked_present(marks), presence(boxes), 0.0)
     return Source(name, frames, boxes, visibility, describe, what, what)
 
 
