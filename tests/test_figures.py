@@ -105,8 +105,8 @@ def test_the_trackers() -> None:
 def test_the_stress_test() -> None:
     trackers = results("stress")["trackers"]
     names = {
-        "NanoTrack v2": "nano-v2", "NanoTrack v1": "nano-v1", "SINT, VGG-16": "sint-vgg16", "SINT, slim": "sint-slim",
-        "template matching": "template",
+        "NanoTrack v2": "nano-v2", "NanoTrack v1": "nano-v1", "SINT, VGG-16": "sint-vgg16",
+        "SINT, slim": "sint-slim", "template matching": "template",
     }  # fmt: skip
     rows = list(table(STRESS, "tracker"))
     assert [names.get(name, name.lower()) for name, _ in rows] == list(trackers)
