@@ -42,7 +42,7 @@ envs = gym.make_vec("{first}", num_envs=16, autoreset_mode="SameStep")
 """
 
 _VECTOR = """\
-`gym.make` also takes `render_mode` (`None` or `rgb_array`), and `gym.make_vec`:
+`gym.make` also takes `render_mode` (`None`, `rgb_array`, or `human` with pygame), and `gym.make_vec`:
 
 | argument | default | is |
 |---|---|---|

@@ -14,7 +14,7 @@ Command = Callable[..., None]
 
 GROUPS = {
     "start": ("demo", "reproduce"),
-    "agents": ("train", "enjoy", "evaluate"),
+    "agents": ("train", "enjoy", "play", "evaluate"),
     "data": ("generate", "train-vae", "evaluate-vae"),
     "trackers": (
         "track", "train-tracker", "train-siamfc", "benchmark run", "benchmark score", "benchmark report",

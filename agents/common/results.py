@@ -26,6 +26,7 @@ FORMATS = {
     "generate": 1,
     "generation_speed": 1,
     "ladder": 2,
+    "play": 1,
     "robustness": 1,
     "siamfc": 2,
     "state_correlation": 1,

@@ -36,7 +36,6 @@ _HORIZONS = ("max_steps", "max_episode_steps")
 
 
 _TITLES = {
-    "agent": "the agent",
     "random": "random regions",
     "constant": "the best constant region (one query)",
     "belief": "the belief",
@@ -85,7 +84,8 @@ def play(
     """Play in one environment.
 
     Args:
-        model: An agent of any algorithm of Stable-Baselines3 or sb3-contrib.
+        model: An agent of any algorithm of Stable-Baselines3 or sb3-contrib, or a `Keyboard`; one whose
+            `observation_space` is `None` takes any observation.
         env_id: The environment.
         env_kwargs: Its arguments.
         steps: Actions in all; the last episode is played to its end.
@@ -107,9 +107,10 @@ def play(
     try:
         if trained is not None:
             trained.check(env.unwrapped.search, "The agent")  # type: ignore[attr-defined]
-        if env.observation_space.shape != model.observation_space.shape:
+        wanted = model.observation_space
+        if wanted is not None and env.observation_space.shape != wanted.shape:
             raise InputError(
-                f"The agent observes {model.observation_space.shape} and {env_id} shows"
+                f"The agent observes {wanted.shape} and {env_id} shows"
                 f" {env.observation_space.shape}; give the --env-kwargs that it was trained with."
             )
         masked = "action_masks" in inspect.signature(model.predict).parameters
@@ -172,8 +173,21 @@ def record_episode(episode: Episode) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def summarise_episodes(rows: Many[dict[str, Any]]) -> str:
-    """Sentences on the records of episodes: drops of the score, actions, and other methods at equal queries."""
+def describe_episode(row: Mapping[str, Any]) -> str:
+    """A sentence on the record of an episode."""
+    random = f" (random search {row['lowest']['random']:+.3f})" if "random" in row["lowest"] else ""
+    scores = f"clean {row['clean']:+.3f} -> start {row['start']:+.3f} -> best {row['best']:+.3f}{random}"
+    ending = "trigger" if row["trigger"] else "out of steps"
+    return f"{row['target']}: {scores}; {row['actions']} actions, {ending}; return {row['return']:+.2f}"
+
+
+def summarise_episodes(rows: Many[dict[str, Any]], player: str = "the agent") -> str:
+    """Sentences on the records of episodes: drops of the score, actions, and other methods at equal queries.
+
+    Args:
+        rows: Records of `record_episode`, one or more.
+        player: Names who acted.
+    """
     clean = np.array([row["clean"] for row in rows])
     drops = clean - [row["best"] for row in rows]
     text = (
@@ -183,7 +197,7 @@ def summarise_episodes(rows: Many[dict[str, Any]]) -> str:
     )
     means = {
         title: np.mean(clean - [row["lowest"][name] for row in rows])
-        for name, title in _TITLES.items()
+        for name, title in ({"agent": player} | _TITLES).items()
         if name in rows[0]["lowest"]
     }
     if means:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tracker.errors import InputError
 
-from ..mdp.actions import ACTIONS
+from ..mdp.actions import ACTIONS, KEYS
 from ..mdp.settings import HORIZON
 from ..scene.targets import TargetSet
 from ..search.core import Search
@@ -33,7 +33,8 @@ class OcclusionSearchEnv(gym.Env[Any, np.int64], EzPickle):
     ## Action space
     `Discrete(9)`. A move goes by `step` (0.2) of the region's own size, as far as the limits allow.
     `env.unwrapped.action_masks()`, `bool[9]`, is True for the moves that change the region, and for the trigger.
-    `gymnasium.utils.play.play(env, wait_on_player=True)` takes the keys of `get_keys_to_action()`.
+    `occlusion-search play` and `gymnasium.utils.play.play(env, wait_on_player=True)` take the keys of
+    `get_keys_to_action()`.
 
     | n | action | | n | action |
     |---|---|---|---|---|
@@ -119,7 +120,7 @@ in its own frame |
 
     Args:
         targets: See `SearchArguments`.
-        render_mode: `None` or `rgb_array`.
+        render_mode: `None` or `rgb_array`; with `human`, `gym.make` shows each step in a window (pygame).
         arguments: See `SearchArguments`.
 
     Attributes:
@@ -203,7 +204,7 @@ in its own frame |
 
         d, a, w, s shift the region; e, q, f, t make it bigger, smaller, fatter, taller; the space bar triggers.
         """
-        return {(key,): action for action, key in enumerate("dawseqft ")}
+        return {(key,): action for action, key in enumerate(KEYS)}
 
     def action_masks(self) -> NDArray[np.bool_]:
         """`bool[9]`: True for the moves that change the region, and for the trigger."""

@@ -18,6 +18,8 @@ from tracker.errors import InputError
 MOVES = ("right", "left", "up", "down", "bigger", "smaller", "fatter", "taller")
 TRIGGER = len(MOVES)
 ACTIONS = (*MOVES, "trigger")
+KEYS = (*"dawseqft", " ")
+"""The key of each action."""
 
 Regions = NDArray[np.float64]
 

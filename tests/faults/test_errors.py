@@ -120,6 +120,7 @@ COMMANDS = {
     "fit-prior": "--data {v} --out {o}.safetensors --per-sequence 1 --folds 2",
     "train": "-n 1 --data {v} --out {o} --eval-freq -1 --n-envs 1",
     "enjoy": "--data {v} -n 1 --agent pretrained",
+    "play": "-n 1",
     "evaluate": "--data {v} --out {o} --seeds 1 --per-sequence 1 --checks none",
     "generate": "--data {v} --out {o} --agent random --per-sequence 1",
     "reproduce": "--data {v} --judge {j} --out {o} --only sint --seeds 1 --steps 1",
@@ -140,6 +141,7 @@ TEXTS = {"weights", "base_weights", "agent", "box", "conf_file", "data"}
 """Options that name a file or a folder in text, beside those of the type `Path`."""
 
 ELSEWHERE = {
+    ("play", "data"),  # read once there is a display
     ("benchmark run", "targets"),  # the name of a list
     ("export-agent", "out"),  # needs a trained agent
     ("reproduce", "agent"),  # not read by the arm that is fast

@@ -66,7 +66,7 @@ def enjoy(
 
     from ...common.output import check_apart, check_file, check_json_path
     from ...common.results import write_result
-    from ...evaluation.playing import play, record_episode, summarise_episodes, write_gif
+    from ...evaluation.playing import describe_episode, play, record_episode, summarise_episodes, write_gif
     from ...policies.loading import load_policy
     from ...training.runs import RunFolder
 
@@ -107,15 +107,8 @@ def enjoy(
             if gif is not None and not rows:
                 write_gif(gif, episode.frames)
             rows.append(record_episode(episode))
-            print(_sentence(rows[-1]), flush=True)
+            print(describe_episode(rows[-1]), flush=True)
     write_result(json, "enjoy", {"agent": source if run is None else str(run.path), "env": env, "episodes": rows})
     print(summarise_episodes(rows))
     if gif is not None:
         print(f"The first episode is in {gif}")
-
-
-def _sentence(row: dict[str, Any]) -> str:
-    random = f" (random search {row['lowest']['random']:+.3f})" if "random" in row["lowest"] else ""
-    scores = f"clean {row['clean']:+.3f} -> start {row['start']:+.3f} -> best {row['best']:+.3f}{random}"
-    ending = "trigger" if row["trigger"] else "out of steps"
-    return f"{row['target']}: {scores}; {row['actions']} actions, {ending}; return {row['return']:+.2f}"

@@ -208,6 +208,7 @@ INPUTS = {
     },
     "track": {"data": "file folder", "weights": "file folder", "base_weights": "file folder"},
     "train": {"data": "folder"},
+    "play": {"data": "folder"},
     "fit-prior": {"data": "folder", "weights": "file"},
     "train-siamfc": {"data": "folder", "weights": "file"},
     "train-tracker": {"data": "folder", "weights": "file", "hard_positives": "folder"},
