@@ -1,8 +1,8 @@
 """What a validation split is worth for the VAE of a video: bounds of its held-out last third, and its samples.
 
-Each video's VAE, of 32 x 32 crops and 128 hidden units, is trained on at most 40 crops of the first two thirds: on
-all of them, with a share held out to choose the best epoch, and with patience too. The crops of the last third judge
-it.
+Each VAE, of 32 x 32 crops and 128 hidden units, is trained on at most 40 crops of the first two thirds of a video:
+on all of them, with a share held out to choose the best epoch, and with patience too. The crops of the last third
+judge it.
 
     python benchmarks/vae_validation.py --data path/to/train --only bag ball1 polarbear torus
 """
