@@ -67,7 +67,7 @@ def split_images(count: int, share: float, seed: int) -> tuple[NDArray[np.int64]
         VAEError: If a share of a single image is to be held out.
 
     >>> [indices.tolist() for indices in split_images(5, 0.4, seed=0)]
-    [[0, 1, 4], [2, 3]]
+    [[0, 3, 4], [1, 2]]
     """
     if not share:
         return np.arange(count), np.arange(0)
