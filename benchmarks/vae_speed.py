@@ -37,7 +37,7 @@ from agents.common.output import check_json_path
 from agents.common.results import write_result
 from agents.common.versions import device_name
 from tracker import InputError, open_sequence
-from vae import TrainingConfig, VAEConfig, VAEError, evidence_lower_bound, fit, fit_many
+from vae import TrainingConfig, VAEConfig, VAEError, evidence_lower_bound, fit, fit_many, log_likelihood
 from vae.devices import resolve_device
 from vae.images import Images, to_vectors
 
@@ -298,6 +298,10 @@ def bound(trained: Trained, images: Images, device: torch.device) -> float:
 class _Pair:
     encode: Encode
     decode: Decode
+
+    def log_prob(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Log density p(x|z) of Bernoulli pixels."""
+        return log_likelihood(self.decode(z), x)
 
 
 def entropy(images: Images) -> float:

@@ -1,8 +1,8 @@
 """The manifold of one target: the paper's Positive Sample Generation Network (section 4.1).
 
 A variational auto-encoder is trained on the 64 x 64 crops of one video's target; decoding codes drawn from
-its latent space gives target images the video did not show. The package stands alone: `uint8[N, H, W, 3]`
-RGB images in, images and codes out.
+its latent space gives target images the video did not show. The package stands alone: `uint8[N, H, W, C]`
+images in (RGB or grey), images and codes out.
 
 `fit` makes one model, `fit_many` one for each of many videos, and `VAEBank` keeps them in a folder. A model has
 `reconstruct`, `embed`, `generate`, `sample`, `interpolate`, `traverse`, `save` and `load`; the functions of the
@@ -26,8 +26,16 @@ from .bank import BankRecord, BankReport, VAEBank
 from .config import Plateau, TrainingConfig, VAEConfig
 from .errors import CheckpointError, VAEError
 from .images import images_digest
-from .loss import LowerBound, evidence_lower_bound, kl_divergence, log_likelihood
+from .loss import (
+    LowerBound,
+    evidence_lower_bound,
+    gaussian_log_likelihood,
+    importance_weighted_bound,
+    kl_divergence,
+    log_likelihood,
+)
 from .manifold import codes_grid, manifold_image, prior_grid, tile_images
+from .mixture import GaussianMixture
 from .model import VAE
 from .sampling import (
     SAMPLERS,
@@ -36,6 +44,7 @@ from .sampling import (
     interpolate,
     nearest_codes,
     sample_around,
+    sample_mixture,
     sample_neighbours,
     sample_posterior,
     sample_prior,
@@ -43,7 +52,7 @@ from .sampling import (
     traverse,
     traverse_axis,
 )
-from .training.fit import FitResult, fit
+from .training.fit import Callback, FitResult, fit
 from .training.many import fit_many
 from .training.state import Checkpoint, History, TrainingState
 
@@ -52,9 +61,11 @@ __all__ = [
     "VAE",
     "BankRecord",
     "BankReport",
+    "Callback",
     "Checkpoint",
     "CheckpointError",
     "FitResult",
+    "GaussianMixture",
     "History",
     "LowerBound",
     "Plateau",
@@ -69,7 +80,9 @@ __all__ = [
     "evidence_lower_bound",
     "fit",
     "fit_many",
+    "gaussian_log_likelihood",
     "images_digest",
+    "importance_weighted_bound",
     "interpolate",
     "kl_divergence",
     "log_likelihood",
@@ -77,6 +90,7 @@ __all__ = [
     "nearest_codes",
     "prior_grid",
     "sample_around",
+    "sample_mixture",
     "sample_neighbours",
     "sample_posterior",
     "sample_prior",

@@ -18,7 +18,10 @@ Architecture = Literal["mlp", "conv"]
 Precision = Literal["auto", "fp32", "bf16"]
 """What the large matrices are multiplied in; `auto` takes bf16 where the processor has units for it."""
 
-_CHANNELS = 3
+Likelihood = Literal["bernoulli", "gaussian"]
+"""p(x|z): a Bernoulli for each intensity (the paper's), or Gaussians that share one learned standard deviation."""
+
+_IMAGE_CHANNELS = (1, 3)
 _LARGEST_SEED = 2**63 - 1
 _LARGEST_SIZE = 2**20
 """Of a layer or an image's side; `layers.MOST_WEIGHTS` bounds the whole network."""
@@ -52,33 +55,51 @@ class _Config:
 
 @dataclass(frozen=True)
 class VAEConfig(_Config):
-    """The network of section 4.1.2: D-hidden-latent-hidden-D, where D = image_size * image_size * 3.
+    """The network of section 4.1.2: D-hidden-latent-hidden-D, where D = height * width * image_channels.
 
     Attributes:
-        image_size: Height and width of an image, in pixels.
+        image_size: Side of a square image, or its height and width, in pixels.
         hidden: Units of each of the two ReLU layers beside the code.
         latent: Dimension J of the code z.
         architecture: What leads from the pixels to the first hidden layer, and from the second to the logits:
             one matrix each (`mlp`, the paper's), or convolutions (`conv`).
         channels: For `conv`, the channels of the encoder's convolutions, each of which halves the side, and of
             the decoder's in reverse; `mlp` has none.
+        image_channels: Channels of an image: 3 (RGB) or 1 (grey).
+        likelihood: p(x|z): `bernoulli` (the paper's), or `gaussian`, whose mean is the sigmoid of the decoder's
+            output and whose standard deviation is one learned number.
+        beta: Weight of the KL divergence in the loss, at least 0 (Higgins et al., 2017); the paper's is 1.
 
     Raises:
-        VAEError: If a number is not whole and at least 1, there is no such architecture, or convolutions are
-            asked for that cannot halve the image.
+        VAEError: If a number is out of its range, there is no such architecture or likelihood, or convolutions
+            are asked for that cannot halve the image.
 
-    >>> VAEConfig().input_size
-    12288
+    >>> VAEConfig().input_size, VAEConfig(image_size=(28, 20), image_channels=1).image_shape
+    (12288, (28, 20, 1))
     """
 
-    image_size: int = 64
+    image_size: int | tuple[int, int] = 64
     hidden: int = 512
     latent: int = 2
     architecture: Architecture = "mlp"
     channels: tuple[int, ...] = (32, 64, 128, 256)
+    image_channels: int = 3
+    likelihood: Likelihood = "bernoulli"
+    beta: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "hidden", "latent"):
+        if isinstance(self.image_size, list | tuple):
+            if len(self.image_size) != 2:
+                raise VAEError(
+                    f"image_size must be a side, or a height and a width, got {shorten(self.image_size)}."
+                )
+            for side in self.image_size:
+                _check_whole("image_size", side, 1, _LARGEST_SIZE)
+            height, width = self.image_size
+            object.__setattr__(self, "image_size", height if height == width else (height, width))
+        else:
+            _check_whole("image_size", self.image_size, 1, _LARGEST_SIZE)
+        for name in ("hidden", "latent"):
             _check_whole(name, getattr(self, name), 1, _LARGEST_SIZE)
         _check_choice("architecture", self.architecture, get_args(Architecture))
         if not isinstance(self.channels, list | tuple) or not self.channels:
@@ -86,21 +107,28 @@ class VAEConfig(_Config):
         object.__setattr__(self, "channels", tuple(self.channels))
         for count in self.channels:
             _check_whole("channels", count, 1, _LARGEST_SIZE)
-        if self.architecture == "conv" and self.image_size % 2 ** len(self.channels):
+        if self.architecture == "conv" and any(side % 2 ** len(self.channels) for side in self.image_shape[:2]):
             raise VAEError(
                 f"image_size must be a multiple of {2 ** len(self.channels)} for {len(self.channels)} "
                 f"convolutions that halve it, got {self.image_size}; give another size or fewer channels."
             )
+        if self.image_channels not in _IMAGE_CHANNELS or isinstance(self.image_channels, bool | float):
+            raise VAEError(f"image_channels must be 3 (RGB) or 1 (grey), got {shorten(self.image_channels)}.")
+        _check_choice("likelihood", self.likelihood, get_args(Likelihood))
+        if not (_is_number(self.beta) and self.beta >= 0):
+            raise VAEError(f"beta must be a number of at least 0, got {shorten(self.beta)}.")
 
     @property
     def input_size(self) -> int:
-        """Numbers in an image, height * width * 3."""
-        return self.image_size * self.image_size * _CHANNELS
+        """Numbers in an image, height * width * channels."""
+        return math.prod(self.image_shape)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of an image."""
-        return (self.image_size, self.image_size, _CHANNELS)
+        size = self.image_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return (height, width, self.image_channels)
 
 
 @dataclass(frozen=True)
@@ -149,7 +177,7 @@ class TrainingConfig(_Config):
     """The training of section 4.1.2: RMSprop over full batches.
 
     Attributes:
-        epochs: Updates of the weights, one for each pass over all images.
+        epochs: Passes over the training images; with full batches each is one update of the weights.
         learning_rate: Step size of RMSprop, above 0.
         alpha: Decay of RMSprop's average of squared gradients, in [0, 1). The paper does not give it; 0.9 is
             the value of RMSprop's author and of Keras, where PyTorch's own default is 0.99.
@@ -158,9 +186,17 @@ class TrainingConfig(_Config):
         precision: What the products with the two large matrices are computed in. The weights, the averages of
             squared gradients and the loss are fp32 in any case.
         plateau: Ends the training before `epochs` when it has stopped getting better; never where left out.
+        batch_size: Images of an update, drawn anew without replacement in every epoch, whose last batch may be
+            smaller; all images where left out.
+        validation_share: Share of the images, drawn by the seed, that is held out, in [0, 1). Their ELBO (eq. 4)
+            is measured after every epoch, always with the same noise, and the model of the epoch with the highest
+            is kept. 0 trains on all images and keeps the last epoch's.
+        patience: Ends the training after so many epochs without a higher held-out ELBO, the warm-up's not counted;
+            needs `validation_share`.
+        warmup_epochs: Epochs in which the weight of the KL divergence rises linearly from 0 to `VAEConfig.beta`.
 
     Raises:
-        VAEError: If a value is out of its range.
+        VAEError: If a value is out of its range, or there is `patience` without `validation_share`.
     """
 
     epochs: int = 20_000
@@ -170,6 +206,10 @@ class TrainingConfig(_Config):
     seed: int = 0
     precision: Precision = "auto"
     plateau: Plateau | None = None
+    batch_size: int | None = None
+    validation_share: float = 0.0
+    patience: int | None = None
+    warmup_epochs: int = 0
 
     def __post_init__(self) -> None:
         _check_whole("epochs", self.epochs, 1, _MOST_EPOCHS)
@@ -184,6 +224,15 @@ class TrainingConfig(_Config):
             object.__setattr__(self, "plateau", Plateau.from_dict(self.plateau))
         if not isinstance(self.plateau, Plateau | None):
             raise VAEError(f"plateau must be a Plateau or nothing, got {shorten(self.plateau)}.")
+        if self.batch_size is not None:
+            _check_whole("batch_size", self.batch_size, 1)
+        if not (_is_number(self.validation_share) and 0 <= self.validation_share < 1):
+            raise VAEError(f"validation_share must be a number in [0, 1), got {shorten(self.validation_share)}.")
+        if self.patience is not None:
+            _check_whole("patience", self.patience, 1)
+            if not self.validation_share:
+                raise VAEError("patience must be given with a validation_share above 0, whose ELBO it waits for.")
+        _check_whole("warmup_epochs", self.warmup_epochs, 0, _MOST_EPOCHS)
 
 
 def differences(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:

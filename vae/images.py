@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from .errors import VAEError
 
 Images = NDArray[np.uint8]
-"""`uint8[N, height, width, 3]`, RGB."""
+"""`uint8[N, height, width, channels]`: 3 channels are RGB, 1 is grey."""
 
 
 def check_images(images: Any, shape: tuple[int, int, int]) -> Images:
@@ -31,13 +32,13 @@ def check_images(images: Any, shape: tuple[int, int, int]) -> Images:
 
 
 def to_vectors(images: Images, device: torch.device) -> torch.Tensor:
-    """Flatten images (section 4.1.2): `uint8[N, H, W, 3]` to `float32[N, H*W*3]` in [0, 1]."""
-    flat = torch.from_numpy(images.reshape(len(images), -1).copy()).to(device)
+    """Flatten images (section 4.1.2): `uint8[N, H, W, C]` to `float32[N, H*W*C]` in [0, 1]."""
+    flat = torch.from_numpy(images.reshape(len(images), math.prod(images.shape[1:])).copy()).to(device)
     return flat.to(torch.float32).div_(255)
 
 
 def to_images(vectors: torch.Tensor, shape: tuple[int, int, int]) -> Images:
-    """Undo `to_vectors`: `float32[N, H*W*3]` in [0, 1] to `uint8[N, *shape]`, rounded."""
+    """Undo `to_vectors`: `float32[N, H*W*C]` in [0, 1] to `uint8[N, *shape]`, rounded."""
     levels = vectors.mul(255).round_().clamp_(0, 255).to(torch.uint8)
     return levels.cpu().numpy().reshape(-1, *shape)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
 from .config import VAEConfig
 from .errors import VAEError
 
-_COLOURS = 3
+_START_DEVIATION = 0.2
+"""Of a Gaussian p(x|z): about that of the intensities of natural images, which are in [0, 1]."""
 _KERNEL, _STRIDE, _PADDING = 4, 2, 1
 
 MOST_WEIGHTS = 2**29
@@ -21,7 +24,8 @@ def build_layers(config: VAEConfig) -> nn.ModuleDict:
     Returns:
         By name, in the order of a model's weights: `encoder`, images `[N, D]` to the first hidden layer before its
         ReLU, `[N, hidden]`; `mean` and `log_variance`, from there to mu and log sigma^2, `[N, latent]`; `decoder`,
-        codes to the second hidden layer before its ReLU; `output`, from there to the logits, `[N, D]`.
+        codes to the second hidden layer before its ReLU; `output`, from there to the logits, `[N, D]`. A Gaussian
+        likelihood adds the parameter `log_deviation`, log of the standard deviation of p(x|z).
 
     Raises:
         VAEError: If the sizes are beyond what a tensor can have, or there are more than `MOST_WEIGHTS`.
@@ -36,6 +40,8 @@ def build_layers(config: VAEConfig) -> nn.ModuleDict:
     layers = nn.ModuleDict(
         {"encoder": encoder, "mean": mean, "log_variance": log_variance, "decoder": decoder, "output": output}
     )
+    if config.likelihood == "gaussian":
+        layers.register_parameter("log_deviation", nn.Parameter(torch.empty((), device="meta")))
     if (count := count_weights(layers)) > MOST_WEIGHTS:
         raise VAEError(f"{config} has {count} weights; give sizes with at most {MOST_WEIGHTS}.")
     return layers
@@ -47,10 +53,12 @@ def count_weights(layers: nn.Module) -> int:
 
 
 def initialise(model: nn.Module, generator: torch.Generator) -> None:
-    """Fill every weight Glorot-uniform and every bias with 0, in the order of the layers."""
+    """Fill every weight Glorot-uniform, every bias with 0 and `log_deviation` with log 0.2, in order."""
     for name, weight in model.named_parameters():
         if name.endswith("bias"):
             nn.init.zeros_(weight)
+        elif name == "log_deviation":
+            nn.init.constant_(weight, math.log(_START_DEVIATION))
         else:
             nn.init.xavier_uniform_(weight, generator=generator)
 
@@ -61,27 +69,27 @@ def _matrices(config: VAEConfig) -> tuple[nn.Module, nn.Module]:
 
 def _convolutions(config: VAEConfig) -> tuple[nn.Module, nn.Module]:
     """4 x 4 convolutions of stride 2 down to a small map, which one matrix joins to the hidden layer, and back."""
-    size, channels = config.image_size, config.channels
-    small = size // 2 ** len(channels)
-    cells = channels[-1] * small * small
-    down: list[nn.Module] = [_ToPlanes(size)]
-    for before, after in zip((_COLOURS, *channels[:-1]), channels, strict=True):
+    (height, width, colours), channels = config.image_shape, config.channels
+    small = (channels[-1], height // 2 ** len(channels), width // 2 ** len(channels))
+    cells = math.prod(small)
+    down: list[nn.Module] = [_ToPlanes(config.image_shape)]
+    for before, after in zip((colours, *channels[:-1]), channels, strict=True):
         down += [nn.Conv2d(before, after, _KERNEL, _STRIDE, _PADDING), nn.ReLU()]
-    up: list[nn.Module] = [nn.Linear(config.hidden, cells), nn.Unflatten(-1, (channels[-1], small, small))]
-    for before, after in zip(channels[::-1], (*channels[-2::-1], _COLOURS), strict=True):
+    up: list[nn.Module] = [nn.Linear(config.hidden, cells), nn.Unflatten(-1, small)]
+    for before, after in zip(channels[::-1], (*channels[-2::-1], colours), strict=True):
         up += [nn.ReLU(), nn.ConvTranspose2d(before, after, _KERNEL, _STRIDE, _PADDING)]
     return nn.Sequential(*down, nn.Flatten(), nn.Linear(cells, config.hidden)), nn.Sequential(*up, _ToVectors())
 
 
 class _ToPlanes(nn.Module):
-    """`[N, H * W * 3]`, the order of an image's array, to `[N, 3, H, W]`, the order of a convolution."""
+    """`[N, H * W * C]`, the order of an image's array, to `[N, C, H, W]`, the order of a convolution."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, shape: tuple[int, int, int]) -> None:
         super().__init__()
-        self.size = size
+        self.shape = shape
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
-        return vectors.unflatten(-1, (self.size, self.size, _COLOURS)).movedim(-1, -3)
+        return vectors.unflatten(-1, self.shape).movedim(-1, -3)
 
 
 class _ToVectors(nn.Module):

@@ -1,20 +1,31 @@
-"""The variational lower bound: its closed-form divergence (eq. 3) and its estimate by sampling (eq. 4)."""
+"""Bounds of log p(x): the lower bound (eq. 4), its divergence (eq. 3), and the importance-weighted bound."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
-if TYPE_CHECKING:
-    from .model import VAE
+_LEAST_LOG_DEVIATION = -math.log(255)
+"""Of a Gaussian p(x|z): one level of 8 bits. Below it, images without any contrast would have infinite density."""
+
+
+class LatentModel(Protocol):
+    """The densities of a latent variable model with the prior N(0, I) and Gaussian q(z|x), such as `VAE`."""
+
+    def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mu and log sigma^2 of q(z|x), each `[N, J]`, for images `[N, D]`."""
+
+    def log_prob(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Return log p(x|z), `[..., N]`, for images `[N, D]` and codes `[..., N, J]`."""
 
 
 class LowerBound(NamedTuple):
     """The two terms of eq. 4 for each image, in nats.
 
     Attributes:
-        log_likelihood: The mean over the samples of log p(x|z), `[N]`; at most 0.
+        log_likelihood: The mean over the samples of log p(x|z), `[N]`; at most 0 for a Bernoulli likelihood.
         kl: The divergence of q(z|x) from the prior, `[N]`; at least 0.
     """
 
@@ -84,7 +95,28 @@ class _SumOfSoftplus(torch.autograd.Function):
         return x.sigmoid().mul_(gradient.unsqueeze(-1))
 
 
-def evidence_lower_bound(model: VAE, images: torch.Tensor, samples: int, generator: torch.Generator) -> LowerBound:
+def gaussian_log_likelihood(
+    logits: torch.Tensor, images: torch.Tensor, log_deviation: torch.Tensor
+) -> torch.Tensor:
+    """Return log p(x|z) of independent Gaussian pixels with mean sigmoid(logit), summed over the pixels.
+
+    Args:
+        logits: The decoder's outputs before the sigmoid, `[..., D]`.
+        images: Intensities in [0, 1], `[N, D]`; broadcast over the leading axes of `logits`.
+        log_deviation: Log of the standard deviation of every pixel, `[]`; below 1/255, 1/255 is taken.
+
+    Returns:
+        `[...]`, in nats, a density that may be above 0.
+    """
+    log_deviation = log_deviation.clamp(min=_LEAST_LOG_DEVIATION)
+    squares = (images - logits.sigmoid()).square().sum(-1)
+    constant = images.shape[-1] * (log_deviation + 0.5 * math.log(2 * math.pi))
+    return -0.5 * squares * (-2 * log_deviation).exp() - constant
+
+
+def evidence_lower_bound(
+    model: LatentModel, images: torch.Tensor, samples: int, generator: torch.Generator
+) -> LowerBound:
     """Estimate the lower bound of log p(x) for each image (eq. 4).
 
     The codes are z = mu + sigma * eps with eps from N(0, I), so gradients reach the encoder.
@@ -104,9 +136,34 @@ def evidence_lower_bound(model: VAE, images: torch.Tensor, samples: int, generat
 
 
 def lower_bound_at(
-    model: VAE, images: torch.Tensor, mu: torch.Tensor, log_variance: torch.Tensor, noise: torch.Tensor
+    model: LatentModel, images: torch.Tensor, mu: torch.Tensor, log_variance: torch.Tensor, noise: torch.Tensor
 ) -> LowerBound:
     """Return eq. 4 for given draws of eps, `[L, N, J]`; mu and log sigma^2 are those of q(z|x), `[N, J]`."""
     z = mu + (0.5 * log_variance).exp() * noise
-    likelihood = log_likelihood(model.decode(z), images).mean(0)
-    return LowerBound(likelihood, kl_divergence(mu, log_variance))
+    return LowerBound(model.log_prob(images, z).mean(0), kl_divergence(mu, log_variance))
+
+
+def importance_weighted_bound(
+    model: LatentModel, images: torch.Tensor, samples: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Estimate the importance-weighted lower bound of log p(x) for each image (Burda et al., 2016, eq. 8).
+
+    Its expectation is the ELBO for one sample, grows with the number of samples, and tends to log p(x).
+
+    Args:
+        model: The encoder and the decoder.
+        images: Intensities in [0, 1], `[N, D]`.
+        samples: Draws of z from q(z|x) for each image, at least 1; they are decoded one after another.
+        generator: Where the draws come from, on the device of `images`.
+
+    Returns:
+        `[N]`, in nats.
+    """
+    mu, log_variance = model.encode(images)
+    logs = []
+    for _ in range(samples):
+        noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
+        z = mu + (0.5 * log_variance).exp() * noise
+        log_ratio = 0.5 * (noise.square() + log_variance - z.square()).sum(-1)  # log p(z) - log q(z|x)
+        logs.append(model.log_prob(images, z) + log_ratio)
+    return torch.stack(logs).logsumexp(0) - math.log(samples)

@@ -64,7 +64,7 @@ def manifold_image(model: VAE, n: int = 12, codes: ArrayLike | None = None) -> N
         codes: The grid's codes `[n * n, 2]`, such as `codes_grid` returns; `prior_grid(n)` where left out.
 
     Returns:
-        `uint8[n * image_size, n * image_size, 3]`, RGB.
+        `uint8[n * H, n * W, C]`.
 
     Raises:
         VAEError: If the model has another latent dimension, or the codes do not fill the grid.
@@ -78,11 +78,11 @@ def tile_images(images: Images, n: int) -> NDArray[np.uint8]:
     """Lay `n * n` images out in a square, row by row.
 
     Args:
-        images: `uint8[n * n, H, W, 3]`.
+        images: `uint8[n * n, H, W, C]`.
         n: Images along a side, at least 2.
 
     Returns:
-        `uint8[n * H, n * W, 3]`.
+        `uint8[n * H, n * W, C]`.
 
     Raises:
         VAEError: If there are not `n * n` images.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from .config import VAEConfig
@@ -15,6 +17,7 @@ from .devices import resolve_device
 from .errors import VAEError
 from .images import Images, check_images, to_images, to_vectors
 from .layers import build_layers, initialise
+from .loss import evidence_lower_bound, gaussian_log_likelihood, importance_weighted_bound, log_likelihood
 from .sampling import Codes, check_codes, draw_codes, interpolate, traverse
 from .storage import CONFIG_NAME, read_config, read_weights, write_model
 
@@ -32,7 +35,8 @@ class VAE(nn.Module):
     convolutions (`VAEConfig.architecture`). The weights start Glorot-uniform, the biases at 0.
 
     `encode` and `decode` are for tensors; the other methods take and return arrays and keep no gradients. The
-    images that they take are `uint8[N, image_size, image_size, 3]`, RGB, N of at least 1; others are a `VAEError`.
+    images that they take are `uint8[N, H, W, C]` of the configuration's `image_shape`, N of at least 1; others are
+    a `VAEError`.
 
     Args:
         config: The shape of the network.
@@ -51,12 +55,16 @@ class VAE(nn.Module):
     log_variance: nn.Module
     decoder: nn.Module
     output: nn.Module
+    log_deviation: nn.Parameter
 
     def __init__(self, config: VAEConfig | None = None, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config or VAEConfig()
-        for name, layer in build_layers(self.config).items():
+        layers = build_layers(self.config)
+        for name, layer in layers.items():
             self.add_module(name, layer)
+        for name, parameter in layers.named_parameters(recurse=False):
+            self.register_parameter(name, parameter)
         self.to_empty(device="cpu")
         initialise(self, generator or torch.Generator().manual_seed(0))
 
@@ -85,6 +93,66 @@ class VAE(nn.Module):
         logits = self.output(hidden).float()
         return logits.reshape(*z.shape[:-1], self.config.input_size)
 
+    def log_prob(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Return log p(x|z) by the configuration's likelihood.
+
+        Args:
+            x: Intensities in [0, 1], `[N, D]`.
+            z: Codes, `[..., N, latent]`.
+
+        Returns:
+            `[..., N]`, in nats.
+        """
+        if self.config.likelihood == "gaussian":
+            return gaussian_log_likelihood(self.decode(z), x, self.log_deviation)
+        return log_likelihood(self.decode(z), x)
+
+    def elbo(self, images: Images, samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Estimate the lower bound of log p(x) of each image (eq. 4).
+
+        Args:
+            images: Such as the model was trained on, or others of the same target.
+            samples: Draws of z for each image, at least 1.
+            rng: Where the randomness comes from.
+
+        Returns:
+            `float64[N]`, in nats.
+
+        Raises:
+            VAEError: If there are no samples.
+        """
+
+        def bound(x: torch.Tensor, samples: int, generator: torch.Generator) -> torch.Tensor:
+            draws = [evidence_lower_bound(self, x, 1, generator).value for _ in range(samples)]
+            return torch.stack(draws).mean(0)
+
+        return self._estimate(bound, images, samples, rng)
+
+    def log_likelihood(self, images: Images, samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Estimate log p(x) of each image by `samples` importance-weighted draws; see `importance_weighted_bound`.
+
+        Arguments, results and errors are those of `elbo`.
+        """
+        return self._estimate(partial(importance_weighted_bound, self), images, samples, rng)
+
+    @torch.no_grad()
+    def _estimate(
+        self,
+        bound: Callable[[torch.Tensor, int, torch.Generator], torch.Tensor],
+        images: Images,
+        samples: int,
+        rng: np.random.Generator,
+    ) -> NDArray[np.float64]:
+        images = check_images(images, self.config.image_shape)
+        if samples < 1:
+            raise VAEError(f"samples must be at least 1, got {samples}.")
+        generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**63)))
+        parts = [
+            bound(to_vectors(images[start : start + _CHUNK], self.device), samples, generator)
+            for start in range(0, len(images), _CHUNK)
+        ]
+        return torch.cat(parts).cpu().numpy().astype(np.float64)
+
     @torch.no_grad()
     def posterior(self, images: Images) -> tuple[Codes, Codes]:
         """Return q(z|x) of each image.
@@ -112,7 +180,7 @@ class VAE(nn.Module):
             codes: `[N, latent]`, finite; N may be 0.
 
         Returns:
-            `uint8[N, image_size, image_size, 3]`, RGB.
+            `uint8[N, H, W, C]`.
 
         Raises:
             VAEError: If the codes have another shape or are not finite.
@@ -138,7 +206,7 @@ class VAE(nn.Module):
             sampler: One of `vae.SAMPLERS`; by default the images' aggregate posterior.
 
         Returns:
-            `uint8[n, image_size, image_size, 3]`.
+            `uint8[n, H, W, C]`.
 
         Raises:
             VAEError: If there is no such sampler.
@@ -153,7 +221,7 @@ class VAE(nn.Module):
             steps: From one image to the next, at least 1.
 
         Returns:
-            `uint8[(N - 1) * steps + 1, image_size, image_size, 3]`; every `steps`-th is a reconstruction.
+            `uint8[(N - 1) * steps + 1, H, W, C]`; every `steps`-th is a reconstruction.
 
         Raises:
             VAEError: If there are no steps.
@@ -168,7 +236,7 @@ class VAE(nn.Module):
             n: Images to return, at least 2; the first and the last are reconstructions.
 
         Returns:
-            `uint8[n, image_size, image_size, 3]`.
+            `uint8[n, H, W, C]`.
 
         Raises:
             VAEError: If `n` is below 2.

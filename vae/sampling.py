@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import VAEError
+from .mixture import GaussianMixture
 
 _GRID_EDGE = 0.05
 _LARGEST_GRID = 62
@@ -93,6 +94,29 @@ def sample_posterior(mu: ArrayLike, sigma: ArrayLike, n: int, rng: np.random.Gen
     chosen = rng.integers(len(means), size=n)
     noise = rng.standard_normal((n, means.shape[1])).astype(np.float32)
     return means[chosen] + deviations[chosen] * noise
+
+
+def sample_mixture(mu: ArrayLike, n: int, rng: np.random.Generator, components: int | None = None) -> Codes:
+    """Draw codes from a mixture of Gaussians fitted to the images' codes (`GaussianMixture`).
+
+    Unlike `sample_posterior` it also draws between codes that are close to each other, where images are few and
+    sigma is small, and unlike a single Gaussian not between clusters.
+
+    Args:
+        mu: Means, `[N, latent]`, N of at least 1.
+        n: How many, at least 0.
+        rng: Where the randomness of the fit and of the draws comes from.
+        components: Number of Gaussians, at most N; where left out it is chosen from 1 to 10 by the BIC.
+
+    Returns:
+        `float32[n, latent]`.
+
+    Raises:
+        VAEError: If there are no codes, `n` is negative, or there are not as many codes as components.
+    """
+    if n < 0:
+        raise VAEError(f"n must be at least 0, got {n}.")
+    return GaussianMixture.fit(check_codes(mu), rng, components).sample(n, rng)
 
 
 def sample_prior_grid(n: int, latent: int, rng: np.random.Generator) -> Codes:
@@ -204,6 +228,7 @@ SAMPLERS: Mapping[str, Sampler] = {
     "prior": lambda mu, sigma, n, rng: sample_prior(n, check_codes(mu).shape[1], rng),
     "prior_grid": lambda mu, sigma, n, rng: sample_prior_grid(n, check_codes(mu).shape[1], rng),
     "posterior": sample_posterior,
+    "mixture": lambda mu, sigma, n, rng: sample_mixture(mu, n, rng),
     "neighbours": lambda mu, sigma, n, rng: sample_neighbours(mu, n, rng),
     "around": lambda mu, sigma, n, rng: sample_around(mu, sigma, n, rng),
 }

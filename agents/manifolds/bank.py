@@ -51,6 +51,21 @@ def find_videos(data: Path, only: Iterable[str] = ()) -> dict[str, Path]:
     return {name: path for name, path in found.items() if not only or name in set(only)}
 
 
+def crop_side(config: vae.VAEConfig) -> int:
+    """Return the side of the square crops that a model is trained on, in pixels.
+
+    Raises:
+        InputError: If its images are grey or not square.
+    """
+    height, width, channels = config.image_shape
+    if height != width or channels != 3:
+        raise InputError(
+            f"Crops of a video are square and RGB, the model's images are {list(config.image_shape)}; give"
+            " image_size one number, and 3 image_channels."
+        )
+    return height
+
+
 def target_crops(sequence: Sequence, frames: Iterable[int], size: int | None = None) -> Image:
     """Crop the target from frames, resized to squares (section 4.1.2).
 
@@ -65,7 +80,7 @@ def target_crops(sequence: Sequence, frames: Iterable[int], size: int | None = N
     Raises:
         InputError: If the target is absent in a frame, or there are no frames.
     """
-    side = vae.VAEConfig().image_size if size is None else size
+    side = crop_side(vae.VAEConfig()) if size is None else size
     crops = [sequence.crop(int(t), side) for t in frames]
     if not crops:
         raise InputError(f"No frames of '{sequence.name}' were given; its manifold needs at least 1.")
@@ -120,8 +135,10 @@ def train_bank(
         The result of each video. A failed one does not stop the others.
 
     Raises:
-        InputError: If `max_crops` is below 1, or another process trains models of this bank.
+        InputError: If `max_crops` is below 1, the images of `model_config` are grey or not square, or another
+            process trains models of this bank.
     """
+    side = crop_side(model_config or vae.VAEConfig())
     if max_crops is not None and max_crops < 1:
         raise InputError(f"A manifold is learned from {max_crops} crops; it must be at least 1.")
     if at_once is None:
@@ -132,7 +149,7 @@ def train_bank(
         sequence = open_sequence(videos[name], progress=progress)
         frames = manifold_frames(sequence, choice, max_crops)
         notes[name] = {"frames": frames.tolist(), "origin": sequence.origin, "box_source": sequence.box_source}
-        return target_crops(sequence, frames, (model_config or vae.VAEConfig()).image_size)
+        return target_crops(sequence, frames, side)
 
     with lock_folder(bank.folder):
         return bank.train_all(

@@ -30,7 +30,7 @@ from tracker.scorers.outputs import score_images
 from tracker.trackers.following import open_sequence
 
 from ..training.splits import split_frames
-from .bank import target_crops
+from .bank import crop_side, target_crops
 from .controls import PrincipalComponents, blur_motion, interpolate_crops, nearest_on_path, pairwise_distances
 
 Images = NDArray[np.uint8]
@@ -47,11 +47,18 @@ METHODS: Mapping[str, str] = {
     "vae_prior": "VAE: prior draws",
     "vae_posterior": "VAE: aggregate posterior",
     "vae_neighbours": "VAE: between neighbours",
+    "vae_mixture": "VAE: mixture over the codes",
 }
 """The methods, and their names in tables."""
 
 FIGURES = ("mse", "ssim", "diversity", "novelty", "novelty_ratio", "realism")
 """The figures; `novelty_ratio` is novelty over the training crops' own nearest-neighbour distance."""
+
+BOUNDS = ("elbo", "held_out_elbo", "held_out_log_likelihood")
+"""Bounds of log p(x) in nats, means over training crops or held-out ones; the last is importance-weighted."""
+
+_BOUND_SAMPLES = 64
+"""Draws of z for each crop in a bound."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,7 @@ def open_manifold(bank: vae.VAEBank, name: str, sequence: Sequence, held_out: in
             f"The model of '{name}' in '{bank.folder}' was trained on frames from {first} on, which judge it;"
             " train it with `train-vae --frames training`."
         )
-    size = record.model_config.image_size
+    size = crop_side(record.model_config)
     crops = target_crops(sequence, frames[frames < len(sequence)], size)
     if vae.images_digest(crops) != record.images_digest:
         raise InputError(
@@ -144,8 +151,8 @@ def evaluate_video(video: VideoManifold, scorer: Scorer, settings: EvaluationSet
         settings: Size of the evaluation.
 
     Returns:
-        `crops`, `held_out`, `own_distance` (mean nearest-neighbour distance of the training crops) and `methods`:
-        for each of `METHODS` its `FIGURES`, `None` where one is not defined.
+        `crops`, `held_out`, `own_distance` (mean nearest-neighbour distance of the training crops), the `BOUNDS`
+        and `methods`: for each of `METHODS` its `FIGURES`, `None` where one is not defined.
     """
     crops, held_out = video.crops, video.held_out
     own = pairwise_distances(crops, crops)
@@ -171,10 +178,17 @@ def evaluate_video(video: VideoManifold, scorer: Scorer, settings: EvaluationSet
             "novelty_ratio": _round(novelty / own_distance) if own_distance > 0 else None,
             "realism": _round(float(scores.mean())),
         }
+    rng = np.random.default_rng(settings.seed)
+    bounds = (
+        video.model.elbo(crops, 1, rng),
+        video.model.elbo(held_out, _BOUND_SAMPLES, rng),
+        video.model.log_likelihood(held_out, _BOUND_SAMPLES, rng),
+    )
     return {
         "crops": len(crops),
         "held_out": len(held_out),
         "own_distance": _round(own_distance),
+        **{name: round(float(bound.mean()), 2) for name, bound in zip(BOUNDS, bounds, strict=True)},
         "training_mse": _round(_mse(crops, video.model.reconstruct(crops))),
         "code_deviation": [_round(float(v)) for v in video.model.embed(crops).std(axis=0)],
         "methods": methods,
@@ -198,8 +212,8 @@ def evaluate_bank(
         draw: Called with each video when it has been measured; may draw pictures.
 
     Returns:
-        `videos`: the figures of `evaluate_video`, and the `model`; `methods`: see `summarise`; `failed`: the
-        reasons, by video; a failed video does not stop the others.
+        `videos`: the figures of `evaluate_video`, and the `model`; `methods`: see `summarise`; `bounds`: means of
+        the `BOUNDS` over the videos; `failed`: the reasons, by video; a failed video does not stop the others.
 
     Raises:
         InputError: If every video failed; the sentence is the first one's.
@@ -232,6 +246,7 @@ def evaluate_bank(
     return {
         "videos": found,
         "methods": summarise(found),
+        "bounds": {name: round(float(np.mean([video[name] for video in found.values()])), 2) for name in BOUNDS},
         "interval": method_record("videos"),
         "failed": failed,
         "settings": asdict(settings),
@@ -281,7 +296,7 @@ def _make_images(
     generators = dict(zip(METHODS, np.random.default_rng(settings.seed).spawn(len(METHODS)), strict=True))
     decoded = {
         f"vae_{sampler}": model.generate(vae.draw_codes(sampler, mu, sigma, n, generators[f"vae_{sampler}"]))
-        for sampler in ("prior_grid", "prior", "posterior", "neighbours")
+        for sampler in ("prior_grid", "prior", "posterior", "neighbours", "mixture")
     }
     samples = {
         "real_held_out": held_out,

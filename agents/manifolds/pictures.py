@@ -20,7 +20,7 @@ from vae.pictures import Row, draw_rows, traversal_pictures, write_animation
 
 from ..common.output import is_intact
 from ..common.pictures import save
-from .bank import target_crops
+from .bank import crop_side, target_crops
 from .controls import pairwise_distances
 from .evaluation import VideoManifold
 
@@ -74,7 +74,7 @@ def draw_bank(bank: vae.VAEBank, videos: Mapping[str, Path], moving: bool) -> No
                 write_animation(folder / file, shown)
         frames = np.asarray(record.notes.get("frames", ()), dtype=np.int64)
         if "reconstructions.png" in missing and len(frames):
-            known = Crops(frames, target_crops(open_sequence(path), frames, record.model_config.image_size))
+            known = Crops(frames, target_crops(open_sequence(path), frames, crop_side(record.model_config)))
             title = f"Crops of '{name}' that the model was trained on, and its reconstructions"
             draw_reconstructions(folder / "reconstructions.png", title, model, known, known)
         drawn |= {file: weights_digest(folder / file) for file in missing if (folder / file).is_file()}

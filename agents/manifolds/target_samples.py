@@ -13,6 +13,8 @@ from occlusion_env.scene.targets import Target
 from tracker.data.images import resize
 from tracker.errors import InputError
 
+from .bank import crop_side
+
 _OPEN = 8
 """Models in the cache."""
 
@@ -37,10 +39,10 @@ class Manifolds:
         Over a video's targets that is a draw from the mixture that `vae.sample_posterior` draws from.
 
         Raises:
-            InputError: If there is no model of its video.
+            InputError: If there is no model of its video, or its images are grey or not square.
         """
         model = self._model(target.source.video)
-        side = model.config.image_size
+        side = crop_side(model.config)
         mu, sigma = model.posterior(resize(target.crop, side, side)[None])
         code = vae.sample_posterior(mu, sigma, 1, rng)[0]
         return self.decode(target, code.tolist())

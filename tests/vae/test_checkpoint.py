@@ -41,7 +41,7 @@ def test_a_broken_training_ends_with_an_unbroken_ones_bytes(
     for epoch in breaks:
         part = fit(
             crops, model_config=shape, training=training, checkpoint=checkpoint,
-            should_stop=lambda state, epoch=epoch: state.epoch == epoch,
+            callbacks=[lambda state, epoch=epoch: state.epoch == epoch],
         )  # fmt: skip
         assert len(part.history.loss) == epoch
     rest = fit(crops, model_config=shape, training=training, checkpoint=checkpoint)
@@ -85,11 +85,11 @@ def test_it_is_written_when_its_time_has_come(crops: Images, tmp_path: Path) -> 
         seen.append(len(load_file(path)["history"]) if path.exists() else 0)
         return False
 
-    fit(crops, model_config=SMALL, training=recipe(4), checkpoint=Checkpoint(path, OFTEN), should_stop=look)
+    fit(crops, model_config=SMALL, training=recipe(4), checkpoint=Checkpoint(path, OFTEN), callbacks=[look])
     assert seen == [0, 1, 2, 3]
     seen.clear()
     path.unlink()
-    fit(crops, model_config=SMALL, training=recipe(4), checkpoint=Checkpoint(path, 1e6), should_stop=look)
+    fit(crops, model_config=SMALL, training=recipe(4), checkpoint=Checkpoint(path, 1e6), callbacks=[look])
     assert seen == [0, 0, 0, 0]
     assert len(load_file(path)["history"]) == 4
 
@@ -100,7 +100,7 @@ def test_a_finished_training_is_read_back_and_can_be_prolonged(crops: Images, tm
     calls: list[int] = []
     again = fit(
         crops, model_config=SMALL, training=recipe(30), checkpoint=checkpoint,
-        should_stop=lambda state: bool(calls.append(state.epoch)),
+        callbacks=[lambda state: bool(calls.append(state.epoch))],
     )  # fmt: skip
     assert same(done, again)
     assert calls == []
@@ -119,7 +119,7 @@ def test_a_plateau_is_a_plateau_after_a_break(crops: Images, tmp_path: Path) -> 
     checkpoint = Checkpoint(tmp_path / "c.safetensors")
     fit(
         crops, model_config=SMALL, training=training, checkpoint=checkpoint,
-        should_stop=lambda state: state.epoch == 27,
+        callbacks=[lambda state: state.epoch == 27],
     )  # fmt: skip
     assert same(fit(crops, model_config=SMALL, training=training, checkpoint=checkpoint), whole)
     assert same(fit(crops, model_config=SMALL, training=training, checkpoint=checkpoint), whole)

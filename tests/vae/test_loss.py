@@ -65,8 +65,8 @@ class LinearModel:
         mu = x[:, :1]
         return mu, torch.full_like(mu, 2 * math.log(self.sigma))
 
-    def decode(self, z: torch.Tensor) -> torch.Tensor:
-        return torch.cat([z, -z], dim=-1)
+    def log_prob(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        return log_likelihood(torch.cat([z, -z], dim=-1), x)
 
 
 def test_eq_4_approaches_the_integral() -> None:

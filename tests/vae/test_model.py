@@ -83,8 +83,8 @@ def test_new_images_come_from_the_codes_of_given_ones(model: VAE) -> None:
     prior = sample_prior(5, 2, np.random.default_rng(0))
     drawn = model.sample(images, 5, np.random.default_rng(0), "prior")
     np.testing.assert_array_equal(drawn, model.generate(prior))
-    with pytest.raises(VAEError, match="no sampler 'mixture'"):
-        model.sample(images, 5, np.random.default_rng(0), "mixture")
+    with pytest.raises(VAEError, match="no sampler 'flow'"):
+        model.sample(images, 5, np.random.default_rng(0), "flow")
 
 
 def test_the_log_variance_is_clamped(model: VAE) -> None:

@@ -100,15 +100,15 @@ def test_around_one_image() -> None:
 def test_every_sampler_has_one_signature_and_draws_from_the_generator() -> None:
     rng = np.random.default_rng(5)
     mu, sigma = rng.normal(size=(6, 3)), np.abs(rng.normal(size=(6, 3))) + 0.1
-    assert list(SAMPLERS) == ["prior", "prior_grid", "posterior", "neighbours", "around"]
+    assert list(SAMPLERS) == ["prior", "prior_grid", "posterior", "mixture", "neighbours", "around"]
     for name in SAMPLERS:
         one, same, other = (draw_codes(name, mu, sigma, 20, np.random.default_rng(seed)) for seed in (1, 1, 2))
         assert one.shape == (20, 3) and one.dtype == np.float32
         np.testing.assert_array_equal(one, same)
         assert (one != other).any()
         assert draw_codes(name, mu, sigma, 0, np.random.default_rng(0)).shape == (0, 3)
-    with pytest.raises(VAEError, match="no sampler 'mixture'; there are prior, prior_grid"):
-        draw_codes("mixture", mu, sigma, 1, rng)
+    with pytest.raises(VAEError, match="no sampler 'flow'; there are prior, prior_grid"):
+        draw_codes("flow", mu, sigma, 1, rng)
 
 
 def test_around_takes_one_image_for_all_codes() -> None:

@@ -82,7 +82,7 @@ def test_one_update_is_rmsprop_on_the_lower_bound(crops: Images) -> None:
         return False
 
     recipe = TrainingConfig(epochs=1, learning_rate=1e-2, alpha=0.75)
-    fit(crops, model_config=SMALL, training=recipe, should_stop=keep)
+    fit(crops, model_config=SMALL, training=recipe, callbacks=[keep])
     bias = states[0]["output.bias"]
     np.testing.assert_allclose(bias.abs(), 1e-2 / 0.5, rtol=1e-4)
     brighter = crops.reshape(4, -1).mean(0) > 160
@@ -104,7 +104,7 @@ def test_a_stop_ends_the_training_and_the_history(crops: Images) -> None:
         assert len(state.history().kl) == state.epoch
         return state.epoch == 3
 
-    result = fit(crops, model_config=SMALL, training=TrainingConfig(epochs=10), should_stop=stop)
+    result = fit(crops, model_config=SMALL, training=TrainingConfig(epochs=10), callbacks=[stop])
     assert seen == [1, 2, 3]
     assert len(result.history.loss) == 3
 

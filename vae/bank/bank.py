@@ -66,7 +66,8 @@ class VAEBank(Mapping[str, VAE]):
     """The models in a folder, by the name of their video.
 
     `bank[name]` reads a model; `in`, `len` and iteration see only models that are whole. Nothing is kept in
-    memory, so several programs may read one bank; only one should train it.
+    memory, so several programs may read one bank; only one should train it. Trainings have every option of
+    `TrainingConfig`; callbacks are for `fit` and `fit_many` alone.
 
     Args:
         folder: Where the models are; it is made by the first training.
@@ -167,7 +168,7 @@ class VAEBank(Mapping[str, VAE]):
             sampler: One of `vae.SAMPLERS`.
 
         Returns:
-            `uint8[n, image_size, image_size, 3]`, and the codes that they were decoded from.
+            `uint8[n, H, W, C]`, and the codes that they were decoded from.
 
         Raises:
             KeyError: If there is no such model.
@@ -242,7 +243,7 @@ class VAEBank(Mapping[str, VAE]):
 
         Args:
             name: Of the video; it becomes the name of a folder.
-            images: `uint8[N, image_size, image_size, 3]`, N of at least 1.
+            images: `uint8[N, H, W, C]`, as `fit` takes them.
             model_config: The shape of the network; the paper's where it is left out.
             training: The recipe; the paper's where it is left out.
             progress: Show a bar with both terms of the loss.
@@ -289,8 +290,8 @@ class VAEBank(Mapping[str, VAE]):
             progress: Show a bar for each video.
             replace: As for `train`.
             notes: Of each video, as for `train`; read when its model is done.
-            at_once: Train so many together (see `fit_many`), which pays on a GPU; if one of them fails, each is
-                tried alone.
+            at_once: Train so many together (see `fit_many`), which pays on a GPU with full batches; if one of them
+                fails, each is tried alone.
             checkpoint_seconds: As for `train`.
 
         Returns:
@@ -413,7 +414,7 @@ class VAEBank(Mapping[str, VAE]):
         notes: Mapping[str, Any] | None,
     ) -> None:
         """Write a model, and its record last."""
-        folder = self.path(name)
+        folder, history, best = self.path(name), result.history, result.history.best_epoch
         result.model.save(folder)
         mu, sigma = result.model.posterior(images)
         with replacing_file(folder / CODES_NAME) as temporary:
@@ -423,13 +424,15 @@ class VAEBank(Mapping[str, VAE]):
             images_digest=images_digest(images),
             model_config=recipe.model_config,
             training=recipe.training,
-            epochs=len(result.history.kl),
-            reconstruction=float(result.history.reconstruction[-1]),
-            kl=float(result.history.kl[-1]),
+            epochs=len(history.kl),
+            reconstruction=float(history.reconstruction[best - 1]),
+            kl=float(history.kl[best - 1]),
             seconds=round(seconds, 2),
             weights_digest=file_digest(folder / WEIGHTS_NAME),
             **self._resolved(recipe.training),
             codes_digest=file_digest(folder / CODES_NAME),
+            best_epoch=best if len(history.validation) else None,
+            validation=float(history.validation[best - 1]) if len(history.validation) else None,
             notes=dict(notes or {}),
         )
         write_json(folder / RECORD_NAME, record.to_dict())

@@ -25,14 +25,17 @@ class BankRecord:
         images_digest: SHA-256 of their shape and pixels.
         model_config: The network's shape.
         training: The recipe.
-        epochs: Updates done; fewer than the recipe's where a rule stopped it.
-        reconstruction: The cross-entropy of the last epoch, in nats, a mean over the images.
-        kl: The divergence of the last epoch, likewise.
+        epochs: Epochs done; fewer than the recipe's where a rule stopped it.
+        reconstruction: The negative of log p(x|z) in the epoch that the model is of, in nats, a mean over the
+            training images: the last, or with a validation split `best_epoch`.
+        kl: The divergence of that epoch, likewise.
         seconds: The training took; of a resumed one the last part.
         weights_digest: SHA-256 of `model.safetensors`.
         precision: The arithmetic that the recipe's `precision` was resolved to: `float32` or `bfloat16`.
         device: Where it was trained: `cpu` or `cuda`. Both are `None` in records that do not say so.
         codes_digest: SHA-256 of `codes.safetensors`; `None` in records that do not say so.
+        best_epoch: Epoch of the highest held-out ELBO, counted from 1; `None` without a validation split.
+        validation: That ELBO, in nats, a mean over the held-out images; likewise.
         notes: What the caller wanted to keep, as plain data.
     """
 
@@ -48,6 +51,8 @@ class BankRecord:
     precision: str | None = None
     device: str | None = None
     codes_digest: str | None = None
+    best_epoch: int | None = None
+    validation: float | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

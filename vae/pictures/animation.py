@@ -31,7 +31,8 @@ def traversal_pictures(model: VAE, path: ArrayLike, codes: ArrayLike | None = No
         model: The model.
         path: The walk, `[n, latent]`, such as `traverse` returns.
         codes: Codes of the real images, `[N, latent]`, dots on the map; those of the path where left out.
-        size: Side of the decoded image and of the map in pixels, at least 64.
+        size: Longer side of the decoded image, which is put in the middle of a square, and side of the map in
+            pixels, at least 64.
 
     Returns:
         `uint8[n, size + 22, size, 3]`, a caption above the decoded image; with the map `uint8[n, size + 22,
@@ -45,8 +46,7 @@ def traversal_pictures(model: VAE, path: ArrayLike, codes: ArrayLike | None = No
     dots = walk if codes is None else check_codes(codes, model.config.latent)
     if not len(walk) or size < 64:
         raise VAEError(f"A walk has at least 1 code, and its picture 64 pixels, got {len(walk)} and {size}.")
-    images = [cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC) for image in model.generate(walk)]
-    decoded = _captioned(np.stack(images), "decoded")
+    decoded = _captioned(np.stack([_on_square(image, size) for image in model.generate(walk)]), "decoded")
     if model.config.latent != 2:
         return decoded
     return np.concatenate([decoded, _captioned(_maps(walk, dots, size), "latent space: a dot a frame")], axis=2)
@@ -78,6 +78,18 @@ def write_animation(path: str | os.PathLike[str], images: Images, fps: float = 1
             with write_mp4(temporary, fps) as append:
                 for image in images:
                     append(image)
+
+
+def _on_square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Enlarge an image to fit into a white square, in RGB."""
+    height, width, channels = image.shape
+    scale = size / max(height, width)
+    shape = (max(1, round(width * scale)), max(1, round(height * scale)))
+    picture = cv2.resize(np.repeat(image, 3 // channels, axis=2), shape, interpolation=cv2.INTER_CUBIC)
+    top, left = (size - picture.shape[0]) // 2, (size - picture.shape[1]) // 2
+    square = np.full((size, size, 3), 255, np.uint8)
+    square[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return square
 
 
 def _captioned(images: Images, text: str) -> Images:

@@ -21,7 +21,7 @@ class Row:
 
     Attributes:
         caption: At its left.
-        images: `uint8[n, H, W, 3]`.
+        images: `uint8[n, H, W, C]`: RGB, or grey with one channel.
         notes: A short text below each image, or none.
     """
 
@@ -52,7 +52,7 @@ def draw_rows(path: str | os.PathLike[str], title: str, rows: Sequence[Row]) -> 
         gap = max(1, width // 12)
         # One picture a row: a subplot for each image takes seconds to lay out.
         framed = np.pad(row.images, ((0, 0), (0, 0), (0, gap), (0, 0)), constant_values=255)
-        axis.imshow(np.concatenate(list(framed), axis=1)[:, :-gap])
+        axis.imshow(np.concatenate(list(framed), axis=1)[:, :-gap], cmap="gray", vmin=0, vmax=255)
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
         axis.set_ylabel(row.caption, rotation=0, ha="right", va="center", fontsize=9, labelpad=8)

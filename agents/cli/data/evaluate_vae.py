@@ -41,7 +41,8 @@ def evaluate_vae(
     """Measure manifold samples beside PCA, blends and blurs.
 
     The models are trained on the first two thirds of each video and evaluated on the last third. Give a bank that
-    `train-vae --frames training` wrote, or --epochs to train one in OUT/bank; the same command resumes it.
+    `train-vae --frames training` wrote, with any of its options, or --epochs to train one in OUT/bank; the same
+    command resumes it.
 
     Writes vae.json to OUT, and samples.png and reconstructions.png of each video to OUT/pictures.
 
@@ -152,4 +153,9 @@ def _print_table(content: dict[str, Any]) -> None:
         "MSE, SSIM: of held-out crops. Diversity: variance over that of the training crops. Novelty: distance to"
         " the\nnearest training crop; its ratio is to the training crops' own. Realism: score against"
         " the exemplar."
+    )
+    bounds = content["bounds"]
+    print(
+        f"ELBO of the training crops {bounds['elbo']:.1f} nats, of the held-out {bounds['held_out_elbo']:.1f};"
+        f" held-out log likelihood, importance-weighted, {bounds['held_out_log_likelihood']:.1f}."
     )

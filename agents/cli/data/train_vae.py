@@ -16,6 +16,12 @@ def train_vae(
     epochs: int = 20_000,
     latent: int = 2,
     architecture: Literal["mlp", "conv"] = "mlp",
+    likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+    beta: float = 1.0,
+    warmup: int = 0,
+    batch_size: int | None = None,
+    validation: float = 0.0,
+    patience: int | None = None,
     plateau: bool = False,
     frames: Literal["all", "training"] = "all",
     max_crops: int | None = None,
@@ -36,9 +42,15 @@ def train_vae(
         data: A folder of annotated sequences, or one sequence.
         out: Folder of the bank.
         only: Only these sequences; all by default.
-        epochs: Updates of a model; the paper's 20,000 take hours a video on a CPU.
+        epochs: Passes over a video's crops; the paper's 20,000 take hours a video on a CPU.
         latent: Dimensions of the latent code; the paper's are 2.
         architecture: The paper's fully connected network, or the convolutional one.
+        likelihood: Density of a pixel: the paper's Bernoulli, or Gaussians with one learned standard deviation.
+        beta: Weight of the KL divergence in the loss.
+        warmup: Epochs in which that weight rises from 0.
+        batch_size: Crops of an update; all by default, as in the paper.
+        validation: Hold out this share of a video's crops, and keep the model with their highest ELBO.
+        patience: With --validation: stop after so many epochs without a higher ELBO.
         plateau: Stop a model's training when its loss no longer falls.
         frames: Training frames: all that show the target, or those before the last third, as evaluate-vae needs.
         max_crops: Train on at most this many frames of a video, evenly spaced.
@@ -49,6 +61,7 @@ def train_vae(
     Examples:
         occlusion-search train-vae --data path/to/videos --out out/bank
         occlusion-search train-vae --data path/to/videos --only Coke --epochs 2000 --pictures
+        occlusion-search train-vae --data path/to/videos --validation 0.1 --patience 200
     """
     import vae
     from tracker.models.backbones import resolve_device
@@ -70,8 +83,16 @@ def train_vae(
             videos,
             choice=frames,
             max_crops=max_crops,
-            model_config=vae.VAEConfig(latent=latent, architecture=architecture),
-            training=vae.TrainingConfig(epochs=epochs, seed=seed, plateau=Plateau() if plateau else None),
+            model_config=vae.VAEConfig(latent=latent, architecture=architecture, likelihood=likelihood, beta=beta),
+            training=vae.TrainingConfig(
+                epochs=epochs,
+                seed=seed,
+                plateau=Plateau() if plateau else None,
+                batch_size=batch_size,
+                validation_share=validation,
+                patience=patience,
+                warmup_epochs=warmup,
+            ),
             replace=replace,
             at_once=at_once,
         )
