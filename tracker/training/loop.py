@@ -23,6 +23,7 @@ from ..errors import InputError
 from ..files import remove_leftovers, replacing_file
 from ..models.backbones import check_finite, describe_arithmetic, resolve_precision
 from ..records import warn_of_damage
+from .loading import drawing
 from .settings import SiamFCTraining, SintTraining, TrainingRun
 
 _WriteScalar = Callable[[str, float, int], object]
@@ -31,8 +32,9 @@ _WriteScalar = Callable[[str, float, int], object]
 class Trainer(ABC):
     """Trains a network step by step; a run that was interrupted resumes and ends with the same weights.
 
-    A subclass computes the loss of a step and validates. Whatever it draws depends on the seed and the step's
-    number alone, and whatever else it needs after an interruption is in `state`.
+    A subclass draws, computes the loss of a step and validates. Whatever it draws depends on the seed and the
+    step's number alone, so that neither an interruption nor the number of loader workers changes the result, and
+    whatever else it needs after an interruption is in `state`.
 
     Args:
         network: The network; its parameters that require gradients are trained.
@@ -44,12 +46,15 @@ class Trainer(ABC):
 
     Attributes:
         parameters: The trained parameters, by name.
+        draw: Draws the batch of a step, on the CPU; the subclass sets it. With loader workers it runs in these.
+        loader_workers: Number of processes that draw.
         best: The parameters of the best step so far; empty where the last step is kept.
         state: Plain data of the checkpoint: `step`, the number of steps done, and what the subclass adds.
     """
 
     name: ClassVar[str]
     """Label of the progress bar."""
+    draw: Callable[[int], Any]
 
     def __init__(
         self,
@@ -60,7 +65,7 @@ class Trainer(ABC):
         schedule: Literal["constant", "cosine"],
         validate_every: int,
     ) -> None:
-        self.optimizer, self.run = optimizer, run
+        self.optimizer, self.run, self.loader_workers = optimizer, run, run.loader_workers
         self.steps, self.learning_rate = settings.steps, settings.learning_rate
         self.schedule, self.validate_every = schedule, validate_every
         self.device = next(network.parameters()).device
@@ -71,8 +76,8 @@ class Trainer(ABC):
         self._rates = [group["lr"] for group in optimizer.param_groups]
 
     @abstractmethod
-    def loss(self, step: int) -> Tensor:
-        """Return the scalar loss of a step, counted from 0."""
+    def loss(self, step: int, drawn: Any) -> Tensor:
+        """Return the scalar loss of a step, counted from 0, on the batch that `draw` returned for it."""
 
     @abstractmethod
     def record_loss(self, loss: float) -> None:
@@ -95,8 +100,8 @@ class Trainer(ABC):
             record: Everything that changes the result.
 
         Raises:
-            InputError: If the folder holds a run with another record, the loss is not finite, or TensorBoard is
-                asked for and not installed.
+            InputError: If the folder holds a run with another record, the loss is not finite, a loader worker was
+                killed, or TensorBoard is asked for and not installed.
         """
         checkpoint = out / "work" / "checkpoint.safetensors"
         with _scalar_writer(self.run.tensorboard) as write_scalar:
@@ -115,27 +120,29 @@ class Trainer(ABC):
                 desc=self.name, unit="step", initial=self.state["step"], total=self.steps,
                 disable=not self.run.progress,
             )  # fmt: skip
-            for step in bar:
-                loss = self.step(step)
-                done = self.state["step"] = step + 1
-                write_scalar("training/loss", loss, done)
-                write_scalar("training/learning_rate", self.learning_rate * self._rate_factor(step), done)
-                if done % self.validate_every == 0 or done == self.steps:
-                    figures = self._validate(done, write_scalar)
-                bar.set_postfix({"training_loss": f"{loss:.4f}", **figures})
-                if done == self.steps or time.monotonic() - saved >= self.run.checkpoint_seconds:
-                    write_checkpoint(checkpoint, self.parameters, self.optimizer, self.best, self.state)
-                    saved = time.monotonic()
+            pinned = self.device.type == "cuda"
+            with drawing(self.draw, range(self.state["step"], self.steps), self.loader_workers, pinned) as draws:
+                for step, drawn in zip(bar, draws, strict=False):
+                    loss = self.step(step, drawn)
+                    done = self.state["step"] = step + 1
+                    write_scalar("training/loss", loss, done)
+                    write_scalar("training/learning_rate", self.learning_rate * self._rate_factor(step), done)
+                    if done % self.validate_every == 0 or done == self.steps:
+                        figures = self._validate(done, write_scalar)
+                    bar.set_postfix({"training_loss": f"{loss:.4f}", **figures})
+                    if done == self.steps or time.monotonic() - saved >= self.run.checkpoint_seconds:
+                        write_checkpoint(checkpoint, self.parameters, self.optimizer, self.best, self.state)
+                        saved = time.monotonic()
 
-    def step(self, step: int) -> float:
-        """Take a step of the optimizer and return its loss.
+    def step(self, step: int, drawn: Any) -> float:
+        """Take a step of the optimizer on a drawn batch and return its loss.
 
         Raises:
             InputError: If the loss is not finite.
         """
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * self._rate_factor(step)
-        loss = self.loss(step)
+        loss = self.loss(step, drawn)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
