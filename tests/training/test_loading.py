@@ -29,9 +29,9 @@ def process_of(step: int) -> tuple[int, int]:
     return step, os.getpid()
 
 
-def die(step: int) -> int:
+def kill(step: int, number: int) -> int:
     if step == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), number)
     return step
 
 
@@ -62,12 +62,18 @@ def test_a_frame_that_cannot_be_read_is_one_sentence(tmp_path: Path, workers: in
     assert "Traceback" not in str(caught.value) and str(tmp_path) in str(caught.value)
 
 
-def test_a_killed_worker_is_one_sentence() -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_worker_is_one_sentence(number: int) -> None:
     with (
         pytest.raises(InputError, match="A loader worker was killed.*fewer --loader-workers"),
-        drawing(die, range(4), 1, pinned=False) as batches,
+        drawing(partial(kill, number=number), range(4), 1, pinned=False) as batches,
     ):
         list(batches)
+
+
+def test_workers_leave_an_interrupt_to_the_main_process() -> None:
+    with drawing(partial(kill, number=signal.SIGINT), range(4), 1, pinned=False) as batches:
+        assert list(batches) == [0, 1, 2, 3]
 
 
 def test_other_errors_stay() -> None:

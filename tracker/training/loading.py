@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -49,7 +51,7 @@ def drawing(draw: Callable[[int], Any], steps: range, workers: int, pinned: bool
     """
     loader = DataLoader(
         StepDataset(draw), sampler=steps, batch_size=None, num_workers=workers, collate_fn=_as_drawn,
-        pin_memory=pinned, worker_init_fn=_use_one_thread,
+        pin_memory=pinned, worker_init_fn=_prepare_worker,
         generator=torch.Generator(),  # torch's own generator is left as it is
     )  # fmt: skip
     try:
@@ -85,6 +87,12 @@ def _as_drawn(drawn: Any) -> Any:
     return drawn
 
 
-def _use_one_thread(worker: int) -> None:
-    """Limit OpenCV to one thread, as `DataLoader` limits torch; a forked worker has no more."""
+def _prepare_worker(worker: int) -> None:
+    """Limit OpenCV to one thread, as `DataLoader` limits torch, and leave signals to the main process.
+
+    Ctrl-C and SIGTERM often reach all processes of a command. A worker that a signal kills raises an error of torch
+    in the main process, which is then about to end.
+    """
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
