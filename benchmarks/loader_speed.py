@@ -22,7 +22,7 @@ from agents.hard_positives.transforms import HardPositiveTransform
 from tracker.models.backbones import resolve_device
 from tracker.models.siamfc import SiamFCNet
 from tracker.training import SiamFCTraining, TrainingRun, open_folder
-from tracker.training.loading import drawing
+from tracker.training.loop import drawing
 from tracker.training.siamfc import SiamFCPairs, SiamFCTrainer
 
 WORKERS = (0, 1, 2)

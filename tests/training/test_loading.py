@@ -20,7 +20,7 @@ from tracker.errors import InputError
 from tracker.models.sint import Sint
 from tracker.training import PairSampler, SiamFCTraining, TrainingRun, train_sint
 from tracker.training.frames import Views, ViewSampler
-from tracker.training.loading import StepDataset, drawing
+from tracker.training.loop import StepDataset, drawing
 from tracker.training.siamfc import SiamFCPairs
 from tracker.training.sint import SintTrainer
 
