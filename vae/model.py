@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,14 +21,14 @@ from .images import Images, check_images, to_images, to_vectors
 from .layers import build_layers, initialise
 from .loss import evidence_lower_bound, gaussian_log_likelihood, importance_weighted_bound, log_likelihood
 from .sampling import Codes, check_codes, draw_codes, interpolate, traverse
-from .storage import CONFIG_NAME, read_config, read_weights, write_model
+from .storage import CONFIG_NAME, HubModel, read_config, read_weights, write_model
 
 LOG_VARIANCE_RANGE = (-20.0, 10.0)
 """Where log sigma^2 is kept, so that no draw overflows and no variance is 0."""
 _CHUNK = 512
 
 
-class VAE(nn.Module):
+class VAE(nn.Module, HubModel):
     """An encoder and a decoder, 12288-512-2-512-12288 by default (section 4.1.2).
 
     Images go through `encoder` to a hidden layer, and through two linear heads to the code; codes go through
@@ -49,6 +51,12 @@ class VAE(nn.Module):
     >>> model.generate([[0.0, 0.0], [1.0, -1.0]]).shape
     (2, 8, 8, 3)
     """
+
+    hub_title = "A variational auto-encoder of one video's target"
+    hub_usage = """import vae
+
+model = vae.VAE.from_pretrained("USER/NAME")
+images = model.generate([[0.0, 0.0], [1.0, -1.0]])  # codes to RGB images, uint8[N, H, W, 3]"""
 
     encoder: nn.Module
     mean: nn.Module
@@ -242,6 +250,20 @@ class VAE(nn.Module):
             VAEError: If `n` is below 2.
         """
         return self.generate(traverse(self.embed(images), n))
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """The shape of the network and its number of parameters, for the model card."""
+        return {"config": self.config.to_dict(), "parameters": sum(p.numel() for p in self.parameters())}
+
+    def write_files(self, folder: Path) -> None:
+        """Write the model by `save`."""
+        self.save(folder)
+
+    @classmethod
+    def read_files(cls, folder: Path, **options: Any) -> VAE:
+        """Read a folder by `load`, whose option is `device`."""
+        return cls.load(folder, **options)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `model.safetensors` and `config.json` into `folder`, which is made where it is missing.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tracker.data.images import resize, to_images
 from tracker.models.sint import load_sint, to_rois
 from tracker.training import PairSampler, open_folder, read_hard_positives
-from tracker.training.frames import Views, stack_pairs
+from tracker.training.frames import Views, ViewSampler
 from tracker.training.hardening import harden_frames, step_generator
 from vae.pictures import Row, draw_rows
 
@@ -153,19 +153,18 @@ def _examples(run: LadderRun, arm: Arm) -> list[Image]:
     train, _ = open_folder(run.train)
     positives = [] if arm.samples is None else read_hard_positives(run.positives_folder(arm.name))
     sampler = PairSampler(train, replace(run.training(0), hard_share=1.0, flip=0.0), positives)
-    views = Views(run.network, sampler.sequences, sampler.hard_positives)
+    draw = ViewSampler(sampler, Views(run.network, sampler.sequences, sampler.hard_positives))
     sint = load_sint(run.network_folder(arm.name, 0), run.weights, run.device)
     hardening = None if arm.harden is None else arm.harden(sint, arm_inputs(run, 1.0))
     found = []
     for step in range(_EXAMPLES):
-        pairs = sampler.draw(step)
-        images, corners = stack_pairs(views, pairs, torch.device(run.device))
-        rois = to_rois(corners, run.device)
+        drawn = draw(step)
+        images, rois = drawn.load(torch.device(run.device)), to_rois(drawn.corners, run.device)
         if hardening is not None:
             images = harden_frames(
                 hardening.at(0.5), images, rois, sint.backbone.input_size, step_generator(0, step)
             )
-        left, top, right, bottom = corners[1][0].round().astype(int)
+        left, top, right, bottom = drawn.corners[1][0].round().astype(int)
         view = to_images(images[1:2])[0]
         found.append(resize(view[max(0, top) : bottom, max(0, left) : right], _SIDE, _SIDE))
     return found

@@ -8,8 +8,13 @@
                                    all of them are there
       metadata.jsonl               all records, written when the run ends; `datasets` reads it as an imagefolder
 
-A block is made again where its records are missing, with the same draws, so a run may be killed at any time; so it
-is, with a warning, where a file of it is damaged.
+With `format="webdataset"`, in place of the images and `metadata.jsonl`:
+
+      hard_positives-000000.tar    a shard: image and record of each hard positive, under the image's name
+      .parts/hard_positives-000000.json   the records of a shard and its digest
+
+A block or shard is made again where its records are missing, with the same draws, so a run may be killed at any
+time; so it is, with a warning, where a file of it is damaged.
 """
 
 from __future__ import annotations
@@ -18,12 +23,13 @@ import hashlib
 import io
 import json
 import warnings
-from collections.abc import Collection, Mapping
-from contextlib import closing
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Sequence as Many
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image as PILImage
@@ -51,7 +57,8 @@ from ..policies.belief.method import QUERIES, BeliefSearch
 from ..policies.loading import agent_digest, load_agent
 from ..policies.methods import Method, as_method, is_method, random_count
 from .generation import HardPositiveGenerator, WhichAnswer
-from .records import HardPositive, folder_name
+from .records import folder_name
+from .shards import open_shard
 from .views import CROP, View
 
 METADATA = "metadata.jsonl"
@@ -59,12 +66,14 @@ SETTINGS = "settings.json"
 PRIOR = "prior.safetensors"
 _PARTS = ".parts"
 _JPEG_QUALITY = 95
-_MOST = {"per_target": 10_000, "per_sequence": None, "workers": 1_000, "batch": 10_000, "queries": None}
+_MOST = {"per_target": 10_000, "per_sequence": None, "workers": 1_000, "batch": 10_000, "queries": None,
+         "shard_size": 1_000_000}  # fmt: skip
 """Settings that are at least 1, and the largest value of each."""
 _WITHOUT_EFFECT = ("arguments", "out", "workers", "allowed", "targets", "cache_mb")
 """Settings that do not change the images."""
 
 ImageFormat = Literal["png", "jpeg"]
+DatasetFormat = Literal["imagefolder", "webdataset"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,8 @@ class GenerationRun:
         queries: Scorer queries of the belief a hard positive.
         drop: Wanted drop of the score, for the belief and other query methods; `None` for the largest.
         view: The part of the frame that the images show.
+        format: `imagefolder`, a file an image; or `webdataset`, shards.
+        shard_size: Most hard positives of a shard.
 
     Raises:
         InputError: If a number is out of range.
@@ -111,6 +122,8 @@ class GenerationRun:
     queries: int = QUERIES
     drop: float | None = None
     view: View = CROP
+    format: DatasetFormat = "imagefolder"
+    shard_size: int = 1000
 
     def __post_init__(self) -> None:
         for name, most in _MOST.items():
@@ -144,9 +157,13 @@ class GenerationReport:
     failed: dict[str, str]
 
 
+_Outcome = tuple[int, dict[str, str]]
+"""Number of the hard positives that were made, and the reasons of the videos that failed."""
+
+
 @dataclass(frozen=True)
 class _Block:
-    """Targets `low` to `high` of a sequence: the unit of work of a process."""
+    """Targets `low` to `high` of a sequence: the unit of work of a process in an imagefolder."""
 
     name: str
     path: Path
@@ -154,8 +171,56 @@ class _Block:
     low: int
     high: int
 
-    def part(self, out: Path) -> Path:
-        return out / _PARTS / f"{self.name}-{self.low:06d}.json"
+    def __len__(self) -> int:
+        return self.high - self.low
+
+    @property
+    def videos(self) -> set[str]:
+        return {self.name}
+
+    @property
+    def stem(self) -> str:
+        return f"{self.name}-{self.low:06d}"
+
+    def make(self, run: GenerationRun) -> _Outcome:
+        return _make_block(run, self)
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """Blocks that are written to one tar file: the unit of work of a process in a WebDataset."""
+
+    number: int
+    blocks: tuple[_Block, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.blocks))
+
+    @property
+    def videos(self) -> set[str]:
+        return {block.name for block in self.blocks}
+
+    @property
+    def stem(self) -> str:
+        return f"hard_positives-{self.number:06d}"
+
+    def make(self, run: GenerationRun) -> _Outcome:
+        return _make_shard(run, self)
+
+
+def _part(out: Path, unit: _Block | _Shard) -> Path:
+    """The file of a unit's records."""
+    return out / _PARTS / f"{unit.stem}.json"
+
+
+def _shards(blocks: Iterable[_Block], per_target: int, size: int) -> list[_Shard]:
+    """Group blocks into shards of at most `size` hard positives, or of one block."""
+    groups: list[list[_Block]] = []
+    for block in blocks:
+        if not groups or (sum(map(len, groups[-1])) + len(block)) * per_target > size:
+            groups.append([])
+        groups[-1].append(block)
+    return [_Shard(number, tuple(group)) for number, group in enumerate(groups)]
 
 
 def names_method(agent: str) -> bool:
@@ -182,7 +247,7 @@ def method_of(
 def generate_hard_positives(run: GenerationRun) -> GenerationReport:
     """Make the hard positives of every sequence that are not there yet.
 
-    Images and records are written when they are made; at most two blocks a process are under way.
+    Images and records are written when they are made; at most two blocks or shards a process are under way.
 
     Raises:
         InputError: If there is no sequence, something named cannot be loaded, the folder holds another run's
@@ -201,28 +266,32 @@ def generate_hard_positives(run: GenerationRun) -> GenerationReport:
             failed[name] = str(error)
             continue
         blocks += [_Block(name, path, number, low, min(low + step, count)) for low in range(0, count, step)]
-    total = sum(block.high - block.low for block in blocks) * run.per_target
-    missing = [block for block in blocks if not _is_done(run.out, block)]
-    done = total - sum(block.high - block.low for block in missing) * run.per_target
+    in_shards = run.format == "webdataset"
+    units: Many[_Block | _Shard] = _shards(blocks, run.per_target, run.shard_size) if in_shards else blocks
+    total = sum(map(len, units)) * run.per_target
+    missing = [unit for unit in units if not _is_done(run.out, unit)]
+    done = total - sum(map(len, missing)) * run.per_target
     made = 0
-    jobs = ((block, partial(_make_block, run, block)) for block in missing if block.name not in failed)
+    jobs = ((unit, partial(unit.make, run)) for unit in missing if not unit.videos <= failed.keys())
     with (
         closing(run_jobs(run.workers, jobs, "fewer --workers or a smaller --batch")) as outcomes,
         tqdm(total=total, initial=done, desc="hard positives", unit="image", smoothing=0.05) as bar,
     ):
-        for block, outcome in outcomes:
-            if isinstance(outcome, str):
-                failed[block.name] = outcome
-            else:
-                made += outcome
-            bar.update((block.high - block.low) * run.per_target)
-            bar.set_postfix_str(block.name)
+        for unit, (count, reasons) in outcomes:
+            failed |= reasons
+            made += count
+            bar.update(len(unit) * run.per_target)
+            bar.set_postfix_str(", ".join(sorted(unit.videos)))
         seconds = bar.format_dict["elapsed"]
     scores = []
-    with replacing_file(run.out / METADATA) as temporary, temporary.open("w") as table:
-        for block in blocks:
-            for record in (read_record(block.part(run.out)) or {}).get("records", ()):
-                table.write(json.dumps(record) + "\n")
+    with ExitStack() as stack:
+        table = None
+        if not in_shards:
+            table = stack.enter_context(stack.enter_context(replacing_file(run.out / METADATA)).open("w"))
+        for unit in units:
+            for record in (read_record(_part(run.out, unit)) or {}).get("records", ()):
+                if table is not None:
+                    table.write(json.dumps(record) + "\n")
                 scores.append((record["score_before"], record["score_after"]))
         if not scores:
             raise InputError(next(iter(failed.values())))
@@ -324,44 +393,66 @@ def _all_targets(run: GenerationRun) -> TargetSet:
     return TargetSet.join(usable.values())
 
 
-def _make_block(run: GenerationRun, block: _Block) -> int | str:
-    """Make a block; returns the number of its images, or the reason why it failed."""
+def _make_block(run: GenerationRun, block: _Block) -> _Outcome:
+    """Make a block of an imagefolder."""
+    folder = run.out / folder_name(block.name)
+    records, digests = [], {}
     try:
-        targets = _targets(run, block.path, block.number).subset(range(block.low, block.high))
-        others = _all_targets(run) if run.arguments.occluder == "cutout" else None
-        folder = run.out / folder_name(block.name)
         folder.mkdir(exist_ok=True)
-        records, digests = [], {}
-        for positive in _load_generator(run).of_targets(targets, run.per_target, run.seed, others):
-            name = f"{folder.name}/{positive.target.source.frame:06d}-{positive.draw}.{run.image_format}"
-            digests[name] = _write(run.out / name, positive, run.image_format)
-            records.append({"file_name": name, **positive.record()})
+        for record, content in _samples(run, block):
+            with replacing_file(run.out / record["file_name"], durable=False) as temporary:
+                temporary.write_bytes(content)
+            records.append(record)
+            digests[record["file_name"]] = hashlib.sha256(content).hexdigest()
     except (InputError, vae.VAEError) as error:
-        return str(error)
-    write_record(block.part(run.out), {"records": records, "images": digests})
-    return len(records)
+        return 0, {block.name: str(error)}
+    write_record(_part(run.out, block), {"records": records, "images": digests})
+    return len(records), {}
 
 
-def _write(path: Path, positive: HardPositive, image_format: ImageFormat) -> str:
-    """Write an image; returns its digest."""
-    content = io.BytesIO()  # Pillow's errors of a full disk have no number when it writes the file itself
-    PILImage.fromarray(positive.image).save(content, format=image_format, quality=_JPEG_QUALITY)
-    with replacing_file(path, durable=False) as temporary:
-        temporary.write_bytes(content.getbuffer())
-    return hashlib.sha256(content.getbuffer()).hexdigest()
+def _make_shard(run: GenerationRun, shard: _Shard) -> _Outcome:
+    """Make a shard; one that lacks a block which failed is made again by the next run."""
+    name, failed = f"{shard.stem}.tar", {}
+    records: list[dict[str, Any]] = []
+    with open_shard(run.out / name) as add:
+        for block in shard.blocks:
+            try:
+                samples = [] if block.name in failed else list(_samples(run, block))
+            except (InputError, vae.VAEError) as error:
+                failed[block.name] = str(error)
+                continue
+            for record, content in samples:
+                add(record["file_name"], content)
+                add(str(Path(record["file_name"]).with_suffix(".json").as_posix()), json.dumps(record).encode())
+                records.append(record)
+    images = {name: weights_digest(run.out / name)}
+    write_record(_part(run.out, shard), {"records": records, "images": images, "failed": failed})
+    return len(records), failed
 
 
-def _is_done(out: Path, block: _Block) -> bool:
-    """Whether a block is complete; the records of a damaged one are deleted, with a warning."""
-    part = block.part(out)
+def _samples(run: GenerationRun, block: _Block) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Make the hard positives of a block: the record of each, and its image's file."""
+    targets = _targets(run, block.path, block.number).subset(range(block.low, block.high))
+    others = _all_targets(run) if run.arguments.occluder == "cutout" else None
+    folder = folder_name(block.name)
+    for positive in _load_generator(run).of_targets(targets, run.per_target, run.seed, others):
+        name = f"{folder}/{positive.target.source.frame:06d}-{positive.draw}.{run.image_format}"
+        content = io.BytesIO()  # Pillow's errors of a full disk have no number when it writes the file itself
+        PILImage.fromarray(positive.image).save(content, format=run.image_format, quality=_JPEG_QUALITY)
+        yield {"file_name": name, **positive.record()}, content.getvalue()
+
+
+def _is_done(out: Path, unit: _Block | _Shard) -> bool:
+    """Whether a block or shard is complete; the records of a damaged one are deleted, with a warning."""
+    part = _part(out, unit)
     found = read_record(part)
-    if found is None:
+    if found is None or found.get("failed"):
         part.unlink(missing_ok=True)
         return False
     for name, digest in found["images"].items():
-        image = out / name
-        if not image.is_file() or hashlib.sha256(image.read_bytes()).hexdigest() != digest:
-            warn_of_damage(image)
+        file = out / name
+        if not file.is_file() or weights_digest(file) != digest:
+            warn_of_damage(file)
             part.unlink()
             return False
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from stable_baselines3.dqn.policies import DQNPolicy
 
 from tracker.errors import InputError, reading_errors
 from tracker.files import read_text, replacing_file
+from tracker.hub import HubModel
 from tracker.models.backbones import load_weights, resolve_device, save_weights
 
 from ..dqn.algorithms import check_layers
@@ -24,10 +25,31 @@ from .rollout import LoadedPolicy
 
 PRETRAINED = "pretrained"
 """The name of the agent that the package ships."""
+_HUB_FILE = "agent.safetensors"
+
+
+@dataclass(frozen=True)
+class PretrainedAgent(LoadedPolicy, HubModel):
+    """An agent of `load_pretrained`, which the Hub takes too."""
+
+    hub_title = "An agent that searches for the occlusion a visual tracker handles worst"
+    hub_usage = """from agents.policies.pretrained import PretrainedAgent
+
+agent = PretrainedAgent.from_pretrained("USER/NAME").agent()  # for agents.HardPositiveGenerator and compare"""
+
+    def write_files(self, folder: Path) -> None:
+        """Write the agent by `save_pretrained`, as `agent.safetensors`."""
+        assert self.environment is not None
+        save_pretrained(folder / _HUB_FILE, self.policy, self.environment, self.card)
+
+    @classmethod
+    def read_files(cls, folder: Path, **options: Any) -> PretrainedAgent:
+        """Load a folder by `load_pretrained`, whose options are `device` and `allowed`."""
+        return load_pretrained(folder / _HUB_FILE, **options)
 
 
 def save_pretrained(
-    file: Path, model: BaseAlgorithm, environment: TrainingEnvironment, card: dict[str, Any]
+    file: Path, model: BaseAlgorithm | DQNPolicy, environment: TrainingEnvironment, card: dict[str, Any]
 ) -> None:
     """Write an agent's Q-network as safetensors, and its card beside it as JSON.
 
@@ -36,7 +58,7 @@ def save_pretrained(
 
     Args:
         file: `NAME.safetensors`.
-        model: The agent; its observations and its policy's layers must be flat.
+        model: The agent, or its policy; its observations and its policy's layers must be flat.
         environment: That it was trained in.
         card: What else is worth knowing, as plain data.
 
@@ -45,7 +67,8 @@ def save_pretrained(
             not finite.
         OSError: If the disk refuses.
     """
-    space, actions, policy = model.observation_space, model.action_space, model.policy
+    space, actions = model.observation_space, model.action_space
+    policy = model.policy if isinstance(model, BaseAlgorithm) else model
     if not isinstance(space, spaces.Box) or len(space.shape) != 1 or not isinstance(actions, spaces.Discrete):
         raise InputError(
             "Only an agent with a flat observation can be written as safetensors; this one has another."
@@ -66,7 +89,7 @@ def save_pretrained(
 
 def load_pretrained(
     file: str | Path = PRETRAINED, device: str = "auto", allowed: Collection[str] = ()
-) -> LoadedPolicy:
+) -> PretrainedAgent:
     """Load an agent that `save_pretrained` wrote; nothing in its files is run.
 
     Args:
@@ -101,4 +124,4 @@ def load_pretrained(
     policy.q_net.load_state_dict(state)
     policy.to(resolve_device(device))
     policy.set_training_mode(False)
-    return LoadedPolicy(file.stem, "dqn", policy, environment, str(file), card)
+    return PretrainedAgent(file.stem, "dqn", policy, environment, str(file), card)

@@ -67,7 +67,7 @@ COMMANDS = {
     "train, evaluation": (40, f"train --env {ORACLE} -n 400 -f {{disk}} --save-freq -1 --eval-freq 200"),
     "train-tracker": (400, "train-tracker --data {data} --out {disk}/t --steps 1 --side 64"),
     "generate": (40, "generate --data {data} --out {disk}/g --agent random"),
-    "generate jpeg": (24, "generate --data {data} --out {disk}/g --agent random --format jpeg"),
+    "generate jpeg": (24, "generate --data {data} --out {disk}/g --agent random --image-format jpeg"),
     "benchmark run": (12, "benchmark run --data {data} --out {disk}/b --tracker mil"),
     "evaluate": (40, "evaluate --data {data} --per-sequence 1 --seeds 1 --out {disk}/e --checks none"),
     "demo": (80, "demo --quick --out {disk}/d"),

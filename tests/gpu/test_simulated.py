@@ -17,7 +17,7 @@ from tracker.models.sint import Sint, SintConfig
 from tracker.scorers.foreign import EmbeddingScorer
 from tracker.training import LabelledFrame, SiamFCTraining
 from tracker.training.frames import FrozenMaps, Views
-from tracker.training.siamfc import SiamFCPairs
+from tracker.training.siamfc import SearchPairs, SiamFCPairs
 
 A, B = "cuda:0", "cuda:1"
 
@@ -97,7 +97,7 @@ def test_images_and_maps_are_moved_before_they_are_converted(simulated: Any) -> 
     assert simulated.moved[torch.float16] > 0 and not simulated.moved[torch.float32]
 
     simulated.moved.clear()
-    SiamFCPairs(videos, SiamFCTraining()).draw(0, 2, B)
+    SearchPairs.load(SiamFCPairs(videos, SiamFCTraining()).draw(0, 2), B)
     assert simulated.moved == {torch.uint8: 2 * 3 * (127**2 + 64**2 + 255**2), torch.float32: 2 * 4}
 
     simulated.moved.clear()

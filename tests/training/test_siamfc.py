@@ -22,7 +22,7 @@ from tracker.scorers.foreign import SiamFCScorer
 from tracker.trackers.siamfc import SiamFCTracker
 from tracker.training import SiamFCTraining, TrainingRun, loop, train_siamfc
 from tracker.training.losses import balanced_logistic
-from tracker.training.siamfc import SiamFCPairs, response_labels
+from tracker.training.siamfc import SearchPairs, SiamFCPairs, response_labels
 
 QUIET = TrainingRun("fp32", progress=False)
 OFTEN = replace(QUIET, checkpoint_seconds=0.0)
@@ -68,7 +68,7 @@ def marked(shape: tuple[float, float]) -> Sequence:
 
 @pytest.mark.parametrize("shape", [(24.0, 24.0), (40.0, 16.0)])
 def test_the_boxes_are_where_the_targets_are(shape: tuple[float, float]) -> None:
-    drawn = SiamFCPairs([marked(shape)], SiamFCTraining()).draw(3, 6)
+    drawn = SearchPairs.load(SiamFCPairs([marked(shape)], SiamFCTraining()).draw(3, 6))
     assert drawn.exemplars.shape == (6, 3, 127, 127) and drawn.searched.shape == (6, 3, 255, 255)
     for image, (x, y, w, h) in zip(drawn.searched[:, 0], drawn.boxes.tolist(), strict=True):
         rows, columns = np.nonzero((image > 0.7).numpy())
@@ -230,3 +230,28 @@ def test_the_command(tmp_path: Path, make_video, write_otb, capsys, monkeypatch)
     with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 2 and "'worst' is no method" in capsys.readouterr().err
+
+
+def test_loader_workers_change_nothing(clips, tmp_path: Path, monkeypatch) -> None:
+    """The same bytes with none, one or two, and when a run is cut off with two and resumed with one."""
+    settings = replace(SHORT, steps=5)
+    for workers in (0, 1, 2):
+        torch.manual_seed(workers)
+        state = torch.get_rng_state()
+        run = replace(QUIET, loader_workers=workers)
+        train_siamfc(network(), *clips, tmp_path / str(workers), settings, Noise(), run)
+        assert torch.equal(torch.get_rng_state(), state)
+    real = loop.write_checkpoint
+
+    def write(*args):
+        real(*args)
+        if args[-1]["step"] == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "write_checkpoint", write)
+        with pytest.raises(KeyboardInterrupt):
+            train_siamfc(network(), *clips, tmp_path / "cut", settings, Noise(), replace(OFTEN, loader_workers=2))
+    train_siamfc(network(), *clips, tmp_path / "cut", settings, Noise(), replace(OFTEN, loader_workers=1))
+    for name in ("siamfc.safetensors", "siamfc.json"):
+        assert len({(tmp_path / folder / name).read_bytes() for folder in ("0", "1", "2", "cut")}) == 1

@@ -32,7 +32,7 @@ from tracker.training import (
     sint,
     train_sint,
 )
-from tracker.training.frames import FrozenMaps, Views, change_colours, stack_pairs
+from tracker.training.frames import FrozenMaps, PairViews, Views, ViewSampler, change_colours
 from tracker.training.losses import contrastive_loss
 from tracker.training.sint import SintTrainer
 
@@ -164,12 +164,12 @@ def test_the_loss_is_sints_two_directions(videos, config, settings, tiny_file: P
     trainer = SintTrainer(Sint.load(config, tiny_file), sampler, videos[1], QUIET)
     found: list[Tensor] = []
     for pair in sampler.draw(7):
-        images, corners = stack_pairs(trainer.views, [pair], torch.device("cpu"))
-        first, second = trainer.sint(images, to_rois(corners)).split(8)
+        drawn = PairViews.cut(trainer.views, [pair])
+        first, second = trainer.sint(drawn.load(torch.device("cpu")), to_rois(drawn.corners)).split(8)
         for anchor, others, same in ((first, second, pair.second.same), (second, first, pair.first.same)):
             found.append(contrastive_loss(anchor[:1].expand(8, -1), others, torch.from_numpy(same)))
     expected = torch.stack(found).mean().item()
-    assert trainer.loss(7).item() == pytest.approx(expected, abs=1e-6)
+    assert trainer.loss(7, trainer.draw(7)).item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_rate_falls_by_the_cosine_and_with_each_layers_factor(videos, config, settings, tiny_file) -> None:
@@ -177,7 +177,7 @@ def test_the_rate_falls_by_the_cosine_and_with_each_layers_factor(videos, config
     sampler = PairSampler(videos[0], replace(settings, learning_rate=0.01, layer_rates=rates))
     trainer = SintTrainer(Sint.load(config, tiny_file), sampler, videos[1], QUIET)
     for step, share in ((0, 1.0), (5, 0.5), (9, 0.0245)):
-        trainer.step(step)
+        trainer.step(step, trainer.draw(step))
         found = sorted(group["lr"] / share for group in trainer.optimizer.param_groups)
         assert found == pytest.approx([0.005, 0.01, 0.01, 0.02], rel=1e-2)
 
@@ -194,9 +194,9 @@ def test_maps_of_the_fixed_part_are_those_of_the_whole(
     assert trainer.maps is not None and trainer.maps.names == names
     same = torch.ones(1, 2, settings.boxes_per_frame, dtype=torch.bool)
     kept = trainer._describe(sampler.draw(0), same, 0)[0]
-    trainer.maps = None
-    assert torch.allclose(trainer._describe(sampler.draw(0), same, 0)[0], kept, atol=tolerance)
-    assert not torch.equal(trainer._describe(sampler.draw(1), same, 1)[0], kept)
+    draw = ViewSampler(sampler, trainer.views)
+    assert torch.allclose(trainer._describe(draw(0), same, 0)[0], kept, atol=tolerance)
+    assert not torch.equal(trainer._describe(draw(1), same, 1)[0], kept)
 
 
 def test_fixed_maps_are_made_once(videos, config, settings, tiny_file: Path) -> None:
@@ -224,10 +224,9 @@ def test_a_mirrored_pair(videos, config) -> None:
     plain = PairSampler(videos[0], SintTraining(boxes_per_frame=8)).draw(0)
     mirrored = [replace(pair, flip=True) for pair in plain]
     views = Views(config, videos[0])
-    images, corners = stack_pairs(views, plain, torch.device("cpu"))
-    turned, moved = stack_pairs(views, mirrored, torch.device("cpu"))
-    assert torch.equal(turned.flip(3), images)
-    for before, after in zip(corners, moved, strict=True):
+    still, turned = PairViews.cut(views, plain), PairViews.cut(views, mirrored)
+    assert torch.equal(turned.load(torch.device("cpu")).flip(3), still.load(torch.device("cpu")))
+    for before, after in zip(still.corners, turned.corners, strict=True):
         assert np.allclose(after[:, [0, 2]], 64 - before[:, [2, 0]]) and np.allclose(after[:, 1], before[:, 1])
         assert (after[:, 2] > after[:, 0]).all()
 

@@ -21,6 +21,7 @@ from torch.nn import functional
 from ..data.images import Image, crop, resize
 from ..errors import InputError, check_choice, reading_errors, shorten
 from ..files import replacing_file
+from ..hub import HubModel
 from .backbones import Backbone, fingerprint, load_backbone, load_weights, save_weights
 
 _MARK = {"card": "required"}
@@ -163,17 +164,27 @@ def join_parts(parts: list[Tensor]) -> Tensor:
     return functional.normalize(torch.cat(unit, dim=1))
 
 
-class Sint(nn.Module):
+class Sint(nn.Module, HubModel):
     """The network f of eq. 1: a backbone, three L2-normalised parts of it, normalised again.
 
     A missing fc6 with random weights by the seed is put into the backbone, which `load_backbone` gave for
     `config.pools`, so that whatever takes a `Backbone` takes `sint.backbone`.
+
+    Attributes:
+        card: Card of the trained network (`save_sint`); empty where it was not loaded from one.
     """
+
+    hub_title = "SINT, a Siamese network for visual tracking"
+    hub_usage = """from tracker.models.sint import Sint
+
+sint = Sint.from_pretrained("USER/NAME")
+vectors = sint(images)  # [N, 3, H, W] in [0, 1] to unit vectors; the score of two is their inner product"""
 
     def __init__(self, config: SintConfig, backbone: Backbone, seed: int = 0) -> None:
         super().__init__()
         self.config = config
         self.base = fingerprint(backbone)
+        self.card: dict[str, Any] = {}
         self.backbone = backbone
         if config.fc_size is None:
             backbone.fully_connected = ()
@@ -190,6 +201,16 @@ class Sint(nn.Module):
     ) -> Sint:
         """Load the backbone too; the errors are those of `load_backbone`."""
         return cls(config, load_backbone(config.features, weights, device, config.pools), seed)
+
+    def write_files(self, folder: Path) -> None:
+        """Write all weights and the card by `save_sint`; the file needs no base weights."""
+        card = {name: value for name, value in self.card.items() if name not in ("config", "base", "complete")}
+        save_sint(folder, self, self.backbone.state_dict(), card)
+
+    @classmethod
+    def read_files(cls, folder: Path, **options: Any) -> Sint:
+        """Load a folder by `load_sint`, whose options are `device`, `features` and `base_weights`."""
+        return load_sint(folder, **options)
 
     def fingerprint(self) -> str:
         """SHA-256, in hexadecimal, of the configuration and the weights."""
@@ -220,7 +241,8 @@ def save_sint(folder: Path, sint: Sint, trained: Iterable[str], card: dict[str, 
     Args:
         folder: Must exist.
         sint: The network.
-        trained: Names of the backbone's parameters that differ from the weights that it started from.
+        trained: Names of the backbone's parameters that differ from the weights that it started from; with all
+            names of its state the file needs no base weights.
         card: Further fields of the card, as plain data.
 
     Returns:
@@ -234,7 +256,9 @@ def save_sint(folder: Path, sint: Sint, trained: Iterable[str], card: dict[str, 
     if sint.config.features == "slim":
         file, state = folder / "slim.safetensors", {name: value.half() for name, value in state.items()}
     else:
+        every = state.keys()
         file, state = folder / "sint.safetensors", {name: state[name].float() for name in trained}
+        card = {**card, "complete": True} if state.keys() == every else card
     content = {
         "config": asdict(sint.config),
         "base": {"features": sint.config.features, "weights": sint.base},
@@ -309,7 +333,8 @@ def load_sint(
 
     Args:
         path: The file of the weights, beside its card, or the folder that holds one such pair.
-        base_weights: The weights that the training started from (`load_backbone`); not needed for the slim net.
+        base_weights: The weights that the training started from (`load_backbone`); not needed for the slim net,
+            nor for a file that holds all weights.
         device: Where it runs.
         features: The backbone that is expected; `None` takes the card's.
 
@@ -335,21 +360,24 @@ def load_sint(
         if base_weights is not None:
             _check_base(file, base, fingerprint(load_backbone("slim", base_weights)), base_weights)
         sint = Sint.load(config, file, device)
-        sint.base = base
+        sint.base, sint.card = base, content
         return sint
-    if base_weights is None:
+    complete = bool(content.get("complete"))
+    if base_weights is None and not complete:
         raise InputError(
             f"'{file}' holds what its training changed; give the base weights too: what it started from."
         )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*starts from random weights")
-        sint = Sint.load(config, base_weights, device)
-    _check_base(file, base, sint.base, base_weights)
-    state = load_weights(file)
-    parameters = dict(sint.backbone.named_parameters())
-    if any(name not in parameters or parameters[name].shape != value.shape for name, value in state.items()):
+        sint = Sint.load(config, "random" if base_weights is None else base_weights, device)
+    if base_weights is not None:
+        _check_base(file, base, sint.base, base_weights)
+    state, own = load_weights(file), sint.backbone.state_dict()
+    fits = state.keys() == own.keys() if complete else state.keys() <= own.keys()
+    if not fits or any(own[name].shape != value.shape for name, value in state.items()):
         raise InputError(f"The weights in '{file}' are not those of the network in '{card.name}'.")
-    sint.backbone.load_state_dict({**sint.backbone.state_dict(), **state})
+    sint.backbone.load_state_dict({**own, **state})
+    sint.base, sint.card = base, content
     sint.requires_grad_(False)
     return sint.eval()
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..data.boxes import check_box
-from ..data.images import as_rgb
+from ..data.images import as_rgb, mean_colour
 from ..models.backbones import Precision, autocast, fingerprint, resolve_device, resolve_precision
 from ..models.siamfc import EXEMPLAR, RESPONSE, SEARCH, STRIDE, UPSAMPLING, cut_square, exemplar_side, load_siamfc
 
@@ -86,7 +86,7 @@ class SiamFCTracker:
         self._first_size = np.array([w, h])
         self._scale = 1.0
         self._exemplar_side = exemplar_side(w, h)
-        self._fill = frame.mean(axis=(0, 1))
+        self._fill = mean_colour(frame)
         self._exemplar = self._features(
             [cut_square(frame, self._centre, self._exemplar_side, EXEMPLAR, self._fill)]
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from ..data.sequences import FrameCache, ImageFiles, Sequence
 from ..models.backbones import Backbone, Chain, autocast
 from ..models.sint import SintConfig, View, view_of
 from .hard_positives import TrainingPositive, paste
-from .sampling import ImagePair, LabelledFrame
+from .sampling import ImagePair, LabelledFrame, PairSampler
 
 
 def cache_frames(sequences: Iterable[Sequence], cache_bytes: int) -> list[Sequence]:
@@ -53,9 +54,14 @@ class Views:
     ) -> None:
         self.config = config
         self._hard = list(hard_positives)
+        self._cache_bytes, self._shifts = cache_bytes, shifts
         self.sequences = cache_frames(sequences, cache_bytes if shifts else 0)
         count = 0 if shifts else max(1, cache_bytes // (3 * config.side**2))
         self._view = lru_cache(maxsize=count)(self._make)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the arguments; a copy in another process starts with an empty cache."""
+        return Views, (self.config, self.sequences, self._hard, self._cache_bytes, self._shifts)
 
     def __call__(self, frame: LabelledFrame) -> View:
         """The view of a frame."""
@@ -138,17 +144,54 @@ def change_colours(image: Tensor, factors: tuple[float, float, float]) -> Tensor
     return colour.adjust_saturation(image, saturation)
 
 
-def stack_pairs(
-    views: Views, pairs: Iterable[ImagePair], device: torch.device
-) -> tuple[Tensor, list[NDArray[np.float64]]]:
-    """The images of pairs of frames, `[2 N, 3, side, side]`, and the corners `[K, 4]` of the boxes in each."""
-    images, corners = [], []
-    for pair in pairs:
-        for frame, factors in zip((pair.first, pair.second), pair.colour, strict=True):
-            view = views(frame)
-            image, boxes = change_colours(to_tensor(view.image, device), factors), view.corners(frame.boxes)
-            if pair.flip:
-                image, boxes[:, [0, 2]] = image.flip(3), views.config.side - boxes[:, [2, 0]]
-            images.append(image)
-            corners.append(boxes)
-    return torch.cat(images).contiguous(memory_format=torch.channels_last), corners
+class PairViews(NamedTuple):
+    """N pairs of frames as the network sees them, before their colours change and they are mirrored.
+
+    Attributes:
+        pairs: The pairs.
+        images: `uint8[2 N, side, side, 3]`, on the CPU, the pairs one after the other.
+        corners: For each image `float64[K, 4]`, its boxes after the augmentation.
+    """
+
+    pairs: list[ImagePair]
+    images: Tensor
+    corners: list[NDArray[np.float64]]
+
+    @classmethod
+    def cut(cls, views: Views, pairs: list[ImagePair]) -> PairViews:
+        """Cut the views of the frames of pairs."""
+        images, corners = [], []
+        for pair in pairs:
+            for frame in (pair.first, pair.second):
+                view = views(frame)
+                boxes = view.corners(frame.boxes)
+                if pair.flip:
+                    boxes[:, [0, 2]] = views.config.side - boxes[:, [2, 0]]
+                images.append(torch.from_numpy(view.image))
+                corners.append(boxes)
+        return cls(pairs, torch.stack(images), corners)
+
+    def load(self, device: torch.device) -> Tensor:
+        """The augmented images on a device, `[2 N, 3, side, side]`."""
+        images = []
+        for pair, both in zip(self.pairs, self.images.numpy().reshape(-1, 2, *self.images.shape[1:]), strict=True):
+            for image, factors in zip(both, pair.colour, strict=True):
+                changed = change_colours(to_tensor(image, device), factors)
+                images.append(changed.flip(3) if pair.flip else changed)
+        return torch.cat(images).contiguous(memory_format=torch.channels_last)
+
+
+class ViewSampler:
+    """Draws the pairs of a step and cuts their views; it can be sent to loader workers.
+
+    Args:
+        sampler: Draws the pairs.
+        views: Views of the sampler's videos.
+    """
+
+    def __init__(self, sampler: PairSampler, views: Views) -> None:
+        self._sampler, self._views = sampler, views
+
+    def __call__(self, step: int) -> PairViews:
+        """The pairs of a step, by its number."""
+        return PairViews.cut(self._views, self._sampler.draw(step))

@@ -1,21 +1,25 @@
-"""The training loop of SINT and SiamFC, and its checkpoints."""
+"""The training loop of SINT and SiamFC: steps, the workers that draw their batches, checkpoints."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
+import os
+import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import cv2
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ..data.identity import check_identity
@@ -31,8 +35,9 @@ _WriteScalar = Callable[[str, float, int], object]
 class Trainer(ABC):
     """Trains a network step by step; a run that was interrupted resumes and ends with the same weights.
 
-    A subclass computes the loss of a step and validates. Whatever it draws depends on the seed and the step's
-    number alone, and whatever else it needs after an interruption is in `state`.
+    A subclass draws, computes the loss of a step and validates. Whatever it draws depends on the seed and the
+    step's number alone, so that neither an interruption nor the number of loader workers changes the result, and
+    whatever else it needs after an interruption is in `state`.
 
     Args:
         network: The network; its parameters that require gradients are trained.
@@ -44,12 +49,15 @@ class Trainer(ABC):
 
     Attributes:
         parameters: The trained parameters, by name.
+        draw: Draws the batch of a step, on the CPU; the subclass sets it. With loader workers it runs in these.
+        loader_workers: Number of processes that draw.
         best: The parameters of the best step so far; empty where the last step is kept.
         state: Plain data of the checkpoint: `step`, the number of steps done, and what the subclass adds.
     """
 
     name: ClassVar[str]
     """Label of the progress bar."""
+    draw: Callable[[int], Any]
 
     def __init__(
         self,
@@ -60,7 +68,7 @@ class Trainer(ABC):
         schedule: Literal["constant", "cosine"],
         validate_every: int,
     ) -> None:
-        self.optimizer, self.run = optimizer, run
+        self.optimizer, self.run, self.loader_workers = optimizer, run, run.loader_workers
         self.steps, self.learning_rate = settings.steps, settings.learning_rate
         self.schedule, self.validate_every = schedule, validate_every
         self.device = next(network.parameters()).device
@@ -71,8 +79,8 @@ class Trainer(ABC):
         self._rates = [group["lr"] for group in optimizer.param_groups]
 
     @abstractmethod
-    def loss(self, step: int) -> Tensor:
-        """Return the scalar loss of a step, counted from 0."""
+    def loss(self, step: int, drawn: Any) -> Tensor:
+        """Return the scalar loss of a step, counted from 0, on the batch that `draw` returned for it."""
 
     @abstractmethod
     def record_loss(self, loss: float) -> None:
@@ -95,8 +103,8 @@ class Trainer(ABC):
             record: Everything that changes the result.
 
         Raises:
-            InputError: If the folder holds a run with another record, the loss is not finite, or TensorBoard is
-                asked for and not installed.
+            InputError: If the folder holds a run with another record, the loss is not finite, a loader worker was
+                killed, or TensorBoard is asked for and not installed.
         """
         checkpoint = out / "work" / "checkpoint.safetensors"
         with _scalar_writer(self.run.tensorboard) as write_scalar:
@@ -115,27 +123,29 @@ class Trainer(ABC):
                 desc=self.name, unit="step", initial=self.state["step"], total=self.steps,
                 disable=not self.run.progress,
             )  # fmt: skip
-            for step in bar:
-                loss = self.step(step)
-                done = self.state["step"] = step + 1
-                write_scalar("training/loss", loss, done)
-                write_scalar("training/learning_rate", self.learning_rate * self._rate_factor(step), done)
-                if done % self.validate_every == 0 or done == self.steps:
-                    figures = self._validate(done, write_scalar)
-                bar.set_postfix({"training_loss": f"{loss:.4f}", **figures})
-                if done == self.steps or time.monotonic() - saved >= self.run.checkpoint_seconds:
-                    write_checkpoint(checkpoint, self.parameters, self.optimizer, self.best, self.state)
-                    saved = time.monotonic()
+            pinned = self.device.type == "cuda"
+            with drawing(self.draw, range(self.state["step"], self.steps), self.loader_workers, pinned) as draws:
+                for step, drawn in zip(bar, draws, strict=False):
+                    loss = self.step(step, drawn)
+                    done = self.state["step"] = step + 1
+                    write_scalar("training/loss", loss, done)
+                    write_scalar("training/learning_rate", self.learning_rate * self._rate_factor(step), done)
+                    if done % self.validate_every == 0 or done == self.steps:
+                        figures = self._validate(done, write_scalar)
+                    bar.set_postfix({"training_loss": f"{loss:.4f}", **figures})
+                    if done == self.steps or time.monotonic() - saved >= self.run.checkpoint_seconds:
+                        write_checkpoint(checkpoint, self.parameters, self.optimizer, self.best, self.state)
+                        saved = time.monotonic()
 
-    def step(self, step: int) -> float:
-        """Take a step of the optimizer and return its loss.
+    def step(self, step: int, drawn: Any) -> float:
+        """Take a step of the optimizer on a drawn batch and return its loss.
 
         Raises:
             InputError: If the loss is not finite.
         """
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * self._rate_factor(step)
-        loss = self.loss(step)
+        loss = self.loss(step, drawn)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -157,6 +167,89 @@ class Trainer(ABC):
         for name, value in figures.items():
             write_scalar(f"validation/{name}", value, step)
         return {name: f"{value:.4f}" for name, value in figures.items()}
+
+
+class StepDataset(Dataset[Any]):
+    """The batches of all steps, by the step's number.
+
+    Args:
+        draw: Returns the batch of a step; what it draws depends on the step's number alone.
+    """
+
+    def __init__(self, draw: Callable[[int], Any]) -> None:
+        self._draw = draw
+
+    def __getitem__(self, step: int) -> Any:
+        """The batch of a step, or the error of a frame that cannot be read.
+
+        The error is returned because a `DataLoader` would put the worker's traceback into its message.
+        """
+        try:
+            return self._draw(step)
+        except (InputError, MemoryError, OSError) as error:
+            return error
+
+
+@contextmanager
+def drawing(draw: Callable[[int], Any], steps: range, workers: int, pinned: bool) -> Iterator[Iterator[Any]]:
+    """Draw the batches of steps, in their order, while the block runs.
+
+    Args:
+        draw: See `StepDataset`; picklable where processes are not forked.
+        steps: Numbers of the steps.
+        workers: Processes that draw, each two steps ahead; 0 draws in this process.
+        pinned: Whether the tensors of a batch lie in pinned memory, which a CUDA GPU copies faster.
+
+    Raises:
+        InputError: If a worker was killed.
+    """
+    loader = DataLoader(
+        StepDataset(draw), sampler=steps, batch_size=None, num_workers=workers, collate_fn=_as_drawn,
+        pin_memory=pinned, worker_init_fn=_prepare_worker,
+        generator=torch.Generator(),  # torch's own generator is left as it is
+    )  # fmt: skip
+    try:
+        with closing(_batches(_start(loader))) as batches:
+            yield batches
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise InputError(
+            "A loader worker was killed, as happens where memory is short; the same command resumes the training,"
+            " with fewer --loader-workers."
+        ) from None
+
+
+def _start(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Start the workers while OpenCV has no threads of its own, whose locks a forked process would wait for."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        return iter(loader)
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _batches(drawn_batches: Iterator[Any]) -> Generator[Any, None, None]:
+    for drawn in drawn_batches:
+        if isinstance(drawn, Exception):
+            raise drawn
+        yield drawn
+
+
+def _as_drawn(drawn: Any) -> Any:
+    return drawn
+
+
+def _prepare_worker(worker: int) -> None:
+    """Limit OpenCV to one thread, as `DataLoader` limits torch, and leave signals to the main process.
+
+    Ctrl-C and SIGTERM often reach all processes of a command. A worker that a signal kills raises an error of
+    torch in the main process, which is then about to end.
+    """
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
 
 
 @contextmanager

@@ -31,18 +31,20 @@ def _check_steps(settings: object, learning_rate: float, steps: Iterable[str], c
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """How a training is run; nothing here changes what is drawn.
+    """How a training is run; nothing here but the precision changes the result.
 
     Attributes:
         precision: Arithmetic of the forward pass; see `resolve_precision`.
         checkpoint_seconds: A checkpoint is written when the last one is this old.
-        cache_bytes: Memory for frames, or views of them.
+        cache_bytes: Memory for frames, or views of them; loader workers share it.
         map_bytes: Memory for feature maps, where the first convolutions are fixed and nothing is augmented.
         tensorboard: Folder for TensorBoard's event files.
         progress: Show a progress bar.
+        loader_workers: Processes that draw the next steps (`torch.utils.data.DataLoader`); 0 draws each step in
+            this process. Where feature maps are cached there is little to draw, and none is started.
 
     Raises:
-        InputError: If a number is negative or NaN.
+        InputError: If a number is negative or NaN, or there are more than 1,000 loader workers.
     """
 
     precision: Precision = "auto"
@@ -51,9 +53,16 @@ class TrainingRun:
     map_bytes: int = 4 * 2**30
     tensorboard: Path | None = None
     progress: bool = True
+    loader_workers: int = 0
 
     def __post_init__(self) -> None:
         _check(self, ("checkpoint_seconds", "cache_bytes", "map_bytes"), "0 or more", lambda value: value >= 0)
+        _check(self, ["loader_workers"], "0 to 1000", lambda value: 0 <= value <= 1000)
+
+    @property
+    def bytes_per_cache(self) -> int:
+        """Share of `cache_bytes` of each process that draws."""
+        return self.cache_bytes // max(1, self.loader_workers)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.identity import content_digest
-from ..data.images import Image, to_tensor
+from ..data.images import Image, mean_colour, to_tensor
 from ..data.sequences import Sequence
 from ..errors import InputError
 from ..files import replacing_file
@@ -83,7 +84,7 @@ def train_siamfc(
         InputError: If there is nothing to train on, the loss diverges, or `out` holds a run of something else.
     """
     settings, run = settings or SiamFCTraining(), run or TrainingRun()
-    pairs = SiamFCPairs(train, settings, run.cache_bytes)
+    pairs = SiamFCPairs(train, settings, run.bytes_per_cache)
     held_out_pairs = SiamFCPairs(held_out, settings, run.cache_bytes)
     check_disjoint(pairs.sequences, held_out_pairs.sequences)
     trainer = SiamFCTrainer(net, pairs, held_out_pairs, transform, run)
@@ -137,16 +138,17 @@ class SiamFCTrainer(Trainer):
             settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay,
         )  # fmt: skip
         super().__init__(net, optimizer, settings, run, "cosine", validate_every=settings.steps)
+        self.draw = partial(pairs.draw, count=settings.pairs)
         self.state["losses"] = []
 
-    def loss(self, step: int) -> Tensor:
+    def loss(self, step: int, drawn: DrawnCrops) -> Tensor:
         """The balanced logistic loss of the responses to transformed search regions."""
-        drawn = self.pairs.draw(step, self.settings.pairs, self.device)
-        searched = drawn.searched
+        pairs = SearchPairs.load(drawn, self.device)
+        searched = pairs.searched
         if self.transform is not None:
             generator = step_generator(self.settings.seed, step)
-            searched = self.transform(searched, drawn.boxes, drawn.targets, generator)
-        return self._loss(drawn, searched)
+            searched = self.transform(searched, pairs.boxes, pairs.targets, generator)
+        return self._loss(pairs, searched)
 
     def record_loss(self, loss: float) -> None:
         """Append the loss of the step."""
@@ -160,15 +162,15 @@ class SiamFCTrainer(Trainer):
         settings, losses, left = self.settings, [], self.settings.validate_pairs
         while left:
             count = min(left, settings.pairs)
-            drawn = self.held_out.draw(left, count, self.device)
-            losses.append(float(self._loss(drawn, drawn.searched)) * count)
+            pairs = SearchPairs.load(self.held_out.draw(left, count), self.device)
+            losses.append(float(self._loss(pairs, pairs.searched)) * count)
             left -= count
         loss = self.state["before" if step == 0 else "after"] = round(sum(losses) / settings.validate_pairs, 6)
         return {"loss": loss}
 
-    def _loss(self, drawn: SearchPairs, searched: Tensor) -> Tensor:
-        logits = self.state["slope"] * (self._responses(drawn.exemplars, searched) - self.state["offset"])
-        return balanced_logistic(logits, response_labels(drawn.boxes, self.settings.radius))
+    def _loss(self, pairs: SearchPairs, searched: Tensor) -> Tensor:
+        logits = self.state["slope"] * (self._responses(pairs.exemplars, searched) - self.state["offset"])
+        return balanced_logistic(logits, response_labels(pairs.boxes, self.settings.radius))
 
     def _responses(self, exemplars: Tensor, searched: Tensor) -> Tensor:
         """`float32[N, 17, 17]` of images in [0, 1]."""
@@ -181,12 +183,28 @@ class SiamFCTrainer(Trainer):
 
     def _calibrate(self) -> None:
         """Measure the slope and the offset; see `train_siamfc`."""
-        drawn = self.pairs.draw(-1 % 2**31, CALIBRATION_PAIRS, self.device)
-        responses = self._responses(drawn.exemplars, drawn.searched)
-        labels = response_labels(drawn.boxes, self.settings.radius)
+        pairs = SearchPairs.load(self.pairs.draw(-1 % 2**31, CALIBRATION_PAIRS), self.device)
+        responses = self._responses(pairs.exemplars, pairs.searched)
+        labels = response_labels(pairs.boxes, self.settings.radius)
         at, off = float(responses[labels].mean()), float(responses[~labels].mean())
         self.state["offset"] = (at + off) / 2
         self.state["slope"] = CALIBRATED_GAP / max(at - off, float(responses.std()), 1e-12)
+
+
+class DrawnCrops(NamedTuple):
+    """The crops of N pairs of frames, on the CPU.
+
+    Attributes:
+        exemplars: `uint8[N, 127, 127, 3]`.
+        targets: `uint8[N, 64, 64, 3]`.
+        searched: `uint8[N, 255, 255, 3]`.
+        boxes: `float32[N, 4]`; see `SearchPairs`.
+    """
+
+    exemplars: Tensor
+    targets: Tensor
+    searched: Tensor
+    boxes: Tensor
 
 
 @dataclass(frozen=True)
@@ -204,6 +222,12 @@ class SearchPairs:
     targets: Tensor
     searched: Tensor
     boxes: Tensor
+
+    @classmethod
+    def load(cls, drawn: DrawnCrops, device: str | torch.device = "cpu") -> SearchPairs:
+        """Convert crops to the network's input, on a device."""
+        exemplars, targets, searched = (to_tensor(crops.numpy(), device) for crops in drawn[:3])
+        return cls(exemplars, targets, searched, drawn.boxes.to(device))
 
 
 class SiamFCPairs:
@@ -228,14 +252,13 @@ class SiamFCPairs:
                     " leave it out, or allow a larger gap."
                 )
 
-    def draw(self, step: int, count: int, device: str | torch.device = "cpu") -> SearchPairs:
+    def draw(self, step: int, count: int) -> DrawnCrops:
         """Draw the pairs of a step by its number."""
         rng = np.random.default_rng([self.settings.seed, 11, step])
-        exemplars, targets, searched, boxes = zip(*(self._pair(rng) for _ in range(count)), strict=True)
-        return SearchPairs(
-            to_tensor(np.stack(exemplars), device), to_tensor(np.stack(targets), device),
-            to_tensor(np.stack(searched), device), torch.from_numpy(np.stack(boxes)).float().to(device),
-        )  # fmt: skip
+        exemplars, targets, searched, boxes = (
+            torch.from_numpy(np.stack(part)) for part in zip(*(self._pair(rng) for _ in range(count)), strict=True)
+        )
+        return DrawnCrops(exemplars, targets, searched, boxes.float())
 
     def _pair(self, rng: np.random.Generator) -> tuple[Image, Image, Image, NDArray[np.float64]]:
         settings = self.settings
@@ -273,7 +296,7 @@ def region_around(
     side = exemplar_side(w, h) * size / EXEMPLAR * zoom
     step = side / size
     centre = np.array([x + w / 2, y + h / 2]) - shift * step
-    image = cut_square(frame, centre, side, size, frame.mean(axis=(0, 1)))
+    image = cut_square(frame, centre, side, size, mean_colour(frame))
     middle = size / 2 + shift
     extent = np.array([w, h]) / step
     return image, np.concatenate([middle - extent / 2, extent])

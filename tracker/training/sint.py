@@ -20,7 +20,7 @@ from ..models.backbones import Chain, autocast
 from ..models.sint import Sint, SintConfig, join_parts, save_sint, sint_descriptor, to_rois, view_of
 from .data import check_disjoint
 from .figures import matching_figures
-from .frames import FrozenMaps, Views, stack_pairs
+from .frames import FrozenMaps, PairViews, Views, ViewSampler
 from .hard_positives import TrainingPositive, digest
 from .hardening import Hardening, MakeHardening, harden_frames, step_generator
 from .loop import Trainer
@@ -153,26 +153,28 @@ class SintTrainer(Trainer):
         self.state |= {"loss": 0.0, "curve": [], "best_step": 0}
         self.keep_best()
         self.views = Views(
-            sint.config, sampler.sequences, sampler.hard_positives, run.cache_bytes, settings.shift > 0
+            sint.config, sampler.sequences, sampler.hard_positives, run.bytes_per_cache, settings.shift > 0
         )
         self.maps: FrozenMaps | None = None
         frozen = frozen_convolution(backbone, self.rates)
         fixed = settings.flip == settings.jitter == settings.shift == 0 and hardening is None
         if frozen is not None and fixed and (isinstance(backbone, Chain) or frozen == backbone.convolutions[-1]):
             self.maps = FrozenMaps(backbone, frozen, self.views, self.dtype, run.map_bytes)
+            self.loader_workers = 0
+        self.draw = ViewSampler(sampler, self.views) if self.maps is None else sampler.draw
 
     @property
     def best_figures(self) -> dict[str, Any]:
         """The validation of the best step."""
         return next(row for row in self.state["curve"] if row["step"] == self.state["best_step"])
 
-    def loss(self, step: int) -> Tensor:
+    def loss(self, step: int, drawn: PairViews | list[ImagePair]) -> Tensor:
         """The contrastive loss of the descriptor, and with `auxiliary_weight` of each fully connected layer."""
-        pairs = self.sampler.draw(step)
+        pairs = drawn.pairs if isinstance(drawn, PairViews) else drawn
         # For each pair the labels of the boxes of its second frame, then of its first.
         labels = np.stack([np.stack([pair.second.same, pair.first.same]) for pair in pairs])
         same = torch.from_numpy(labels).to(self.device)
-        descriptor, *auxiliary = self._describe(pairs, same[:, 0], step)
+        descriptor, *auxiliary = self._describe(drawn, same[:, 0], step)
         same = same.flatten()
         loss = self._contrast(descriptor, same)
         for vectors in auxiliary:
@@ -204,20 +206,23 @@ class SintTrainer(Trainer):
         with torch.inference_mode(), autocast(self.device, self.dtype):
             return self.sint(image, to_rois([view.corners(boxes)], self.device))
 
-    def _describe(self, pairs: list[ImagePair], same: Tensor, step: int) -> list[Tensor]:
-        """Unit vectors of all boxes: SINT's, then those of each fully connected layer if they have a loss."""
+    def _describe(self, drawn: PairViews | list[ImagePair], same: Tensor, step: int) -> list[Tensor]:
+        """Unit vectors of all boxes: SINT's, then those of each fully connected layer if they have a loss.
+
+        Pairs without views are described by their cached maps.
+        """
         generator = step_generator(self.settings.seed, step)
         hardening = None if self.hardening is None else self.hardening.at(step / self.steps)
-        if self.maps is None:
-            images, corners = stack_pairs(self.views, pairs, self.device)
-            rois = to_rois(corners, self.device)
+        if isinstance(drawn, PairViews):
+            images, rois = drawn.load(self.device), to_rois(drawn.corners, self.device)
             if hardening is not None:
                 # Outside of autocast: it would keep the weights that the hardening casts without gradients.
                 images = harden_frames(hardening, images, rois, self.sint.backbone.input_size, generator)
             with autocast(self.device, self.dtype):
                 maps = self.sint.backbone.maps(images, self.sint.backbone.sint_layers)
                 return self._vectors(maps, rois, same, hardening, generator)
-        frames = [frame for pair in pairs for frame in (pair.first, pair.second)]
+        assert self.maps is not None
+        frames = [frame for pair in drawn for frame in (pair.first, pair.second)]
         rois = to_rois([self.views(frame).corners(frame.boxes) for frame in frames], self.device)
         with autocast(self.device, self.dtype):
             return self._vectors(self.maps(frames), rois, same, hardening, generator)

@@ -29,7 +29,9 @@ def generate(
     answer: Literal["best", "last"] = "best",
     view: Literal["crop", "region", "frame"] | None = None,
     context: float | None = None,
-    format: Literal["png", "jpeg"] = "png",
+    format: Literal["imagefolder", "webdataset"] = "imagefolder",
+    shard_size: int | None = None,
+    image_format: Literal["png", "jpeg"] = "png",
     features: Literal["slim", "vgg16"] | None = None,
     weights: str | None = None,
     precision: Precision = "auto",
@@ -70,7 +72,11 @@ def generate(
             default crop, or region where --context is given. metadata.jsonl has the target's box in the image.
         context: Side of a region in sides of SiamFC's exemplar: 2, the default, is its search region; 4.02 is
             pysot's crop511. The frame's mean colour lies outside the frame.
-        format: png is lossless; jpeg is smaller.
+        format: imagefolder writes a file an image; webdataset writes shards, OUT/hard_positives-000000.tar and so
+            on, with image and record of each hard positive, and neither metadata.jsonl nor the page.
+        shard_size: Most hard positives of a shard; 1,000 by default. A run that is cut off loses at most the shard
+            that each process was making.
+        image_format: png is lossless; jpeg is smaller.
         features: Network of the scorer, and of the state where no run records one; by default that of the agent's
             run, or slim.
         weights: A safetensors file with the network's weights; for vgg16 also `imagenet`, which fetches them.
@@ -79,6 +85,7 @@ def generate(
     Examples:
         occlusion-search generate --data path/to/videos --out out/hard_positives
         occlusion-search generate --data path/to/videos --view region --context 2 --per-target 4 --workers 2
+        occlusion-search generate --data path/to/videos --out out/shards --format webdataset --image-format jpeg
     """
     from dataclasses import asdict, replace
 
@@ -97,6 +104,11 @@ def generate(
     from ...policies.methods import as_method
     from ...policies.rollout import Agent
 
+    in_shards = format == "webdataset"
+    if open and in_shards:
+        raise InputError("--open shows the page of an imagefolder, and shards have none; leave it out.")
+    if shard_size is not None and not in_shards:
+        raise InputError("--shard-size is of the format 'webdataset'; leave it out, or give --format webdataset.")
     check_folder(out, data, bank, agent, weights, prior, json=json)
     if context is not None and view not in (None, "region"):
         raise InputError(f"--context is of the view 'region', not of '{view}'; leave one of them out.")
@@ -127,19 +139,20 @@ def generate(
         warn(sentence)
     run = GenerationRun(
         data, out, agent, arguments=arguments, bank=bank, per_target=per_target, per_sequence=per_sequence,
-        answer=answer, seed=seed, image_format=format, workers=workers, batch=batch, allowed=allowed,
-        view=shown, **belief,
+        answer=answer, seed=seed, image_format=image_format, workers=workers, batch=batch, allowed=allowed,
+        view=shown, format=format, shard_size=GenerationRun.shard_size if shard_size is None else shard_size,
+        **belief,
     )  # fmt: skip
     with on_interrupt(GOES_ON), lock_folder(out):
         report = generate_hard_positives(run)
-        page = write_hard_positives_page(out, command_line())
+        page = None if in_shards else write_hard_positives_page(out, command_line())
     write_result(json, "generate", asdict(report))
     speed = f", {report.made / report.seconds:.1f} a second" if report.made else ""
     print(
         f"{report.images} hard positives ({report.made} of them new{speed}) in {out}; mean score"
-        f" {report.before:.3f} -> {report.after:.3f}; the hardest first in {page}"
+        f" {report.before:.3f} -> {report.after:.3f}" + ("" if page is None else f"; the hardest first in {page}")
     )
-    if open:
+    if open and page is not None:
         open_page(page)
     for name, reason in report.failed.items():
         print(f"- {name} failed: {reason}", file=sys.stderr)

@@ -26,6 +26,7 @@ def train_siamfc(
     device: Device = "auto",
     precision: Precision = "auto",
     checkpoint_seconds: float = 60.0,
+    loader_workers: int = 0,
     json: Json = None,
 ) -> None:
     """Fine-tune SiamFC, with or without hard positives.
@@ -45,6 +46,7 @@ def train_siamfc(
         validation: Videos of `data` that only the loss is measured on; by default fernando hand2 sunshade where
             `data` holds them, else the last fifth of the videos.
         checkpoint_seconds: Seconds between two checkpoints.
+        loader_workers: Processes that load the frames of the next steps; the result is the same with any number.
 
     Examples:
         occlusion-search train-siamfc --data path/to/videos --weights siamfc.safetensors --out out/siamfc
@@ -73,7 +75,7 @@ def train_siamfc(
     train, held_out = open_folder(data, validation)
     warn_of_otb(train)
     with on_interrupt(f"{GOES_ON} from the last checkpoint in {out}"), lock_folder(out):
-        run = TrainingRun(precision, checkpoint_seconds)
+        run = TrainingRun(precision, checkpoint_seconds, loader_workers=loader_workers)
         card = train_net(net, train, held_out, out, settings, transform, run)
     write_result(json, "train-siamfc", card)
     loss = card["validation_loss"]

@@ -33,6 +33,7 @@ def train_tracker(
     device: Device = "auto",
     precision: Precision = "auto",
     checkpoint_seconds: float = 60.0,
+    loader_workers: int = 0,
     tensorboard: Path | None = None,
     json: Json = None,
 ) -> None:
@@ -57,6 +58,7 @@ def train_tracker(
         fc_size: Outputs of fc6 where the weights hold none; 0 leaves it out.
         fc_rank: Channels that the maps are projected to before fc6, which makes it smaller.
         checkpoint_seconds: Seconds between two checkpoints.
+        loader_workers: Processes that load the frames of the next steps; the result is the same with any number.
         tensorboard: Folder for TensorBoard's event files.
 
     Examples:
@@ -89,7 +91,7 @@ def train_tracker(
     with on_interrupt(f"{GOES_ON} from the last checkpoint in {out}"), lock_folder(out):
         card = train_sint(
             train, held_out, out, network, settings, weights, positives, resolve_device(device),
-            TrainingRun(precision, checkpoint_seconds, tensorboard=tensorboard),
+            TrainingRun(precision, checkpoint_seconds, tensorboard=tensorboard, loader_workers=loader_workers),
             None if harden is None else hardening_of(harden, settings.hard_share),
         )  # fmt: skip
     write_result(json, "train-tracker", card)

@@ -346,7 +346,7 @@ def test_a_bank_an_area_a_number_and_jpeg(run, data, tmp_path) -> None:
     code, printed, errors = run(
         "generate", "--data", data / "a", "--out", tmp_path / "out", "--bank", tmp_path / "bank",
         "--device", "cpu", "--scorer", "dark_scorer:Dark", "--max-area", 0.1,
-        "--per-sequence", 2, "--format", "jpeg", "--occluder", "mean",
+        "--per-sequence", 2, "--image-format", "jpeg", "--occluder", "mean",
     )  # fmt: skip
     assert code == 0, errors
     found = records(tmp_path / "out")
