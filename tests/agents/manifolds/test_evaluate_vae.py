@@ -73,6 +73,12 @@ class PerfectModel:
     def __init__(self, crops):
         self.crops = crops
 
+    def elbo(self, images, samples, rng):
+        return np.full(len(images), -3.0)
+
+    def log_likelihood(self, images, samples, rng):
+        return np.full(len(images), -2.0)
+
     def posterior(self, images):
         return np.zeros((len(images), 2), np.float32), np.ones((len(images), 2), np.float32)
 
