@@ -81,7 +81,6 @@ def train(settings: Settings) -> tuple[MLP, VectorReplayBuffer]:
             update_step_num_gradient_steps_per_sample=settings.updates,
             batch_size=settings.batch_size,
             training_fn=explore_less,
-            test_step_num_episodes=0,
             show_progress=False,
             verbose=False,
         )
