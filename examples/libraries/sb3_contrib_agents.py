@@ -2,7 +2,9 @@
 
 MaskablePPO asks the environment for `action_masks`, which the bridge passes on.
 
-Usage: python examples/libraries/sb3_contrib_agents.py [--algorithm QRDQN]    (pip install 'occlusion-search[algorithms]')
+Usage: python examples/libraries/sb3_contrib_agents.py [--algorithm QRDQN]
+
+Needs `pip install 'occlusion-search[algorithms]'`.
 """
 
 from __future__ import annotations
