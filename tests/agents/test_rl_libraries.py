@@ -107,6 +107,7 @@ def test_rl_zoo_searches_hyperparameters(recipe, capsys, tmp_path):
 
 def test_gymnasiums_wrappers_take_the_infos():
     """Infos are numbers, so that wrappers and other libraries' readers of infos take them."""
+    pytest.importorskip("array_api_compat", reason="Gymnasium's wrapper needs array_api_compat")
     from gymnasium.wrappers.vector import NumpyToTorch
 
     envs = NumpyToTorch(gym.make_vec("OcclusionSearchOracle-v0", num_envs=2, autoreset_mode="SameStep"))
