@@ -24,7 +24,6 @@ from scipy.stats import spearmanr
 
 from agents.common.output import check_json_path
 from agents.common.results import write_result
-from agents.stress.running import StillTracker
 from agents.stress.scores import score_stress
 from tracker import InputError
 from tracker.evaluation.annotations import read_annotations
@@ -89,7 +88,7 @@ def main(data: Path, stress: Path, ope: Path, annotations: Path, json: Path) -> 
     rows: dict[str, dict[str, float]] = {}
     for name, tracker in scores.trackers.items():
         folder = ope / name / "ope"
-        if name == StillTracker.name or tracker.occ_auc is None or not folder.is_dir():
+        if tracker.occ_auc is None or not folder.is_dir():
             continue
         targets = {each.name: each.auc for each in score_results(folder, truth, tracker=name).targets}
         rows[name] = {
