@@ -127,6 +127,19 @@ def test_the_stress_test() -> None:
     assert significant.count("occ_auc") == 10
 
 
+def test_the_sentence_on_prediction() -> None:
+    found = results("stress_prediction")["spearman"]
+    text = " ".join(STRESS.read_text().split())
+
+    def rho(name: str, sign: str) -> str:
+        row = found[name]
+        values = [f"{value:{sign}.2f}".replace("0.", ".", 1) for value in (row["rho"], *row["interval"])]
+        return f"{values[0]} [{values[1]}, {values[2]}]"
+
+    assert f"is {rho('occ_auc', '')} for OccAUC and {rho('plain_auc', '')} for plain AUC" in text
+    assert f": {rho('difference', '+')} (bootstrap" in text
+
+
 def test_the_sentence_on_the_trackers() -> None:
     trackers = results("otb15")["trackers"]
     text = " ".join(README.read_text().split())
