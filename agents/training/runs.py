@@ -56,6 +56,8 @@ def _sequence(loader: _Loader, node: yaml.SequenceNode) -> list[Any]:
 
 _Loader.add_constructor("tag:yaml.org,2002:python/object/apply:collections.OrderedDict", _mapping)
 _Loader.add_constructor("tag:yaml.org,2002:python/tuple", _sequence)
+# The class of an activation stays a text: nothing is imported.
+_Loader.add_multi_constructor("tag:yaml.org,2002:python/name:torch.nn.", lambda _, name, node: f"torch.nn.{name}")
 
 
 @dataclass(frozen=True)

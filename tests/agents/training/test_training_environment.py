@@ -209,6 +209,7 @@ def test_a_run_of_rl_zoo_is_read_without_running_anything(tmp_path) -> None:
     run = RunFolder.create(tmp_path, "dqn", "OcclusionSearchOracle-v0")
     ordered = "!!python/object/apply:collections.OrderedDict\n- - - algo\n    - dqn\n  - - env\n    - {env}\n"
     ordered += "  - - env_kwargs\n    - max_steps: 4\n  - - tuple\n    - !!python/tuple [1, 2]\n"
+    ordered += "  - - activation_fn\n    - !!python/name:torch.nn.modules.activation.ReLU ''\n"
     (run.parameters / "args.yml").write_text(ordered.format(env=run.env_id))
     config = "!!python/object/apply:collections.OrderedDict\n- - - gamma\n    - 0.9\n  - - env_kwargs\n"
     (run.parameters / "config.yml").write_text(config + "    - history: 3\n")
