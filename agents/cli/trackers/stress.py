@@ -102,7 +102,7 @@ def _print(scores: StressScores) -> None:
         "tracker", "OccAUC", "uncovered", "covered", "frozen", "recovery", "distracted", "held", "frames/s",
         "failures",
     )  # fmt: skip
-    print_table(headings, [_cells(each) for each in scores.trackers.values()], width=100)
+    print_table(headings, [_cells(each) for each in scores.trackers.values()], width=120)
     print(
         "OccAUC: area under the overlap with the target while 0 to 100 % of it is covered for 10 frames."
         " uncovered, covered: the overlap in these frames without a cover, and under one of 100 %. frozen: the"
