@@ -101,11 +101,14 @@ def threads_of(workers: int) -> dict[str, int]:
 
 
 def _set_threads(threads: dict[str, int]) -> None:
-    import cv2
-    import torch
+    try:
+        import cv2
+        import torch
 
-    cv2.setNumThreads(threads["opencv"])
-    torch.set_num_threads(threads["torch"])
+        cv2.setNumThreads(threads["opencv"])
+        torch.set_num_threads(threads["torch"])
+    except _Terminated:  # The pool would print it; no job has begun, so there is nothing to remove.
+        os._exit(128 + signal.SIGTERM)
 
 
 class _Terminated(BaseException):

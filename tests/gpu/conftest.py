@@ -212,6 +212,8 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: False)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (7, 0))
+    if simulated is not None:  # pinning asks the driver
+        monkeypatch.setattr("torch.utils.data._utils.pin_memory.pin_memory", lambda data, device=None: data)
     name = f"cuda:{torch.cuda.device_count() - 1}"
     yield name
     assert simulated is None or simulated.used <= {name}

@@ -58,7 +58,7 @@ def write_got10k(folder: Path, seed: int, frames: int) -> None:
 
 
 def run_and_score(data: Path, out: Path) -> TrackerScores:
-    Experiment(data, out).run(Wobbler(), progress=False)
+    Experiment(data, out=out).run(Wobbler(), progress=False)
     return score_results(out / "wobbler" / "ope", read_annotations(data))
 
 

@@ -22,7 +22,7 @@ def play(
     device: Device = "auto",
     json: Json = None,
 ) -> None:
-    """Play an environment by keys, beside random search at equal queries.
+    """Play an environment by keys, beside random search.
 
     Opens a window that shows the search. The keys d, a, w, s shift the region; e, q, f, t make it bigger, smaller,
     fatter, taller; the space bar pulls the trigger; Escape ends the game. Prints the scores of each episode, as

@@ -85,7 +85,6 @@ def generate(
     Examples:
         occlusion-search generate --data path/to/videos --out out/hard_positives
         occlusion-search generate --data path/to/videos --view region --context 2 --per-target 4 --workers 2
-        occlusion-search generate --data path/to/videos --out out/shards --format webdataset --image-format jpeg
     """
     from dataclasses import asdict, replace
 

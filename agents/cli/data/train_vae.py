@@ -60,7 +60,6 @@ def train_vae(
 
     Examples:
         occlusion-search train-vae --data path/to/videos --out out/bank
-        occlusion-search train-vae --data path/to/videos --only Coke --epochs 2000 --pictures
         occlusion-search train-vae --data path/to/videos --validation 0.1 --patience 200
     """
     import vae
