@@ -55,8 +55,8 @@ def write_demo_page(folder: Path, report: dict[str, Any], out: Path) -> Path:
         Section(
             "Hard positives",
             [
-                "A hard positive is an image of the target that a matcher finds hard to recognise. Each of these"
-                f" covers the target with a patch of its own background, in the region that the {finder} chose."
+                "A hard positive is an image of the target that a matcher finds hard to recognise. Here a"
+                f" patch of the frame's background covers a part of the target. The {finder} chose the region."
             ],
             picture(
                 "contact_sheet.png", "Hard positives with their scores.",

@@ -35,9 +35,9 @@ from env_speed import ForgetfulSearch
 from numpy.typing import NDArray
 
 from agents import HardPositiveGenerator
+from agents.common.randomness import generator
 from agents.common.results import write_result
 from agents.common.versions import device_name
-from agents.evaluation.comparison import generator
 from agents.hard_positives.generation_run import GenerationRun, generate_hard_positives
 from agents.hard_positives.transforms import HardPositiveBatch
 from agents.policies.belief import BeliefSearch

@@ -37,9 +37,9 @@ from tqdm import tqdm
 
 from agents.ablation.sweep_occluders import KINDS, SEEN_KINDS, UNSEEN_KINDS, cover
 from agents.common.output import claim_folder, write_json
+from agents.common.randomness import generator
 from agents.common.results import write_result
 from agents.common.versions import versions
-from agents.evaluation.comparison import generator
 from agents.hard_positives.transforms import HardPositiveBatch
 from occlusion_env.mdp.actions import RegionLimits
 from occlusion_env.scene.shapes import OtherVideo, other_videos

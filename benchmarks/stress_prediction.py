@@ -1,9 +1,9 @@
 """Whether OccAUC predicts the AUC on OTB's occluded sequences better than plain AUC does.
 
-Over trackers, three figures each: the AUC of one pass on the sequences that OTB labels as occluded (what is
-predicted), and on the other sequences the AUC of one pass and the OccAUC of the stress test (the predictors, from
-the same sequences). The rank correlation (Spearman's) of each predictor with the first, their difference, and 95 %
-percentile intervals of a bootstrap over trackers. Both folders hold the results of the same trackers:
+The predicted figure of a tracker is its AUC, in one pass, on the sequences that OTB labels as occluded. The two
+predictors are its AUC and its OccAUC on the other sequences. Printed are Spearman's rank correlation of each
+predictor with the predicted figure over trackers, the difference of the two correlations, and 95 % percentile
+intervals of a bootstrap over trackers. Both folders hold the results of the same trackers:
 
     occlusion-search stress ... --out STRESS
     occlusion-search benchmark run ... --out OPE

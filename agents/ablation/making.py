@@ -28,7 +28,7 @@ from tracker.records import read_record, write_record
 from tracker.training import open_folder
 
 from ..common.output import is_intact, replacing_folder
-from ..evaluation.comparison import generator
+from ..common.randomness import generator
 from ..evaluation.methods import query_methods
 from ..hard_positives.generation import HardPositiveGenerator
 from ..hard_positives.generation_run import method_of

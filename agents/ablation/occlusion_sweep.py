@@ -27,7 +27,7 @@ from tracker.errors import InputError
 from tracker.trackers.sint.tracker import SintTracker
 from tracker.training.hard_positives import paste
 
-from ..evaluation.comparison import generator
+from ..common.randomness import generator
 from .sweep_occluders import KINDS, cover
 
 Image = NDArray[np.uint8]

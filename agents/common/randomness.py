@@ -1,9 +1,16 @@
-"""Random generators of NumPy from those of PyTorch."""
+"""Random generators of NumPy: for one purpose, and from those of PyTorch."""
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import torch
+
+
+def generator(seed: int, *purpose: str) -> np.random.Generator:
+    """A random generator for one purpose, independent of the draws for other purposes."""
+    return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in purpose)])
 
 
 def numpy_generator(generator: torch.Generator | None) -> np.random.Generator:

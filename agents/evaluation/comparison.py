@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from tracker.errors import InputError
 from tracker.models.backbones import FeatureExtractor
 from tracker.scorers import Scorer
 
+from ..common.randomness import generator
 from ..policies.baselines import Queries, Querying
 from ..policies.belief.method import BeliefProposer, expect_drops
 from ..policies.rollout import Agent, Rollout, roll_out
@@ -144,11 +144,6 @@ def episode_queries(episodes: Many[Rollout]) -> Queries:
     for row, (episode, first) in enumerate(zip(episodes, firsts, strict=True)):
         regions[row, : len(first)], scores[row, : len(first)] = episode.trail[first], episode.scores[first]
     return Queries(regions, scores)
-
-
-def generator(seed: int, *purpose: str) -> np.random.Generator:
-    """A random generator for one purpose, independent of the draws for other purposes."""
-    return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in purpose)])
 
 
 class _StoredScores(Search):

@@ -60,7 +60,8 @@ def write_evaluation_page(folder: Path, content: dict[str, Any], command: str) -
     if content["checks"]:
         text = (
             "An agent that looks at its target must be better than the same agent without features and than each"
-            " action alone; the belief must be better with the answers of its own video than with another one's."
+            " action alone. The belief must be better with scores of its own target than with those of another"
+            " video."
         )
         sections.append(Section("Leak checks", [text], (), check_tables(content)))
     if content["agents"]:

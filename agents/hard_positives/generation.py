@@ -23,7 +23,7 @@ from tracker.models.backbones import FeatureExtractor
 from tracker.scorers import Scorer, load_scorer
 from tracker.scorers.outputs import check_scores, scorer_errors
 
-from ..evaluation.comparison import generator
+from ..common.randomness import generator
 from ..manifolds.target_samples import Manifolds
 from ..policies.belief.method import BeliefSearch
 from ..policies.methods import Method, NoFeatures, as_method

@@ -267,8 +267,8 @@ def samples_as_sequence(
             target that it replaces, see `match_colour`.
 
     Returns:
-        A sequence of n + 1 frames, named as the video with `-samples`: first the original frame 0, with the
-        exemplar, then one a sample. Boxes and visibilities are those of the original frames.
+        A sequence of n + 1 frames, named as the video with `-samples`: frame 0 is the original one, with
+        the exemplar; each later frame shows one sample. Boxes and visibilities are those of the original frames.
 
     Raises:
         InputError: If the numbers of samples, codes or frames differ, `feather` is out of its range, or the

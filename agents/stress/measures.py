@@ -11,7 +11,7 @@ from tracker.data.boxes import area, iou
 
 from .corruptions.moments import Moment, Region
 from .corruptions.scene import covered_parts, lookalike_box
-from .corruptions.settings import LEAD, RECOVERY, Condition
+from .corruptions.settings import LEAD, Condition
 
 HELD = 0.5
 """A tracker has the target where its IoU is above this."""
@@ -84,7 +84,7 @@ def score_run(
     truth = moment.truth[: condition.length]
     overlap, clean = iou(boxes, truth), iou(reference[: condition.length], truth)
     corrupted = slice(LEAD, LEAD + condition.frames)
-    last, end = LEAD + condition.frames - 1, LEAD + condition.frames + RECOVERY - 1
+    last, end = LEAD + condition.frames - 1, condition.length - 1
     recovered, drift = float(overlap[end] > HELD), _drift(boxes[last], truth[last])
     distracted = None
     if condition.lookalike:
@@ -96,7 +96,7 @@ def score_run(
         overlap=overlap,
         endurance=float(overlap[corrupted].mean()),
         uncovered=float(clean[corrupted].mean()),
-        frozen=float(iou(np.tile(reference[LEAD - 1], (condition.frames, 1)), truth[corrupted]).mean()),
+        frozen=float(iou(reference[LEAD - 1], truth[corrupted]).mean()),
         kept=float(1 - (clean - overlap)[corrupted].mean()),
         recovered=recovered,
         recovered_change=recovered - float(clean[end] > HELD),

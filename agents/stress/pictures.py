@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from occlusion_env.scene.shapes import OtherVideo, other_videos
 from tracker.data.images import Image, crop, resize
 from tracker.data.sequences import Sequence, evenly_spaced
 from tracker.evaluation.intervals import LEVEL, Interval
+from tracker.evaluation.report.pictures import to_jpeg
 from tracker.evaluation.report.plots import DPI, Style, label, styles, to_png
 from vae.pictures.gif import write_gif
 
@@ -177,9 +177,7 @@ def draw_sensitivity(scores: StressScores, tracker: str, open_sequence: Open) ->
         axis.imshow(maps[name], cmap="inferno", vmin=0, vmax=highest, alpha=0.55, extent=(0, 1, 1, 0))
         axis.set_title(label(name, 14), fontsize=8)
     figure.colorbar(image, ax=list(axes), label="overlap lost", shrink=0.8)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=110, format="jpeg", facecolor="white", pil_kwargs={"quality": 85})
-    return buffer.getvalue()
+    return to_jpeg(figure)
 
 
 def worst_run(tracker: TrackerStress) -> WorstRun | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tracker.data.readers import list_targets, read_sequence
 from tracker.data.sequences import Sequence
 from tracker.errors import InputError
 from tracker.records import read_record, write_record
-from tracker.scorers.sint import load_scorer
+from tracker.scorers.sint import Scorer, load_scorer
 
 from .corruptions.moments import Moment, draw_moments
 from .corruptions.placement import hardest_region
@@ -90,7 +91,7 @@ def find_place(places: Mapping[str, Place], name: str, data: Path) -> Place:
 
 
 def plan_moments(data: Path, out: Path, settings: StressSettings, targets: Iterable[str] | None = None) -> Plan:
-    """Draw the moments of a benchmark's sequences; those that `out` holds already are kept.
+    """Return the moments of a benchmark's sequences: those in `out`, and new ones where it has none.
 
     Args:
         data: Folder of annotated sequences, or one of them.
@@ -120,6 +121,7 @@ def plan_moments(data: Path, out: Path, settings: StressSettings, targets: Itera
         raise InputError(f"There is no sequence '{unknown[0]}' in '{data}'; there are {', '.join(places)}.")
     sequences: dict[str, Sequence] = {}
     left_out: dict[str, str] = {}
+    scorer = cache(load_scorer)  # loaded at the first sequence that has no moments yet
     for name, (path, target) in places.items():
         try:
             sequences[name] = read_sequence(path, target=target)
@@ -140,7 +142,7 @@ def plan_moments(data: Path, out: Path, settings: StressSettings, targets: Itera
         if name in moments:
             continue
         try:
-            moments[name] = _draw(sequences[name], settings, others)
+            moments[name] = _draw(sequences[name], settings, others, scorer)
         except InputError as error:
             left_out[name] = str(error)
     left_out = {name: reason for name, reason in left_out.items() if name in chosen}
@@ -152,7 +154,9 @@ def plan_moments(data: Path, out: Path, settings: StressSettings, targets: Itera
     return Plan(settings, usable, {name: digests[name] for name in usable}, left_out)
 
 
-def _draw(sequence: Sequence, settings: StressSettings, others: Many[OtherVideo]) -> tuple[Moment, ...]:
+def _draw(
+    sequence: Sequence, settings: StressSettings, others: Many[OtherVideo], scorer: Callable[[], Scorer]
+) -> tuple[Moment, ...]:
     """Draw the moments of a sequence, and find the hardest regions.
 
     Raises:
@@ -164,5 +168,4 @@ def _draw(sequence: Sequence, settings: StressSettings, others: Many[OtherVideo]
     scenes = [Scene(sequence, moment) for moment in moments]
     if "hardest" not in settings.conditions:
         return tuple(moments)
-    scorer = load_scorer()
-    return tuple(replace(scene.moment, hardest=hardest_region(scene, scorer)) for scene in scenes)
+    return tuple(replace(scene.moment, hardest=hardest_region(scene, scorer())) for scene in scenes)

@@ -68,7 +68,7 @@ def write_report(out: Path, scores: StressScores, data: Path, command: str) -> P
             [
                 "The mean loss of overlap of the frames in which a part of the target was covered, over all covers"
                 " of less than the whole box. Bright parts are where an occlusion costs this tracker most. A map"
-                " of one sequence is of its own moments; parts without colour were never covered."
+                " of one sequence shows its own moments. Parts without colour were never covered."
             ],
             list(_sensitivity(scores, open_sequence)),
             least_width=900,

@@ -227,9 +227,9 @@ class StressScores:
     def sensitivity(self, tracker: str, sequence: str | None = None) -> NDArray[np.float64]:
         """Where on the target an occlusion costs most overlap.
 
-        For each part of the target the mean loss of IoU, against the reference, of the frames in which it was
-        covered; over the held moments and all covers of a part of the box. Of all sequences it is the mean over
-        those that covered the part.
+        The value of a part is the mean loss of IoU against the reference over the frames in which the part was
+        covered, in held moments and by covers of less than the whole box. For all sequences it is the mean of the
+        sequences that have a value.
 
         Args:
             tracker: Name of the tracker.

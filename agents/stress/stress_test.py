@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tracker.evaluation.report.page import INDEX
 from tracker.evaluation.running import source_digest
 from tracker.files import remove_leftovers
 from tracker.processes import run_jobs, serialised
-from tracker.trackers.protocol import Tracker
+from tracker.trackers.protocol import Tracker, maker_of
 
 from ..common.locks import lock_folder
 from ..common.versions import versions
@@ -67,8 +67,8 @@ class StressTest:
     ) -> StressTest:
         """Run a tracker through all conditions and write its boxes and times.
 
-        A tracker that raises, or returns what is no box, has lost the target until the end of that run; the next
-        run gets a new tracker.
+        After an exception of the tracker, or an output that is not a box, the rest of that run counts as lost,
+        with an overlap of 0. The next run gets a new tracker.
 
         Args:
             tracker: A tracker, or a function that makes one; with several workers a function of a module.
@@ -84,15 +84,12 @@ class StressTest:
             InputError: If there is no sequence with a moment, the tracker's name cannot name a folder, or
                 `out` holds results made with other settings or on other frames.
         """
-        plan = self.plan()
-        made = tracker if isinstance(tracker, Tracker) and not isinstance(tracker, type) else None
-        make_tracker = partial(_same, made) if made is not None else tracker
-        assert callable(make_tracker)
-        self._run(make_tracker, plan, settings or {}, workers, command, progress)
+        self._run(maker_of(tracker), settings or {}, workers, command, progress)
         return self
 
+    @cached_property
     def plan(self) -> Plan:
-        """Draw the moments, or read those that `out` holds."""
+        """The moments: those that `out` holds, and new ones for sequences that it holds none of."""
         with lock_folder(self.out):
             return plan_moments(self.data, self.out, self.settings, self.targets)
 
@@ -116,13 +113,12 @@ class StressTest:
     def _run(
         self,
         make_tracker: Callable[[], Tracker],
-        plan: Plan,
         settings: Mapping[str, Any],
         workers: int,
         command: str,
         progress: bool,
     ) -> None:
-        tracker = make_tracker()
+        plan, tracker = self.plan, make_tracker()
         name = tracker.name
         if not name or Path(name).name != name or name.startswith(".") or name in (MOMENTS, INDEX, CARD):
             raise InputError(f"The tracker's name '{name}' cannot name a folder of its results; give it another.")
@@ -162,7 +158,3 @@ def _identity(tracker: Tracker, protocol: StressSettings, settings: Mapping[str,
         "device": str(getattr(tracker, "device", "cpu")).partition(":")[0],
         "code": code_version("tracker", "occlusion_env", "agents/stress/corruptions"),
     }
-
-
-def _same(tracker: Tracker) -> Tracker:
-    return tracker

@@ -20,7 +20,7 @@ _FILES = {
     "best_model.zip": "the agent with the highest mean return on the selection videos",
     "evaluations.npz": "the returns of these evaluations",
     "*.monitor.csv": "every training episode",
-    "rl_model_*_steps.zip": "checkpoints, from which --resume goes on",
+    "rl_model_*_steps.zip": "checkpoints; --resume continues from the last one",
     "replay_buffer.pkl": "the replay memory when training ended",
     "{env}/": "hyper-parameters, arguments and the training environment",
 }

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..trackers.protocol import Tracker
+from ..trackers.protocol import Tracker, maker_of
 from .annotations import read_annotations
 from .comparison import TrackerComparison, compare_trackers
 from .protocols import OtbProtocol
@@ -73,13 +72,9 @@ class Experiment:
         Raises:
             InputError: See `run_benchmark`.
         """
-        if isinstance(tracker, Tracker) and not isinstance(tracker, type):
-            make_tracker: Callable[[], Tracker] = partial(_same, tracker)
-        else:
-            make_tracker = tracker
         report = run_benchmark(
-            make_tracker, [self.root], self.out, protocol=self.protocol, targets=self.targets, settings=settings,
-            command=command, progress=progress, layout=self.layout, workers=self.workers,
+            maker_of(tracker), [self.root], self.out, protocol=self.protocol, targets=self.targets,
+            settings=settings, command=command, progress=progress, layout=self.layout, workers=self.workers,
         )  # fmt: skip
         self.runs[report.tracker] = report
         return self
@@ -104,7 +99,3 @@ class Experiment:
         folder.mkdir(exist_ok=True)
         write_report(folder, comparison, annotations, frames=self.root, layout=self.layout, command=command)
         return comparison
-
-
-def _same(tracker: Tracker) -> Tracker:
-    return tracker

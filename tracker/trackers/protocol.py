@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -42,3 +44,14 @@ class Tracker(Protocol):
             `float64[4]`: `(x, y, w, h)`, 0-based pixels, finite, with an area.
         """
         ...
+
+
+def maker_of(tracker: Tracker | Callable[[], Tracker]) -> Callable[[], Tracker]:
+    """The function that makes a tracker; for a tracker, one that returns it and can be pickled where it can."""
+    if isinstance(tracker, Tracker) and not isinstance(tracker, type):
+        return partial(_same, tracker)
+    return tracker
+
+
+def _same(tracker: Tracker) -> Tracker:
+    return tracker

@@ -30,7 +30,7 @@ def play(
 
     Args:
         env: The environment.
-        data: Videos to play on; by default those of the environment.
+        data: Videos whose targets are searched; by default the ones that the environment names.
         env_kwargs: Arguments of the environment.
         steps: Number of actions; the last episode is played to its end.
 

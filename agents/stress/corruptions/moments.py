@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Mapping
 from collections.abc import Sequence as Many
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from occlusion_env.scene.shapes import OtherVideo
 from occlusion_env.scene.targets import visible_frames
 from tracker.data.sequences import Sequence
 
+from ...common.randomness import generator
 from .settings import BASE, LEAD, SPAN, StressSettings
 
 Region = tuple[float, float, float, float]
@@ -74,7 +74,7 @@ class Moment:
 
     def generator(self, purpose: str) -> np.random.Generator:
         """A random generator for one purpose, independent of the draws for others."""
-        return draws(self.seed, self.sequence, str(self.frame), purpose)
+        return generator(self.seed, self.sequence, str(self.frame), purpose)
 
     def record(self) -> dict[str, Any]:
         """The attributes as JSON types; `from_record` reads them back."""
@@ -89,11 +89,6 @@ class Moment:
 
         regions = {name: region(record[name]) for name in ("background", "random", "hardest")}
         return cls(**{**record, **regions, "boxes": tuple(map(region, record["boxes"]))})
-
-
-def draws(seed: int, *purpose: str) -> np.random.Generator:
-    """A random generator for one purpose, independent of the draws for others."""
-    return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in purpose)])
 
 
 def possible_frames(sequence: Sequence) -> NDArray[np.int64]:
@@ -121,13 +116,12 @@ def draw_moments(sequence: Sequence, settings: StressSettings, others: Many[Othe
     Args:
         sequence: Annotated.
         settings: The number of moments and the seed.
-        others: Videos to cut occluders out of; those of the same video are left out.
+        others: Videos that an occluder may be cut from; those that show the same video are not used.
 
     Returns:
-        The moments in the order of time; fewer than asked for where there are fewer possible frames. `hardest` is
-        not computed yet.
+        The moments in the order of time, one for each part that has a possible frame. Their `hardest` is `None`.
     """
-    rng = draws(settings.seed, sequence.name, "moments")
+    rng = generator(settings.seed, sequence.name, "moments")
     parts = np.array_split(possible_frames(sequence), settings.moments)
     foreign = [other.name for other in others if not other.is_of(sequence)]
     chosen = [int(rng.choice(part)) for part in parts if len(part)]
@@ -136,7 +130,7 @@ def draw_moments(sequence: Sequence, settings: StressSettings, others: Many[Othe
 
 def _draw_moment(sequence: Sequence, number: int, t: int, seed: int, foreign: list[str]) -> Moment:
     def rng(purpose: str) -> np.random.Generator:
-        return draws(seed, sequence.name, str(t), purpose)
+        return generator(seed, sequence.name, str(t), purpose)
 
     width, height = sequence.frames.size(t)
     box, share = sequence.boxes[t], (1 + 2 * MARGIN) ** 2

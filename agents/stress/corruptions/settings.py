@@ -21,7 +21,7 @@ LONGEST = 30
 """Corrupted frames of the longest condition."""
 
 SPAN = LEAD + LONGEST + RECOVERY
-"""Frames of a moment, those of its longest condition."""
+"""Frames of a moment: as many as its longest condition needs."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 import occlusion_env
+from agents.common.randomness import generator
 from agents.evaluation import run as evaluation_run
 from agents.evaluation.arms import arms_of, read_members
-from agents.evaluation.comparison import compare, generator
+from agents.evaluation.comparison import compare
 from agents.evaluation.leaks import Constant, constant_agents, without_features
 from agents.evaluation.methods import BUDGETS
 from agents.evaluation.run import EvaluationRun, evaluate_agents
