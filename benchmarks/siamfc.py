@@ -46,14 +46,13 @@ from occlusion_env.scene.shapes import OtherVideo, other_videos
 from tracker import InputError, open_sequence
 from tracker.data.boxes import iou
 from tracker.data.identity import code_version, folder_digests
-from tracker.data.images import crop, to_tensor
+from tracker.data.images import crop, paste, to_tensor
 from tracker.data.readers import list_targets
 from tracker.data.sequences import Sequence, evenly_spaced
 from tracker.evaluation.intervals import holm, interval, method_record
 from tracker.evaluation.running import weights_digest
 from tracker.models import siamfc
 from tracker.models.backbones import autocast, resolve_precision
-from tracker.training.hard_positives import paste
 from tracker.training.siamfc import region_around
 
 Found = dict[str, dict[str, list[list[float]]]]

@@ -21,11 +21,10 @@ from occlusion_env.scene.occluders import PATCH_SIZE, background_box, mean_patch
 from occlusion_env.scene.shapes import OtherVideo
 from occlusion_env.scene.targets import visible_frames
 from tracker.data.boxes import iou
-from tracker.data.images import crop
+from tracker.data.images import crop, paste
 from tracker.data.sequences import Sequence, evenly_spaced
 from tracker.errors import InputError
 from tracker.trackers.sint.tracker import SintTracker
-from tracker.training.hard_positives import paste
 
 from ..common.randomness import generator
 from .sweep_occluders import KINDS, cover

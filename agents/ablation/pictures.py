@@ -26,13 +26,14 @@ from vae.pictures import Row, draw_rows
 from ..common.pictures import save
 from .arms import Arm
 from .running import START, arm_inputs
-from .settings import LadderRun
+from .settings import PRIMARY_MEASURE, LadderRun
 
 Image = NDArray[np.uint8]
 
 _MEASURES = {
-    "sweep, unseen": "unseen occluders, 10 to 50 %",
+    PRIMARY_MEASURE: "unseen occluders, 30 to 50 %",
     "sweep, seen": "seen occluders, 10 to 50 %",
+    "auc, tre": "AUC, OCC, 20 starts",
     "auc, OCC": "AUC, OCC",
     "auc, all": "AUC, all",
     "auc, not OCC": "AUC, not OCC",

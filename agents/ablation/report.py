@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tracker.evaluation.intervals import LEAST_TARGETS, format_p
+from tracker.evaluation.intervals import LEAST_TARGETS, Interval, format_p
 from tracker.evaluation.report.page import PageTable, Picture, render_page
 from tracker.files import replacing_file
 
 from .arms import choose_arms
 from .pictures import draw_differences, draw_examples, draw_sweep, draw_training, is_significant
-from .running import START
-from .settings import LadderRun
+from .settings import PRIMARY_CONTRASTS, PRIMARY_MEASURE, LadderRun
 from .summary import BASELINES
 
 PAGE = "report.html"
 
 _COLUMNS = {
     "sweep, 0%": "uncovered", "sweep, seen": "seen occluders", "sweep, unseen": "unseen occluders",
-    "auc, all": "AUC", "auc, OCC": "AUC, OCC",
+    PRIMARY_MEASURE: "unseen, 30 to 50 %", "auc, all": "AUC", "auc, OCC": "AUC, OCC",
+    "auc, tre": "AUC, OCC, 20 starts",
     "auc, not OCC": "AUC, not OCC", "auc, MB": "AUC, MB", "auc, not MB": "AUC, not MB",
     "precision, all": "precision",
 }  # fmt: skip
@@ -47,7 +47,7 @@ def write_ladder_report(run: LadderRun, content: Mapping[str, Any], command: str
             for name in baselines
         },
     }
-    count = len(content["arms"][START]["seeds"]["0"]["ope"])
+    count = content["sequences"]
     page = render_page(
         "agents.ablation",
         "ladder.html.j2",
@@ -81,35 +81,36 @@ def write_ladder_report(run: LadderRun, content: Mapping[str, Any], command: str
 
 def _lead(content: Mapping[str, Any]) -> str:
     """The primary contrasts, which were chosen before the figures were known."""
-    titles = {name: arm["title"] for name, arm in content["arms"].items()}
     sentences = []
-    for row in content["primary"]["results"]:
-        if row["p_holm"] is None:
+    for claim in content["primary"]:
+        if claim["p_holm"] is None:
             verdict = f"fewer than {LEAST_TARGETS} sequences, no verdict"
         else:
-            clear = row["p_holm"] < 1 - content["interval"]["level"]
-            verdict = f"{format_p(row['p_holm'])}, corrected" + ("" if clear else ", no measurable difference")
-        sentences.append(f"'{titles[row['arm']]}' less '{titles[row['less']]}': {_difference(row)} ({verdict})")
-    named = len(content["primary"]["contrasts"])
+            clear = claim["p_holm"] < 1 - content["interval"]["level"]
+            verdict = f"{format_p(claim['p_holm'])}, corrected" + ("" if clear else ", no measurable difference")
+        ends = None if claim["low"] is None else (claim["low"], claim["high"])
+        difference = Interval(claim["difference"], ends, None, claim["sequences"]).format(sign=True)
+        sentences.append(f"{claim['contrast']}: {difference} ({verdict})")
     if not sentences:
         return (
-            f"None of the {named} contrasts that were chosen before the run was measured, because an arm or the"
-            " unseen occluders were left out; every difference here is exploratory."
+            f"None of the {len(PRIMARY_CONTRASTS)} contrasts that were chosen before the run was measured, because"
+            " an arm or the unseen occluders were left out; every difference here is exploratory."
         )
-    missing = named - len(sentences)
+    missing = len(PRIMARY_CONTRASTS) - len(sentences)
     return (
-        "Mean overlap on targets under occluders that no arm trains with, the measure chosen before the run:"
-        f" {'; '.join(sentences)}." + (f" {missing} of the {named} contrasts was not measured." if missing else "")
+        "Mean overlap where 30 to 50 % of the target is covered by occluders that no arm trains with, the measure"
+        f" chosen before the run. {'; '.join(sentences)}."
+        + (f" {missing} of the {len(PRIMARY_CONTRASTS)} contrasts was not measured." if missing else "")
     )
 
 
 def _interval_text(content: Mapping[str, Any]) -> str:
-    level, primary = content["interval"]["level"], len(content["primary"]["contrasts"])
+    level = content["interval"]["level"]
     return (
         f"the {level:.0%} Student's t interval over sequences, with the seeds as a second random factor from three"
         f" on; fewer than {LEAST_TARGETS} sequences have none. It is not corrected for the number of differences:"
-        f" a star marks a Holm-corrected p below {1 - level:.2f}, over the {primary} contrasts that were chosen"
-        f" before the run or over the {content['exploratory']} others. The rest may be chance."
+        f" a star marks a Holm-corrected p below {1 - level:.2f}, over the {len(PRIMARY_CONTRASTS)} contrasts that"
+        f" were chosen before the run or over the {content['exploratory']} others. The rest may be chance."
     )
 
 

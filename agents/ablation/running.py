@@ -7,8 +7,8 @@ OUT/
   positives/ARM/               samples of the manifolds, occluded as the arm has it; ARM.json, their digest
   adversary.safetensors        Adv-Net's; adversary.json, its digest
   networks/ARM/SEED/           the trained network, and its card
-  boxes/ARM-SEED/ope/          the boxes of its tracker, in OTB's form
-  results/ARM/SEED.json        its figures by sequence
+  boxes/ARM-SEED/PROTOCOL/     the boxes of its tracker, in OTB's form
+  results/ARM/SEED/MEASURE.json its figures by sequence; training.json, the card's figures
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,12 @@ from tqdm import tqdm
 from occlusion_env.scene.shapes import other_videos
 from occlusion_env.scene.targets import visible_frames
 from tracker.data.identity import code_version, content_digest, folder_digests
+from tracker.data.pasting import paste_across
 from tracker.data.readers import list_targets, open_usable
 from tracker.data.sequences import Sequence
 from tracker.errors import InputError
 from tracker.evaluation.annotations import read_annotations
+from tracker.evaluation.protocols import OtbProtocol
 from tracker.evaluation.running import run_benchmark, weights_digest
 from tracker.evaluation.scoring import score_results
 from tracker.models.sint import Sint, load_sint
@@ -55,8 +58,9 @@ def run_ladder(run: LadderRun) -> dict[str, dict[int, dict[str, Any]]]:
     """Train and judge the arms and seeds that have no results yet.
 
     Returns:
-        For each arm, `START` first, and each of its seeds the figures: `ope` (by target `auc`, `precision`),
-        `sweep` (by kind of occluder and sequence the mean overlap at each level), `training` (the card's figures).
+        For each arm, `START` first, and each of its seeds the figures: `ope` and `tre` (by target `auc`,
+        `precision`, `attributes`), `sweep` (by kind of occluder and sequence the mean overlap at each level),
+        `training` (the card's figures), and the `seconds` of each.
 
     Raises:
         InputError: If there are no training or no judging videos, a video is in both, the folder holds another
@@ -75,12 +79,27 @@ def run_ladder(run: LadderRun) -> dict[str, dict[int, dict[str, Any]]]:
     _work(run, jobs, "preparing")
     # Seed by seed, so that an interrupted run has complete ladders.
     trainings = [(START, 0), *((arm.name, seed) for seed in range(run.seeds) for arm in arms)]
-    missing = [(name, seed) for name, seed in trainings if read_record(run.result_file(name, seed)) is None]
+    missing = [(name, seed) for name, seed in trainings if _missing(run, name, seed)]
     _work(run, {f"{name}, seed {seed}": partial(_measure, run, name, seed) for name, seed in missing}, "ladder")
     found: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in (START, *(arm.name for arm in arms))}
     for name, seed in trainings:
-        found[name][seed] = read_record(run.result_file(name, seed)) or {}
+        records = {part: read_record(run.result_file(name, seed, part)) or {} for part in _parts(run, name)}
+        figures = {part: record["figures"] for part, record in records.items()}
+        found[name][seed] = {
+            **figures.pop("training", {}), **figures,
+            "seconds": {part: record["seconds"] for part, record in records.items()},
+        }  # fmt: skip
     return found
+
+
+def _parts(run: LadderRun, name: str) -> list[str]:
+    """The records of a network: its training, unless it is `START`, and its measures."""
+    return [*([] if name == START else ["training"]), *run.measures]
+
+
+def _missing(run: LadderRun, name: str, seed: int) -> list[str]:
+    """The parts that have no record yet."""
+    return [part for part in _parts(run, name) if read_record(run.result_file(name, seed, part)) is None]
 
 
 def _work(run: LadderRun, jobs: Mapping[str, Callable[[], object]], description: str) -> None:
@@ -95,33 +114,35 @@ def _work(run: LadderRun, jobs: Mapping[str, Callable[[], object]], description:
 
 
 def _measure(run: LadderRun, name: str, seed: int) -> None:
-    """Train an arm, unless it is `START`, and write the figures of its network."""
-    began = time.perf_counter()
-    if name == START:
-        network, more = start_network(run), {}
-    else:
+    """Train an arm, unless it is `START` or trained already, and write the figures that are missing."""
+    missing = _missing(run, name, seed)
+    if "training" in missing:
+        began = time.perf_counter()
         card = _train(run, name, seed)
-        network = load_sint(run.network_folder(name, seed), run.weights, run.device)
-        more = {
+        figures = {
             "training": card["validation"],
             "hardening": card["hardening"],
             "hard_positives": card["hard_positives"],
         }
-    trained = time.perf_counter()
-    figures = {**_judge(run, network, f"{name}-{seed}"), **more}
-    figures["seconds"] = {
-        "training": round(trained - began, 1),
-        "judging": round(time.perf_counter() - trained, 1),
-    }
-    file = run.result_file(name, seed)
+        _write(run.result_file(name, seed, missing.pop(0)), figures, began)
+    network = (
+        start_network(run) if name == START else load_sint(run.network_folder(name, seed), run.weights, run.device)
+    )
+    for measure in missing:
+        began = time.perf_counter()
+        _write(run.result_file(name, seed, measure), _judge(run, network, f"{name}-{seed}", measure), began)
+
+
+def _write(file: Path, figures: dict[str, Any], began: float) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_record(file, figures)
+    write_record(file, {"figures": figures, "seconds": round(time.perf_counter() - began, 1)})
 
 
 def _train(run: LadderRun, name: str, seed: int) -> dict[str, Any]:
     """Train an arm; returns its card."""
     (arm,) = choose_arms((name,))
     train, held_out = open_folder(run.train)
+    train += paste_across(train, run.pasted)
     positives = [] if arm.samples is None else read_hard_positives(run.positives_folder(name))
     harden, inputs = arm.harden, arm_inputs(run)
     return train_sint(
@@ -136,30 +157,32 @@ def arm_inputs(run: LadderRun, share: float | None = None) -> ArmInputs:
     return ArmInputs(run.share if share is None else share, run.adversary_file, partial(cutouts, run))
 
 
-def _judge(run: LadderRun, sint: Sint, name: str) -> dict[str, Any]:
-    """The figures of a network: one pass over the judging videos, and the sweep."""
+def _judge(run: LadderRun, sint: Sint, name: str, measure: str) -> dict[str, Any]:
+    """The figures of a network by a measure: by target, or of the sweep by kind of occluder and target."""
 
     def tracker() -> SintTracker:
         return SintTracker(sint, None, name, run.precision)
 
-    # Part of a pass may have been computed with another number of threads; a complete one takes minutes.
-    shutil.rmtree(run.out / "boxes" / name, ignore_errors=True)
     videos = judging_videos(run)
-    report = run_benchmark(tracker, videos, run.out / "boxes", progress=False)
+    if measure == "sweep":
+        swept = occlusion_sweep(tracker(), videos, run.sweep, other_videos(videos))
+        return {kind: {target.name: list(target.overlap[kind]) for target in swept} for kind in run.sweep.kinds}
+    protocol: OtbProtocol = "tre" if measure == "tre" else "ope"
+    labels = {}
+    if run.attributes is not None:
+        labels = {key: each.attributes for key, each in read_annotations(run.test, run.attributes).items()}
+    if protocol == "tre":
+        videos = [video for video in videos if "OCC" in (labels.get(video.name) or ())]
+    # Part of a run may have been computed with another number of threads; a complete one takes minutes.
+    shutil.rmtree(run.out / "boxes" / name / protocol, ignore_errors=True)
+    report = run_benchmark(tracker, videos, run.out / "boxes", protocol=protocol, progress=False)
     for target, reason in report.failures.items():
         raise InputError(f"'{name}' could not be judged on '{target}': {reason}")
-    annotations = report.annotations
-    if run.attributes is not None:
-        attributed = read_annotations(run.test, run.attributes)
-        annotations = {target: each for target, each in attributed.items() if target in annotations}
-    scores = score_results(report.folder, annotations, tracker=name)
-    swept = occlusion_sweep(tracker(), videos, run.sweep, other_videos(videos))
+    annotations = {key: replace(each, attributes=labels.get(key)) for key, each in report.annotations.items()}
+    scores = score_results(report.folder, annotations, protocol=protocol, tracker=name)
     return {
-        "ope": {
-            target.name: {"auc": target.auc, "precision": target.precision, "attributes": target.attributes}
-            for target in scores.targets
-        },
-        "sweep": {kind: {target.name: list(target.overlap[kind]) for target in swept} for kind in run.sweep.kinds},
+        target.name: {"auc": target.auc, "precision": target.precision, "attributes": target.attributes}
+        for target in scores.targets
     }
 
 

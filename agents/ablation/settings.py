@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tracker.errors import InputError
 from tracker.training.settings import SintTraining
@@ -15,13 +15,32 @@ if TYPE_CHECKING:
 
     from .occlusion_sweep import SweepSettings
 
-PRIMARY_MEASURE = "sweep, unseen"
-"""The measure of the claims, chosen before the run: overlap under occluders that no arm trains with."""
+HEAVY_COVER = (0.3, 0.5)
+"""Covered shares of the target of the primary measure, both ends included."""
 
-PRIMARY_CONTRASTS = (("vae-hptn", "sint"), ("vae-hptn", "vae-random"))
-"""The claims, as (arm, arm that is subtracted): SINT++ is better than SINT; the agent is better than chance."""
+HEAVY_NAME = "30-50%"
+"""The same in the names of measures."""
 
-_WITHOUT_EFFECT = ("data", "judge", "out", "only", "seeds", "bank", "attributes", "workers", "allow")
+PRIMARY_MEASURE = f"sweep, unseen, {HEAVY_NAME}"
+"""The measure of the claims, chosen before the run: overlap where 30 to 50 % of the target is covered by occluders
+that no arm trains with."""
+
+PRIMARY_CONTRASTS = (("hardest", "sint"), ("vae-hptn", "vae-random"))
+"""The claims, as (arm, arm that is subtracted): the best recipe on real frames is better than plain training; the
+agent of SINT++ is better than chance."""
+
+MEASURES = ("sweep", "ope", "tre")
+"""Evaluations of a network: the occlusion sweep; one pass over the judging videos; 20 starts in time over those
+with occlusions."""
+
+LAYER_RATES: dict[str, tuple[tuple[str, float], ...]] = {
+    "head": (("conv*", 0.0), ("*", 1.0)),
+    "all": (("*", 1.0),),
+    "sint": (),
+}
+"""Multiples of the learning rate by pattern (see `SintTraining.layer_rates`) for each choice of trained layers."""
+
+_WITHOUT_EFFECT = ("data", "judge", "out", "only", "seeds", "measures", "bank", "attributes", "workers", "allow")
 """Settings that do not change the figures, folders apart, whose contents do."""
 
 
@@ -43,8 +62,14 @@ class LadderRun:
             figures of OCC and MB.
         only: Only these arms, such as sint vae vae-random vae-hptn vae-grid; all by default.
         seeds: Trainings of each arm, with the seeds 0 to this less 1.
+        measures: Evaluations of each network: sweep, ope, tre. The last one takes the videos whose attributes have
+            OCC.
         steps: Steps of a training.
         learning_rate: Initial learning rate; it falls to 0.
+        layers: Layers that move: head (all but the convolutions), all, or sint (SINT's own choice).
+        interpolation: Share of the trained weights in the final ones; the rest is the initial weights.
+        pasted: Number of training videos that are made by pasting targets into other videos
+            (`tracker.data.pasting`).
         share: Share of the pairs whose second frame shows a generated positive.
         boxes_per_frame: Boxes of each frame of a pair.
         features: The network: slim, vgg16, ...
@@ -62,7 +87,8 @@ class LadderRun:
         allow: Names of your own code that files of agents, runs and hyper-parameters may contain.
 
     Raises:
-        InputError: If a number is out of range, or `data` lacks the two folders and `judge` is not given.
+        InputError: If a number is out of range, `data` lacks the two folders and `judge` is not given, there is no
+            such measure, or tre is asked for without `attributes`.
     """
 
     data: Path
@@ -71,8 +97,12 @@ class LadderRun:
     attributes: Path | None = None
     only: tuple[str, ...] = ()
     seeds: int = 3
+    measures: tuple[str, ...] = ("sweep", "ope")
     steps: int = 300
     learning_rate: float = 4e-3
+    layers: Literal["head", "all", "sint"] = "all"
+    interpolation: float = 1.0
+    pasted: int = 0
     share: float = 0.5
     boxes_per_frame: int = 32
     features: str = "slim"
@@ -91,8 +121,19 @@ class LadderRun:
         for name in ("seeds", "epochs", "per_video", "workers"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1.")
+        if self.pasted < 0:
+            raise InputError(f"--pasted is {self.pasted}; it must be 0 or more.")
         if not 0 <= self.share <= 1:
             raise InputError(f"--share is {self.share:g}; it must lie between 0 and 1.")
+        if self.layers not in LAYER_RATES:
+            raise InputError(f"--layers is '{self.layers}'; choose {', '.join(LAYER_RATES)}.")
+        if not self.measures or (unknown := [name for name in self.measures if name not in MEASURES]):
+            given = f"'{unknown[0]}' is no measure" if self.measures else "There is no measure"
+            raise InputError(f"{given}; choose {', '.join(MEASURES)}.")
+        if "tre" in self.measures and self.attributes is None:
+            raise InputError(
+                "The measure tre takes the videos with occlusions; give --attributes, or leave it out."
+            )
         self.training(0)
         if self.judge is None and not (self.train.is_dir() and self.test.is_dir()):
             raise InputError(
@@ -112,11 +153,9 @@ class LadderRun:
     def training(self, seed: int) -> SintTraining:
         """The settings of one training; the last step counts, so that all arms have the same budget."""
         return SintTraining(
-            self.steps, "sgd", self.learning_rate, schedule="cosine",
-            # The slim network trains all its layers; other networks train SINT's layers.
-            layer_rates=(("*", 1.0),) if self.features == "slim" else (),
+            self.steps, "sgd", self.learning_rate, schedule="cosine", layer_rates=LAYER_RATES[self.layers],
             boxes_per_frame=self.boxes_per_frame, flip=0.5, hard_share=self.share,
-            validate_every=self.steps, keep="last", seed=seed,
+            validate_every=self.steps, keep="last", interpolation=self.interpolation, seed=seed,
         )  # fmt: skip
 
     @property
@@ -144,9 +183,9 @@ class LadderRun:
         """Folder of a trained network."""
         return self.out / "networks" / arm / f"{seed}"
 
-    def result_file(self, arm: str, seed: int) -> Path:
-        """File of a network's figures."""
-        return self.out / "results" / arm / f"{seed}.json"
+    def result_file(self, arm: str, seed: int, measure: str) -> Path:
+        """File of a network's figures by one measure."""
+        return self.out / "results" / arm / f"{seed}" / f"{measure}.json"
 
     def record(self) -> dict[str, Any]:
         """The settings that change the figures, as plain data; arithmetic and device as they were resolved."""

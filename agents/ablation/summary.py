@@ -12,14 +12,14 @@ from tracker.evaluation.intervals import Interval, holm, interval, method_record
 
 from .arms import ARMS
 from .running import START
-from .settings import PRIMARY_CONTRASTS, PRIMARY_MEASURE, LadderRun
+from .settings import HEAVY_COVER, HEAVY_NAME, PRIMARY_CONTRASTS, PRIMARY_MEASURE, LadderRun
 from .sweep_occluders import SEEN_KINDS, UNSEEN_KINDS
 
 BASELINES = ("sint", "random", "wide", "vae-random")
 """Arms that the others are compared with, where they were trained."""
 
-GROUPS = ("all", "OCC", "not OCC", "MB", "not MB")
-"""Groups of sequences by OTB's attributes: the paper's two claims and their complements."""
+GROUPS = ("OCC", "MB", "DEF")
+"""Attributes of OTB that the paper makes claims on: the sequences that have one, and the others, are groups."""
 
 Found = Mapping[str, Mapping[int, Mapping[str, Any]]]
 Table = Mapping[str, list[float]]
@@ -42,15 +42,14 @@ def summarise_ladder(run: LadderRun, found: Found) -> dict[str, Any]:
         found: The figures of `run_ladder`.
 
     Returns:
-        `primary`: `measure`, `contrasts` (pairs of arms), and `results` with `difference`, `interval`, `p_holm`
-        for those that were trained. `exploratory`: the number of other contrasts. `arms`: by name `title`, `seeds`
-        (every figure of every sequence), `means`, `spread`, and `less`: by baseline and measure `difference`,
-        `interval` and `p_holm`. `measures` names them: AUC and precision of the groups of sequences; the sweep
-        uncovered (`sweep, 0%`), at each level with the occluders that arms train with (`sweep, seen, 30%`) and
-        with those that they do not (`sweep, unseen, 30%`), and the means over the levels that cover something
-        (`sweep, seen`, `sweep, unseen`, and each unseen kind).
+        `primary`: for each claim whose arms were trained `arm`, `less`, `contrast` (both titles), `measure`,
+        `difference`, its interval from `low` to `high`, `p_holm`, the numbers of `sequences` and `seeds`, and the
+        standard deviations of the difference over sequences and over seeds, `sd_sequences` and `sd_seeds`.
+        `exploratory`: the number of other contrasts. `sequences`: the number of judging videos. `arms`: by name
+        `title`, `seeds` (every figure of every sequence), `means`, `spread`, and `less`: by baseline and measure
+        `difference`, `interval` and `p_holm`. `measures`: their names, see `sequence_figures`.
     """
-    columns = {name: _columns(run, seeds) for name, seeds in found.items()}
+    columns = {name: sequence_figures(run, seeds) for name, seeds in found.items()}
     measures = list(next(iter(columns.values())))
     differences: dict[Contrast, Interval] = {
         (name, base, measure): interval(_paired(columns[name][measure], columns[base][measure]))
@@ -77,23 +76,31 @@ def summarise_ladder(run: LadderRun, found: Found) -> dict[str, Any]:
             "p_holm": None if p is None else round(p, 5),
         }
 
+    def claim(key: Contrast) -> dict[str, Any]:
+        arm, base, measure = key
+        found, paired = row(key), _paired(columns[arm][measure], columns[base][measure])
+        low, high = found["interval"] or (None, None)
+        return {
+            "arm": arm, "less": base, "contrast": f"{ARMS[arm].title} less {ARMS[base].title}", "measure": measure,
+            "difference": found["difference"], "low": low, "high": high, "p_holm": found["p_holm"],
+            "sequences": paired.shape[0], "seeds": paired.shape[1],
+            "sd_sequences": _deviation(paired.mean(axis=1)), "sd_seeds": _deviation(paired.mean(axis=0)),
+        }  # fmt: skip
+
     return {
         "measures": measures,
         "levels": list(run.sweep.levels),
         "kinds": list(run.sweep.kinds),
         "interval": method_record("sequences") | {"second_factor": "seeds, from three on"},
-        "primary": {
-            "measure": PRIMARY_MEASURE,
-            "contrasts": [list(pair) for pair in PRIMARY_CONTRASTS],
-            "results": [{"arm": arm, "less": base, **row((arm, base, measure))} for arm, base, measure in primary],
-        },
+        "primary": [claim(key) for key in primary],
         "exploratory": len(others),
+        "sequences": max(len(column) for column in columns[START].values()),
         "settings": run.record(),
         "arms": {
             name: {
                 "title": ARMS[name].title if name != START else "before any of this training",
                 "means": {measure: round(float(_table(values).mean()), 5) for measure, values in own.items()},
-                "spread": {measure: round(_spread(values), 5) for measure, values in own.items()},
+                "spread": {measure: _deviation(_table(values).mean(axis=0)) for measure, values in own.items()},
                 "less": {
                     base: {measure: row((name, base, measure)) for measure in measures}
                     for base in BASELINES
@@ -121,21 +128,35 @@ def _corrected(differences: Mapping[Contrast, Interval], family: list[Contrast])
     return dict(zip(p_values, holm(list(p_values.values())), strict=True))
 
 
-def _columns(run: LadderRun, seeds: Mapping[int, Mapping[str, Any]]) -> dict[str, dict[str, list[float]]]:
-    """For each measure and sequence the figures of the seeds."""
+def sequence_figures(run: LadderRun, seeds: Mapping[int, Mapping[str, Any]]) -> dict[str, dict[str, list[float]]]:
+    """The figures of an arm by measure and sequence, one for each seed.
+
+    The measures are AUC and precision of the groups of sequences in one pass (`auc, all`, `auc, OCC`,
+    `auc, not OCC`, ...) and over 20 starts (`auc, tre`); the sweep uncovered (`sweep, 0%`), at each level with the
+    occluders that arms train with (`sweep, seen, 30%`) and with those that they do not (`sweep, unseen, 30%`), the
+    means over the levels that cover something (`sweep, seen`, `sweep, unseen`, and each unseen kind), and over
+    those of `settings.HEAVY_COVER` (`sweep, seen, 30-50%`, `sweep, unseen, 30-50%`).
+
+    Args:
+        run: The settings.
+        seeds: The arm's figures of `run_ladder`, by seed.
+    """
     found: dict[str, dict[str, list[float]]] = {}
 
     def add(measure: str, target: str, value: float) -> None:
         found.setdefault(measure, {}).setdefault(target, []).append(value)
 
     covered = [index for index, level in enumerate(run.sweep.levels) if level > 0]
+    heavy = [index for index in covered if HEAVY_COVER[0] <= run.sweep.levels[index] <= HEAVY_COVER[1]]
     for figures in seeds.values():
-        for target, row in figures["ope"].items():
+        for target, row in figures.get("ope", {}).items():
             for group in _groups(row["attributes"]):
                 for measure in ("auc", "precision"):
                     add(f"{measure}, {group}", target, row[measure])
-        kinds = figures["sweep"]
-        for target in next(iter(kinds.values())):
+        for target, row in figures.get("tre", {}).items():
+            add("auc, tre", target, row["auc"])
+        kinds = figures.get("sweep", {})
+        for target in next(iter(kinds.values()), ()):
             overlaps = {kind: np.array(by_target[target]) for kind, by_target in kinds.items()}
             for index, level in enumerate(run.sweep.levels):
                 if level == 0:
@@ -148,6 +169,8 @@ def _columns(run: LadderRun, seeds: Mapping[int, Mapping[str, Any]]) -> dict[str
                 for index in covered:
                     add(f"sweep, {name}, {run.sweep.levels[index]:.0%}", target, float(mean[index]))
                 add(f"sweep, {name}", target, float(mean[covered].mean()))
+                if heavy:
+                    add(f"sweep, {name}, {HEAVY_NAME}", target, float(mean[heavy].mean()))
             for kind in UNSEEN_KINDS:
                 if kind in overlaps and covered:
                     add(f"sweep, {kind}", target, float(overlaps[kind][covered].mean()))
@@ -157,7 +180,7 @@ def _columns(run: LadderRun, seeds: Mapping[int, Mapping[str, Any]]) -> dict[str
 def _groups(attributes: list[str] | None) -> list[str]:
     if attributes is None:
         return ["all"]
-    return ["all", *(name if name in attributes else f"not {name}" for name in ("OCC", "MB"))]
+    return ["all", *(name if name in attributes else f"not {name}" for name in GROUPS)]
 
 
 def _table(column: Table) -> NDArray[np.float64]:
@@ -173,6 +196,6 @@ def _paired(own: Table, base: Table) -> NDArray[np.float64]:
     return first - second
 
 
-def _spread(column: Table) -> float:
-    means = _table(column).mean(axis=0)
-    return float(means.std(ddof=1)) if len(means) > 1 else 0.0
+def _deviation(values: NDArray[np.float64]) -> float:
+    """Standard deviation; 0 for a single value."""
+    return round(float(values.std(ddof=1)), 5) if len(values) > 1 else 0.0

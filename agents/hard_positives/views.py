@@ -12,10 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from occlusion_env.scene.occluders import mean_patch
 from occlusion_env.scene.targets import Target
-from tracker.data.images import MOST_PIXELS
+from tracker.data.images import MOST_PIXELS, paste
 from tracker.errors import InputError
 from tracker.models.siamfc import exemplar_side
-from tracker.training.hard_positives import paste
 
 Image = NDArray[np.uint8]
 ViewName = Literal["crop", "region", "frame"]

@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 import vae
 from occlusion_env.scene.targets import visible_frames
 from tracker.data.images import check_image
+from tracker.data.images import paste as paste_crop
 from tracker.data.readers import list_targets
 from tracker.data.sequences import Frames, Sequence, evenly_spaced
 from tracker.errors import InputError
 from tracker.trackers.following import open_sequence
-from tracker.training.hard_positives import paste as paste_crop
 
 from ..common.locks import lock_folder
 from ..training.splits import split_frames

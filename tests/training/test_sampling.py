@@ -11,13 +11,12 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from tracker.data.boxes import inside, iou
-from tracker.data.images import crop, write_png
+from tracker.data.images import crop, paste, write_png
 from tracker.data.sequences import ArrayFrames, Sequence
 from tracker.errors import InputError
 from tracker.models.sint import SintConfig
 from tracker.training import PairSampler, SintTraining, TrainingPositive, read_hard_positives, take_hard_positives
 from tracker.training.frames import Views
-from tracker.training.hard_positives import paste
 
 SETTINGS = SintTraining(boxes_per_frame=8)
 

@@ -370,3 +370,28 @@ def to_images(tensor: torch.Tensor) -> NDArray[np.uint8]:
     """Take a batch out of a network: `[N, 3, H, W]` in [0, 1] to `uint8[N, H, W, 3]`."""
     scaled = tensor.detach().float().clamp(0.0, 1.0).mul(255.0).round()
     return scaled.byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def paste(frame: Image, image: Image, box: Iterable[float]) -> NDArray[np.uint8]:
+    """Put a target's crop back where it was cut out, so that its surroundings stay real.
+
+    Args:
+        frame: `uint8[H, W, 3]`.
+        image: The crop, `uint8[h, w, 3]`, resized to the box.
+        box: `(x, y, w, h)`; its edges are rounded as `crop` rounds them, and what lies beyond
+            the frame is lost.
+
+    Returns:
+        A new frame.
+    """
+    x, y, w, h = box
+    left, top = math.floor(x + 0.5), math.floor(y + 0.5)
+    right, bottom = max(left + 1, math.floor(x + w + 0.5)), max(top + 1, math.floor(y + h + 0.5))
+    fitted = (
+        image if image.shape[:2] == (bottom - top, right - left) else resize(image, right - left, bottom - top)
+    )
+    pasted = frame.copy()
+    rows, columns = slice(max(top, 0), max(bottom, 0)), slice(max(left, 0), max(right, 0))
+    part = pasted[rows, columns]
+    part[:] = fitted[rows.start - top :, columns.start - left :][: part.shape[0], : part.shape[1]]
+    return pasted

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.v2 import functional as colour
 
-from ..data.images import to_tensor
+from ..data.images import paste, to_tensor
 from ..data.sequences import FrameCache, ImageFiles, Sequence
 from ..models.backbones import Backbone, Chain, autocast
 from ..models.sint import SintConfig, View, view_of
-from .hard_positives import TrainingPositive, paste
+from .hard_positives import TrainingPositive
 from .sampling import ImagePair, LabelledFrame, PairSampler
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..data.images import Image, check_image, crop, read_image, resize
+from ..data.images import Image, check_image, crop, read_image
 from ..errors import InputError, reading_errors
 from ..files import inside_folder
 
@@ -115,28 +113,3 @@ def digest(positives: Iterable[TrainingPositive]) -> str:
         image = positive.image
         total.update(image.read_bytes() if isinstance(image, Path) else image.tobytes())
     return f"sha256:{total.hexdigest()}"
-
-
-def paste(frame: Image, image: Image, box: Iterable[float]) -> NDArray[np.uint8]:
-    """Put a target's crop back where it was cut out, so that its surroundings stay real.
-
-    Args:
-        frame: `uint8[H, W, 3]`.
-        image: The crop, `uint8[h, w, 3]`, resized to the box.
-        box: `(x, y, w, h)`; its edges are rounded as `tracker.data.images.crop` rounds them, and what lies beyond
-            the frame is lost.
-
-    Returns:
-        A new frame.
-    """
-    x, y, w, h = box
-    left, top = math.floor(x + 0.5), math.floor(y + 0.5)
-    right, bottom = max(left + 1, math.floor(x + w + 0.5)), max(top + 1, math.floor(y + h + 0.5))
-    fitted = (
-        image if image.shape[:2] == (bottom - top, right - left) else resize(image, right - left, bottom - top)
-    )
-    pasted = frame.copy()
-    rows, columns = slice(max(top, 0), max(bottom, 0)), slice(max(left, 0), max(right, 0))
-    part = pasted[rows, columns]
-    part[:] = fitted[rows.start - top :, columns.start - left :][: part.shape[0], : part.shape[1]]
-    return pasted

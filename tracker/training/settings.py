@@ -93,6 +93,8 @@ class SintTraining:
         validation_frames: Frames a video of a validation.
         keep: Which step's weights the training ends with: the best by validation, or the last, so that
             trainings compare at the same budget.
+        interpolation: Share of the trained weights in the final ones; the rest is the initial weights (WiSE-FT,
+            Wortsman et al. 2022). At 1 the final weights are the trained ones.
         seed: Seed of all random numbers.
 
     Raises:
@@ -118,6 +120,7 @@ class SintTraining:
     validate_every: int = 200
     validation_frames: int = 20
     keep: Literal["best", "last"] = "best"
+    interpolation: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -134,7 +137,8 @@ class SintTraining:
             raise InputError(f"The setting scales is {self.scales}; give some, each above 0 and finite.")
         finite = ("momentum", "weight_decay", "auxiliary_weight", "seed")
         _check(self, finite, "finite, 0 or more", lambda value: 0 <= value < math.inf)
-        _check(self, ("flip", "jitter", "shift", "hard_share"), "in [0, 1]", lambda value: 0 <= value <= 1)
+        shares = ("flip", "jitter", "shift", "hard_share", "interpolation")
+        _check(self, shares, "in [0, 1]", lambda value: 0 <= value <= 1)
 
 
 @dataclass(frozen=True)

@@ -93,12 +93,18 @@ def train_sint(
         "arithmetic": trainer.arithmetic,
     }
     out = Path(out)
+    initial = {name: value.detach().clone() for name, value in trainer.parameters.items()}
     trainer.train(out, record)
-    if settings.keep == "best":
-        with torch.no_grad():
+    curve = trainer.state["curve"]
+    after = trainer.best_figures if settings.keep == "best" else curve[-1]
+    with torch.no_grad():
+        if settings.keep == "best":
             for name, value in trainer.best.items():
                 trainer.parameters[name].copy_(value)
-    curve = trainer.state["curve"]
+        if settings.interpolation < 1:
+            for name, value in initial.items():
+                trainer.parameters[name].copy_(value.lerp(trainer.parameters[name], settings.interpolation))
+            after = {**after, **trainer.matching_figures()}
     card = {
         "network": f"SINT on {config.features}; RGB in [0, 1], {config.side} x {config.side}",
         "parameters": sum(parameter.numel() for parameter in sint.backbone.parameters()),
@@ -120,7 +126,7 @@ def train_sint(
         "best_step": trainer.state["best_step"],
         "validation": {
             "before": curve[0],
-            "after": trainer.best_figures if settings.keep == "best" else curve[-1],
+            "after": after,
             "curve": curve,
         },
     }
@@ -187,8 +193,7 @@ class SintTrainer(Trainer):
 
     def validate(self, step: int) -> dict[str, float]:
         """Add the matching figures to the curve; the best step has the highest `pair_auc`, then the least loss."""
-        settings, curve = self.settings, self.state["curve"]
-        figures = matching_figures(self._embed, self.held_out, settings.validation_frames, settings.loss)
+        curve, figures = self.state["curve"], self.matching_figures()
         steps = step - (curve[-1]["step"] if curve else 0)
         mean = round(self.state["loss"] / steps, 6) if steps else None
         curve.append({"step": step, "training_loss": mean, **figures})
@@ -198,6 +203,10 @@ class SintTrainer(Trainer):
             self.keep_best()
             self.state["best_step"] = step
         return figures
+
+    def matching_figures(self) -> dict[str, float]:
+        """The figures of `tracker.training.figures.matching_figures` on the held-out videos."""
+        return matching_figures(self._embed, self.held_out, self.settings.validation_frames, self.settings.loss)
 
     def _embed(self, sequence: Sequence, t: int, boxes: NDArray[np.float64]) -> Tensor:
         """The descriptors of boxes of a frame, which is shown around the first of them as in training."""

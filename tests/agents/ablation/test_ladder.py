@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from agents.ablation.adversary import train_adversary
+from agents.ablation.making import start_network
 from agents.ablation.occlusion_sweep import SweepSettings
 from agents.ablation.report import _lead
 from agents.ablation.running import START, _identity, judging_videos, run_ladder
@@ -20,6 +22,7 @@ from agents.ablation.summary import summarise_ladder
 from agents.ablation.sweep_occluders import KINDS, UNSEEN_KINDS
 from agents.common.output import claim_folder
 from tracker.errors import InputError
+from tracker.models.sint import load_sint
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +72,9 @@ def test_the_command_writes_everything_and_goes_on(run, data: Path, tmp_path: Pa
     code, _, _ = run(*command, "sint", "vae-random", "adv-net")
     assert code == 0
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in made.items())
-    assert (out / "results" / "adv-net" / "0.json").is_file()
+    assert (out / "results" / "adv-net" / "0" / "ope.json").is_file()
+    code, _, error = run(*command, "sint", "--measures", "sweep", "speed")
+    assert code == 2 and "'speed' is no measure; choose sweep, ope, tre." in error
     code, _, error = run(*command, "sint", "--steps", 3)
     assert code == 2 and "steps was 2 and is 3" in error
 
@@ -103,9 +108,43 @@ def test_arms_start_from_one_network_and_the_vae_arms_from_the_same_samples(data
     gaps = [found["vae"][0]["sweep"]["background"][name][1] - sweep["background"][name][1] for name in ("d", "e")]
     assert less["difference"] == pytest.approx(np.mean(gaps), abs=1e-5)
     assert less["interval"] is None and less["p_holm"] is None, "two sequences give no verdict"
-    assert [(row["arm"], row["less"]) for row in content["primary"]["results"]] == [
-        ("vae-hptn", "sint"), ("vae-hptn", "vae-random"),
-    ]  # fmt: skip
+    assert [(row["arm"], row["less"]) for row in content["primary"]] == [("vae-hptn", "vae-random")]
+
+
+def test_measures_can_be_added_to_a_run(data: Path, tmp_path: Path) -> None:
+    """No network is trained again, and 20 starts are made on the videos with occlusions alone."""
+    first = run_ladder(run_of(data, tmp_path, only=("sint",), measures=("sweep",)))
+    weights = next((tmp_path / "networks" / "sint" / "0").glob("*.safetensors"))
+    stamp = weights.stat().st_mtime_ns
+    found = run_ladder(run_of(data, tmp_path, only=("sint",), measures=("sweep", "tre")))
+    assert weights.stat().st_mtime_ns == stamp and found["sint"][0]["sweep"] == first["sint"][0]["sweep"]
+    assert list(found["sint"][0]["tre"]) == list(found[START][0]["tre"]) == ["d"] and "ope" not in found["sint"][0]
+    content = summarise_ladder(run_of(data, tmp_path, only=("sint",), measures=("sweep", "tre")), found)
+    auc = found["sint"][0]["tre"]["d"]["auc"]
+    assert content["arms"]["sint"]["means"]["auc, tre"] == pytest.approx(auc, abs=1e-5)
+    with pytest.raises(InputError, match="give --attributes"):
+        run_of(data, tmp_path, measures=("tre",), attributes=None)
+
+
+def test_which_layers_move(data: Path, tmp_path: Path) -> None:
+    """With the head alone the convolutions stay; half-way weights lie between the first and the trained ones."""
+
+    def trained(share: float) -> dict[str, torch.Tensor]:
+        run = run_of(
+            data, tmp_path / f"{share}", only=("sint",), measures=("sweep",), layers="head", interpolation=share,
+            learning_rate=0.5, precision="fp32",
+        )  # fmt: skip
+        run_ladder(run)
+        return dict(load_sint(run.network_folder("sint", 0)).backbone.named_parameters())
+
+    start = dict(start_network(run_of(data, tmp_path)).backbone.named_parameters())
+    whole, half = trained(1.0), trained(0.5)
+    moved = {name: float((value - whole[name]).abs().max()) for name, value in start.items()}
+    assert max(moved.values()) > 1e-3 and not any(moved[name] for name in moved if name.startswith("conv"))
+    for name, value in start.items():
+        torch.testing.assert_close(
+            half[name], (value + whole[name]) / 2, rtol=1e-3, atol=1e-4
+        )  # stored as float16
 
 
 def made_up(shift: dict[str, float], sequences: int = 9, seeds: int = 3) -> dict:  # type: ignore[type-arg]
@@ -124,32 +163,34 @@ def made_up(shift: dict[str, float], sequences: int = 9, seeds: int = 3) -> dict
 
 def test_the_claims_are_two_and_named_before(tmp_path: Path) -> None:
     """The lead speaks of the primary contrasts alone, however good another arm is."""
-    shift = {"sint": 0.0, "vae-random": 0.0, "vae-hptn": 0.0, "hardest": 0.2, "wide": 0.0}
+    shift = {START: 0.0, "sint": 0.0, "vae-random": 0.0, "vae-hptn": 0.0, "hardest": 0.05, "wide": 0.2}
     ladder = LadderRun(tmp_path, tmp_path, tmp_path, sweep=SweepSettings(levels=(0.0, 0.4)))
     content = summarise_ladder(ladder, made_up(shift))
     assert content["settings"]["primary"] == {
-        "measure": "sweep, unseen",
-        "contrasts": [["vae-hptn", "sint"], ["vae-hptn", "vae-random"]],
+        "measure": "sweep, unseen, 30-50%",
+        "contrasts": [["hardest", "sint"], ["vae-hptn", "vae-random"]],
     }
-    results = content["primary"]["results"]
-    assert [(row["arm"], row["less"]) for row in results] == [("vae-hptn", "sint"), ("vae-hptn", "vae-random")]
-    assert all(0.05 < row["p_holm"] <= 1 and row["interval"] is not None for row in results)
+    better, same = content["primary"]
+    assert better["contrast"] == "hardest of 8, 5 to 60 %, as it learns less SINT" and better["p_holm"] < 0.05
+    assert better["low"] < 0.05 < better["high"] and (better["sequences"], better["seeds"]) == (9, 3)
+    assert 0.003 < better["sd_sequences"] < 0.02 and better["sd_seeds"] < 0.01
+    assert same["low"] < 0 < same["high"] and 0.05 < same["p_holm"] <= 1
     lead = _lead(content)
-    assert "hardest" not in lead and lead.count("no measurable difference") == 2
-    assert content["arms"]["hardest"]["less"]["sint"]["sweep, unseen"]["p_holm"] < 0.05
+    assert "random, 5 to 60 %" not in lead and lead.count("no measurable difference") == 1
+    assert content["arms"]["wide"]["less"]["sint"]["sweep, unseen"]["p_holm"] < 0.05
     shift.pop("vae-random")
     assert "1 of the 2 contrasts was not measured" in _lead(summarise_ladder(ladder, made_up(shift)))
-    shift.pop("vae-hptn")
+    shift.pop("hardest")
     assert "None of the 2 contrasts" in _lead(summarise_ladder(ladder, made_up(shift)))
-    shift |= {"vae-hptn": 0.0, "vae-random": 0.0}
+    shift |= {"hardest": 0.0, "vae-random": 0.0}
     few = summarise_ladder(ladder, made_up(shift, sequences=7))
-    assert few["primary"]["results"][0]["interval"] is None and _lead(few).count("no verdict") == 2
+    assert few["primary"][0]["low"] is None and _lead(few).count("no verdict") == 2
 
 
 def test_every_other_contrast_is_corrected_over_all_of_them(tmp_path: Path) -> None:
     """Arms that do not differ: hardly any of many ladders has a contrast below .05."""
     ladder = LadderRun(tmp_path, tmp_path, tmp_path, sweep=SweepSettings(levels=(0.0, 0.4)))
-    arms = ("sint", "vae-random", "vae-hptn", "hardest", "wide", "erasing", "blur")
+    arms = (START, "sint", "vae-random", "vae-hptn", "hardest", "wide", "erasing", "blur")
     content = summarise_ladder(ladder, made_up(dict.fromkeys(arms, 0.0)))
     rows = [
         row
