@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import statistics
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from agents.ablation.settings import LadderRun
 
 ROOT = Path(__file__).resolve().parents[1]
 README, REPRODUCE = ROOT / "README.md", ROOT / "docs" / "reproduce.md"
@@ -162,6 +167,28 @@ def test_the_sentences_on_the_two_claims() -> None:
         assert in_readme.format(figures) in readme and in_ladder.format(figures) in ladder, row
         p_value = f"(p = {row['p_holm']:.2f}".replace("0.", ".")
         assert p_value in readme and p_value in ladder, row
+
+
+def test_the_recipe_of_the_ladder() -> None:
+    """The page shows every recipe that was tried, and the defaults are those of the best one."""
+    content = results("ladder_recipe")
+    rows = dict[tuple[str, ...], tuple[str, ...]]()
+    for line in REPRODUCE.read_text().replace("*", "").splitlines():
+        cells = [cell.strip().replace(",", "") for cell in line.strip("|").split("|")]
+        if len(cells) == 7:
+            rows[tuple(cells[:5])] = tuple(cells[5:])
+    means: dict[str, list[float]] = {}
+    for name, arms in content["recipes"].items():
+        layers, rate, steps, share, *pasted = re.findall(r"^\w+|\d[\d.]*", name)
+        means[name] = [statistics.mean(arms[arm].values()) for arm in ("sint", "hardest")]
+        key = (layers, rate.removeprefix("0"), steps, share.removeprefix("0"), *(pasted or ["0"]))
+        assert rows[key] == tuple(short(mean) for mean in means[name]), name
+    best = max(means, key=lambda name: sum(means[name]))
+    assert content["chosen"] == best == "head, rate 0.1, 300 steps, share 1, 15 pasted videos"
+    default = {field.name: field.default for field in fields(LadderRun)}
+    assert [default[name] for name in ("layers", "learning_rate", "steps", "interpolation", "pasted")] == [
+        "head", 0.1, 300, 1.0, 15,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -99,10 +99,10 @@ class LadderRun:
     seeds: int = 3
     measures: tuple[str, ...] = ("sweep", "ope")
     steps: int = 300
-    learning_rate: float = 4e-3
-    layers: Literal["head", "all", "sint"] = "all"
+    learning_rate: float = 0.1
+    layers: Literal["head", "all", "sint"] = "head"
     interpolation: float = 1.0
-    pasted: int = 0
+    pasted: int = 15
     share: float = 0.5
     boxes_per_frame: int = 32
     features: str = "slim"
