@@ -179,7 +179,7 @@ def test_a_move_counts_as_one() -> None:
     found = dict(zip(MOVES, count_moves(LIMITS, inner, there), strict=True))
     assert [found[name] for name in ("right", "left", "up", "down")] == pytest.approx([1] * 4)
     assert found["bigger"] == found["smaller"] == pytest.approx(0)
-    at_cap = LIMITS.start(2)
+    at_cap = LIMITS.centre(2)
     assert count_moves(LIMITS, at_cap, LIMITS.move(at_cap, np.array([6, 7]))) == pytest.approx([1, 1])
 
 
