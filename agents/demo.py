@@ -17,6 +17,7 @@ from tqdm import tqdm
 import vae
 from occlusion_env.envs.arguments import SearchArguments
 from occlusion_env.envs.building import load_networks
+from occlusion_env.scene.splits import split_frames
 from occlusion_env.scene.targets import TargetSet
 from tracker.data.sequences import Sequence, evenly_spaced
 from tracker.data.synthetic import synthetic_sequence
@@ -46,7 +47,6 @@ from .policies.pretrained import PRETRAINED
 from .policies.rollout import Agent
 from .training.request import TrainRequest
 from .training.run import fit
-from .training.splits import split_frames
 
 REPORT = "report.json"
 RESULT = "demo"

@@ -18,7 +18,7 @@ from agents.common.output import check_json_path
 from agents.common.results import write_result
 from agents.manifolds.bank import find_videos, manifold_frames, target_crops
 from agents.manifolds.evaluation import BOUNDS, EvaluationSettings, VideoManifold, evaluate_video
-from agents.training.splits import split_frames
+from occlusion_env.scene.splits import split_frames
 from tracker import open_sequence
 from tracker.scorers import load_scorer
 from vae import TrainingConfig, VAEConfig, fit

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 import vae
+from occlusion_env.scene.splits import split_frames
 from occlusion_env.scene.targets import visible_frames
 from tracker.data.images import check_image
 from tracker.data.images import paste as paste_crop
@@ -21,7 +22,6 @@ from tracker.errors import InputError
 from tracker.trackers.following import open_sequence
 
 from ..common.locks import lock_folder
-from ..training.splits import split_frames
 
 Image = NDArray[np.uint8]
 FrameChoice = Literal["all", "training"]

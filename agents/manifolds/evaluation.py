@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 import vae
+from occlusion_env.scene.splits import split_frames
 from tracker.data.sequences import Sequence
 from tracker.errors import InputError
 from tracker.evaluation.intervals import interval, method_record
@@ -29,7 +30,6 @@ from tracker.scorers import Scorer
 from tracker.scorers.outputs import score_images
 from tracker.trackers.following import open_sequence
 
-from ..training.splits import split_frames
 from .bank import crop_side, target_crops
 from .controls import PrincipalComponents, blur_motion, interpolate_crops, nearest_on_path, pairwise_distances
 

@@ -24,7 +24,7 @@ from tracker.models.backbones import FeatureExtractor
 
 from .runs import RunFolder
 
-_OF_THE_MACHINE = ("targets", "device", "cache_mb", "info_names")
+_OF_THE_MACHINE = ("targets", "split", "device", "cache_mb", "info_names")
 _OF_THE_OBSERVATION = ("observation", "pixels", "state", "context", "history")
 
 
@@ -33,7 +33,8 @@ class TrainingEnvironment:
     """Environment that an agent was trained in.
 
     Attributes:
-        arguments: Of the environment; `targets`, `device`, `cache_mb` and `info_names` are the defaults.
+        arguments: Of the environment; `targets`, `split`, `device`, `cache_mb` and `info_names` are the
+            defaults.
         layer: The layer of the state's network, also where the arguments name none; `None` if unknown.
         weights: SHA-256 of the weights of the state's network, rounded to bfloat16 so that it is the same in every
             precision; `None` if unknown.

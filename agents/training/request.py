@@ -45,7 +45,8 @@ class TrainRequest:
         hyperparams: Override the file's.
         env_kwargs: Override the file's `env_kwargs`, key by key.
         eval_env_kwargs: Override those in turn in the environments that the best model is chosen in; `targets`
-            among them replaces the videos that are held out of the training for it (`splits.split_targets`).
+            or `split` among them replaces the videos that are held out of the training for it
+            (`occlusion_env.scene.splits.split_targets`).
         n_envs: Environments side by side; the file's, or 1, if `None`.
         exploration: One of `EXPLORATIONS`, for DQN and QR-DQN.
         seed: Seed of all random draws.

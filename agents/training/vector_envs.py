@@ -13,13 +13,14 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from occlusion_env import ENV_IDS
 from occlusion_env.envs.arguments import SearchArguments
+from occlusion_env.envs.building import find_targets
+from occlusion_env.scene.splits import split_targets
 from tracker.errors import InputError
 
 from ..dqn.bridge import VectorEnvBridge
 from ..dqn.replay import PreviousRegions
 from .learning_curves import COLUMNS, TIMESTEPS
 from .request import TrainRequest
-from .splits import split_targets
 
 
 def make_vector_env(env_id: str, n_envs: int, env_kwargs: dict[str, Any]) -> VectorEnv[Any, Any, Any]:
@@ -80,13 +81,18 @@ def split_keywords(
     Args:
         env_id: The environment.
         env_kwargs: Its arguments.
-        eval_env_kwargs: What differs in the evaluation; without `targets` among them some are held out of the
-            training (`splits.split_targets`).
+        eval_env_kwargs: What differs in the evaluation; without `targets` or `split` among them some are held out
+            of the training (`occlusion_env.scene.splits.split_targets`).
     """
     training, selection = dict(env_kwargs), {**env_kwargs, **eval_env_kwargs}
-    if env_id in ENV_IDS and "targets" not in eval_env_kwargs:
-        default = gym.spec(env_id).kwargs.get("targets", SearchArguments.targets)
-        training["targets"], selection["targets"] = split_targets(training.get("targets", default))
+    if env_id in ENV_IDS and not {"targets", "split"} & set(eval_env_kwargs):
+        targets = training.get("targets", gym.spec(env_id).kwargs.get("targets", SearchArguments.targets))
+        if (split := training.pop("split", None)) is not None:
+            targets = find_targets(targets, split)
+            del selection["split"]
+        training["targets"], selection["targets"] = split_targets(targets)
+    elif "targets" in eval_env_kwargs and "split" not in eval_env_kwargs:
+        selection.pop("split", None)  # it is that of the other targets
     return training, selection
 
 

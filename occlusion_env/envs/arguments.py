@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tracker.errors import InputError, shorten
+from tracker.errors import InputError, check_choice, shorten
 
 from ..mdp.actions import RegionLimits
 from ..mdp.settings import HORIZON, ProcessSettings, SearchSettings, check_whole
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from tracker.scorers import Scorer
 
     from ..scene.targets import TargetSet
+
+
+SPLITS = ("train", "test")
 
 
 class UnknownArgumentError(InputError, TypeError):
@@ -40,6 +43,10 @@ class SearchArguments(ProcessSettings, RegionLimits):
     Attributes:
         targets: `synthetic[:SEED]`, `drawn[:SEED]` (the same without a photograph in it), the path of a sequence
             or of a folder of sequences, a `TargetSet`, or `module:function`, a function that returns one.
+        split: `test`: the targets of one video in six alone, evenly spaced over their order; `train`: those of the
+            others; `None`: all. A single video is split in time, the last third for `test`; of a generated one,
+            `test` is the video of the next seed. The videos of `test` are those that `occlusion-search train`
+            chooses the best model by, unless it is given `split:train`.
         features: The network of the state, and of the scorer: `slim`, `vgg16`, `alexnet` or `torchvision:MODEL`.
         layer: Its layer that is the state; by default `fc7`, or `pool5` where only convolutions were loaded.
         weights: The network's weights (`tracker.models.backbones.load_backbone`), or the file that `train-tracker`
@@ -65,6 +72,7 @@ class SearchArguments(ProcessSettings, RegionLimits):
     """
 
     targets: str | TargetSet = "synthetic"
+    split: str | None = None
     features: str = "slim"
     layer: str | None = None
     weights: str | None = None
@@ -89,12 +97,14 @@ class SearchArguments(ProcessSettings, RegionLimits):
                 raise InputError(f"{name} is {shorten(value)}; it must be a number.")
             if isinstance(value, int) and abs(value) > sys.float_info.max:
                 raise InputError(f"{name} has too many digits; it must be a number of ordinary size.")
-        for name in ("features", "observation", "state", "reward", "occluder", "precision"):
+        for name in ("features", "observation", "state", "start", "reward", "occluder", "precision"):
             if not isinstance(value := getattr(self, name), str):
                 raise InputError(f"{name} is {shorten(value)}; it must be a text.")
         for name in ("layer", "weights", "base_weights"):
             if not isinstance(value := getattr(self, name), str | os.PathLike | None):
                 raise InputError(f"{name} is {shorten(value)}; it must be a text, or None.")
+        if self.split is not None:
+            check_choice(self.split, SPLITS, "split")
         if len(thresholds) == 2:
             raise InputError("phi and drop are two ways to say one thing; give one of them.")
         for name, value in thresholds.items():

@@ -45,7 +45,7 @@ class BackgroundSearch(Search):
 
     def __init__(self, count: int, scorer: Scorer, features: FeatureExtractor, settings: SearchSettings) -> None:
         super().__init__(count, scorer, features, settings)
-        self.covered = settings.limits.start(count)
+        self.covered = settings.limits.centre(count)
         blank = np.tile([0.0, 0.0, 1.0, 1.0], (count, 1))
         self._background = Background.around(np.ones((count, 2)), blank, self.covered, settings.limits)
 
@@ -104,7 +104,7 @@ class BackgroundSearch(Search):
     @staticmethod
     def has_room(target: Target, settings: SearchSettings, covered: Regions | None = None) -> bool:
         """Whether a box within the limits fits beside a target whose region `covered`, `[4]`, it is to cover."""
-        region = settings.limits.start(1) if covered is None else np.asarray(covered, np.float64)[None]
+        region = settings.limits.centre(1) if covered is None else np.asarray(covered, np.float64)[None]
         return bool(_backgrounds([target], region, settings).fits[0])
 
     def draw_boxes(
@@ -185,6 +185,11 @@ class BackgroundSearchVectorEnv(OcclusionSearchVectorEnv):
         if arguments.get("occluder", "background") != "background" or arguments.get("patches"):
             raise InputError(
                 "This search cuts its occluder out of the background; leave occluder and patches out."
+            )
+        if arguments.get("start", "centre") != "centre":
+            raise InputError(
+                "This search starts at a random place of the background; leave start out. What is covered is the"
+                " option region of reset."
             )
         super().__init__(num_envs, **arguments)
 

@@ -11,10 +11,11 @@ from tracker.scorers import Scorer, load_scorer, shared_backbone
 
 from ..mdp.settings import ProcessSettings
 from ..naming import call_by_name, is_import_path
+from ..scene.splits import split_targets
 from ..scene.targets import TargetSet, load_targets
 from ..search.core import Search
 from ..search.threshold import usual_drop
-from .arguments import SearchArguments
+from .arguments import SPLITS, SearchArguments
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,14 @@ def load_networks(arguments: SearchArguments) -> Networks:
     return Networks(_load_scorer(arguments), _load_features(arguments))
 
 
-def find_targets(targets: str | TargetSet) -> TargetSet:
-    """Load the targets that the argument `targets` names.
+def find_targets(targets: str | TargetSet, split: str | None = None) -> TargetSet:
+    """Load the targets that the arguments `targets` and `split` name.
 
     Raises:
         InputError: If they cannot be loaded, or there are none.
     """
+    if split is not None and isinstance(targets, str | TargetSet):
+        targets = split_targets(targets)[SPLITS.index(split)]
     found = load_targets(targets) if isinstance(targets, str) else targets
     if not isinstance(found, TargetSet) or not len(found):
         raise InputError(
@@ -59,7 +62,7 @@ def measure_drop(arguments: SearchArguments, search_class: type[Search]) -> floa
 
 
 def _drop(arguments: SearchArguments, search_class: type[Search]) -> float:
-    targets, networks = find_targets(arguments.targets), load_networks(arguments)
+    targets, networks = find_targets(arguments.targets, arguments.split), load_networks(arguments)
     return usual_drop(
         targets, networks.scorer, networks.features, arguments.settings, arguments.phi_quantile,
         occluder=arguments.occluder, search_class=search_class,

@@ -69,11 +69,16 @@ in its own frame |
 (Ng 1999: the best policy is that of eq. 6 alone) |
     | `record` | `reward_scale` times its fall below the least score so far, or 0 | 0 |
 
+    With a `query_price` above 0, a step that queries the scorer (it leads to a region that the episode has not
+    visited) earns `reward_scale` `query_price` less. An episode's sum of `record` is then `reward_scale` times the
+    fall from the first score to the least, less the price of its queries: the trigger pays where no move promises
+    a fall that is worth its price.
+
     Scores that differ by less than 1e-5 are equal (`potential`, which is continuous, excepted).
 
     ## Starting state
-    A target drawn from `targets`, an occluder drawn for it, and the centred region of the largest area.
-    `reset(options=...)` takes instead:
+    A target drawn from `targets` (of their `split`), an occluder drawn for it, and the region that `start` names,
+    by default the centred square of the largest area. `reset(options=...)` takes instead:
 
     | key | is |
     |---|---|

@@ -102,7 +102,7 @@ class OcclusionSearchVectorEnv(VectorEnv[Any, NDArray[np.int64], NDArray[Any]], 
         self.arguments = SearchArguments.from_keywords(arguments)
         check_horizon(self.arguments.max_steps, max_episode_steps)
         check_choice(self.arguments.occluder, OCCLUDERS, "occluder")
-        self.targets = find_targets(self.arguments.targets)
+        self.targets = find_targets(self.arguments.targets, self.arguments.split)
         networks = load_networks(self.arguments)
         self.phi, self.drop = self.arguments.phi, self.arguments.drop
         self.search = self.search_class(self.num_envs, networks.scorer, networks.features, self.arguments.settings)

@@ -55,8 +55,8 @@ class RegionLimits:
         if not self.max_aspect >= 1:
             raise InputError(f"max_aspect is {self.max_aspect}; it must be at least 1.")
 
-    def start(self, count: int = 1) -> Regions:
-        """The first region p0: centred, square, at the largest area. `[count, 4]`."""
+    def centre(self, count: int = 1) -> Regions:
+        """The centred square of the largest area, p0: `[count, 4]`."""
         return self.centred(np.full(count, self.max_area))
 
     def centred(self, area: NDArray[np.float64]) -> Regions:
@@ -83,7 +83,7 @@ class RegionLimits:
             `[N, 4]`, within these limits.
 
         >>> limits = RegionLimits()
-        >>> limits.move(limits.start(3), np.array([0, 4, 6])).round(3).tolist()
+        >>> limits.move(limits.centre(3), np.array([0, 4, 6])).round(3).tolist()
         [[0.35, 0.25, 0.5, 0.5], [0.25, 0.25, 0.5, 0.5], [0.2, 0.292, 0.6, 0.417]]
         """
         x, y, w, h = regions.T

@@ -40,9 +40,14 @@ class ProcessSettings:
         context: Side of the window that the state shows, as a multiple of the region's side; beyond the target the
             window repeats the target's border.
         history: Number of past actions in the state.
+        start: Where a search begins: `centre`, the centred square of the largest area; `prior`, the region with
+            the largest average drop in the prior that the package ships for the scorer (the method `constant` of
+            an evaluation); or `module:function`, which maps the `Search` to a region, `float64[4]`.
         reward: `paper`, `difference`, `potential`, `margin` or `record`, or `module:class`; see Rewards.
         gamma: Discount of the potential that `reward="potential"` adds; should be the agent's own.
         reward_scale: Reward of a fall of the score by 1 with `difference`, `potential` and `record`.
+        query_price: Fall of the score that a scorer query must be worth: a step that queries a new region earns
+            `reward_scale` times this less, so that the trigger pays where no move promises more.
         eta: Reward of the trigger (eq. 6).
         cache_mb: MiB for cached features, embeddings and scores; 0 for no cache, which also makes runs repeat to
             the bit.
@@ -53,9 +58,11 @@ class ProcessSettings:
     state: str = "crop"
     context: float = 1.0
     history: int = 10
+    start: str = "centre"
     reward: str = "paper"
     gamma: float = 0.9
     reward_scale: float = 10.0
+    query_price: float = 0.0
     eta: float = 3.0
     cache_mb: float = 256.0
 
@@ -66,6 +73,8 @@ class ProcessSettings:
         for name in ("eta", "reward_scale"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0 and finite.")
+        if not 0 <= self.query_price < math.inf:
+            raise InputError(f"query_price is {self.query_price}; it must be 0 or more, in units of the score.")
         if not 0 <= self.gamma <= 1:
             raise InputError(f"gamma is {self.gamma}; it must lie between 0 and 1.")
         if not 1 <= self.context <= 8:

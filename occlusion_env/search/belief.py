@@ -137,6 +137,11 @@ class Belief:
             value = expected_improvement(self.mean, self.deviation, self.best[:, None])
         return np.where(self._queried, -np.inf, value).argmax(axis=1)
 
+    def improvement(self, chosen: NDArray[np.int64]) -> Values:
+        """Expected improvement of one candidate of each target, `chosen`, `int64[N]`, over the best answer."""
+        rows = np.arange(len(self))
+        return expected_improvement(self.mean[rows, chosen], self.deviation[rows, chosen], self.best)
+
     def observe(self, chosen: NDArray[np.int64], drops: Values) -> None:
         """Condition every target on the drop `float64[N]` of one queried candidate, `chosen`, `int64[N]`."""
         rows = np.arange(len(self))

@@ -72,6 +72,7 @@ class Search:
         settings: Of the MDP.
 
     Attributes:
+        start: `float64[4]`, the region that a search starts from unless `begin` is given another one.
         region: `float64[N, 4]`, relative to each target.
         score: `float64[N]`, S_t: of the target with the region occluded.
         previous_score: `float64[N]`, S_{t-1}; equal to `score` right after `begin`.
@@ -97,7 +98,8 @@ class Search:
         self.scorer = scorer
         self.features = features
         self.settings = settings
-        self.region = settings.limits.start(count)
+        self.start = self._first_region()
+        self.region = np.tile(self.start, (count, 1))
         self.score, self.previous_score, self.best_score = np.zeros((3, count))
         self.clean_score, self.phi = np.zeros((2, count))
         self.steps, self.queries = np.zeros((2, count), dtype=np.int64)
@@ -142,13 +144,13 @@ class Search:
         return self.settings.limits.move(regions, actions)
 
     def first_regions(self, slots: Slots, regions: Regions | None) -> Regions:
-        """The regions that M searches start from: the given ones, or p0 of the limits, `[M, 4]`.
+        """The regions that M searches start from: the given ones, or `start`, `[M, 4]`.
 
         Raises:
             InputError: If one of the given ones breaks the limits.
         """
         limits = self.settings.limits
-        start = limits.start(len(slots)) if regions is None else np.asarray(regions, dtype=np.float64)
+        start = np.tile(self.start, (len(slots), 1)) if regions is None else np.asarray(regions, dtype=np.float64)
         if not limits.holds(start).all():
             bad = start[~limits.holds(start)][0].round(3).tolist()
             raise InputError(f"The region {bad} breaks the limits of the search ({limits}).")
@@ -187,7 +189,7 @@ class Search:
             phi: The trigger's threshold as a score.
             drop: The threshold relative to each target: phi is its clean score less this. With neither, phi is
                 -inf, which no score reaches.
-            regions: `[M, 4]` first regions; p0 of the limits if `None`.
+            regions: `[M, 4]` first regions; `start` if `None`.
             scenes: M keys, equal for the same exemplar, target and occluder, so that the cache gives the score of
                 a region from episode to episode; `None` to cache no scores.
 
@@ -292,7 +294,8 @@ class Search:
             self.history[slots] = np.roll(self.history[slots], 1, axis=1)
             self.history[slots, 0] = np.eye(len(ACTIONS), dtype=np.float32)[actions]
         truncated = ~triggered & (self.steps[slots] >= self.settings.max_steps)
-        return Step(self._reward(transition), triggered, truncated)
+        price = self.settings.reward_scale * self.settings.query_price
+        return Step(self._reward(transition) - price * new, triggered, truncated)
 
     def observe(self, slots: Slots | None = None) -> Any:
         """A batch of M elements of `observation.space`, of the searches `slots`, `int[M]`; of all N if `None`."""
@@ -364,6 +367,17 @@ class Search:
     def success(self) -> NDArray[np.bool_]:
         """`bool[N]`: whether the score has reached phi, as in eq. 6 (`rewards.reaches`)."""
         return reaches(self.score, self.phi)
+
+    def _first_region(self) -> Regions:
+        """`start`, checked."""
+        name = self.settings.start
+        region = np.asarray(look_up("start", name, STARTS)(self), dtype=np.float64)
+        if region.shape != (4,) or not self.settings.limits.holds(region):
+            raise InputError(
+                f"The start '{name}' is {region.tolist()}; it must be x, y, w, h of a region within the limits of"
+                f" the search ({self.settings.limits})."
+            )
+        return region
 
     def _moved(self, slots: Slots, actions: NDArray[np.integer]) -> Regions:
         """The present regions after actions, `[M, 4]`; unchanged to the bit where a limit is in the way."""
@@ -487,6 +501,19 @@ class Search:
         with scorer_errors(self.scorer):
             scores = self.scorer.compare(exemplars, candidates)
         return check_scores(self.scorer, scores, len(candidates))
+
+
+def centred_square(search: Search) -> Regions:
+    """The centred square of the largest area, `float64[4]`."""
+    return search.settings.limits.centre()[0]
+
+
+STARTS: dict[str, Callable[[Search], Regions] | str] = {
+    "centre": centred_square,
+    "prior": "agents.policies.belief:constant_region",  # imported when it is used
+}
+"""Functions by name that map a search to the region that it starts from, `float64[4]`; a custom one is named as
+`module:function`."""
 
 
 def check_actions(actions: NDArray[np.integer], count: int) -> NDArray[np.integer]:

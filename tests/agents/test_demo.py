@@ -14,8 +14,8 @@ import pytest
 from agents.common.output import MARKER
 from agents.demo import run_demo
 from agents.demo_settings import Demo, Effort
-from agents.training.splits import split_frames
 from occlusion_env.mdp.actions import RegionLimits
+from occlusion_env.scene.splits import split_frames
 from tracker.data.images import read_image
 from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError

@@ -185,7 +185,7 @@ def test_a_batch_moves_as_its_parts() -> None:
 @given(all_limits(), st.floats(0, 1), st.integers(0, 99))
 def test_start_random_and_grid_are_within_the_limits(limits: RegionLimits, share: float, seed: int) -> None:
     area = limits.min_side**2 + share * (limits.max_area - limits.min_side**2)
-    start = limits.start(3)
+    start = limits.centre(3)
     assert start.shape == (3, 4) and limits.holds(start).all()
     assert start[:, :2] + start[:, 2:] / 2 == pytest.approx(0.5)
     assert start[:, 2] * start[:, 3] == pytest.approx(limits.max_area)

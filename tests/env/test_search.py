@@ -100,7 +100,7 @@ def test_queries_are_counted(count_search) -> None:
     assert count_search.region[0, 0] == 0 and count_search.queries.tolist() == [5]
     count_search.step(np.array([TRIGGER]))
     assert count_search.queries.tolist() == [5]
-    count_search.scores(np.zeros(7, int), RegionLimits().start(7))
+    count_search.scores(np.zeros(7, int), RegionLimits().centre(7))
     assert count_search.queries.tolist() == [12]
 
 
@@ -186,7 +186,7 @@ def test_a_region_outside_the_limits_is_named(count_search, half_white, make_tar
 
 def test_scores_come_after_begin(brightness, pixels) -> None:
     with pytest.raises(RuntimeError, match="begin"):
-        Search(1, brightness, pixels, SearchSettings()).scores(np.array([0]), RegionLimits().start())
+        Search(1, brightness, pixels, SearchSettings()).scores(np.array([0]), RegionLimits().centre())
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def HillClimbing(search: Search, slots: NDArray[np.int64], generators: Generator
     however often it is a neighbour. It climbs `max_steps` steps at most.
     """
     limits, moves, rows = search.settings.limits, len(AREA_KEEPING), np.arange(len(slots))
-    region, drop = limits.start(len(slots)), np.full(len(slots), -np.inf)
+    region, drop = limits.centre(len(slots)), np.full(len(slots), -np.inf)
     proposed = seen = region[:, None]
     for _ in range(search.settings.max_steps + 1):
         drops = yield proposed

@@ -1,7 +1,7 @@
 from .files import check_prior, describe_search, load_prior, prior_digest, save_prior, shipped_prior
 from .fitting import FittedPrior, GridDrops, fit_prior, score_grids
 from .method import BeliefSearch
-from .observation import BeliefObservation
+from .observation import BeliefObservation, constant_region
 from .predictor import DropPredictor
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "FittedPrior",
     "GridDrops",
     "check_prior",
+    "constant_region",
     "describe_search",
     "fit_prior",
     "load_prior",

@@ -47,19 +47,24 @@ class BeliefProposer:
     Attributes:
         fitted: The prior.
         wanted: See `BeliefSearch`.
+        query_price: See `BeliefSearch`.
     """
 
     fitted: FittedPrior
     wanted: float | None = None
+    query_price: float = 0.0
 
     def __call__(self, search: Search, slots: NDArray[np.int64], generators: Generators, most: int) -> Proposals:
         """Start on M searches; a belief draws nothing."""
         prior = self.fitted.prior
         belief = Belief(prior, expect_drops(self.fitted, search, slots))
-        for _ in prior.regions:
+        stopped = np.zeros(len(slots), dtype=bool)
+        for number, _ in enumerate(prior.regions):
             chosen = belief.propose(self.wanted)
-            drops = yield prior.regions[chosen][:, None]
-            belief.observe(chosen, drops[:, 0])
+            if number:
+                stopped |= belief.improvement(chosen) < self.query_price
+            drops = yield np.where(stopped[:, None], np.nan, prior.regions[chosen])[:, None]
+            belief.observe(chosen, np.where(stopped, belief.best, drops[:, 0]))
 
 
 @dataclass(frozen=True)
@@ -70,14 +75,18 @@ class BeliefSearch:
         fitted: The prior; `None` until `with_prior` finds one for the matcher.
         queries: Scorer queries a target.
         wanted: Wanted drop of the score, in its units; `None` for the largest.
+        query_price: Fall of the score that a query must be worth: a search ends before `queries` where the
+            expected improvement of its next query is below it. Not with a `wanted` drop.
 
     Raises:
-        InputError: If `queries` is not from 1 to the number of candidates, or `wanted` is not finite.
+        InputError: If `queries` is not from 1 to the number of candidates, `wanted` is not finite, or
+            `query_price` is below 0.
     """
 
     fitted: FittedPrior | None = None
     queries: int = QUERIES
     wanted: float | None = None
+    query_price: float = 0.0
     settings = None
     features = None
     looks = False
@@ -85,6 +94,10 @@ class BeliefSearch:
     def __post_init__(self) -> None:
         if self.wanted is not None and not np.isfinite(self.wanted):
             raise InputError(f"The wanted drop is {self.wanted}; it must be a finite number.")
+        if not 0 <= self.query_price < np.inf or (self.query_price and self.wanted is not None):
+            raise InputError(
+                f"query_price is {self.query_price}; it must be 0 or more and finite, and 0 with a wanted drop."
+            )
         if self.queries < 1:
             raise InputError(f"queries is {self.queries}; it must be at least 1.")
         if self.fitted is not None and self.queries > (most := len(self.fitted.prior.regions)):
@@ -94,7 +107,8 @@ class BeliefSearch:
 
     def __repr__(self) -> str:
         """Its numbers, without the arrays of the prior."""
-        return f"BeliefSearch(queries={self.queries}, wanted={self.wanted})"
+        price = f", query_price={self.query_price}" if self.query_price else ""
+        return f"BeliefSearch(queries={self.queries}, wanted={self.wanted}{price})"
 
     def with_prior(
         self,
@@ -163,5 +177,5 @@ class BeliefSearch:
         """
         if self.fitted is None:
             raise InputError("The belief has no prior; choose one for the matcher with with_prior.")
-        proposer = BeliefProposer(self.fitted, self.wanted)
+        proposer = BeliefProposer(self.fitted, self.wanted, self.query_price)
         return Querying(proposer, self.queries, self.wanted).find(search, generators)

@@ -69,14 +69,10 @@ class BeliefObservation:
         Raises:
             InputError: If the package ships none.
         """
-        search = self.search
-        if (fitted := shipped_prior(search.scorer, search.settings.limits)) is None:
-            raise InputError(
-                f"There is no prior for the scorer {type(search.scorer).__name__} at max_area"
-                f" {search.settings.limits.max_area:g}; fit one with fit-prior, and return it from the method"
-                " prior of a subclass of agents.policies.belief.BeliefObservation."
-            )
-        return fitted
+        return _prior_of(
+            self.search,
+            "return it from the method prior of a subclass of agents.policies.belief.BeliefObservation",
+        )
 
     def __call__(self, slots: NDArray[np.int64]) -> NDArray[np.float32]:
         """`float32[M, LENGTH]`."""
@@ -129,6 +125,28 @@ class BeliefObservation:
                 search.cache.put(key, drops, drops.nbytes)
                 self._expected[slot] = (target, drops)
         return np.stack([each[1] for slot in slots if (each := self._expected[slot]) is not None])
+
+
+def constant_region(search: Search) -> Values:
+    """The best constant region of the prior that the package ships for a search, `float64[4]`: `start="prior"`.
+
+    Raises:
+        InputError: If there is no prior for the scorer.
+    """
+    prior = _prior_of(
+        search, "give the name module:function of a function that returns its best region as start"
+    ).prior
+    return prior.regions[prior.best]
+
+
+def _prior_of(search: Search, remedy: str) -> FittedPrior:
+    """The shipped prior for a search's scorer and limits; the remedy says what to do with one of one's own."""
+    if (fitted := shipped_prior(search.scorer, search.settings.limits)) is None:
+        raise InputError(
+            f"There is no prior for the scorer {type(search.scorer).__name__} at max_area"
+            f" {search.settings.limits.max_area:g}; fit one with fit-prior, and {remedy}."
+        )
+    return fitted
 
 
 def count_moves(limits: RegionLimits, start: Values, goal: Values) -> Values:

@@ -206,7 +206,7 @@ def test_hill_climbing_stops_after_the_last_step():
     begun(search, [spot(0, 0), spot(30, 30)])
     found = query(BASELINES["hill climbing"], search)
     assert found.counts[0] == 7
-    start = search.settings.limits.start()[0]
+    start = search.settings.limits.centre()[0]
     assert np.abs(found.best[0][0] - start).max() == pytest.approx(0.1)
 
 

@@ -179,7 +179,7 @@ def test_a_move_counts_as_one() -> None:
     found = dict(zip(MOVES, count_moves(LIMITS, inner, there), strict=True))
     assert [found[name] for name in ("right", "left", "up", "down")] == pytest.approx([1] * 4)
     assert found["bigger"] == found["smaller"] == pytest.approx(0)
-    at_cap = LIMITS.start(2)
+    at_cap = LIMITS.centre(2)
     assert count_moves(LIMITS, at_cap, LIMITS.move(at_cap, np.array([6, 7]))) == pytest.approx([1, 1])
 
 
@@ -396,6 +396,29 @@ def test_episodes_are_the_answer_with_its_queries(fitted: FittedPrior) -> None:
         assert episode.best.score == episode.last.score and episode.best.queries == episode.last.queries == 7
 
 
+def test_a_search_stops_where_the_next_query_is_not_worth_its_price(fitted: FittedPrior) -> None:
+    """Each target by itself, against the sentence: it goes on while the next query promises the price."""
+    search, price = begun(Bright(), bright_targets(8, seed=3)), 0.02
+    rngs = [np.random.default_rng(0)] * 8
+    found = BeliefSearch(fitted, 40, query_price=price).find(search, rngs)
+    counts = []
+    for slot, episode in enumerate(found):
+        belief, row = Belief(fitted.prior, fitted.prior.offset[None]), np.array([slot])
+        chosen, drops = belief.propose(), []
+        while not drops or belief.improvement(chosen)[0] >= price:
+            drops.append(search.clean_score[row] - search.scores(row, GRID[chosen]))
+            belief.observe(chosen, drops[-1])
+            chosen = belief.propose()
+        counts.append(len(drops))
+        assert episode.best.queries == len(drops)
+        assert search.clean_score[slot] - episode.best.score == pytest.approx(float(max(drops)[0]), abs=1e-5)
+    assert len(set(counts)) > 1 and max(counts) < 40
+    free = BeliefSearch(fitted, 12, query_price=0.0).find(search, rngs)
+    assert [episode.best.queries for episode in free] == [12] * 8
+    dear = BeliefSearch(fitted, 12, query_price=9.0).find(search, rngs)
+    assert [episode.best.queries for episode in dear] == [1] * 8
+
+
 @pytest.mark.parametrize("name", ["belief", "random"])
 def test_a_wanted_drop_is_come_near_to(name: str, fitted: FittedPrior) -> None:
     proposer = fitted if name == "belief" else RandomRegions
@@ -411,7 +434,8 @@ def test_a_wanted_drop_is_come_near_to(name: str, fitted: FittedPrior) -> None:
 def test_numbers_that_cannot_be(fitted: FittedPrior) -> None:
     for change, message in (
         ({"queries": 0}, "queries is 0"), ({"queries": 337}, "between 1 and 336"),
-        ({"wanted": float("nan")}, "wanted drop is nan"),
+        ({"wanted": float("nan")}, "wanted drop is nan"), ({"query_price": -1.0}, "query_price is -1"),
+        ({"query_price": 0.1, "wanted": 0.2}, "0 with a wanted drop"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=message):
             BeliefSearch(fitted, **change)

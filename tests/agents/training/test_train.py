@@ -19,10 +19,11 @@ from agents.training.environment import TrainingEnvironment
 from agents.training.learning_curves import cut_monitors, moving_average, read_monitors
 from agents.training.run import TrainRequest, resume, train
 from agents.training.runs import RunFolder
-from agents.training.splits import split_targets
-from agents.training.vector_envs import make_vector_env
+from agents.training.vector_envs import make_vector_env, split_keywords
+from occlusion_env.envs.building import find_targets
 from occlusion_env.mdp.actions import RegionLimits
 from occlusion_env.scene.oracle import optimum
+from occlusion_env.scene.splits import split_targets
 from occlusion_env.scene.targets import TargetSet
 from tracker.data.images import read_image
 from tracker.errors import InputError
@@ -279,13 +280,32 @@ def test_the_best_model_is_chosen_on_videos_that_are_not_trained_on(tmp_path, ma
     assert len(videos_of(chosen)[0]) == 7 and videos_of(chosen)[1] == ["clip-0"]
 
 
+def test_a_split_is_split_again_to_choose_the_best_model(tmp_path, make_video, write_otb):
+    """An agent of `split:train` has not seen the videos of `split="test"`, not even when it was chosen."""
+    for number in range(7):
+        write_otb(tmp_path / f"clip-{number}", make_video(frames=3, seed=number))
+    data = {"targets": str(tmp_path), "split": "train"}
+
+    def parts(own):
+        keywords = split_keywords("OcclusionSearch-v0", data, own)
+        return [set(find_targets(each["targets"], each.get("split")).videos) for each in keywords]
+
+    held_out = set(find_targets(str(tmp_path), "test").videos)
+    training, selection = parts({})
+    assert (len(training), len(selection)) == (5, 1) and not training & selection and len(held_out) == 1
+    assert not (training | selection) & held_out
+    assert parts({"split": "test"}) == [training | selection, held_out]
+    own = str(tmp_path / "clip-0")
+    assert parts({"targets": own}) == [training | selection, {"clip-0"}]
+
+
 def test_generated_and_single_videos_are_split_too(make_video):
     assert split_targets("synthetic") == ("synthetic", "synthetic:1")
     assert split_targets("oracle:7") == ("oracle:7", "oracle:8")
     one = TargetSet.from_sequence(make_video(frames=10))
     training, selection = split_targets(one)
     assert training.ids + selection.ids == one.ids and len(selection) == 3
-    with pytest.raises(InputError, match="one training target"):
+    with pytest.raises(InputError, match="one target alone"):
         split_targets(one.subset([0]))
     two = TargetSet.join(TargetSet.from_sequence(make_video(frames=3, seed=seed)) for seed in range(2))
     assert [set(each.videos) for each in split_targets(two)] == [{"noise-0"}, {"noise-1"}]

@@ -16,9 +16,10 @@ from stable_baselines3 import DQN
 import occlusion_env
 from agents.dqn.algorithms import load_model
 from agents.evaluation.comparison import compare
+from agents.evaluation.methods import query_methods
 from agents.hard_positives.generation import HardPositiveGenerator
 from agents.hard_positives.transforms import HardPositiveBatch
-from agents.policies.belief import BeliefObservation, FittedPrior
+from agents.policies.belief import BeliefObservation, FittedPrior, shipped_prior
 from agents.policies.loading import load_agent, load_policy
 from agents.policies.pretrained import PRETRAINED, load_pretrained, save_pretrained
 from agents.training.environment import TrainingEnvironment
@@ -26,6 +27,7 @@ from agents.training.run import TrainRequest, train
 from agents.training.runs import RunFolder
 from occlusion_env.envs.arguments import SearchArguments
 from occlusion_env.envs.building import load_networks
+from occlusion_env.mdp.actions import RegionLimits
 from occlusion_env.scene.targets import TargetSet
 from occlusion_env.search.core import Search
 from occlusion_env.search.observations import OBSERVATIONS
@@ -256,6 +258,20 @@ class OtherMatchersPrior(OtherPrior):
     def prior(self) -> FittedPrior:
         fitted = super().prior()
         return replace(fitted, card={**fitted.card, "matcher": "Other"})
+
+
+def test_an_agent_starts_where_it_was_trained_to(tmp_path, targets) -> None:
+    """At the constant region of the prior; its card holds the price too, and no split of its own videos."""
+    kwargs = {"observation": "belief", "start": "prior", "reward": "record", "query_price": 0.002, "history": 0}
+    file = exported(tmp_path, "agent", split="test", max_steps=2, **kwargs)
+    card = json.loads(file.with_suffix(".json").read_text())
+    assert {name: card["env_kwargs"][name] for name in kwargs} == kwargs and "split" not in card["env_kwargs"]
+    assert list(card["videos"]) == ["synthetic-1"]
+    networks = load_networks(SearchArguments(device="cpu"))
+    methods = query_methods(networks.scorer, shipped_prior(networks.scorer, RegionLimits()), 1)
+    found = compare(networks, list(targets), [load_agent(file)], methods={"constant": methods["constant"]})
+    for episode, region in zip(found.episodes["agent"], found.trials["constant"].regions, strict=True):
+        assert np.array_equal(episode.trail[0], region)
 
 
 def test_an_agent_is_refused_another_prior_of_its_matcher(monkeypatch) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from occlusion_env.scene.targets import TargetSet, load_targets, visible_frames
 from tracker.data.sequences import Sequence, evenly_spaced
 from tracker.errors import InputError
 
+from .targets import TargetSet, load_targets, visible_frames
+
 _GENERATED = ("synthetic", "drawn", "oracle")
-_SELECTION_SHARE = 6
-"""One training video in six chooses the best model."""
+_HELD_OUT_SHARE = 6
+"""One video in six is held out."""
 
 
 def split_frames(sequence: Sequence, held_out: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -42,17 +43,17 @@ def split_frames(sequence: Sequence, held_out: int) -> tuple[NDArray[np.int64], 
 
 
 def split_targets(targets: str | TargetSet) -> tuple[str | TargetSet, str | TargetSet]:
-    """Split targets into those that an agent is trained on and those that its best model is chosen on.
+    """Split targets into those that an agent is trained on and held-out ones.
 
     Of several videos one in six (at least one) is held out, evenly spaced over their order. Of a single video the
-    last third is held out. For a generated video (`synthetic`, `drawn`, `oracle`) the best model is chosen on the
-    video of the next seed.
+    last third is held out. For a generated video (`synthetic`, `drawn`, `oracle`) it is the video of the next
+    seed.
 
     Args:
         targets: See `occlusion_env.envs.arguments.SearchArguments`.
 
     Returns:
-        The training targets and the selection targets; no frame is in both.
+        The training targets and the held-out ones; no frame is in both.
 
     Raises:
         InputError: If there is one target alone, or they cannot be read.
@@ -64,14 +65,14 @@ def split_targets(targets: str | TargetSet) -> tuple[str | TargetSet, str | Targ
         targets = load_targets(targets)
     videos = list(dict.fromkeys(targets.videos))
     if len(videos) > 1:
-        count = max(1, len(videos) // _SELECTION_SHARE)
+        count = max(1, len(videos) // _HELD_OUT_SHARE)
         held_out = {videos[(2 * number + 1) * len(videos) // (2 * count)] for number in range(count)}
         chosen = np.array([video in held_out for video in targets.videos])
     else:
         chosen = np.arange(len(targets)) >= max(1, 2 * len(targets) // 3)
     if not chosen.any():
         raise InputError(
-            "There is one training target, and none is left to choose the best model by; give more frames, or"
-            " --eval-freq -1."
+            "There is one target alone, and none is left to hold out; give more frames, or hold none out"
+            " (--eval-freq -1 in training)."
         )
     return targets.subset(np.flatnonzero(~chosen)), targets.subset(np.flatnonzero(chosen))
