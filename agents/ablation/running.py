@@ -86,7 +86,7 @@ def run_ladder(run: LadderRun) -> dict[str, dict[int, dict[str, Any]]]:
 def _work(run: LadderRun, jobs: Mapping[str, Callable[[], object]], description: str) -> None:
     workers = 1 if len(jobs) < 2 else run.workers
     with (
-        closing(run_jobs(workers, jobs.items())) as done,
+        closing(run_jobs(workers, jobs.items(), run.out)) as done,
         tqdm(total=len(jobs), desc=description, unit="job") as bar,
     ):
         for name, _ in done:
