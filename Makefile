@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-gpu faults check lint docs serve format clean
+.PHONY: demo test test-gpu test-ray faults check lint docs serve format clean
 
 demo: $(READY)
 	$(BIN)/occlusion-search demo --out out/demo
@@ -15,6 +15,11 @@ test: $(READY) lint
 # The tests that compare a GPU with the CPU; without a GPU they are skipped, and a simulated one is tested.
 test-gpu: $(READY)
 	$(BIN)/python -m pytest -q -rs tests/gpu
+
+# Jobs on a Ray cluster of three nodes; Ray is no part of the extra `dev`.
+test-ray: $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[ray]'
+	$(BIN)/python -m pytest -q -rs tests/ray
 
 # The fault tests at length: fuzzed inputs, kills (one for each hundred inputs) and environment steps (fifty for each
 # input). `make test` runs a few of each.

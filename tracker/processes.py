@@ -1,4 +1,4 @@
-"""Worker processes with a share of the threads each, which end with their parent."""
+"""Named jobs in worker processes with a share of the threads each, which end with their parent, or on Ray."""
 
 from __future__ import annotations
 
@@ -14,58 +14,90 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
-from .errors import InputError
+from .cluster import RayCluster, set_threads
+from .errors import InputError, shorten
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")
+
+Workers = int | RayCluster
+"""Number of processes of this machine, or the cluster that runs the jobs."""
+
+_MOST = 1000
+"""Largest number of processes."""
 
 _GRACE = 3.0
 """Seconds for workers to remove their temporary files at an interrupt."""
 
 
-def serialised(make_tracker: Callable[[], object], name: str) -> bytes:
-    """The bytes in which worker processes get the function that makes a tracker.
+def serialised(make: Callable[[], object] | None, name: str) -> bytes:
+    """The bytes in which worker processes get a function that makes an object, such as a tracker.
+
+    Args:
+        make: The function.
+        name: Names the object in the error.
 
     Raises:
-        InputError: If it cannot be serialised, naming the tracker.
+        InputError: If it cannot be serialised.
     """
     try:
-        return bytes(ForkingPickler.dumps(make_tracker))
+        if make is None:
+            raise TypeError("no function was given")
+        return bytes(ForkingPickler.dumps(make))
     except Exception as error:  # Objects of other libraries refuse in any way.
         raise InputError(
-            f"The tracker '{name}' cannot be sent to other processes ({' '.join(str(error).split())}); give a"
+            f"{name} cannot be sent to other processes ({' '.join(str(error).split())}); give a"
             " function or class of a module that makes it, or one process."
         ) from None
 
 
+def check_workers(workers: Workers) -> None:
+    """Check the number of processes before anything is done.
+
+    Raises:
+        InputError: If it is out of range.
+    """
+    if not isinstance(workers, RayCluster) and not 1 <= workers <= _MOST:
+        raise InputError(f"--workers is {shorten(workers)}; it must lie between 1 and {_MOST}.")
+
+
 def run_jobs(
-    workers: int, jobs: Iterable[tuple[Key, Callable[[], Result]]], remedy: str = "fewer --workers"
+    workers: Workers,
+    jobs: Iterable[tuple[Key, Callable[[], Result]]],
+    folder: Path,
+    remedy: str = "fewer --workers",
 ) -> Generator[tuple[Key, Result], None, None]:
-    """Run jobs in worker processes, or one after the other in this one if `workers` is 1.
+    """Run jobs in worker processes, on a Ray cluster, or one after the other in this process if `workers` is 1.
 
     When the generator is closed, or at an interrupt, running jobs are ended too, within four seconds. Workers
     leave Ctrl-C to this process, and end when it is killed. They are spawned, so that they work with a GPU.
 
     Args:
-        workers: Number of processes; each has its share of the threads.
-        jobs: A key and a picklable function for each job; at most two a process are taken ahead.
+        workers: Number of processes, each of which has its share of the threads; or the cluster.
+        jobs: A key and a picklable function for each job; at most two a process are taken ahead. On a cluster a
+            job whose node is lost runs again, so a job must be able to be repeated.
+        folder: Folder of the results, which all nodes of a cluster must see.
         remedy: Advice for the error where a process was killed.
 
     Yields:
         Each key with the function's result, when it is done.
 
     Raises:
-        InputError: If a process was killed.
+        InputError: If a process was killed; see also `RayCluster.run_jobs`.
     """
+    if isinstance(workers, RayCluster):
+        yield from workers.run_jobs(jobs, folder)
+        return
     if workers == 1:
         for key, job in jobs:
             yield key, job()
         return
     context = _Context()
-    pool = ProcessPoolExecutor(workers, context, _set_threads, (threads_of(workers),))
+    pool = ProcessPoolExecutor(workers, context, _set_up, (threads_of(workers),))
     waiting: dict[Future[Result], Key] = {}
     rest = iter(jobs)
     try:
@@ -91,8 +123,10 @@ def run_jobs(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def threads_of(workers: int) -> dict[str, int]:
+def threads_of(workers: Workers) -> dict[str, int]:
     """The number of threads of each library in each of several processes."""
+    if isinstance(workers, RayCluster):
+        return {"opencv": workers.cpus, "torch": workers.cpus}
     import cv2
     import torch
 
@@ -100,13 +134,9 @@ def threads_of(workers: int) -> dict[str, int]:
     return {library: max(1, number // workers) for library, number in threads.items()}
 
 
-def _set_threads(threads: dict[str, int]) -> None:
+def _set_up(threads: dict[str, int]) -> None:
     try:
-        import cv2
-        import torch
-
-        cv2.setNumThreads(threads["opencv"])
-        torch.set_num_threads(threads["torch"])
+        set_threads(threads)
     except _Terminated:  # The pool would print it; no job has begun, so there is nothing to remove.
         os._exit(128 + signal.SIGTERM)
 

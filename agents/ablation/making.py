@@ -75,7 +75,7 @@ def make_bank(run: LadderRun) -> None:
     missing = {name: paths[name] for name in paths if name not in bank or bank.damaged_file(name) is not None}
     if not missing:
         return
-    report = train_bank(bank, missing, training=vae.TrainingConfig(epochs=run.epochs))
+    report = train_bank(bank, missing, training=vae.TrainingConfig(epochs=run.epochs), workers=run.workers)
     for name, reason in report.failed.items():
         raise InputError(f"The manifold of '{name}' could not be trained: {reason}")
 

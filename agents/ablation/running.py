@@ -105,7 +105,7 @@ def _missing(run: LadderRun, name: str, seed: int) -> list[str]:
 def _work(run: LadderRun, jobs: Mapping[str, Callable[[], object]], description: str) -> None:
     workers = 1 if len(jobs) < 2 else run.workers
     with (
-        closing(run_jobs(workers, jobs.items())) as done,
+        closing(run_jobs(workers, jobs.items(), run.out)) as done,
         tqdm(total=len(jobs), desc=description, unit="job") as bar,
     ):
         for name, _ in done:

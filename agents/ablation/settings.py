@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tracker.errors import InputError
+from tracker.processes import Workers, check_workers
 from tracker.training.settings import SintTraining
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class LadderRun:
             folder of a training run or an agent's zip file, which are pickles: loading one executes code, so load
             only files that you trust.
         sweep: Settings of the occlusion sweep.
-        workers: Number of processes.
+        workers: Number of processes of this machine, or a Ray cluster.
         device: Where the networks run.
         precision: Arithmetic of the networks; auto takes bfloat16 where the hardware has it.
         allow: Names of your own code that files of agents, runs and hyper-parameters may contain.
@@ -112,17 +113,18 @@ class LadderRun:
     per_video: int = 24
     agent: str = "pretrained"
     sweep: SweepSettings = field(default_factory=_default_sweep)
-    workers: int = 1
+    workers: Workers = 1
     device: str = "cpu"
     precision: Precision = "auto"
     allow: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "epochs", "per_video", "workers"):
+        for name in ("seeds", "epochs", "per_video"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1.")
         if self.pasted < 0:
             raise InputError(f"--pasted is {self.pasted}; it must be 0 or more.")
+        check_workers(self.workers)
         if not 0 <= self.share <= 1:
             raise InputError(f"--share is {self.share:g}; it must lie between 0 and 1.")
         if self.layers not in LAYER_RATES:

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
-from tracker.errors import InputError, describe_error
+from tracker.cluster import RayCluster
+from tracker.errors import InputError, describe_error, shorten
+from tracker.processes import Workers
 
 from .signals import exit_code, interruption
 
@@ -61,6 +63,62 @@ Device = Annotated[
 Seed = Annotated[
     int, tyro.conf.arg(metavar="INT", help="Seed of all random numbers."), _parsed_by(_seed, int, "INT")
 ]
+
+
+def _ray(words: list[str]) -> RayCluster:
+    """Read `[ADDRESS] [cpus=N] [gpus=SHARE]`."""
+    kinds = {"cpus": int, "gpus": float}
+    given: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            name, value = "address", word
+        if name in given or (equals and name not in kinds):
+            raise InputError(f"--ray {shorten(word)} is not understood; give [ADDRESS] [cpus=N] [gpus=SHARE].")
+        try:
+            given[name] = kinds.get(name, str)(value)
+        except ValueError:
+            raise InputError(
+                f"--ray {shorten(word)} has no number; give [ADDRESS] [cpus=N] [gpus=SHARE]."
+            ) from None
+    return RayCluster(**given)
+
+
+def _ray_words(cluster: RayCluster | None) -> list[str]:
+    """The words that `_ray` reads, for the help."""
+    if cluster is None:
+        return ["None"]
+    address = [] if cluster.address is None else [cluster.address]
+    return [*address, f"cpus={cluster.cpus}", f"gpus={cluster.gpus:g}"]
+
+
+WorkerCount = Annotated[int, tyro.conf.arg(help="Number of processes of this machine.")]
+_RAY = "[ADDRESS] [cpus=N] [gpus=SHARE]"
+Ray = Annotated[
+    RayCluster | None,
+    tyro.conf.arg(
+        metavar=_RAY,
+        help="Run on the nodes of a Ray cluster in place of --workers; without ADDRESS, Ray starts on this"
+        " machine. A job gets one processor and no GPU, or as many as given, such as gpus=0.25. All nodes must see"
+        " the data and OUT.",
+    ),
+    PrimitiveConstructorSpec("*", _RAY, _ray, lambda value: isinstance(value, RayCluster | None), _ray_words),
+]
+
+
+def choose_workers(workers: int, ray: RayCluster | None) -> Workers:
+    """The processes or the cluster that a command runs on.
+
+    Raises:
+        InputError: If both are given.
+    """
+    if ray is None:
+        return workers
+    if workers != 1:
+        raise InputError("--workers is of this machine and --ray of a cluster; leave one of them out.")
+    return ray
+
+
 Precision = Annotated[
     Literal["auto", "fp32", "bf16"],
     tyro.conf.arg(help="Arithmetic of the networks; auto takes bfloat16 where the hardware has it."),

@@ -88,12 +88,16 @@ def draw_frontier(path: Path, content: dict[str, Any]) -> None:
     save(figure, path)
 
 
-def draw_choices(path: Path, title: str, targets: Many[Target], comparison: MethodComparison) -> None:
-    """Draw what each method covered: four of the targets, evenly spaced, a method a column, the score below."""
+def draw_choices(out: Path, name: str, targets: Many[Target], comparison: MethodComparison) -> Path:
+    """Draw what each method covered: four of the targets, evenly spaced, a method a column, the score below.
+
+    Returns:
+        The file, `out/pictures/NAME.png`.
+    """
     shown = evenly_spaced(len(targets), 4)
-    methods = [name for name in comparison.trials if "random" not in name]
+    methods = [method for method in comparison.trials if "random" not in method]
     figure = Figure(figsize=(1.5 * (len(methods) + 2), 0.9 + 1.75 * len(shown)), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(f"'{name}': what each method covers, and the score (bold: lowest)")
     axes = figure.subplots(len(shown), len(methods) + 2, squeeze=False)
     for axis, caption in zip(axes[0], ["exemplar", "target", *methods], strict=True):
         axis.set_title(caption.replace(" (", "\n("), fontsize=9)
@@ -103,16 +107,18 @@ def draw_choices(path: Path, title: str, targets: Many[Target], comparison: Meth
         line[1].imshow(enlarged(target.crop))
         line[0].set_ylabel(f"frame {target.source.frame}", fontsize=8)
         line[1].set_xlabel(f"{comparison.clean[index]:+.3f}", fontsize=8)
-        least = min(comparison.trials[name].scores[index] for name in methods)
-        for axis, name in zip(line[2:], methods, strict=True):
-            trial = comparison.trials[name]
+        least = min(comparison.trials[method].scores[index] for method in methods)
+        for axis, method in zip(line[2:], methods, strict=True):
+            trial = comparison.trials[method]
             axis.imshow(occlude_image(enlarged(target.crop), patch, trial.regions[index]))
             best = trial.scores[index] <= least + 1e-9
             axis.set_xlabel(f"{trial.scores[index]:+.3f}", fontsize=8, weight="bold" if best else "normal")
         for axis in line:
             axis.set(xticks=[], yticks=[])
+    path = out / "pictures" / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     save(figure, path)
+    return path
 
 
 def draw_scores(path: Path, comparison: MethodComparison, title: str) -> None:

@@ -46,7 +46,7 @@ from tracker.errors import InputError, shorten
 from tracker.evaluation.running import weights_digest
 from tracker.files import replacing_file
 from tracker.models.backbones import resolve_device, resolve_precision
-from tracker.processes import run_jobs
+from tracker.processes import Workers, check_workers, run_jobs
 from tracker.records import read_record, warn_of_damage, write_record
 from tracker.trackers.following import open_sequence
 
@@ -66,8 +66,9 @@ SETTINGS = "settings.json"
 PRIOR = "prior.safetensors"
 _PARTS = ".parts"
 _JPEG_QUALITY = 95
-_MOST = {"per_target": 10_000, "per_sequence": None, "workers": 1_000, "batch": 10_000, "queries": None,
-         "shard_size": 1_000_000}  # fmt: skip
+_MOST = {
+    "per_target": 10_000, "per_sequence": None, "batch": 10_000, "queries": None, "shard_size": 1_000_000,
+}  # fmt: skip
 """Settings that are at least 1, and the largest value of each."""
 _WITHOUT_EFFECT = ("arguments", "out", "workers", "allowed", "targets", "cache_mb")
 """Settings that do not change the images."""
@@ -91,7 +92,7 @@ class GenerationRun:
         answer: See `HardPositiveGenerator`.
         seed: Random seed.
         image_format: `png` keeps every pixel; `jpeg` (quality 95) is smaller.
-        workers: Number of processes.
+        workers: Number of processes, or a Ray cluster.
         batch: Searches in a batch of each process; a block has as many hard positives, or those of one target.
         allowed: See `loading.load_agent`.
         prior: File of the belief's prior; `None` takes the choice of `BeliefSearch.with_prior`.
@@ -115,7 +116,7 @@ class GenerationRun:
     answer: WhichAnswer = "best"
     seed: int = 0
     image_format: ImageFormat = "png"
-    workers: int = 1
+    workers: Workers = 1
     batch: int = 32
     allowed: tuple[str, ...] = ()
     prior: Path | None = None
@@ -132,6 +133,7 @@ class GenerationRun:
                 raise InputError(f"{option} is {value}; it must be 1 or more.")
             if value is not None and most is not None and value > most:
                 raise InputError(f"{option} is {shorten(value)}; it must be at most {most}.")
+        check_workers(self.workers)
         if self.seed < 0:
             raise InputError(f"--seed is {self.seed}; it must be 0 or more.")
 
@@ -274,7 +276,7 @@ def generate_hard_positives(run: GenerationRun) -> GenerationReport:
     made = 0
     jobs = ((unit, partial(unit.make, run)) for unit in missing if not unit.videos <= failed.keys())
     with (
-        closing(run_jobs(run.workers, jobs, "fewer --workers or a smaller --batch")) as outcomes,
+        closing(run_jobs(run.workers, jobs, run.out, "fewer --workers or a smaller --batch")) as outcomes,
         tqdm(total=total, initial=done, desc="hard positives", unit="image", smoothing=0.05) as bar,
     ):
         for unit, (count, reasons) in outcomes:
@@ -289,7 +291,13 @@ def generate_hard_positives(run: GenerationRun) -> GenerationReport:
         if not in_shards:
             table = stack.enter_context(stack.enter_context(replacing_file(run.out / METADATA)).open("w"))
         for unit in units:
-            for record in (read_record(_part(run.out, unit)) or {}).get("records", ()):
+            part = read_record(_part(run.out, unit))
+            if part is None and not unit.videos & failed.keys():
+                raise InputError(
+                    f"The records of {unit.stem} were written and are not in '{run.out}'; give --out a folder that"
+                    " all processes see, and run the command again."
+                )
+            for record in (part or {}).get("records", ()):
                 if table is not None:
                     table.write(json.dumps(record) + "\n")
                 scores.append((record["score_before"], record["score_after"]))

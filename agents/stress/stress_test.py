@@ -15,7 +15,7 @@ from tracker.errors import InputError
 from tracker.evaluation.report.page import INDEX
 from tracker.evaluation.running import source_digest
 from tracker.files import remove_leftovers
-from tracker.processes import run_jobs, serialised
+from tracker.processes import Workers, check_workers, run_jobs, serialised
 from tracker.trackers.protocol import Tracker, maker_of
 
 from ..common.locks import lock_folder
@@ -61,7 +61,7 @@ class StressTest:
         self,
         tracker: Tracker | Callable[[], Tracker],
         settings: Mapping[str, Any] | None = None,
-        workers: int = 1,
+        workers: Workers = 1,
         command: str = "",
         progress: bool = True,
     ) -> StressTest:
@@ -73,7 +73,7 @@ class StressTest:
         Args:
             tracker: A tracker, or a function that makes one; with several workers a function of a module.
             settings: Whatever else changes the boxes, such as the weights' digest.
-            workers: Processes; each runs a sequence at a time.
+            workers: Processes, or a Ray cluster; each process runs a sequence at a time.
             command: The command line, for the record.
             progress: Show a progress bar on standard error.
 
@@ -84,6 +84,7 @@ class StressTest:
             InputError: If there is no sequence with a moment, the tracker's name cannot name a folder, or
                 `out` holds results made with other settings or on other frames.
         """
+        check_workers(workers)
         self._run(maker_of(tracker), settings or {}, workers, command, progress)
         return self
 
@@ -114,7 +115,7 @@ class StressTest:
         self,
         make_tracker: Callable[[], Tracker],
         settings: Mapping[str, Any],
-        workers: int,
+        workers: Workers,
         command: str,
         progress: bool,
     ) -> None:
@@ -137,11 +138,11 @@ class StressTest:
                 )  # fmt: skip
                 jobs.append(job)
             waiting = [(job.name, job) for job in jobs if not job.is_done()]
-            if workers > 1:
-                serialised(make_tracker, name)  # said before the first process starts
+            if workers != 1:
+                serialised(make_tracker, f"The tracker '{name}'")  # said before the first process starts
             bar = tqdm(total=len(waiting), desc=name, unit="sequence", disable=not progress or not waiting)
             with bar:
-                for target, _ in run_jobs(workers, waiting):
+                for target, _ in run_jobs(workers, waiting, folder):
                     bar.update()
                     bar.set_postfix_str(target)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..processes import Workers
 from ..trackers.protocol import Tracker, maker_of
 from .annotations import read_annotations
 from .comparison import TrackerComparison, compare_trackers
@@ -24,8 +25,8 @@ class Experiment:
         out: Receives the results, `TRACKER/PROTOCOL/TARGET.txt`, and the folder `report`.
         protocol: One pass (`ope`), 20 starts in time (`tre`) or 12 shifted starts (`sre`).
         targets: Run and judge only these.
-        workers: Number of processes; see `run_benchmark`. A script that asks for several must start its work under
-            `if __name__ == "__main__":`, because each process imports it.
+        workers: Number of processes, or a Ray cluster; see `run_benchmark`. A script that asks for several
+            processes must start its work under `if __name__ == "__main__":`, because each process imports it.
 
     Attributes:
         runs: What `run` did, by the name of the tracker.
@@ -42,7 +43,7 @@ class Experiment:
         out: str | Path = "results",
         protocol: OtbProtocol = "ope",
         targets: Iterable[str] | None = None,
-        workers: int = 1,
+        workers: Workers = 1,
     ) -> None:
         self.root, self.layout, self.out, self.protocol = Path(root), layout, Path(out), protocol
         self.targets = None if targets is None else list(targets)

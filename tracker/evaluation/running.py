@@ -22,12 +22,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
+from ..cluster import RayCluster
 from ..data.identity import check_identity, code_version, content_digest
 from ..data.readers import LAYOUTS, list_targets, read_sequence
 from ..data.sequences import Frames, Sequence
 from ..errors import InputError
 from ..files import remove_leftovers, replacing_file
-from ..processes import run_jobs, serialised, threads_of
+from ..processes import Workers, check_workers, run_jobs, serialised, threads_of
 from ..records import read_record, warn_of_damage, write_record
 from ..trackers.check import output_fault
 from ..trackers.protocol import Tracker
@@ -135,7 +136,7 @@ def run_benchmark(
     command: str = "",
     progress: bool = True,
     layout: str = "auto",
-    workers: int = 1,
+    workers: Workers = 1,
 ) -> RunReport:
     """Run a tracker on sequences and write its boxes and times.
 
@@ -160,8 +161,8 @@ def run_benchmark(
         command: Command line, for `settings.json`.
         progress: Show progress bars on standard error.
         layout: Layout of the folders, one of `tracker.data.readers.LAYOUTS`; `auto` recognises it.
-        workers: Number of processes, each with a tracker and a share of the threads. The boxes are the same with
-            any number; the times are not, as processes share the machine.
+        workers: Number of processes, each with a tracker and a share of the threads, or a Ray cluster. The boxes
+            are the same with any; the times are not, as processes share the machine.
 
     Raises:
         InputError: If the protocol or the layout is unknown, there is no target to run, two have the same name,
@@ -173,14 +174,13 @@ def run_benchmark(
         raise InputError(f"The layout '{layout}' is unknown; known are {', '.join(LAYOUTS)}.")
     if protocol not in OTB_PROTOCOLS:
         raise InputError(f"'{protocol}' is no protocol; choose {', '.join(OTB_PROTOCOLS)}.")
-    if workers < 1:
-        raise InputError(f"{workers} processes can do nothing; give --workers 1 or more.")
+    check_workers(workers)
     plan = _plan(sequences, None if targets is None else frozenset(targets), layout)
     runner = _Runner(make_tracker)
     tracker = runner.tracker
     if not tracker.name or Path(tracker.name).name != tracker.name or tracker.name.startswith("."):
         raise InputError(f"The tracker's name '{tracker.name}' cannot name a folder; give it another.")
-    sent = None if workers == 1 else serialised(make_tracker, tracker.name)
+    sent = None if workers == 1 else serialised(make_tracker, f"The tracker '{tracker.name}'")
     folder = Path(out) / tracker.name / protocol
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -234,7 +234,7 @@ def run_benchmark(
 
     with (
         tqdm(total=len(plan), desc=f"{tracker.name} {protocol}", unit="target", disable=not progress) as bar,
-        closing(run_jobs(workers, jobs())) as outcomes,
+        closing(run_jobs(workers, jobs(), folder)) as outcomes,
     ):
         for run, outcome in outcomes:
             unfinished[run.target] -= 1
@@ -392,7 +392,7 @@ def source_digest(tracker: Tracker) -> str | None:
         return None
 
 
-def _machine(workers: int) -> dict[str, Any]:
+def _machine(workers: Workers) -> dict[str, Any]:
     """What times depend on: the machine, the threads of each process, and the libraries' versions."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -400,7 +400,7 @@ def _machine(workers: int) -> dict[str, Any]:
             versions[package] = metadata.version(package)
     return {
         "threads": threads_of(workers),
-        "workers": workers,
+        "workers": "ray" if isinstance(workers, RayCluster) else workers,
         "processors": os.cpu_count(),
         "machine": platform.machine(),
         "versions": versions,

@@ -310,11 +310,11 @@ class VAEBank(Mapping[str, VAE]):
         failed: dict[str, str] = {}
 
         def fail(name: str, error: Exception) -> None:
-            text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {first_line(error)}"
-            failed[name] = text
-            trace = "".join(traceback.format_exception(error))
-            self._note_failure(name, {"error": failed[name], "traceback": trace})
+            failure = describe_failure(error)
+            failed[name] = failure["error"]
+            self.note_failure(name, failure)
 
+        remove_leftovers(self.folder)
         names = list(videos)
         for first in range(0, len(names), at_once):
             ready: dict[str, Images] = {}
@@ -326,7 +326,7 @@ class VAEBank(Mapping[str, VAE]):
                         ready[name] = images
                     else:
                         skipped.append(name)
-                        self._note_failure(name, None)
+                        self.note_failure(name, None)
                 except Exception as error:
                     fail(name, error)
             if progress and ready:
@@ -342,7 +342,7 @@ class VAEBank(Mapping[str, VAE]):
                     seconds = share if name in together else time.perf_counter() - start
                     self._store(name, images, recipe, result, seconds, (notes or {}).get(name))
                     trained.append(name)
-                    self._note_failure(name, None)
+                    self.note_failure(name, None)
                 except OSError:  # of the disk, which the next video would meet too
                     raise
                 except Exception as error:
@@ -370,7 +370,7 @@ class VAEBank(Mapping[str, VAE]):
                 raise
         (folder / RECORD_NAME).unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(self.folder)
+        remove_leftovers(folder)
         return True
 
     def _options(self, recipe: _Recipe) -> dict[str, Any]:
@@ -445,16 +445,22 @@ class VAEBank(Mapping[str, VAE]):
         except VAEError as error:
             raise VAEError(f"{path}: {error}") from None
 
-    def _note_failure(self, name: str, failure: dict[str, Any] | None) -> None:
-        """Keep why a video failed, or forget that it did."""
+    def note_failure(self, name: str, failure: Mapping[str, Any] | None) -> None:
+        """Write why a video's training failed (`describe_failure`) to the file of failures; `None` removes it."""
         known = {other: why for other, why in self.failures().items() if other != name}
         if failure is not None:
-            known[name] = failure
+            known[name] = dict(failure)
         if known:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_json(self.folder / FAILURES_NAME, known)
         else:
             (self.folder / FAILURES_NAME).unlink(missing_ok=True)
+
+
+def describe_failure(error: Exception) -> dict[str, str]:
+    """Why a training failed: `error` in one sentence, and the `traceback`."""
+    text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {first_line(error)}"
+    return {"error": text, "traceback": "".join(traceback.format_exception(error))}
 
 
 def _warn_of_damage(file: Path, name: str) -> None:

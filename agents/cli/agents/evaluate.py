@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from tracker.errors import InputError
 
-from ..shared import GOES_ON, Allow, Device, Json, Open, Precision, on_interrupt, open_page, warn
+from ..shared import (
+    GOES_ON,
+    Allow,
+    Device,
+    Json,
+    Open,
+    Precision,
+    Ray,
+    WorkerCount,
+    choose_workers,
+    on_interrupt,
+    open_page,
+    warn,
+)  # fmt: skip
 from .train import Algorithm
-
-if TYPE_CHECKING:
-    from occlusion_env.scene.targets import Target
-
-    from ...evaluation.comparison import MethodComparison
-    from ...policies.rollout import Agent
 
 
 def evaluate(
@@ -29,6 +35,8 @@ def evaluate(
     prior: Path | None = None,
     checks: Literal["all", "none"] = "all",
     out: Path = Path("out/evaluation"),
+    workers: WorkerCount = 1,
+    ray: Ray = None,
     scorer: str | None = None,
     features: Literal["slim", "vgg16"] | None = None,
     weights: str | None = None,
@@ -76,8 +84,6 @@ def evaluate(
         occlusion-search evaluate --data path/to/test --agent pretrained
         occlusion-search evaluate --data path/to/test --agent dqn=logs/dqn/OcclusionSearch-v0_1 --seeds 1
     """
-    from occlusion_env.envs.arguments import SearchArguments
-    from occlusion_env.envs.building import load_networks
     from occlusion_env.naming import find_import_paths
     from tracker.evaluation.running import weights_digest
     from tracker.models.backbones import describe_arithmetic, resolve_device, resolve_precision
@@ -86,108 +92,52 @@ def evaluate(
     from ...common.output import check_folder
     from ...common.results import command_line, write_result
     from ...evaluation.arms import arms_of, read_members
-    from ...evaluation.leaks import constant_agents, without_features
-    from ...evaluation.methods import query_methods
+    from ...evaluation.contest import load_contest
     from ...evaluation.page import write_evaluation_page
     from ...evaluation.pictures import draw_choices, draw_frontier
     from ...evaluation.run import EvaluationRun, evaluate_agents
     from ...evaluation.table import print_evaluation
-    from ...policies.baselines import BASELINES
-    from ...policies.belief import check_prior, describe_search, load_prior, prior_digest, shipped_prior
-    from ...policies.loading import agent_digest, load_agent, load_policy, training_speed
+    from ...policies.belief import prior_digest
+    from ...policies.loading import agent_digest, training_speed
 
     if seeds > 1000:
         raise InputError(f"--seeds is {seeds}; it must be at most 1000.")
-    members = read_members(agent)
-    check_folder(out, data, weights, prior, *(member.spec for member in members), json=json)
+    members, where = read_members(agent), choose_workers(workers, ray)
+    specs = [member.spec for member in members]
+    check_folder(out, data, weights, prior, *specs, json=json)
     place = str(resolve_device(device))
-    specs, arms = [member.spec for member in members], arms_of(members)
-    allowed = {*allow, *find_import_paths(scorer)}
-    policies = {spec: load_policy(spec, algo, place, allowed) for spec in specs if spec not in BASELINES}
-    records = [policies[spec].environment if spec in policies else None for spec in specs]
-    trained = records[0].arguments if records and records[0] is not None else None
-    network: str = features or (trained.features if trained is not None else "slim")
-    loaded = [
-        policies[spec].agent(place, {network: weights}) if spec in policies else load_agent(spec) for spec in specs
-    ]
-    loaded = [replace(one, name=member.name or one.name) for one, member in zip(loaded, members, strict=True)]
-    names = [one.name for one in loaded]
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"Two agents have the name '{doubled[0]}'; rename the file of one.")
-    base_weights = None
-    if features is None and trained is not None:
-        weights, base_weights = weights or trained.weights, trained.base_weights
-    if scorer is None:
-        scorer = "sint" if trained is None or not isinstance(trained.scorer, str) else trained.scorer
-    given = SearchArguments(
-        scorer=scorer, features=network, weights=weights, layer=layer, device=place, precision=precision,
-        base_weights=base_weights,
-        occluder="background" if trained is None else trained.occluder,
-        max_area=SearchArguments.max_area if trained is None else trained.max_area,
+    load = partial(
+        load_contest, members, algo=algo, scorer=scorer, features=features, weights=weights, layer=layer,
+        precision=precision, device=place, prior=prior, checks=checks == "all",
+        allowed={*allow, *find_import_paths(scorer)},
     )  # fmt: skip
-    for name, record in zip(names, records, strict=True):
-        if record is None:
-            continue
-        if layer is not None and record.reads_features and record.layer not in (None, layer):
-            raise InputError(
-                f"'{name}' was trained with layer {record.layer} and --layer is {layer}; leave it out."
-            )
-        for sentence in record.departures(given, f"The agent '{name}'"):
-            warn(sentence)
-    networks, limits = load_networks(given), given.settings.limits
-    if prior is None:
-        fitted = shipped_prior(networks.scorer, limits, given.occluder)
-    else:
-        fitted = load_prior(prior)
-        check_prior(fitted, describe_search(networks.scorer, limits, given.occluder), f"'{prior}'")
-    if fitted is None:
-        warn(
-            "no prior for this scorer, area and occluder; constant, strips, predictor and belief are left out"
-            " (fit-prior makes one for --prior)."
-        )
+    contest = load(warn=warn)
+    given, fitted = contest.arguments, contest.fitted
     identity = {
-        "scorer": scorer,
-        "scorer_code": _code_digest(scorer),
+        "scorer": given.scorer,
+        "scorer_code": _code_digest(str(given.scorer)),
         "features": given.features,
-        "layer": getattr(networks.features, "layer", layer),
+        "layer": getattr(contest.networks.features, "layer", layer),
         "arithmetic": describe_arithmetic(
             resolve_precision(precision, resolve_device(place)), resolve_device(place)
         ),
-        "weights": weights_digest(weights) if weights is not None and Path(weights).exists() else weights,
+        "weights": (
+            weights_digest(given.weights)
+            if given.weights is not None and Path(given.weights).exists()
+            else given.weights
+        ),
         "agent_files": [agent_digest(spec) for spec in specs],
         "prior": None if fitted is None else prior_digest(fitted),
     }
-    methods = query_methods(networks.scorer, fitted)
     run = EvaluationRun(data, out, per_sequence, tuple(range(seeds)), identity)
-
-    def worse(others: Sequence[Target]) -> list[Agent]:
-        if checks == "none" or not loaded:
-            return []
-        return [*without_features(loaded[0], others), *constant_agents()]
-
-    def draw(name: str, shown: list[Target], found: MethodComparison) -> Path:
-        picture = out / "pictures" / f"{name}.png"
-        draw_choices(picture, f"'{name}': what each method covers, and the score (bold: lowest)", shown, found)
-        return picture
-
     with on_interrupt(GOES_ON), lock_folder(out):
-        content = evaluate_agents(
-            run,
-            networks,
-            loaded,
-            worse,
-            methods,
-            draw,
-            arms or None,
-            warn,
-            {} if fitted is None else fitted.card.get("videos", {}),
-            given,
-        )
-    for name, spec in zip(names, specs, strict=True):
-        content["agents"][name] |= {"agent": spec, "training": training_speed(spec)}
+        content = evaluate_agents(run, contest, draw_choices, arms_of(members) or None, warn, where, load)
+    for one, spec in zip(contest.agents, specs, strict=True):
+        content["agents"][one.name] |= {"agent": spec, "training": training_speed(spec)}
     content.update(
         prior=None if fitted is None else {"file": prior and str(prior), **fitted.card},
-        per_sequence=per_sequence, seeds=list(run.seeds), scorer=scorer, features=given.features, device=place,
+        per_sequence=per_sequence, seeds=list(run.seeds), scorer=given.scorer,
+        features=given.features, device=place,
         occluder=given.occluder,
     )  # fmt: skip
     for path in (out / "evaluation.json", json):

@@ -9,14 +9,29 @@ from typing import Any, Literal
 
 from tracker.errors import InputError
 
-from ..shared import GOES_ON, Allow, Device, Json, Open, Precision, Seed, on_interrupt, open_page, warn
+from ..shared import (
+    GOES_ON,
+    Allow,
+    Device,
+    Json,
+    Open,
+    Precision,
+    Ray,
+    Seed,
+    WorkerCount,
+    choose_workers,
+    on_interrupt,
+    open_page,
+    warn,
+)  # fmt: skip
 
 
 def generate(
     data: Path,
     out: Path = Path("out/hard_positives"),
     per_target: int = 1,
-    workers: int = 1,
+    workers: WorkerCount = 1,
+    ray: Ray = None,
     agent: str = "belief",
     prior: Path | None = None,
     queries: int | None = None,
@@ -52,7 +67,6 @@ def generate(
         data: A folder of annotated sequences, or one.
         out: Folder for the images.
         per_target: Hard positives of each target; they differ in the patch that covers it.
-        workers: Number of processes.
         agent: The policy that chooses the region: belief, random, best-of-K-random, centre, cell, attribution,
             hill-climbing or grid; `pretrained` or an agent's safetensors file, which hold no code; or the folder
             of a training run or an agent's zip file, which are pickles: loading one executes code, so load only
@@ -138,9 +152,9 @@ def generate(
         warn(sentence)
     run = GenerationRun(
         data, out, agent, arguments=arguments, bank=bank, per_target=per_target, per_sequence=per_sequence,
-        answer=answer, seed=seed, image_format=image_format, workers=workers, batch=batch, allowed=allowed,
-        view=shown, format=format, shard_size=GenerationRun.shard_size if shard_size is None else shard_size,
-        **belief,
+        answer=answer, seed=seed, image_format=image_format, workers=choose_workers(workers, ray), batch=batch,
+        allowed=allowed, view=shown, format=format,
+        shard_size=GenerationRun.shard_size if shard_size is None else shard_size, **belief,
     )  # fmt: skip
     with on_interrupt(GOES_ON), lock_folder(out):
         report = generate_hard_positives(run)

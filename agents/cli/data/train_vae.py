@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from ..shared import GOES_ON, Device, Json, Seed, on_interrupt
+from ..shared import GOES_ON, Device, Json, Ray, Seed, WorkerCount, choose_workers, on_interrupt
 
 
 def train_vae(
@@ -28,6 +28,8 @@ def train_vae(
     pictures: bool = False,
     replace: bool = False,
     at_once: int | None = None,
+    workers: WorkerCount = 1,
+    ray: Ray = None,
     seed: Seed = 0,
     device: Device = "auto",
     json: Json = None,
@@ -56,7 +58,7 @@ def train_vae(
         max_crops: Train on at most this many frames of a video, evenly spaced.
         pictures: Write traversal.gif, traversal.mp4 and reconstructions.png beside each model too.
         replace: Train models anew that the bank holds with other settings or of other crops.
-        at_once: How many models are trained in one batch; by default 32 on a GPU and 1 on a CPU.
+        at_once: How many models are trained in one batch of this process; by default 32 on a GPU and 1 on a CPU.
 
     Examples:
         occlusion-search train-vae --data path/to/videos --out out/bank
@@ -94,6 +96,7 @@ def train_vae(
             ),
             replace=replace,
             at_once=at_once,
+            workers=choose_workers(workers, ray),
         )
         drawn = [name for name in videos if name in report.trained + report.skipped]
         draw_bank(bank, {name: videos[name] for name in drawn}, moving=pictures)

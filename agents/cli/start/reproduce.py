@@ -8,7 +8,17 @@ from typing import Any
 
 from ...ablation.settings import LadderRun
 from ...common.results import command_line
-from ..shared import GOES_ON, Device, Json, flags_from_fields, on_interrupt, print_table
+from ..shared import (
+    GOES_ON,
+    Device,
+    Json,
+    Ray,
+    WorkerCount,
+    choose_workers,
+    flags_from_fields,
+    on_interrupt,
+    print_table,
+)  # fmt: skip
 
 
 @flags_from_fields
@@ -16,6 +26,8 @@ def reproduce(
     *,
     run: LadderRun,
     sweep_frames: int = 8,
+    workers: WorkerCount = 1,
+    ray: Ray = None,
     device: Device = "auto",
     json: Json = None,
 ) -> None:
@@ -47,7 +59,10 @@ def reproduce(
 
     inputs = (run.data, run.judge, run.attributes, run.bank, run.weights, run.agent)
     check_folder(run.out, *inputs, least_bytes=TRAINING_BYTES, json=json)
-    run = replace(run, sweep=SweepSettings(frames=sweep_frames), device=str(resolve_device(device)))
+    run = replace(
+        run, sweep=SweepSettings(frames=sweep_frames), device=str(resolve_device(device)),
+        workers=choose_workers(workers, ray),
+    )  # fmt: skip
     with on_interrupt(GOES_ON), lock_folder(run.out):
         found = run_ladder(run)
     content = summarise_ladder(run, found)

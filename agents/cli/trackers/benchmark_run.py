@@ -13,7 +13,17 @@ import tyro
 from tracker.errors import InputError
 
 from ...common.results import command_line
-from ..shared import GOES_ON, Device, Json, Precision, on_interrupt, print_table
+from ..shared import (
+    GOES_ON,
+    Device,
+    Json,
+    Precision,
+    Ray,
+    WorkerCount,
+    choose_workers,
+    on_interrupt,
+    print_table,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from tracker.evaluation.running import RunReport
@@ -29,7 +39,8 @@ def benchmark_run(
     protocol: Literal["ope", "tre", "sre"] = "ope",
     targets: Annotated[Literal["otb2013", "tb50", "tb100", "vot2014"] | None, tyro.conf.arg(name="list")] = None,
     only: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = (),
-    workers: int = 1,
+    workers: WorkerCount = 1,
+    ray: Ray = None,
     device: Device = "auto",
     precision: Precision = "auto",
     json: Json = None,
@@ -49,7 +60,6 @@ def benchmark_run(
         protocol: One pass (ope), 20 starts in time (tre) or 12 shifted starts (sre).
         targets: Only the targets of this list.
         only: Only these sequences; Jogging means both of its targets.
-        workers: Number of processes; the boxes are the same with any number, the frames a second are not.
 
     Examples:
         occlusion-search benchmark run --tracker sint-slim mil --data path/to/otb --out results
@@ -70,8 +80,9 @@ def benchmark_run(
     files, bases = weights_by_tracker(weights, tracker), weights_by_tracker(base_weights, tracker)
     check_folder(out, data, *files.values(), *bases.values(), json=json)
     experiment = Experiment(
-        data, out=out, protocol=protocol, targets=choose_names(list_targets(data), targets, only), workers=workers
-    )
+        data, out=out, protocol=protocol, targets=choose_names(list_targets(data), targets, only),
+        workers=choose_workers(workers, ray),
+    )  # fmt: skip
 
     def maker(name: str) -> Callable[[], Tracker]:
         return partial(load_tracker, name, files.get(name), device, precision, bases.get(name))

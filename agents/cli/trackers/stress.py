@@ -11,7 +11,21 @@ import tyro
 from tracker.errors import InputError
 
 from ...common.results import command_line
-from ..shared import GOES_ON, Device, Json, Open, Precision, Seed, note, on_interrupt, open_page, print_table
+from ..shared import (
+    GOES_ON,
+    Device,
+    Json,
+    Open,
+    Precision,
+    Ray,
+    Seed,
+    WorkerCount,
+    choose_workers,
+    note,
+    on_interrupt,
+    open_page,
+    print_table,
+)  # fmt: skip
 from .benchmark_run import choose_names, digest_of, weights_by_tracker
 
 if TYPE_CHECKING:
@@ -28,7 +42,8 @@ def stress(
     base_weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE | NAME=FILE [NAME=FILE ...]")] = (),
     quick: bool = False,
     only: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = (),
-    workers: int = 1,
+    workers: WorkerCount = 1,
+    ray: Ray = None,
     seed: Seed = 0,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -51,7 +66,6 @@ def stress(
         quick: One moment of each sequence and 7 conditions (215 frames a sequence), instead of 2 moments and 19
             conditions (about 1050).
         only: Only these sequences; Jogging means both of its targets.
-        workers: Processes; each runs a sequence at a time.
 
     Examples:
         occlusion-search stress --tracker sint-slim mil --data path/to/otb --out out/stress --quick
@@ -86,7 +100,7 @@ def stress(
     with on_interrupt(GOES_ON):
         for name, make in makers.items():
             identity = {"weights": digest_of(files.get(name)), "base_weights": digest_of(bases.get(name))}
-            test.run(make, identity, workers, command_line())
+            test.run(make, identity, choose_workers(workers, ray), command_line())
         scores = test.report(command_line())
     write_result(json, "stress", scores.to_json())
     _print(scores)

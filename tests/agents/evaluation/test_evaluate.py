@@ -15,6 +15,7 @@ from agents.common.randomness import generator
 from agents.evaluation import run as evaluation_run
 from agents.evaluation.arms import arms_of, read_members
 from agents.evaluation.comparison import compare
+from agents.evaluation.contest import Contest
 from agents.evaluation.leaks import Constant, constant_agents, without_features
 from agents.evaluation.methods import BUDGETS
 from agents.evaluation.run import EvaluationRun, evaluate_agents
@@ -448,8 +449,8 @@ def test_a_run_goes_on_where_it_was_cut_off(folder, networks, monkeypatch):
     agents = [agent("agent", *TO_THE_CORNER)]
     seen = []
     first = evaluate_agents(
-        run_of(folder), networks, agents, lambda others: constant_agents(),
-        draw=lambda name, targets, found: seen.append((name, len(targets), list(found.trials))),
+        run_of(folder), Contest(networks, agents, lambda others: constant_agents()),
+        draw=lambda out, name, targets, found: seen.append((name, len(targets), list(found.trials))),
     )  # fmt: skip
     assert [name for name, _, _ in seen] == ["square-1", "square-2"] and seen[0][1] == 2
     assert first["closure"] > 0.9 and set(first["sequences"]) == {"square-1", "square-2"}
@@ -459,15 +460,15 @@ def test_a_run_goes_on_where_it_was_cut_off(folder, networks, monkeypatch):
     original = evaluation_run.compare
     monkeypatch.setattr(evaluation_run, "compare", lambda *a, **k: made.append(k["key"]) or original(*a, **k))
     (folder / "out" / "sequences" / "square-2.json").unlink()
-    second = evaluate_agents(run_of(folder), networks, agents, lambda others: constant_agents())
+    second = evaluate_agents(run_of(folder), Contest(networks, agents, lambda others: constant_agents()))
     assert made == ["square-2"] * 2
     assert json.loads(json.dumps(second)) == json.loads(json.dumps(first))
 
 
 def test_a_sequence_does_not_depend_on_the_others(folder, networks):
-    both = evaluate_agents(run_of(folder), networks)
+    both = evaluate_agents(run_of(folder), Contest(networks))
     (folder / "data" / "square-1").rename(folder / "square-1")
-    alone = evaluate_agents(run_of(folder, out=folder / "alone"), networks)
+    alone = evaluate_agents(run_of(folder, out=folder / "alone"), Contest(networks))
     assert alone["sequences"]["square-2"] == both["sequences"]["square-2"]
 
 
@@ -480,33 +481,35 @@ def test_a_sequence_does_not_depend_on_the_others(folder, networks):
     ],
 )
 def test_results_of_another_evaluation_are_refused(folder, networks, changes, key):
-    evaluate_agents(run_of(folder), networks, [agent("agent", "up")])
+    evaluate_agents(run_of(folder), Contest(networks, [agent("agent", "up")]))
     with pytest.raises(InputError, match=rf"another evaluation \({key}.* was "):
-        evaluate_agents(run_of(folder, **changes), networks, [agent("agent", "up")])
+        evaluate_agents(run_of(folder, **changes), Contest(networks, [agent("agent", "up")]))
     with pytest.raises(InputError, match=r"agents\.agent\.search was"):
-        evaluate_agents(run_of(folder), networks)
+        evaluate_agents(run_of(folder), Contest(networks))
     with pytest.raises(
         InputError, match=r'another evaluation \(checks was \[\] and is .*"always right"'
     ) as raised:
-        evaluate_agents(run_of(folder), networks, [agent("agent", "up")], lambda others: constant_agents())
+        evaluate_agents(
+            run_of(folder), Contest(networks, [agent("agent", "up")], lambda others: constant_agents())
+        )
     assert len(str(raised.value)) < 400, "eleven checks"
     noise = SearchArguments(occluder="noise")
     with pytest.raises(InputError, match='occluder was "background" and is "noise"'):
-        evaluate_agents(run_of(folder), networks, [agent("agent", "up")], arguments=noise)
+        evaluate_agents(run_of(folder), Contest(networks, [agent("agent", "up")], arguments=noise))
     settings = json.loads((folder / "out" / "settings.json").read_text())
     (folder / "out" / "settings.json").write_text(json.dumps(settings | {"code": "0"}))
     with pytest.raises(InputError, match='code was "0" and is'):
-        evaluate_agents(run_of(folder), networks, [agent("agent", "up")])
+        evaluate_agents(run_of(folder), Contest(networks, [agent("agent", "up")]))
 
 
 def test_a_sequence_that_has_changed_is_evaluated_again(folder, networks, write_otb):
-    first = evaluate_agents(run_of(folder), networks)
+    first = evaluate_agents(run_of(folder), Contest(networks))
     shutil.rmtree(folder / "data" / "square-1")
     write_otb(folder / "data" / "square-1", square_video(6, 77))
-    second = evaluate_agents(run_of(folder), networks)
+    second = evaluate_agents(run_of(folder), Contest(networks))
     clean = [content["sequences"]["square-1"]["clean"] for content in (first, second)]
     assert first["sequences"]["square-2"] == second["sequences"]["square-2"]
-    fresh = evaluate_agents(run_of(folder, out=folder / "fresh"), networks)
+    fresh = evaluate_agents(run_of(folder, out=folder / "fresh"), Contest(networks))
     assert second["sequences"] == fresh["sequences"] and clean[0] == clean[1], "red is the same, the rest is not"
 
 
@@ -517,7 +520,7 @@ def test_the_checks_see_the_next_sequence_or_a_synthetic_one(folder, networks):
         seen.append([target.source.video for target in others])
         return [agent("check", "up")]
 
-    evaluate_agents(run_of(folder), networks, [agent("agent", "up")], checks)
+    evaluate_agents(run_of(folder), Contest(networks, [agent("agent", "up")], checks))
     assert [videos for videos in seen if videos] == [["square-2"] * 2, ["square-1"] * 2]
     seen.clear()
     shutil.rmtree(folder / "data" / "square-2")
@@ -526,7 +529,7 @@ def test_the_checks_see_the_next_sequence_or_a_synthetic_one(folder, networks):
         (folder / "data" / "bad" / file.relative_to(folder / "data" / "square-1")).write_bytes(file.read_bytes())
     (folder / "data" / "bad" / "img" / "0003.png").write_bytes(b"no picture")
     run = run_of(folder, out=folder / "alone", per_sequence=20)
-    assert list(evaluate_agents(run, networks, [agent("agent", "up")], checks)["failed"]) == ["bad"]
+    assert list(evaluate_agents(run, Contest(networks, [agent("agent", "up")], checks))["failed"]) == ["bad"]
     assert [videos for videos in seen if videos] == [["synthetic-0"] * 20]
 
 
@@ -541,7 +544,7 @@ def test_a_warning_where_an_agent_is_evaluated_on_its_training_videos(folder, ne
         trained = TrainingEnvironment(SearchArguments(), videos=videos)
         one = agent("agent", "up", trained=trained)
         run = run_of(folder, out=folder / f"out-{len(said)}-{len(shared)}", per_sequence=1, seeds=(0,))
-        found = evaluate_agents(run, networks, [one], warn=said.append)
+        found = evaluate_agents(run, Contest(networks, [one]), warn=said.append)
         assert found["trained_on"] == {"agent": shared}
     assert [sentence.split(";")[0] for sentence in said] == [
         "'agent' was trained on square-1", "'agent' was trained on square-2",
@@ -552,18 +555,24 @@ def test_a_folder_with_other_files_is_refused(folder, networks):
     (folder / "out").mkdir()
     (folder / "out" / "thesis.tex").write_text("x")
     with pytest.raises(InputError, match="other files"):
-        evaluate_agents(run_of(folder), networks)
+        evaluate_agents(run_of(folder), Contest(networks))
     assert [path.name for path in (folder / "out").iterdir()] == ["thesis.tex"]
 
 
 def test_a_sequence_that_fails_does_not_stop_the_others(folder, networks):
     (folder / "data" / "square-1" / "img" / "0003.png").write_bytes(b"no picture")
-    found = evaluate_agents(run_of(folder, per_sequence=20), networks)
+    found = evaluate_agents(run_of(folder, per_sequence=20), Contest(networks))
     assert list(found["sequences"]) == ["square-2"] and "0003.png" in found["failed"]["square-1"]
     assert not (folder / "out" / "sequences" / "square-1.json").exists()
     (folder / "data" / "square-2" / "img" / "0003.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match="0003.png"):
-        evaluate_agents(run_of(folder, per_sequence=20, out=folder / "other"), networks)
+        evaluate_agents(run_of(folder, per_sequence=20, out=folder / "other"), Contest(networks))
+
+
+def test_processes_need_a_function_that_loads_the_contest(folder, networks):
+    with pytest.raises(InputError, match="The evaluation cannot be sent to other processes .*; give a function"):
+        evaluate_agents(run_of(folder), Contest(networks), workers=2, load=lambda: Contest(networks))
+    assert not (folder / "out").exists()
 
 
 def test_a_run_of_nothing_is_refused(folder, networks):
@@ -572,7 +581,7 @@ def test_a_run_of_nothing_is_refused(folder, networks):
             run_of(folder, **changes)
     (folder / "empty").mkdir()
     with pytest.raises(InputError, match="holds no annotated target"):
-        evaluate_agents(EvaluationRun(folder / "empty", folder / "out", 1, (0,), {}), networks)
+        evaluate_agents(EvaluationRun(folder / "empty", folder / "out", 1, (0,), {}), Contest(networks))
 
 
 # -------------------------------------------------------------------- loading
@@ -706,7 +715,7 @@ def test_an_agent_of_another_state_is_told_apart(trained, networks, targets):
 
 @pytest.fixture(autouse=True)
 def no_shipped_prior(monkeypatch):
-    monkeypatch.setattr("agents.policies.belief.shipped_prior", lambda *search: None)
+    monkeypatch.setattr("agents.evaluation.contest.shipped_prior", lambda *search: None)
 
 
 def test_the_command_without_an_agent(folder, run):
@@ -759,6 +768,11 @@ def test_the_command_with_a_prior(folder, run, slim):
     assert content["gain_over_constant"]["constant"] == dict.fromkeys(BUDGET_NAMES, 0)
     assert list(content["checks"]) == ["belief, answers of another video"]
     assert content["prior"]["videos"] == {"square-2": "0"} and "Gain over the constant region" in out
+    code, _, err = run(*given, "--out", folder / "two", "--workers", 2)
+    assert code == 0, err
+    for file_name in ("sequences/square-1.json", "sequences/square-2.json", "pictures/square-2.png"):
+        assert (folder / "two" / file_name).read_bytes() == (folder / "o" / file_name).read_bytes()
+    assert json.loads((folder / "a.json").read_text())["methods"] == content["methods"]
     save_prior(file, FittedPrior(prior, None, card | {"occluder": "noise"}))
     code, _, err = run(*given)
     assert code == 2 and "was fitted for occluder 'noise' and is used with 'background'" in " ".join(err.split())

@@ -11,6 +11,7 @@ import torch
 
 from agents.evaluation import pictures
 from agents.evaluation.comparison import RANDOM_DRAWS, best_of_k, compare, episode_queries
+from agents.evaluation.contest import Contest
 from agents.evaluation.leaks import with_foreign_answers
 from agents.evaluation.methods import BUDGETS, query_methods, rank_by_prediction, strips
 from agents.evaluation.pictures import draw_frontier
@@ -214,9 +215,11 @@ def test_an_evaluation_with_a_belief(tmp_path, write_otb, prior, capsys, monkeyp
     scorer = Spot()
     content = evaluate_agents(
         EvaluationRun(tmp_path / "data", tmp_path / "out", 2, (0,), {}),
-        Networks(scorer, Nothing()),
-        [Agent("right", lambda search: Right())],
-        methods=query_methods(scorer, FittedPrior(prior, None)),
+        Contest(
+            Networks(scorer, Nothing()),
+            [Agent("right", lambda search: Right())],
+            methods=query_methods(scorer, FittedPrior(prior, None)),
+        ),
     )
     frontier, gain = content["frontier"], content["gain_over_constant"]
     assert set(frontier) == {

@@ -282,6 +282,13 @@ def test_processes_make_what_one_makes(data, tmp_path) -> None:
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
+def test_records_that_are_not_in_the_folder_are_missed(data, tmp_path, monkeypatch) -> None:
+    """As where another machine wrote them to a folder of the same name on its own disk."""
+    monkeypatch.setattr("agents.hard_positives.generation_run.write_record", lambda *record: None)
+    with pytest.raises(InputError, match="The records of a-000000 were written and are not in .*; give --out"):
+        generate_hard_positives(run_of(data, tmp_path / "out"))
+
+
 @pytest.mark.parametrize("view", [View(), View("region", 3.0), View("frame")])
 def test_a_run_goes_on_where_it_was_cut_off(data, tmp_path, monkeypatch, view) -> None:
     """After any block, and with an image half-written, the whole folder is that of a run in one go."""

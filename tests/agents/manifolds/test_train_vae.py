@@ -79,3 +79,28 @@ def test_bad_arguments(run, data, tmp_path, arguments, words):
     code, _, err = run("train-vae", *arguments, *out)
     assert code == 2 and words in err and "Traceback" not in err
     assert not (tmp_path / "bank").exists()
+
+
+def test_several_processes_train_what_one_trains(run, data, tmp_path):
+    """A failed video among them, which is in the file of failures alone."""
+    (data / "a" / "img" / "0002.png").write_bytes(b"x")
+    command = ["train-vae", "--data", data, "--epochs", 3, "--device", "cpu"]
+    for workers in (1, 2):
+        code, out, err = run(*command, "--out", f"bank{workers}", "--workers", workers)
+        assert code == 1 and "Models trained: 1" in out and "- a failed: " in err and "Traceback" not in err
+    one, two = (vae.VAEBank(tmp_path / f"bank{workers}") for workers in (1, 2))
+    assert tuple(one) == tuple(two) == ("b",) and set(two.failures()) == {"a"}
+    for file in ("model.safetensors", "codes.safetensors", "config.json"):
+        assert (one.path("b") / file).read_bytes() == (two.path("b") / file).read_bytes()
+    assert run(*command, "--out", "bank2", "--workers", 2, "--at-once", 2)[0] == 2
+    code, out, _ = run(*command, "--only", "b", "--out", "bank2", "--workers", 2)
+    assert code == 0 and "Models trained: 0; there already: 1" in out
+
+
+def test_processes_and_a_cluster_exclude_each_other(run, data, tmp_path):
+    code, _, err = run("train-vae", "--data", data, "--out", "bank", "--workers", 2, "--ray")
+    assert code == 2 and "--workers is of this machine and --ray of a cluster; leave one of them out" in err
+    for words, wrong in (("gpu=1", "'gpu=1' is not understood"), ("cpus=x", "'cpus=x' has no number")):
+        code, _, err = run("train-vae", "--data", data, "--out", "bank", "--ray", words)
+        assert code == 2 and "--ray" in err and wrong in " ".join(err.replace("│", " ").split())
+    assert not (tmp_path / "bank").exists()
