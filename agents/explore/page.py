@@ -358,13 +358,14 @@ def _manifold_tab(session: gr.State) -> list[Any]:
     """Add the tab and return its outputs."""
     gr.Markdown(
         "A variational autoencoder learns the appearances of the target as points of a plane; the dots are frames"
-        " of the video. Move the mouse over the plane: the image decoded there is beside it. Click to score it."
+        " of the video. Move the mouse over the plane to decode the image there, and click to score it."
     )
     with gr.Row():
         epochs = gr.Slider(10, 1000, 300, step=10, label="epochs (20,000 in the paper)", elem_id="epochs")
         button = gr.Button("Learn the manifold", variant="primary", elem_id="learn")
     with gr.Row():
-        plane = gr.HTML(elem_id="plane", js_on_load=_read("plane.js"), min_width=320, scale=2)
+        with gr.Column(scale=2):
+            plane = gr.HTML(elem_id="plane", js_on_load=_read("plane.js"))
         with gr.Column(min_width=240):
             decoded = _picture("Decoded where you clicked", "decoded", height=260)
             text = gr.Markdown(elem_id="decoded-score")
@@ -442,7 +443,7 @@ def _hard_positives_tab(session: gr.State) -> list[Any]:
         )
         button = gr.Button("Make hard positives", variant="primary", elem_id="make")
     download = gr.DownloadButton("Download the zip file", interactive=False, elem_id="download")
-    gallery = gr.Gallery(show_label=False, columns=6, elem_id="gallery", buttons=[])
+    gallery = gr.Gallery(show_label=False, elem_id="gallery", buttons=[])
 
     @report_errors
     def make(
