@@ -14,7 +14,7 @@ def explore(
     browser: bool = True,
     device: Device = "auto",
 ) -> None:
-    """Search a target by hand in the browser, against the agent and other methods.
+    """Search a target by hand in the browser, and compare.
 
     The page shows the score and the map of score drops, each step of the agent and of the belief, the target's
     manifold and a tracker's sensitivity map, and packs hard positives to download. It runs on this machine and
