@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,11 @@ from tracker.data.synthetic import synthetic_sequence
 from tracker.errors import InputError
 from tracker.models.backbones import precision_name, resolve_device
 from tracker.scorers import load_scorer
-from tracker.trackers.following import open_sequence
-from tracker.training.figures import keep_recognised
 
 from .common.output import replacing_folder, write_json
 from .common.results import command_line
 from .common.versions import versions
+from .common.videos import open_recognised
 from .demo_page import EQUAL, write_demo_page
 from .demo_settings import Demo
 from .evaluation.comparison import MethodComparison, Trial, compare
@@ -190,12 +190,8 @@ def _open(demo: Demo) -> Sequence:
         if demo.box is not None:
             raise InputError("--box needs --data: the synthetic video knows its own boxes.")
         return synthetic_sequence(demo.seed, frames=demo.effort.max_frames)
-    sequence = open_sequence(demo.data, demo.box, max_frames=demo.effort.max_frames)
-    if sequence.box_source == "first":
-        sequence = open_sequence(demo.data, sequence.exemplar_box, max_frames=demo.effort.max_frames)
-    if sequence.box_source != "tracked":
-        return sequence
-    return keep_recognised(sequence, load_scorer(demo.features, demo.weights, demo.device, demo.precision))
+    load = partial(load_scorer, demo.features, demo.weights, demo.device, demo.precision)
+    return open_recognised(demo.data, demo.box, load, demo.effort.max_frames)
 
 
 @dataclass(frozen=True)

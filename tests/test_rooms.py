@@ -16,7 +16,7 @@ FLOORS = {
     "occlusion_env": [{""}, {"mdp"}, {"scene"}, {"search"}, {"envs"}],
     "agents": [
         {"common"}, {"dqn"}, {"training"}, {"policies"}, {"evaluation", "manifolds"}, {"hard_positives"},
-        {"stress", "ablation"}, {""}, {"cli"},
+        {"stress", "ablation"}, {"explore"}, {""}, {"cli"},
     ],
 }  # fmt: skip
 """The rooms of each package from the lowest floor to the highest; "" are the files beside the rooms. A room

@@ -13,7 +13,7 @@ from tracker.errors import InputError, shorten
 Command = Callable[..., None]
 
 GROUPS = {
-    "start": ("demo", "reproduce"),
+    "start": ("demo", "explore", "reproduce"),
     "agents": ("train", "enjoy", "play", "evaluate"),
     "data": ("generate", "train-vae", "evaluate-vae"),
     "trackers": (

@@ -42,6 +42,7 @@ def test_the_wheel_holds_what_the_code_reads(wheel):
     for package in ("agents", "occlusion_env", "tracker", "vae"):
         assert f"{package}/py.typed" in wheel
     assert "agents/hyperparams/paper.yml" in wheel and "agents/hyperparams/demo.yml" in wheel
+    assert {f"agents/explore/{name}" for name in ("page.css", "keys.js", "plane.js", "region.js")} <= set(wheel)
     assert 1e6 < wheel["tracker/weights/slim.safetensors"] < 6e6
     assert "tracker/weights/slim.json" in wheel
 

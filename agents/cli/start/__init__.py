@@ -1,1 +1,1 @@
-"""The commands to begin with: the demo and the paper's ladder."""
+"""The commands to begin with: the demo, the page in the browser, and the paper's ladder."""

@@ -68,6 +68,45 @@ class BeliefProposer:
 
 
 @dataclass(frozen=True)
+class BeliefTrace:
+    """The belief about one target after 0 to K queries.
+
+    Attributes:
+        means: `float64[K + 1, R]`, expected drops of the candidates.
+        deviations: `float64[K + 1, R]`, their standard deviations.
+        regions: `float64[K, 4]`, the queried candidates in order.
+        drops: `float64[K]`, their drops of the score.
+    """
+
+    means: Values
+    deviations: Values
+    regions: Values
+    drops: Values
+
+
+def trace_belief(fitted: FittedPrior, search: Search, queries: int = QUERIES) -> BeliefTrace:
+    """Query one target as `BeliefSearch` does, and record the belief before and after each query.
+
+    Args:
+        fitted: The prior.
+        search: One search, begun with the target.
+        queries: K, at most the number of candidates.
+    """
+    slot, regions = np.zeros(1, dtype=np.int64), fitted.prior.regions
+    belief = Belief(fitted.prior, expect_drops(fitted, search, slot))
+    means, deviations, queried, drops = [belief.mean[0]], [belief.deviation[0]], [], []
+    for _ in range(queries):
+        chosen = belief.propose()
+        queried.append(regions[chosen[0]])
+        drop = search.clean_score[slot] - search.scores(slot, regions[chosen])
+        drops.append(drop[0])
+        belief.observe(chosen, drop)
+        means.append(belief.mean[0])
+        deviations.append(belief.deviation[0])
+    return BeliefTrace(np.stack(means), np.stack(deviations), np.stack(queried), np.array(drops))
+
+
+@dataclass(frozen=True)
 class BeliefSearch:
     """Queries the candidate with the largest expected improvement, again and again, all targets in a batch.
 

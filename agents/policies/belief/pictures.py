@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,13 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from occlusion_env.scene.targets import TargetSet
-from occlusion_env.search.belief import Belief, Prior
+from occlusion_env.search.belief import Prior
 from occlusion_env.search.core import Search
 from tracker.data.images import resize
 
 from ...common.pictures import save
 from .fitting import FittedPrior
-from .method import expect_drops
+from .method import BeliefTrace, trace_belief
 
 Values = NDArray[np.float64]
 
@@ -77,39 +77,42 @@ def draw_belief(path: Path, fitted: FittedPrior, search: Search, target: NDArray
         search: One search, begun with the target.
         target: `uint8[H, W, 3]`, the target.
     """
-    slot, regions = np.zeros(1, dtype=np.int64), fitted.prior.regions
-    belief = Belief(fitted.prior, expect_drops(fitted, search, slot))
-    shown: list[tuple[Values, Values]] = []
-    queried: list[Values] = []
-    drops: list[float] = []
-    for number in range(_SHOWN[-1] + 1):
-        if number in _SHOWN:
-            shown.append((belief.mean[0].copy(), belief.deviation[0].copy()))
-        chosen = belief.propose()
-        queried.append(regions[chosen[0]])
-        drop = search.clean_score[slot] - search.scores(slot, regions[chosen])
-        drops.append(float(drop[0]))
-        belief.observe(chosen, drop)
-    figure = Figure(figsize=(2.3 * len(shown) + 1, 5.2), layout="constrained")
-    axes = figure.subplots(2, len(shown))
-    for row, (name, colours) in enumerate((("expected drop", "inferno"), ("standard deviation", "viridis"))):
-        maps = [pixel_map(regions, each[row]) for each in shown]
-        low, high = min(0.0, *(each.min() for each in maps)), max(each.max() for each in maps)
-        for column, (axis, values) in enumerate(zip(axes[row], maps, strict=True)):
-            count = _SHOWN[column]
+    trace = trace_belief(fitted, search, _SHOWN[-1])
+    figure = plot_belief(trace, fitted.prior.regions, target, _SHOWN)
+    figure.suptitle("The belief about one target: best region so far solid, latest query dashed", fontsize=11)
+    save(figure, path)
+
+
+def plot_belief(
+    trace: BeliefTrace, candidates: Values, target: NDArray[np.uint8], numbers: Sequence[int]
+) -> Figure:
+    """Draw the belief about one target after some numbers of queries, a column each.
+
+    Args:
+        trace: The belief by number of queries; its extremes are those of the colours.
+        candidates: `float64[R, 4]`, the candidate regions.
+        target: `uint8[H, W, 3]`, the target.
+        numbers: Numbers of queries, at most those of the trace.
+    """
+    figure = Figure(figsize=(2.3 * len(numbers) + 1, 5.2), layout="constrained")
+    axes = figure.subplots(2, len(numbers), squeeze=False)
+    kinds = (("expected drop", "inferno", trace.means), ("standard deviation", "viridis", trace.deviations))
+    for row, (name, colours, values) in enumerate(kinds):
+        maps = np.stack([pixel_map(candidates, each) for each in values])
+        low, high = min(0.0, maps.min()), maps.max()
+        for axis, count in zip(axes[row], numbers, strict=True):
             axis.imshow(target.mean(axis=2), cmap="gray", extent=(0, 1, 1, 0))
-            drawn = axis.imshow(values, extent=(0, 1, 1, 0), cmap=colours, alpha=0.7, vmin=low, vmax=high)
+            drawn = axis.imshow(maps[count], extent=(0, 1, 1, 0), cmap=colours, alpha=0.7, vmin=low, vmax=high)
             if count:
-                _outline(axis, queried[int(np.argmax(drops[:count]))], "cyan")
-                _outline(axis, queried[count - 1], "white", "--")
+                _outline(axis, trace.regions[int(np.argmax(trace.drops[:count]))], "cyan")
+                _outline(axis, trace.regions[count - 1], "white", "--")
             if row == 0:
-                best = f", best drop {max(drops[:count]):.2f}" if count else ""
+                best = f", best drop {trace.drops[:count].max():.2f}" if count else ""
                 axis.set_title(f"{count} {'query' if count == 1 else 'queries'}{best}", fontsize=9)
             _plain(axis)
         axes[row, 0].set_ylabel(name)
-        figure.colorbar(drawn, ax=axes[row], shrink=0.8)
-    figure.suptitle("The belief about one target: best region so far solid, latest query dashed", fontsize=11)
-    save(figure, path)
+        figure.colorbar(drawn, ax=list(axes[row]), shrink=0.8)
+    return figure
 
 
 def _outline(axis: Axes, region: Values, colour: str, style: str = "-") -> None:

@@ -197,6 +197,7 @@ INPUTS = {
     "enjoy": {"agent": "file", "data": "folder"},
     "evaluate": {"data": "folder", "agent": "file folder", "prior": "file", "weights": "file"},
     "evaluate-vae": {"data": "folder", "bank": "folder", "weights": "file"},
+    "explore": {"data": "file folder"},
     "export-agent": {"agent": "folder"},
     "generate": {
         **{"data": "folder", "agent": "file folder", "prior": "file"},

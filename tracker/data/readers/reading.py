@@ -121,7 +121,7 @@ def read_sequence(
     elif box is None:
         raise _not_annotated(path, layout)
     else:
-        source = read_given(_open_frames(path, layout), path, box)
+        source = read_given(open_frames(path, layout), path, box)
 
     frames, boxes, visibility, box_source = source.frames, source.boxes, source.visibility, "annotation"
     if len(boxes) == 1 and len(frames) > 1:
@@ -289,7 +289,7 @@ def _read_found(path: Path, layout: Layout, targets: list[TargetLocation], numbe
     return source
 
 
-def _open_frames(path: Path, layout: str) -> Frames:
+def open_frames(path: Path, layout: str) -> Frames:
     """The frames of a folder or of a video file."""
     if path.is_dir() and layout != "video":
         return ImageFiles(find_images(path))
@@ -309,7 +309,7 @@ def _not_annotated(path: Path, layout: str) -> InputError:
             f"'{path}' is not laid out as {ANNOTATED[layout].title}; give such a sequence, or layout=auto."
         )
     if path.is_file() or layout in ("images", "video"):
-        _open_frames(path, layout)
+        open_frames(path, layout)
         return InputError(f"'{path}' has no annotation; give the target's box in the first frame as x,y,w,h.")
     inner = _find_below(path, layout, LEVELS)
     if image_folder(path) is None or inner:
