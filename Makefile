@@ -16,9 +16,9 @@ test: $(READY) lint
 test-gpu: $(READY)
 	$(BIN)/python -m pytest -q -rs tests/gpu
 
-# Jobs on a Ray cluster of three nodes; Ray is no part of the extra `dev`.
+# Jobs on a Ray cluster of three nodes, and RLlib; Ray is no part of the extra `dev`.
 test-ray: $(READY)
-	$(BIN)/python -m pip install --quiet --editable '.[ray]'
+	$(BIN)/python -m pip install --quiet --editable '.[rllib]'
 	$(BIN)/python -m pytest -q -rs tests/ray
 
 # The fault tests at length: fuzzed inputs, kills (one for each hundred inputs) and environment steps (fifty for each
