@@ -26,6 +26,7 @@ FORMATS = {
     "generate": 1,
     "generation_speed": 1,
     "ladder": 2,
+    "paper_state": 1,
     "play": 1,
     "robustness": 1,
     "siamfc": 2,
