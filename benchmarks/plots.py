@@ -2,8 +2,8 @@
 
 Usage: python benchmarks/plots.py [--results benchmarks/results] [--out docs/pictures]
 
-Writes trackers.png (otb15.json), manifolds.png (vae.json), ladder.png and
-ladder_sweep.png (ladder.json), frontier.png (agents.json), actions.png and search.png.
+Writes trackers.png (otb15.json), manifolds.png (vae.json), ladder.png and ladder_sweep.png (ladder.json),
+frontier.png (agents.json), paper_state.png (paper_state.json), actions.png and search.png.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from agents.manifolds.evaluation import METHODS
 from occlusion_env.mdp.actions import ACTIONS, RegionLimits
 from tracker.data.images import write_png
 
-_READ = ("otb15", "vae", "ladder", "agents")
+_READ = ("otb15", "vae", "ladder", "agents", "paper_state")
 
 _OURS, _OTHERS, _BOUNDS = "#D55E00", "#0072B2", "0.35"
 
@@ -47,6 +47,10 @@ _MANIFOLDS = (
     "real_held_out", "motion_blur", "pca", "crop_interpolation",
     "vae_prior_grid", "vae_posterior", "vae_neighbours",
 )  # fmt: skip
+
+
+_CONTROLS = ("constant", "random", "towards")
+"""First words of the methods that learn nothing from states."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,36 @@ def manifolds(content: dict[str, Any]) -> Figure:
     return figure
 
 
+def paper_state(content: dict[str, Any]) -> Figure:
+    """What learners that see the paper's state find in ten queries, beside the same ones without the features."""
+    states = content["states"]
+    shown = {
+        name: [title for title in state["methods"] if title not in ("constant region", "constant list")]
+        for name, state in states.items()
+    }
+    figure = Figure(figsize=(12.5, 7.0), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(states)))
+    for axis, (name, state) in zip(axes, states.items(), strict=True):
+        rows = []
+        for title in shown[name]:
+            found = state["methods"][title]
+            colour = _OURS if "features" in title else _BOUNDS if title.startswith(_CONTROLS) else _OTHERS
+            rows.append(Row(title, found["closure"]["10"], *found["interval"], colour))
+        draw_rows(axis, rows, "closure after 10 queries: random region 0, grid search 1")
+        for control, style in (("constant region", "-"), ("constant list", "--")):
+            closure = state["methods"][control]["closure"]["10"]
+            axis.axvline(closure, color="0.2", linestyle=style, linewidth=1.2, label=f"{control}: {closure:.2f}")
+        axis.legend(loc="lower left", fontsize=9)
+        axis.set_title(f"state: {name}", fontsize=11)
+    sequences = state["primary"][0]["sequences"]
+    figure.suptitle(
+        f"{sequences} OTB sequences that nothing was fitted to; bars: 95 % t over sequences and trainings;"
+        " orange: sees the features, blue: does not, grey: controls",
+        fontsize=11,
+    )
+    return figure
+
+
 def actions(limits: RegionLimits) -> Figure:
     """What each of the nine actions does to a region."""
     region = np.array([[0.3, 0.33, 0.4, 0.34]])
@@ -166,6 +200,7 @@ def main(given: Arguments) -> None:
     figures = {
         "trackers.png": trackers(read["otb15"]),
         "manifolds.png": manifolds(read["vae"]),
+        "paper_state.png": paper_state(read["paper_state"]),
         "actions.png": actions(RegionLimits()),
     }
     for name, figure in figures.items():

@@ -235,6 +235,27 @@ def test_the_state() -> None:
             assert text == f"{row['mean']:.2f} [{low:.2f}, {high:.2f}]", f"{name}, {kind}"
 
 
+def test_the_learners() -> None:
+    for state, found in results("paper_state")["states"].items():
+        rows = dict(table(AGENTS, f"sees {state}"))
+        assert len(rows) > 10
+        gains = {row["contrast"]: row for row in found["contrasts"]}
+        for name, cells in rows.items():
+            method, (low, high) = found["methods"][name], found["methods"][name]["interval"]
+            expected = [f"{short(method['closure']['10'])} [{short(low)}, {short(high)}]", ""]
+            if gain := gains.get(f"{name}, less constant region"):
+                ends = f"{signed(gain['low'])}, {signed(gain['high'])}"
+                expected[1] = f"{signed(gain['difference'])} [{ends}]"
+            assert [text for _, text in cells] == expected, name
+
+
+def test_the_primary_contrasts_of_the_learners() -> None:
+    text = " ".join(AGENTS.read_text().split())
+    for row in results("paper_state")["states"]["slim fc7"]["primary"]:
+        ends = f"[{signed(row['low'])}, {signed(row['high'])}]"
+        assert f"{signed(row['difference'])} {ends}" in text, row["contrast"]
+
+
 def test_the_manifolds() -> None:
     methods = results("vae")["methods"]
     names = {

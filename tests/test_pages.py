@@ -273,8 +273,8 @@ def test_the_pictures_are_made_of_the_results(tmp_path, monkeypatch):
     runpy.run_path(str(ROOT / "benchmarks" / "plots.py"), run_name="__main__")
     made = {file.name for file in tmp_path.iterdir()}
     assert made == {
-        "trackers.png", "manifolds.png", "ladder.png", "ladder_sweep.png", "frontier.png", "actions.png",
-        "search.png",
+        "trackers.png", "manifolds.png", "ladder.png", "ladder_sweep.png", "frontier.png", "paper_state.png",
+        "actions.png", "search.png",
     }  # fmt: skip
     assert all((ROOT / "docs" / "pictures" / name).is_file() for name in made)
 

@@ -1,9 +1,10 @@
-"""The benchmarks' scripts: they refuse to go on with results of other arguments, and what SiamFC's sweep shows."""
+"""The benchmarks' scripts: results of other arguments, SiamFC's sweep, and the learners of the paper's state."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,11 @@ import numpy as np
 import pytest
 
 from agents.ablation.sweep_occluders import KINDS
+from occlusion_env.mdp.actions import TRIGGER, RegionLimits
+from occlusion_env.scene.oracle import OracleFeatures, OracleScorer
 from occlusion_env.scene.shapes import other_videos
+from occlusion_env.scene.targets import load_targets
+from occlusion_env.search.core import Search, SearchSettings
 from tracker.errors import InputError
 from tracker.models.siamfc import SiamFCNet
 
@@ -96,3 +101,106 @@ def test_the_claims_of_siamfcs_sweep_are_corrected_apart_from_the_rest() -> None
     assert differences["hardest of 8 less random occlusion"]["all covered"]["p_holm"] > 0.05
     none = module.sweep_figures(rows, ())
     assert none["differences"]["random occlusion less fine-tuned"]["all covered"]["p_holm"] > claim["p_holm"]
+
+
+@pytest.fixture
+def learners(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(BENCHMARKS)  # it imports the script beside it
+    return script("region_learners")
+
+
+class Oracle:
+    """A world of oracle targets: features and drops of regions, and the targets whose features were read."""
+
+    def __init__(self, count: int) -> None:
+        self.search = Search(count, OracleScorer(), OracleFeatures(), SearchSettings())
+        self.targets = list(load_targets("oracle").subset(range(count)))
+        self.search.begin_random(self.targets, np.random.default_rng(0))
+        self.limits, self.rows, self.read = RegionLimits(), np.arange(count), set[int]()
+        self.videos = np.array([f"video {row // 2}" for row in self.rows])
+        self.candidates = grid = self.limits.grid(0.25)
+        self.drops = self.drop(self.rows, np.tile(grid, (count, 1, 1)))
+        self.gap, self.goals = self.drops.max(axis=1), grid[self.drops.argmax(axis=1)]
+
+    def drop(self, rows: np.ndarray, regions: np.ndarray) -> np.ndarray:
+        scores = self.search.scores(np.repeat(rows, regions.shape[1]), regions.reshape(-1, 4))
+        return 1 - scores.reshape(regions.shape[:2])
+
+    def features(self, rows: np.ndarray, regions: np.ndarray) -> np.ndarray:
+        self.read |= set(rows.tolist())
+        keys = [self.search.view_keys[row] for row in rows]
+        return self.search.features_of(keys, regions, lambda place: self.targets[rows[place]])
+
+
+@pytest.fixture
+def oracle() -> Oracle:
+    return Oracle(12)
+
+
+def test_the_expert_walks_to_the_optimum(learners: Any, oracle: Oracle) -> None:
+    start = oracle.limits.start()[0]
+    expert = learners.walked(start, lambda world: partial(learners.towards, world.limits, world.goals))
+    drops = expert(oracle, oracle.rows)
+    assert drops[:, 0].mean() < 0.7 and drops.max(axis=1).mean() > 0.9
+    actions = learners.towards(oracle.limits, oracle.goals, oracle.rows, oracle.goals, None).argmax(axis=1)
+    assert (actions == TRIGGER).all(), "at the goal, also where borders stop a move"
+
+
+def test_a_walk_visits_ten_regions_and_remembers_its_moves(learners: Any) -> None:
+    limits, rows = RegionLimits(), np.arange(3)
+    rng = np.random.default_rng(0)
+    regions, history = learners.walk(limits, rows, limits.start()[0], lambda *_: rng.random((3, 9)))
+    assert all(len(np.unique(each.round(6), axis=0)) == 10 for each in regions)
+    moves = history[:, -1, :9][:, ::-1].argmax(axis=2)
+    for step in range(9):
+        assert regions[:, step + 1] == pytest.approx(limits.move(regions[:, step], moves[:, step]))
+
+
+def test_no_round_of_dagger_reads_a_left_out_video(learners: Any, oracle: Oracle) -> None:
+    start, groups = oracle.limits.start()[0], []
+
+    def fit(rows: np.ndarray) -> Any:
+        oracle.read = set()
+        queried = learners.imitate(oracle, rows, ("features", "history"), 2, start, 20, 0)
+        groups.append(set(oracle.read))
+        return queried
+
+    drops = script("paper_state").left_out(oracle, fit)
+    assert drops[:, 0] == pytest.approx(learners.listed(start[None])(oracle, oracle.rows)[:, 0])
+    videos = [{oracle.videos[row] for row in rows} for rows in groups]
+    assert [len(rows) for rows in groups] == [10] * 6 and [len(names) for names in videos] == [5] * 6
+    assert {name for names in videos for name in {*oracle.videos} - names} == {*oracle.videos}
+
+
+def test_constants_of_the_training_videos(learners: Any, oracle: Oracle) -> None:
+    start = oracle.limits.start()[0]
+    chosen = learners.best_list(oracle.drops)
+    assert chosen[0] == oracle.drops.mean(axis=0).argmax()
+    best = oracle.drops[:, chosen].max(axis=1).mean()
+    assert best > oracle.drops[:, chosen[0]].mean() + 0.1
+    regions = learners.best_sequence(oracle, oracle.rows, start)
+    after = learners.neighbours(oracle.limits, np.array(regions[:-1]))
+    assert (
+        len(regions) == 10
+        and (np.abs(after - np.array(regions[1:])[:, None]).max(axis=2).min(axis=1) < 1e-9).all()
+    )
+    drops = learners.listed(np.array(regions))(oracle, oracle.rows).max(axis=1).mean()
+    at_random = [learners.move_randomly(start, seed)(oracle, oracle.rows).max(axis=1).mean() for seed in range(5)]
+    assert drops > max(at_random)
+
+
+def test_values_of_regions_are_computed_once_and_stored(learners: Any, tmp_path: Path) -> None:
+    calls = []
+
+    def compute(rows: np.ndarray, regions: np.ndarray) -> np.ndarray:
+        calls.append(len(rows))
+        return rows[:, None] + regions
+
+    regions = np.random.default_rng(0).random((4, 4)).round(6)
+    lookup = sys.modules["region_tables"].Lookup(tmp_path / "values.npz", compute)
+    rows = np.array([0, 1, 1, 0])
+    assert lookup(rows, regions[[0, 1, 1, 2]]) == pytest.approx(rows[:, None] + regions[[0, 1, 1, 2]])
+    lookup.save()
+    again = sys.modules["region_tables"].Lookup(tmp_path / "values.npz", compute)
+    assert again(rows[:2], regions[:2]) == pytest.approx(rows[:2, None] + regions[:2]) and calls == [3]
+    assert again(np.array([3]), regions[3:]).shape == (1, 4) and calls == [3, 1]

@@ -33,8 +33,8 @@ def without_numbers(line):
     return re.sub(r"[-+]?\d[\d.]*", "#", line.strip())
 
 
-def test_the_examples_are_a_course_of_twelve():
-    assert [file.name[:3] for file in ALL] == [f"{number:02d}_" for number in range(1, 13)]
+def test_the_examples_are_a_course_of_thirteen():
+    assert [file.name[:3] for file in ALL] == [f"{number:02d}_" for number in range(1, 14)]
     assert all(len(expected_lines(file)) >= 3 for file in ALL)
 
 
