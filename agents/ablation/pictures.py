@@ -37,6 +37,8 @@ _MEASURES = {
     "auc, OCC": "AUC, OCC",
     "auc, all": "AUC, all",
     "auc, not OCC": "AUC, not OCC",
+    "auc, tre, all": "AUC, 20 starts",
+    "auc, VOT-2014": "AUC, VOT-2014",
 }
 _SIDE, _EXAMPLES = 96, 6
 _COLOURS = {"sint": "black", "vae-random": "C2", "vae-hptn": "C1", "hardest": "C0"}

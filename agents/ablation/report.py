@@ -10,7 +10,7 @@ from tracker.evaluation.intervals import LEAST_TARGETS, Interval, format_p
 from tracker.evaluation.report.page import PageTable, Picture, render_page
 from tracker.files import replacing_file
 
-from .arms import choose_arms
+from .arms import ARMS, choose_arms
 from .pictures import draw_differences, draw_examples, draw_sweep, draw_training, is_significant
 from .settings import PRIMARY_CONTRASTS, PRIMARY_MEASURE, LadderRun
 from .summary import BASELINES
@@ -22,7 +22,9 @@ _COLUMNS = {
     PRIMARY_MEASURE: "unseen, 30 to 50 %", "auc, all": "AUC", "auc, OCC": "AUC, OCC",
     "auc, tre": "AUC, OCC, 20 starts",
     "auc, not OCC": "AUC, not OCC", "auc, MB": "AUC, MB", "auc, not MB": "AUC, not MB",
-    "precision, all": "precision",
+    "precision, all": "precision", "auc, tre, all": "AUC, 20 starts",
+    "auc, OTB-50": "AUC, OTB-50", "auc, OTB-100": "AUC, OTB-100", "auc, tre, OTB-100": "AUC, OTB-100, 20 starts",
+    "auc, VOT-2014": "AUC, VOT-2014",
 }  # fmt: skip
 
 
@@ -32,14 +34,12 @@ def write_ladder_report(run: LadderRun, content: Mapping[str, Any], command: str
     folder.mkdir(exist_ok=True)
     arms = [arm for arm in choose_arms(run.only) if arm.name in content["arms"]]
     baselines = [name for name in BASELINES if name in content["arms"]]
-    draw_sweep(folder / "sweep.png", content)
     draw_training(folder / "training.png", content)
     draw_examples(folder / "examples.png", run, arms)
     for name in baselines:
         draw_differences(folder / f"less-{name}.png", content, name)
     titles = {name: arm["title"] for name, arm in content["arms"].items()}
     shown = {
-        "sweep": ("sweep.png", "How the overlap falls as more of the target is covered, for each arm."),
         "training": ("training.png", "The matcher on videos that choose nothing here, before and after training."),
         "examples": ("examples.png", "Targets of second frames in each arm's training."),
         **{
@@ -47,6 +47,11 @@ def write_ladder_report(run: LadderRun, content: Mapping[str, Any], command: str
             for name in baselines
         },
     }
+    if "sweep" in run.evaluations:
+        draw_sweep(folder / "sweep.png", content)
+        shown["sweep"] = (
+            "sweep.png", "How the overlap falls as more of the target is covered, for each arm.",
+        )  # fmt: skip
     count = content["sequences"]
     page = render_page(
         "agents.ablation",
@@ -55,7 +60,7 @@ def write_ladder_report(run: LadderRun, content: Mapping[str, Any], command: str
         lead=_lead(content),
         warnings=[],
         sections=[
-            ("question", "The question"), ("figures", "Figures"),
+            ("question", "The question"), ("figures", "Figures"), ("paper", "Beside the paper"),
             *((f"less-{number}", f"Less {titles[name]}") for number, name in enumerate(baselines, 1)),
             ("examples", "Training images"), ("training", "The trainings"), ("settings", "How this was made"),
         ],
@@ -64,6 +69,8 @@ def write_ladder_report(run: LadderRun, content: Mapping[str, Any], command: str
             for name, (file, caption) in shown.items()
         },
         scores=_scores(content),
+        paper=_beside_paper(content),
+        judged=[(name, each["judged"], each["targets"]) for name, each in content["benchmarks"].items()],
         count=f"{count} sequences",
         interval_text=_interval_text(content),
         differences=[
@@ -130,6 +137,18 @@ def _scores(content: Mapping[str, Any]) -> PageTable:
         spread = len(arm["seeds"]) > 1
         cells = [f"{arm['means'][name]:.3f}" + spread * f" ({arm['spread'][name]:.3f})" for name in columns]
         found.rows.append([arm["title"], *cells])
+    return found
+
+
+def _beside_paper(content: Mapping[str, Any]) -> PageTable:
+    head = ["training", "benchmark", "protocol", "in the paper"]
+    head += [f"{measure}, {whose}" for measure in ("precision", "success") for whose in ("paper", "ours")]
+    found = PageTable("The paper's printed figures, and ours", head)
+    for row in content["paper"]:
+        figures = [row[measure][whose] for measure in ("precision", "success") for whose in ("paper", "ours")]
+        cells = ["" if value is None else f"{value:.3f}" for value in figures]
+        title = ARMS[row["arm"]].title
+        found.rows.append([title, row["benchmark"], row["protocol"].upper(), row["source"], *cells])
     return found
 
 

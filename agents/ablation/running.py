@@ -7,12 +7,13 @@ OUT/
   positives/ARM/               samples of the manifolds, occluded as the arm has it; ARM.json, their digest
   adversary.safetensors        Adv-Net's; adversary.json, its digest
   networks/ARM/SEED/           the trained network, and its card
-  boxes/ARM-SEED/PROTOCOL/     the boxes of its tracker, in OTB's form
+  boxes/ARM-SEED/PROTOCOL/     the boxes of its tracker, in OTB's form; boxes-tre-all/ and boxes-vot/ likewise
   results/ARM/SEED/MEASURE.json its figures by sequence; training.json, the card's figures
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -32,7 +33,7 @@ from tracker.data.readers import list_targets, open_usable
 from tracker.data.sequences import Sequence
 from tracker.errors import InputError
 from tracker.evaluation.annotations import read_annotations
-from tracker.evaluation.protocols import OtbProtocol
+from tracker.evaluation.protocols import OTB_PROTOCOLS, OtbProtocol
 from tracker.evaluation.running import run_benchmark, weights_digest
 from tracker.evaluation.scoring import score_results
 from tracker.models.sint import Sint, load_sint
@@ -47,6 +48,7 @@ from ..common.versions import versions
 from .arms import ArmInputs, choose_arms
 from .making import bank_digests, cutouts, is_made, make_adversary, make_bank, make_positives, start_network
 from .occlusion_sweep import occlusion_sweep
+from .paper import BENCHMARKS, VOT
 from .settings import LadderRun
 from .sweep_occluders import UNSEEN_KINDS
 
@@ -58,17 +60,20 @@ def run_ladder(run: LadderRun) -> dict[str, dict[int, dict[str, Any]]]:
     """Train and judge the arms and seeds that have no results yet.
 
     Returns:
-        For each arm, `START` first, and each of its seeds the figures: `ope` and `tre` (by target `auc`,
-        `precision`, `attributes`), `sweep` (by kind of occluder and sequence the mean overlap at each level),
-        `training` (the card's figures), and the `seconds` of each.
+        For each arm, `START` first, and each of its seeds the figures: `ope`, `tre`, `tre-all` and `vot` (by
+        target `auc`, `precision`, `attributes`), `sweep` (by kind of occluder and sequence the mean overlap at
+        each level), `training` (the card's figures), and the `seconds` of each.
 
     Raises:
-        InputError: If there are no training or no judging videos, a video is in both, the folder holds another
-            run, or a file cannot be loaded.
+        InputError: If there are no training or no judging videos, a video is in both, `otb` or `vot` lacks a
+            target, the folder holds another run, or a file cannot be loaded.
     """
     arms = choose_arms(run.only)
     _check(run)
     claim_folder(run.out, "settings.json", _identity(run), "the results of another ladder", versions())
+    if "vot" in run.evaluations:
+        videos = {"vot": folder_digests(run.videos("vot"), content_digest)}
+        claim_folder(run.out / "boxes-vot", "videos.json", videos, "results on other videos")
     unmade = [arm for arm in arms if arm.samples is not None and not is_made(run.positives_folder(arm.name))]
     if unmade:
         make_bank(run)
@@ -94,7 +99,7 @@ def run_ladder(run: LadderRun) -> dict[str, dict[int, dict[str, Any]]]:
 
 def _parts(run: LadderRun, name: str) -> list[str]:
     """The records of a network: its training, unless it is `START`, and its measures."""
-    return [*([] if name == START else ["training"]), *run.measures]
+    return [*([] if name == START else ["training"]), *run.evaluations]
 
 
 def _missing(run: LadderRun, name: str, seed: int) -> list[str]:
@@ -163,19 +168,22 @@ def _judge(run: LadderRun, sint: Sint, name: str, measure: str) -> dict[str, Any
     def tracker() -> SintTracker:
         return SintTracker(sint, None, name, run.precision)
 
-    videos = judging_videos(run)
+    videos = judging_videos(run.videos(measure))
     if measure == "sweep":
         swept = occlusion_sweep(tracker(), videos, run.sweep, other_videos(videos))
         return {kind: {target.name: list(target.overlap[kind]) for target in swept} for kind in run.sweep.kinds}
-    protocol: OtbProtocol = "tre" if measure == "tre" else "ope"
+    protocol: OtbProtocol = "tre" if measure in ("tre", "tre-all") else "ope"
+    boxes = run.out / ("boxes" if measure in OTB_PROTOCOLS else f"boxes-{measure}")
     labels = {}
     if run.attributes is not None:
         labels = {key: each.attributes for key, each in read_annotations(run.test, run.attributes).items()}
-    if protocol == "tre":
+    if measure == "tre":
         videos = [video for video in videos if "OCC" in (labels.get(video.name) or ())]
-    # Part of a run may have been computed with another number of threads; a complete one takes minutes.
-    shutil.rmtree(run.out / "boxes" / name / protocol, ignore_errors=True)
-    report = run_benchmark(tracker, videos, run.out / "boxes", protocol=protocol, progress=False)
+    # Part of a run may have been computed with another number of threads; a complete one takes minutes. 20 starts
+    # on all videos take hours, so that their runs are kept.
+    if measure != "tre-all":
+        shutil.rmtree(boxes / name / protocol, ignore_errors=True)
+    report = run_benchmark(tracker, videos, boxes, protocol=protocol, progress=False)
     for target, reason in report.failures.items():
         raise InputError(f"'{name}' could not be judged on '{target}': {reason}")
     annotations = {key: replace(each, attributes=labels.get(key)) for key, each in report.annotations.items()}
@@ -186,13 +194,13 @@ def _judge(run: LadderRun, sint: Sint, name: str, measure: str) -> dict[str, Any
     }
 
 
-def judging_videos(run: LadderRun) -> list[Sequence]:
+def judging_videos(folder: Path) -> list[Sequence]:
     """The judging videos; unusable ones are left out with a warning.
 
     Raises:
         InputError: If there is no usable one.
     """
-    places = list_targets(run.test)
+    places = list_targets(folder)
     return list(open_usable({name: partial(_judging_video, *place) for name, place in places.items()}).values())
 
 
@@ -206,18 +214,41 @@ def _judging_video(path: Path, number: int | None) -> Sequence:
 def _check(run: LadderRun) -> None:
     """Check the videos and the network before anything is trained."""
     train, held_out = open_folder(run.train)
-    judging = {sequence.name for sequence in judging_videos(run)}
+    judging = {sequence.name for sequence in judging_videos(run.test)}
+    if run.otb is not None:
+        _check_whole(run.otb, "OTB-100", judging)
     if len(judging) < 2 and set(UNSEEN_KINDS) & set(run.sweep.kinds):
         raise InputError(
             f"'{run.test}' holds one sequence, and the sweep covers its target with pieces of others; give two or"
             " more."
         )
-    if both := sorted({sequence.name for sequence in [*train, *held_out]} & judging):
+    vot = set[str]()
+    if run.vot is not None:
+        vot = {sequence.name for sequence in judging_videos(run.vot)}
+        _check_whole(run.vot, VOT, vot)
+    videos = {_video(name) for name in judging | vot}
+    if both := sorted(sequence.name for sequence in [*train, *held_out] if _video(sequence.name) in videos):
         raise InputError(f"'{both[0]}' is a training video and a judging one; take it out of one of the folders.")
     start_network(run)
     left_out = read_annotations(run.test, run.attributes).left_out
     for name in sorted(judging & left_out.keys()):
         raise InputError(left_out[name])
+
+
+def _check_whole(folder: Path, benchmark: str, names: set[str]) -> None:
+    """Refuse a folder without all targets of a benchmark, whose figures would be those of another one."""
+    targets = BENCHMARKS[benchmark]
+    if lacking := [name for name in targets if name not in names]:
+        listed = ", ".join(lacking[:5]) + ("" if len(lacking) <= 5 else ", ...")
+        raise InputError(
+            f"'{folder}' lacks {len(lacking)} of the {len(targets)} targets of {benchmark} ({listed}); give the"
+            " whole benchmark, or the videos that you have as --judge."
+        )
+
+
+def _video(name: str) -> str:
+    """The name of a target's video, which OTB and VOT spell differently: `jogging` for `Jogging-1`."""
+    return re.sub(r"-\d$", "", name).casefold()
 
 
 def _identity(run: LadderRun) -> dict[str, Any]:

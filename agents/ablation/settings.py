@@ -30,9 +30,9 @@ PRIMARY_CONTRASTS = (("hardest", "sint"), ("vae-hptn", "vae-random"))
 """The claims, as (arm, arm that is subtracted): the best recipe on real frames is better than plain training; the
 agent of SINT++ is better than chance."""
 
-MEASURES = ("sweep", "ope", "tre")
+MEASURES = ("sweep", "ope", "tre", "tre-all", "vot")
 """Evaluations of a network: the occlusion sweep; one pass over the judging videos; 20 starts in time over those
-with occlusions."""
+with occlusions; the same over all of them; one pass over VOT-2014."""
 
 LAYER_RATES: dict[str, tuple[tuple[str, float], ...]] = {
     "head": (("conv*", 0.0), ("*", 1.0)),
@@ -41,7 +41,9 @@ LAYER_RATES: dict[str, tuple[tuple[str, float], ...]] = {
 }
 """Multiples of the learning rate by pattern (see `SintTraining.layer_rates`) for each choice of trained layers."""
 
-_WITHOUT_EFFECT = ("data", "judge", "out", "only", "seeds", "measures", "bank", "attributes", "workers", "allow")
+_WITHOUT_EFFECT = (
+    "data", "judge", "otb", "vot", "out", "only", "seeds", "measures", "bank", "attributes", "workers", "allow",
+)  # fmt: skip
 """Settings that do not change the figures, folders apart, whose contents do."""
 
 
@@ -56,15 +58,18 @@ class LadderRun:
     """The settings of a run; plain data, so that it goes to other processes.
 
     Attributes:
-        data: A folder with the folders train and otb of annotated videos; with --judge, the training videos.
+        data: A folder with the folders train and otb of annotated videos; with --judge, --otb or --vot, the
+            training videos.
         judge: Evaluation videos; nothing is trained on them.
         out: Folder for the results.
         attributes: A JSON file of the evaluation videos' attributes, {NAME: {"attributes": [...]}}, for the
             figures of OCC and MB.
+        otb: In place of --judge, the whole of OTB-100, for the figures of the paper.
+        vot: The whole of VOT-2014; without --judge and --otb these are the evaluation videos.
         only: Only these arms, such as sint vae vae-random vae-hptn vae-grid; all by default.
         seeds: Trainings of each arm, with the seeds 0 to this less 1.
-        measures: Evaluations of each network: sweep, ope, tre. The last one takes the videos whose attributes have
-            OCC.
+        measures: Evaluations of each network: sweep, ope, tre (of the videos whose attributes have OCC), tre-all
+            (of all videos), vot; by default sweep and ope, with --otb also tre-all, with --vot also vot.
         steps: Steps of a training.
         learning_rate: Initial learning rate; it falls to 0.
         layers: Layers that move: head (all but the convolutions), all, or sint (SINT's own choice).
@@ -88,17 +93,19 @@ class LadderRun:
         allow: Names of your own code that files of agents, runs and hyper-parameters may contain.
 
     Raises:
-        InputError: If a number is out of range, `data` lacks the two folders and `judge` is not given, there is no
-            such measure, or tre is asked for without `attributes`.
+        InputError: If a number is out of range, `data` lacks the two folders and no evaluation videos are given,
+            `judge` and `otb` both are, or a measure is unknown or lacks the attributes or videos that it takes.
     """
 
     data: Path
     judge: Path | None = None
     out: Path = Path("out/reproduce")
     attributes: Path | None = None
+    otb: Path | None = None
+    vot: Path | None = None
     only: tuple[str, ...] = ()
     seeds: int = 3
-    measures: tuple[str, ...] = ("sweep", "ope")
+    measures: tuple[str, ...] = ()
     steps: int = 300
     learning_rate: float = 0.1
     layers: Literal["head", "all", "sint"] = "head"
@@ -129,15 +136,20 @@ class LadderRun:
             raise InputError(f"--share is {self.share:g}; it must lie between 0 and 1.")
         if self.layers not in LAYER_RATES:
             raise InputError(f"--layers is '{self.layers}'; choose {', '.join(LAYER_RATES)}.")
-        if not self.measures or (unknown := [name for name in self.measures if name not in MEASURES]):
-            given = f"'{unknown[0]}' is no measure" if self.measures else "There is no measure"
-            raise InputError(f"{given}; choose {', '.join(MEASURES)}.")
+        if unknown := [name for name in self.measures if name not in MEASURES]:
+            raise InputError(f"'{unknown[0]}' is no measure; choose {', '.join(MEASURES)}.")
         if "tre" in self.measures and self.attributes is None:
             raise InputError(
-                "The measure tre takes the videos with occlusions; give --attributes, or leave it out."
+                "The measure tre takes the videos with occlusions; give --attributes, or take tre-all."
             )
+        if "vot" in self.measures and self.vot is None:
+            raise InputError("The measure vot takes the videos of VOT-2014; give --vot, or leave it out.")
         self.training(0)
-        if self.judge is None and not (self.train.is_dir() and self.test.is_dir()):
+        if self.judge is not None and self.otb is not None:
+            raise InputError(
+                f"Two folders of evaluation videos, '{self.judge}' and '{self.otb}'; give --judge or --otb."
+            )
+        if self._given is None and not (self.train.is_dir() and self.test.is_dir()):
             raise InputError(
                 f"'{self.data}' has no folders train and otb; give --judge a folder of videos to judge with."
             )
@@ -145,12 +157,32 @@ class LadderRun:
     @property
     def train(self) -> Path:
         """Folder of the training videos."""
-        return self.data / "train" if self.judge is None else self.data
+        return self.data / "train" if self._given is None else self.data
 
     @property
     def test(self) -> Path:
         """Folder of the evaluation videos."""
-        return self.data / "otb" if self.judge is None else self.judge
+        return self.data / "otb" if self._given is None else self._given
+
+    def videos(self, measure: str) -> Path:
+        """Folder of the videos that a measure takes."""
+        return self.vot if measure == "vot" and self.vot is not None else self.test
+
+    @property
+    def _given(self) -> Path | None:
+        return self.judge or self.otb or self.vot
+
+    @property
+    def evaluations(self) -> tuple[str, ...]:
+        """The measures, by default those of the folders that are given."""
+        if self.measures:
+            return self.measures
+        found = ["sweep", "ope"]
+        if self.otb is not None:
+            found.append("tre-all")
+        if self.vot not in (None, self.test):
+            found.append("vot")
+        return tuple(found)
 
     def training(self, seed: int) -> SintTraining:
         """The settings of one training; the last step counts, so that all arms have the same budget."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tracker.evaluation.intervals import Interval, holm, interval, method_record
 
 from .arms import ARMS
+from .paper import BENCHMARKS, VOT, compare_with_paper
 from .running import START
 from .settings import HEAVY_COVER, HEAVY_NAME, PRIMARY_CONTRASTS, PRIMARY_MEASURE, LadderRun
 from .sweep_occluders import SEEN_KINDS, UNSEEN_KINDS
@@ -45,7 +46,9 @@ def summarise_ladder(run: LadderRun, found: Found) -> dict[str, Any]:
         `primary`: for each claim whose arms were trained `arm`, `less`, `contrast` (both titles), `measure`,
         `difference`, its interval from `low` to `high`, `p_holm`, the numbers of `sequences` and `seeds`, and the
         standard deviations of the difference over sequences and over seeds, `sd_sequences` and `sd_seeds`.
-        `exploratory`: the number of other contrasts. `sequences`: the number of judging videos. `arms`: by name
+        `exploratory`: the number of other contrasts. `sequences`: the number of judging videos. `benchmarks`: for
+        each of the paper's the number of `targets` and of those that were `judged`. `paper`: the rows of
+        `paper.compare_with_paper`. `arms`: by name
         `title`, `seeds` (every figure of every sequence), `means`, `spread`, and `less`: by baseline and measure
         `difference`, `interval` and `p_holm`. `measures`: their names, see `sequence_figures`.
     """
@@ -87,6 +90,11 @@ def summarise_ladder(run: LadderRun, found: Found) -> dict[str, Any]:
             "sd_sequences": _deviation(paired.mean(axis=1)), "sd_seeds": _deviation(paired.mean(axis=0)),
         }  # fmt: skip
 
+    means = {
+        name: {measure: round(float(_table(values).mean()), 5) for measure, values in own.items()}
+        for name, own in columns.items()
+    }
+    judged = _one_pass(next(iter(found[START].values()))).keys()
     return {
         "measures": measures,
         "levels": list(run.sweep.levels),
@@ -94,12 +102,20 @@ def summarise_ladder(run: LadderRun, found: Found) -> dict[str, Any]:
         "interval": method_record("sequences") | {"second_factor": "seeds, from three on"},
         "primary": [claim(key) for key in primary],
         "exploratory": len(others),
-        "sequences": max(len(column) for column in columns[START].values()),
+        "sequences": max(
+            (len(column) for measure, column in columns[START].items() if not measure.endswith(VOT)),
+            default=len(BENCHMARKS[VOT]),
+        ),
+        "benchmarks": {
+            name: {"targets": len(targets), "judged": len(judged & {*targets})}
+            for name, targets in BENCHMARKS.items()
+        },
+        "paper": compare_with_paper(means),
         "settings": run.record(),
         "arms": {
             name: {
                 "title": ARMS[name].title if name != START else "before any of this training",
-                "means": {measure: round(float(_table(values).mean()), 5) for measure, values in own.items()},
+                "means": means[name],
                 "spread": {measure: _deviation(_table(values).mean(axis=0)) for measure, values in own.items()},
                 "less": {
                     base: {measure: row((name, base, measure)) for measure in measures}
@@ -132,7 +148,9 @@ def sequence_figures(run: LadderRun, seeds: Mapping[int, Mapping[str, Any]]) -> 
     """The figures of an arm by measure and sequence, one for each seed.
 
     The measures are AUC and precision of the groups of sequences in one pass (`auc, all`, `auc, OCC`,
-    `auc, not OCC`, ...) and over 20 starts (`auc, tre`); the sweep uncovered (`sweep, 0%`), at each level with the
+    `auc, not OCC`, ...) and over 20 starts (`auc, tre` of the sequences with OCC, `auc, tre, all`); the same of
+    the paper's benchmarks all of whose targets were judged (`auc, OTB-50`, `precision, OTB-50`,
+    `auc, tre, OTB-100`, `auc, VOT-2014`, ...); the sweep uncovered (`sweep, 0%`), at each level with the
     occluders that arms train with (`sweep, seen, 30%`) and with those that they do not (`sweep, unseen, 30%`), the
     means over the levels that cover something (`sweep, seen`, `sweep, unseen`, and each unseen kind), and over
     those of `settings.HEAVY_COVER` (`sweep, seen, 30-50%`, `sweep, unseen, 30-50%`).
@@ -155,6 +173,15 @@ def sequence_figures(run: LadderRun, seeds: Mapping[int, Mapping[str, Any]]) -> 
                     add(f"{measure}, {group}", target, row[measure])
         for target, row in figures.get("tre", {}).items():
             add("auc, tre", target, row["auc"])
+        starts, passes = figures.get("tre-all", {}), _one_pass(figures)
+        for target, row in starts.items():
+            add("auc, tre, all", target, row["auc"])
+        for benchmark, targets in BENCHMARKS.items():
+            for name, rows in ((f"auc, {benchmark}", passes), (f"auc, tre, {benchmark}", starts)):
+                for target in targets if rows.keys() >= set(targets) else ():
+                    add(name, target, rows[target]["auc"])
+            for target in targets if passes.keys() >= set(targets) else ():
+                add(f"precision, {benchmark}", target, passes[target]["precision"])
         kinds = figures.get("sweep", {})
         for target in next(iter(kinds.values()), ()):
             overlaps = {kind: np.array(by_target[target]) for kind, by_target in kinds.items()}
@@ -175,6 +202,11 @@ def sequence_figures(run: LadderRun, seeds: Mapping[int, Mapping[str, Any]]) -> 
                 if kind in overlaps and covered:
                     add(f"sweep, {kind}", target, float(overlaps[kind][covered].mean()))
     return found
+
+
+def _one_pass(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of one pass by target, of the judging videos and of VOT-2014."""
+    return {**figures.get("ope", {}), **figures.get("vot", {})}
 
 
 def _groups(attributes: list[str] | None) -> list[str]:

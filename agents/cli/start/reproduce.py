@@ -37,15 +37,15 @@ def reproduce(
     samples of the targets' manifolds (VAE), unoccluded, or occluded at random, at one constant region, by the
     agent (SINT++), by the belief over regions or by grid search; Adv-Net, holes in the features, random erasing,
     motion blur; and occlusion of real frames. Each is evaluated by OTB's protocol and by a sweep over synthetic
-    occlusions. The same command resumes a run that was cut off. Writes report.html, ladder.json, pictures and the
-    networks to OUT.
+    occlusions. With --otb and --vot the report puts the figures beside those that the paper prints. The same
+    command resumes a run that was cut off. Writes report.html, ladder.json, pictures and the networks to OUT.
 
     Args:
         sweep_frames: Test frames of each video in the sweep.
 
     Examples:
-        occlusion-search reproduce --data path/to/train --judge path/to/test
         occlusion-search reproduce --data path/to/train --judge path/to/test --only sint vae-hptn --workers 2
+        occlusion-search reproduce --data path/to/train --otb path/to/OTB100 --vot path/to/vot2014
     """
     from tracker.models.backbones import resolve_device
 
@@ -57,7 +57,7 @@ def reproduce(
     from ...common.output import TRAINING_BYTES, check_folder
     from ...common.results import write_result
 
-    inputs = (run.data, run.judge, run.attributes, run.bank, run.weights, run.agent)
+    inputs = (run.data, run.judge, run.otb, run.vot, run.attributes, run.bank, run.weights, run.agent)
     check_folder(run.out, *inputs, least_bytes=TRAINING_BYTES, json=json)
     run = replace(
         run, sweep=SweepSettings(frames=sweep_frames), device=str(resolve_device(device)),
@@ -74,11 +74,11 @@ def reproduce(
 
 
 def _print_ladder(content: Mapping[str, Any]) -> None:
-    measures = [
-        name
-        for name in ("sweep, seen", "sweep, unseen", "auc, all", "auc, OCC", "precision, all")
-        if name in content["measures"]
-    ]
+    printed = (
+        "sweep, seen", "sweep, unseen", "auc, all", "auc, OCC", "precision, all", "auc, OTB-50",
+        "auc, tre, OTB-100", "auc, VOT-2014",
+    )  # fmt: skip
+    measures = [name for name in printed if name in content["measures"]]
     rows = [
         (arm["title"], *(f"{arm['means'][name]:.3f}" for name in measures)) for arm in content["arms"].values()
     ]
