@@ -1,4 +1,4 @@
-"""How fast `vae.fit` and `vae.fit_many` are beside the plain loop and beside pythae, and what that costs.
+"""How fast `vae.fit` is beside the plain loop and beside pythae, and what that costs.
 
 All programs train the paper's network (12288-512-2-512-12288, RMSprop 1e-3, full batch) on the same images in
 one process, and take turns: in a round each trains from the start for `--epochs` epochs. A ratio is the median
@@ -37,7 +37,7 @@ from agents.common.output import check_json_path
 from agents.common.results import write_result
 from agents.common.versions import device_name
 from tracker import InputError, open_sequence
-from vae import TrainingConfig, VAEConfig, VAEError, evidence_lower_bound, fit, fit_many, log_likelihood
+from vae import TrainingConfig, VAEConfig, VAEError, evidence_lower_bound, fit, log_likelihood
 from vae.devices import resolve_device
 from vae.images import Images, to_vectors
 
@@ -164,8 +164,6 @@ def main(
     crops: int = 150,
     epochs: int = 20,
     rounds: int = 5,
-    videos: int = 8,
-    group: int = 2,
     quality_epochs: int = 0,
     quality_seeds: int = 2,
     device: str = "cpu",
@@ -175,13 +173,12 @@ def main(
     """Measure, print and write the ratios.
 
     Args:
-        data: A folder of videos, or one video; targets are cropped from them. Made-up crops where left out.
-        crops: Images a video in the timings; a shorter video is repeated to fill them.
+        data: A folder of videos, whose first is taken, or one video; its target is cropped. Made-up crops where
+            left out.
+        crops: Images in the timings; a shorter video is repeated to fill them.
         epochs: In each timed training.
         rounds: Of the timings.
-        videos: How many the trainings of many videos have; 0 leaves these out.
-        group: Size of the groups of `fit_many`'s batched products, timed beside its own choice.
-        quality_epochs: Epochs after which to compare the bounds, on the first video's own crops; 0 leaves it out.
+        quality_epochs: Epochs after which to compare the bounds, on the video's own crops; 0 leaves it out.
         quality_seeds: Trainings of each program in that comparison; their means are compared, and how far they
             lie apart says how much of a difference is chance.
         device: Where to train; pythae is compared on the CPU alone.
@@ -191,8 +188,7 @@ def main(
     check_json_path(json)
     for name, value, least in (
         ("crops", crops, 1), ("epochs", epochs, 1), ("rounds", rounds, 1),
-        ("videos", videos, 0), ("group", group, 1), ("quality-epochs", quality_epochs, 0),
-        ("quality-seeds", quality_seeds, 1),
+        ("quality-epochs", quality_epochs, 0), ("quality-seeds", quality_seeds, 1),
     ):  # fmt: skip
         if value < least:
             raise InputError(f"--{name} must be at least {least}, got {value}.")
@@ -200,9 +196,7 @@ def main(
         if threads < 1:
             raise InputError(f"--threads must be at least 1, got {threads}.")
         torch.set_num_threads(threads)
-    found = load_crops(data, max(1, videos))
-    names = list(found)
-    filled = [np.resize(found[names[i % len(names)]], (crops, 64, 64, 3)) for i in range(max(1, videos))]
+    name, images = load_crops(data)
     place = resolve_device(device)
     programs = {"plain": plain_loop(place), "fit": ours("auto", place), "fit fp32": ours("fp32", place)}
     if place.type == "cpu":
@@ -212,15 +206,13 @@ def main(
     results: dict[str, Any] = {
         "device": device_name(place),
         "settings": {
-            "crops": crops, "epochs": epochs, "rounds": rounds, "data": names, "network": VAEConfig().to_dict(),
+            "crops": crops, "epochs": epochs, "rounds": rounds, "data": [name], "network": VAEConfig().to_dict(),
             "weights": sum(p.numel() for p in PlainVAE().parameters()),
         },
-        "one_video": one_video(filled[0], epochs, rounds, programs),
+        "one_video": one_video(np.resize(images, (crops, 64, 64, 3)), epochs, rounds, programs),
     }  # fmt: skip
-    if videos:
-        results["many_videos"] = many_videos(filled, epochs, rounds, group, programs["plain"], place)
     if quality_epochs:
-        results["quality"] = quality(found[names[0]], names[0], quality_epochs, quality_seeds, programs, place)
+        results["quality"] = quality(images, name, quality_epochs, quality_seeds, programs, place)
     write_result(json, "vae_speed", results)
 
 
@@ -235,28 +227,6 @@ def one_video(images: Images, epochs: int, rounds: int, programs: dict[str, Prog
         "pythae_over_fit": ratio(seconds, "pythae", "fit") if "pythae" in programs else "pythae was left out",
     }
     return _shown("One video", result)
-
-
-def many_videos(
-    videos: list[Images], epochs: int, rounds: int, group: int, plain: Program, device: torch.device
-) -> dict[str, Any]:
-    """Time many videos: the plain loop in turn, `fit` in turn, `fit_many`, and `fit_many` in batched groups."""
-    recipe = TrainingConfig(epochs=epochs)
-    jobs: dict[str, Callable[[], object]] = {
-        "plain in turn": lambda: [plain(images, epochs, 0) for images in videos],
-        "fit in turn": lambda: [fit(images, training=recipe, device=device) for images in videos],
-        "fit_many": lambda: fit_many(videos, training=recipe, device=device),
-        f"fit_many in groups of {group}": lambda: fit_many(videos, training=recipe, device=device, group=group),
-    }
-    seconds = in_turns(jobs, rounds)
-    result = {
-        "videos": len(videos),
-        "ms_a_video_epoch": milliseconds(seconds, epochs * len(videos)),
-        "plain_in_turn_over_fit_many": ratio(seconds, "plain in turn", "fit_many"),
-        "fit_in_turn_over_fit_many": ratio(seconds, "fit in turn", "fit_many"),
-        "fit_in_turn_over_groups": ratio(seconds, "fit in turn", f"fit_many in groups of {group}"),
-    }
-    return _shown("Many videos", result)
 
 
 def quality(
@@ -336,25 +306,22 @@ def ratio(seconds: dict[str, list[float]], above: str, below: str) -> dict[str, 
     return {name: round(value, 2) for name, value in named.items()}
 
 
-def load_crops(data: Path | None, videos: int) -> dict[str, Images]:
-    """Crop the targets of up to so many videos, or make one video of a bright square on noise that moves."""
+def load_crops(data: Path | None) -> tuple[str, Images]:
+    """The name of a video and crops of its target; without data a bright square that moves on noise."""
     if data is None:
         rng = np.random.default_rng(0)
         images = rng.integers(0, 90, (150, 64, 64, 3), dtype=np.uint8)
         for image, (row, column) in zip(images, rng.integers(8, 32, (150, 2)), strict=True):
             image[row : row + 24, column : column + 24] += rng.integers(60, 160, 3, dtype=np.uint8)
-        return {"made-up": images}
+        return "made-up", images
     if not data.is_dir():
         raise InputError(f"'{data}' is not a folder; give --data a folder of videos, or leave it out.")
     is_video = (data / "groundtruth_rect.txt").is_file()
     folders = [data] if is_video else sorted(child for child in data.iterdir() if child.is_dir())
     if not folders:
         raise InputError(f"There is no video in '{data}'; give --data a folder of videos, or leave it out.")
-    found = {}
-    for folder in folders[:videos]:
-        sequence = open_sequence(folder, progress=False)
-        found[sequence.name] = np.stack([sequence.crop(t, 64) for t in range(len(sequence))])
-    return found
+    sequence = open_sequence(folders[0], progress=False)
+    return sequence.name, np.stack([sequence.crop(t, 64) for t in range(len(sequence))])
 
 
 def _job(program: Program, images: Images, epochs: int) -> Callable[[], object]:

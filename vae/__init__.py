@@ -4,7 +4,7 @@ A variational auto-encoder is trained on the 64 x 64 crops of one video's target
 its latent space gives target images the video did not show. The package stands alone: `uint8[N, H, W, C]`
 images in (RGB or grey), images and codes out.
 
-`fit` makes one model, `fit_many` one for each of many videos, and `VAEBank` keeps them in a folder. A model has
+`fit` makes one model, and `VAEBank` keeps those of many videos in a folder. A model has
 `reconstruct`, `embed`, `generate`, `sample`, `interpolate`, `traverse`, `save` and `load`; the functions of the
 same names give codes, which `generate` decodes. Pictures that move and captioned rows are in `vae.pictures`.
 
@@ -53,7 +53,7 @@ from .sampling import (
     traverse_axis,
 )
 from .training.fit import Callback, FitResult, fit
-from .training.many import fit_many
+from .training.fit import fit_many as fit_many
 from .training.state import Checkpoint, History, TrainingState
 
 __all__ = [
@@ -79,7 +79,6 @@ __all__ = [
     "draw_codes",
     "evidence_lower_bound",
     "fit",
-    "fit_many",
     "gaussian_log_likelihood",
     "images_digest",
     "importance_weighted_bound",

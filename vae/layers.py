@@ -42,14 +42,9 @@ def build_layers(config: VAEConfig) -> nn.ModuleDict:
     )
     if config.likelihood == "gaussian":
         layers.register_parameter("log_deviation", nn.Parameter(torch.empty((), device="meta")))
-    if (count := count_weights(layers)) > MOST_WEIGHTS:
+    if (count := sum(weight.numel() for weight in layers.parameters())) > MOST_WEIGHTS:
         raise VAEError(f"{config} has {count} weights; give sizes with at most {MOST_WEIGHTS}.")
     return layers
-
-
-def count_weights(layers: nn.Module) -> int:
-    """Return the number of weights."""
-    return sum(weight.numel() for weight in layers.parameters())
 
 
 def initialise(model: nn.Module, generator: torch.Generator) -> None:

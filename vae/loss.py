@@ -78,8 +78,6 @@ class _SumOfSoftplus(torch.autograd.Function):
     in bf16. The logarithm of sigmoid(|x|) does not overflow either. The gradient is sigmoid(x).
     """
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(x: torch.Tensor) -> torch.Tensor:
         size = x.abs()

@@ -52,6 +52,15 @@ _GONE = {
     "train-backbone": "the slim network was trained by `python tools/train_slim.py`, which is in the repository",
 }
 
+_GONE_FLAGS = {
+    ("train-vae", "--at-once"): "give --workers N to train N models at a time",
+    (
+        "evaluate-vae",
+        "--at-once",
+    ): "train the models by `train-vae --frames training --workers N`, and give --bank",
+}
+"""Flags of the last version that have no other name now, and what to do, by command and flag."""
+
 _ROOT_EXAMPLES = (
     "occlusion-search demo --quick",
     "occlusion-search generate --data path/to/videos --out out/hard_positives",
@@ -86,6 +95,9 @@ def rename_flags(name: str, words: Sequence[str]) -> tuple[list[str], list[str]]
     Returns:
         The words, and a sentence for each flag that has another name now.
 
+    Raises:
+        InputError: If a flag is gone; the sentence says what to do.
+
     >>> rename_flags("evaluate", ["--targets=otb", "--seeds", "1"])
     (['--data=otb', '--seeds', '1'], ['--targets is now --data; the old name goes in the next version.'])
     """
@@ -94,6 +106,8 @@ def rename_flags(name: str, words: Sequence[str]) -> tuple[list[str], list[str]]
     for position, word in enumerate(words):
         flag, equals, value = word.partition("=")
         old = flag.replace("_", "-") if flag.startswith("--") else ""
+        if (name, old) in _GONE_FLAGS:
+            raise InputError(f"{old} of {name} is gone; {_GONE_FLAGS[name, old]}.")
         if old in renamed:
             word = f"{renamed[old]}{equals}{value}"
         elif position == 0 and not word.startswith("-"):

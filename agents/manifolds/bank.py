@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from collections.abc import Sequence as Many
+from collections.abc import Iterable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from tqdm import tqdm
 
 import vae
 from occlusion_env.scene.splits import split_frames
@@ -24,16 +21,12 @@ from tracker.data.sequences import Frames, Sequence, evenly_spaced
 from tracker.errors import InputError
 from tracker.processes import Workers, check_workers, run_jobs
 from tracker.trackers.following import open_sequence
-from vae.bank import describe_failure
 
 from ..common.locks import lock_folder
 
 Image = NDArray[np.uint8]
 FrameChoice = Literal["all", "training"]
 """`all` visible frames, or those before the held-out last third (`split_frames`)."""
-
-_AT_ONCE = 32
-"""Models that a GPU trains in one batch by default: one alone leaves it idle."""
 
 
 def find_videos(data: Path, only: Iterable[str] = ()) -> dict[str, Path]:
@@ -118,7 +111,6 @@ def train_bank(
     model_config: vae.VAEConfig | None = None,
     training: vae.TrainingConfig | None = None,
     replace: bool = False,
-    at_once: int | None = None,
     workers: Workers = 1,
     progress: bool = True,
 ) -> vae.BankReport:
@@ -134,44 +126,29 @@ def train_bank(
         model_config: Sizes of the networks; the paper's by default.
         training: Settings of the training; the paper's by default.
         replace: Train models with other settings again.
-        at_once: Number of models that are trained in a batch of this process; 32 on a GPU and 1 on a CPU by
-            default.
         workers: Number of processes, or a Ray cluster; each process trains one model at a time.
-        progress: Show a bar for each video, or with several processes one for all.
+        progress: Show a bar for all videos, and in this process one for each.
 
     Returns:
         The result of each video. A failed one does not stop the others.
 
     Raises:
-        InputError: If `max_crops` is below 1, the images of `model_config` are grey or not square, `at_once` is
-            given with several processes, or another process trains models of this bank.
+        InputError: If `max_crops` is below 1, the images of `model_config` are grey or not square, or another
+            process trains models of this bank.
+        OSError: If the disk refuses.
     """
     side = crop_side(model_config or vae.VAEConfig())
     if max_crops is not None and max_crops < 1:
         raise InputError(f"A manifold is learned from {max_crops} crops; it must be at least 1.")
     check_workers(workers)
-    if workers != 1 and at_once is not None:
-        raise InputError("--at-once trains in one process; leave it out, or --workers and --ray.")
-    load = partial(_load_crops, choice=choice, max_crops=max_crops, side=side, progress=progress and workers == 1)
-    recipe: dict[str, Any] = {"model_config": model_config, "training": training, "replace": replace}
-    if workers != 1:
-        train = partial(_train_model, bank.folder, str(bank.device), recipe)
-        jobs = [(name, partial(train, name, partial(load, path))) for name, path in videos.items()]
-        with lock_folder(bank.folder):
-            return _train_in_processes(bank, jobs, workers, progress)
-    if at_once is None:
-        at_once = 1 if torch.device(bank.device).type == "cpu" else _AT_ONCE
-    notes: dict[str, dict[str, Any]] = {}
-
-    def load_noted(name: str) -> Image:
-        crops, notes[name] = load(videos[name])
-        return crops
-
-    with lock_folder(bank.folder):
-        return bank.train_all(
-            {name: partial(load_noted, name) for name in videos}, progress=progress, notes=notes, at_once=at_once,
-            **recipe,
-        )  # fmt: skip
+    shown = progress and workers == 1
+    load = partial(_load_crops, choice=choice, max_crops=max_crops, side=side, progress=shown)
+    train = partial(
+        bank.try_training, model_config=model_config, training=training, replace=replace, progress=shown
+    )
+    jobs = [(name, partial(train, name, partial(load, path))) for name, path in videos.items()]
+    with lock_folder(bank.folder), closing(run_jobs(workers, jobs, bank.folder)) as outcomes:
+        return bank.collect_outcomes(list(videos), outcomes, progress)
 
 
 def _load_crops(
@@ -182,48 +159,6 @@ def _load_crops(
     frames = manifold_frames(sequence, choice, max_crops)
     notes = {"frames": frames.tolist(), "origin": sequence.origin, "box_source": sequence.box_source}
     return target_crops(sequence, frames, side), notes
-
-
-_Trained = bool | dict[str, str]
-"""Whether a model was trained now, or `describe_failure`."""
-
-
-def _train_model(
-    folder: Path, device: str, recipe: dict[str, Any], name: str, load: Callable[[], tuple[Image, dict[str, Any]]]
-) -> _Trained:
-    """Train a model of a bank in a worker process, unless it is there."""
-    try:
-        crops, notes = load()
-    except Exception as error:
-        return describe_failure(error)
-    try:
-        return vae.VAEBank(folder, device).train(name, crops, notes=notes, **recipe)
-    except OSError:  # of the disk, which the next video would meet too
-        raise
-    except Exception as error:
-        return describe_failure(error)
-
-
-def _train_in_processes(
-    bank: vae.VAEBank, jobs: Many[tuple[str, Callable[[], _Trained]]], workers: Workers, progress: bool
-) -> vae.BankReport:
-    """Train models in worker processes; this process alone writes the file of failures."""
-    found: dict[str, _Trained] = {}
-    with (
-        closing(run_jobs(workers, jobs, bank.folder)) as done,
-        tqdm(total=len(jobs), desc="manifolds", unit="model", disable=not progress) as bar,
-    ):
-        for name, outcome in done:
-            found[name] = outcome
-            bank.note_failure(name, outcome if isinstance(outcome, dict) else None)
-            bar.set_postfix_str(name)
-            bar.update()
-    names = [name for name, _ in jobs]
-    return vae.BankReport(
-        tuple(name for name in names if found[name] is True),
-        tuple(name for name in names if found[name] is False),
-        {name: outcome["error"] for name in names if isinstance(outcome := found[name], dict)},
-    )
 
 
 def match_colour(image: Image, reference: Image) -> Image:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from vae import TrainingConfig, VAEBank, VAEConfig, VAEError, fit, fit_many
+from vae import TrainingConfig, VAEBank, VAEConfig, VAEError, fit
 
 SHAPES = [
     VAEConfig(image_size=16, hidden=16),
@@ -28,15 +28,6 @@ def test_fit(device: str, shape: VAEConfig) -> None:
         torch.testing.assert_close(one.cpu(), two.cpu(), rtol=1e-2, atol=1e-2)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=["mlp", "conv"])
-def test_fit_many(device: str, shape: VAEConfig) -> None:
-    videos, recipe = [IMAGES, IMAGES[:3], IMAGES[::-1]], TrainingConfig(epochs=6, precision="fp32")
-    cpu, gpu = (fit_many(videos, model_config=shape, training=recipe, device=place) for place in ("cpu", device))
-    for one, two in zip(cpu, gpu, strict=True):
-        assert two.model.device == torch.device(device)
-        np.testing.assert_allclose(one.history.loss, two.history.loss, rtol=1e-2)
-
-
 def test_a_model_encodes_and_samples(device: str) -> None:
     model = fit(IMAGES, model_config=SHAPES[0], training=TrainingConfig(epochs=2, precision="fp32")).model
     codes = model.embed(IMAGES)
@@ -50,7 +41,7 @@ def test_a_bank_trains_and_reads_where_it_is_told(device: str, tmp_path: Path) -
     bank = VAEBank(tmp_path, device)
     recipe: dict[str, Any] = {"model_config": SHAPES[0], "training": TrainingConfig(epochs=2, precision="fp32")}
     bank.train("one", IMAGES, **recipe)
-    report = bank.train_all({"two": IMAGES, "three": IMAGES[:2]}, at_once=2, **recipe)
+    report = bank.train_all({"two": IMAGES, "three": IMAGES[:2]}, **recipe)
     assert report.failed == {}
     for name in ("one", "two", "three"):
         assert bank[name].device == torch.device(device)
@@ -61,5 +52,3 @@ def test_a_device_that_is_not_there() -> None:
     for name in ("cuda:77", "gpu"):
         with pytest.raises(VAEError, match=f"no device '{name}' on this machine"):
             fit(IMAGES, device=name)
-        with pytest.raises(VAEError, match=f"no device '{name}' on this machine"):
-            fit_many([IMAGES], device=name)

@@ -250,7 +250,8 @@ def test_one_failure_stops_nobody_else_and_is_told(bank: VAEBank, counted: list[
         "c": np.zeros((0, 8, 8, 3), np.uint8),
         "d": lambda: noise(1, n=5),
     }
-    report = bank.train_all(videos, model_config=SHAPE, training=RECIPE)
+    report = bank.train_all(videos, model_config=SHAPE, training=RECIPE, notes={"d": {"frames": [7]}})
+    assert bank.record("a").notes == {} and bank.record("d").notes == {"frames": [7]}
     assert report.trained == ("a", "d") and report.skipped == () and counted == [3, 5]
     assert report.failed["b"] == "RuntimeError: the disk is gone"
     assert "N of at least 1" in report.failed["c"]
@@ -263,29 +264,14 @@ def test_one_failure_stops_nobody_else_and_is_told(bank: VAEBank, counted: list[
     assert bank.failures() == {} and not (bank.folder / FAILURES_NAME).exists()
 
 
-def test_together_is_as_one_by_one(bank: VAEBank, tmp_path: Path, counted: list[int]) -> None:
-    videos = {name: noise(seed, n=3 + seed) for seed, name in enumerate("abc")}
-    notes = {"b": {"frames": [7]}}
-    report = bank.train_all(videos, model_config=SHAPE, training=RECIPE, at_once=2, notes=notes)
-    assert report.trained == ("a", "b", "c") and counted == [5]
-    assert bank.record("b").notes == {"frames": [7]}
-    alone = VAEBank(tmp_path / "alone")
-    alone.train_all(videos, model_config=SHAPE, training=RECIPE)
-    for name in videos:
-        together, single = bank.record(name), alone.record(name)
-        assert together.images_digest == single.images_digest
-        assert together.reconstruction == pytest.approx(single.reconstruction, rel=1e-4)
+def test_a_full_disk_stops_all(bank: VAEBank, counted: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
 
-
-def test_where_together_fails_each_is_tried_alone(
-    bank: VAEBank, counted: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_, **__):
-        raise RuntimeError("out of memory")
-
-    monkeypatch.setattr(vae.bank.bank, "fit_many", full)
-    report = bank.train_all({"a": noise(0), "b": noise(1)}, model_config=SHAPE, training=RECIPE, at_once=2)
-    assert report.trained == ("a", "b") and counted == [3, 3]
+    monkeypatch.setattr(VAEBank, "_store", full)
+    with pytest.raises(OSError, match="No space left"):
+        bank.train_all({"a": noise(0), "b": noise(1)}, model_config=SHAPE, training=RECIPE)
+    assert counted == [3] and bank.failures() == {}
 
 
 @pytest.mark.parametrize(
@@ -323,8 +309,6 @@ def test_other_bad_input(bank: VAEBank, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(VAEError, match="is a file"):
         VAEBank(tmp_path / "file")
-    with pytest.raises(VAEError, match="at_once"):
-        bank.train_all({"a": noise(0)}, at_once=0)
     train(bank)
     (bank.path("ball") / CODES_NAME).write_bytes(b"x")
     with pytest.raises(VAEError, match="damaged"):

@@ -24,11 +24,9 @@ from vae import (
     VAEConfig,
     VAEError,
     fit,
-    fit_many,
 )
 from vae.images import Images, to_vectors
 from vae.loss import gaussian_log_likelihood
-from vae.training.fit import Run, train
 from vae.training.noise import Noise, draw_order, split_images
 
 SMALL = VAEConfig(image_size=16, hidden=16)
@@ -147,10 +145,10 @@ def test_a_weight_of_0_moves_nothing_through_the_divergence(images: Images) -> N
     """Of the first update by a warm-up the bias of log sigma^2 learns from the reconstruction alone."""
     gradients = []
     for beta in (0.0, 1.0, 1000.0):
-        model = VAE(VAEConfig(image_size=16, hidden=16, beta=beta), torch.Generator().manual_seed(5))
-        run = Run("", images, model.config, recipe(1), CPU, None)
-        train([run], progress=False)
-        gradients.append(run.state.square_averages["log_variance.weight"].sqrt())
+        shape = VAEConfig(image_size=16, hidden=16, beta=beta)
+        states: list[TrainingState] = []
+        fit(images, model_config=shape, training=recipe(1), callbacks=[states.append])
+        gradients.append(states[0].square_averages["log_variance.weight"].sqrt())
     assert gradients[2].norm() > 50 * gradients[0].norm()
     assert not torch.equal(gradients[0], gradients[1])
 
@@ -291,42 +289,32 @@ def test_a_checkpoint_of_the_version_before_the_options_is_resumed(images: Image
     assert same(resumed, fit(images, model_config=SMALL, training=recipe(9)))
 
 
-@pytest.mark.parametrize("group", [None, 3])
-def test_many_videos_with_options_come_out_as_alone(images: Images, crops: Images, group: int | None) -> None:
-    values = {**OPTIONS, "batch_size": None if group else 2}
-    videos, training = [images, crops, images[:3]], recipe(200, learning_rate=5e-3, **values)
-    alone = [fit(some, model_config=SMALL, training=training) for some in videos]
-    together = fit_many(videos, model_config=SMALL, training=training, group=group)
-    for a, b in zip(together, alone, strict=True):
-        count = min(len(a.history.kl), len(b.history.kl), 40)
-        np.testing.assert_allclose(a.history.loss[:count], b.history.loss[:count], rtol=1e-2)
-        np.testing.assert_allclose(a.history.validation[:count], b.history.validation[:count], rtol=1e-2)
-        assert a.history.best_epoch == 1 + a.history.validation.argmax()
-
-
 def test_what_cannot_be_done_is_refused(images: Images) -> None:
-    with pytest.raises(VAEError, match="Mini-batches are not updated in groups"):
-        fit_many([images] * 2, model_config=SMALL, training=recipe(batch_size=2), group=2)
     with pytest.raises(VAEError, match="at least 2 images, got 1"):
         fit(images[:1], model_config=SMALL, training=recipe(validation_share=0.5))
-    with pytest.raises(VAEError, match="^Video 1: .*at least 2 images"):
-        fit_many([images, images[:1]], model_config=SMALL, training=recipe(validation_share=0.5))
     with pytest.raises(VAEError, match="patience must be given with a validation_share"):
         recipe(patience=3)
 
 
-def test_callbacks_are_called_after_every_epoch_and_end_a_video(images: Images, crops: Images) -> None:
-    seen: list[tuple[str, int]] = []
-
-    def note(state: TrainingState) -> None:
-        seen.append((state.name, state.epoch))
+def test_callbacks_are_called_after_every_epoch_and_end_the_training(images: Images) -> None:
+    seen: list[int] = []
 
     def stop(state: TrainingState) -> bool:
-        return state.name == "Video 1" and state.epoch == 2
+        return state.epoch == 2
 
-    results = fit_many([images, crops], model_config=SMALL, training=recipe(4), group=2, callbacks=[note, stop])
-    assert [len(result.history.kl) for result in results] == [4, 2]
-    assert sorted(seen) == [("Video 0", epoch) for epoch in (1, 2, 3, 4)] + [("Video 1", 1), ("Video 1", 2)]
+    result = fit(
+        images, model_config=SMALL, training=recipe(4),
+        callbacks=[stop, lambda state: seen.append(state.epoch)],
+    )  # fmt: skip
+    assert len(result.history.kl) == 2 and seen == [1, 2]
+
+
+def test_the_former_name_trains_each_video(images: Images, crops: Images, tmp_path: Path) -> None:
+    files = [Checkpoint(tmp_path / f"{number}.safetensors") for number in range(2)]
+    with pytest.warns(DeprecationWarning, match="fit_many is no faster than vae.fit"):
+        results = vae.fit_many([images, crops], model_config=SMALL, training=recipe(4), group=2, checkpoints=files)
+    alone = [fit(some, model_config=SMALL, training=recipe(4)) for some in (images, crops)]
+    assert all(map(same, results, alone)) and all(Path(file.path).is_file() for file in files)
 
 
 def test_a_bank_records_the_best_epoch(images: Images, tmp_path: Path) -> None:

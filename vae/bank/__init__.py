@@ -1,6 +1,6 @@
 """A folder of models, one for each video."""
 
-from .bank import CHECKPOINT_NAME, CODES_NAME, FAILURES_NAME, RECORD_NAME, VAEBank, describe_failure
+from .bank import CHECKPOINT_NAME, CODES_NAME, FAILURES_NAME, RECORD_NAME, VAEBank
 from .record import BankRecord, BankReport
 
 __all__ = [
@@ -11,5 +11,4 @@ __all__ = [
     "BankRecord",
     "BankReport",
     "VAEBank",
-    "describe_failure",
 ]

@@ -19,8 +19,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,6 @@ from ..model import VAE
 from ..sampling import Codes, check_codes, draw_codes
 from ..storage import CONFIG_NAME, WEIGHTS_NAME, read_config, write_json
 from ..training.fit import FitResult, fit
-from ..training.many import fit_many
 from ..training.state import Checkpoint
 from .record import BankRecord, BankReport, file_digest, read_json
 
@@ -52,14 +50,8 @@ CHECKPOINT_SECONDS = 300.0
 
 _NAME = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
 
-
-@dataclass(frozen=True)
-class _Recipe:
-    model_config: VAEConfig
-    training: TrainingConfig
-    progress: bool
-    replace: bool
-    checkpoint_seconds: float
+Outcome = bool | dict[str, str]
+"""Of a video: whether its model was trained now; where that failed `error`, in one sentence, and `traceback`."""
 
 
 class VAEBank(Mapping[str, VAE]):
@@ -67,7 +59,7 @@ class VAEBank(Mapping[str, VAE]):
 
     `bank[name]` reads a model; `in`, `len` and iteration see only models that are whole. Nothing is kept in
     memory, so several programs may read one bank; only one should train it. Trainings have every option of
-    `TrainingConfig`; callbacks are for `fit` and `fit_many` alone.
+    `TrainingConfig`; callbacks are for `fit` alone.
 
     Args:
         folder: Where the models are; it is made by the first training.
@@ -206,7 +198,7 @@ class VAEBank(Mapping[str, VAE]):
             pass
         return folder / CONFIG_NAME
 
-    def _has_recipe(self, name: str, images: Images, recipe: _Recipe) -> bool:
+    def _has_recipe(self, name: str, images: Images, model_config: VAEConfig, training: TrainingConfig) -> bool:
         """Return whether the model is there, made from these images by this recipe; it may be damaged.
 
         The recipe's precision counts as it is resolved on this machine, and so does the kind of device.
@@ -216,10 +208,10 @@ class VAEBank(Mapping[str, VAE]):
         """
         if name not in self:
             return False
-        record, resolved = self._read_record(name), self._resolved(recipe.training)
+        record, resolved = self._read_record(name), self._resolved(training)
         was = {"images": record.images_digest, **record.model_config.to_dict(), **record.training.to_dict()}
         was |= {name: getattr(record, name) or "not recorded" for name in resolved}
-        asked = {**recipe.model_config.to_dict(), **recipe.training.to_dict(), **resolved}
+        asked = {**model_config.to_dict(), **training.to_dict(), **resolved}
         if found := differences(was, {"images": images_digest(images), **asked}):
             raise VAEError(
                 f"The bank {self.folder} holds a model of {name!r} with {', '.join(found)}; "
@@ -259,14 +251,28 @@ class VAEBank(Mapping[str, VAE]):
             VAEError: If the images are bad, or the bank holds another model, or a half-trained one, and `replace`
                 is not given.
         """
-        recipe = _Recipe(
-            model_config or VAEConfig(), training or TrainingConfig(), progress, replace, checkpoint_seconds
-        )
-        if not self._make_room(name, images, recipe):
+        model_config, training = model_config or VAEConfig(), training or TrainingConfig()
+        if not self._make_room(name, images, model_config, training, replace):
             return False
+        if progress:
+            tqdm.write(f"{name} ({len(images)} crops)", file=sys.stderr)
+        checkpoint = Checkpoint(self.path(name) / CHECKPOINT_NAME, checkpoint_seconds)
+        train = partial(
+            fit, images, model_config=model_config, training=training, device=self.device, progress=progress,
+            checkpoint=checkpoint,
+        )  # fmt: skip
         start = time.perf_counter()
-        result = self._fit(name, images, recipe)
-        self._store(name, images, recipe, result, time.perf_counter() - start, notes)
+        try:
+            result = train()
+        except CheckpointError as error:
+            if isinstance(error, DamagedCheckpointError):
+                _warn_of_damage(Path(checkpoint.path), name)
+            elif not replace:
+                raise
+            checkpoint.discard()
+            result = train()
+        self._store(name, images, training, result, time.perf_counter() - start, notes)
+        checkpoint.discard()
         return True
 
     def train_all(
@@ -278,7 +284,6 @@ class VAEBank(Mapping[str, VAE]):
         progress: bool = False,
         replace: bool = False,
         notes: Mapping[str, Mapping[str, Any]] | None = None,
-        at_once: int = 1,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ) -> BankReport:
         """Train the model of each video; a video that fails does not stop the others.
@@ -287,11 +292,9 @@ class VAEBank(Mapping[str, VAE]):
             videos: Images by the name of the video, or functions that load them when their turn comes.
             model_config: As for `train`.
             training: As for `train`.
-            progress: Show a bar for each video.
+            progress: Show a bar for each video, and one for all.
             replace: As for `train`.
-            notes: Of each video, as for `train`; read when its model is done.
-            at_once: Train so many together (see `fit_many`), which pays on a GPU with full batches; if one of them
-                fails, each is tried alone.
+            notes: Of each video, as for `train`.
             checkpoint_seconds: As for `train`.
 
         Returns:
@@ -300,54 +303,70 @@ class VAEBank(Mapping[str, VAE]):
         Raises:
             OSError: If the disk refuses.
         """
-        if at_once < 1:
-            raise VAEError(f"at_once must be at least 1, got {at_once}.")
-        recipe = _Recipe(
-            model_config or VAEConfig(), training or TrainingConfig(), progress, replace, checkpoint_seconds
-        )
-        trained: list[str] = []
-        skipped: list[str] = []
-        failed: dict[str, str] = {}
 
-        def fail(name: str, error: Exception) -> None:
-            failure = describe_failure(error)
-            failed[name] = failure["error"]
-            self.note_failure(name, failure)
+        def load(name: str) -> tuple[Images, Mapping[str, Any]]:
+            images = videos[name]
+            return images() if callable(images) else images, (notes or {}).get(name, {})
 
+        outcomes = (
+            (
+                name,
+                self.try_training(
+                    name, partial(load, name), model_config=model_config, training=training, progress=progress,
+                    replace=replace, checkpoint_seconds=checkpoint_seconds,
+                ),
+            )
+            for name in videos
+        )  # fmt: skip
+        return self.collect_outcomes(list(videos), outcomes, progress)
+
+    def try_training(
+        self, name: str, load: Callable[[], tuple[Images, Mapping[str, Any]]], **options: Any
+    ) -> Outcome:
+        """Train a video's model as `train` does; an error is returned.
+
+        Args:
+            name: Of the video.
+            load: Returns the images, and the notes of the record.
+            **options: Of `train`.
+
+        Raises:
+            OSError: If the disk refuses.
+        """
+        try:
+            images, notes = load()
+        except Exception as error:
+            return _describe_failure(error)
+        try:
+            return self.train(name, images, notes=notes, **options)
+        except OSError:  # of the disk, which the next video would meet too
+            raise
+        except Exception as error:
+            return _describe_failure(error)
+
+    def collect_outcomes(
+        self, names: Sequence[str], outcomes: Iterable[tuple[str, Outcome]], progress: bool
+    ) -> BankReport:
+        """Enter what `try_training` returned into the file of failures.
+
+        Args:
+            names: Of the videos, in the order of the report.
+            outcomes: The outcome of each video by its name, in any order, when it is known.
+            progress: Show a bar.
+        """
         remove_leftovers(self.folder)
-        names = list(videos)
-        for first in range(0, len(names), at_once):
-            ready: dict[str, Images] = {}
-            for name in names[first : first + at_once]:
-                try:
-                    source = videos[name]
-                    images = source() if callable(source) else source
-                    if self._make_room(name, images, recipe):
-                        ready[name] = images
-                    else:
-                        skipped.append(name)
-                        self.note_failure(name, None)
-                except Exception as error:
-                    fail(name, error)
-            if progress and ready:
-                crops = ", ".join(f"{name} ({len(images)} crops)" for name, images in ready.items())
-                tqdm.write(f"{first + 1} of {len(names)}: {crops}", file=sys.stderr)
-            start = time.perf_counter()
-            together = self._fit_together(ready, recipe) if len(ready) > 1 else {}
-            share = (time.perf_counter() - start) / max(1, len(together))
-            for name, images in ready.items():
-                try:
-                    start = time.perf_counter()
-                    result = together.get(name) or self._fit(name, images, recipe)
-                    seconds = share if name in together else time.perf_counter() - start
-                    self._store(name, images, recipe, result, seconds, (notes or {}).get(name))
-                    trained.append(name)
-                    self.note_failure(name, None)
-                except OSError:  # of the disk, which the next video would meet too
-                    raise
-                except Exception as error:
-                    fail(name, error)
-        return BankReport(tuple(trained), tuple(skipped), failed)
+        found: dict[str, Outcome] = {}
+        with tqdm(total=len(names), desc="models", unit="model", disable=not progress) as bar:
+            for name, outcome in outcomes:
+                found[name] = outcome
+                self._note_failure(name, outcome if isinstance(outcome, dict) else None)
+                bar.set_postfix_str(name)
+                bar.update()
+        return BankReport(
+            tuple(name for name in names if found[name] is True),
+            tuple(name for name in names if found[name] is False),
+            {name: outcome["error"] for name in names if isinstance(outcome := found[name], dict)},
+        )
 
     def _resolved(self, training: TrainingConfig) -> dict[str, str]:
         """The arithmetic and the kind of device that a recipe gets here."""
@@ -355,60 +374,31 @@ class VAEBank(Mapping[str, VAE]):
         precision = resolve_precision(training.precision, device)
         return {"precision": str(precision).removeprefix("torch."), "device": device.type}
 
-    def _make_room(self, name: str, images: Images, recipe: _Recipe) -> bool:
+    def _make_room(
+        self, name: str, images: Images, model_config: VAEConfig, training: TrainingConfig, replace: bool
+    ) -> bool:
         """Return whether a model is to be trained; if so what is there is no longer taken for whole."""
         folder = self.path(name)
-        check_images(images, recipe.model_config.image_shape)
+        check_images(images, model_config.image_shape)
         try:
-            there = self._has_recipe(name, images, recipe)
+            there = self._has_recipe(name, images, model_config, training)
             if (damaged := self.damaged_file(name)) is not None:
                 _warn_of_damage(damaged, name)
             elif there:
                 return False
         except VAEError:
-            if not recipe.replace:
+            if not replace:
                 raise
         (folder / RECORD_NAME).unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
         return True
 
-    def _options(self, recipe: _Recipe) -> dict[str, Any]:
-        """The arguments that `fit` and `fit_many` share."""
-        shared = {"model_config": recipe.model_config, "training": recipe.training}
-        return {**shared, "device": self.device, "progress": recipe.progress}
-
-    def _checkpoint(self, name: str, recipe: _Recipe) -> Checkpoint:
-        return Checkpoint(self.path(name) / CHECKPOINT_NAME, recipe.checkpoint_seconds)
-
-    def _fit(self, name: str, images: Images, recipe: _Recipe) -> FitResult:
-        checkpoint = self._checkpoint(name, recipe)
-        train = partial(fit, images, **self._options(recipe), checkpoint=checkpoint)
-        try:
-            return train()
-        except CheckpointError as error:
-            if isinstance(error, DamagedCheckpointError):
-                _warn_of_damage(Path(checkpoint.path), name)
-            elif not recipe.replace:
-                raise
-            checkpoint.discard()
-            return train()
-
-    def _fit_together(self, videos: Mapping[str, Images], recipe: _Recipe) -> dict[str, FitResult]:
-        """Fit several at once; none where one of them fails, and each is then tried alone from its checkpoint."""
-        try:
-            checkpoints = [self._checkpoint(name, recipe) for name in videos]
-            results = fit_many(list(videos.values()), **self._options(recipe), checkpoints=checkpoints)
-        except (VAEError, RuntimeError) as error:
-            tqdm.write(f"Together they failed ({first_line(error)}); now one by one.", file=sys.stderr)
-            return {}
-        return dict(zip(videos, results, strict=True))
-
     def _store(
         self,
         name: str,
         images: Images,
-        recipe: _Recipe,
+        training: TrainingConfig,
         result: FitResult,
         seconds: float,
         notes: Mapping[str, Any] | None,
@@ -422,21 +412,20 @@ class VAEBank(Mapping[str, VAE]):
         record = BankRecord(
             images=len(images),
             images_digest=images_digest(images),
-            model_config=recipe.model_config,
-            training=recipe.training,
+            model_config=result.model.config,
+            training=training,
             epochs=len(history.kl),
             reconstruction=float(history.reconstruction[best - 1]),
             kl=float(history.kl[best - 1]),
             seconds=round(seconds, 2),
             weights_digest=file_digest(folder / WEIGHTS_NAME),
-            **self._resolved(recipe.training),
+            **self._resolved(training),
             codes_digest=file_digest(folder / CODES_NAME),
             best_epoch=best if len(history.validation) else None,
             validation=float(history.validation[best - 1]) if len(history.validation) else None,
             notes=dict(notes or {}),
         )
         write_json(folder / RECORD_NAME, record.to_dict())
-        self._checkpoint(name, recipe).discard()
 
     def _read_record(self, name: str) -> BankRecord:
         path = self.path(name) / RECORD_NAME
@@ -445,8 +434,8 @@ class VAEBank(Mapping[str, VAE]):
         except VAEError as error:
             raise VAEError(f"{path}: {error}") from None
 
-    def note_failure(self, name: str, failure: Mapping[str, Any] | None) -> None:
-        """Write why a video's training failed (`describe_failure`) to the file of failures; `None` removes it."""
+    def _note_failure(self, name: str, failure: Mapping[str, Any] | None) -> None:
+        """Write why a video's training failed to the file of failures; `None` removes it."""
         known = {other: why for other, why in self.failures().items() if other != name}
         if failure is not None:
             known[name] = dict(failure)
@@ -457,7 +446,7 @@ class VAEBank(Mapping[str, VAE]):
             (self.folder / FAILURES_NAME).unlink(missing_ok=True)
 
 
-def describe_failure(error: Exception) -> dict[str, str]:
+def _describe_failure(error: Exception) -> dict[str, str]:
     """Why a training failed: `error` in one sentence, and the `traceback`."""
     text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {first_line(error)}"
     return {"error": text, "traceback": "".join(traceback.format_exception(error))}

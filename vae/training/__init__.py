@@ -1,1 +1,1 @@
-"""Training one model, or one for each of many videos."""
+"""Training a model on the images of one video."""

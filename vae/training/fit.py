@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -68,118 +70,75 @@ def fit(
             damaged or of another training.
         OSError: If the disk refuses a checkpoint.
 
+    >>> import numpy as np
     >>> images = np.zeros((2, 8, 8, 3), np.uint8)
     >>> shape, recipe = VAEConfig(image_size=8, hidden=4), TrainingConfig(epochs=3)
     >>> fit(images, model_config=shape, training=recipe).history.kl.shape
     (3,)
     """
     model_config, training = model_config or VAEConfig(), training or TrainingConfig()
-    run = Run("", images, model_config, training, resolve_device(device), checkpoint)
-    train([run], progress, callbacks)
-    return run.result()
+    place = resolve_device(device)
+    check_images(images, model_config.image_shape)
+    rows, held_out_rows = split_images(len(images), training.validation_share, training.seed)
+    state = start(model_config, training, place)
+    dtype = resolve_precision(training.precision, place)
+    identity = training_identity(images, model_config, training, dtype)
+    if checkpoint is not None:
+        read_checkpoint(Path(checkpoint.path), state, identity)
+    updates = Updates(state, to_vectors(images[rows], place), training, to_vectors(images[held_out_rows], place))
+    written, ended = time.monotonic(), _has_ended(state, training)
+    with tqdm(total=training.epochs, initial=state.epoch, unit="epoch", disable=not progress) as bar:
+        while not ended:
+            updates.advance()
+            bar.update()
+            stopped = any([callback(state) for callback in callbacks])
+            ended = stopped or _has_ended(state, training)
+            if ended or state.epoch % _LOOK_EVERY == 0:
+                reconstruction, kl = _last_terms(state)
+                bar.set_postfix(reconstruction=f"{reconstruction:.1f}", kl=f"{kl:.2f}", refresh=ended)
+            if checkpoint is not None and (ended or time.monotonic() - written >= checkpoint.seconds):
+                _last_terms(state)
+                write_checkpoint(Path(checkpoint.path), state, identity)
+                written = time.monotonic()
+    model = state.model.eval()
+    if state.best_weights:
+        model.load_state_dict(state.best_weights)
+    return FitResult(model, state.history())
 
 
-class Run:
-    """The training of one video, at its start or where its checkpoint is; arguments and errors as `fit` has them.
+def _has_ended(state: TrainingState, training: TrainingConfig) -> bool:
+    """Return whether the last epoch is done, patience is at its end or the plateau rule says stop."""
+    done, warmup = state.epoch, training.warmup_epochs
+    rule, patience = training.plateau, training.patience
+    if done >= training.epochs:
+        return True
+    if patience is not None and done - max(state.best_epoch(), warmup) >= patience:
+        return True
+    if rule is None or done < warmup or (done - warmup) % rule.window:
+        return False
+    return rule.is_reached(state.history().loss[warmup:])
 
-    Attributes:
-        name: What an error and the bar call the video; may be empty.
-        images: Training images, intensities in [0, 1], `float32[N, D]`.
-        held_out: Held-out images, likewise; none without a validation split.
-        state: Where it is.
+
+def _last_terms(state: TrainingState) -> tuple[float, float]:
+    """Return the last epoch's terms, which on a GPU waits for it.
+
+    Raises:
+        VAEError: If they are not finite.
     """
-
-    def __init__(
-        self,
-        name: str,
-        images: Images,
-        model_config: VAEConfig,
-        training: TrainingConfig,
-        device: torch.device,
-        checkpoint: Checkpoint | None,
-    ) -> None:
-        self.name, self.training, self.checkpoint = name, training, checkpoint
-        check_images(images, model_config.image_shape)
-        rows, held_out_rows = split_images(len(images), training.validation_share, training.seed)
-        self.images, self.held_out = to_vectors(images[rows], device), to_vectors(images[held_out_rows], device)
-        self.state = start(model_config, training, device)
-        self.state.name = name
-        dtype = resolve_precision(training.precision, device)
-        self._identity = training_identity(images, model_config, training, dtype)
-        if checkpoint is not None:
-            read_checkpoint(Path(checkpoint.path), self.state, self._identity)
-        self._kept = time.monotonic()
-
-    def has_ended(self) -> bool:
-        """Return whether the last epoch is done, patience is at its end or the plateau rule says stop."""
-        done, warmup = self.state.epoch, self.training.warmup_epochs
-        rule, patience = self.training.plateau, self.training.patience
-        if done >= self.training.epochs:
-            return True
-        if patience is not None and done - max(self.state.best_epoch(), warmup) >= patience:
-            return True
-        if rule is None or done < warmup or (done - warmup) % rule.window:
-            return False
-        return rule.is_reached(self.state.history().loss[warmup:])
-
-    def terms(self) -> tuple[float, float]:
-        """Return the last epoch's terms, which on a GPU waits for it.
-
-        Raises:
-            VAEError: If they are not finite.
-        """
-        reconstruction, kl = self.state.terms[self.state.epoch - 1].tolist()
-        if not np.isfinite(reconstruction + kl):
-            raise VAEError(
-                f"{self.name}{': ' if self.name else ''}The loss was not finite at epoch {self.state.epoch}: "
-                "lower the learning rate."
-            )
-        return reconstruction, kl
-
-    def keep(self, has_ended: bool) -> None:
-        """Write the checkpoint, if one is asked for, when it is due and when the training has ended.
-
-        Raises:
-            VAEError: If the loss is not finite; nothing is written.
-        """
-        if self.checkpoint is not None and (has_ended or time.monotonic() - self._kept >= self.checkpoint.seconds):
-            self.terms()
-            write_checkpoint(Path(self.checkpoint.path), self.state, self._identity)
-            self._kept = time.monotonic()
-
-    def result(self) -> FitResult:
-        """Return the model, ready for use, with its best weights where there is a validation split."""
-        model = self.state.model.eval()
-        if self.state.best_weights:
-            model.load_state_dict(self.state.best_weights)
-        return FitResult(model, self.state.history())
+    reconstruction, kl = state.terms[state.epoch - 1].tolist()
+    if not math.isfinite(reconstruction + kl):
+        raise VAEError(f"The loss was not finite at epoch {state.epoch}: lower the learning rate.")
+    return reconstruction, kl
 
 
-def train(runs: Sequence[Run], progress: bool, callbacks: Sequence[Callback] = ()) -> None:
-    """Train videos that are at one epoch of one recipe together, until each has ended.
-
-    The bar shows averages over the videos; the callbacks are called with each video's state and end that video.
-    Errors are those of `fit`.
-    """
-    active = [run for run in runs if not run.has_ended()]
-    name = runs[0].name + (f" and {len(runs) - 1} more" if len(runs) > 1 else "")
-    epochs, done = runs[0].training.epochs, runs[0].state.epoch
-    with tqdm(total=epochs, initial=done, desc=name or None, unit="epoch", disable=not progress) as bar:
-        while active:
-            held_out = [run.held_out for run in active if len(run.held_out)]
-            updates = Updates(
-                [run.state for run in active], [run.images for run in active], runs[0].training, held_out
-            )
-            ended: Sequence[Run] = []
-            while not ended:
-                updates.advance()
-                bar.update()
-                stopped = [run for run in active if any([callback(run.state) for callback in callbacks])]
-                ended = [run for run in active if run in stopped or run.has_ended()]
-                if ended or active[0].state.epoch % _LOOK_EVERY == 0:
-                    reconstruction, kl = np.mean([run.terms() for run in ended or active], axis=0)
-                    bar.set_postfix(reconstruction=f"{reconstruction:.1f}", kl=f"{kl:.2f}", refresh=bool(ended))
-                for run in active:
-                    run.keep(has_ended=run in ended)
-            updates.unstack()
-            active = [run for run in active if run not in ended]
+def fit_many(
+    videos: Sequence[Images], *, checkpoints: Sequence[Checkpoint] | None = None, group: Any = None, **options: Any
+) -> list[FitResult]:
+    """Deprecated form of `[fit(images, ...) for images in videos]`; `group` has no effect."""
+    warnings.warn(
+        "vae.fit_many is no faster than vae.fit for each video; it goes in the next version.",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    files = zip(videos, checkpoints or [None] * len(videos), strict=True)  # type: ignore[list-item]
+    return [fit(images, checkpoint=file, **options) for images, file in files]

@@ -66,7 +66,6 @@ class TrainingState:
         validation: Held-out ELBO after each epoch, `float32[epochs]`; empty without a validation split.
         best_weights: Weights of the epoch with the highest held-out ELBO; empty without a validation split.
         epoch: Epochs done.
-        name: Of the video, in `fit_many` its position; empty in `fit`.
     """
 
     model: VAE
@@ -76,7 +75,6 @@ class TrainingState:
     validation: NDArray[np.float32]
     best_weights: dict[str, torch.Tensor]
     epoch: int = 0
-    name: str = ""
 
     def history(self) -> History:
         """Return the history of the epochs done; on a GPU this waits for them."""

@@ -27,7 +27,6 @@ def evaluate_vae(
     only: tuple[str, ...] = (),
     latent: int = 2,
     architecture: Literal["mlp", "conv"] = "mlp",
-    at_once: int | None = None,
     samples: int = 64,
     held_out: int = 40,
     out: Path = Path("out/evaluate-vae"),
@@ -53,7 +52,6 @@ def evaluate_vae(
         only: Only these sequences; all by default.
         latent: With --epochs: dimensions of the latent code.
         architecture: With --epochs: the paper's fully connected network, or the convolutional one.
-        at_once: With --epochs: how many models are trained in one batch; by default 32 on a GPU and 1 on a CPU.
         samples: Images that each method draws for a video.
         held_out: Held-out crops of a video, evenly spaced, at most.
         out: Folder for the results.
@@ -94,14 +92,7 @@ def evaluate_vae(
         shape = vae.VAEConfig(latent=latent, architecture=architecture)
         training = vae.TrainingConfig(epochs=epochs, seed=seed)
         with on_interrupt(f"the models so far are in {out / 'bank'}; {GOES_ON}"), lock_folder(out):
-            report = train_bank(
-                models,
-                videos,
-                choice="training",
-                model_config=shape,
-                training=training,
-                at_once=at_once,
-            )
+            report = train_bank(models, videos, choice="training", model_config=shape, training=training)
         untrained = report.failed
         videos = {name: path for name, path in videos.items() if name not in untrained}
     if not videos:

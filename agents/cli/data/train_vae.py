@@ -27,7 +27,6 @@ def train_vae(
     max_crops: int | None = None,
     pictures: bool = False,
     replace: bool = False,
-    at_once: int | None = None,
     workers: WorkerCount = 1,
     ray: Ray = None,
     seed: Seed = 0,
@@ -58,7 +57,6 @@ def train_vae(
         max_crops: Train on at most this many frames of a video, evenly spaced.
         pictures: Write traversal.gif, traversal.mp4 and reconstructions.png beside each model too.
         replace: Train models anew that the bank holds with other settings or of other crops.
-        at_once: How many models are trained in one batch of this process; by default 32 on a GPU and 1 on a CPU.
 
     Examples:
         occlusion-search train-vae --data path/to/videos --out out/bank
@@ -95,7 +93,6 @@ def train_vae(
                 warmup_epochs=warmup,
             ),
             replace=replace,
-            at_once=at_once,
             workers=choose_workers(workers, ray),
         )
         drawn = [name for name in videos if name in report.trained + report.skipped]

@@ -348,8 +348,10 @@ def test_the_version(run):
     ("benchmark scroe --json x", "There is no command 'benchmark scroe'; did you mean 'benchmark score'?"),
     ("xyzzy --out x", "There is no command 'xyzzy'; `occlusion-search --help` lists all."),
     ("train-backbone --data x", "`python tools/train_slim.py`"),
+    ("train-vae --at-once 4 --data x", "--at-once of train-vae is gone; give --workers N"),
+    ("evaluate-vae --data x --epochs 5 --at_once=4", "`train-vae --frames training --workers N`, and give --bank"),
 ])  # fmt: skip
-def test_a_wrong_command_is_one_sentence(run, words, sentence):
+def test_a_wrong_or_former_command_is_one_sentence(run, words, sentence):
     code, out, error = run(*words.split())
     assert (code, out) == (2, "") and sentence in error and error.count("\n") == 1
 

@@ -21,7 +21,7 @@ def test_a_bank_with_pictures(run, data, tmp_path):
     code, out, err = run(*command, "--pictures", "--json", "made.json")
     assert code == 0, err
     assert "Models trained: 1; there already: 0; in the bank bank: 1." in out
-    assert "1 of 1: a (6 crops)" in err
+    assert "a (6 crops)" in err
     bank = vae.VAEBank(tmp_path / "bank")
     assert tuple(bank) == ("a",) and bank["a"].config == vae.VAEConfig()
     assert bank.record("a").images == 6
@@ -92,7 +92,6 @@ def test_several_processes_train_what_one_trains(run, data, tmp_path):
     assert tuple(one) == tuple(two) == ("b",) and set(two.failures()) == {"a"}
     for file in ("model.safetensors", "codes.safetensors", "config.json"):
         assert (one.path("b") / file).read_bytes() == (two.path("b") / file).read_bytes()
-    assert run(*command, "--out", "bank2", "--workers", 2, "--at-once", 2)[0] == 2
     code, out, _ = run(*command, "--only", "b", "--out", "bank2", "--workers", 2)
     assert code == 0 and "Models trained: 0; there already: 1" in out
 
