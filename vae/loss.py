@@ -79,13 +79,10 @@ class _SumOfSoftplus(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(x: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x)
         size = x.abs()
         return 0.5 * (x.sum(-1) + size.sum(-1)) - size.sigmoid_().log_().sum(-1)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
-        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:

@@ -23,7 +23,7 @@ import hashlib
 import io
 import json
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from collections.abc import Sequence as Many
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
@@ -184,9 +184,6 @@ class _Block:
     def stem(self) -> str:
         return f"{self.name}-{self.low:06d}"
 
-    def make(self, run: GenerationRun) -> _Outcome:
-        return _make_block(run, self)
-
 
 @dataclass(frozen=True)
 class _Shard:
@@ -205,9 +202,6 @@ class _Shard:
     @property
     def stem(self) -> str:
         return f"hard_positives-{self.number:06d}"
-
-    def make(self, run: GenerationRun) -> _Outcome:
-        return _make_shard(run, self)
 
 
 def _part(out: Path, unit: _Block | _Shard) -> Path:
@@ -274,7 +268,8 @@ def generate_hard_positives(run: GenerationRun) -> GenerationReport:
     missing = [unit for unit in units if not _is_done(run.out, unit)]
     done = total - sum(map(len, missing)) * run.per_target
     made = 0
-    jobs = ((unit, partial(unit.make, run)) for unit in missing if not unit.videos <= failed.keys())
+    make: Callable[[GenerationRun, Any], _Outcome] = _make_shard if in_shards else _make_block
+    jobs = ((unit, partial(make, run, unit)) for unit in missing if not unit.videos <= failed.keys())
     with (
         closing(run_jobs(run.workers, jobs, run.out, "fewer --workers or a smaller --batch")) as outcomes,
         tqdm(total=total, initial=done, desc="hard positives", unit="image", smoothing=0.05) as bar,

@@ -17,7 +17,7 @@ from occlusion_env.scene.targets import visible_frames
 from tracker.data.images import check_image
 from tracker.data.images import paste as paste_crop
 from tracker.data.readers import list_targets
-from tracker.data.sequences import Frames, Sequence, evenly_spaced
+from tracker.data.sequences import Frames, SelectedFrames, Sequence, evenly_spaced
 from tracker.errors import InputError
 from tracker.processes import Workers, check_workers, run_jobs
 from tracker.trackers.following import open_sequence
@@ -179,12 +179,11 @@ def match_colour(image: Image, reference: Image) -> Image:
     return np.clip(np.rint(matched), 0, 255).astype(np.uint8)
 
 
-class PastedFrames:
+class SampledFrames(Frames):
     """Frames with another image pasted over the target, computed on access.
 
     Args:
         frames: The original frames.
-        places: For each frame of this video the index of the original one.
         boxes: Boxes of the pasted images, `[n, 4]`, `(x, y, w, h)` in pixels, 0-based.
         images: One `uint8[h, w, 3]` a frame, resized to the box; `None` leaves the frame unchanged.
         feather: Width of the soft edge inside the box, as a share of its shorter side, in [0, 0.5]; 0 is a hard
@@ -192,33 +191,24 @@ class PastedFrames:
     """
 
     def __init__(
-        self,
-        frames: Frames,
-        places: Iterable[int],
-        boxes: ArrayLike,
-        images: Iterable[Image | None],
-        feather: float,
+        self, frames: Frames, boxes: NDArray[np.float64], images: Iterable[Image | None], feather: float
     ) -> None:
-        self._frames = frames
-        self._places = tuple(int(t) for t in places)
-        self._boxes = np.asarray(boxes, dtype=np.float64)
-        self._images = tuple(images)
-        self._feather = feather
+        self._frames, self._boxes, self._images, self._feather = frames, boxes, tuple(images), feather
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._frames)
 
     def __getitem__(self, index: int, /) -> Image:
-        frame, image = self._frames[self._places[index]], self._images[index]
+        frame, image = self._frames[index], self._images[index]
         return frame if image is None else paste(frame, image, self._boxes[index], self._feather)
 
     def name(self, index: int, /) -> str:
         """Name of the original frame."""
-        return self._frames.name(self._places[index])
+        return self._frames.name(index)
 
     def size(self, index: int, /) -> tuple[int, int]:
         """Width and height of the original frame."""
-        return self._frames.size(self._places[index])
+        return self._frames.size(index)
 
 
 def paste(frame: Image, image: Image, box: NDArray[np.float64], feather: float) -> Image:
@@ -228,7 +218,7 @@ def paste(frame: Image, image: Image, box: NDArray[np.float64], feather: float) 
         frame: `uint8[H, W, 3]`; not changed.
         image: `uint8[h, w, 3]`, resized to the box.
         box: `(x, y, w, h)` in pixels; parts outside the frame are cut off.
-        feather: See `PastedFrames`.
+        feather: See `SampledFrames`.
 
     Returns:
         `uint8[H, W, 3]`. With a hard edge a pixel shows the image where its centre lies in the box; with a soft
@@ -300,7 +290,9 @@ def samples_as_sequence(
     every = np.concatenate([[0], places])
     return Sequence(
         name=f"{sequence.name}-samples",
-        frames=PastedFrames(sequence.frames, every, sequence.boxes[every], [None, *samples], feather),
+        frames=SampledFrames(
+            SelectedFrames(sequence.frames, every), sequence.boxes[every], [None, *samples], feather
+        ),
         boxes=sequence.boxes[every],
         visibility=sequence.visibility[every],
         origin=sequence.origin,
