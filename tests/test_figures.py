@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
+from agents.ablation.paper import PAPER
 from agents.ablation.settings import LadderRun
 
 ROOT = Path(__file__).resolve().parents[1]
 README, REPRODUCE = ROOT / "README.md", ROOT / "docs" / "reproduce.md"
-AGENTS, LADDER, SIAMFC, TRACKERS, STRESS, MANIFOLDS, SPEED = (
+AGENTS, LADDER, PAPERS, SIAMFC, TRACKERS, STRESS, MANIFOLDS, SPEED = (
     ROOT / "docs" / "results" / f"{name}.md"
-    for name in ("agents", "ladder", "siamfc", "trackers", "stress", "vae", "performance")
+    for name in ("agents", "ladder", "paper", "siamfc", "trackers", "stress", "vae", "performance")
 )
 
 
@@ -85,6 +86,30 @@ def test_the_ladder(page: Path) -> None:
         assert [text for _, text in cells] == [
             difference(less[LADDER_MEASURES[heading]]) for heading, _ in cells
         ], name
+
+
+def test_the_papers_figures() -> None:
+    """The page has every row of `PAPER`, and ours of the sequences that were judged."""
+
+    def pair(precision: float | None, success: float | None) -> str:
+        return "" if precision is None or success is None else f"{precision:.3f} / {success:.3f}"
+
+    rows: dict[str, dict[str, str]] = {}
+    for _, cells in table(PAPERS, "training in the paper"):
+        ours, *others = (text for _, text in cells)
+        rows.setdefault(ours.strip("`"), {}).update(
+            zip((heading for heading, _ in cells[1:]), others, strict=True)
+        )
+    headings = {"Fig. 6 (a)": "OTB-100 by TRE, paper", "Fig. 6 (b)": "VOT-2014 by OPE, paper"}
+    for row in PAPER:
+        found = rows[row.arm].pop(headings.get(row.source, f"{row.benchmark}, paper"))
+        assert found == pair(row.precision, row.success), row
+    arms = results("ladder")["arms"]
+    for name, cells in rows.items():
+        means = arms[name]["means"] if name in arms else {}
+        ours = pair(means.get("precision, all"), means.get("auc, all"))
+        assert cells.pop("15 OTB sequences, ours") == ours, name
+        assert set(cells.values()) <= {""}, "a benchmark that was not judged here"
 
 
 def test_the_trackers() -> None:

@@ -252,7 +252,7 @@ def test_videos_that_cannot_be_used_are_left_out(data: Path, tmp_path: Path, mak
     write_otb(tmp_path / "data" / "otb" / "f", make_video(frames=4, width=160, height=120, seed=9))
     for place in ("train/b", "otb/d"):
         (tmp_path / "data" / place / "groundtruth_rect.txt").write_text("nan,nan,nan,nan\n" * 4)
-    found = run_ladder(run_of(tmp_path / "data", tmp_path / "out", only=("sint",), attributes=None))
+    found = run_ladder(run_of(tmp_path / "data", tmp_path / "out", only=("sint",), attributes=None, pasted=0))
     assert list(found["sint"][0]["ope"]) == ["e", "f"]
     with pytest.warns(UserWarning, match="'d' is left out: .*'d' starts without its target"):
         assert [video.name for video in judging_videos(tmp_path / "data" / "otb")] == ["e", "f"]
