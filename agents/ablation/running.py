@@ -214,6 +214,7 @@ def _judging_video(path: Path, number: int | None) -> Sequence:
 def _check(run: LadderRun) -> None:
     """Check the videos and the network before anything is trained."""
     train, held_out = open_folder(run.train)
+    paste_across(train, run.pasted)
     judging = {sequence.name for sequence in judging_videos(run.test)}
     if run.otb is not None:
         _check_whole(run.otb, "OTB-100", judging)

@@ -49,5 +49,5 @@ def test_the_seed_decides_and_a_longer_list_starts_alike() -> None:
 
 def test_one_video_has_nowhere_to_go() -> None:
     assert paste_across([plain("dark", 20)], 0) == []
-    with pytest.raises(InputError, match="there is 1; give two or more"):
+    with pytest.raises(InputError, match="there is 1 to train on; give two or more"):
         paste_across([plain("dark", 20)], 1)

@@ -92,7 +92,10 @@ def paste_across(videos: Iterable[Sequence], count: int, frames: int = 120, seed
     """
     known = list(videos)
     if count and len(known) < 2:
-        raise InputError(f"Targets are pasted into other videos, and there is {len(known)}; give two or more.")
+        raise InputError(
+            f"Targets are pasted into other training videos, and there is {len(known)} to train on; give two or"
+            " more, or make no pasted videos."
+        )
     found = []
     for number in range(count):
         rng = np.random.default_rng([seed, 17, number])

@@ -264,6 +264,11 @@ def test_what_cannot_be_run(data: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no annotated target"):
         run_ladder(replace(run_of(data, tmp_path / "x"), judge=tmp_path / "empty"))
+    one = tmp_path / "one"
+    for name in ("a", "b"):
+        shutil.copytree(data / "train" / name, one / name)
+    with pytest.raises(InputError, match="there is 1 to train on"):
+        run_ladder(replace(run_of(data, tmp_path / "x"), data=one))
     with pytest.raises(InputError, match="holds one sequence, and the sweep covers its target with pieces of"):
         run_ladder(replace(run_of(data, tmp_path / "x"), judge=data / "otb" / "d"))
     assert not (tmp_path / "x").exists()
