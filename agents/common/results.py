@@ -27,6 +27,7 @@ FORMATS = {
     "generation_speed": 1,
     "ladder": 3,
     "ladder_recipe": 1,
+    "loader_speed": 1,
     "paper_state": 1,
     "play": 1,
     "robustness": 1,
