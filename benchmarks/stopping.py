@@ -405,6 +405,8 @@ def judge(
     budgets = np.tile(np.arange(1.0, MOST + 1), (len(best), 1))
     fixed = judged.net(best, budgets)  # [V, MOST]
     price, seeds = named["query_price"], range(len(next(iter(runs.values()))))
+    hindsight = int(fixed.mean(axis=0).argmax()) + 1
+    shown = sorted({1, 2, 3, 5, 10, 15, named["budget"], hindsight})
     rules = {rule(factor): stop(best, promised, factor * price) for factor in FACTORS}
 
     def agent(algo: str, key: str) -> Values:
@@ -418,9 +420,8 @@ def judge(
             one[:, None] for one in stop(*from_constant, named["query_price"])
         ),
         "constant region": (trials["constant"]["best"][:, None], trials["constant"]["queries"][:, None]),
-        **{f"belief, {k} queries": (best[:, [k - 1]], budgets[:, [k - 1]]) for k in (1, 2, 3, 5, 8, 10, 15)},
+        **{f"belief, budget {k}": (best[:, [k - 1]], budgets[:, [k - 1]]) for k in shown},
     }
-    hindsight = int(fixed.mean(axis=0).argmax()) + 1
     reference = fixed[:, [named["budget"] - 1]]
     contrasts = {algo: interval(judged.net(*found[algo]) - reference) for algo in runs}
     corrected = holm([one.p for one in contrasts.values() if one.p is not None])
