@@ -3,12 +3,14 @@
 Usage: python benchmarks/plots.py [--results benchmarks/results] [--out docs/pictures]
 
 Writes trackers.png (otb15.json), manifolds.png (vae.json), ladder.png and ladder_sweep.png (ladder.json),
-frontier.png (agents.json), paper_state.png (paper_state.json), actions.png and search.png.
+frontier.png (agents.json), paper_state.png (paper_state.json), stopping.png (stopping.json), actions.png and
+search.png.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +31,7 @@ from agents.manifolds.evaluation import METHODS
 from occlusion_env.mdp.actions import ACTIONS, RegionLimits
 from tracker.data.images import write_png
 
-_READ = ("otb15", "vae", "ladder", "agents", "paper_state")
+_READ = ("otb15", "vae", "ladder", "agents", "paper_state", "stopping")
 
 _OURS, _OTHERS, _BOUNDS = "#D55E00", "#0072B2", "0.35"
 
@@ -42,6 +44,8 @@ _TRACKERS = {
     "mil": "MIL",
     "kcf": "KCF",
 }
+
+_STOPPING = {"ppo_mask": "maskable PPO", "dqn": "DQN"}
 
 _MANIFOLDS = (
     "real_held_out", "motion_blur", "pca", "crop_interpolation",
@@ -158,6 +162,38 @@ def paper_state(content: dict[str, Any]) -> Figure:
     return figure
 
 
+def stopping(content: dict[str, Any]) -> Figure:
+    """Closure against scorer queries: fixed budgets of the belief, its stopping rule, and agents that stop."""
+    methods, curve, price = content["methods"], content["curve"], content["price"]
+    figure = Figure(figsize=(8.0, 4.6), layout="constrained")
+    axis = figure.subplots()
+    axis.plot(curve["budget"], curve["closure"], ".-", color=_OTHERS, label="belief, fixed budget")
+    rules = [
+        row for name, row in methods.items() if re.fullmatch(r"belief that stops at the price( times .*)?", name)
+    ]
+    rules.sort(key=lambda row: row["queries"])
+    axis.plot(
+        [row["queries"] for row in rules], [row["closure"] for row in rules], "s-", color="#009E73",
+        label="belief that stops where the next query promises too little",
+    )  # fmt: skip
+    for (algo, title), marker in zip(_STOPPING.items(), "o^", strict=True):
+        for number, (closure, queries) in enumerate(methods[algo]["trainings"]):
+            label = f"{title} that stops itself, a training each" if number == 0 else None
+            axis.plot(queries, closure, marker, color=_OURS, markersize=7, fillstyle="none", label=label)
+    constant = methods["constant region"]
+    axis.plot(constant["queries"], constant["closure"], "D", color=_BOUNDS, label="constant region")
+    best = max(curve["net"])
+    budgets = np.array([1.0, 15.0])
+    axis.plot(
+        budgets, best + price * budgets, ":", color=_BOUNDS, label=f"as good as the best budget, {price} a query"
+    )
+    axis.set(xlabel="scorer queries", ylabel="closure", xlim=(0.5, 15.5), ylim=(0.7, 1.0))
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower right", fontsize=9)
+    axis.set_title(f"{content['primary'][0]['sequences']} sequences that nothing was fitted to", fontsize=11)
+    return figure
+
+
 def actions(limits: RegionLimits) -> Figure:
     """What each of the nine actions does to a region."""
     region = np.array([[0.3, 0.33, 0.4, 0.34]])
@@ -201,6 +237,7 @@ def main(given: Arguments) -> None:
         "trackers.png": trackers(read["otb15"]),
         "manifolds.png": manifolds(read["vae"]),
         "paper_state.png": paper_state(read["paper_state"]),
+        "stopping.png": stopping(read["stopping"]),
         "actions.png": actions(RegionLimits()),
     }
     for name, figure in figures.items():

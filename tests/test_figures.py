@@ -335,3 +335,25 @@ def test_the_speed_of_the_environment(network: str, file: str) -> None:
     for name, cells in rows:
         row = counts[name.split(", ")[1]]
         assert [text for _, text in cells] == [f"{keys[heading](row):.1f}" for heading, _ in cells], name
+
+
+def test_the_table_on_stopping() -> None:
+    methods = results("stopping")["methods"]
+    rows = list(table(AGENTS, "0.01 a query"))
+    assert len(rows) >= 8
+    for name, cells in rows:
+        found = methods[name.partition(" (")[0]]
+        low, high = found["net_interval"]
+        expected = [
+            short(found["closure"]), f"{found['queries']:.1f}",
+            f"{short(found['net'])} [{short(low)}, {short(high)}]",
+        ]  # fmt: skip
+        assert [text for _, text in cells] == expected, name
+
+
+def test_the_sentences_on_stopping() -> None:
+    content = results("stopping")
+    text = " ".join(AGENTS.read_text().split())
+    for row in content["primary"]:
+        figures = f"{signed(row['difference'])} [{signed(row['low'])}, {signed(row['high'])}]"
+        assert f"{row['contrast']}: {figures}" in text, row

@@ -33,6 +33,7 @@ FORMATS = {
     "robustness": 1,
     "siamfc": 2,
     "state_correlation": 1,
+    "stopping": 1,
     "stress": 1,
     "stress_prediction": 1,
     "tracker_speed": 1,

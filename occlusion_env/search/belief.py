@@ -77,11 +77,15 @@ class Prior:
 
     def weights(self, regions: Values) -> Values:
         """Weights `[..., R]` of sum 1 that interpolate the candidates' drops at regions `[..., 4]` by the IoU."""
+        return self.interpolate(regions)[0]
+
+    def interpolate(self, regions: Values) -> tuple[Values, Values]:
+        """`weights`, and the IoU of each region with the candidate nearest to it, `[...]`."""
         # A region that no candidate overlaps is the mean of all.
         overlap = np.maximum(iou(regions[..., None, :], self.regions), 1e-12)
         nearest = overlap.max(axis=-1, keepdims=True)
         weights = (overlap / nearest) ** _SHARPNESS
-        return weights / weights.sum(axis=-1, keepdims=True)
+        return weights / weights.sum(axis=-1, keepdims=True), nearest[..., 0]
 
 
 class Belief:
@@ -166,12 +170,12 @@ class Belief:
             valid: `bool[N, K]`, which of them are answers; the others are padding.
         """
         covariance = self.prior.covariance
-        weights = self.prior.weights(regions) * valid[..., None]
-        apart = 1 - iou(regions[:, :, None], self.prior.regions).max(axis=2)
+        weights, nearest = self.prior.interpolate(regions)
+        weights *= valid[..., None]
         errors = np.where(valid, drops - np.einsum("nkr,nr->nk", weights, self._expected), 0.0)
         cross = weights @ covariance
         self.best = np.where(valid, drops, -np.inf).max(axis=1)
-        self._condition(cross, cross @ weights.transpose(0, 2, 1), errors, self.prior.variance * apart)
+        self._condition(cross, cross @ weights.transpose(0, 2, 1), errors, self.prior.variance * (1 - nearest))
 
     def _condition(self, cross: Values, inner: Values, errors: Values, noise: Values) -> None:
         """Eq. 2.23 and 2.24: `cross` is W C `[N, K, R]`, `inner` W C W' `[N, K, K]`, `noise` beyond `_NOISE`."""

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 
 from agents.ablation.sweep_occluders import KINDS
+from agents.policies.belief import FittedPrior
+from agents.policies.belief.method import BeliefProposer
 from occlusion_env.mdp.actions import TRIGGER, RegionLimits
 from occlusion_env.scene.oracle import OracleFeatures, OracleScorer
 from occlusion_env.scene.shapes import other_videos
 from occlusion_env.scene.targets import load_targets
+from occlusion_env.search.belief import Prior
 from occlusion_env.search.core import Search, SearchSettings
 from tracker.errors import InputError
 from tracker.models.siamfc import SiamFCNet
@@ -204,3 +207,35 @@ def test_values_of_regions_are_computed_once_and_stored(learners: Any, tmp_path:
     again = sys.modules["region_tables"].Lookup(tmp_path / "values.npz", compute)
     assert again(rows[:2], regions[:2]) == pytest.approx(rows[:2, None] + regions[:2]) and calls == [3]
     assert again(np.array([3]), regions[3:]).shape == (1, 4) and calls == [3, 1]
+
+
+def test_closure_less_the_price_of_the_queries_is_a_mean_over_videos() -> None:
+    """Two videos of unequal numbers of targets, worked out by hand."""
+    module = script("stopping")
+    drops = np.array([[0.1, 0.5], [0.1, 0.3], [0.2, 0.6]])
+    judged = module.Judged(drops, np.array([0.1, 0.1, 0.2]), drops, ["a", "a", "b"])
+    assert judged.gap == pytest.approx((0.4 + 0.2 + 0.4) / 3)
+    best, queries = np.array([0.3, 0.2, 0.6]), np.array([2.0, 4.0, 5.0])
+    assert judged.closure(best) == pytest.approx([(0.25 - 0.1) / (0.4 - 0.1), 1.0])
+    assert judged.net(best, queries) == pytest.approx([0.5 - 0.03, 1.0 - 0.05])
+    assert judged.net(best[:, None], queries[:, None]).shape == (2, 1)
+
+
+def test_the_stopping_rule_of_the_benchmark_is_that_of_the_belief() -> None:
+    module = script("stopping")
+    rng, grid = np.random.default_rng(0), RegionLimits().grid(0.25)
+    centre = grid[:, :2] + grid[:, 2:] / 2
+    covariance = 0.01 * np.exp(-((np.linalg.norm(centre[:, None] - centre[None], axis=2) / 0.3) ** 2))
+    prior = Prior(grid, np.zeros(len(grid)), np.zeros(len(grid)), covariance + 1e-6 * np.eye(len(grid)))
+    drops = rng.multivariate_normal(prior.mean, prior.covariance, 6)
+    judged = module.Judged(drops, drops.mean(axis=1), np.zeros_like(drops), ["a"] * 6)
+    best, queries = module.stop(*module.query_belief(prior, judged), 0.02)
+    proposals = BeliefProposer(FittedPrior(prior, None), query_price=0.02)(None, np.arange(6), [], 336)
+    proposed, found, counts = next(proposals), np.full(6, -np.inf), np.zeros(6)
+    while (asked := ~np.isnan(proposed[:, 0, 0])).any():
+        place = [(grid == region).all(axis=1).argmax() for region in proposed[:, 0]]
+        answers = np.where(asked, drops[np.arange(6), place], np.nan)[:, None]
+        found, counts = np.fmax(found, answers[:, 0]), counts + asked
+        proposed = proposals.send(answers)
+    assert counts.tolist() == queries.tolist() and len(set(counts)) > 1
+    assert found == pytest.approx(best)

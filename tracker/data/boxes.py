@@ -44,7 +44,8 @@ def intersection(first: ArrayLike, second: ArrayLike) -> Boxes:
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     low = np.maximum(a[..., :2], b[..., :2])
     high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
-    return np.prod(np.clip(high - low, 0.0, None), axis=-1)
+    sides = np.maximum(high - low, 0.0)
+    return sides[..., 0] * sides[..., 1]  # np.prod over a short axis is slow
 
 
 def iou(first: ArrayLike, second: ArrayLike) -> Boxes:

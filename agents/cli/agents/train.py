@@ -57,8 +57,8 @@ def train(
         env: The environment.
         steps: Environment steps over all environments; by default `n_timesteps` of the hyper-parameter file.
         data: Videos to train on: short for --env-kwargs targets:DIR.
-        conf_file: Hyper-parameters: dqn, ppo, a2c, qrdqn, ppo_mask, paper, demo, or a YAML file in RL Zoo's
-            format; by default the algorithm's own file.
+        conf_file: Hyper-parameters: dqn, ppo, a2c, qrdqn, ppo_mask, tuned, paper, stop_ppo, stop_dqn, demo, or a
+            YAML file in RL Zoo's format; by default the algorithm's own file.
         env_kwargs: Arguments of the environment, such as reward:difference max_area:0.2; values are YAML.
         eval_env_kwargs: Arguments that differ in the evaluation environments; targets:DIR are their videos, in
             place of one training video in six that is held out.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
+from torch import Tensor
 
 from occlusion_env.mdp.actions import MOVES, RegionLimits
 from occlusion_env.scene.targets import Target
@@ -74,6 +77,15 @@ class BeliefObservation:
             "return it from the method prior of a subclass of agents.policies.belief.BeliefObservation",
         )
 
+    def expect(self, targets: Sequence[Target], maps: Tensor) -> Values:
+        """Expected drops of unqueried targets, `float64[M, R]`: those of the prior.
+
+        Args:
+            targets: M targets.
+            maps: `float32[M, P, G, G]`, see `similarity_maps`.
+        """
+        return self.fitted.expected(maps)
+
     def __call__(self, slots: NDArray[np.int64]) -> NDArray[np.float32]:
         """`float32[M, LENGTH]`."""
         search, count, prior = self.search, len(slots), self.fitted.prior
@@ -121,7 +133,8 @@ class BeliefObservation:
                 self._expected[slot] = (target, found)
         if new:
             maps = similarity_maps(search, np.array([slot for slot, _, _ in new])).cpu()
-            for (slot, target, key), drops in zip(new, self.fitted.expected(maps), strict=True):
+            drops_of_new = self.expect([target for _, target, _ in new], maps)
+            for (slot, target, key), drops in zip(new, drops_of_new, strict=True):
                 search.cache.put(key, drops, drops.nbytes)
                 self._expected[slot] = (target, drops)
         return np.stack([each[1] for slot in slots if (each := self._expected[slot]) is not None])
