@@ -147,7 +147,8 @@ def _train(run: LadderRun, name: str, seed: int) -> dict[str, Any]:
     """Train an arm; returns its card."""
     (arm,) = choose_arms((name,))
     train, held_out = open_folder(run.train)
-    train += paste_across(train, run.pasted)
+    if len(train) > 1:
+        train += paste_across(train, run.pasted)
     positives = [] if arm.samples is None else read_hard_positives(run.positives_folder(name))
     harden, inputs = arm.harden, arm_inputs(run)
     return train_sint(
@@ -214,7 +215,6 @@ def _judging_video(path: Path, number: int | None) -> Sequence:
 def _check(run: LadderRun) -> None:
     """Check the videos and the network before anything is trained."""
     train, held_out = open_folder(run.train)
-    paste_across(train, run.pasted)
     judging = {sequence.name for sequence in judging_videos(run.test)}
     if run.otb is not None:
         _check_whole(run.otb, "OTB-100", judging)

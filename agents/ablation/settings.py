@@ -75,7 +75,7 @@ class LadderRun:
         layers: Layers that move: head (all but the convolutions), all, or sint (SINT's own choice).
         interpolation: Share of the trained weights in the final ones; the rest is the initial weights.
         pasted: Number of training videos that are made by pasting targets into other videos
-            (`tracker.data.pasting`).
+            (`tracker.data.pasting`); none where there is one training video alone.
         share: Share of the pairs whose second frame shows a generated positive.
         boxes_per_frame: Boxes of each frame of a pair.
         features: The network: slim, vgg16, ...

@@ -142,6 +142,7 @@ TEXTS = {"weights", "base_weights", "agent", "box", "conf_file", "data"}
 
 ELSEWHERE = {
     ("play", "data"),  # read once there is a display
+    ("explore", "data"),  # read once Gradio is there: tests/explore
     ("benchmark run", "targets"),  # the name of a list
     ("export-agent", "out"),  # needs a trained agent
     ("reproduce", "agent"),  # not read by the arm that is fast

@@ -137,8 +137,8 @@ def test_counts_of_hyper_parameters(name: str, tmp_path: Path) -> None:
 
 
 def test_settings_of_commands(tmp_path: Path) -> None:
-    for name in ("per_target", "workers", "batch"):
-        refused(lambda name=name: GenerationRun(tmp_path, tmp_path / "out", **{name: 10**9}), "at most")
+    for name, bound in (("per_target", "at most"), ("workers", "between 1 and 1000"), ("batch", "at most")):
+        refused(lambda name=name: GenerationRun(tmp_path, tmp_path / "out", **{name: 10**9}), bound)
     for name in ("image_pairs", "boxes_per_frame"):
         refused(lambda name=name: SintTraining(**{name: 10**9}), name, "at most 10000")
     refused(lambda: SiamFCTraining(pairs=10**9), "pairs", "at most 10000")

@@ -252,7 +252,7 @@ def test_videos_that_cannot_be_used_are_left_out(data: Path, tmp_path: Path, mak
     write_otb(tmp_path / "data" / "otb" / "f", make_video(frames=4, width=160, height=120, seed=9))
     for place in ("train/b", "otb/d"):
         (tmp_path / "data" / place / "groundtruth_rect.txt").write_text("nan,nan,nan,nan\n" * 4)
-    found = run_ladder(run_of(tmp_path / "data", tmp_path / "out", only=("sint",), attributes=None, pasted=0))
+    found = run_ladder(run_of(tmp_path / "data", tmp_path / "out", only=("sint",), attributes=None))
     assert list(found["sint"][0]["ope"]) == ["e", "f"]
     with pytest.warns(UserWarning, match="'d' is left out: .*'d' starts without its target"):
         assert [video.name for video in judging_videos(tmp_path / "data" / "otb")] == ["e", "f"]
@@ -264,11 +264,6 @@ def test_what_cannot_be_run(data: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no annotated target"):
         run_ladder(replace(run_of(data, tmp_path / "x"), judge=tmp_path / "empty"))
-    one = tmp_path / "one"
-    for name in ("a", "b"):
-        shutil.copytree(data / "train" / name, one / name)
-    with pytest.raises(InputError, match="there is 1 to train on"):
-        run_ladder(replace(run_of(data, tmp_path / "x"), data=one))
     with pytest.raises(InputError, match="holds one sequence, and the sweep covers its target with pieces of"):
         run_ladder(replace(run_of(data, tmp_path / "x"), judge=data / "otb" / "d"))
     assert not (tmp_path / "x").exists()
