@@ -68,7 +68,7 @@ RECIPES = [
 
 
 @dataclass(frozen=True)
-class Choice:
+class Arguments:
     """Arguments.
 
     Attributes:
@@ -88,7 +88,7 @@ class Choice:
     json: Path | None = None
 
 
-def link_fold(given: Choice, fold: int) -> Path:
+def link_fold(given: Arguments, fold: int) -> Path:
     """Make a folder with the folders `train` and `otb`: links to the videos outside and inside of a fold."""
     root = given.out / f"fold{fold}"
     shutil.rmtree(root, ignore_errors=True)
@@ -99,7 +99,7 @@ def link_fold(given: Choice, fold: int) -> Path:
     return root
 
 
-def main(given: Choice) -> dict[str, Any]:
+def main(given: Arguments) -> dict[str, Any]:
     """Run every recipe on every fold and rank them by the mean of both arms over all videos."""
     rows: dict[str, dict[str, dict[str, float]]] = {recipe.name: {arm: {} for arm in ARMS} for recipe in RECIPES}
     start: dict[str, float] = {}
@@ -124,5 +124,5 @@ def main(given: Choice) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    arguments = tyro.cli(Choice, description=__doc__)
+    arguments = tyro.cli(Arguments, description=__doc__)
     write_result(arguments.json, "ladder_recipe", main(arguments))

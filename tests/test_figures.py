@@ -57,35 +57,42 @@ def difference(row: dict[str, Any]) -> str:
 
 LADDER_MEASURES = {
     "uncovered": "sweep, 0%", "seen occluders": "sweep, seen", "unseen occluders": "sweep, unseen",
-    "50 %": "sweep, seen, 50%",
+    "unseen, 30 to 50 %": "sweep, unseen, 30-50%", "50 %": "sweep, seen, 50%",
     "AUC": "auc, all", "AUC on OTB": "auc, all", "OCC": "auc, OCC", "AUC, OCC": "auc, OCC",
     "precision": "precision, all",
 }  # fmt: skip
 """Headings of the ladder's tables, and their measures."""
 
 
-@pytest.mark.parametrize("page", [REPRODUCE, LADDER])
-def test_the_ladder(page: Path) -> None:
-    arms = results("ladder")["arms"]
+@pytest.mark.parametrize(
+    ("page", "file", "heading", "less_heading"),
+    [
+        (REPRODUCE, "ladder", "SINT trained on with", None),
+        (LADDER, "ladder", "SINT trained on with", "less plain SINT"),
+        (LADDER, "ladder_all_layers", "all layers trained on with", "all layers, less plain SINT"),
+    ],
+)
+def test_the_ladder(page: Path, file: str, heading: str, less_heading: str | None) -> None:
+    arms = results(file)["arms"]
     names = {arm["title"].removeprefix("SINT + "): name for name, arm in arms.items()}
     names |= {"nothing: the network before": "start", "its frames alone (plain SINT)": "sint"}
-    rows = list(table(page, "SINT trained on with"))
+    rows = list(table(page, heading))
     assert len(rows) == len(arms)
     for name, cells in rows:
         arm, measure = arms[names[name]], ""
-        for heading, text in cells:
-            if heading == "less plain SINT":  # In the measure of the column before.
+        for column, text in cells:
+            if column == "less plain SINT":  # In the measure of the column before.
                 assert text == ("" if names[name] == "sint" else difference(arm["less"]["sint"][measure])), name
             else:
-                measure = LADDER_MEASURES[heading]
-                assert text == f"{arm['means'][measure]:.3f}", f"{name}, {heading}"
-    differences = list(table(page, "less plain SINT"))
-    assert bool(differences) == (page == LADDER)
+                measure = LADDER_MEASURES[column]
+                assert text == f"{arm['means'][measure]:.3f}", f"{name}, {column}"
+    differences = [] if less_heading is None else list(table(page, less_heading))
+    assert bool(differences) == (less_heading is not None)
     for name, cells in differences:
         less = arms[names[name]]["less"]["sint"]
-        assert [text for _, text in cells] == [
-            difference(less[LADDER_MEASURES[heading]]) for heading, _ in cells
-        ], name
+        assert [text for _, text in cells] == [difference(less[LADDER_MEASURES[column]]) for column, _ in cells], (
+            name
+        )
 
 
 def test_the_papers_figures() -> None:
@@ -104,7 +111,7 @@ def test_the_papers_figures() -> None:
     for row in PAPER:
         found = rows[row.arm].pop(headings.get(row.source, f"{row.benchmark}, paper"))
         assert found == pair(row.precision, row.success), row
-    arms = results("ladder")["arms"]
+    arms = results("ladder_all_layers")["arms"]
     for name, cells in rows.items():
         means = arms[name]["means"] if name in arms else {}
         ours = pair(means.get("precision, all"), means.get("auc, all"))
@@ -180,18 +187,40 @@ def test_the_sentence_on_the_trackers() -> None:
         assert words.format(short(trackers[name]["auc"])) in text, name
 
 
+def claim(row: dict[str, Any], digits: int = 3) -> tuple[str, str]:
+    """The figures of a primary contrast in a sentence, and its p-value."""
+    figures = f"{signed(row['difference'])} [{signed(row['low'])}, {signed(row['high'])}]"
+    return figures, f"(p = {row['p_holm']:.{digits}f}".replace("0.", ".")
+
+
 def test_the_sentences_on_the_two_claims() -> None:
-    first, second = results("ladder")["primary"]["results"]
-    readme, ladder = (" ".join(page.read_text().split()) for page in (README, LADDER))
-    for row, in_readme, in_ladder in (
-        (first, "SINT++ less SINT is {}", "SINT++ is {} from SINT"),
-        (second, "SINT++ less VAE with random occlusion {}", "and {} from VAE with random occlusion"),
+    content = results("ladder")
+    readme, ladder, reproduce = (" ".join(page.read_text().split()) for page in (README, LADDER, REPRODUCE))
+    for row, forms in zip(
+        content["primary"],
+        (
+            ("the hardest of 8 regions is {} from plain training", "`hardest` less `sint` is {}"),
+            ("SINT++'s agent {} from random occlusion", "`vae-hptn` less `vae-random` {}"),
+        ),
+        strict=True,
     ):
-        low, high = row["interval"]
-        figures = f"{signed(row['difference'])} [{signed(low)}, {signed(high)}]"
-        assert in_readme.format(figures) in readme and in_ladder.format(figures) in ladder, row
-        p_value = f"(p = {row['p_holm']:.2f}".replace("0.", ".")
-        assert p_value in readme and p_value in ladder, row
+        figures, p_value = claim(row)
+        assert forms[0].format(figures) in readme and forms[1].format(figures) in reproduce, row
+        assert figures in ladder and all(p_value in page for page in (readme, ladder, reproduce)), row
+        assert row["p_holm"] > 0.05 and abs(row["high"]) < 0.01 and (row["sequences"], row["seeds"]) == (15, 10)
+        deviations = [f"{row[name]:.4f}".replace("0.", ".") for name in ("sd_sequences", "sd_seeds")]
+        assert all(each in ladder for each in deviations), deviations
+    p_values = [
+        row["p_holm"]
+        for arm in content["arms"].values()
+        for measures in arm["less"].values()
+        for row in measures.values()
+    ]
+    assert min(p for p in p_values if p is not None) > 0.05
+    assert f"over {content['exploratory']} contrasts" in ladder
+    for row in results("ladder_all_layers")["primary"]:
+        figures, p_value = claim(row, 2)
+        assert figures in ladder and p_value in ladder
 
 
 def test_the_recipe_of_the_ladder() -> None:

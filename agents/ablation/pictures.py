@@ -118,8 +118,8 @@ def draw_differences(path: Path, content: Mapping[str, Any], baseline: str = "si
     axes[0].set_yticks(rows, [arm["title"] for arm in arms.values()], fontsize=9)
     title = content["arms"][baseline]["title"]
     figure.suptitle(
-        f"Less '{title}': mean, uncorrected {level:.0%} Student's t interval over sequences"
-        f" (blue: Holm-corrected p below {1 - level:.2f})",
+        f"Less '{title}': mean, uncorrected {level:.0%} Student's t interval over sequences\n"
+        f"(blue: Holm-corrected p below {1 - level:.2f})",
         fontsize=11,
     )
     save(figure, path)
