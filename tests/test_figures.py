@@ -386,3 +386,18 @@ def test_the_sentences_on_stopping() -> None:
     for row in content["primary"]:
         figures = f"{signed(row['difference'])} [{signed(row['low'])}, {signed(row['high'])}]"
         assert f"{row['contrast']}: {figures}" in text, row
+
+
+def test_the_sentence_on_the_vae() -> None:
+    content = results("vae_speed")
+    speed, ends = content["one_video"], content["quality"]["programs"]
+    text = " ".join(SPEED.read_text().split())
+    plain, pythae, fp32 = (
+        f"{speed[name]['median']:.1f}" for name in ("plain_over_fit", "pythae_over_fit", "plain_over_fit_fp32")
+    )
+    assert f"{plain} times as fast as a plain loop in PyTorch and {pythae} times as fast as pythae" in text
+    assert f"without bf16 units: {fp32} times as fast as the plain loop" in text
+    losses = {name: program["mean_training_loss_nats"] for name, program in ends.items()}
+    less = {name: 100 * (losses["fit"] / losses[name] - 1) for name in losses}
+    assert f"{less['pythae']:.1f} % above pythae's and {-less['plain']:.0f} % below the plain loop's" in text
+    assert f"bf16 and fp32 differ by {abs(less['fit fp32']):.1f} %" in text
