@@ -189,7 +189,7 @@ def study(given: Arguments, arguments: SearchArguments, learners: list[Learner],
     train = World(given.train, arguments, given.per_video // thin, EVERY * thin, out / "train")
     constants = {"constant region": best_region, "constant list": best_list}
     regions = {title: train.grid[find(train.on_grid)] for title, find in constants.items()}
-    starts = {"centre": train.limits.start()[0], "constant": regions["constant region"][0]}
+    starts = {"centre": train.limits.centre()[0], "constant": regions["constant region"][0]}
     chosen = choose(train, learners, starts, out / "left_out")
     first = max((each for each in learners if each != each.blind), key=lambda each: chosen[each]["left_out"])
     left = {

@@ -141,7 +141,7 @@ def oracle() -> Oracle:
 
 
 def test_the_expert_walks_to_the_optimum(learners: Any, oracle: Oracle) -> None:
-    start = oracle.limits.start()[0]
+    start = oracle.limits.centre()[0]
     expert = learners.walked(start, lambda world: partial(learners.towards, world.limits, world.goals))
     drops = expert(oracle, oracle.rows)
     assert drops[:, 0].mean() < 0.7 and drops.max(axis=1).mean() > 0.9
@@ -152,7 +152,7 @@ def test_the_expert_walks_to_the_optimum(learners: Any, oracle: Oracle) -> None:
 def test_a_walk_visits_ten_regions_and_remembers_its_moves(learners: Any) -> None:
     limits, rows = RegionLimits(), np.arange(3)
     rng = np.random.default_rng(0)
-    regions, history = learners.walk(limits, rows, limits.start()[0], lambda *_: rng.random((3, 9)))
+    regions, history = learners.walk(limits, rows, limits.centre()[0], lambda *_: rng.random((3, 9)))
     assert all(len(np.unique(each.round(6), axis=0)) == 10 for each in regions)
     moves = history[:, -1, :9][:, ::-1].argmax(axis=2)
     for step in range(9):
@@ -160,7 +160,7 @@ def test_a_walk_visits_ten_regions_and_remembers_its_moves(learners: Any) -> Non
 
 
 def test_no_round_of_dagger_reads_a_left_out_video(learners: Any, oracle: Oracle) -> None:
-    start, groups = oracle.limits.start()[0], []
+    start, groups = oracle.limits.centre()[0], []
 
     def fit(rows: np.ndarray) -> Any:
         oracle.read = set()
@@ -176,7 +176,7 @@ def test_no_round_of_dagger_reads_a_left_out_video(learners: Any, oracle: Oracle
 
 
 def test_constants_of_the_training_videos(learners: Any, oracle: Oracle) -> None:
-    start = oracle.limits.start()[0]
+    start = oracle.limits.centre()[0]
     chosen = learners.best_list(oracle.drops)
     assert chosen[0] == oracle.drops.mean(axis=0).argmax()
     best = oracle.drops[:, chosen].max(axis=1).mean()

@@ -46,12 +46,16 @@ def test_an_interrupt_ends_it_quietly(tmp_path):
     command = [sys.executable, "-m", "agents.cli", "explore", "--no-browser", "--device", "cpu"]
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("The page is http://127.0.0.1:")
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell ignores it
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("The page is http://127.0.0.1:")
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert not list(tmp_path.iterdir())
     assert said.strip() == "occlusion-search: interrupted; the page is closed."

@@ -68,7 +68,7 @@ def test_a_region_counts_as_one_query_however_often_it_is_visited(search):
     game.place((0.0, 0.0, 0.4, 0.4))
     game.place((0.0, 0.0, 0.4, 0.4))
     regions = game.queried()
-    np.testing.assert_allclose(regions[0], RegionLimits().start()[0])
+    np.testing.assert_allclose(regions[0], RegionLimits().centre()[0])
     np.testing.assert_allclose(regions[-1], (0.0, 0.0, 0.4, 0.4))
     assert len(regions) in (3, 4)  # back at the start, up to rounding
     assert game.best.score == min(turn.score for turn in game.turns)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -408,6 +409,7 @@ def test_flags_of_rl_zoo_need_no_note(run, flags):
 def test_progress_in_a_log_is_a_line_every_ten_seconds(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(tqdm, "_instances", WeakSet())  # a bar that another test left takes a line of its own
     log = io.StringIO()
     stream = ProgressLines(log)
     with tqdm(total=40, desc="outer", file=stream, mininterval=0) as bar:
