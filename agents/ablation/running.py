@@ -237,7 +237,7 @@ def _check(run: LadderRun) -> None:
 
 
 def _check_whole(folder: Path, benchmark: str, names: set[str]) -> None:
-    """Refuse a folder without all targets of a benchmark, whose figures would be those of another one."""
+    """Refuse a folder that lacks targets of a benchmark: its figures would not be the benchmark's."""
     targets = BENCHMARKS[benchmark]
     if lacking := [name for name in targets if name not in names]:
         listed = ", ".join(lacking[:5]) + ("" if len(lacking) <= 5 else ", ...")

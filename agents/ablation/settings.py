@@ -174,7 +174,7 @@ class LadderRun:
 
     @property
     def evaluations(self) -> tuple[str, ...]:
-        """The measures, by default those of the folders that are given."""
+        """The chosen measures; by default every measure that the given folders allow."""
         if self.measures:
             return self.measures
         found = ["sweep", "ope"]

@@ -47,10 +47,10 @@ def summarise_ladder(run: LadderRun, found: Found) -> dict[str, Any]:
         `difference`, its interval from `low` to `high`, `p_holm`, the numbers of `sequences` and `seeds`, and the
         standard deviations of the difference over sequences and over seeds, `sd_sequences` and `sd_seeds`.
         `exploratory`: the number of other contrasts. `sequences`: the number of judging videos. `benchmarks`: for
-        each of the paper's the number of `targets` and of those that were `judged`. `paper`: the rows of
-        `paper.compare_with_paper`. `arms`: by name
-        `title`, `seeds` (every figure of every sequence), `means`, `spread`, and `less`: by baseline and measure
-        `difference`, `interval` and `p_holm`. `measures`: their names, see `sequence_figures`.
+        each benchmark of the paper the number of its `targets`, and how many were `judged`. `paper`: the rows of
+        `paper.compare_with_paper`. `arms`: by name `title`, `seeds` (every figure of every sequence), `means`,
+        `spread`, and `less`: by baseline and measure `difference`, `interval` and `p_holm`. `measures`: their
+        names, see `sequence_figures`.
     """
     columns = {name: sequence_figures(run, seeds) for name, seeds in found.items()}
     measures = list(next(iter(columns.values())))
@@ -150,10 +150,10 @@ def sequence_figures(run: LadderRun, seeds: Mapping[int, Mapping[str, Any]]) -> 
     The measures are AUC and precision of the groups of sequences in one pass (`auc, all`, `auc, OCC`,
     `auc, not OCC`, ...) and over 20 starts (`auc, tre` of the sequences with OCC, `auc, tre, all`); the same of
     the paper's benchmarks all of whose targets were judged (`auc, OTB-50`, `precision, OTB-50`,
-    `auc, tre, OTB-100`, `auc, VOT-2014`, ...); the sweep uncovered (`sweep, 0%`), at each level with the
-    occluders that arms train with (`sweep, seen, 30%`) and with those that they do not (`sweep, unseen, 30%`), the
-    means over the levels that cover something (`sweep, seen`, `sweep, unseen`, and each unseen kind), and over
-    those of `settings.HEAVY_COVER` (`sweep, seen, 30-50%`, `sweep, unseen, 30-50%`).
+    `auc, tre, OTB-100`, `auc, VOT-2014`, ...); the sweep uncovered (`sweep, 0%`), at each level with seen
+    occluders, which arms train with (`sweep, seen, 30%`), and with unseen ones (`sweep, unseen, 30%`), and the
+    means over the levels above 0 (`sweep, seen`, `sweep, unseen`, and each unseen kind) and over the levels of
+    `settings.HEAVY_COVER` (`sweep, seen, 30-50%`, `sweep, unseen, 30-50%`).
 
     Args:
         run: The settings.

@@ -1,4 +1,4 @@
-"""Random generators of NumPy: for one purpose, and from those of PyTorch."""
+"""Random generators of NumPy: seeded for a purpose, or from a generator of PyTorch."""
 
 from __future__ import annotations
 

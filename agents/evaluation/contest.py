@@ -87,7 +87,7 @@ def load_contest(
         precision: Arithmetic of the networks.
         device: Where they run.
         prior: File of the prior; the one that the package ships for the scorer if `None`.
-        checks: Whether there are leak checks, those of the first agent.
+        checks: Whether to add the leak checks of the first agent.
         allowed: See `loading.load_policy`.
         warn: Called with a sentence where an agent was trained in another environment, or there is no prior.
 

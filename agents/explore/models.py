@@ -32,7 +32,7 @@ class Models:
 
     @classmethod
     def load(cls, device: str = "auto") -> Models:
-        """Load those that the package ships.
+        """Load the networks, the agent and the prior that the package ships.
 
         Args:
             device: Where the networks run.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import sys
 import traceback
@@ -20,6 +19,7 @@ from PIL import Image as PILImage
 import vae
 from occlusion_env.mdp.actions import ACTIONS
 from tracker.errors import InputError, describe_error
+from tracker.evaluation.report.page import Picture
 from tracker.trackers.registry import TRACKERS
 
 from ..common.pictures import enlarged
@@ -161,7 +161,7 @@ def _region_html(image: NDArray[np.uint8], region: ArrayLike | None = None) -> s
 def _data_uri(image: NDArray[np.uint8]) -> str:
     buffer = io.BytesIO()
     PILImage.fromarray(image).save(buffer, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return Picture("picture.jpg", buffer.getvalue(), "", "").uri
 
 
 def _video_choice(page: gr.Blocks, session: gr.State, models: Models, choices: dict[str, Choice]) -> Any:
@@ -235,7 +235,7 @@ def _table(headings: str, rows: list[list[str]]) -> str:
 
 
 def _search_tab(session: gr.State) -> tuple[list[Any], list[Any]]:
-    """The search by hand; returns the outputs of a turn, and those of the other results of the target."""
+    """The search by hand; returns the outputs of a turn, and the outputs of the map and of the comparison."""
     with gr.Row():
         target = _region_picture("**Target**: drag the region, or its corner", "target")
         occluded = _picture("**Covered**, as the matcher sees it", "occluded")

@@ -90,7 +90,7 @@ def start_page(data: Path | None, port: int | None, device: str, browser: bool) 
 
 
 def serve_page(data: Path | None, port: int | None, device: str, browser: bool) -> None:
-    """`start_page`, print the address, serve until an interrupt, and remove what was uploaded."""
+    """Serve the page until an interrupt, after printing its address; uploads are removed at the end."""
     with tempfile.TemporaryDirectory(prefix="occlusion-search-") as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads
         page, address = start_page(data, port, device, browser)

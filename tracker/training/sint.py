@@ -93,7 +93,9 @@ def train_sint(
         "arithmetic": trainer.arithmetic,
     }
     out = Path(out)
-    initial = {name: value.detach().clone() for name, value in trainer.parameters.items()}
+    initial = {}
+    if settings.interpolation < 1:
+        initial = {name: value.detach().clone() for name, value in trainer.parameters.items()}
     trainer.train(out, record)
     curve = trainer.state["curve"]
     after = trainer.best_figures if settings.keep == "best" else curve[-1]
@@ -101,9 +103,9 @@ def train_sint(
         if settings.keep == "best":
             for name, value in trainer.best.items():
                 trainer.parameters[name].copy_(value)
-        if settings.interpolation < 1:
-            for name, value in initial.items():
-                trainer.parameters[name].copy_(value.lerp(trainer.parameters[name], settings.interpolation))
+        for name, value in initial.items():
+            trainer.parameters[name].copy_(value.lerp(trainer.parameters[name], settings.interpolation))
+        if initial:
             after = {**after, **trainer.matching_figures()}
     card = {
         "network": f"SINT on {config.features}; RGB in [0, 1], {config.side} x {config.side}",

@@ -37,7 +37,7 @@ def reproduce(
     samples of the targets' manifolds (VAE), unoccluded, or occluded at random, at one constant region, by the
     agent (SINT++), by the belief over regions or by grid search; Adv-Net, holes in the features, random erasing,
     motion blur; and occlusion of real frames. Each is evaluated by OTB's protocol and by a sweep over synthetic
-    occlusions. With --otb and --vot the report puts the figures beside those that the paper prints. The same
+    occlusions. With --otb and --vot the report puts the figures beside the paper's printed ones. The same
     command resumes a run that was cut off. Writes report.html, ladder.json, pictures and the networks to OUT.
 
     Args:
