@@ -3,8 +3,8 @@
 Usage: python benchmarks/plots.py [--results benchmarks/results] [--out docs/pictures]
 
 Writes trackers.png (otb15.json), manifolds.png (vae.json), ladder.png and ladder_sweep.png (ladder.json),
-frontier.png (agents.json), paper_state.png (paper_state.json), stopping.png (stopping.json), actions.png and
-search.png.
+frontier.png (agents.json), paper_state.png (paper_state.json), stopping.png (stopping.json), learning.png
+(agents.json, ladder.json), actions.png and search.png.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from matplotlib.patches import Rectangle
 
 import occlusion_env  # noqa: F401  (registers OcclusionSearchOracle-v0)
 from agents.ablation.pictures import draw_differences, draw_sweep
+from agents.ablation.settings import PRIMARY_MEASURE
 from agents.common.pictures import save
 from agents.evaluation.pictures import draw_frontier
 from agents.manifolds.evaluation import METHODS
@@ -52,6 +53,28 @@ _MANIFOLDS = (
     "vae_prior_grid", "vae_posterior", "vae_neighbours",
 )  # fmt: skip
 
+
+_SEARCHES = {
+    "best of k random": "best of 10 random regions",
+    "constant": "one constant region, 1 query",
+    "dqn": "DQN",
+    "qrdqn": "QR-DQN",
+    "a2c": "A2C",
+    "ppo": "PPO",
+    "ppo_mask": "maskable PPO",
+    "belief": "belief over regions",
+}
+"""Methods of `learning`, and their names there."""
+
+_TRAININGS = {
+    "start": "no training",
+    "vae-random": "VAE + random occlusion",
+    "vae-hptn": "VAE + HPTN (SINT++)",
+    "adv-net": "Adv-Net",
+    "always": "random occlusion",
+    "hardest": "hardest of 8 regions",
+}
+"""Arms of `learning`, and their names there."""
 
 _CONTROLS = ("constant", "random", "towards")
 """First words of the methods that learn nothing from states."""
@@ -194,6 +217,33 @@ def stopping(content: dict[str, Any]) -> Figure:
     return figure
 
 
+def learning(agents: dict[str, Any], ladder: dict[str, Any]) -> Figure:
+    """What is learned against what is not: the search for a region, and training on hard positives."""
+    figure = Figure(figsize=(11.5, 3.6), layout="constrained")
+    search, training = figure.subplots(1, 2)
+    rows = []
+    for key, name in _SEARCHES.items():
+        colour = _OTHERS if key in agents["arms"] or key == "belief" else _BOUNDS
+        rows.append(Row(name, agents["frontier"][key]["10"], *agents["frontier_intervals"][key]["10"], colour))
+    draw_rows(search, rows, "closure after 10 queries: random region 0, grid search 1")
+    search.set_title("Search for the hardest region", fontsize=11)
+    rows = []
+    for key, name in _TRAININGS.items():
+        found = ladder["arms"][key]["less"]["sint"][PRIMARY_MEASURE]
+        colour = _BOUNDS if key == "start" else _OTHERS
+        rows.append(Row(name, found["difference"], *found["interval"], colour))
+    draw_rows(training, rows, "overlap under covers of 30 to 50 %, less plain training")
+    training.set_xticks([-0.02, -0.01, 0, 0.01])
+    training.axvline(0, color="0.3", linewidth=1)
+    training.set_title("Training the tracker on hard positives", fontsize=11)
+    figure.suptitle(
+        f"{ladder['sequences']} OTB sequences that nothing was fitted to; bars: 95 % intervals;"
+        " grey: nothing learned",
+        fontsize=11,
+    )
+    return figure
+
+
 def actions(limits: RegionLimits) -> Figure:
     """What each of the nine actions does to a region."""
     region = np.array([[0.3, 0.33, 0.4, 0.34]])
@@ -238,6 +288,7 @@ def main(given: Arguments) -> None:
         "manifolds.png": manifolds(read["vae"]),
         "paper_state.png": paper_state(read["paper_state"]),
         "stopping.png": stopping(read["stopping"]),
+        "learning.png": learning(read["agents"], read["ladder"]),
         "actions.png": actions(RegionLimits()),
     }
     for name, figure in figures.items():

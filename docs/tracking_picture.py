@@ -23,7 +23,7 @@ GIVEN, FOUND, TRUE = "#0072B2", "#D55E00", "#FFFFFF"
 def draw_tracking(file: Path) -> None:
     """Track a drawn video and draw its first frame beside the last frame of the first occlusion."""
     video = synthetic_sequence(SEED, FRAMES, material="drawings")
-    tracker = load_tracker("sint-slim")
+    tracker = load_tracker("sint")
     tracker.init(video.frames[0], video.boxes[0])
     found = [video.boxes[0], *(tracker.update(video.frames[t]) for t in range(1, FRAMES))]
     hidden = int(np.argmin(video.visibility))

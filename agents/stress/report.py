@@ -22,7 +22,7 @@ from .planning import find_place
 from .running import BOXES, CARD
 from .scores import RECOVERY_CONDITION, StressScores, TrackerStress
 
-_DEFAULT = "sint-slim"
+_DEFAULT = "sint"
 """The package's own default tracker, of which the page says where it stands."""
 
 

@@ -10,8 +10,10 @@ import torch
 from safetensors.torch import save_file
 
 from tracker.errors import InputError
+from tracker.models.backbones.base import fingerprint
 from tracker.trackers.opencv import CONTRIB
 from tracker.trackers.registry import OPENCV, TRACKERS, load_tracker
+from tracker.trackers.sint.tracker import SintTracker
 
 OWN = """
 class Still:
@@ -49,6 +51,16 @@ def test_mil_needs_nothing() -> None:
     assert load_tracker("mil").name == "mil"
 
 
+def test_the_default_tracker_is_the_slim_net_with_another_fc6() -> None:
+    slim, trained = load_tracker("sint-slim", device="cpu"), load_tracker("sint", device="cpu")
+    assert isinstance(slim, SintTracker) and isinstance(trained, SintTracker)
+    assert trained.name == "sint" and trained.settings == slim.settings
+    assert trained.sint.base == fingerprint(slim.sint.backbone)
+    before, after = slim.sint.state_dict(), trained.sint.state_dict()
+    changed = {name.split(".")[-2] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"fc6"}
+
+
 def test_siamfc_takes_device_and_precision(tmp_path: Path) -> None:
     from tracker.models.siamfc import SiamFCNet
     from tracker.trackers.siamfc import SiamFCTracker
@@ -69,6 +81,7 @@ def test_siamfc_takes_device_and_precision(tmp_path: Path) -> None:
         ("nano", None, "'nano' needs weights; give the folder with its two ONNX files"),
         ("siamfc", None, "'siamfc' needs weights; give its safetensors file"),
         ("mil", "w", "'mil' has no weights; leave them out"),
+        ("sint", "w", "'sint' has its own weights; give others to 'sint-slim'"),
         ("siamfc", "nowhere", "'nowhere' does not exist"),
         ("nano", "nowhere", "'nowhere' has no nanotrack_backbone_sim.onnx"),
         ("no_such_module:f", None, "no module 'no_such_module' here or among the installed ones"),

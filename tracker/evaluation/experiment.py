@@ -31,7 +31,7 @@ class Experiment:
     Attributes:
         runs: What `run` did, by the name of the tracker.
 
-    >>> comparison = Experiment("otb").run(load_tracker("sint-slim")).report()  # doctest: +SKIP
+    >>> comparison = Experiment("otb").run(load_tracker("sint")).report()  # doctest: +SKIP
     >>> comparison.trackers[0].scores.auc  # doctest: +SKIP
     0.5
     """

@@ -1,4 +1,4 @@
-"""The SINT networks that the package ships: the slim net, and an fc6 for VGG-16's ImageNet convolutions."""
+"""The SINT networks that the package ships: the slim net, the tracker's, and an fc6 for VGG-16's convolutions."""
 
 from __future__ import annotations
 
@@ -49,3 +49,11 @@ def shipped_sint(
     else:
         sint = Sint(SintConfig(features, fc_size=None), backbone)
     return sint.eval().requires_grad_(False)
+
+
+def shipped_tracker_sint(device: str | torch.device = "cpu") -> Sint:
+    """The slim SINT of the tracker `sint`: its layer fc6 was trained further, on covered targets.
+
+    The scorer stays the slim net, which agents and priors were fitted to.
+    """
+    return load_sint(Path(str(resources.files("tracker"))) / "weights" / "sint.safetensors", device=device)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 OPENCV = ("boosting", "csrt", "kcf", "medianflow", "mil", "mosse", "tld")
 
-TRACKERS = ("sint-slim", "sint-vgg16", "sint-alexnet", *OPENCV, "nano", "siamfc")
+TRACKERS = ("sint", "sint-slim", "sint-vgg16", "sint-alexnet", *OPENCV, "nano", "siamfc")
 """The names that `load_tracker` knows, beside `module:function`."""
 
 Weights = str | Path | None
@@ -36,7 +36,7 @@ def load_tracker(
         name: One of `TRACKERS`; `sint-torchvision:MODEL` or `sint-torchvision:MODEL:NODE,NODE` for SINT over
             another network; or `module:function`: a callable without arguments that returns a tracker of your own,
             imported from where Python finds it or from the current folder.
-        weights: For `sint-*` see `SintTracker.load`; for `nano` the folder with its two ONNX
+        weights: `sint` has its own. For `sint-*` see `SintTracker.load`; for `nano` the folder with its two ONNX
             files; for `siamfc` its safetensors file. The others have none.
         device: Where the networks of `sint-*` and `siamfc` run, see `tracker.models.backbones.resolve_device`.
             OpenCV's trackers run on the CPU; your own decides itself.
@@ -60,6 +60,14 @@ def load_tracker(
 
         features = name.removeprefix("sint-")
         return SintTracker.load(features, weights, device, precision, base_weights=base_weights)
+    if name == "sint":
+        from ..models.backbones import resolve_device
+        from ..models.shipped import shipped_tracker_sint
+        from .sint.tracker import SintTracker
+
+        if weights is not None or base_weights is not None:
+            raise InputError("The tracker 'sint' has its own weights; give others to 'sint-slim'.")
+        return SintTracker(shipped_tracker_sint(resolve_device(device)), precision=precision)
     if base_weights is not None:
         raise InputError(f"The tracker '{name}' has no base weights; leave them out.")
     if name in OPENCV:

@@ -51,8 +51,8 @@ def benchmark_run(
     sequence on which a tracker fails is named at the end and recorded in failures.json; the exit code is then 1.
 
     Args:
-        tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, nano, siamfc; boosting, csrt, kcf,
-            medianflow, mil, mosse, tld of OpenCV; module:function for your own.
+        tracker: sint, sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, nano, siamfc; boosting, csrt,
+            kcf, medianflow, mil, mosse, tld of OpenCV; module:function for your own.
         data: Folder of annotated sequences (OTB, VOT, GOT-10k, LaSOT, ...), or one of them.
         out: Folder for the results; results that it holds already are kept.
         weights: Weights of the trackers that need them: NAME=FILE each, or FILE alone for one tracker.
@@ -62,7 +62,7 @@ def benchmark_run(
         only: Only these sequences; Jogging means both of its targets.
 
     Examples:
-        occlusion-search benchmark run --tracker sint-slim mil --data path/to/otb --out results
+        occlusion-search benchmark run --tracker sint mil --data path/to/otb --out results
         occlusion-search benchmark run --tracker own:Tracker --data path/to/otb --only Coke Girl --out results
     """
     from tracker.data.readers import list_targets

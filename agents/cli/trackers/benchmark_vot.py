@@ -29,7 +29,7 @@ def benchmark_vot(
         weights: Its weights, where it needs them.
 
     Examples:
-        occlusion-search benchmark vot --tracker sint-slim --workspace vot
+        occlusion-search benchmark vot --tracker sint --workspace vot
         occlusion-search benchmark vot --tracker mil --workspace vot --label MIL
     """
     import re

@@ -57,8 +57,8 @@ def stress(
     The same command resumes a run that was cut off, and trackers that OUT holds already stay in the table.
 
     Args:
-        tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, nano, siamfc; boosting, csrt, kcf,
-            medianflow, mil, mosse, tld of OpenCV; module:function for your own.
+        tracker: sint, sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, nano, siamfc; boosting, csrt,
+            kcf, medianflow, mil, mosse, tld of OpenCV; module:function for your own.
         data: Folder of annotated sequences (OTB, VOT, GOT-10k, LaSOT, ...), or one of them.
         out: Folder for the results; results that it holds already are kept.
         weights: Weights of the trackers that need them: NAME=FILE each, or FILE alone for one tracker.
@@ -68,7 +68,7 @@ def stress(
         only: Only these sequences; Jogging means both of its targets.
 
     Examples:
-        occlusion-search stress --tracker sint-slim mil --data path/to/otb --out out/stress --quick
+        occlusion-search stress --tracker sint mil --data path/to/otb --out out/stress --quick
         occlusion-search stress --tracker own:Tracker --data path/to/otb --out out/stress --workers 4
     """
     from tracker.data.readers import list_targets

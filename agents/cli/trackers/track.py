@@ -17,7 +17,7 @@ def track(
     data: Annotated[str, tyro.conf.arg(metavar="FILE|FOLDER|INDEX")],
     out: Path,
     box: Annotated[str | None, tyro.conf.arg(metavar="X,Y,W,H")] = None,
-    tracker: str = "sint-slim",
+    tracker: str = "sint",
     weights: str | None = None,
     base_weights: BaseWeights = None,
     boxes: Path | None = None,
@@ -36,8 +36,8 @@ def track(
         data: A video file, a folder of images, or the index of a camera.
         out: The MP4 file to write, as large and as fast as the video (odd sides get one pixel more).
         box: The target in the first frame, 0-based pixels; without it you draw it on the display.
-        tracker: sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, nano, siamfc; boosting, csrt, kcf,
-            medianflow, mil, mosse, tld of OpenCV; module:function for your own.
+        tracker: sint, sint-slim, sint-vgg16, sint-alexnet, sint-torchvision:MODEL, nano, siamfc; boosting, csrt,
+            kcf, medianflow, mil, mosse, tld of OpenCV; module:function for your own.
         weights: Its weights, where it needs them.
         boxes: Write the boxes to this file too: 0-based x,y,w,h a line.
         show: Show the frames in a window as they are tracked; q ends.
