@@ -14,7 +14,7 @@ from torch import nn
 
 from occlusion_env.envs.arguments import SearchArguments
 from occlusion_env.envs.building import load_networks
-from occlusion_env.envs.registration import BACKGROUND_ENV_ID
+from occlusion_env.envs.registration import BACKGROUND_ENV_ID, ENV_ID
 from occlusion_env.naming import check_built_in, look_up
 from occlusion_env.scene.targets import TargetSet
 from occlusion_env.search.core import Search, Searched
@@ -212,7 +212,8 @@ class TrainingEnvironment:
         """
         if self.searches != wanted:
             raise InputError(
-                f"{agent} was trained to search for a {self.searches}, and a {wanted} is searched for."
+                f"{agent} was trained to search for a {self.searches}, and a {wanted} is searched for; give one"
+                f" that was trained in {ENV_ID if wanted == 'region' else BACKGROUND_ENV_ID}."
             )
 
     def departures(self, arguments: SearchArguments, agent: str) -> list[str]:

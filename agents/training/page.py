@@ -79,8 +79,9 @@ def write_training_page(run: RunFolder) -> Path:
     sections.append(Section("Files", (), (), [PageTable("In this folder.", ["file", "holds"], there)]))
     agent, command = shlex.quote(str(run.path)), run.parameters / "command.txt"
     over_background = run.env_id == BACKGROUND_ENV_ID
+    watched = shlex.quote(str(run.model)) + (f" --env {run.env_id}" if over_background else "")
     steps_on = [
-        ("Watch an episode", f"occlusion-search enjoy --agent {shlex.quote(str(run.model))} --gif episode.gif"),
+        ("Watch an episode", f"occlusion-search enjoy --agent {watched} --gif episode.gif"),
         ("Make hard positives with it",
          f"occlusion-search generate --{'patch-' if over_background else ''}agent {agent} --data DIR"),
     ]  # fmt: skip

@@ -105,7 +105,6 @@ def generate(
 
     Examples:
         occlusion-search generate --data path/to/videos --out out/hard_positives
-        occlusion-search generate --data path/to/videos --occluder contrast --patch-agent contrast
         occlusion-search generate --data path/to/videos --view region --context 2 --per-target 4 --workers 2
     """
     from dataclasses import asdict, replace

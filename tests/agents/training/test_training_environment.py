@@ -152,7 +152,7 @@ def test_an_agent_of_the_second_search_finds_patches_and_no_regions(run, data, t
         (["--agent", patch], "patch", "patch", "region"),
     ):
         code, _, errors = run(*command[:-1], tmp_path / "other", *more)
-        message = f"The agent '{name}' was trained to search for a {trained}, and a {wanted} is searched for."
+        message = f"The agent '{name}' was trained to search for a {trained}, and a {wanted} is searched for; give"
         assert code == 2 and message in " ".join(errors.split()), errors
     old = {
         name: value for name, value in load_pretrained(region).environment.record().items() if name != "searches"
@@ -160,6 +160,23 @@ def test_an_agent_of_the_second_search_finds_patches_and_no_regions(run, data, t
     assert TrainingEnvironment.from_record(old).searches == "region"
     with pytest.raises(InputError, match="searches is 'colour'; it must be region or patch"):
         TrainingEnvironment.from_record({**old, "searches": "colour"})
+
+
+def test_train_names_the_commands_of_the_second_search(run, data, tmp_path) -> None:
+    """A run of `BackgroundSearch-v0` is watched there and finds patches; `evaluate` searches for regions."""
+    command = ["train", "--algo", "ppo", "--env", "BackgroundSearch-v0", "--data", data, "--device", "cpu"]
+    command += ["--env-kwargs", "drop:0.02", "max_steps:3", "--hyperparams", "n_steps:4", "batch_size:4"]
+    code, printed, errors = run(*command, "-n", 8, "--n-envs", 2, "--eval-freq", -1, "--out", tmp_path / "logs")
+    assert code == 0, errors
+    folder = tmp_path / "logs" / "ppo" / "BackgroundSearch-v0_1"
+    page = (folder / "index.html").read_text()
+    for text in (printed, page):
+        assert "occlusion-search generate --patch-agent" in text and "occlusion-search evaluate" not in text
+    assert "--env BackgroundSearch-v0 --gif" in page
+    assert json.loads((folder / "BackgroundSearch-v0" / "environment.json").read_text())["searches"] == "patch"
+    given = ["generate", "--data", data, "--device", "cpu", "--agent", "random", "--out", tmp_path / "out"]
+    code, _, errors = run(*given, "--patch-agent", folder)
+    assert code == 0, errors
 
 
 def test_evaluate_refuses_another_layer_and_takes_the_occluder(run, agents, data, tmp_path) -> None:
