@@ -1,7 +1,7 @@
 from .dqn.algorithm import SquaredErrorDQN, load_hyperparameters
 from .dqn.bridge import VectorEnvBridge
 from .evaluation.comparison import MethodComparison, compare
-from .hard_positives.generation import HardPositiveGenerator, PatchPolicy
+from .hard_positives.generation import HardPositiveGenerator
 from .hard_positives.records import HardPositive, HardPositives, remake_hard_positive, write_hard_positives
 from .hard_positives.transforms.batch import HardPositiveBatch
 from .hard_positives.transforms.single import HardPositiveTransform
@@ -22,7 +22,6 @@ __all__ = [
     "HardPositiveTransform",
     "HardPositives",
     "MethodComparison",
-    "PatchPolicy",
     "Policy",
     "Rollout",
     "SquaredErrorDQN",

@@ -10,7 +10,8 @@ import numpy as np
 from occlusion_env.envs.arguments import SearchArguments
 from occlusion_env.envs.building import Networks, load_networks
 from occlusion_env.scene.targets import Target, TargetSet
-from occlusion_env.search.core import Search
+from occlusion_env.search.core import Search, SearchSettings
+from tracker.models.backbones import FeatureExtractor
 from tracker.scorers import Scorer
 
 from .evaluation.comparison import MethodComparison as Comparison
@@ -19,7 +20,7 @@ from .hard_positives.records import HardPositive
 from .policies.methods import Method
 from .policies.rollout import Agent, Policy
 
-__all__ = ["Comparison", "Setup", "begin_all", "find_hard_positives"]
+__all__ = ["Comparison", "PatchPolicy", "Setup", "begin_all", "find_hard_positives"]
 
 
 class Setup(Networks):
@@ -29,6 +30,13 @@ class Setup(Networks):
     def load(cls, arguments: SearchArguments) -> Networks:
         """The networks of an environment; give `compare` its arguments too."""
         return load_networks(arguments)
+
+
+def PatchPolicy(
+    policy: Policy, features: FeatureExtractor | None = None, settings: SearchSettings | None = None
+) -> Agent:
+    """Deprecated form of `Agent(name, lambda search: policy, settings, features)`, or of the policy alone."""
+    return Agent(type(policy).__name__, lambda search: policy, settings, features)
 
 
 def begin_all(

@@ -3,8 +3,8 @@
 Usage: python benchmarks/plots.py [--results benchmarks/results] [--out docs/pictures]
 
 Writes trackers.png (otb15.json), manifolds.png (vae.json), ladder.png and ladder_sweep.png (ladder.json),
-frontier.png (agents.json), paper_state.png (paper_state.json), stopping.png (stopping.json), learning.png
-(agents.json, ladder.json), actions.png and search.png.
+frontier.png (agents.json), paper_state.png (paper_state.json), stopping.png (stopping.json), patches.png
+(patches.json), learning.png (agents.json, ladder.json), actions.png and search.png.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from agents.manifolds.evaluation import METHODS
 from occlusion_env.mdp.actions import ACTIONS, RegionLimits
 from tracker.data.images import write_png
 
-_READ = ("otb15", "vae", "ladder", "agents", "paper_state", "stopping")
+_READ = ("otb15", "vae", "ladder", "agents", "paper_state", "stopping", "patches")
 
 _OURS, _OTHERS, _BOUNDS = "#D55E00", "#0072B2", "0.35"
 
@@ -75,6 +75,14 @@ _TRAININGS = {
     "hardest": "hardest of 8 regions",
 }
 """Arms of `learning`, and their names there."""
+
+_PATCHES = {
+    "contrast": ("contrast", _OURS, ".-"),
+    "random": ("best of k random", _BOUNDS, ".-"),
+    "ppo_mask": ("maskable PPO", _OTHERS, "-"),
+    "dqn": ("DQN", _OTHERS, "--"),
+    "hill climbing": ("hill climbing", "#009E73", "-"),
+}
 
 _CONTROLS = ("constant", "random", "towards")
 """First words of the methods that learn nothing from states."""
@@ -244,6 +252,40 @@ def learning(agents: dict[str, Any], ladder: dict[str, Any]) -> Figure:
     return figure
 
 
+def patches(content: dict[str, Any]) -> Figure:
+    """Score drop against queries: of methods for the patch of a fixed region, and of both searches together."""
+    figure = Figure(figsize=(10.5, 4.4), layout="constrained")
+    fixed, both = figure.subplots(1, 2, sharey=True)
+    drops = {name: row["mean"] for name, row in content["drops"].items()}
+    queries = np.arange(1, len(drops["random"]) + 1)
+    fixed.axhline(drops["no second search"][0], color=_BOUNDS, linestyle=":", label="no second search")
+    for name, (label, colour, style) in _PATCHES.items():
+        fixed.plot(queries, drops[name], style, color=colour, label=label)
+    fixed.set(xlabel="scorer queries on the patch", ylabel="score drop", title="Patches of a fixed region")
+    both.plot(queries, drops["region, random patch"], ".-", color=_BOUNDS, label="region alone, random patch")
+    both.plot(queries, drops["region, contrast patch"], ".-", color=_OURS, label="region alone, contrast patch")
+    totals, share = content["settings"]["totals"], content["settings"]["on_patches"]
+    divided = (
+        ("random", "random", "o", _BOUNDS),
+        ("random", "contrast", "^", _OTHERS),
+        ("contrast", "contrast", "s", _OURS),
+    )
+    for first, second, marker, colour in divided:
+        keys = [
+            f"{first} patch, {total - share} on the region and {share} on {second} patches" for total in totals
+        ]
+        label = f"{share} of them on {second} patches, {first} patch before"
+        values = [drops[key][0] for key in keys]
+        both.plot(totals, values, marker, color=colour, markersize=8, fillstyle="none", label=label)
+    both.set(xlabel="scorer queries in all", title="Region and patch")
+    fixed.set_ylim(bottom=0.15)  # room for the legends
+    for axis in (fixed, both):
+        axis.set_xticks([1, 5, 10, 15, 20])
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8, loc="lower right")
+    return figure
+
+
 def actions(limits: RegionLimits) -> Figure:
     """What each of the nine actions does to a region."""
     region = np.array([[0.3, 0.33, 0.4, 0.34]])
@@ -289,6 +331,7 @@ def main(given: Arguments) -> None:
         "paper_state.png": paper_state(read["paper_state"]),
         "stopping.png": stopping(read["stopping"]),
         "learning.png": learning(read["agents"], read["ladder"]),
+        "patches.png": patches(read["patches"]),
         "actions.png": actions(RegionLimits()),
     }
     for name, figure in figures.items():

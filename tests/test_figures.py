@@ -388,6 +388,57 @@ def test_the_sentences_on_stopping() -> None:
         assert f"{row['contrast']}: {figures}" in text, row
 
 
+def test_the_tables_on_what_to_paste() -> None:
+    drops = results("patches")["drops"]
+
+    def cell(name: str, queries: int) -> str:
+        row = drops[name]
+        place = min(queries, len(row["mean"])) - 1
+        low, high = row["interval"][place]
+        return f"{short(row['mean'][place])} [{short(low)}, {short(high)}]"
+
+    rows = list(table(AGENTS, "10 scorer queries in all"))
+    assert len(rows) == 5
+    for name, cells in rows:
+        assert [text for _, text in cells] == [cell(name, 10)], name
+    rows = list(table(AGENTS, "queries on the patch"))
+    assert len(rows) == 6
+    for name, cells in rows:
+        assert [text for _, text in cells] == [cell(name, int(heading)) for heading, _ in cells], name
+
+
+def test_the_sentences_on_what_to_paste() -> None:
+    content = results("patches")
+    text, drops = " ".join(AGENTS.read_text().split()), content["drops"]
+    found = {row["contrast"]: row for row in (*content["primary"], *content["secondary"])}
+    shown = {
+        name: f"{signed(row['difference'])} [{signed(row['interval'][0])}, {signed(row['interval'][1])}]"
+        for name, row in found.items()
+    }
+    for row in content["primary"]:
+        assert f"{row['contrast']}: {shown[row['contrast']]}" in text
+    for name, before in (
+        ("region fixed: 1 contrast patch less the best of 20 random", "more than the best of 20 random ones ("),
+        ("10 on the region with the contrast patch, less 10 with a random one", "gains more than afterwards: "),
+        ("7 with the contrast patch and 3 on contrast patches, less 10 on the region with it", "then add "),
+        ("region fixed: ppo_mask less the best of 10 random, 10 queries", "maskable PPO "),
+        ("region fixed: dqn less the best of 10 random, 10 queries", "DQN "),
+    ):
+        assert before + shown[name] in text, name
+    region = drops["region, random patch"]["mean"]
+    assert f"twenty the drop grows by {short(region[19] - region[0])}" in text
+    assert f"after ten adds {short(drops['contrast']['mean'][0] - region[9])}," in text
+    few, many = (
+        drops[f"random patch, {queries} on the region and 3 on contrast patches"]["mean"][0] for queries in (2, 17)
+    )
+    assert f"({short(few)} after two, {short(many)} after 17)" in text
+    both = drops["contrast patch, 7 on the region and 3 on contrast patches"]["mean"][0]
+    page = " ".join((ROOT / "docs" / "hard_positives.md").read_text().split())
+    first = drops["region, contrast patch"]["mean"][9]
+    assert f"by {short(region[9])} with a random piece, by {short(first)} with the contrasting one" in page
+    assert f"by {short(both)} where three of the ten" in page
+
+
 def test_the_sentence_on_the_vae() -> None:
     content = results("vae_speed")
     speed, ends = content["one_video"], content["quality"]["programs"]

@@ -29,6 +29,7 @@ FORMATS = {
     "ladder_recipe": 1,
     "loader_speed": 1,
     "paper_state": 1,
+    "patches": 1,
     "play": 1,
     "robustness": 1,
     "siamfc": 2,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Many
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from occlusion_env.envs.background import BackgroundSearch
 from occlusion_env.envs.building import load_networks
 from occlusion_env.scene.occluders import OCCLUDERS, choose_occluder, occlude_image
 from occlusion_env.scene.targets import Target, TargetSet
-from occlusion_env.search.core import Search, SearchSettings
+from occlusion_env.search.core import Search, Searched, SearchSettings
 from tracker.data.images import resize, to_tensor
 from tracker.errors import InputError
 from tracker.models.backbones import FeatureExtractor
@@ -26,29 +26,14 @@ from tracker.scorers.outputs import check_scores, scorer_errors
 from ..common.randomness import generator
 from ..manifolds.target_samples import Manifolds
 from ..policies.belief.method import BeliefSearch
-from ..policies.methods import Method, NoFeatures, as_method
-from ..policies.rollout import Agent, Answer, Policy, roll_out
+from ..policies.methods import Method, NoFeatures, as_method, as_patch_method
+from ..policies.rollout import Agent, Answer, Policy
 from .image_targets import image_targets
 from .records import HardPositive, HardPositives, PatchEpisode
 from .views import CROP, View
 
 Image = NDArray[np.uint8]
 WhichAnswer = Literal["best", "last"]
-
-
-@dataclass(frozen=True)
-class PatchPolicy:
-    """A policy that searches the background for a patch, after the region is found (section 4.2, question ii).
-
-    Attributes:
-        policy: Trained in `BackgroundSearch-v0`.
-        features: State features of its training; those of the first search if `None`.
-        settings: Search settings of its training; those of the first search if `None`.
-    """
-
-    policy: Policy
-    features: FeatureExtractor | None = None
-    settings: SearchSettings | None = None
 
 
 class HardPositiveGenerator:
@@ -67,7 +52,9 @@ class HardPositiveGenerator:
         features: State features of the policy's training; by default those of its run, or the package's own.
             A method that reads no state needs none.
         settings: Search settings of the policy's training; by default those of its run, or the defaults.
-        patch_policy: Finds the patch; `None` keeps the one of the first search, as does a target whose frame
+        patch_policy: Searches the background for the patch once the region is found (question ii of section 4.2):
+            a name of `agents.policies.methods.PATCH_METHODS`, such as `contrast`, or what `policy` takes, trained
+            in `BackgroundSearch-v0`. `None` keeps the patch of the first search, as does a target whose frame
             leaves no room for a search.
         answer: Result of a search: the visited region with the lowest score (a patch of the second search only if
             its score is below that of the first), or the region where it ended, as in the paper.
@@ -76,8 +63,8 @@ class HardPositiveGenerator:
             changes no search and no score.
 
     Raises:
-        InputError: If `answer`, `occluder` or the policy's name is unknown, `batch` is below 1, or there is a
-            wanted drop beside a patch policy, which lowers the score further.
+        InputError: If `answer`, `occluder` or a policy's name is unknown, `batch` is below 1, an agent was trained
+            for the other search, or there is a wanted drop beside a patch policy, which lowers the score further.
     """
 
     def __init__(
@@ -89,7 +76,7 @@ class HardPositiveGenerator:
         *,
         features: FeatureExtractor | None = None,
         settings: SearchSettings | None = None,
-        patch_policy: PatchPolicy | None = None,
+        patch_policy: Policy | Agent | Method | str | None = None,
         answer: WhichAnswer = "best",
         batch: int = 32,
         view: View = CROP,
@@ -101,18 +88,20 @@ class HardPositiveGenerator:
         if batch < 1:
             raise InputError(f"A batch of {batch} searches cannot be; give 1 or more.")
         self.method = as_method(policy)
+        self.patch_method = None if patch_policy is None else as_patch_method(patch_policy)
+        _check_trained(self.method, "region")
+        _check_trained(self.patch_method, "patch")
         self.scorer: Scorer = load_scorer() if scorer is None else scorer
         self.occluder = occluder
         self.manifolds = None if vae_bank is None else Manifolds(vae_bank)
         self.settings = settings or self.method.settings or SearchSettings()
-        self.patch_policy = patch_policy
         self.answer: WhichAnswer = answer
         self.batch = batch
         self.view = view
-        if patch_policy is not None and getattr(self.method, "wanted", None) is not None:
-            raise InputError("A patch policy lowers the score below a wanted drop; leave one of them out.")
+        if self.patch_method is not None and getattr(self.method, "wanted", None) is not None:
+            raise InputError("A search for the patch lowers the score below a wanted drop; leave one of them out.")
         self._prior_chosen = False
-        looks = self.method.looks or patch_policy is not None
+        looks = self.method.looks or (self.patch_method is not None and self.patch_method.looks)
         self.features: FeatureExtractor = (
             features
             or self.method.features
@@ -240,17 +229,26 @@ class HardPositiveGenerator:
     ) -> list[PatchEpisode | None]:
         """The second search of each target; `None` without a patch policy, or where the frame has no room."""
         found: list[PatchEpisode | None] = [None] * len(targets)
-        if (patch_policy := self.patch_policy) is None:
+        if (method := self.patch_method) is None:
             return found
-        settings = patch_policy.settings or self.settings
+        settings = self.settings
+        if method.settings is not None:  # the region keeps to the limits of its own search
+            limits = replace(settings.limits, step=method.settings.limits.step)
+            settings = replace(method.settings, limits=limits)
         rows = [i for i, target in enumerate(targets) if BackgroundSearch.has_room(target, settings, regions[i])]
         if not rows:
             return found
-        search = BackgroundSearch(len(rows), self.scorer, patch_policy.features or self.features, settings)
-        chosen, covered = [targets[i] for i in rows], regions[rows]
-        boxes = search.draw_boxes(chosen, [generators[i] for i in rows], covered)
+        search = BackgroundSearch(len(rows), self.scorer, method.features or self.features, settings)
+        chosen, covered, draws = [targets[i] for i in rows], regions[rows], [generators[i] for i in rows]
+        boxes = search.draw_boxes(chosen, draws, covered)
         search.begin(np.arange(len(rows)), chosen, regions=boxes, covered=covered)
-        for i, target, episode in zip(rows, chosen, roll_out(patch_policy.policy, search), strict=True):
+        for i, target, episode in zip(rows, chosen, method.find(search, draws), strict=True):
             height, width = target.frame.shape[:2]
             found[i] = PatchEpisode(episode.trail * [width, height, width, height], episode)
         return found
+
+
+def _check_trained(method: Method | None, wanted: Searched) -> None:
+    """Refuse an agent that was trained for the other search; see `TrainingEnvironment.check_searches`."""
+    if isinstance(method, Agent) and method.trained is not None:
+        method.trained.check_searches(wanted, f"The agent '{method.name}'")

@@ -52,10 +52,18 @@ from tracker.trackers.following import open_sequence
 
 from ..common.output import check_claimable, claim_folder
 from ..policies.baselines import Querying
+from ..policies.baselines.contrast import CANDIDATES
 from ..policies.belief.files import check_prior, describe_search, load_prior, prior_digest, save_prior
 from ..policies.belief.method import QUERIES, BeliefSearch
-from ..policies.loading import agent_digest, load_agent
-from ..policies.methods import Method, as_method, is_method, random_count
+from ..policies.loading import agent_digest, load_agent, load_policy
+from ..policies.methods import (
+    PATCH_QUERIES,
+    Method,
+    as_method,
+    as_patch_method,
+    is_method,
+    random_count,
+)
 from .generation import HardPositiveGenerator, WhichAnswer
 from .records import folder_name
 from .shards import open_shard
@@ -67,7 +75,8 @@ PRIOR = "prior.safetensors"
 _PARTS = ".parts"
 _JPEG_QUALITY = 95
 _MOST = {
-    "per_target": 10_000, "per_sequence": None, "batch": 10_000, "queries": None, "shard_size": 1_000_000,
+    "per_target": 10_000, "per_sequence": None, "batch": 10_000, "queries": None, "patch_queries": CANDIDATES,
+    "shard_size": 1_000_000,
 }  # fmt: skip
 """Settings that are at least 1, and the largest value of each."""
 _WITHOUT_EFFECT = ("arguments", "out", "workers", "allowed", "targets", "cache_mb")
@@ -101,6 +110,9 @@ class GenerationRun:
         view: The part of the frame that the images show.
         format: `imagefolder`, a file an image; or `webdataset`, shards.
         shard_size: Most hard positives of a shard.
+        patch_agent: Finds the patch once the region is found: a name of `methods.PATCH_METHODS`, or an agent that
+            was trained in `BackgroundSearch-v0`, for `loading.load_agent`; `None` keeps the first patch.
+        patch_queries: Scorer queries of `contrast` a hard positive.
 
     Raises:
         InputError: If a number is out of range.
@@ -125,6 +137,8 @@ class GenerationRun:
     view: View = CROP
     format: DatasetFormat = "imagefolder"
     shard_size: int = 1000
+    patch_agent: str | None = None
+    patch_queries: int = PATCH_QUERIES
 
     def __post_init__(self) -> None:
         for name, most in _MOST.items():
@@ -240,6 +254,24 @@ def method_of(
     )
 
 
+def patch_method_of(
+    agent: str,
+    device: str = "cpu",
+    weights: Mapping[str, str | None] | None = None,
+    allowed: Collection[str] = (),
+    queries: int = PATCH_QUERIES,
+) -> Method:
+    """Look up a method for the patch by its name, or load an agent from its file; `queries` are of `contrast`.
+
+    Raises:
+        InputError: If it is neither, or the weights differ from those of its training.
+    """
+    if Path(agent).exists():
+        return load_policy(agent, device=device, allowed=allowed).agent(device, weights)
+    method = as_patch_method(agent)
+    return replace(method, queries=queries) if isinstance(method, Querying) and agent == "contrast" else method
+
+
 def generate_hard_positives(run: GenerationRun) -> GenerationReport:
     """Make the hard positives of every sequence that are not there yet.
 
@@ -350,6 +382,7 @@ def _write_settings(run: GenerationRun, prior: str | None) -> None:
             "precision": str(resolve_precision(run.arguments.precision, device)).removeprefix("torch."),
             "weights": weights_digest(weights) if weights and Path(weights).exists() else weights,
             "agent_file": agent_digest(run.agent),
+            "patch_agent_file": None if run.patch_agent is None else agent_digest(run.patch_agent),
             "code": code_version("tracker", "vae", "occlusion_env", "agents"),
         },
         "hard positives of another run",
@@ -370,13 +403,17 @@ def _load_generator(run: GenerationRun) -> HardPositiveGenerator:
             check_prior(method.fitted, search, f"'{run.prior}'")
     elif isinstance(method, Querying):
         method = replace(method, wanted=run.drop)
+    patch_method = None
+    if run.patch_agent is not None:
+        weights = {arguments.features: arguments.weights}
+        patch_method = patch_method_of(run.patch_agent, arguments.device, weights, run.allowed, run.patch_queries)
     if run.bank is not None and not run.bank.is_dir():
         raise InputError(f"There is no bank '{run.bank}'; give the folder that train-vae wrote.")
     return HardPositiveGenerator(
         method, networks.scorer, arguments.occluder, None if run.bank is None else vae.VAEBank(run.bank),
         features=method.features or (networks.features if method.looks else None),
-        settings=method.settings or arguments.settings, answer=run.answer, batch=run.batch,
-        view=run.view,
+        settings=method.settings or arguments.settings, patch_policy=patch_method, answer=run.answer,
+        batch=run.batch, view=run.view,
     )  # fmt: skip
 
 

@@ -119,6 +119,7 @@ class HardPositive:
                 "start": second.boxes[0].tolist(),
                 "actions": list(second.episode.actions),
                 "triggered": second.episode.triggered,
+                "queries": second.episode.best.queries,
             },
             "score_before": round(self.score_before, 6),
             "score_after": round(self.score_after, 6),

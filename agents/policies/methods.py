@@ -13,7 +13,7 @@ from occlusion_env.search.core import Search
 from tracker.errors import InputError
 from tracker.models.backbones import FeatureExtractor
 
-from .baselines import BASELINES, Generators, Querying, RandomRegions
+from .baselines import BASELINES, Generators, Querying, RandomRegions, rank_by_contrast
 from .belief.method import BeliefSearch
 from .rollout import Agent, Policy, Rollout
 
@@ -54,6 +54,13 @@ class NoFeatures:
 
 METHODS = ("belief", "random", "best of K random", *(name for name in BASELINES if name != "random"))
 """The names that `as_method` knows; K is a number."""
+
+PATCH_METHODS = ("contrast", "random", "best of K random")
+"""The names that `as_patch_method` knows; K is a number."""
+
+PATCH_QUERIES = 3
+"""Scorer queries of `contrast` a target. On training videos ten queries lower the score most where three to five
+of them are of the patch."""
 
 _FORMER_NAMES = {"exhaustive": "grid"}
 """Names of earlier versions."""
@@ -108,6 +115,25 @@ def as_method(given: Method | Agent | Policy | str) -> Method:
         f"{type(thing).__name__} finds no region; give a name ({', '.join(METHODS)}), a method, or what has a"
         " predict."
     )
+
+
+def as_patch_method(given: Method | Agent | Policy | str) -> Method:
+    """Take any way to find the patch of the second search.
+
+    Args:
+        given: A name of `PATCH_METHODS` (hyphens may stand for spaces), or what `as_method` takes; both search a
+            `BackgroundSearch`.
+
+    Raises:
+        InputError: If it is none of these.
+    """
+    if not isinstance(given, str):
+        return as_method(given)
+    if (count := random_count(given)) is not None:
+        return Querying(RandomRegions, count)
+    if given == "contrast":
+        return Querying(rank_by_contrast, PATCH_QUERIES)
+    raise InputError(f"'{given}' finds no patch; choose {', '.join(PATCH_METHODS)}, or give an agent.")
 
 
 def _current(name: str) -> str:

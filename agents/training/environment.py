@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gymnasium as gym
 import torch
@@ -14,9 +14,10 @@ from torch import nn
 
 from occlusion_env.envs.arguments import SearchArguments
 from occlusion_env.envs.building import load_networks
+from occlusion_env.envs.registration import BACKGROUND_ENV_ID, ENV_ID
 from occlusion_env.naming import check_built_in, look_up
 from occlusion_env.scene.targets import TargetSet
-from occlusion_env.search.core import Search
+from occlusion_env.search.core import Search, Searched
 from occlusion_env.search.observations import OBSERVATIONS
 from tracker.data.identity import sequence_digest
 from tracker.errors import InputError, reading_errors, shorten
@@ -43,6 +44,7 @@ class TrainingEnvironment:
         selection_videos: The same of the videos that chose the best model.
         prior: `matcher` and `digest` (`agents.policies.belief.prior_digest`) of the observation's prior; `None`
             if it reads none, or is unknown.
+        searches: What the agent searches for, see `Search.searches`.
     """
 
     arguments: SearchArguments
@@ -51,6 +53,7 @@ class TrainingEnvironment:
     videos: Mapping[str, str | None] = field(default_factory=dict)
     selection_videos: Mapping[str, str | None] = field(default_factory=dict)
     prior: Mapping[str, str | None] | None = None
+    searches: Searched = "region"
 
     @classmethod
     def of_search(
@@ -69,6 +72,7 @@ class TrainingEnvironment:
             fingerprint_videos(targets),
             {} if selection_targets is None else fingerprint_videos(selection_targets),
             _prior_of(search),
+            search.searches,
         )
 
     @classmethod
@@ -97,6 +101,9 @@ class TrainingEnvironment:
         prior = record.get("prior")
         if prior is not None and not (isinstance(prior, dict) and prior.keys() == {"matcher", "digest"}):
             raise InputError(f"'{source}' says prior is {shorten(prior)}; it must have a matcher and a digest.")
+        searches = record.get("searches", "region")
+        if searches not in get_args(Searched):
+            raise InputError(f"'{source}' says searches is {shorten(searches)}; it must be region or patch.")
         try:
             arguments = SearchArguments.from_keywords(dict(record["env_kwargs"]))
         except InputError as error:
@@ -108,6 +115,7 @@ class TrainingEnvironment:
             dict(record.get("videos") or {}),
             dict(record.get("selection_videos") or {}),
             record.get("prior"),
+            searches,
         )
 
     @classmethod
@@ -126,7 +134,8 @@ class TrainingEnvironment:
             defaults = gym.registry[run.env_id].kwargs if run.env_id in gym.registry else {}
             record = {"env_kwargs": {**defaults, **run.env_kwargs()}}
         with reading_errors(run.parameters, "the record of a training environment", "train again"):
-            return cls.from_record(record, run.parameters, allowed)
+            searches = "patch" if run.env_id == BACKGROUND_ENV_ID else "region"
+            return cls.from_record({"searches": searches, **record}, run.parameters, allowed)
 
     def record(self) -> dict[str, Any]:
         """Plain data."""
@@ -138,6 +147,7 @@ class TrainingEnvironment:
             "videos": dict(self.videos),
             "selection_videos": dict(self.selection_videos),
             "prior": None if self.prior is None else dict(self.prior),
+            "searches": self.searches,
         }
 
     @property
@@ -176,6 +186,7 @@ class TrainingEnvironment:
         Raises:
             InputError: Naming the setting, its value in training, and its value in the search.
         """
+        self.check_searches(search.searches, agent)
         for name in _OF_THE_OBSERVATION:
             trained, given = getattr(self.arguments, name), getattr(search.settings, name)
             if name == "pixels" and self.arguments.observation != "pixels":
@@ -188,6 +199,22 @@ class TrainingEnvironment:
         if self.prior is not None and given is not None and self.prior["matcher"] == given["matcher"]:
             if self.prior["digest"] != given["digest"]:
                 raise InputError(_mismatch(agent, "prior", self.prior["digest"], given["digest"]))
+
+    def check_searches(self, wanted: Searched, agent: str) -> None:
+        """Refuse to search for a patch with an agent that was trained to search for a region, or the reverse.
+
+        Args:
+            wanted: What is searched for.
+            agent: Begins the error's sentence.
+
+        Raises:
+            InputError: If the agent was trained to search for the other.
+        """
+        if self.searches != wanted:
+            raise InputError(
+                f"{agent} was trained to search for a {self.searches}, and a {wanted} is searched for; give one"
+                f" that was trained in {ENV_ID if wanted == 'region' else BACKGROUND_ENV_ID}."
+            )
 
     def departures(self, arguments: SearchArguments, agent: str) -> list[str]:
         """Sentences that name where an agent acts against another matcher or occluder than in training."""

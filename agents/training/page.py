@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from occlusion_env import ENV_IDS
+from occlusion_env import BACKGROUND_ENV_ID, ENV_IDS
 from tracker.evaluation.report.page import PageTable, Picture, Section, write_index
 from tracker.files import read_text
 
@@ -78,12 +78,17 @@ def write_training_page(run: RunFolder) -> Path:
     there = [[name, told] for name, told in names.items() if any(run.path.glob(name.rstrip("/")))]
     sections.append(Section("Files", (), (), [PageTable("In this folder.", ["file", "holds"], there)]))
     agent, command = shlex.quote(str(run.path)), run.parameters / "command.txt"
+    over_background = run.env_id == BACKGROUND_ENV_ID
+    watched = shlex.quote(str(run.model)) + (f" --env {run.env_id}" if over_background else "")
     steps_on = [
-        ("Compare it with the belief and other methods, on videos that it was not trained on",
-         f"occlusion-search evaluate --agent {agent} --data DIR"),
-        ("Watch an episode", f"occlusion-search enjoy --agent {shlex.quote(str(run.model))} --gif episode.gif"),
-        ("Make hard positives with it", f"occlusion-search generate --agent {agent} --data DIR"),
+        ("Watch an episode", f"occlusion-search enjoy --agent {watched} --gif episode.gif"),
+        ("Make hard positives with it",
+         f"occlusion-search generate --{'patch-' if over_background else ''}agent {agent} --data DIR"),
     ]  # fmt: skip
+    if not over_background:
+        compare = f"occlusion-search evaluate --agent {agent} --data DIR"
+        told = "Compare it with the belief and other methods, on videos that it was not trained on"
+        steps_on.insert(0, (told, compare))
     return write_index(
         run.path,
         f"Training of {run.algo} in {run.env_id}, run {run.path.name.rpartition('_')[2]}",

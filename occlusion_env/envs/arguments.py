@@ -55,7 +55,7 @@ class SearchArguments(ProcessSettings, RegionLimits):
         base_weights: Initial weights of the training that wrote `weights`; not needed for `slim`.
         scorer: `sint`, `siamfc`, `module:function` (a function without arguments that returns a
             `tracker.scorers.Scorer`; a process calls it once), or a `Scorer`.
-        occluder: What covers the region: `background`, `mean`, `noise`, `zero` or `cutout`.
+        occluder: What covers the region: `background`, `mean`, `noise`, `zero`, `cutout` or `contrast`.
         patches: Number of different occluders of a target, drawn from its id, so that scores stay valid from
             episode to episode; 0 draws a new one for each episode.
         max_steps: Actions after which an episode is truncated if that is before `max_episode_steps`, the horizon

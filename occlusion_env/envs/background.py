@@ -16,9 +16,9 @@ from tracker.models.backbones import FeatureExtractor
 from tracker.scorers import Scorer
 
 from ..mdp.background_moves import Background
-from ..scene.occluders import PATCH_SIZE, occlude
+from ..scene.occluders import CONTRAST_SIDE, PATCH_SIZE, occlude
 from ..scene.targets import Target, TargetSet
-from ..search.core import Search, SearchSettings
+from ..search.core import Search, Searched, SearchSettings
 from .single import OcclusionSearchEnv
 from .vector import OcclusionSearchVectorEnv
 
@@ -42,6 +42,7 @@ class BackgroundSearch(Search):
     """
 
     view_scale = 2
+    searches: Searched = "patch"
 
     def __init__(self, count: int, scorer: Scorer, features: FeatureExtractor, settings: SearchSettings) -> None:
         super().__init__(count, scorer, features, settings)
@@ -97,9 +98,15 @@ class BackgroundSearch(Search):
         self.begin(np.arange(len(self)), targets, drop=drop, regions=boxes)
 
     def random_regions(self, slots: Slots, rng: np.random.Generator) -> Regions:
-        """Draw a box for each of M slots, `[M, 4]`."""
-        targets = [target for slot in slots if (target := self.targets[slot]) is not None]
-        return self.draw_boxes(targets, [rng] * len(targets))
+        """Draw a box for each of M slots, of the covered region's size where that fits, `[M, 4]`."""
+        scene = self._background.rows(np.asarray(slots))
+        return scene.relative(scene.start([rng] * len(scene)))
+
+    def small_boxes(self, slots: Slots, rng: np.random.Generator) -> Regions:
+        """Draw a box for each of M slots, `[M, 4]`, with sides `CONTRAST_SIDE` times the covered region's."""
+        scene = self._background.rows(np.asarray(slots))
+        draws = [rng] * len(scene)
+        return scene.relative(scene.shrink(scene.start(draws), CONTRAST_SIDE, draws))
 
     @staticmethod
     def has_room(target: Target, settings: SearchSettings, covered: Regions | None = None) -> bool:

@@ -114,6 +114,21 @@ class Background:
         place = corners[:, :2][chosen] + draws[:, 1:] * np.maximum(extent[chosen], 0)
         return np.concatenate([np.clip(place, 0, np.maximum(end, 0)), side], axis=1)
 
+    def shrink(self, boxes: Boxes, side: float, generators: Many[np.random.Generator]) -> Boxes:
+        """Replace each box by a smaller one at a uniform place inside it.
+
+        Args:
+            boxes: `[N, 4]` in pixels, from `start`.
+            side: Wanted sides in units of the region's, `BACKGROUND_MIN_SIDE` to 1.
+            generators: Each of N gives two numbers.
+
+        Returns:
+            `[N, 4]` in pixels, within the limits.
+        """
+        sides = np.minimum(side * self.region, boxes[:, 2:])
+        draws = np.array([rng.uniform(size=2) for rng in generators]).reshape(len(self), 2)
+        return np.concatenate([boxes[:, :2] + draws * (boxes[:, 2:] - sides), sides], axis=1)
+
     def move(self, boxes: Boxes, actions: NDArray[np.integer]) -> Boxes:
         """Move each box by its action.
 

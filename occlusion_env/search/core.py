@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -42,6 +42,7 @@ _CHUNK = 64
 _LEAST_MOVE = 1e-9
 """A shorter move is a rounding error: the region stays as it is."""
 
+Searched = Literal["region", "patch"]
 Slots = NDArray[np.int64]
 Regions = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -93,6 +94,8 @@ class Search:
 
     view_scale = 1
     """Side of the views relative to the network's input."""
+    searches: Searched = "region"
+    """What an action changes: the covered region of the target, or the patch that covers it."""
 
     def __init__(self, count: int, scorer: Scorer, features: FeatureExtractor, settings: SearchSettings) -> None:
         self.scorer = scorer

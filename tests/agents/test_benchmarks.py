@@ -14,10 +14,14 @@ import pytest
 from agents.ablation.sweep_occluders import KINDS
 from agents.policies.belief import FittedPrior
 from agents.policies.belief.method import BeliefProposer
+from agents.policies.rollout import Agent
+from occlusion_env.envs.arguments import SearchArguments
+from occlusion_env.envs.background import BackgroundSearch
+from occlusion_env.envs.building import load_networks
 from occlusion_env.mdp.actions import TRIGGER, RegionLimits
 from occlusion_env.scene.oracle import OracleFeatures, OracleScorer
 from occlusion_env.scene.shapes import other_videos
-from occlusion_env.scene.targets import load_targets
+from occlusion_env.scene.targets import TargetSet, load_targets
 from occlusion_env.search.belief import Prior
 from occlusion_env.search.core import Search, SearchSettings
 from tracker.errors import InputError
@@ -239,3 +243,47 @@ def test_the_stopping_rule_of_the_benchmark_is_that_of_the_belief() -> None:
         proposed = proposals.send(answers)
     assert counts.tolist() == queries.tolist() and len(set(counts)) > 1
     assert found == pytest.approx(best)
+
+
+def test_the_searches_for_a_patch_are_compared_at_equal_queries(make_video: Any) -> None:
+    """Curves fall, no second search is worse than none, and a division has as many queries as the first search."""
+    module = script("patches")
+    targets = list(TargetSet.from_sequence(make_video(frames=3, width=160, height=120)))
+    agent = Agent("right", lambda search: Right())
+    drops = module.judge_sequence(
+        module.Judge(load_networks(SearchArguments(device="cpu")), targets, {"right": agent})
+    )
+    none = drops["no second search"][0]
+    assert none == pytest.approx(drops["region, random patch"][9])
+    for name in ("random", "contrast", "hill climbing", "right"):
+        assert drops[name].shape == (20,) and (np.diff(drops[name]) >= 0).all() and drops[name][0] >= none - 1e-9
+    for first in ("random", "contrast"):
+        for total in (5, 10, 20):
+            alone = drops[f"region, {first} patch"][total - 4]
+            assert drops[module.division(first, "contrast", total)][0] >= alone - 1e-9
+
+
+class Right:
+    """Moves to the right, again and again."""
+
+    def predict(self, observation: Any, **_: Any) -> tuple[np.ndarray, None]:
+        return np.zeros(len(observation), dtype=np.int64), None
+
+
+def test_climbing_moves_the_best_box_until_none_is_better() -> None:
+    module = script("patches")
+    search = BackgroundSearch(1, OracleScorer(), OracleFeatures(), SearchSettings())
+    target, rng = load_targets("oracle")[0], np.random.default_rng(0)
+    search.begin_random([target], rng)
+    slots = np.array([0])
+    proposals = module.climb(search, slots, [rng], 50)
+    first = proposals.send(None)
+    near = proposals.send(np.array([[0.2]]))
+    assert first.shape == (1, 1, 4) and near.shape == (1, 8, 4)
+    moved = search.move(np.zeros(8, np.int64), np.tile(first[0], (8, 1)), np.arange(8))
+    assert np.array_equal(near[0], moved)
+    further = proposals.send(np.array([[0.1, 0.5, 0.3, *[0.0] * 5]]))
+    assert np.array_equal(
+        further[0], search.move(np.zeros(8, np.int64), np.tile(near[0, [1]], (8, 1)), np.arange(8))
+    )
+    assert np.isnan(proposals.send(np.full((1, 8), 0.4))).all(), "none is better"

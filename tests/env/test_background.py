@@ -269,3 +269,20 @@ def test_a_box_that_touches_the_target_is_refused() -> None:
         search.begin(np.array([0]), [target], regions=on_it[None])
     with pytest.raises(InputError, match="draw_boxes"):
         search.begin(np.array([0]), [target])
+
+
+@pytest.mark.parametrize("box", [(20.0, 20.0, 40.0, 40.0), (4.0, 3.0, 86.0, 80.0)])
+def test_drawn_boxes_are_of_the_covered_regions_size(box: tuple[float, ...]) -> None:
+    """Small ones have 0.35 of its sides, and all keep the limits, also where its own size does not fit."""
+    frame = np.zeros((96, 96, 3), np.uint8)
+    target = Target("own", frame[:40], frame[:40], frame, Source("own", 0, "0", box))
+    search, rng = BackgroundSearch(1, Brightness(), OracleFeatures(), SearchSettings()), np.random.default_rng(0)
+    covered, many = np.array([[0.1, 0.3, 0.8, 0.25]]), np.zeros(300, dtype=np.int64)
+    first = search.draw_boxes([target], [rng], covered)
+    search.begin(np.array([0]), [target], regions=first, covered=covered)
+    room = search._background.rows(many)
+    region = np.array([0.8 * box[2], 0.25 * box[3]])
+    for boxes, side in ((search.random_regions(many, rng) * 96, 1.0), (search.small_boxes(many, rng) * 96, 0.35)):
+        assert room.holds(boxes).all() and len(np.unique(boxes.round(9), axis=0)) > 290
+        fits = (box[2] < 50) or side < 1
+        assert np.allclose(boxes[:, 2:], side * region) == fits

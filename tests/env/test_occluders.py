@@ -15,6 +15,7 @@ from occlusion_env.scene.occluders import (
     background_box,
     choose_occluder,
     mean_patch,
+    measure_contrast,
     occlude,
     occlude_image,
 )
@@ -140,7 +141,7 @@ def test_a_box_outside_the_frame_is_refused() -> None:
         choose_occluder("background", beyond, 0.5, np.random.default_rng(0))
 
 
-NAMES = ("background", "mean", "noise", "zero", "cutout")
+NAMES = ("background", "mean", "noise", "zero", "cutout", "contrast")
 
 
 def videos() -> TargetSet:
@@ -163,12 +164,16 @@ def test_every_occluder_is_what_its_name_says() -> None:
     found = {name: occluder.patch(targets[0], targets) for name, occluder in chosen.items()}
     for patch in found.values():
         assert patch.shape == (PATCH_SIZE, PATCH_SIZE, 3) and patch.dtype == np.uint8
-    assert [name for name, occluder in chosen.items() if occluder.box is not None] == ["background"]
+    assert [name for name, occluder in chosen.items() if occluder.box is not None] == [
+        "background", "contrast",
+    ]  # fmt: skip
     patch, box = found["background"], np.array(chosen["background"].box)
     assert (patch == crop(targets[0].frame, box, PATCH_SIZE)).all() and iou(box, targets[0].box) == 0
     assert (found["mean"] == targets[0].frame.reshape(-1, 3).mean(axis=0).round()).all()
     assert not found["zero"].any()
     assert (found["cutout"] == (10, 200, 20)).all()
+    box = np.array(chosen["contrast"].box)
+    assert chosen["contrast"].kind == "background" and box[2:].tolist() == [7, 5] and iou(box, targets[0].box) == 0
     noise = found["noise"]
     assert noise.std() > 65 and noise.min() < 3 and noise.max() > 252 and abs(noise.mean() - 127.5) < 3
 
@@ -181,7 +186,9 @@ def test_draws_come_from_the_generator(name: str) -> None:
         return choose_occluder(name, targets[2], 0.25, np.random.default_rng(seed), targets)
 
     assert draw(3) == draw(3) and (draw(3).patch(targets[2], targets) == draw(3).patch(targets[2], targets)).all()
-    assert len({draw(seed) for seed in range(12)}) == {"mean": 1, "zero": 1, "cutout": 2}.get(name, 12)
+    assert len({draw(seed) for seed in range(12)}) == {"mean": 1, "zero": 1, "cutout": 2, "contrast": 10}.get(
+        name, 12
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -201,6 +208,21 @@ def test_a_target_that_fills_its_frame_gets_its_mean_colour() -> None:
         occluder == Occluder("mean")
         and (occluder.patch(target) == frames[1].reshape(-1, 3).mean(axis=0).round()).all()
     )
+
+
+def test_contrast_is_the_mean_difference_from_what_is_covered() -> None:
+    """By hand: on a frame of two halves, and as the choice of an occluder."""
+    frame = np.full((40, 60, 3), 100, np.uint8)
+    frame[:, 30:] = (100, 130, 160)
+    boxes = np.array([[0, 0, 20, 20], [40, 0, 10, 30], [20.0, 0, 20, 16]])
+    covered = np.full((9, 5, 3), (100, 100, 100), np.uint8)
+    assert measure_contrast(frame, boxes, covered) == pytest.approx([0, 30, 15], abs=0.5)
+    frame[10:30, 5:25] = 90
+    sequence = Sequence("halves", ArrayFrames([frame] * 2), [[5, 10, 20, 20]] * 2, np.ones(2), "x", "exact")
+    target = TargetSet.from_sequence(sequence)[0]
+    for seed in range(5):
+        box = choose_occluder("contrast", target, 0.25, np.random.default_rng(seed)).box
+        assert box is not None and box[0] >= 30
 
 
 def test_what_cannot_be_drawn_is_told() -> None:

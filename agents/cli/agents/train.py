@@ -82,7 +82,7 @@ def train(
         occlusion-search train --conf-file tuned --data path/to/videos
         occlusion-search train --algo ppo --env-kwargs reward:difference --steps 60000
     """
-    from occlusion_env import ENV_ID
+    from occlusion_env import BACKGROUND_ENV_ID, ENV_ID
     from tracker.evaluation.report.page import INDEX
     from tracker.models.backbones import resolve_device
 
@@ -133,8 +133,12 @@ def train(
         own = "targets" in (run.arguments().get("eval_env_kwargs") or {})
         held_out = "" if own else ", which it was not trained on"
         print(f"On the targets that chose its best model{held_out}: {summarise_episodes(rows)}")
-    print("Next: compare it with the belief and other methods on videos that it was not trained on:")
-    print(f"  occlusion-search evaluate --agent {run.path} --data DIR")
+    if run.env_id == BACKGROUND_ENV_ID:
+        print("Next: make hard positives whose patches it finds:")
+        print(f"  occlusion-search generate --patch-agent {run.path} --data DIR")
+    else:
+        print("Next: compare it with the belief and other methods on videos that it was not trained on:")
+        print(f"  occlusion-search evaluate --agent {run.path} --data DIR")
     if open:
         open_page(run.path / INDEX)
 

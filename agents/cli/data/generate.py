@@ -36,10 +36,12 @@ def generate(
     prior: Path | None = None,
     queries: int | None = None,
     drop: float | None = None,
+    patch_agent: str | None = None,
+    patch_queries: int | None = None,
     bank: Path | None = None,
     per_sequence: int | None = None,
     scorer: str | None = None,
-    occluder: Literal["background", "mean", "noise", "zero", "cutout"] | None = None,
+    occluder: Literal["background", "mean", "noise", "zero", "cutout", "contrast"] | None = None,
     max_area: float | None = None,
     answer: Literal["best", "last"] = "best",
     view: Literal["crop", "region", "frame"] | None = None,
@@ -75,11 +77,16 @@ def generate(
             or else one that is fitted to grid search on 12 of the targets.
         queries: Scorer queries of the belief for each hard positive; 10 by default.
         drop: Score drop that the belief aims at, in place of the largest one.
+        patch_agent: The policy that then searches the background for the patch (the paper's second search):
+            contrast, which tries the pieces that differ most from what they cover; random or best-of-K-random;
+            or an agent that was trained in BackgroundSearch-v0, as --agent takes it. By default there is none.
+        patch_queries: Scorer queries of contrast for each hard positive; 3 by default.
         bank: A folder of manifolds by train-vae; each hard positive then shows a new sample of its target.
         per_sequence: Most targets of a sequence, evenly spaced; all by default.
         scorer: The matcher: sint, or module:function, a function that returns your own scorer (imported from
             Python's path or the current folder); by default that of the agent's training.
-        occluder: What covers the target; by default that of the agent's training, or background.
+        occluder: What covers the target in the search for the region; contrast is the piece of background that
+            differs most from the target. By default that of the agent's training, or background.
         max_area: Largest area of a region as a share of the target; 0.25 by default. An agent keeps its own.
         answer: The best of the regions that an agent visited, or its last.
         view: What an image shows: crop, the target alone; region, a square around it; frame, the whole frame. By
@@ -109,7 +116,12 @@ def generate(
     from ...common.locks import lock_folder
     from ...common.output import check_folder
     from ...common.results import command_line, write_result
-    from ...hard_positives.generation_run import GenerationRun, generate_hard_positives, names_method
+    from ...hard_positives.generation_run import (
+        GenerationRun,
+        generate_hard_positives,
+        names_method,
+        patch_method_of,
+    )
     from ...hard_positives.page import write_hard_positives_page
     from ...hard_positives.views import View
     from ...policies.belief import BeliefSearch
@@ -122,7 +134,7 @@ def generate(
         raise InputError("--open shows the page of an imagefolder, and shards have none; leave it out.")
     if shard_size is not None and not in_shards:
         raise InputError("--shard-size is of the format 'webdataset'; leave it out, or give --format webdataset.")
-    check_folder(out, data, bank, agent, weights, prior, json=json)
+    check_folder(out, data, bank, agent, patch_agent, weights, prior, json=json)
     if context is not None and view not in (None, "region"):
         raise InputError(f"--context is of the view 'region', not of '{view}'; leave one of them out.")
     shown = View(view or ("crop" if context is None else "region"), View.context if context is None else context)
@@ -141,6 +153,10 @@ def generate(
         raise InputError(
             f"--{next(iter(belief))} is of the agent 'belief', not of '{agent}'; leave one of them out."
         )
+    if patch_queries is not None and patch_agent != "contrast":
+        raise InputError("--patch-queries is of --patch-agent contrast; give both, or leave --patch-queries out.")
+    patch: dict[str, Any] = {"patch_agent": patch_agent, "patch_queries": patch_queries}
+    patch = {name: value for name, value in patch.items() if value is not None}
     given: dict[str, Any] = {
         "features": features, "weights": weights, "scorer": scorer, "occluder": occluder, "max_area": max_area,
     }  # fmt: skip
@@ -148,13 +164,15 @@ def generate(
     arguments = replace(arguments, device=place, precision=precision, targets="synthetic", **given)
     if scorer is not None and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    for sentence in [] if trained is None else trained.departures(arguments, agent):
-        warn(sentence)
+    second = None if patch_agent is None else patch_method_of(patch_agent, place, {network: weights}, allowed)
+    for name, environment in ((agent, trained), (patch_agent, getattr(second, "trained", None))):
+        for sentence in [] if environment is None else environment.departures(arguments, str(name)):
+            warn(sentence)
     run = GenerationRun(
         data, out, agent, arguments=arguments, bank=bank, per_target=per_target, per_sequence=per_sequence,
         answer=answer, seed=seed, image_format=image_format, workers=choose_workers(workers, ray), batch=batch,
         allowed=allowed, view=shown, format=format,
-        shard_size=GenerationRun.shard_size if shard_size is None else shard_size, **belief,
+        shard_size=GenerationRun.shard_size if shard_size is None else shard_size, **belief, **patch,
     )  # fmt: skip
     with on_interrupt(GOES_ON), lock_folder(out):
         report = generate_hard_positives(run)

@@ -24,9 +24,10 @@ AREA_KEEPING = tuple(MOVES.index(name) for name in ("right", "left", "up", "down
 
 # Cards of trained networks hold the names `RandomRegions` and `HillClimbing`.
 def RandomRegions(search: Search, slots: NDArray[np.int64], generators: Generators, most: int) -> Proposals:
-    """Propose uniformly random regions of the largest area (`RegionLimits.random`)."""
-    limits = search.settings.limits
-    yield np.stack([limits.random(np.full(most, limits.max_area), rng) for rng in generators])
+    """Propose uniformly random regions of the largest area, or boxes of background (`Search.random_regions`)."""
+    yield np.stack([
+        search.random_regions(np.full(most, slot), rng) for slot, rng in zip(slots, generators, strict=True)
+    ])  # fmt: skip
 
 
 def list_regions(

@@ -39,14 +39,19 @@ def describe_search(scorer: Scorer, limits: RegionLimits, occluder: str) -> dict
     Args:
         scorer: The matcher; identified by its weights if it holds a network, otherwise by the name of its class.
         limits: Of the regions.
-        occluder: See `occlusion_env.scene.occluders.OCCLUDERS`.
+        occluder: See `occlusion_env.scene.occluders.OCCLUDERS`; `contrast` counts as `background`, whose prior
+            serves for the pieces that it chooses.
     """
     network = next(
         (part for part in (scorer, *getattr(scorer, "__dict__", {}).values()) if isinstance(part, nn.Module)), None
     )
     name = "SintScorer" if isinstance(scorer, SintScorer) else type(scorer).__name__
     matcher = name if network is None else f"{name} {network_fingerprint(network)}"
-    return {"matcher": matcher, **{key: getattr(limits, key) for key in _LIMITS}, "occluder": occluder}
+    return {
+        "matcher": matcher,
+        **{key: getattr(limits, key) for key in _LIMITS},
+        "occluder": "background" if occluder == "contrast" else occluder,
+    }
 
 
 def check_prior(fitted: FittedPrior, search: dict[str, Any], where: str) -> None:

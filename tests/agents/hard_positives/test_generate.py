@@ -127,6 +127,54 @@ def test_regions_and_frames(run, data, tmp_path, more) -> None:
         assert (image[y : y + h, x : x + w] == crop.load()).all() and (found.load() == crop.load()).all()
 
 
+def test_both_searches_go_on_and_are_made_again(run, data, tmp_path) -> None:
+    """The patch's queries are recorded and are part of the run; a part that is missing is made again alike."""
+    out, alone = tmp_path / "out", tmp_path / "alone"
+    command = ["generate", "--data", data, "--scorer", "dark_scorer:Dark", "--device", "cpu", "--agent", "random"]
+    second = [*command, "--out", out, "--patch-agent", "contrast", "--occluder", "contrast", "--patch-queries"]
+    assert run(*command, "--out", alone)[0] == 0
+    code, _, errors = run(*second, 2)
+    assert code == 0, errors
+    found = records(out)
+    assert [record["background"]["queries"] for record in found] == [2] * 9
+    assert all(one["score_after"] <= two["score_after"] for one, two in zip(found, records(alone), strict=True))
+    videos = TargetSet.join(TargetSet.from_sequence(open_sequence(data / name)) for name in "ab")
+    for record in found:
+        assert (read_image(out / record["file_name"]) == remake_hard_positive(record, videos)).all()
+    before = contents(out)
+    (out / "a" / "000002-0.png").unlink()
+    code, printed, errors = run(*second, 2)
+    assert code == 0 and "000002-0.png" in errors.replace("\n", "") and contents(out) == before
+    code, _, errors = run(*second, 4)
+    assert code == 2 and "patch_queries was 2 and is 4" in errors.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            ["--patch-agent", "smoke"],
+            "'smoke' finds no patch; choose contrast, random, best of K random, or give an",
+        ),
+        (["--patch-agent", "best-of-0-random"], "A method cannot make 0 queries"),
+        (["--patch-queries", 2], "--patch-queries is of --patch-agent contrast; give both"),
+        (["--patch-agent", "random", "--patch-queries", 2], "--patch-queries is of --patch-agent contrast"),
+        (["--patch-agent", "contrast", "--patch-queries", 0], "--patch-queries is 0; it must be 1 or more"),
+        (["--patch-agent", "contrast", "--patch-queries", 257], "--patch-queries is 257; it must be at most 256"),
+        (
+            ["--patch-agent", "contrast", "--drop", 0.1],
+            "A search for the patch lowers the score below a wanted drop",
+        ),
+    ],
+)
+def test_a_patch_agent_that_cannot_be_is_told(run, data, tmp_path, more, message) -> None:
+    out = tmp_path / "out"
+    command = ["generate", "--data", data, "--out", out, "--scorer", "dark_scorer:Dark", "--device", "cpu"]
+    code, _, errors = run(*command, *more)
+    assert code == 2 and message in " ".join(errors.split()), errors
+    assert not (out / "settings.json").exists()
+
+
 def test_a_context_is_a_regions(run, data, tmp_path) -> None:
     command = ["generate", "--data", data, "--out", tmp_path / "out", "--context"]
     for more, message in (

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from agents.hard_positives.generation import HardPositiveGenerator, PatchPolicy
+from agents.hard_positives.generation import HardPositiveGenerator
 from agents.hard_positives.records import HardPositive, remake_hard_positive, write_hard_positives
-from occlusion_env.mdp.actions import ACTIONS, TRIGGER
+from agents.policies.baselines import Querying, rank_by_contrast
+from agents.policies.rollout import Agent
+from occlusion_env.mdp.actions import ACTIONS, TRIGGER, RegionLimits
 from occlusion_env.scene.occluders import OCCLUDERS
 from occlusion_env.scene.targets import TargetSet
 from occlusion_env.search.core import SearchSettings
@@ -85,7 +87,7 @@ def targets() -> TargetSet:
 
 
 def find(targets: TargetSet, *names: str, second: tuple[str, ...] | None = None, **kwargs) -> list[HardPositive]:
-    patch_policy = None if second is None else PatchPolicy(Scripted(*second))
+    patch_policy = None if second is None else Scripted(*second)
     return generate(Scripted(*names), targets, Brightness(), Place(), patch_policy=patch_policy, **kwargs)
 
 
@@ -194,9 +196,10 @@ def test_a_hard_positive_is_made_again_from_its_record_and_the_video(
         again = remake_hard_positive(record, videos())
         assert again.shape == image.shape and (again == image).all()
         assert (record["background"] is not None) == (second is not None)
-        assert record["searched_with"]["kind"] == occluder
+        kind = "background" if occluder == "contrast" else occluder
+        assert record["searched_with"]["kind"] == kind
     kinds = {json.loads(line)["occluder"]["kind"] for line in lines}
-    assert kinds <= {occluder, "background"} and (second is not None or kinds == {occluder})
+    assert kinds <= {kind, "background"} and (second is not None or kinds == {kind})
 
 
 def test_both_searches_can_be_gone_through_again(targets: TargetSet) -> None:
@@ -206,6 +209,7 @@ def test_both_searches_can_be_gone_through_again(targets: TargetSet) -> None:
         record = hard.record()
         assert record["actions"] == [*script, "trigger"]
         assert record["background"]["actions"] == [*second, "trigger"] and record["background"]["triggered"]
+        assert record["background"]["queries"] == len(np.unique(hard.background.boxes.round(9), axis=0))
         assert record["background"]["start"] == hard.background.boxes[0].tolist()
 
 
@@ -218,12 +222,62 @@ def test_a_synthetic_video_with_networks(tmp_path) -> None:
     targets = TargetSet.from_sequence(synthetic_sequence(3, frames=6))
     found = generate(
         Scripted("right", "fatter"), targets, scorer, features, SearchSettings(history=2),
-        patch_policy=PatchPolicy(Scripted("down", "right"), settings=SearchSettings(history=4)),
+        patch_policy=Agent("second", lambda search: Scripted("down", "right"), SearchSettings(history=4)),
     )  # fmt: skip
     again = TargetSet.from_sequence(synthetic_sequence(3, frames=6))
     for hard in found:
         assert (remake_hard_positive(json.loads(json.dumps(hard.record())), again) == hard.image).all()
         assert hard.score_after < hard.score_before
+
+
+@pytest.mark.parametrize(("name", "queries"), [("random", 1), ("best-of-6-random", 6), ("contrast", 3)])
+def test_a_method_finds_the_patch(targets: TargetSet, name: str, queries: int) -> None:
+    alone = generate(STILL, targets, Brightness(), Place())
+    found = generate(STILL, targets, Brightness(), Place(), patch_policy=name)
+    for one, two in zip(alone, found, strict=True):
+        assert (one.region == two.region).all() and one.searched_with == two.searched_with
+        record = two.record()["background"]
+        assert record["queries"] == queries and record["actions"] == [] and not record["triggered"]
+        assert two.score_after <= one.score_after + 1e-6
+        if two.occluder != one.occluder:
+            assert record["start"] == list(two.occluder.box)
+        assert iou(two.background.boxes, two.target.box).max() == 0
+
+
+def test_contrast_takes_the_darkest_piece_for_a_white_target(targets: TargetSet) -> None:
+    """The farther right the darker; its first query is already below the best of many random patches."""
+    one = Querying(rank_by_contrast, 1)
+    found = generate(STILL, targets, Brightness(), Place(), patch_policy=one)
+    random = generate(STILL, targets, Brightness(), Place(), patch_policy="best of 20 random")
+    for hard, other in zip(found, random, strict=True):
+        x, _, w, h = hard.occluder.box
+        assert x + w > 145 and [w, h] == pytest.approx([7, 7]), "0.35 of the region's 20 pixels"
+        assert hard.score_after < other.score_after
+    assert len({hard.occluder for hard in found}) == 4, "every target draws its own pieces"
+    first = generate(STILL, targets, Brightness(), Place(), occluder="contrast")
+    assert all(hard.occluder.box[0] > 130 and hard.background is None for hard in first)
+
+
+def test_methods_for_the_patch_and_for_the_region_are_not_mixed_up(targets: TargetSet) -> None:
+    for wrong in ("grid", "smoke", "belief"):
+        with pytest.raises(
+            InputError, match=f"'{wrong}' finds no patch; choose contrast, random, best of K random"
+        ):
+            HardPositiveGenerator(scorer=Brightness(), patch_policy=wrong)
+    with pytest.raises(InputError, match="'contrast' is no method"):
+        HardPositiveGenerator("contrast", Brightness())
+    with pytest.raises(InputError, match="Contrast ranks patches; give another method"):
+        generate(Querying(rank_by_contrast, 1), targets, Brightness(), Place())
+
+
+def test_the_patch_of_a_large_region_is_searched_with_other_settings(targets: TargetSet) -> None:
+    """The region keeps to the limits of its own search, the boxes to the step of theirs."""
+    wide = SearchSettings(limits=RegionLimits(max_area=0.6))
+    second = Agent("second", lambda search: Scripted("right"), SearchSettings(limits=RegionLimits(step=0.5)))
+    for hard in generate(STILL, targets, Brightness(), Place(), wide, patch_policy=second):
+        assert hard.region[2] * hard.region[3] == pytest.approx(0.6)
+        (first, *_), (moved, *_) = hard.background.boxes[:2]
+        assert moved - first == pytest.approx(min(0.5 * hard.background.boxes[0, 2], 160 - first - 40 * 0.6**0.5))
 
 
 def test_a_target_without_background_keeps_the_first_patch() -> None:

@@ -11,7 +11,6 @@ import torch
 import vae
 from agents import HardPositiveGenerator, remake_hard_positive
 from agents.hard_positives import pictures
-from agents.hard_positives.generation import PatchPolicy
 from agents.hard_positives.image_targets import image_targets
 from agents.manifolds.target_samples import Manifolds
 from agents.policies.baselines import BASELINES, HillClimbing, Querying, RandomRegions
@@ -254,8 +253,8 @@ def test_a_wanted_drop(images) -> None:
     with pytest.warns(UserWarning, match="no prior"):
         found = make(images, BOXES, seed=1)
     assert found.scores_before - found.scores_after == pytest.approx([0.05] * 3, abs=0.02)
-    with pytest.raises(InputError, match="A patch policy lowers the score below a wanted drop"):
-        HardPositiveGenerator(BeliefSearch(wanted=0.05), Brightness(), patch_policy=PatchPolicy(Right()))
+    with pytest.raises(InputError, match="A search for the patch lowers the score below a wanted drop"):
+        HardPositiveGenerator(BeliefSearch(wanted=0.05), Brightness(), patch_policy=Right())
 
 
 def test_methods_by_name() -> None:

@@ -34,9 +34,9 @@ from occlusion_env.search.observations import OBSERVATIONS
 from tracker.errors import InputError
 
 
-def exported(folder: Path, name: str, **kwargs: object) -> Path:
+def exported(folder: Path, name: str, env_id: str = occlusion_env.ENV_ID, **kwargs: object) -> Path:
     """An agent with random weights, exported as `export-agent` does it."""
-    env = gym.make(occlusion_env.ENV_ID, device="cpu", **kwargs)
+    env = gym.make(env_id, device="cpu", **kwargs)
     unwrapped = env.unwrapped
     arguments = SearchArguments.from_keywords({"device": "cpu", **kwargs})
     record = TrainingEnvironment.of_search(arguments, unwrapped.search, unwrapped.targets)
@@ -135,6 +135,48 @@ def test_generate_takes_layer_and_occluder_from_the_card(run, agents, data, tmp_
     assert {json.loads(line)["occluder"]["kind"] for line in lines} == {"noise"}
     code, _, err = run(*given, "--out", tmp_path / "b", "--occluder", "mean")
     assert code == 0 and "warning: " in err and "was trained with the occluder noise and acts on mean" in err
+
+
+def test_an_agent_of_the_second_search_finds_patches_and_no_regions(run, data, tmp_path) -> None:
+    patch = exported(tmp_path, "patch", occlusion_env.BACKGROUND_ENV_ID, max_steps=3, drop=0.02, step=0.4)
+    region = exported(tmp_path, "region", max_steps=3)
+    command = ["generate", "--data", data, "--device", "cpu", "--out", tmp_path / "out"]
+    code, _, errors = run(*command, "--agent", "random", "--patch-agent", patch)
+    assert code == 0, errors
+    lines = (tmp_path / "out" / "metadata.jsonl").read_text().splitlines()
+    for found in (json.loads(line)["background"] for line in lines):
+        assert 1 <= len(found["actions"]) <= 3 and 1 <= found["queries"] <= 4
+    assert load_pretrained(patch).environment.searches == "patch"
+    for more, name, trained, wanted in (
+        (["--agent", "random", "--patch-agent", region], "region", "region", "patch"),
+        (["--agent", patch], "patch", "patch", "region"),
+    ):
+        code, _, errors = run(*command[:-1], tmp_path / "other", *more)
+        message = f"The agent '{name}' was trained to search for a {trained}, and a {wanted} is searched for; give"
+        assert code == 2 and message in " ".join(errors.split()), errors
+    old = {
+        name: value for name, value in load_pretrained(region).environment.record().items() if name != "searches"
+    }
+    assert TrainingEnvironment.from_record(old).searches == "region"
+    with pytest.raises(InputError, match="searches is 'colour'; it must be region or patch"):
+        TrainingEnvironment.from_record({**old, "searches": "colour"})
+
+
+def test_train_names_the_commands_of_the_second_search(run, data, tmp_path) -> None:
+    """A run of `BackgroundSearch-v0` is watched there and finds patches; `evaluate` searches for regions."""
+    command = ["train", "--algo", "ppo", "--env", "BackgroundSearch-v0", "--data", data, "--device", "cpu"]
+    command += ["--env-kwargs", "drop:0.02", "max_steps:3", "--hyperparams", "n_steps:4", "batch_size:4"]
+    code, printed, errors = run(*command, "-n", 8, "--n-envs", 2, "--eval-freq", -1, "--out", tmp_path / "logs")
+    assert code == 0, errors
+    folder = tmp_path / "logs" / "ppo" / "BackgroundSearch-v0_1"
+    page = (folder / "index.html").read_text()
+    for text in (printed, page):
+        assert "occlusion-search generate --patch-agent" in text and "occlusion-search evaluate" not in text
+    assert "--env BackgroundSearch-v0 --gif" in page
+    assert json.loads((folder / "BackgroundSearch-v0" / "environment.json").read_text())["searches"] == "patch"
+    given = ["generate", "--data", data, "--device", "cpu", "--agent", "random", "--out", tmp_path / "out"]
+    code, _, errors = run(*given, "--patch-agent", folder)
+    assert code == 0, errors
 
 
 def test_evaluate_refuses_another_layer_and_takes_the_occluder(run, agents, data, tmp_path) -> None:
