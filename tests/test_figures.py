@@ -270,7 +270,7 @@ def test_the_sentences_on_the_frontier() -> None:
     text = " ".join(README.read_text().split())
     for method, budget, words in (
         ("belief", "5", "a closure of {} in 5 queries"), ("belief", "10", "and {} in 10;"),
-        ("constant", "1", "the same for every target, has {}"), ("ppo_mask", "15", "maskable PPO {}"),
+        ("constant", "1", "one constant region has {}"), ("ppo_mask", "15", "maskable PPO {}"),
         ("dqn, training 1", "15", "the shipped DQN agent {} in 15"),
         ("best of k random", "15", "the best of 15 random regions {}"),
     ):  # fmt: skip
@@ -437,6 +437,8 @@ def test_the_sentences_on_what_to_paste() -> None:
     first = drops["region, contrast patch"]["mean"][9]
     assert f"by {short(region[9])} with a random piece, by {short(first)} with the contrasting one" in page
     assert f"by {short(both)} where three of the ten" in page
+    readme = " ".join(README.read_text().split())
+    assert f"lowers the score by {short(first)} in ten queries, a random piece by {short(region[9])}" in readme
 
 
 def test_the_sentence_on_the_vae() -> None:
