@@ -164,6 +164,53 @@ def test_the_stress_test() -> None:
     assert significant.count("occ_auc") == 10
 
 
+def test_the_ladder_under_the_stress_test() -> None:
+    content = results("stress_ladder")
+    names = {
+        "nothing: the network before": "sint-slim", "its frames alone (plain SINT)": "sint-slim-b7db65d3",
+        "VAE + random occlusion": "sint-slim-9ebbd9a2", "VAE + HPTN (SINT++)": "sint-slim-a087abe0",
+        "hardest of 8, 5 to 60 %, as it learns": "sint",
+    }  # fmt: skip
+    rows = list(table(LADDER, "seed 0, trained on"))
+    assert [names[name] for name, _ in rows] == list(names.values())
+    for name, cells in rows:
+        row = content["trackers"][names[name]]
+        (low, high), conditions = row["interval"], row["conditions"]
+        assert [text for _, text in cells] == [
+            f"{short(row['occ_auc'])} [{short(low)}, {short(high)}]",
+            *(short(row["curve"][share]) for share in ("0", "0.5", "0.75", "1")),
+            short(row["recovery"]),
+            *(short(conditions[each]["endurance"]["mean"]) for each in ("blur-50", "deformation-20")),
+        ], name
+    less = {
+        (
+            row["first"],
+            row["second"],
+        ): f"{signed(row['mean'])} [{signed(row['interval'][0])}, {signed(row['interval'][1])}]"
+        for row in content["contrasts"]
+        if row["measure"] == "occ_auc"
+    }
+    plain, random, agent, hardest = list(names.values())[1:]
+    ladder, stress = (" ".join(page.read_text().split()) for page in (LADDER, STRESS))
+    assert (
+        f"less plain training: {less[hardest, plain]}; less the network before: {less[hardest, 'sint-slim']}"
+        in ladder
+    )
+    assert f"SINT++ less random occlusion: {less[agent, random]}" in ladder
+    assert all(row["p_holm"] > 0.05 for row in content["contrasts"]) and len(content["contrasts"]) == 20
+    found = {name: short(content["trackers"][key]["occ_auc"]) for name, key in names.items()}
+    before, own, _, agent, hardest = found.values()
+    assert f"the slim net {before}, trained further on plain frames {own}, by SINT++ {agent}" in stress
+    assert f"(the default tracker `sint`) {hardest}" in stress
+    (gain,) = (
+        row
+        for row in results("stress_trained")["contrasts"]
+        if row["measure"] == "occ_auc" and row["p_holm"] < 0.05
+    )
+    low, high = gain["interval"]
+    assert f"less plain {signed(gain['mean'])} [{signed(low)}, {signed(high)}]" in stress
+
+
 def test_the_sentence_on_prediction() -> None:
     found = results("stress_prediction")["spearman"]
     text = " ".join(STRESS.read_text().split())
