@@ -2,10 +2,11 @@
 
 Usage: python benchmarks/learning_curves.py --train DIR [--json FILE]
 
-Trains each arm with five seeds, one after the other; runs are kept in out/learning_curves, and the same command
-goes on. The state is the belief, the walk begins at the best constant region (`start="prior"`), and the return
-is 100 times the fall of the score below that region's. Three of the 18 videos are held out, and every 2,500 steps
-40 episodes on them are evaluated. The shipped prior, which makes the belief, was fitted to all 18.
+Trains each algorithm with five seeds and DQN with each change with four, one run after the other; runs are kept
+in out/learning_curves, and the same command goes on. The state is the belief, the walk begins at the best constant
+region (`start="prior"`), and the return is 100 times the fall of the score below that region's. Three of the 18
+videos are held out, and every 2,500 steps 40 episodes on them are evaluated. The shipped prior, which makes the
+belief, was fitted to all 18.
 
 Named before a change of DQN was trained. Primary: for each change of DQN, the mean return over all evaluations of
 a training less that of DQN with the same seed, whose episodes of the evaluation are the same; Student's t over
@@ -15,6 +16,7 @@ seeds. A change ships only if its interval lies above 0. Secondary: the same of 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ from agents.policies.loading import training_speed
 from agents.training.aggregation import interquartile_mean, read_curve
 from agents.training.learning_curves import read_evaluations
 from agents.training.request import LOSSES, TrainRequest
-from agents.training.run import resume_seeds, train_seeds
+from agents.training.run import resume, train
 from agents.training.runs import RunFolder
 from agents.training.vector_envs import make_env, split_keywords
 from occlusion_env import ENV_ID
@@ -172,32 +174,31 @@ class Arguments:
     Attributes:
         train: The training videos.
         steps: Environment steps of a training.
-        seeds: Trainings of an arm.
+        seeds: Trainings of an algorithm.
+        change_seeds: Trainings of DQN with a change.
         json: Receives the figures.
     """
 
     train: Path
     steps: int = 20_000
     seeds: int = 5
+    change_seeds: int = 4
     json: Path = Path("out/learning_curves/learning_curves.json")
 
 
-def train_arm(name: str, given: Arguments) -> list[RunFolder]:
-    """The runs of an arm; what is not there is trained, and a run that was cut off goes on."""
+def train_arm(name: str, seed: int, given: Arguments) -> RunFolder:
+    """The run of an arm with a seed; it is trained if it is not there, and goes on if it was cut off."""
     algo, hyperparameters = ARMS[name]
     folder = FOLDER / name.lower().replace(",", "").replace(" ", "_")
+    for run in map(RunFolder.open, sorted((folder / algo).glob(f"{ENV_ID}_*"))):
+        if run.arguments()["seed"] == seed:
+            return run if run.model.is_file() else resume(run.path)
     request = TrainRequest(
-        algo=algo, conf_file=algo, hyperparams=hyperparameters, n_timesteps=given.steps,
-        env_kwargs={**ENVIRONMENT, "targets": str(given.train)}, seeds=given.seeds, device="cpu",
-        eval_freq=2_500, eval_episodes=EPISODES, n_eval_envs=EPISODES, save_freq=5_000, log_folder=str(folder),
+        algo=algo, conf_file=algo, hyperparams=hyperparameters, n_timesteps=given.steps, seed=seed, device="cpu",
+        env_kwargs={**ENVIRONMENT, "targets": str(given.train)}, log_folder=str(folder), save_freq=5_000,
+        eval_freq=2_500, eval_episodes=EPISODES, n_eval_envs=EPISODES,
     )  # fmt: skip
-    found = sorted((folder / algo).glob(f"{ENV_ID}_*"))
-    if not found:
-        return train_seeds(request)
-    last = RunFolder.open(found[-1])
-    if last.arguments()["seed"] < given.seeds - 1 or not last.model.is_file():
-        resume_seeds(last.path)
-    return [RunFolder.open(path) for path in sorted((folder / algo).glob(f"{ENV_ID}_*"))]
+    return train(request)
 
 
 def references(given: Arguments) -> dict[str, dict[str, float]]:
@@ -236,8 +237,8 @@ def describe_run(run: RunFolder) -> dict[str, Any]:
 
 
 def difference(arm: list[dict[str, Any]], base: list[dict[str, Any]], measure: str) -> dict[str, Any]:
-    """The mean over seeds of a measure of one arm less that of another, with Student's interval."""
-    apart = np.array([one[measure] - other[measure] for one, other in zip(arm, base, strict=True)])
+    """The mean over the seeds of both arms of a measure of one less that of the other, with Student's interval."""
+    apart = np.array([one[measure] - other[measure] for one, other in zip(arm, base, strict=False)])
     low, high = ttest_1samp(apart, 0.0).confidence_interval(LEVEL)
     return {
         "difference": round(float(apart.mean()), 6),
@@ -249,11 +250,15 @@ def difference(arm: list[dict[str, Any]], base: list[dict[str, Any]], measure: s
 def main(given: Arguments) -> None:
     """Train, and write the figures."""
     LOSSES.update(dueling=DuelingDQN, prioritised=PrioritisedDQN)
-    runs = {name: train_arm(name, given) for name in ARMS}
+    runs: dict[str, list[RunFolder]] = {name: [] for name in ARMS}
+    for names, seeds in ((set(ARMS) - set(CHANGES), given.seeds), (CHANGES, given.change_seeds)):
+        for seed, name in product(range(seeds), sorted(names)):
+            runs[name].append(train_arm(name, seed, given))
+            print(f"{name}, seed {seed}: trained", flush=True)
     trainings = {name: [describe_run(run) for run in each] for name, each in runs.items()}
     content = {
         "primary": [
-            {"contrast": f"{name} less DQN", "measure": PRIMARY, "seeds": given.seeds,
+            {"contrast": f"{name} less DQN", "measure": PRIMARY, "seeds": given.change_seeds,
              **difference(trainings[name], trainings["DQN"], "mean_return")}
             for name in CHANGES
         ],
