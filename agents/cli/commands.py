@@ -14,7 +14,7 @@ Command = Callable[..., None]
 
 GROUPS = {
     "start": ("demo", "explore", "reproduce"),
-    "agents": ("train", "enjoy", "play", "evaluate"),
+    "agents": ("train", "plot", "tune", "enjoy", "play", "evaluate"),
     "data": ("generate", "train-vae", "evaluate-vae"),
     "trackers": (
         "track", "train-tracker", "train-siamfc", "benchmark run", "benchmark score", "benchmark report",

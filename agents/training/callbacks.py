@@ -76,7 +76,9 @@ def write_whole(write: Callable[[Any], None], path: Path) -> None:
         write(file)
 
 
-def make_evaluations(request: TrainRequest, run: RunFolder, env: VecEnv, steps: int) -> EvalCallback:
+def make_evaluations(
+    request: TrainRequest, run: RunFolder, env: VecEnv, steps: int, after: BaseCallback | None = None
+) -> EvalCallback:
     """Make the callback that evaluates the agent on the selection videos and keeps the best model.
 
     Args:
@@ -84,6 +86,7 @@ def make_evaluations(request: TrainRequest, run: RunFolder, env: VecEnv, steps: 
         run: The run's folder; of a resumed run the earlier evaluations and their schedule are kept.
         env: The environments of the evaluation.
         steps: Environment steps that the run took before.
+        after: Called after each evaluation.
     """
     kind: type[EvalCallback] = EvalCallback
     if request.algo == "ppo_mask":
@@ -92,7 +95,7 @@ def make_evaluations(request: TrainRequest, run: RunFolder, env: VecEnv, steps: 
         kind = MaskableEvalCallback
     assert request.n_envs is not None
     callback = _selection(kind, request.seed + request.n_envs, run.path)(
-        env, best_model_save_path=str(run.path), log_path=str(run.path), verbose=0,
+        env, callback_after_eval=after, best_model_save_path=str(run.path), log_path=str(run.path), verbose=0,
         eval_freq=max(request.eval_freq // request.n_envs, 1), n_eval_episodes=request.eval_episodes,
     )  # fmt: skip
     callback.n_calls = steps // request.n_envs

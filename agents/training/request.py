@@ -27,6 +27,7 @@ EXPLORATIONS = ("uniform", "guided")
 """How an off-policy algorithm explores, by name."""
 
 _LARGEST_SEED = 2**32 - 1  # of numpy's global generator, which Stable-Baselines3 seeds
+_MOST_SEEDS = 1000
 _MOST_ENVS = 10_000  # as `OcclusionSearchVectorEnv` has it
 _NOT_ARGUMENTS = ("policy", "n_timesteps", "n_envs", "env_kwargs", "loss")
 """Hyper-parameters that are no keyword argument of the algorithm's class."""
@@ -50,6 +51,7 @@ class TrainRequest:
         n_envs: Environments side by side; the file's, or 1, if `None`.
         exploration: One of `EXPLORATIONS`, for DQN and QR-DQN.
         seed: Seed of all random draws.
+        seeds: Number of runs, with `seed` and the seeds after it; see `each_seed`.
         device: Of the policy's network, and of the environment's unless `env_kwargs` has one; see
             `tracker.models.backbones.resolve_device`.
         eval_freq: Steps between two evaluations of the agent, which acts greedily on the selection videos; below 1
@@ -73,6 +75,7 @@ class TrainRequest:
     n_envs: int | None = None
     exploration: str = "uniform"
     seed: int = 0
+    seeds: int = 1
     device: str = "auto"
     eval_freq: int = 25_000
     eval_episodes: int = 50
@@ -119,6 +122,19 @@ class TrainRequest:
         )  # fmt: skip
         resolved._check()
         return resolved
+
+    def each_seed(self) -> list[TrainRequest]:
+        """A request for each seed, in order; its `seeds` count the runs from it on, for `run.resume_seeds`.
+
+        Raises:
+            InputError: If `seeds` is out of range.
+        """
+        if not 1 <= self.seeds <= _MOST_SEEDS or self.seed + self.seeds - 1 > _LARGEST_SEED:
+            raise InputError(
+                f"seeds is {self.seeds} from seed {self.seed}; give 1 to {_MOST_SEEDS} runs, and no seed above"
+                f" {_LARGEST_SEED}."
+            )
+        return [replace(self, seed=self.seed + n, seeds=self.seeds - n) for n in range(self.seeds)]
 
     @property
     def kind(self) -> type[BaseAlgorithm]:

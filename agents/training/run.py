@@ -24,7 +24,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from occlusion_env import ENV_IDS
 from occlusion_env.naming import check_built_in
 from tracker.errors import InputError, shorten
-from tracker.files import remove_leftovers
+from tracker.files import read_text, remove_leftovers
 from tracker.records import warn_of_damage
 
 from ..common.locks import lock_folder
@@ -47,6 +47,7 @@ def train(
     progress: bool = False,
     started: Callable[[RunFolder], object] = lambda run: None,
     allowed: Collection[str] = (),
+    after_evaluation: BaseCallback | None = None,
 ) -> RunFolder:
     """Train an agent into a new run folder.
 
@@ -57,6 +58,7 @@ def train(
         started: Called with the run's folder when it has been made.
         allowed: Names `module:attribute` that the hyper-parameter file may hold, beside those of the request; see
             `occlusion_env.naming.check_built_in`.
+        after_evaluation: Called after each evaluation; ends the training where it returns `False`.
 
     Returns:
         The run's folder, with the agent, the returns of its evaluations, and the learning curve.
@@ -82,8 +84,40 @@ def train(
             shutil.rmtree(run.path)  # there is nothing in it but what was asked for
             raise
         started(run)
-        _train_in_folder(resolved, run, model, evaluation, progress)
+        _train_in_folder(resolved, run, model, evaluation, progress, after_evaluation)
     return run
+
+
+def train_seeds(
+    request: TrainRequest,
+    command: str = "",
+    progress: bool = False,
+    started: Callable[[RunFolder], object] = lambda run: None,
+    allowed: Collection[str] = (),
+) -> list[RunFolder]:
+    """Train an agent for each seed of a request, one after the other; see `train`."""
+    return [train(each, command, progress, started, allowed) for each in request.each_seed()]
+
+
+def resume_seeds(
+    path: Path,
+    progress: bool = False,
+    started: Callable[[RunFolder], object] = lambda run: None,
+    allowed: Collection[str] = (),
+) -> list[RunFolder]:
+    """Go on with a run that was cut off, and then train the seeds after it that its request names; see `resume`.
+
+    A run that is complete is left as it is where seeds come after it.
+    """
+    restore_parameters(path)
+    run = RunFolder.open(path)
+    check_built_in([run.arguments(), run.config()], run.parameters, allowed)
+    _, *later = _recorded_request(run).each_seed()
+    if not (later and is_archive(run.model)):
+        run = resume(path, progress, allowed)
+    command = run.parameters / "command.txt"
+    said = read_text(command) if command.is_file() else ""
+    return [run, *(train(each, said, progress, started, allowed) for each in later)]
 
 
 def fit(request: TrainRequest, progress: bool = False) -> BaseAlgorithm:
@@ -279,12 +313,17 @@ def _connect(model: BaseAlgorithm, env: VecEnv) -> None:
 
 
 def _train_in_folder(
-    request: TrainRequest, run: RunFolder, model: BaseAlgorithm, evaluation: VecEnv | None, progress: bool
+    request: TrainRequest,
+    run: RunFolder,
+    model: BaseAlgorithm,
+    evaluation: VecEnv | None,
+    progress: bool,
+    after_evaluation: BaseCallback | None = None,
 ) -> None:
     """Train to the end and write the agent; an interrupted training leaves a checkpoint and its learning curve."""
     callbacks: list[BaseCallback] = []
     if evaluation is not None:
-        callbacks.append(make_evaluations(request, run, evaluation, model.num_timesteps))
+        callbacks.append(make_evaluations(request, run, evaluation, model.num_timesteps, after_evaluation))
     if request.save_freq > 0:
         callbacks.append(Checkpoints(run, request.save_freq))
     try:

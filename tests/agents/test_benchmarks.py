@@ -8,10 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
+import torch
+from gymnasium import spaces
 
 from agents.ablation.sweep_occluders import KINDS
+from agents.dqn.bridge import VectorEnvBridge
 from agents.policies.belief import FittedPrior
 from agents.policies.belief.method import BeliefProposer
 from agents.policies.rollout import Agent
@@ -287,3 +291,43 @@ def test_climbing_moves_the_best_box_until_none_is_better() -> None:
         further[0], search.move(np.zeros(8, np.int64), np.tile(near[0, [1]], (8, 1)), np.arange(8))
     )
     assert np.isnan(proposals.send(np.full((1, 8), 0.4))).all(), "none is better"
+
+
+def test_prioritised_replay_draws_by_temporal_difference() -> None:
+    module = script("learning_curves")
+    space = spaces.Box(-10.0, 10.0, (1,))
+    buffer = module.PrioritisedReplayBuffer(20, space, spaces.Discrete(2), "cpu", n_envs=2)
+    for number in range(3):
+        states = np.array([[2.0 * number], [2.0 * number + 1]], dtype=np.float32)
+        buffer.add(states, states + 1, np.zeros((2, 1)), states[:, 0], np.array([number == 2] * 2), [{}, {}])
+    np.random.seed(0)
+    batch = buffer.sample(6000)
+    assert np.bincount(batch.rewards.flatten().int(), minlength=6).min() > 900, "new ones are drawn alike"
+    assert (batch.observations == batch.rewards).all() and (batch.next_observations == batch.rewards + 1).all()
+    assert (batch.dones == (batch.rewards >= 4)).all()
+    buffer.sampled = np.arange(6)
+    buffer.update(torch.tensor([[0.0], [0.0], [-4.0], [0.0], [0.0], [1.0]]))
+    batch = buffer.sample(6000)
+    drawn = np.bincount(batch.rewards.flatten().int(), minlength=6) / 6000
+    weights = np.array([0.001, 0.001, 4.001, 0.001, 0.001, 1.001]) ** 0.6
+    assert drawn == pytest.approx(weights / weights.sum(), abs=0.03)
+    assert buffer.chances == pytest.approx((weights / weights.mean())[batch.rewards.flatten().int()])
+
+
+@pytest.mark.parametrize("name", ["DuelingDQN", "PrioritisedDQN"])
+def test_a_change_of_dqn_learns(name: str) -> None:
+    module = script("learning_curves")
+    envs = gym.make_vec("OcclusionSearchOracle-v0", num_envs=2, autoreset_mode="SameStep")
+    kind, small = (
+        getattr(module, name),
+        {"learning_starts": 8, "batch_size": 8, "policy_kwargs": {"net_arch": [4]}},
+    )
+    agent = kind("MlpPolicy", VectorEnvBridge(envs), buffer_size=40, seed=0, **small)
+    before = [each.clone() for each in agent.q_net.parameters()]
+    agent.learn(60)
+    changed = [bool((new != old).any()) for new, old in zip(agent.q_net.parameters(), before, strict=True)]
+    assert all(changed) and len(changed) == (8 if name == "DuelingDQN" else 4)
+    if name == "DuelingDQN":
+        state = torch.zeros(1, *agent.observation_space.shape)
+        mean, value = agent.q_net(state).mean().item(), agent.q_net.value(state).item()
+        assert mean == pytest.approx(value, abs=1e-5)

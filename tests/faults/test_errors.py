@@ -119,6 +119,8 @@ COMMANDS = {
     "train-siamfc": "--data {v} --weights {s} --out {o}",
     "fit-prior": "--data {v} --out {o}.safetensors --per-sequence 1 --folds 2",
     "train": "-n 1 --data {v} --out {o} --eval-freq -1 --n-envs 1",
+    "plot": "--run {o} --out {o}.png",
+    "tune": "-n 1 --trials 1 --data {v} --out {o}",
     "enjoy": "--data {v} -n 1 --agent pretrained",
     "play": "-n 1",
     "evaluate": "--data {v} --out {o} --seeds 1 --per-sequence 1 --checks none",
@@ -143,6 +145,8 @@ TEXTS = {"weights", "base_weights", "agent", "box", "conf_file", "data"}
 ELSEWHERE = {
     ("play", "data"),  # read once there is a display
     ("explore", "data"),  # read once Gradio is there: tests/explore
+    ("tune", "data"),  # read once there is Optuna
+    ("plot", "out"),  # needs a run
     ("benchmark run", "targets"),  # the name of a list
     ("export-agent", "out"),  # needs a trained agent
     ("reproduce", "agent"),  # not read by the arm that is fast

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +13,7 @@ from tracker.errors import InputError, shorten
 
 from ...common.results import command_line
 from ..shared import NOTHING_WRITTEN, Allow, Device, Open, Seed, on_interrupt, open_page
+from .plot import print_curves
 
 Algorithm = Literal["dqn", "ppo", "a2c", "qrdqn", "ppo_mask"]
 Pairs = Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY:VALUE ...")]
@@ -30,6 +32,7 @@ def train(
     hyperparams: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-params"], metavar="KEY:VALUE ...")] = (),
     exploration: Literal["uniform", "guided"] = "uniform",
     seed: Seed = 0,
+    seeds: int = 1,
     device: Device = "auto",
     n_envs: int | None = None,
     eval_freq: int = 25_000,
@@ -49,8 +52,8 @@ def train(
 
     Writes OUT/ALGO/ENV_<n>: index.html (the page), ENV.zip (the agent), best_model.zip, evaluations.npz,
     0.monitor.csv, checkpoints, learning_curve.png, and the configuration in ENV/. --resume continues a run that
-    was cut off. Agents (.zip) and replay buffers (.pkl) are pickles: loading one executes code, so give --agent
-    and --resume only files that you trust.
+    was cut off, and then trains the later seeds of its --seeds. Agents (.zip) and replay buffers (.pkl) are
+    pickles: loading one executes code, so give --agent and --resume only files that you trust.
 
     Args:
         algo: The algorithm; dqn is the paper's Algorithm 1.
@@ -65,6 +68,7 @@ def train(
         hyperparams: Override the file's, such as learning_rate:1e-4 td_target:double loss:huber n_steps:3.
         exploration: guided explores among the rewarded actions (Caicedo and Lazebnik 2015), at the cost of up to
             eight scorer queries a step.
+        seeds: Number of trainings, with --seed and the seeds after it, one after the other, a run folder each.
         n_envs: Number of environments, stepped as one batch.
         eval_freq: Steps between two evaluations, which choose best_model.zip on held-out training videos; -1 for
             none, and the agent trains on all videos.
@@ -80,7 +84,7 @@ def train(
 
     Examples:
         occlusion-search train --conf-file tuned --data path/to/videos
-        occlusion-search train --algo ppo --env-kwargs reward:difference --steps 60000
+        occlusion-search train --algo ppo --env-kwargs reward:difference --steps 60000 --seeds 5
     """
     from occlusion_env import BACKGROUND_ENV_ID, ENV_ID
     from tracker.evaluation.report.page import INDEX
@@ -88,9 +92,8 @@ def train(
 
     from ...common.output import check_folder
     from ...evaluation.playing import play_selection, record_episode, summarise_episodes
-    from ...training.run import TrainRequest
-    from ...training.run import resume as go_on
-    from ...training.run import train as train_agent
+    from ...training.aggregation import read_curve
+    from ...training.run import TrainRequest, resume_seeds, train_seeds
     from ...training.runs import RunFolder
 
     folders: list[Path] = [] if resume is None else [resume]
@@ -99,24 +102,26 @@ def train(
         if not folders:
             return NOTHING_WRITTEN
         if save_freq < 1 and resume is None:
-            return f"the episodes so far are in {folders[0]}, and no checkpoint, as --save-freq is {save_freq}"
-        return f"go on with --resume {folders[0]}"
+            return f"the episodes so far are in {folders[-1]}, and no checkpoint, as --save-freq is {save_freq}"
+        return f"go on with --resume {folders[-1]}"
 
     def started(run: RunFolder) -> None:
         folders.append(run.path)
-        place = resolve_device(device)
-        print(f"Training {algo} on {place} for {run.config()['n_timesteps']} steps in {run.path}", flush=True)
+        given = run.arguments()
+        of = f", seed {given['seed']}," if resume is not None or seeds > 1 else ""
+        place, steps = resolve_device(given["device"]), run.config()["n_timesteps"]
+        print(f"Training {run.algo}{of} on {place} for {steps} steps in {run.path}", flush=True)
 
     with on_interrupt(left):
         if resume is not None:
-            run = go_on(resume, progress, allow)
+            runs = resume_seeds(resume, progress, started, allow)
         else:
             request = TrainRequest(
                 algo=algo, env=env, n_timesteps=steps, conf_file=conf_file,
                 hyperparams=key_values("--hyperparams", hyperparams),
                 env_kwargs=key_values("--env-kwargs", env_kwargs) | targets_argument(data),
                 eval_env_kwargs=key_values("--eval-env-kwargs", eval_env_kwargs),
-                n_envs=n_envs, exploration=exploration, seed=seed, device=device, eval_freq=eval_freq,
+                n_envs=n_envs, exploration=exploration, seed=seed, seeds=seeds, device=device, eval_freq=eval_freq,
                 eval_episodes=eval_episodes, n_eval_envs=n_eval_envs, save_freq=save_freq,
                 save_replay_buffer=save_replay_buffer, log_folder=str(out),
                 tensorboard_log=None if tensorboard_log is None else str(tensorboard_log),
@@ -126,19 +131,29 @@ def train(
             check_folder(out / algo, *inputs, option="--out")
             if tensorboard_log is not None:
                 check_folder(tensorboard_log, *inputs, option="--tensorboard-log")
-            run = train_agent(request, command_line(), progress, started, allow)
-    print(f"The agent, its learning curve and its checkpoints are in {run.path}; the page is {run.path / INDEX}")
-    if run.arguments()["env"] == ENV_ID and run.evaluations.is_file():
+            runs = train_seeds(request, command_line(), progress, started, allow)
+    for run in runs:
+        print(
+            f"The agent, its learning curve and its checkpoints are in {run.path}; the page is {run.path / INDEX}"
+        )
+    evaluated = all(run.evaluations.is_file() for run in runs)
+    if evaluated and len(runs) > 1:
+        print_curves({run.algo: read_curve(runs)})
+    elif evaluated and run.arguments()["env"] == ENV_ID:
         rows = [record_episode(episode) for episode in play_selection(run, device, allow)]
         own = "targets" in (run.arguments().get("eval_env_kwargs") or {})
         held_out = "" if own else ", which it was not trained on"
         print(f"On the targets that chose its best model{held_out}: {summarise_episodes(rows)}")
+    arm = f"{run.algo}=" if len(runs) > 1 else ""
+    names = " ".join(shlex.quote(f"{arm}{run.path}") for run in runs)
+    print("Next: draw the return with other runs:")
+    print(f"  occlusion-search plot --run {names}")
     if run.env_id == BACKGROUND_ENV_ID:
-        print("Next: make hard positives whose patches it finds:")
-        print(f"  occlusion-search generate --patch-agent {run.path} --data DIR")
+        print("Make hard positives whose patches it finds:")
+        print(f"  occlusion-search generate --patch-agent {shlex.quote(str(run.path))} --data DIR")
     else:
-        print("Next: compare it with the belief and other methods on videos that it was not trained on:")
-        print(f"  occlusion-search evaluate --agent {run.path} --data DIR")
+        print("Compare with the belief on videos that it was not trained on:")
+        print(f"  occlusion-search evaluate --agent {names} --data DIR")
     if open:
         open_page(run.path / INDEX)
 

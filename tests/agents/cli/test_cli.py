@@ -156,7 +156,9 @@ WITH_DEVICE = [name for name, function in FUNCTIONS.items() if "device" in inspe
 
 
 def test_every_command_with_a_network_has_a_device():
-    assert {"train", "enjoy", "play", "demo", "explore", *REQUIRED} - {"benchmark export"} == set(WITH_DEVICE)
+    assert {"train", "tune", "enjoy", "play", "demo", "explore", *REQUIRED} - {"benchmark export"} == set(
+        WITH_DEVICE
+    )
 
 
 @pytest.mark.parametrize("name", WITH_DEVICE)

@@ -132,7 +132,7 @@ def test_a_full_disk_is_one_sentence(monkeypatch, capsys):
     assert "'/dev/full': No space left on device." in capsys.readouterr().err
 
 
-FILE_COMMANDS = {"track": ".mp4", "fit-prior": ".safetensors", "export-agent": ".safetensors"}
+FILE_COMMANDS = {"track": ".mp4", "fit-prior": ".safetensors", "export-agent": ".safetensors", "plot": ".png"}
 """Commands whose `out` is a file, and its ending."""
 FOLDERS = {
     "generate": "--data {data}",
@@ -146,6 +146,7 @@ FOLDERS = {
     "benchmark run": "--tracker mil --data {data}",
     "benchmark report": "--results {data} --annotations {clip}",
     "stress": "--tracker mil --data {data}",
+    "tune": "--data {data}",
 }
 FILES = {
     "track": "--data {clip} --box 1,1,4,4 --out",
@@ -153,6 +154,7 @@ FILES = {
     "fit-prior": "--data {data} --out",
     "check-tracker": "--tracker mil --json",
     "export-agent": "--agent {data} --out",
+    "plot": "--run {data} --out",
     "doctor": "--json",
 }
 
@@ -162,7 +164,7 @@ def test_places_that_no_command_can_write(tmp_path, monkeypatch, capsys, command
     """A folder where a file is, or below one; a file where a folder is, below a file, or in no folder."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "clip.mp4").write_text("clip")
-    for name in ("file", "file.mp4", "file.safetensors"):
+    for name in ("file", "file.mp4", "file.png", "file.safetensors"):
         (tmp_path / name).write_text("x")
     ending = FILE_COMMANDS.get(command, "")
     (tmp_path / f"folder{ending}").mkdir()
@@ -210,6 +212,8 @@ INPUTS = {
     "track": {"data": "file folder", "weights": "file folder", "base_weights": "file folder"},
     "train": {"data": "folder"},
     "play": {"data": "folder"},
+    "plot": {"run": "folder"},
+    "tune": {"data": "folder"},
     "fit-prior": {"data": "folder", "weights": "file"},
     "train-siamfc": {"data": "folder", "weights": "file"},
     "train-tracker": {"data": "folder", "weights": "file", "hard_positives": "folder"},
@@ -283,7 +287,7 @@ def test_no_output_is_contains_or_lies_in_an_input(tmp_path, monkeypatch, comman
     if (command, output) == ("train", "out"):  # the run's folder is below OUT/ALGO
         places = [given, given / "inner"]
     both = ("weights", "base_weights")
-    tuples = {"evaluate": ("agent",), "benchmark run": both, "stress": both}.get(command, ())
+    tuples = {"evaluate": ("agent",), "plot": ("run",), "benchmark run": both, "stress": both}.get(command, ())
     kinds = get_type_hints(COMMANDS[command])
     values = {
         each: value if kinds[each] in (Path, Path | None) else str(value) for each, value in arguments.items()
