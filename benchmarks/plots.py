@@ -4,7 +4,8 @@ Usage: python benchmarks/plots.py [--results benchmarks/results] [--out docs/pic
 
 Writes trackers.png (otb15.json), manifolds.png (vae.json), ladder.png and ladder_sweep.png (ladder.json),
 frontier.png (agents.json), paper_state.png (paper_state.json), stopping.png (stopping.json), patches.png
-(patches.json), learning.png (agents.json, ladder.json), actions.png and search.png.
+(patches.json), learning.png (agents.json, ladder.json), learning_curves.png (learning_curves.json), actions.png
+and search.png.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ from agents.ablation.settings import PRIMARY_MEASURE
 from agents.common.pictures import save
 from agents.evaluation.pictures import draw_frontier
 from agents.manifolds.evaluation import METHODS
+from agents.training.aggregation import ReturnCurve, draw_curves
 from occlusion_env.mdp.actions import ACTIONS, RegionLimits
 from tracker.data.images import write_png
 
-_READ = ("otb15", "vae", "ladder", "agents", "paper_state", "stopping", "patches")
+_READ = ("otb15", "vae", "ladder", "agents", "paper_state", "stopping", "patches", "learning_curves")
 
 _OURS, _OTHERS, _BOUNDS = "#D55E00", "#0072B2", "0.35"
 
@@ -286,6 +288,27 @@ def patches(content: dict[str, Any]) -> Figure:
     return figure
 
 
+def learning_curves(content: dict[str, Any]) -> Figure:
+    """The return of each algorithm beside the belief and random moves, and of DQN with each change."""
+    curves = {name: ReturnCurve.from_record(arm) for name, arm in content["arms"].items()}
+    levels = {name: each["iqm"] for name, each in content["references"].items()}
+    changed = {name: curve for name, curve in curves.items() if name.startswith("DQN")}
+    figure = Figure(figsize=(13.0, 4.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    draw_curves(left, {name: curve for name, curve in curves.items() if "," not in name}, levels)
+    left.set_ylim(top=3.8)
+    left.legend(loc="upper center", fontsize=9, ncols=2)
+    left.set_title("every algorithm, beside methods that learn nothing from rewards", fontsize=11)
+    draw_curves(right, changed)
+    right.set_title("DQN and four changes", fontsize=11)
+    figure.suptitle(
+        "100 times the fall of the score below the best constant region's, on three held-out training videos"
+        f" ({curves['DQN'].episodes} episodes a training); bands: 95 % bootstrap over trainings",
+        fontsize=11,
+    )
+    return figure
+
+
 def actions(limits: RegionLimits) -> Figure:
     """What each of the nine actions does to a region."""
     region = np.array([[0.3, 0.33, 0.4, 0.34]])
@@ -332,6 +355,7 @@ def main(given: Arguments) -> None:
         "stopping.png": stopping(read["stopping"]),
         "learning.png": learning(read["agents"], read["ladder"]),
         "patches.png": patches(read["patches"]),
+        "learning_curves.png": learning_curves(read["learning_curves"]),
         "actions.png": actions(RegionLimits()),
     }
     for name, figure in figures.items():

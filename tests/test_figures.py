@@ -501,3 +501,42 @@ def test_the_sentence_on_the_vae() -> None:
     less = {name: 100 * (losses["fit"] / losses[name] - 1) for name in losses}
     assert f"{less['pythae']:.1f} % above pythae's and {-less['plain']:.0f} % below the plain loop's" in text
     assert f"bf16 and fp32 differ by {abs(less['fit fp32']):.1f} %" in text
+
+
+def test_the_tables_on_learning_curves() -> None:
+    content = results("learning_curves")
+    rows = list(table(AGENTS, "return after steps"))
+    assert {name for name, _ in rows} == {name for name in content["arms"] if "," not in name}
+    for name, cells in rows:
+        arm = content["arms"][name]
+        for heading, text in cells:
+            place = arm["steps"].index(int(heading.replace(",", "")))
+            low, high = arm["interval"][place]
+            assert text == f"{short(arm['iqm'][place])} [{short(low)}, {short(high)}]", (name, heading)
+    rows = list(table(AGENTS, "change of DQN"))
+    assert [f"DQN, {name} less DQN" for name, _ in rows] == [each["contrast"] for each in content["primary"]]
+    for (name, cells), primary in zip(rows, content["primary"], strict=True):
+        last = content["secondary"][primary["contrast"]]["last_return"]
+        expected = [
+            f"{signed(each['difference'])} [{signed(each['low'])}, {signed(each['high'])}]"
+            for each in (primary, last)
+        ]
+        assert [text for _, text in cells] == expected, name
+
+
+def test_the_sentences_on_learning_curves() -> None:
+    content = results("learning_curves")
+    text = " ".join(AGENTS.read_text().split())
+    belief = {number: content["references"][f"belief, {number} queries"]["iqm"] for number in (5, 20)}
+    moves = content["references"]["random moves"]["iqm"]
+    assert (
+        f"random moves {short(moves)}, the belief {short(belief[5])} with 5 queries and {short(belief[20])}"
+        in text
+    )
+    assert max(max(arm["iqm"]) for arm in content["arms"].values()) < belief[5], "no agent reaches the belief"
+    gains = {each["contrast"]: each for each in content["primary"]}
+    for name in ("dueling", "prioritised replay"):
+        assert gains[f"DQN, {name} less DQN"]["low"] < 0, "a change that pays must ship"
+    runs = [run for arm in content["arms"].values() for run in arm["runs"]]
+    hours = sum(run["seconds"] for run in runs) / 3600
+    assert f"the {len(runs)} trainings took {hours:.1f} hours" in text

@@ -274,7 +274,7 @@ def test_the_pictures_are_made_of_the_results(tmp_path, monkeypatch):
     made = {file.name for file in tmp_path.iterdir()}
     assert made == {
         "trackers.png", "manifolds.png", "ladder.png", "ladder_sweep.png", "frontier.png", "paper_state.png",
-        "actions.png", "search.png", "stopping.png", "patches.png", "learning.png",
+        "actions.png", "search.png", "stopping.png", "patches.png", "learning.png", "learning_curves.png",
     }  # fmt: skip
     assert all((ROOT / "docs" / "pictures" / name).is_file() for name in made)
 
