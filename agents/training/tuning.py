@@ -143,7 +143,7 @@ def tune(
         import optuna
     except ModuleNotFoundError:
         raise InputError("A search for hyper-parameters needs Optuna; install 'occlusion-search[tune]'.") from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it warns of an interrupt with a traceback
     with lock_folder(folder):
         study = _open_study(request, resolved, folder)
         states = optuna.trial.TrialState

@@ -18,7 +18,7 @@ Runs = Annotated[tuple[str, ...], tyro.conf.arg(metavar="[ARM=]RUN_FOLDER ...")]
 
 
 def plot(run: Runs, out: Path = Path("learning_curves.png"), json: Json = None) -> None:
-    """Draw learning curves with intervals over seeds.
+    """Draw learning curves of training runs, over their seeds.
 
     Shows the return of the evaluations on the selection videos against environment steps, or of the training
     episodes where a run has no evaluation: the interquartile mean over runs and episodes, with a 95 % bootstrap

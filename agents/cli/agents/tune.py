@@ -28,7 +28,7 @@ def tune(
     progress: Annotated[bool, tyro.conf.arg(aliases=["-P"])] = True,
     allow: Allow = (),
 ) -> None:
-    """Search hyper-parameters with Optuna and write the best.
+    """Search the hyper-parameters of an algorithm with Optuna.
 
     Every trial is a training. Optuna's TPE chooses the learning rate, the discount, the layers and the algorithm's
     own numbers; its median pruner ends a trial whose evaluation is below the median of the trials before.

@@ -263,9 +263,9 @@ def test_the_best_model_is_chosen_on_videos_that_are_not_trained_on(tmp_path, ma
     seen = {}
     import agents.training.run as training
 
-    def evaluations(plan, run, env, steps):
+    def evaluations(plan, run, env, *rest):
         seen["selection"] = set(training.states_of(env).targets.videos)
-        return made(plan, run, env, steps)
+        return made(plan, run, env, *rest)
 
     made = training.make_evaluations
     monkeypatch.setattr(training, "make_evaluations", evaluations)

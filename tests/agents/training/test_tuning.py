@@ -78,7 +78,9 @@ def test_a_trial_below_the_median_is_ended_early(tmp_path: Path, monkeypatch: py
         assert len(evaluations["timesteps"]) == 2 < EVALUATIONS
 
 
-def test_a_damaged_study_and_wrong_videos_are_one_sentence(tmp_path: Path) -> None:
+def test_a_damaged_study_and_wrong_videos_are_one_sentence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("optuna", reason="Optuna is not installed: the extra 'tune'")
     (tmp_path / "study.db").write_text("no database")
     with pytest.raises(InputError, match=r"study.db' cannot be read as a study"):
@@ -87,4 +89,5 @@ def test_a_damaged_study_and_wrong_videos_are_one_sentence(tmp_path: Path) -> No
     wrong = TrainRequest(env_kwargs={"targets": "nowhere"}, n_timesteps=10)
     with pytest.raises(InputError, match="'nowhere'"):
         tune(wrong, tmp_path, 1)
+    assert "Traceback" not in capfd.readouterr().err
     assert tune(request(), tmp_path, 1).trials == 1, "the failed call is no search"
