@@ -358,6 +358,31 @@ def test_siamfc() -> None:
         assert [text for _, text in cells[:-1]] == expected, name
 
 
+def test_siamfc_by_the_stress_test() -> None:
+    content = results("stress_siamfc")
+    trackers, names = content["trackers"], {"as released": "released", "plain": "plain-0", "hardest": "hardest-0"}
+    rows = list(table(SIAMFC, "SiamFC, stress test"))
+    assert {names[name] for name, _ in rows} == set(trackers)
+    for name, cells in rows:
+        row = trackers[names[name]]
+        low, high = row["interval"]
+        assert [text for _, text in cells] == [
+            f"{short(row['occ_auc'])} [{short(low)}, {short(high)}]",
+            *map(short, row["curve"].values()),
+            short(row["conditions"]["cover-100"]["frozen"]["mean"]),
+            short(row["recovery"]),
+        ], name
+    text = " ".join(SIAMFC.read_text().split())
+    for row in (*content["primary"], *content["secondary"]):
+        ends = f"[{signed(row['low'])}, {signed(row['high'])}]"
+        assert f"{row['contrast']}: {signed(row['difference'])} {ends}" in text
+    choice = content["choice"]
+    for name, videos in choice["settings"].items():
+        assert f"{short(statistics.mean(videos.values()))} ({name})" in text
+    assert f"{short(statistics.mean(choice['released'].values()))} before training" in text
+    assert max(choice["settings"], key=lambda name: sum(choice["settings"][name].values())) == choice["chosen"]
+
+
 @pytest.mark.parametrize(("network", "file"), [("VGG-16", "env_speed_vgg16"), ("slim", "env_speed_slim")])
 def test_the_speed_of_the_environment(network: str, file: str) -> None:
     counts = results(file)["environments"]
