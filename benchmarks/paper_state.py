@@ -72,7 +72,8 @@ FOLDS = 6
 EVERY = 2
 """One region of the grid in so many is ranked."""
 THIN = 4
-"""How many times fewer targets and ranked regions there are for VGG-16, a pass of which takes 45 times as long."""
+"""How many times fewer targets and ranked regions there are for VGG-16, a pass of which takes 45 times as long.
+Its only walks are those of cloning from the centre: each round of DAgger needs the features of new regions."""
 REPORTED = (1, 2, 3, 5, 8, 10)
 
 
@@ -275,7 +276,7 @@ def main(given: Arguments) -> None:
     if given.vgg16 is not None:
         scorer = load_networks(slim).scorer
         vgg16 = SearchArguments(features="vgg16", weights=str(given.vgg16), scorer=scorer, cache_mb=0)
-        few = [each for each in walking if each.start == "centre" and each.parts in MOVED[::2]]
+        few = [Learner("cloning", parts, "centre") for parts in MOVED[::2]]
         states["VGG-16 pool5"] = study(given, vgg16, ranking + few, THIN, given.out / "vgg16")
     content = {
         "states": states,

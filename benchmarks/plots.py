@@ -180,7 +180,7 @@ def paper_state(content: dict[str, Any]) -> Figure:
             found = state["methods"][title]
             colour = _OURS if "features" in title else _BOUNDS if title.startswith(_CONTROLS) else _OTHERS
             rows.append(Row(title, found["closure"]["10"], *found["interval"], colour))
-        draw_rows(axis, rows, "closure after 10 queries: random region 0, grid search 1")
+        draw_rows(axis, rows, "closure after 10 queries\n(random region 0, grid search 1)")
         for control, style in (("constant region", "-"), ("constant list", "--")):
             closure = state["methods"][control]["closure"]["10"]
             axis.axvline(closure, color="0.2", linestyle=style, linewidth=1.2, label=f"{control}: {closure:.2f}")

@@ -337,24 +337,33 @@ def test_the_state() -> None:
 
 
 def test_the_learners() -> None:
-    for state, found in results("paper_state")["states"].items():
-        rows = dict(table(AGENTS, f"sees {state}"))
-        assert len(rows) > 10
-        gains = {row["contrast"]: row for row in found["contrasts"]}
-        for name, cells in rows.items():
-            method, (low, high) = found["methods"][name], found["methods"][name]["interval"]
-            expected = [f"{short(method['closure']['10'])} [{short(low)}, {short(high)}]", ""]
-            if gain := gains.get(f"{name}, less constant region"):
-                ends = f"{signed(gain['low'])}, {signed(gain['high'])}"
-                expected[1] = f"{signed(gain['difference'])} [{ends}]"
-            assert [text for _, text in cells] == expected, name
+    """The columns are states, each followed by its differences from the constant region."""
+    states, filled = results("paper_state")["states"], dict.fromkeys(results("paper_state")["states"], 0)
+    for name, cells in table(AGENTS, "sees the paper's state"):
+        found: dict[str, Any] = {}
+        for heading, text in cells:
+            if heading in states:
+                found, filled[heading] = states[heading], filled[heading] + bool(text)
+                expected = ""
+                if method := found["methods"].get(name):
+                    low, high = method["interval"]
+                    expected = f"{short(method['closure']['10'])} [{short(low)}, {short(high)}]"
+            else:
+                gains = {row["contrast"]: row for row in found["contrasts"]}
+                gain, expected = gains.get(f"{name}, less constant region"), ""
+                if gain:
+                    expected = f"{signed(gain['difference'])} [{signed(gain['low'])}, {signed(gain['high'])}]"
+            assert text == expected, f"{name}, {heading}"
+    assert min(filled.values()) > 10
 
 
-def test_the_primary_contrasts_of_the_learners() -> None:
+def test_the_contrasts_of_the_learners() -> None:
     text = " ".join(AGENTS.read_text().split())
-    for row in results("paper_state")["states"]["slim fc7"]["primary"]:
-        ends = f"[{signed(row['low'])}, {signed(row['high'])}]"
-        assert f"{signed(row['difference'])} {ends}" in text, row["contrast"]
+    for state in results("paper_state")["states"].values():
+        for row in state["primary"]:
+            ends = f"[{signed(row['low'])}, {signed(row['high'])}]"
+            assert f"{signed(row['difference'])} {ends}" in text, row["contrast"]
+        assert state["primary_learner"] in text
 
 
 def test_the_manifolds() -> None:
@@ -394,6 +403,31 @@ def test_siamfc() -> None:
     for name, cells in rows:
         expected = [short(value) for value in sweep["arms"][names[name]]["iou"]]
         assert [text for _, text in cells[:-1]] == expected, name
+
+
+def test_siamfc_by_the_stress_test() -> None:
+    content = results("stress_siamfc")
+    trackers, names = content["trackers"], {"as released": "released", "plain": "plain-0", "hardest": "hardest-0"}
+    rows = list(table(SIAMFC, "SiamFC, stress test"))
+    assert {names[name] for name, _ in rows} == set(trackers)
+    for name, cells in rows:
+        row = trackers[names[name]]
+        low, high = row["interval"]
+        assert [text for _, text in cells] == [
+            f"{short(row['occ_auc'])} [{short(low)}, {short(high)}]",
+            *map(short, row["curve"].values()),
+            short(row["conditions"]["cover-100"]["frozen"]["mean"]),
+            short(row["recovery"]),
+        ], name
+    text = " ".join(SIAMFC.read_text().split())
+    for row in (*content["primary"], *content["secondary"]):
+        ends = f"[{signed(row['low'])}, {signed(row['high'])}]"
+        assert f"{row['contrast']}: {signed(row['difference'])} {ends}" in text
+    choice = content["choice"]
+    for name, videos in choice["settings"].items():
+        assert f"{short(statistics.mean(videos.values()))} ({name})" in text
+    assert f"{short(statistics.mean(choice['released'].values()))} before training" in text
+    assert max(choice["settings"], key=lambda name: sum(choice["settings"][name].values())) == choice["chosen"]
 
 
 @pytest.mark.parametrize(("network", "file"), [("VGG-16", "env_speed_vgg16"), ("slim", "env_speed_slim")])

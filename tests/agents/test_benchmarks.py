@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,9 @@ from occlusion_env.scene.targets import TargetSet, load_targets
 from occlusion_env.search.belief import Prior
 from occlusion_env.search.core import Search, SearchSettings
 from tracker.errors import InputError
-from tracker.models.siamfc import SiamFCNet
+from tracker.models.backbones import save_weights
+from tracker.models.siamfc import SiamFCNet, load_siamfc
+from tracker.training import SiamFCTraining
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -112,6 +115,53 @@ def test_the_claims_of_siamfcs_sweep_are_corrected_apart_from_the_rest() -> None
     assert differences["hardest of 8 less random occlusion"]["all covered"]["p_holm"] > 0.05
     none = module.sweep_figures(rows, ())
     assert none["differences"]["random occlusion less fine-tuned"]["all covered"]["p_holm"] > claim["p_holm"]
+
+
+@pytest.fixture
+def stress_siamfc(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(BENCHMARKS)  # it imports scripts beside it
+    return script("stress_siamfc")
+
+
+def test_the_arms_of_siamfc_differ_in_their_search_regions(
+    stress_siamfc: Any, tmp_path: Path, make_video: Any, write_otb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stress_siamfc, "SiamFCTraining", partial(SiamFCTraining, pairs=4, validate_pairs=1))
+    monkeypatch.setattr("tracker.training.siamfc.CALIBRATION_PAIRS", 2)
+    for seed, name in enumerate("abc"):
+        write_otb(tmp_path / "train" / name, make_video(frames=3, width=160, height=120, seed=seed))
+    torch.manual_seed(0)
+    save_weights(tmp_path / "net", SiamFCNet().state_dict())
+    given = stress_siamfc.Arguments(tmp_path / "train", tmp_path / "net", steps=1)
+    losses = {}
+    for arm in stress_siamfc.ARMS:
+        figures = stress_siamfc.train(given, given.train, tmp_path / arm, arm, 1e-4, 0)
+        assert stress_siamfc.train(given, given.train, tmp_path / arm, arm, 1e-4, 0) == figures, "trained once"
+        losses[arm] = json.loads((tmp_path / arm / "siamfc.json").read_text())["training_loss"]
+        assert set(json.loads((tmp_path / arm / "siamfc.json").read_text())["trained_on"]) > {
+            "pasted-0",
+            "pasted-1",
+        }
+    assert losses["plain"] != losses["hardest"]
+    mixed = load_siamfc(stress_siamfc.mix(given, tmp_path / "plain", 0.5)).state_dict()
+    before, after = (load_siamfc(tmp_path / name).state_dict() for name in ("net", "plain/siamfc.safetensors"))
+    assert not torch.equal(before["conv5.weight"], after["conv5.weight"])
+    for name, values in mixed.items():
+        assert torch.allclose(values, (before[name] + after[name]) / 2)
+
+
+def test_the_claim_about_siamfc_is_paired_over_sequences_and_seeds(stress_siamfc: Any) -> None:
+    rng = np.random.default_rng(0)
+    level, seeds = rng.uniform(0.3, 0.8, (15, 1)), rng.normal(0, 0.01, (2, 15, 3))
+    areas = {"released": level, "plain": level + seeds[0], "hardest": level + 0.05 + seeds[1]}
+    found = stress_siamfc.compare(areas)
+    (claim,) = found["primary"]
+    assert claim["contrast"] == "hardest less plain" and (claim["sequences"], claim["seeds"]) == (15, 3)
+    assert claim["difference"] == pytest.approx((areas["hardest"] - areas["plain"]).mean(), abs=1e-5)
+    assert 0.03 < claim["low"] < claim["difference"] < claim["high"] < 0.07
+    plain, hardest = found["secondary"]
+    assert plain["low"] < 0 < plain["high"] and hardest["low"] > 0
+    assert plain["p_holm"] == plain["p"] and hardest["p_holm"] == pytest.approx(2 * hardest["p"])
 
 
 @pytest.fixture
