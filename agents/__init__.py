@@ -13,6 +13,7 @@ _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 _RENAMED = {
     "Comparison": "agents.MethodComparison",
+    "PatchPolicy": "a policy or an agents.policies.rollout.Agent",
     "Setup": "occlusion_env.load_networks(arguments)",
     "begin_all": "occlusion_env.Search.begin_random",
     "find_hard_positives": "agents.HardPositiveGenerator(...).of_targets",

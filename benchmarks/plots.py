@@ -71,10 +71,10 @@ _SEARCHES = {
 _TRAININGS = {
     "start": "no training",
     "vae-random": "VAE + random occlusion",
-    "vae-hptn": "VAE + HPTN (SINT++)",
+    "vae-hptn": "VAE + agent (SINT++)",
     "adv-net": "Adv-Net",
-    "always": "random occlusion",
-    "hardest": "hardest of 8 regions",
+    "hardest": "hardest of 8 regions, no VAE",
+    "always": "random occlusion, no VAE",
 }
 """Arms of `learning`, and their names there."""
 
@@ -244,7 +244,8 @@ def learning(agents: dict[str, Any], ladder: dict[str, Any]) -> Figure:
         rows.append(Row(name, found["difference"], *found["interval"], colour))
     draw_rows(training, rows, "overlap under covers of 30 to 50 %, less plain training")
     training.set_xticks([-0.02, -0.01, 0, 0.01])
-    training.axvline(0, color="0.3", linewidth=1)
+    training.axvline(0, color="0.3", linewidth=1, label="plain training")
+    training.legend(loc="lower left", fontsize=9)
     training.set_title("Training the tracker on hard positives", fontsize=11)
     figure.suptitle(
         f"{ladder['sequences']} OTB sequences that nothing was fitted to; bars: 95 % intervals;"
@@ -264,8 +265,8 @@ def patches(content: dict[str, Any]) -> Figure:
     for name, (label, colour, style) in _PATCHES.items():
         fixed.plot(queries, drops[name], style, color=colour, label=label)
     fixed.set(xlabel="scorer queries on the patch", ylabel="score drop", title="Patches of a fixed region")
-    both.plot(queries, drops["region, random patch"], ".-", color=_BOUNDS, label="region alone, random patch")
-    both.plot(queries, drops["region, contrast patch"], ".-", color=_OURS, label="region alone, contrast patch")
+    both.plot(queries, drops["region, random patch"], ".-", color=_BOUNDS, label="region with a random patch")
+    both.plot(queries, drops["region, contrast patch"], ".-", color=_OURS, label="region with a contrast patch")
     totals, share = content["settings"]["totals"], content["settings"]["on_patches"]
     divided = (
         ("random", "random", "o", _BOUNDS),
@@ -276,11 +277,14 @@ def patches(content: dict[str, Any]) -> Figure:
         keys = [
             f"{first} patch, {total - share} on the region and {share} on {second} patches" for total in totals
         ]
-        label = f"{share} of them on {second} patches, {first} patch before"
-        values = [drops[key][0] for key in keys]
-        both.plot(totals, values, marker, color=colour, markersize=8, fillstyle="none", label=label)
-    both.set(xlabel="scorer queries in all", title="Region and patch")
-    fixed.set_ylim(bottom=0.15)  # room for the legends
+        label = f"region with a {first} patch, then {share} queries on {second} patches"
+        values = np.array([drops[key][0] for key in keys])
+        ends = np.abs(np.array([content["drops"][key]["interval"][0] for key in keys]).T - values)
+        both.errorbar(
+            totals, values, ends, fmt=marker, color=colour, markersize=8, fillstyle="none", capsize=3, label=label
+        )
+    both.set(xlabel="scorer queries in all", title="Both searches; bars: 95 % intervals over sequences")
+    fixed.set_ylim(bottom=0.1)  # room for the legends
     for axis in (fixed, both):
         axis.set_xticks([1, 5, 10, 15, 20])
         axis.grid(alpha=0.3)

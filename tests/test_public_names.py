@@ -7,6 +7,7 @@ import importlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +35,13 @@ def test_importing_a_package_imports_no_torch(package: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
 
 
+class Still:
+    """Pulls the trigger at once."""
+
+    def predict(self, observation: Any, **_: Any) -> tuple[np.ndarray, None]:
+        return np.full(len(observation), 8), None
+
+
 def test_names_of_the_last_version_still_work() -> None:
     import agents
     from occlusion_env import Search, SearchArguments, SearchSettings, load_networks, load_targets
@@ -46,6 +54,9 @@ def test_names_of_the_last_version_still_work() -> None:
     with pytest.warns(DeprecationWarning, match="Comparison is now agents.MethodComparison"):
         assert agents.Comparison is agents.MethodComparison
     parts = load_networks(SearchArguments())
+    with pytest.warns(DeprecationWarning, match="PatchPolicy is now a policy or an"):
+        patch = agents.PatchPolicy(Still(), parts.features)
+    assert agents.HardPositiveGenerator("random", parts.scorer, patch_policy=patch).patch_method is patch
     with pytest.warns(DeprecationWarning, match="Setup is now occlusion_env.load_networks"):
         setup = agents.Setup(parts.scorer, parts.features)
     assert agents.compare(setup, list(targets), methods={}).clean.shape == (2,)

@@ -93,7 +93,7 @@ def load_contest(
 
     Raises:
         InputError: If something named cannot be loaded, two agents have the same name, an agent was trained with
-            another layer, or the prior is of another search.
+            another layer or to search for a patch, or the prior is of another search.
     """
     specs = [member.spec for member in members]
     policies = {spec: load_policy(spec, algo, device, allowed) for spec in specs if spec not in BASELINES}
@@ -122,6 +122,7 @@ def load_contest(
     for name, record in zip(names, records, strict=True):
         if record is None:
             continue
+        record.check_searches("region", f"The agent '{name}'")
         if layer is not None and record.reads_features and record.layer not in (None, layer):
             raise InputError(
                 f"'{name}' was trained with layer {record.layer} and --layer is {layer}; leave it out."

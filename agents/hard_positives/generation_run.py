@@ -62,7 +62,7 @@ from ..policies.methods import (
     as_method,
     as_patch_method,
     is_method,
-    random_count,
+    is_patch_method,
 )
 from .generation import HardPositiveGenerator, WhichAnswer
 from .records import folder_name
@@ -233,11 +233,6 @@ def _shards(blocks: Iterable[_Block], per_target: int, size: int) -> list[_Shard
     return [_Shard(number, tuple(group)) for number, group in enumerate(groups)]
 
 
-def names_method(agent: str) -> bool:
-    """Whether `GenerationRun.agent` is a name of `methods.METHODS`, and no agent's file."""
-    return random_count(agent) is not None or (is_method(agent) and not Path(agent).exists())
-
-
 def method_of(
     agent: str,
     device: str = "cpu",
@@ -250,7 +245,7 @@ def method_of(
         InputError: If `agent` is neither, or the weights differ from those of its training.
     """
     return as_method(
-        agent if names_method(agent) else load_agent(agent, device=device, weights=weights, allowed=allowed)
+        agent if is_method(agent) else load_agent(agent, device=device, weights=weights, allowed=allowed)
     )
 
 
@@ -266,7 +261,7 @@ def patch_method_of(
     Raises:
         InputError: If it is neither, or the weights differ from those of its training.
     """
-    if Path(agent).exists():
+    if Path(agent).exists() and not is_patch_method(agent):
         return load_policy(agent, device=device, allowed=allowed).agent(device, weights)
     method = as_patch_method(agent)
     return replace(method, queries=queries) if isinstance(method, Querying) and agent == "contrast" else method

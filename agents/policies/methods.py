@@ -87,6 +87,11 @@ def is_method(name: str) -> bool:
     return _current(name) in METHODS or random_count(name) is not None
 
 
+def is_patch_method(name: str) -> bool:
+    """Whether a name is one of `PATCH_METHODS`; hyphens may stand for spaces."""
+    return name == "contrast" or random_count(name) is not None
+
+
 def as_method(given: Method | Agent | Policy | str) -> Method:
     """Take any way to find a region.
 

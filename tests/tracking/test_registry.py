@@ -81,7 +81,6 @@ def test_siamfc_takes_device_and_precision(tmp_path: Path) -> None:
         ("nano", None, "'nano' needs weights; give the folder with its two ONNX files"),
         ("siamfc", None, "'siamfc' needs weights; give its safetensors file"),
         ("mil", "w", "'mil' has no weights; leave them out"),
-        ("sint", "w", "'sint' has its own weights; give others to 'sint-slim'"),
         ("siamfc", "nowhere", "'nowhere' does not exist"),
         ("nano", "nowhere", "'nowhere' has no nanotrack_backbone_sim.onnx"),
         ("no_such_module:f", None, "no module 'no_such_module' here or among the installed ones"),

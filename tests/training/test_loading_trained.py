@@ -69,6 +69,7 @@ def test_a_tracker_sees_frames_at_the_side_it_was_trained_on(trained: Path, vide
 def test_each_trained_network_has_a_name_of_its_own(trained: Path, tmp_path: Path) -> None:
     name = load_tracker("sint-slim", trained).name
     assert re.fullmatch("sint-slim-[0-9a-f]{8}", name) and load_tracker("sint-slim", trained).name == name
+    assert load_tracker("sint", trained).name == name
     card = json.loads((trained / "slim.json").read_text())
     card["config"]["side"] = 96
     shutil.copytree(trained, tmp_path / "other")

@@ -33,15 +33,16 @@ def load_tracker(
     """Make a tracker, ready for `init`.
 
     Args:
-        name: One of `TRACKERS`; `sint-torchvision:MODEL` or `sint-torchvision:MODEL:NODE,NODE` for SINT over
-            another network; or `module:function`: a callable without arguments that returns a tracker of your own,
-            imported from where Python finds it or from the current folder.
-        weights: `sint` has its own. For `sint-*` see `SintTracker.load`; for `nano` the folder with its two ONNX
+        name: One of `TRACKERS`, where `sint` with weights is `sint-slim`; `sint-torchvision:MODEL` or
+            `sint-torchvision:MODEL:NODE,NODE` for SINT over another network; or `module:function`: a callable
+            without arguments that returns a tracker of your own, imported from where Python finds it or from the
+            current folder.
+        weights: For `sint` and `sint-*` see `SintTracker.load`; for `nano` the folder with its two ONNX
             files; for `siamfc` its safetensors file. The others have none.
         device: Where the networks of `sint-*` and `siamfc` run, see `tracker.models.backbones.resolve_device`.
             OpenCV's trackers run on the CPU; your own decides itself.
         precision: Arithmetic of those networks: `auto`, `fp32` or `bf16`.
-        base_weights: For `sint-*`: initial weights of the training that wrote `weights`.
+        base_weights: For `sint` and `sint-*`: initial weights of the training that wrote `weights`.
 
     Raises:
         InputError: If the name is unknown, weights are missing or given where there are none, or what they need is
@@ -55,19 +56,15 @@ def load_tracker(
             f"'{name}' is no tracker; choose {', '.join(TRACKERS)}, sint-torchvision:MODEL, or module:function for"
             " one of your own."
         )
-    if name.startswith("sint-"):
-        from .sint.tracker import SintTracker
-
-        features = name.removeprefix("sint-")
-        return SintTracker.load(features, weights, device, precision, base_weights=base_weights)
-    if name == "sint":
+    if name == "sint" or name.startswith("sint-"):
         from ..models.backbones import resolve_device
         from ..models.shipped import shipped_tracker_sint
         from .sint.tracker import SintTracker
 
-        if weights is not None or base_weights is not None:
-            raise InputError("The tracker 'sint' has its own weights; give others to 'sint-slim'.")
-        return SintTracker(shipped_tracker_sint(resolve_device(device)), precision=precision)
+        if name == "sint" and weights is None and base_weights is None:
+            return SintTracker(shipped_tracker_sint(resolve_device(device)), precision=precision)
+        features = "slim" if name == "sint" else name.removeprefix("sint-")
+        return SintTracker.load(features, weights, device, precision, base_weights=base_weights)
     if base_weights is not None:
         raise InputError(f"The tracker '{name}' has no base weights; leave them out.")
     if name in OPENCV:

@@ -119,14 +119,13 @@ def generate(
     from ...hard_positives.generation_run import (
         GenerationRun,
         generate_hard_positives,
-        names_method,
         patch_method_of,
     )
     from ...hard_positives.page import write_hard_positives_page
     from ...hard_positives.views import View
     from ...policies.belief import BeliefSearch
     from ...policies.loading import load_policy
-    from ...policies.methods import as_method
+    from ...policies.methods import as_method, is_method
     from ...policies.rollout import Agent
 
     in_shards = format == "webdataset"
@@ -140,7 +139,7 @@ def generate(
     shown = View(view or ("crop" if context is None else "region"), View.context if context is None else context)
     place = str(resolve_device(device))
     allowed = tuple(sorted({*allow, *find_import_paths(scorer)}))
-    loaded = None if names_method(agent) else load_policy(agent, device=place, allowed=allowed)
+    loaded = None if is_method(agent) else load_policy(agent, device=place, allowed=allowed)
     trained = None if loaded is None else loaded.environment
     arguments = SearchArguments() if trained is None else trained.arguments
     network = features or arguments.features

@@ -22,6 +22,8 @@ from agents.hard_positives.generation_run import (
     _load_generator,
     _make_block,
     generate_hard_positives,
+    method_of,
+    patch_method_of,
 )
 from agents.hard_positives.page import write_hard_positives_page
 from agents.hard_positives.records import folder_name
@@ -29,6 +31,7 @@ from agents.hard_positives.views import View
 from agents.manifolds.bank import train_bank
 from agents.manifolds.target_samples import Manifolds
 from agents.policies.baselines import Querying, RandomRegions
+from agents.policies.belief import BeliefSearch
 from occlusion_env.envs.arguments import SearchArguments
 from occlusion_env.scene.targets import TargetSet
 from tracker.data.images import read_image, write_png
@@ -545,3 +548,12 @@ def test_videos_with_the_names_of_splits(tmp_path, make_video, write_otb, data) 
     )
     assert len(found) == len(read_hard_positives(tmp_path / "out")) == 6
     assert {row["source"]["video"] for row in found} == {"train-1", "airplane-1", "test1"}
+
+
+def test_a_folder_hides_no_method_of_its_name(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("belief", "random", "contrast"):
+        (tmp_path / name).mkdir()
+    assert isinstance(method_of("belief"), BeliefSearch)
+    assert isinstance(method_of("random"), Querying) and isinstance(patch_method_of("random"), Querying)
+    assert patch_method_of("contrast", queries=2).queries == 2

@@ -154,6 +154,11 @@ def test_an_agent_of_the_second_search_finds_patches_and_no_regions(run, data, t
         code, _, errors = run(*command[:-1], tmp_path / "other", *more)
         message = f"The agent '{name}' was trained to search for a {trained}, and a {wanted} is searched for; give"
         assert code == 2 and message in " ".join(errors.split()), errors
+    code, _, errors = run(
+        "evaluate", "--data", data, "--agent", patch, "--device", "cpu", "--out", tmp_path / "ev"
+    )
+    assert code == 2 and "'patch' was trained to search for a patch" in " ".join(errors.split()), errors
+    assert not (tmp_path / "ev").exists()
     old = {
         name: value for name, value in load_pretrained(region).environment.record().items() if name != "searches"
     }
