@@ -273,7 +273,7 @@ def patches(content: dict[str, Any]) -> Figure:
         ("random", "contrast", "^", _OTHERS),
         ("contrast", "contrast", "s", _OURS),
     )
-    for first, second, marker, colour in divided:
+    for place, (first, second, marker, colour) in enumerate(divided):
         keys = [
             f"{first} patch, {total - share} on the region and {share} on {second} patches" for total in totals
         ]
@@ -281,7 +281,15 @@ def patches(content: dict[str, Any]) -> Figure:
         values = np.array([drops[key][0] for key in keys])
         ends = np.abs(np.array([content["drops"][key]["interval"][0] for key in keys]).T - values)
         both.errorbar(
-            totals, values, ends, fmt=marker, color=colour, markersize=8, fillstyle="none", capsize=3, label=label
+            np.array(totals) + 0.4 * (place - 1),
+            values,
+            ends,
+            fmt=marker,
+            color=colour,
+            markersize=8,
+            fillstyle="none",
+            capsize=3,
+            label=label,
         )
     both.set(xlabel="scorer queries in all", title="Both searches; bars: 95 % intervals over sequences")
     fixed.set_ylim(bottom=0.1)  # room for the legends
