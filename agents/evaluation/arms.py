@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from pathlib import Path
+
+from tracker.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,9 @@ class Member:
 def read_members(given: Many[str]) -> list[Member]:
     """Parse texts `ARM=AGENT` or `AGENT`; an existing path is an agent, even with a `=` in its name.
 
+    Raises:
+        InputError: If an arm has an agent twice.
+
     >>> [member.name for member in read_members(["roi=runs/1", "pretrained", "roi=runs/2"])]
     ['roi, training 1', None, 'roi, training 2']
     """
@@ -36,6 +42,13 @@ def read_members(given: Many[str]) -> list[Member]:
             members.append(Member(spec, arm, f"{arm}, training {number}"))
         else:
             members.append(Member(text))
+    places: set[tuple[str | None, str]] = set()
+    for member in members:
+        place = member.arm, os.path.realpath(member.spec)
+        if place in places:
+            arm = "" if member.arm is None else f" in the arm {member.arm}"
+            raise InputError(f"'{member.spec}' is given twice{arm}; give it once.")
+        places.add(place)
     return members
 
 

@@ -49,7 +49,7 @@ class ReturnCurve:
         high: `float64[N]`, upper end.
         trainings: Number of trainings.
         episodes: Of each training, at each point.
-        of: `evaluation`, without exploration on the selection videos, or `training`.
+        source: `evaluation`, without exploration on the selection videos, or `training`.
     """
 
     steps: NDArray[np.int64]
@@ -58,14 +58,14 @@ class ReturnCurve:
     high: Values
     trainings: int
     episodes: int
-    of: str
+    source: str
 
     def record(self) -> dict[str, Any]:
         """Plain data; `interval` is `None` without one."""
         ends = np.stack([self.low, self.high], axis=1).round(6).tolist() if np.isfinite(self.low).all() else None
         return {
             "steps": self.steps.tolist(), "iqm": self.iqm.round(6).tolist(), "interval": ends,
-            "trainings": self.trainings, "episodes": self.episodes, "of": self.of,
+            "trainings": self.trainings, "episodes": self.episodes, "of": self.source,
         }  # fmt: skip
 
     @classmethod
@@ -168,7 +168,9 @@ def write_curves(path: Path, curves: Mapping[str, ReturnCurve]) -> None:
     figure = Figure(figsize=(8.0, 4.6), layout="constrained")
     axis = figure.subplots()
     draw_curves(axis, curves)
-    of = {"evaluation": "evaluation on the selection videos", "training": "training episodes"}
-    kinds = " or ".join(of[kind] for kind in sorted({curve.of for curve in curves.values()}))
-    axis.set_title(f"{kinds}; bands: {LEVEL:.0%} bootstrap over trainings", fontsize=11)
+    names = {"evaluation": "evaluation on the selection videos", "training": "training episodes"}
+    title = " or ".join(names[source] for source in sorted({curve.source for curve in curves.values()}))
+    if any(np.isfinite(curve.low).all() for curve in curves.values()):
+        title += f"; bands: {LEVEL:.0%} bootstrap over trainings"
+    axis.set_title(title, fontsize=11)
     save(figure, path)

@@ -52,6 +52,7 @@ class TrainRequest:
         exploration: One of `EXPLORATIONS`, for DQN and QR-DQN.
         seed: Seed of all random draws.
         seeds: Number of runs, with `seed` and the seeds after it; see `each_seed`.
+        series: Name of the folder of the first seed's run, in the runs of the later seeds.
         device: Of the policy's network, and of the environment's unless `env_kwargs` has one; see
             `tracker.models.backbones.resolve_device`.
         eval_freq: Steps between two evaluations of the agent, which acts greedily on the selection videos; below 1
@@ -76,6 +77,7 @@ class TrainRequest:
     exploration: str = "uniform"
     seed: int = 0
     seeds: int = 1
+    series: str | None = None
     device: str = "auto"
     eval_freq: int = 25_000
     eval_episodes: int = 50

@@ -10,7 +10,7 @@ import inspect
 import os
 import shutil
 from collections.abc import Callable, Collection
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -96,7 +96,10 @@ def train_seeds(
     allowed: Collection[str] = (),
 ) -> list[RunFolder]:
     """Train an agent for each seed of a request, one after the other; see `train`."""
-    return [train(each, command, progress, started, allowed) for each in request.each_seed()]
+    request, *later = request.each_seed()
+    first = train(request, command, progress, started, allowed)
+    requests = [replace(each, series=first.path.name) for each in later]
+    return [first, *(train(each, command, progress, started, allowed) for each in requests)]
 
 
 def resume_seeds(
@@ -105,19 +108,34 @@ def resume_seeds(
     started: Callable[[RunFolder], object] = lambda run: None,
     allowed: Collection[str] = (),
 ) -> list[RunFolder]:
-    """Go on with a run that was cut off, and then train the seeds after it that its request names; see `resume`.
+    """Go on with a run that was cut off, and then with the seeds after it that its request names; see `resume`.
 
-    A run that is complete is left as it is where seeds come after it.
+    A run that is complete is left as it is where a later seed's is not.
+
+    Returns:
+        The runs of all seeds, those before this one among them where they are complete.
+
+    Raises:
+        InputError: See `resume`; if this run and those of the later seeds are complete.
     """
     restore_parameters(path)
-    run = RunFolder.open(path)
+    run = RunFolder.open(path if path.name else path.absolute())
     check_built_in([run.arguments(), run.config()], run.parameters, allowed)
-    _, *later = _recorded_request(run).each_seed()
-    if not (later and is_archive(run.model)):
-        run = resume(path, progress, allowed)
-    command = run.parameters / "command.txt"
-    said = read_text(command) if command.is_file() else ""
-    return [run, *(train(each, said, progress, started, allowed) for each in later)]
+    own, *later = _recorded_request(run).each_seed()
+    series = run.find_series() | {own.seed: run}
+    complete = {seed for seed, each in series.items() if is_archive(each.model)}
+    if own.seed not in complete or complete.issuperset(each.seed for each in later):
+        resume(run.path, progress, allowed)
+    file = run.parameters / "command.txt"
+    command = read_text(file) if file.is_file() else ""
+    for request in later:
+        if request.seed not in series:
+            request = replace(request, series=own.series or run.path.name, log_folder=str(run.path.parent.parent))
+            series[request.seed] = train(request, command, progress, started, allowed)
+        elif request.seed not in complete:
+            started(series[request.seed])
+            resume(series[request.seed].path, progress, allowed)
+    return [each for seed, each in sorted(series.items()) if seed >= own.seed or seed in complete]
 
 
 def fit(request: TrainRequest, progress: bool = False) -> BaseAlgorithm:
@@ -193,15 +211,15 @@ def _load_replay_buffer(model: OffPolicyAlgorithm, checkpoint: Checkpoint) -> No
 
 def _last_intact_checkpoint(path: Path, run: RunFolder, has_replay_buffer: bool) -> Checkpoint:
     """Find the last checkpoint that is not damaged; the later ones are deleted, with a warning."""
-    checkpoints = run.checkpoints()
-    if not checkpoints:
-        raise InputError(f"'{path}' has no checkpoint; train with --save-freq, so that a run can go on.")
     if run.model.is_file():
         if is_archive(run.model):
             raise InputError(
                 f"The run '{path}' is complete; go on from its agent with --trained-agent '{run.model}'."
             )
         warn_of_damage(run.model)
+    checkpoints = run.checkpoints()
+    if not checkpoints:
+        raise InputError(f"'{path}' has no checkpoint; train with --save-freq, so that a run can go on.")
     faults: dict[Checkpoint, Path] = {}
     for checkpoint in reversed(checkpoints):
         if (fault := checkpoint.damaged_file(has_replay_buffer)) is None:

@@ -18,6 +18,7 @@ import json
 import re
 import zipfile
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,22 @@ class RunFolder:
         """Every checkpoint that is complete, by steps."""
         names = (re.fullmatch(r"rl_model_(\d+)_steps\.zip", file.name) for file in self.path.iterdir())
         return [Checkpoint(self.path, steps) for steps in sorted(int(name[1]) for name in names if name)]
+
+    def find_series(self) -> dict[int, RunFolder]:
+        """The runs beside this one of the same `train --seeds` that are complete or have a checkpoint, by seed.
+
+        The later runs record the name of the first one's folder as `series`.
+        """
+        first = self.arguments().get("series") or self.path.name
+        found: dict[int, RunFolder] = {}
+        for path in sorted(self.path.parent.glob(f"{self.env_id}_*")):
+            with suppress(InputError):
+                run = RunFolder.open(path)
+                arguments = run.arguments()
+                started = run.model.is_file() or run.checkpoints()
+                if started and first in (path.name, arguments.get("series")):
+                    found[arguments.get("seed", 0)] = run
+        return found
 
     def write_parameters(self, config: dict[str, Any], arguments: dict[str, Any], command: str) -> None:
         """Write what the run is started with.

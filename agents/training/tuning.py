@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 
+from tracker.data.identity import differing_settings, plain_data
 from tracker.errors import InputError
 from tracker.files import replacing_file
 
@@ -32,15 +33,18 @@ if TYPE_CHECKING:
 EVALUATIONS = 5
 """Evaluations of a trial, after each of which it may be pruned; the last one is its value."""
 
+STUDY = "tune"
+"""Name of the study in `study.db`, of any algorithm, so that a folder holds one search."""
+
 Suggest = Callable[["BaseTrial"], Any]
 
-_LAYERS: dict[str, Suggest] = {
+_SHARED: dict[str, Suggest] = {
     "learning_rate": lambda trial: f"lin_{trial.suggest_float('learning_rate', 1e-4, 5e-3, log=True):.3g}",
     "gamma": lambda trial: trial.suggest_categorical("gamma", [0.8, 0.9, 0.95, 0.99]),
     "policy_kwargs": lambda trial: {"net_arch": [trial.suggest_categorical("units", [64, 128, 256])] * 2},
 }
 _Q_LEARNING: dict[str, Suggest] = {
-    **_LAYERS,
+    **_SHARED,
     "batch_size": lambda trial: trial.suggest_categorical("batch_size", [64, 128, 256, 512]),
     "gradient_steps": lambda trial: trial.suggest_int("gradient_steps", 1, 16, log=True),
     "target_update_interval": lambda trial: trial.suggest_int("target_update_interval", 100, 5000, log=True),
@@ -48,7 +52,7 @@ _Q_LEARNING: dict[str, Suggest] = {
     "exploration_final_eps": lambda trial: trial.suggest_float("exploration_final_eps", 0.01, 0.1),
 }
 _ACTOR_CRITIC: dict[str, Suggest] = {
-    **_LAYERS,
+    **_SHARED,
     "n_steps": lambda trial: trial.suggest_categorical("n_steps", [8, 16, 32, 64]),
     "gae_lambda": lambda trial: trial.suggest_float("gae_lambda", 0.8, 1.0),
     "ent_coef": lambda trial: trial.suggest_float("ent_coef", 1e-4, 0.05, log=True),
@@ -89,6 +93,7 @@ class Tuned:
         sampled: Its hyper-parameters that were searched.
         trials: Number of complete trials.
         pruned: Number of trials that were ended early.
+        steps: Environment steps of a complete trial.
     """
 
     file: Path
@@ -96,6 +101,7 @@ class Tuned:
     sampled: dict[str, Any]
     trials: int
     pruned: int
+    steps: int
 
 
 class _Pruning(BaseCallback):
@@ -126,7 +132,7 @@ def tune(
     Args:
         request: What the trials train; a fifth of its steps lies between two evaluations. All trials have its
             seed, so that they are evaluated on the same episodes.
-        folder: Gets `study.db`, the runs, and `best.yml`.
+        folder: Gets `study.db`, the runs, and `best.yml`, whose `n_timesteps` is that of the hyper-parameter file.
         trials: Number of trials in all, those of an earlier call included.
         progress: Whether to show a progress bar for each trial.
         done: Called with a line on each trial that has ended.
@@ -152,19 +158,18 @@ def tune(
             return len(study.get_trials(deepcopy=False, states=wanted))
 
         def objective(trial: Trial) -> float:
-            begun: list[RunFolder] = []
-            asked = replace(
+            folders: list[RunFolder] = []
+            settings = replace(
                 request, hyperparams=_merged(resolved.hyperparams, _sample(request.algo, trial)),
                 eval_freq=_between_evaluations(resolved), save_freq=-1, log_folder=str(folder),
             )  # fmt: skip
             pruning = _Pruning(trial)
             try:
-                run = train(asked, f"trial {trial.number}", progress, begun.append, allowed, pruning)
+                run = train(settings, f"trial {trial.number}", progress, folders.append, allowed, pruning)
             except InputError:
-                if begun:  # the agent has diverged
+                if folders:  # the agent has diverged
                     raise optuna.TrialPruned from None
                 raise
-            trial.set_user_attr("run", str(run.path))
             if pruning.ended:
                 raise optuna.TrialPruned
             return float(read_evaluations(run.evaluations)["results"][-1].mean())
@@ -184,8 +189,10 @@ def tune(
         best, file = study.best_trial, folder / "best.yml"
         assert best.value is not None
         sampled = _sample(request.algo, optuna.trial.FixedTrial(best.params))
-        _write(file, request.env, _merged(resolved.hyperparams, sampled))
-        return Tuned(file, best.value, sampled, count(states.COMPLETE), count(states.PRUNED))
+        whole = replace(request, n_timesteps=None).resolve(allowed=allowed).hyperparams
+        _write(file, request.env, _merged(whole, sampled))
+        assert resolved.n_timesteps is not None
+        return Tuned(file, best.value, sampled, count(states.COMPLETE), count(states.PRUNED), resolved.n_timesteps)
 
 
 def _between_evaluations(request: TrainRequest) -> int:
@@ -198,21 +205,22 @@ def _open_study(request: TrainRequest, resolved: TrainRequest, folder: Path) -> 
     import optuna
 
     file = folder / "study.db"
-    asked = yaml.safe_dump(replace(resolved, log_folder="", seeds=1).__dict__)
+    settings = plain_data(replace(resolved, log_folder="", seeds=1))
     # The first evaluation says too little, and five trials make a median.
     pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=_between_evaluations(resolved))
     try:
         study = optuna.create_study(
-            storage=f"sqlite:///{file.resolve()}", study_name=request.algo, load_if_exists=True,
+            storage=f"sqlite:///{file.resolve()}", study_name=STUDY, load_if_exists=True,
             direction="maximize", pruner=pruner,
         )  # fmt: skip
         trials = [trial for trial in study.trials if trial.state.is_finished()]
-        recorded = study.user_attrs.get("request")
+        recorded = study.user_attrs.get("request", {})
     except Exception as error:  # a file of another origin breaks in any way
         raise InputError(f"'{file}' cannot be read as a study ({reason_of(error)}); move it away.") from None
-    if any(trial.value is not None for trial in trials) and recorded != asked:
-        raise InputError(f"'{folder}' holds a search with other settings; give another --out.")
-    study.set_user_attr("request", asked)
+    differences = differing_settings(recorded, settings)
+    if differences and any(trial.value is not None for trial in trials):
+        raise InputError(f"'{folder}' holds a search with other settings ({differences[0]}); give another --out.")
+    study.set_user_attr("request", settings)
     # A resumed search must not draw its first trials again.
     study.sampler = optuna.samplers.TPESampler(seed=request.seed + len(trials), multivariate=True)
     return study

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,8 +23,7 @@ def plot(run: Runs, out: Path = Path("learning_curves.png"), json: Json = None) 
 
     Shows the return of the evaluations on the selection videos against environment steps, or of the training
     episodes where a run has no evaluation: the interquartile mean over runs and episodes, with a 95 % bootstrap
-    interval over runs from three runs on (Agarwal et al. 2021). A run that is under way is drawn as far as it
-    goes.
+    interval over runs from three runs on (Agarwal et al. 2021). An arm is drawn as far as its shortest run.
 
     Args:
         run: Folders of runs. ARM=RUN_FOLDER pools runs that were trained with several seeds.
@@ -47,9 +47,14 @@ def plot(run: Runs, out: Path = Path("learning_curves.png"), json: Json = None) 
     specs = [member.spec for member in members]
     check_file(out, *specs, option="--out")
     check_json_path(json, *specs)
+    if out.suffix.lower() != ".png":
+        raise InputError(f"--out is '{out}'; give FILE.png.")
+    if json is not None and os.path.realpath(json) == os.path.realpath(out):
+        raise InputError(f"--out and --json are both '{out}'; give another --json.")
+    names = end_names([member.spec for member in members if member.arm is None])
     arms: dict[str, list[RunFolder]] = {}
     for member in members:
-        arms.setdefault(member.arm or member.spec, []).append(RunFolder.open(Path(member.spec)))
+        arms.setdefault(member.arm or names[member.spec], []).append(RunFolder.open(Path(member.spec)))
     curves = {name: read_curve(runs) for name, runs in arms.items()}
     write_curves(out, curves)
     folders = {name: [str(each.path) for each in runs] for name, runs in arms.items()}
@@ -58,6 +63,20 @@ def plot(run: Runs, out: Path = Path("learning_curves.png"), json: Json = None) 
     )
     print_curves(curves)
     print(f"The picture is {out}")
+
+
+def end_names(paths: Sequence[str]) -> dict[str, str]:
+    """The shortest ends of paths, of two parts or more, that differ.
+
+    >>> end_names(["logs/dqn/Search-v0_1", "logs/ppo/Search-v0_1"])
+    {'logs/dqn/Search-v0_1': 'dqn/Search-v0_1', 'logs/ppo/Search-v0_1': 'ppo/Search-v0_1'}
+    """
+    parts = {path: Path(path).parts for path in paths}
+    for length in range(2, max(map(len, parts.values()), default=0)):
+        names = {path: str(Path(*each[-length:])) for path, each in parts.items()}
+        if len(set(names.values())) == len(names):
+            return names
+    return {path: str(Path(path)) for path in paths}
 
 
 def print_curves(curves: Mapping[str, ReturnCurve]) -> None:
@@ -71,4 +90,4 @@ def print_curves(curves: Mapping[str, ReturnCurve]) -> None:
              f"{curve.steps[-1]:,}", f"{curve.iqm[-1]:.3f}{ends}"]
         )  # fmt: skip
     print_table(["arm", "trainings", "first", "best (steps)", "steps", "last [95 %]"], rows,
-                title="Return, interquartile mean over trainings and episodes")  # fmt: skip
+                width=120, title="Return, interquartile mean over trainings and episodes")  # fmt: skip

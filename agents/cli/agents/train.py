@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -52,7 +53,7 @@ def train(
 
     Writes OUT/ALGO/ENV_<n>: index.html (the page), ENV.zip (the agent), best_model.zip, evaluations.npz,
     0.monitor.csv, checkpoints, learning_curve.png, and the configuration in ENV/. --resume continues a run that
-    was cut off, and then trains the later seeds of its --seeds. Agents (.zip) and replay buffers (.pkl) are
+    was cut off, and then those of the later seeds of its --seeds. Agents (.zip) and replay buffers (.pkl) are
     pickles: loading one executes code, so give --agent and --resume only files that you trust.
 
     Args:
@@ -96,6 +97,8 @@ def train(
     from ...training.run import TrainRequest, resume_seeds, train_seeds
     from ...training.runs import RunFolder
 
+    if resume is not None and seeds != 1:
+        raise InputError("--resume takes the seeds that its run was started with; leave --seeds out.")
     folders: list[Path] = [] if resume is None else [resume]
 
     def left() -> str:
@@ -107,10 +110,10 @@ def train(
 
     def started(run: RunFolder) -> None:
         folders.append(run.path)
-        given = run.arguments()
-        of = f", seed {given['seed']}," if resume is not None or seeds > 1 else ""
-        place, steps = resolve_device(given["device"]), run.config()["n_timesteps"]
-        print(f"Training {run.algo}{of} on {place} for {steps} steps in {run.path}", flush=True)
+        arguments = run.arguments()
+        number = f", seed {arguments['seed']}," if resume is not None or seeds > 1 else ""
+        place, steps = resolve_device(arguments["device"]), run.config()["n_timesteps"]
+        print(f"Training {run.algo}{number} on {place} for {steps} steps in {run.path}", flush=True)
 
     with on_interrupt(left):
         if resume is not None:
@@ -136,9 +139,12 @@ def train(
         print(
             f"The agent, its learning curve and its checkpoints are in {run.path}; the page is {run.path / INDEX}"
         )
+    curve = None
+    with suppress(InputError):  # too few episodes
+        curve = read_curve(runs)
     evaluated = all(run.evaluations.is_file() for run in runs)
-    if evaluated and len(runs) > 1:
-        print_curves({run.algo: read_curve(runs)})
+    if curve is not None and evaluated and len(runs) > 1:
+        print_curves({run.algo: curve})
     elif evaluated and run.arguments()["env"] == ENV_ID:
         rows = [record_episode(episode) for episode in play_selection(run, device, allow)]
         own = "targets" in (run.arguments().get("eval_env_kwargs") or {})
@@ -146,8 +152,10 @@ def train(
         print(f"On the targets that chose its best model{held_out}: {summarise_episodes(rows)}")
     arm = f"{run.algo}=" if len(runs) > 1 else ""
     names = " ".join(shlex.quote(f"{arm}{run.path}") for run in runs)
-    print("Next: draw the return with other runs:")
-    print(f"  occlusion-search plot --run {names}")
+    print("Next:")
+    if curve is not None:
+        print("Draw the return with other runs:")
+        print(f"  occlusion-search plot --run {names}")
     if run.env_id == BACKGROUND_ENV_ID:
         print("Make hard positives whose patches it finds:")
         print(f"  occlusion-search generate --patch-agent {shlex.quote(str(run.path))} --data DIR")

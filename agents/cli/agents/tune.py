@@ -35,7 +35,8 @@ def tune(
     Evaluations are on held-out training videos, as those of `train`. The same command resumes a search that was
     cut off, and with more --trials continues it. Needs the extra `tune`.
 
-    Writes OUT/best.yml (for `train --conf-file`), OUT/study.db (Optuna's) and the runs, OUT/ALGO/ENV_<n>.
+    Writes OUT/best.yml (for `train --conf-file`, with the n_timesteps of the hyper-parameter file in place of a
+    trial's), OUT/study.db (Optuna's) and the runs, OUT/ALGO/ENV_<n>.
 
     Args:
         algo: The algorithm.
@@ -69,10 +70,11 @@ def tune(
     with on_interrupt(GOES_ON):
         found = search(request, out, trials, progress, print, allow)
     print(
-        f"The best of {found.trials} complete trials ({found.pruned} were pruned) has a mean return of"
-        f" {found.value:.3f}:"
+        f"The best of {found.trials} complete trials of {found.steps} steps ({found.pruned} were pruned) has a"
+        f" mean return of {found.value:.3f}:"
     )
     for name, value in found.sampled.items():
         print(f"  {name}: {value}")
-    print("It was chosen by that return; a new training with it may have a lower one. Next:")
+    print("It was chosen by that return; a new training with it may have a lower one.")
+    print(f"{found.file} has the n_timesteps of the hyper-parameter file, not those of a trial. Next:")
     print(f"  occlusion-search train --algo {algo} --conf-file {found.file} --data DIR --seeds 5")

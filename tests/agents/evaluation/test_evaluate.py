@@ -408,6 +408,10 @@ def test_an_arm_is_named_before_its_agents(tmp_path, monkeypatch):
         ("a=b", None), ("pretrained", "x, training 1"), ("c", None), ("d", "x, training 2"), ("=e", None),
     ]  # fmt: skip
     assert arms_of(members) == {"x": ["x, training 1", "x, training 2"]}
+    for twice in (["x=d", "x=./d/"], ["d", "d/"]):
+        with pytest.raises(InputError, match="is given twice"):
+            read_members(twice)
+    assert len(read_members(["x=d", "y=d", "d"])) == 3
 
 
 def test_without_an_agent_there_is_no_closure():
@@ -812,11 +816,8 @@ def test_the_command_with_agents(folder, run, trained):
 
 
 def test_the_command_with_arms(folder, run, trained):
-    arms = [
-        f"one={trained / 'dqn-tiny.zip'}",
-        f"other={trained / 'ppo-tiny.zip'}",
-        f"one={trained / 'dqn-tiny.zip'}",
-    ]
+    again = shutil.copy(trained / "dqn-tiny.zip", folder / "dqn-again.zip")
+    arms = [f"one={trained / 'dqn-tiny.zip'}", f"other={trained / 'ppo-tiny.zip'}", f"one={again}"]
     code, out, err = run(
         "evaluate", "--data", folder / "data", "--per-sequence", 1, "--seeds", 1,
         "--device", "cpu", "--out", folder / "o", "--json", folder / "a.json", "--agent", *arms,

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.training.aggregation import ReturnCurve, bootstrap_interval, interquartile_mean, read_curve
+from agents.cli.agents.plot import end_names
+from agents.training import aggregation
+from agents.training.aggregation import (
+    ReturnCurve,
+    bootstrap_interval,
+    interquartile_mean,
+    read_curve,
+    write_curves,
+)
 from agents.training.run import TrainRequest, train_seeds
 from agents.training.runs import RunFolder
 from tracker.data.images import read_image
@@ -31,7 +39,7 @@ def test_the_mean_is_of_the_middle_half_over_trainings_and_episodes(tmp_path: Pa
     runs = [written_run(tmp_path, number, [10], each) for number, each in enumerate(returns)]
     curve = read_curve(runs)
     assert curve.iqm.tolist() == [2.5]  # of 1, 2, 3, 4
-    assert (curve.trainings, curve.episodes, curve.of) == (2, 4, "evaluation")
+    assert (curve.trainings, curve.episodes, curve.source) == (2, 4, "evaluation")
     assert np.isnan(curve.low).all(), "two trainings have no interval"
     assert ReturnCurve.from_record(json.loads(json.dumps(curve.record()))).iqm.tolist() == [2.5]
 
@@ -80,11 +88,28 @@ def test_without_evaluations_the_training_episodes_are_drawn(tmp_path: Path) -> 
     rows = [f"{i // 10},2,{i},{2 * (i + 1)}" for i in range(200)]
     (run.path / "0.monitor.csv").write_text("\n".join(['#{"t_start": 0}', "r,l,t,timesteps", *rows]) + "\n")
     curve = read_curve([run])
-    assert curve.of == "training" and curve.steps.tolist() == list(range(20, 401, 20)) and curve.episodes == 10
+    assert curve.source == "training" and curve.steps.tolist() == list(range(20, 401, 20)) and curve.episodes == 10
     assert curve.iqm.tolist() == list(range(20))
     (run.path / "0.monitor.csv").write_text("\n".join(['#{"t_start": 0}', "r,l,t,timesteps", *rows[:3]]) + "\n")
     with pytest.raises(InputError, match="too few episodes"):
         read_curve([run])
+
+
+@pytest.mark.parametrize("trainings", [1, 3])
+def test_the_title_names_bands_where_there_are_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainings: int
+) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr(aggregation, "save", lambda figure, path: titles.append(figure.axes[0].get_title()))
+    runs = [written_run(tmp_path, number, [10], np.ones((1, 2))) for number in range(trainings)]
+    write_curves(tmp_path / "x.png", {"x": read_curve(runs)})
+    assert ("bands" in titles[0]) == (trainings == 3)
+
+
+def test_the_names_of_runs_are_the_ends_of_their_paths_that_differ() -> None:
+    assert end_names(["logs/dqn/x_1", "logs/dqn/x_2/"]) == {"logs/dqn/x_1": "dqn/x_1", "logs/dqn/x_2/": "dqn/x_2"}
+    assert list(end_names(["a/logs/dqn/x_1", "b/logs/dqn/x_1"]).values()) == ["a/logs/dqn/x_1", "b/logs/dqn/x_1"]
+    assert end_names(["x_1"]) == {"x_1": "x_1"}
 
 
 def test_plot_pools_the_seeds_of_an_arm(run: Any, tmp_path: Path) -> None:
@@ -98,10 +123,22 @@ def test_plot_pools_the_seeds_of_an_arm(run: Any, tmp_path: Path) -> None:
     )
     assert code == 0, error
     arms = json.loads((tmp_path / "p.json").read_text())["arms"]
-    assert list(arms) == ["arm", first] and arms["arm"]["trainings"] == 3 and len(arms["arm"]["interval"]) == 3
+    assert (
+        list(arms) == ["arm", f"dqn/{ORACLE}_1"]
+        and arms["arm"]["trainings"] == 3
+        and len(arms["arm"]["interval"]) == 3
+    )
     results = np.stack([np.load(Path(each) / "evaluations.npz")["results"] for each in (first, second, third)])
     assert arms["arm"]["iqm"][0] == pytest.approx(np.sort(results[:, 0].ravel())[1:-1].mean(), abs=1e-6)
-    assert arms[first]["interval"] is None
+    assert arms[f"dqn/{ORACLE}_1"]["interval"] is None and f"dqn/{ORACLE}_1 " in out
     assert read_image(tmp_path / "learning_curves.png").std() > 10
+    for words, sentence in (
+        ((f"arm={first}", f"arm={first}/"), "is given twice in the arm arm"),
+        ((first, f"{first}/"), "is given twice; give it once"),
+        ((first, "--out", "y.png", "--json", "./y.png"), "--out and --json are both 'y.png'"),
+        ((first, "--out", "y.jpg"), "--out is 'y.jpg'; give FILE.png"),
+    ):
+        code, _, error = run("plot", "--run", *words)
+        assert code == 2 and sentence in error, error
     code, _, error = run("plot", "--run", "nowhere")
     assert code == 2 and "'nowhere' is no folder of a run" in error

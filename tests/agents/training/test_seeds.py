@@ -32,24 +32,59 @@ def test_each_seed_is_the_run_that_it_is_alone(tmp_path: Path) -> None:
     assert numbers(runs[1]) == numbers(train(request(tmp_path / "alone", seed=5))) != numbers(runs[0])
 
 
-def test_a_resumed_run_is_followed_by_the_later_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = train_seeds(request(tmp_path / "whole", seeds=2))
+def interrupt(patch: pytest.MonkeyPatch, after: int) -> None:
+    """Interrupt the training at an update."""
     trained, updates = SquaredErrorDQN.train, []
 
     def stop(self: Any, *args: Any, **kwargs: Any) -> None:
         updates.append(self.num_timesteps)
-        if len(updates) > 8:
+        if len(updates) > after:
             raise KeyboardInterrupt
         trained(self, *args, **kwargs)
 
+    patch.setattr(SquaredErrorDQN, "train", stop)
+
+
+def test_a_resumed_run_is_followed_by_the_later_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = train_seeds(request(tmp_path / "whole", seeds=2))
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(SquaredErrorDQN, "train", stop)
+        interrupt(patch, after=8)
         train_seeds(request(tmp_path / "cut", seeds=2))
     (cut,) = (tmp_path / "cut" / "dqn").iterdir()
     runs = resume_seeds(cut)
     assert [run.arguments()["seed"] for run in runs] == [0, 1] and runs[0].model.is_file()
     assert numbers(runs[1]) == numbers(whole[1])
     assert runs[1].path == cut.with_name(f"{ORACLE}_2")
+
+
+@pytest.mark.parametrize("resumed", [1, 2])
+def test_a_series_that_was_cut_off_is_found_from_any_of_its_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resumed: int
+) -> None:
+    train(request(tmp_path))  # of no series
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, after=27)  # an update for every 4 steps from 20 on: in the second of three
+        train_seeds(request(tmp_path, seeds=3))
+    folder = tmp_path / "dqn"
+    folders = [folder / f"{ORACLE}_{number}" for number in (2, 3, 4)]
+    assert [path.is_dir() for path in folders] == [True, True, False]
+    runs = resume_seeds(folders[resumed - 1])
+    assert [run.path for run in runs] == folders and all(run.model.is_file() for run in runs)
+    assert [run.arguments()["seed"] for run in runs] == [0, 1, 2]
+    for path in folders:
+        with pytest.raises(InputError, match="is complete"):
+            resume_seeds(path)
+    assert len(list(folder.iterdir())) == 4
+
+
+def test_a_later_run_without_a_checkpoint_is_trained_anew(tmp_path: Path) -> None:
+    first, second = train_seeds(request(tmp_path, seeds=2))
+    for file in second.path.glob("*.zip"):
+        file.unlink()
+    runs = resume_seeds(first.path)
+    assert [run.path for run in runs] == [first.path, first.path.with_name(f"{ORACLE}_3")]
+    with pytest.raises(InputError, match="is complete"):
+        resume_seeds(first.path)
 
 
 def test_a_complete_run_is_followed_by_the_later_seeds(tmp_path: Path) -> None:
@@ -59,8 +94,19 @@ def test_a_complete_run_is_followed_by_the_later_seeds(tmp_path: Path) -> None:
     before = done.model.read_bytes()
     runs = resume_seeds(done.path)
     assert [run.arguments()["seed"] for run in runs] == [0, 1] and done.model.read_bytes() == before
-    with pytest.raises(InputError, match="is complete"):
-        resume_seeds(runs[1].path)
+
+
+def test_resume_refuses_seeds(run: Any) -> None:
+    code, _, error = run("train", "--resume", "logs/dqn/x_1", "--seeds", 3)
+    assert code == 2 and "--resume takes the seeds that its run was started with" in error
+
+
+def test_a_plot_without_episodes_is_not_suggested(run: Any) -> None:
+    words = ("--env", ORACLE, "-n", 8, "--eval-freq", -1, "--n-envs", 4)
+    code, out, error = run("train", *words)
+    assert code == 0 and "evaluate --agent" in out and "occlusion-search plot" not in out, error
+    code, _, error = run("train", "--resume", f"logs/dqn/{ORACLE}_1")
+    assert code == 2 and "is complete" in error, "though it has no checkpoint"
 
 
 def test_the_command_trains_every_seed_and_sums_them_up(run: Any, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import yaml
 from agents.dqn.algorithm import load_hyperparameters
 from agents.training.request import TrainRequest
 from agents.training.runs import RunFolder
-from agents.training.tuning import EVALUATIONS, SPACES, tune
+from agents.training.tuning import EVALUATIONS, SPACES, STUDY, tune
 from tracker.errors import InputError
 
 ORACLE = "OcclusionSearchOracle-v0"
@@ -50,8 +50,14 @@ def test_the_file_of_the_best_trial_trains(tmp_path: Path, algo: str) -> None:
     best = RunFolder.open(tmp_path / algo / f"{ORACLE}_{1 + int(np.argmax(values))}").config()
     again = TrainRequest(algo=algo, env=ORACLE, conf_file=str(found.file)).resolve()
     written = load_hyperparameters(str(found.file), ORACLE)
-    assert {name: written[name] for name in best} == best | {"env_kwargs": {"max_steps": 5}}
-    assert again.n_timesteps == 100 and again.arguments()["gamma"] == found.sampled["gamma"]
+    whole = load_hyperparameters(algo, ORACLE)["n_timesteps"]
+    expected = best | {"env_kwargs": {"max_steps": 5}, "n_timesteps": whole}
+    assert {name: written[name] for name in best} == expected
+    assert (
+        found.steps == 100
+        and again.n_timesteps == whole != 100
+        and again.arguments()["gamma"] == found.sampled["gamma"]
+    )
     assert "td_target" not in yaml.safe_load(found.file.read_text())[ORACLE], "RL Zoo does not know it"
 
 
@@ -61,10 +67,14 @@ def test_the_same_call_goes_on_and_draws_other_values(tmp_path: Path) -> None:
     lines: list[str] = []
     assert tune(request(), tmp_path, 3, done=lines.append).trials == len(lines) + 1 == 3
     tune(request(), tmp_path, 3, done=lines.append)
-    study = optuna.load_study(study_name="dqn", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    study = optuna.load_study(study_name=STUDY, storage=f"sqlite:///{tmp_path / 'study.db'}")
     assert len({trial.params["learning_rate"] for trial in study.trials}) == len(study.trials) == 3
-    with pytest.raises(InputError, match="holds a search with other settings"):
+    best = (tmp_path / "best.yml").read_text()
+    with pytest.raises(InputError, match=r"holds a search with other settings \(seed was 0 and is 1\)"):
         tune(request(seed=1), tmp_path, 3)
+    with pytest.raises(InputError, match=r'settings \(algo was "dqn" and is "ppo"\)'):
+        tune(request(algo="ppo", hyperparams={}), tmp_path, 3)
+    assert (tmp_path / "best.yml").read_text() == best
 
 
 def test_a_trial_below_the_median_is_ended_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
