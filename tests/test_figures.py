@@ -164,6 +164,41 @@ def test_the_stress_test() -> None:
     assert significant.count("occ_auc") == 10
 
 
+def test_the_ladder_as_trackers() -> None:
+    arms = results("ladder_tracking")["arms"]
+    names = {
+        "nothing: the network before": "start", "its frames alone (plain SINT)": "sint",
+        "VAE + random occlusion": "vae-random", "VAE + HPTN (SINT++)": "vae-hptn",
+        "hardest of 8, 5 to 60 %, as it learns": "hardest",
+    }  # fmt: skip
+    measures = {
+        "AUC": "auc, all", "precision": "precision, all", "OCC": "auc, OCC", "OCC, 20 starts": "auc, tre",
+        "MB": "auc, MB", "DEF": "auc, DEF",
+    }  # fmt: skip
+    rows = list(table(LADDER, "tracked after training on"))
+    assert {names[name] for name, _ in rows} == set(arms)
+    for name, cells in rows:
+        arm = arms[names[name]]
+        for column, text in cells[:-1]:
+            assert text == f"{arm['means'][measures[column]]:.3f}", f"{name}, {column}"
+        assert cells[-1][1] == ("" if names[name] == "sint" else difference(arm["less"]["sint"]["auc, all"]))
+    hard = [arms[name]["less"]["sint"] for name in ("vae-random", "vae-hptn", "hardest")]
+    one, starts = ([row[measure]["difference"] for row in hard] for measure in ("auc, OCC", "auc, tre"))
+    text = " ".join(LADDER.read_text().split())
+    assert f"{short(min(one))} to {short(max(one))} above plain training in one pass" in text
+    assert f"and {signed(min(starts))} to {signed(max(starts))} over 20 starts" in text
+    first, second = (
+        statistics.mean(row["auc"] for row in arms["hardest"]["seeds"][seed]["ope"].values())
+        for seed in ("0", "1")
+    )
+    assert (
+        f"by up to {short(first - second)} in AUC (the hardest of 8: {short(first)} and {short(second)})" in text
+    )
+    means = [short(arms[name]["means"]["auc, all"]) for name in ("hardest", "start")]
+    page = (ROOT / "docs" / "models" / "slim.md").read_text()
+    assert f"[{' and '.join(means)}]" in page and f"this seed {short(first)}" in page
+
+
 def test_the_ladder_under_the_stress_test() -> None:
     content = results("stress_ladder")
     names = {
