@@ -442,7 +442,8 @@ def test_siamfc() -> None:
 
 def test_siamfc_by_the_stress_test() -> None:
     content = results("stress_siamfc")
-    trackers, names = content["trackers"], {"as released": "released", "plain": "plain-0", "hardest": "hardest-0"}
+    trackers, names = content["trackers"], {"as released": "released"}
+    names |= {f"{arm}, seed {seed}": f"{arm}-{seed}" for arm in ("plain", "hardest") for seed in range(3)}
     rows = list(table(SIAMFC, "SiamFC, stress test"))
     assert {names[name] for name, _ in rows} == set(trackers)
     for name, cells in rows:
