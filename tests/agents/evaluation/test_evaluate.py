@@ -812,6 +812,10 @@ def test_the_command_with_agents(folder, run, trained):
     code, _, err = run(*given)
     assert code == 2 and "another evaluation (agent" in err
     code, _, err = run(*given, trained / "dqn-tiny.zip")
+    assert code == 2 and "dqn-tiny.zip' is given twice" in err
+    other = folder / "dqn-tiny.zip"
+    shutil.copy(trained / "dqn-tiny.zip", other)
+    code, _, err = run(*given, other)
     assert code == 2 and "Two agents have the name 'dqn-tiny'" in err
 
 
