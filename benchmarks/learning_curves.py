@@ -3,7 +3,7 @@
 Usage: python benchmarks/learning_curves.py --train DIR [--json FILE]
 
 Trains each algorithm with five seeds and DQN with each change with four, one run after the other; runs are kept
-in out/learning_curves, and the same command goes on. The state is the belief, the walk begins at the best constant
+in out/learning_curves, and the same command resumes. The state is the belief, the walk begins at the best constant
 region (`start="prior"`), and the return is 100 times the fall of the score below that region's. Three of the 18
 videos are held out, and every 2,500 steps 40 episodes on them are evaluated. The shipped prior, which makes the
 belief, was fitted to all 18.
@@ -161,8 +161,8 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "DQN, dueling": ("dqn", DQN | {"loss": "dueling"}),
     "DQN, prioritised replay": ("dqn", DQN | {"loss": "prioritised"}),
 }
-"""Algorithm and hyper-parameters of each arm. DQN and QR-DQN have the values of `stop_dqn`, PPO those of
-`stop_ppo`, and A2C its own with as many transitions an update; `COMMON` is the same for all."""
+"""Algorithm and hyper-parameters of each arm, beside `COMMON`. DQN and QR-DQN have the values of `stop_dqn`, PPO
+has those of `stop_ppo`. A2C has its own, with as many transitions in an update as PPO."""
 
 CHANGES = tuple(name for name in ARMS if name.startswith("DQN, "))
 
@@ -187,7 +187,7 @@ class Arguments:
 
 
 def train_arm(name: str, seed: int, given: Arguments) -> RunFolder:
-    """The run of an arm with a seed; it is trained if it is not there, and goes on if it was cut off."""
+    """The run of an arm with a seed: trained, resumed if it was cut off, or complete already."""
     algo, hyperparameters = ARMS[name]
     folder = FOLDER / name.lower().replace(",", "").replace(" ", "_")
     for run in map(RunFolder.open, sorted((folder / algo).glob(f"{ENV_ID}_*"))):

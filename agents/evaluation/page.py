@@ -60,8 +60,7 @@ def write_evaluation_page(folder: Path, content: dict[str, Any], command: str) -
     if content["checks"]:
         text = (
             "An agent that looks at its target must be better than the same agent without features and than each"
-            " action alone. The belief must be better with scores of its own target than with scores of another"
-            " video."
+            " action alone. The belief must be better with its own target's scores than with another video's."
         )
         sections.append(Section("Leak checks", [text], (), check_tables(content)))
     if content["agents"]:

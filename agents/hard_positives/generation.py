@@ -232,7 +232,7 @@ class HardPositiveGenerator:
         if (method := self.patch_method) is None:
             return found
         settings = self.settings
-        if method.settings is not None:  # the region keeps to the limits of its own search
+        if method.settings is not None:  # the agent's, but the first search's limits
             limits = replace(settings.limits, step=method.settings.limits.step)
             settings = replace(method.settings, limits=limits)
         rows = [i for i, target in enumerate(targets) if BackgroundSearch.has_room(target, settings, regions[i])]

@@ -259,7 +259,7 @@ def patch_method_of(
     """Look up a method for the patch by its name, or load an agent from its file; `queries` are of `contrast`.
 
     Raises:
-        InputError: If it is neither, or the weights differ from those of its training.
+        InputError: If `agent` is neither, or was trained with other weights.
     """
     if Path(agent).exists() and not is_patch_method(agent):
         return load_policy(agent, device=device, allowed=allowed).agent(device, weights)

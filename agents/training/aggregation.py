@@ -1,9 +1,8 @@
 """Learning curves over several trainings: interquartile means and bootstrap intervals (Agarwal et al. 2021).
 
 The interquartile mean is over the returns of all trainings and episodes, as rliable computes it. The interval is
-over trainings: each is drawn with all its episodes, because one training gives all of them (rliable draws them
-for each task anew, which has trainings of its own). It says how far the curve would move with other seeds, on the
-same episodes.
+over trainings: a training is drawn with all its episodes. (rliable draws trainings for each task separately,
+because there each task has its own.) It says how far the curve would move with other seeds on the same episodes.
 
 Simulated coverage of the 95 % intervals, normal returns: 73 % with 3 trainings, 84 % with 5, 90 % with 10.
 """

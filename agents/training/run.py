@@ -116,7 +116,7 @@ def resume_seeds(
         The runs of all seeds, those before this one among them where they are complete.
 
     Raises:
-        InputError: See `resume`; if this run and those of the later seeds are complete.
+        InputError: See `resume`; also if the runs of this seed and of all later ones are complete.
     """
     restore_parameters(path)
     run = RunFolder.open(path if path.name else path.absolute())

@@ -127,13 +127,13 @@ def tune(
     done: Callable[[str], object] = lambda line: None,
     allowed: Collection[str] = (),
 ) -> Tuned:
-    """Search the hyper-parameters of an algorithm; the same call goes on with a search that was cut off.
+    """Search the hyper-parameters of an algorithm; the same call resumes a search that was cut off.
 
     Args:
         request: What the trials train; a fifth of its steps lies between two evaluations. All trials have its
             seed, so that they are evaluated on the same episodes.
         folder: Gets `study.db`, the runs, and `best.yml`, whose `n_timesteps` is that of the hyper-parameter file.
-        trials: Number of trials in all, those of an earlier call included.
+        trials: Total number of trials, including those of earlier calls.
         progress: Whether to show a progress bar for each trial.
         done: Called with a line on each trial that has ended.
         allowed: See `run.train`.

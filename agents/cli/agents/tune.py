@@ -32,7 +32,7 @@ def tune(
 
     Every trial is a training. Optuna's TPE chooses the learning rate, the discount, the layers and the algorithm's
     own numbers; its median pruner ends a trial whose evaluation is below the median of the trials before.
-    Evaluations are on held-out training videos, as those of `train`. The same command resumes a search that was
+    Trials are evaluated on held-out training videos, as in `train`. The same command resumes a search that was
     cut off, and with more --trials continues it. Needs the extra `tune`.
 
     Writes OUT/best.yml (for `train --conf-file`, with the n_timesteps of the hyper-parameter file in place of a
@@ -76,5 +76,5 @@ def tune(
     for name, value in found.sampled.items():
         print(f"  {name}: {value}")
     print("It was chosen by that return; a new training with it may have a lower one.")
-    print(f"{found.file} has the n_timesteps of the hyper-parameter file, not those of a trial. Next:")
+    print(f"{found.file} trains for the n_timesteps of the hyper-parameter file, not for those of a trial. Next:")
     print(f"  occlusion-search train --algo {algo} --conf-file {found.file} --data DIR --seeds 5")

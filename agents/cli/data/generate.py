@@ -78,7 +78,7 @@ def generate(
         queries: Scorer queries of the belief for each hard positive; 10 by default.
         drop: Score drop that the belief aims at, in place of the largest one.
         patch_agent: The policy that then searches the background for the patch (the paper's second search):
-            contrast, which tries the pieces that differ most from what they cover; random or best-of-K-random;
+            contrast, which tries the pieces that differ most from the covered part; random or best-of-K-random;
             or an agent that was trained in BackgroundSearch-v0, as --agent takes it. By default there is none.
         patch_queries: Scorer queries of contrast for each hard positive; 3 by default.
         bank: A folder of manifolds by train-vae; each hard positive then shows a new sample of its target.

@@ -1,4 +1,4 @@
-"""Patches of the second search ranked by how much they differ from what they cover."""
+"""Patches of the second search, ranked by their difference from the covered part of the target."""
 
 from __future__ import annotations
 
