@@ -28,6 +28,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def sb3_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The folders that Stable-Baselines3 makes for each training: among what goes with the tests."""
+    os.environ.setdefault("SB3_LOGDIR", str(tmp_path_factory.mktemp("sb3")))
+
+
 @pytest.fixture(scope="session")
 def make_video() -> Callable[..., Sequence]:
     """Make a video of noise whose target, brighter than the rest, flickers and moves to the right."""
