@@ -16,7 +16,14 @@ from tracker.models.sint import Sint
 from tracker.scorers import SintScorer
 from tracker.training import FrameHardening, FrameTransform, Hardening, MakeHardening
 
-from ..hard_positives.transforms import Cutouts, HardPositiveBatch, Lookalikes, OccludedMargin, OccludedScore
+from ..hard_positives.transforms import (
+    Contrasting,
+    Cutouts,
+    HardPositiveBatch,
+    Lookalikes,
+    OccludedMargin,
+    OccludedScore,
+)
 from ..hard_positives.transforms.batch import AREAS
 from .adversary import RotateAndOcclude, load_adversary
 from .peers import Erasing, MotionBlur, RoiHoles
@@ -127,6 +134,10 @@ _ARMS = (
     Arm(
         "cutouts", "random, 5 to 60 %, by other targets", needs="cutouts",
         harden=_frames(lambda sint, inputs: _wide(inputs.share, source=Cutouts(inputs.cutouts()))),
+    ),
+    Arm(
+        "contrast", "random, 5 to 60 %, by contrasting background",
+        harden=_frames(lambda _, inputs: _wide(inputs.share, source=Contrasting())),
     ),
     Arm(
         "lookalikes", "random, 5 to 60 %, by lookalikes",

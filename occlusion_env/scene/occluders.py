@@ -32,7 +32,7 @@ black, the target of another video, or the piece of background that differs most
 _TRIES = 256
 _LEAST_SIDE = 4.0
 
-_COMPARED_SIDE = 16
+COMPARED_SIDE = 16
 """Side in pixels at which pieces are compared with what they cover."""
 
 CONTRAST_SIDE = 0.35
@@ -187,8 +187,8 @@ def measure_contrast(frame: Image, boxes: NDArray[np.float64], covered: Image) -
     Returns:
         `float64[N]`, 0 to 255, over 16 x 16 pixels and three colours.
     """
-    pieces = np.stack([crop(frame, box, _COMPARED_SIDE) for box in boxes]).astype(np.int16)
-    below = resize(covered, _COMPARED_SIDE, _COMPARED_SIDE).astype(np.int16)
+    pieces = np.stack([crop(frame, box, COMPARED_SIDE) for box in boxes]).astype(np.int16)
+    below = resize(covered, COMPARED_SIDE, COMPARED_SIDE).astype(np.int16)
     return np.abs(pieces - below).mean(axis=(1, 2, 3))
 
 

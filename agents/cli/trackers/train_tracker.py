@@ -52,8 +52,8 @@ def train_tracker(
         validation: Videos of `data` that select the best step and are not trained on; by default fernando hand2
             sunshade where `data` holds them, else the last fifth of the videos.
         hard_positives: Folder of hard positives of training videos, as `generate` and `demo` write it.
-        harden: Hardening of frames during training: random, wide, lookalikes, hardest, curriculum, margin,
-            roi-holes, erasing, blur; `reproduce` describes and measures each.
+        harden: Hardening of frames during training: random, wide, contrast, lookalikes, hardest, curriculum,
+            margin, roi-holes, erasing, blur; `reproduce` describes and measures each.
         side: Side of the network's input in pixels.
         fc_size: Outputs of fc6 where the weights hold none; 0 leaves it out.
         fc_rank: Channels that the maps are projected to before fc6, which makes it smaller.

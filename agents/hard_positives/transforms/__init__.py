@@ -2,11 +2,12 @@
 
 from .batch import HardPositiveBatch, Occlusions
 from .objectives import OccludedMargin, OccludedScore
-from .patches import Background, Cutouts, Lookalikes
+from .patches import Background, Contrasting, Cutouts, Lookalikes
 from .single import HardPositiveTransform
 
 __all__ = [
     "Background",
+    "Contrasting",
     "Cutouts",
     "HardPositiveBatch",
     "HardPositiveTransform",

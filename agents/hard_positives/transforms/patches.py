@@ -1,7 +1,8 @@
-"""Patches that cover the targets of a batch: pieces of background, lookalikes, other targets."""
+"""Patches that cover the targets of a batch: pieces of background, contrasting or alike, and other targets."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,7 +13,13 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import roi_align
 
-from occlusion_env.scene.occluders import PATCH_SIZE, background_box
+from occlusion_env.scene.occluders import (
+    COMPARED_SIDE,
+    CONTRAST_SIDE,
+    PATCH_SIZE,
+    background_box,
+    background_boxes,
+)
 from tracker.data.images import to_tensor
 from tracker.errors import InputError
 from tracker.scorers import Scorer
@@ -48,14 +55,40 @@ class Background:
     ) -> Tensor:
         """Cut patches from the images outside the targets; see `PatchSource`."""
         height, width = images.shape[-2:]
-        rows = np.repeat(np.arange(len(boxes)), count)
-        drawn = [background_box(width, height, boxes[row], share, rng) for row in rows]
-        pieces = np.array([[0, 0, 1, 1] if box is None else box for box in drawn], dtype=np.float64)
-        patches = crop_boxes(images, rows, pieces.reshape(-1, 4), PATCH_SIZE)
-        full = torch.tensor([box is None for box in drawn], dtype=torch.bool, device=images.device)
-        mean = images.mean(dim=(2, 3))[torch.from_numpy(rows).to(images.device)][..., None, None]
-        patches = torch.where(full[:, None, None, None], mean.expand_as(patches), patches)
-        return patches.reshape(len(boxes), count, *patches.shape[1:])
+        drawn = [
+            background_box(width, height, boxes[row], share, rng) for row in np.repeat(range(len(boxes)), count)
+        ]
+        return _cut(images, drawn, count)
+
+
+@dataclass(frozen=True)
+class Contrasting:
+    """Of several small pieces of background those that differ most from the target, pixel by pixel.
+
+    No matcher is asked; the rule is that of the occluder `contrast` (`occlusion_env.scene.occluders`).
+
+    Attributes:
+        among: Largest number of pieces that the patches of an image are chosen from, at most 256.
+    """
+
+    among: int = 64
+
+    def __call__(
+        self, images: Tensor, boxes: NDArray[np.float64], share: float, count: int, rng: np.random.Generator
+    ) -> Tensor:
+        """Choose among pieces of the images outside the targets; see `PatchSource`."""
+        height, width = images.shape[-2:]
+        most, share = max(count, self.among), share * CONTRAST_SIDE**2
+        drawn = [background_boxes(width, height, box, share, rng)[:most] for box in boxes]
+        rows = np.repeat(np.arange(len(boxes)), [len(pieces) for pieces in drawn])
+        pieces = crop_boxes(images, rows, np.concatenate([np.empty((0, 4)), *drawn]), COMPARED_SIDE)
+        below = crop_boxes(images, np.arange(len(boxes)), boxes, COMPARED_SIDE)
+        contrast = (pieces - below[torch.from_numpy(rows).to(images.device)]).abs().mean(dim=(1, 2, 3)).cpu()
+        chosen: list[NDArray[np.float64] | None] = []
+        for row, found in enumerate(drawn):
+            order = np.argsort(-contrast.numpy()[rows == row], kind="stable")
+            chosen += [found[order[number % len(order)]] if len(order) else None for number in range(count)]
+        return _cut(images, chosen, count)
 
 
 @dataclass(frozen=True)
@@ -109,6 +142,17 @@ class Cutouts:
         """Draw from the crops; see `PatchSource`."""
         chosen = self._crops[rng.integers(len(self._crops), size=len(boxes) * count)]
         return to_tensor(chosen, images.device).unflatten(0, (len(boxes), count))
+
+
+def _cut(images: Tensor, pieces: Sequence[NDArray[np.float64] | None], count: int) -> Tensor:
+    """Crop `count` pieces of each image, in the images' order; the mean colour for `None`."""
+    rows = np.repeat(np.arange(len(images)), count)
+    boxes = np.array([[0, 0, 1, 1] if box is None else box for box in pieces], dtype=np.float64)
+    patches = crop_boxes(images, rows, boxes.reshape(-1, 4), PATCH_SIZE)
+    full = torch.tensor([box is None for box in pieces], dtype=torch.bool, device=images.device)
+    mean = images.mean(dim=(2, 3))[torch.from_numpy(rows).to(images.device)][..., None, None]
+    patches = torch.where(full[:, None, None, None], mean.expand_as(patches), patches)
+    return patches.unflatten(0, (len(images), count))
 
 
 def crop_boxes(images: Tensor, rows: NDArray[np.int64], boxes: NDArray[np.float64], side: int) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from agents.hard_positives.transforms import (
     Background,
+    Contrasting,
     Cutouts,
     HardPositiveBatch,
     Lookalikes,
@@ -16,6 +17,10 @@ from agents.hard_positives.transforms import (
     OccludedScore,
 )
 from occlusion_env.mdp.actions import RegionLimits
+from occlusion_env.scene.occluders import choose_occluder
+from occlusion_env.scene.targets import TargetSet
+from tracker.data.images import to_images
+from tracker.data.sequences import ArrayFrames, Sequence
 from tracker.errors import InputError
 from tracker.scorers import load_scorer
 
@@ -61,6 +66,31 @@ def test_lookalikes_are_nearest_to_the_target(images: Tensor) -> None:
     alike = Lookalikes(Brightness())(images, BOXES, 0.25, 1, np.random.default_rng(0)).mean(dim=(2, 3, 4))
     assert float(alike[0, 0]) == pytest.approx(float(plain[0].max()))
     assert float(alike[1, 0]) == pytest.approx(float(plain[1].min()))
+
+
+def test_contrasting_pieces_differ_most_from_the_target(images: Tensor) -> None:
+    """The white target takes the darkest background, the black one the brightest, and the next ones follow."""
+    found = Contrasting()(images, BOXES, 0.5, 3, np.random.default_rng(0)).mean(dim=(2, 3, 4))
+    assert found.shape == (2, 3)
+    assert (found[0] < 0.25).all() and (found[1] > 0.75).all()
+    assert (found[0].diff() >= 0).all() and (found[1].diff() <= 0).all()
+    # As the occluder `contrast` of the environment: the same draws, the same piece.
+    frames = ArrayFrames([to_images(images)[0]] * 2)
+    video = Sequence("x", frames, np.repeat(BOXES[:1], 2, axis=0), np.ones(2), "x", "exact")
+    target = TargetSet.from_sequence(video)[0]
+    piece = choose_occluder("contrast", target, 0.5, np.random.default_rng(0)).patch(target)
+    patch = Contrasting(256)(images[:1], BOXES[:1], 0.5, 1, np.random.default_rng(0))[0]
+    np.testing.assert_allclose(to_images(patch)[0], piece, atol=2)
+
+
+def test_a_target_without_background_is_covered_by_the_mean_colour(images: Tensor) -> None:
+    """Few pieces are taken again in turn."""
+    full = np.array([[0.0, 0.0, 64.0, 48.0]])
+    found = Contrasting()(images[:1], full, 0.25, 2, np.random.default_rng(0))
+    assert torch.allclose(found, images[:1].mean(dim=(2, 3))[:, None, :, None, None].expand_as(found), atol=1e-6)
+    few = Contrasting(4)(images[:1], BOXES[:1], 0.25, 300, np.random.default_rng(0))
+    assert few.shape == (1, 300, 3, 64, 64)
+    assert Contrasting()(images[:0], BOXES[:0], 0.25, 2, np.random.default_rng(0)).shape == (0, 2, 3, 64, 64)
 
 
 def test_cutouts_are_those_given(images: Tensor) -> None:
