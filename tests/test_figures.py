@@ -195,8 +195,12 @@ def test_the_ladder_as_trackers() -> None:
         f"by up to {short(first - second)} in AUC (the hardest of 8: {short(first)} and {short(second)})" in text
     )
     means = [short(arms[name]["means"]["auc, all"]) for name in ("hardest", "start")]
-    page = (ROOT / "docs" / "models" / "slim.md").read_text()
+    page = " ".join((ROOT / "docs" / "models" / "slim.md").read_text().split())
     assert f"[{' and '.join(means)}]" in page and f"this seed {short(first)}" in page
+
+
+GENTLE = ("blur-25", "blur-50", "deformation-10", "deformation-20")
+"""Conditions without a cover."""
 
 
 def test_the_ladder_under_the_stress_test() -> None:
@@ -215,7 +219,7 @@ def test_the_ladder_under_the_stress_test() -> None:
             f"{short(row['occ_auc'])} [{short(low)}, {short(high)}]",
             *(short(row["curve"][share]) for share in ("0", "0.5", "0.75", "1")),
             short(row["recovery"]),
-            *(short(conditions[each]["endurance"]["mean"]) for each in ("blur-50", "deformation-20")),
+            *(short(conditions[each]["endurance"]["mean"]) for each in GENTLE),
         ], name
     less = {
         (
@@ -225,13 +229,22 @@ def test_the_ladder_under_the_stress_test() -> None:
         for row in content["contrasts"]
         if row["measure"] == "occ_auc"
     }
-    plain, random, agent, hardest = list(names.values())[1:]
+    before, plain, random, agent, hardest = names.values()
+    gentle = {
+        key: [content["trackers"][key]["conditions"][each]["endurance"]["mean"] for each in GENTLE]
+        for key in names.values()
+    }
+    changes = [a - b for key in (random, agent, hardest) for a, b in zip(gentle[key], gentle[plain], strict=True)]
+    gains = [gentle[key][0] - gentle[before][0] for key in (plain, random, agent, hardest)]
+
     ladder, stress = (" ".join(page.read_text().split()) for page in (LADDER, STRESS))
     assert (
         f"less plain training: {less[hardest, plain]}; less the network before: {less[hardest, 'sint-slim']}"
         in ladder
     )
     assert f"SINT++ less random occlusion: {less[agent, random]}" in ladder
+    assert f"their three networks lie {signed(min(changes))} to {signed(max(changes))} from it" in ladder
+    assert f"on the network before: {short(min(gains))} to {short(max(gains))}" in ladder
     assert all(row["p_holm"] > 0.05 for row in content["contrasts"]) and len(content["contrasts"]) == 20
     found = {name: short(content["trackers"][key]["occ_auc"]) for name, key in names.items()}
     before, own, _, agent, hardest = found.values()
