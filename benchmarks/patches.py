@@ -13,6 +13,10 @@ ten scorer queries in all and a random piece of background in the search for the
 
 1. seven queries on the region and three on patches by contrast, less ten on the region;
 2. the same, less seven on the region and the best of three random patches.
+
+The arm `random small` was added after the first run of this script, whose figures were known then: its comparisons
+are exploratory. It draws random pieces of the size among which `contrast` chooses, at the same numbers of queries
+as the other arms, and so divides the gain of `contrast` into that of the size and that of the choice.
 """
 
 from __future__ import annotations
@@ -38,12 +42,13 @@ from occlusion_env import SearchArguments, TargetSet, load_targets
 from occlusion_env.envs.background import BackgroundSearch
 from occlusion_env.envs.building import Networks, load_networks
 from occlusion_env.mdp.actions import MOVES
-from occlusion_env.scene.occluders import choose_occluder
+from occlusion_env.scene.occluders import CONTRAST_SIDE, choose_occluder
 from occlusion_env.scene.targets import Target
 from occlusion_env.search.core import Search
 from tracker.data.identity import folder_digests
 from tracker.data.readers import list_targets
 from tracker.data.sequences import evenly_spaced
+from tracker.errors import InputError
 from tracker.evaluation.intervals import Interval, holm, interval, method_record
 
 Values = NDArray[np.float64]
@@ -56,8 +61,8 @@ ON_PATCHES = 3
 REGION = 10
 """Queries of the belief where its region is fixed and the methods for the patch are compared."""
 
-FIRST = {"background": "random", "contrast": "contrast"}
-"""Occluder of the search for the region, and the name of its patch."""
+PATCHES = ("random", "random small", "contrast")
+"""Patches of the search for the region, and of the search for the patch where both searches divide the queries."""
 
 MEASURE = "score drop, mean over sequences, 10 scorer queries in all"
 
@@ -129,8 +134,11 @@ class Judge:
         """A random generator for each target."""
         return [generator(0, target.id, purpose) for target in self.targets]
 
-    def regions(self, occluder: str) -> tuple[Values, Values, Values]:
+    def regions(self, first: str) -> tuple[Values, Values, Values]:
         """Search for the regions by the belief.
+
+        Args:
+            first: The patch, one of `PATCHES`.
 
         Returns:
             The scores of the unoccluded targets `float64[N]`, the queried regions `float64[N, MOST, 4]`, and their
@@ -138,11 +146,13 @@ class Judge:
         """
         settings, slots = SearchArguments().settings, np.arange(len(self.targets))
         scorer, features = self.networks.scorer, self.networks.features
+        occluder = "contrast" if first == "contrast" else "background"
+        share = settings.limits.max_area * (CONTRAST_SIDE**2 if first == "random small" else 1)
         fitted = shipped_prior(scorer, settings.limits, occluder)
         assert fitted is not None
         draws = self.generators("region")
         patches = [
-            choose_occluder(occluder, target, settings.limits.max_area, rng).patch(target)
+            choose_occluder(occluder, target, share, rng).patch(target)
             for target, rng in zip(self.targets, draws, strict=True)
         ]
         search = Search(len(slots), scorer, features, settings)
@@ -179,10 +189,29 @@ class Judge:
         return curves
 
 
+def draw_small(search: BackgroundSearch, slots: NDArray[np.int64], generators: Generators, most: int) -> Proposals:
+    """Propose random boxes of the size of those that `rank_by_contrast` ranks."""
+    yield np.stack([
+        search.small_boxes(np.full(most, slot), rng) for slot, rng in zip(slots, generators, strict=True)
+    ])  # fmt: skip
+
+
 METHODS: dict[str, Callable[..., Proposals]] = {
-    "random": RandomRegions, "contrast": rank_by_contrast, "hill climbing": climb,
+    "random": RandomRegions, "random small": draw_small, "contrast": rank_by_contrast, "hill climbing": climb,
 }  # fmt: skip
-"""The methods that learn nothing; `random` is the best of k random patches."""
+"""The methods that learn nothing; `random` and `random small` are the best of k random patches."""
+
+
+def load_agents(runs: Sequence[Path]) -> dict[str, Agent]:
+    """Load the agents of runs by the names of their algorithms, `logs/ALGORITHM/ENVIRONMENT_NUMBER`.
+
+    Raises:
+        InputError: If two runs have the same name, or a run has that of a method.
+    """
+    names = [*METHODS, *(path.parent.name for path in runs)]
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"Two rows would have the name '{doubled[0]}'; give one run of each algorithm.")
+    return {path.parent.name: load_policy(path, device="cpu").agent("cpu") for path in runs}
 
 
 def after(regions: Values, scores: Values, queries: int) -> Values:
@@ -193,14 +222,14 @@ def after(regions: Values, scores: Values, queries: int) -> Values:
 def judge_sequence(judge: Judge) -> dict[str, Values]:
     """Score drops of one sequence: by method `float64[MOST]` with the region fixed, a number for each division."""
     drops: dict[str, Values] = {}
-    for occluder, first in FIRST.items():
-        clean, regions, scores = judge.regions(occluder)
+    for first in PATCHES:
+        clean, regions, scores = judge.regions(first)
         lowest = np.minimum.accumulate(scores, axis=1)
         drops[f"region, {first} patch"] = (clean[:, None] - lowest).mean(axis=0)
         for total in TOTALS:
             on_region = total - ON_PATCHES
             found = after(regions, scores, on_region)
-            for method in ("random", "contrast"):
+            for method in PATCHES:
                 best = np.minimum(judge.patches(method, found)[:, ON_PATCHES - 1], lowest[:, on_region - 1])
                 drops[division(first, method, total)] = (clean - best).mean(keepdims=True)
         if first == "random":
@@ -220,7 +249,7 @@ def division(first: str, method: str, total: int) -> str:
 def judge_all(given: Arguments) -> dict[str, Any]:
     """Judge every sequence, and contrast the methods over them."""
     networks = load_networks(SearchArguments(device="cpu"))
-    agents = {path.parent.name: load_policy(path, device="cpu").agent("cpu") for path in given.agents}
+    agents = load_agents(given.agents)
     rows: dict[str, dict[str, Values]] = {}
     for name, (path, _) in tqdm(list_targets(given.judge).items(), unit="sequence"):
         every = load_targets(str(path))
@@ -257,6 +286,30 @@ def judge_all(given: Arguments) -> dict[str, Any]:
             for name in ("contrast", "hill climbing", *agents)
         },
     }  # fmt: skip
+    small_first, small = at("region, random small patch", 10), at(division("random", "random small", 10), 10)
+    exploratory = {
+        "10 on the region with a random small patch, less 10 with a random one": (
+            small_first, at("region, random patch", 10),
+        ),
+        "10 on the region with the contrast patch, less 10 with a random small one": (chosen_first, small_first),
+        "7 on the region and 3 on random small patches, less 7 and the best of 3 random patches": (
+            small, at(division("random", "random", 10), 10),
+        ),
+        "7 on the region and 3 on contrast patches, less 7 and the best of 3 random small patches": (
+            contrast, small,
+        ),
+        "region fixed: 1 random small patch less 1 random patch": (at("random small", 1), at("random", 1)),
+        "region fixed: 1 contrast patch less 1 random small patch": (at("contrast", 1), at("random small", 1)),
+        "region fixed: 1 contrast patch less the best of 20 random small": (
+            at("contrast", 1), at("random small", 20),
+        ),
+        "region fixed: the best of 10 random small less the best of 10 random": (
+            at("random small", 10), at("random", 10),
+        ),
+        "region fixed: contrast less the best of 10 random small, 10 queries": (
+            at("contrast", 10), at("random small", 10),
+        ),
+    }  # fmt: skip
     return {
         "primary": [
             {"contrast": text, "measure": MEASURE, **bounds(one), "p_holm": round(p, 6), "sequences": len(rows)}
@@ -264,6 +317,9 @@ def judge_all(given: Arguments) -> dict[str, Any]:
         ],
         "secondary": [
             {"contrast": text, **bounds(interval(one - other))} for text, (one, other) in secondary.items()
+        ],
+        "exploratory": [
+            {"contrast": text, **bounds(interval(one - other))} for text, (one, other) in exploratory.items()
         ],
         "drops": {
             key: {
@@ -298,9 +354,12 @@ def main(given: Arguments) -> None:
         "judge": folder_digests(given.judge),
     }  # fmt: skip
     write_result(given.json, "patches", content)
-    for row in (*content["primary"], *content["secondary"]):
+    for row in (*content["primary"], *content["secondary"], *content["exploratory"]):
         print(row)
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments))
+    try:
+        main(tyro.cli(Arguments))
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -80,6 +80,7 @@ _TRAININGS = {
 
 _PATCHES = {
     "contrast": ("contrast", _OURS, ".-"),
+    "random small": ("best of k random, of contrast's size", _BOUNDS, "x--"),
     "random": ("best of k random", _BOUNDS, ".-"),
     "ppo_mask": ("maskable PPO", _OTHERS, "-"),
     "dqn": ("DQN", _OTHERS, "--"),
@@ -265,11 +266,18 @@ def patches(content: dict[str, Any]) -> Figure:
     for name, (label, colour, style) in _PATCHES.items():
         fixed.plot(queries, drops[name], style, color=colour, label=label)
     fixed.set(xlabel="scorer queries on the patch", ylabel="score drop", title="Patches of a fixed region")
-    both.plot(queries, drops["region, random patch"], ".-", color=_BOUNDS, label="region with a random patch")
-    both.plot(queries, drops["region, contrast patch"], ".-", color=_OURS, label="region with a contrast patch")
+    for first, colour, style in (
+        ("random", _BOUNDS, ".-"),
+        ("random small", _BOUNDS, "x--"),
+        ("contrast", _OURS, ".-"),
+    ):
+        both.plot(
+            queries, drops[f"region, {first} patch"], style, color=colour, label=f"region with a {first} patch"
+        )
     totals, share = content["settings"]["totals"], content["settings"]["on_patches"]
     divided = (
         ("random", "random", "o", _BOUNDS),
+        ("random", "random small", "D", _BOUNDS),
         ("random", "contrast", "^", _OTHERS),
         ("contrast", "contrast", "s", _OURS),
     )
@@ -281,7 +289,7 @@ def patches(content: dict[str, Any]) -> Figure:
         values = np.array([drops[key][0] for key in keys])
         ends = np.abs(np.array([content["drops"][key]["interval"][0] for key in keys]).T - values)
         both.errorbar(
-            np.array(totals) + 0.4 * (place - 1),
+            np.array(totals) + 0.4 * (place - 1.5),
             values,
             ends,
             fmt=marker,

@@ -528,11 +528,11 @@ def test_the_tables_on_what_to_paste() -> None:
         return f"{short(row['mean'][place])} [{short(low)}, {short(high)}]"
 
     rows = list(table(AGENTS, "10 scorer queries in all"))
-    assert len(rows) == 5
+    assert len(rows) == 8
     for name, cells in rows:
         assert [text for _, text in cells] == [cell(name, 10)], name
     rows = list(table(AGENTS, "queries on the patch"))
-    assert len(rows) == 6
+    assert len(rows) == 7
     for name, cells in rows:
         assert [text for _, text in cells] == [cell(name, int(heading)) for heading, _ in cells], name
 
@@ -540,7 +540,7 @@ def test_the_tables_on_what_to_paste() -> None:
 def test_the_sentences_on_what_to_paste() -> None:
     content = results("patches")
     text, drops = " ".join(AGENTS.read_text().split()), content["drops"]
-    found = {row["contrast"]: row for row in (*content["primary"], *content["secondary"])}
+    found = {row["contrast"]: row for kind in ("primary", "secondary", "exploratory") for row in content[kind]}
     shown = {
         name: f"{signed(row['difference'])} [{signed(row['interval'][0])}, {signed(row['interval'][1])}]"
         for name, row in found.items()
@@ -553,8 +553,29 @@ def test_the_sentences_on_what_to_paste() -> None:
         ("7 with the contrast patch and 3 on contrast patches, less 10 on the region with it", "then add "),
         ("region fixed: ppo_mask less the best of 10 random, 10 queries", "maskable PPO "),
         ("region fixed: dqn less the best of 10 random, 10 queries", "DQN "),
+        ("10 on the region with a random small patch, less 10 with a random one", "the size alone gains "),
+        ("10 on the region with the contrast patch, less 10 with a random small one", "gain; the choice adds "),
+        ("region fixed: 1 random small patch less 1 random patch", "fixed region the size gains "),
+        ("region fixed: 1 contrast patch less 1 random small patch", "gain; the choice adds "),
+        ("region fixed: 1 contrast patch less the best of 20 random small", "is ahead by only "),
+        ("region fixed: contrast less the best of 10 random small, 10 queries", "each, contrast is ahead by "),
     ):
         assert before + shown[name] in text, name
+    for size, whole, after in (
+        (
+            "10 on the region with a random small patch, less 10 with a random one",
+            "10 on the region with the contrast patch, less 10 with a random one",
+            " over a random piece of the region's size",
+        ),
+        (
+            "region fixed: 1 random small patch less 1 random patch",
+            "region fixed: 1 contrast patch less 1 random patch",
+            "",
+        ),
+    ):
+        share = found[size]["difference"] / found[whole]["difference"]
+        assert f"{shown[size]}{after}, {100 * share:.0f} % of contrast's gain; the choice" in text, size
+        assert abs(share - 1 / 7) < 0.01, "about a seventh"
     region = drops["region, random patch"]["mean"]
     assert f"twenty the drop grows by {short(region[19] - region[0])}" in text
     assert f"after ten adds {short(drops['contrast']['mean'][0] - region[9])}," in text
@@ -567,6 +588,8 @@ def test_the_sentences_on_what_to_paste() -> None:
     first = drops["region, contrast patch"]["mean"][9]
     assert f"by {short(region[9])} with a random piece, by {short(first)} with the contrasting one" in page
     assert f"by {short(both)} where three of the ten" in page
+    small = drops["region, random small patch"]["mean"][9]
+    assert f"A random piece of the contrasting one's size lowers it by {short(small)}:" in page
     readme = " ".join(README.read_text().split())
     assert f"lowers the score by {short(first)} in ten queries, a random piece by {short(region[9])}" in readme
 

@@ -45,6 +45,7 @@ from tracker.training import TrainingRun, open_folder, read_hard_positives, trai
 
 from ..common.output import claim_folder
 from ..common.versions import versions
+from ..hard_positives.generation_run import method_path
 from .arms import ArmInputs, choose_arms
 from .making import bank_digests, cutouts, is_made, make_adversary, make_bank, make_positives, start_network
 from .occlusion_sweep import occlusion_sweep
@@ -254,7 +255,7 @@ def _video(name: str) -> str:
 
 def _identity(run: LadderRun) -> dict[str, Any]:
     """The settings that change the figures; arms and seeds can be added to a run."""
-    files = {"weights": run.weights, "agent": run.agent, "attributes": run.attributes}
+    files = {"weights": run.weights, "agent": method_path(run.agent), "attributes": run.attributes}
     return {
         **run.record(),
         "train": folder_digests(run.train, content_digest),

@@ -57,7 +57,8 @@ class HardPositiveGenerator:
             in `BackgroundSearch-v0`. `None` keeps the patch of the first search, as does a target whose frame
             leaves no room for a search.
         answer: Result of a search: the visited region with the lowest score (a patch of the second search only if
-            its score is below that of the first), or the region where it ended, as in the paper.
+            its score is below that of the first), or the region where an agent's search ended, as in the paper (of
+            the second search in every case). A query method's answer is always its best.
         batch: Number of searches in a batch.
         view: The part of the frame that the images show: the target's crop, a search region or the frame. It
             changes no search and no score.
@@ -205,7 +206,10 @@ class HardPositiveGenerator:
         second = self._search_patches(targets, generators, regions)
         occluders = list(first)
         for i, found in enumerate(second):
-            if found is not None and (self.answer == "last" or found.episode.best.score < answers[i].score):
+            if found is None:
+                continue
+            ended = self.answer == "last" and bool(found.episode.actions)  # a query method has no last state
+            if ended or found.episode.best.score < answers[i].score:
                 occluders[i] = found.occluder(self.answer)
                 patches[i] = occluders[i].patch(targets[i], others)
         images = [

@@ -55,7 +55,7 @@ from ..policies.baselines import Querying
 from ..policies.baselines.contrast import CANDIDATES
 from ..policies.belief.files import check_prior, describe_search, load_prior, prior_digest, save_prior
 from ..policies.belief.method import QUERIES, BeliefSearch
-from ..policies.loading import agent_digest, load_agent, load_policy
+from ..policies.loading import agent_digest, agent_path, load_agent, load_policy
 from ..policies.methods import (
     PATCH_QUERIES,
     Method,
@@ -233,6 +233,16 @@ def _shards(blocks: Iterable[_Block], per_target: int, size: int) -> list[_Shard
     return [_Shard(number, tuple(group)) for number, group in enumerate(groups)]
 
 
+def method_path(agent: str) -> Path | None:
+    """The path that `method_of` reads; `None` for a name, which goes before a path of the same name."""
+    return None if is_method(agent) else agent_path(agent)
+
+
+def patch_method_path(agent: str) -> Path | None:
+    """The path that `patch_method_of` reads; `None` for a name, which goes before a path of the same name."""
+    return None if is_patch_method(agent) else agent_path(agent)
+
+
 def method_of(
     agent: str,
     device: str = "cpu",
@@ -261,7 +271,7 @@ def patch_method_of(
     Raises:
         InputError: If `agent` is neither, or was trained with other weights.
     """
-    if Path(agent).exists() and not is_patch_method(agent):
+    if (path := patch_method_path(agent)) is not None and path.exists():
         return load_policy(agent, device=device, allowed=allowed).agent(device, weights)
     method = as_patch_method(agent)
     return replace(method, queries=queries) if isinstance(method, Querying) and agent == "contrast" else method
@@ -376,8 +386,12 @@ def _write_settings(run: GenerationRun, prior: str | None) -> None:
             "device": device.type,
             "precision": str(resolve_precision(run.arguments.precision, device)).removeprefix("torch."),
             "weights": weights_digest(weights) if weights and Path(weights).exists() else weights,
-            "agent_file": agent_digest(run.agent),
-            "patch_agent_file": None if run.patch_agent is None else agent_digest(run.patch_agent),
+            "agent_file": run.agent if is_method(run.agent) else agent_digest(run.agent),
+            "patch_agent_file": (
+                run.patch_agent
+                if run.patch_agent is None or is_patch_method(run.patch_agent)
+                else agent_digest(run.patch_agent)
+            ),
             "code": code_version("tracker", "vae", "occlusion_env", "agents"),
         },
         "hard positives of another run",

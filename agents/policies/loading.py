@@ -79,6 +79,15 @@ def load_agent(
     return load_policy(spec, algo, device, allowed).agent(device, weights)
 
 
+def agent_path(spec: str) -> Path | None:
+    """The path that a text for `load_agent` is; `None` for a name, which goes before a path of the same name.
+
+    >>> agent_path("pretrained"), agent_path("grid"), str(agent_path("./grid"))
+    (None, None, 'grid')
+    """
+    return None if spec == PRETRAINED or spec in BASELINES else Path(spec)
+
+
 def algorithm_of(path: Path) -> str | None:
     """The algorithm that a path names: its file first, then its folders, nearest first.
 
@@ -101,8 +110,8 @@ def agent_digest(spec: str) -> str:
     if spec == PRETRAINED:
         with resources.as_file(resources.files("agents") / "weights") as folder:
             return agent_digest(str(folder / "agent.safetensors"))
-    path = Path(spec)
-    if not path.exists():
+    path = agent_path(spec)
+    if path is None or not path.exists():
         return spec
     run = _run_of(path)
     files = [run.agent_file() if run is not None and path.is_dir() else path]
@@ -117,9 +126,10 @@ def training_speed(spec: str) -> dict[str, float] | None:
     """How many steps the episodes of an agent's training took, and how many a second; `None` where no run tells.
 
     Args:
-        spec: See `load_policy`.
+        spec: See `load_agent`.
     """
-    run = _run_of(Path(spec))
+    path = agent_path(spec)
+    run = None if path is None else _run_of(path)
     episodes = {} if run is None else read_monitors(run.monitors)
     if not len(episodes.get("steps", ())):
         return None

@@ -24,6 +24,7 @@ from occlusion_env.envs.arguments import SearchArguments
 from occlusion_env.envs.background import BackgroundSearch
 from occlusion_env.envs.building import load_networks
 from occlusion_env.mdp.actions import TRIGGER, RegionLimits
+from occlusion_env.scene.occluders import CONTRAST_SIDE, choose_occluder
 from occlusion_env.scene.oracle import OracleFeatures, OracleScorer
 from occlusion_env.scene.shapes import other_videos
 from occlusion_env.scene.targets import TargetSet, load_targets
@@ -309,12 +310,53 @@ def test_the_searches_for_a_patch_are_compared_at_equal_queries(make_video: Any)
     )
     none = drops["no second search"][0]
     assert none == pytest.approx(drops["region, random patch"][9])
-    for name in ("random", "contrast", "hill climbing", "right"):
+    for name in ("random", "random small", "contrast", "hill climbing", "right"):
         assert drops[name].shape == (20,) and (np.diff(drops[name]) >= 0).all() and drops[name][0] >= none - 1e-9
-    for first in ("random", "contrast"):
+    for first in ("random", "random small", "contrast"):
         for total in (5, 10, 20):
             alone = drops[f"region, {first} patch"][total - 4]
-            assert drops[module.division(first, "contrast", total)][0] >= alone - 1e-9
+            for second in ("random", "random small", "contrast"):
+                assert drops[module.division(first, second, total)][0] >= alone - 1e-9
+
+
+def test_small_random_patches_have_the_size_of_contrasting_ones(make_video: Any, monkeypatch: Any) -> None:
+    """In the search for the patch, and as the patch of the search for the region."""
+    module = script("patches")
+    targets = list(TargetSet.from_sequence(make_video(frames=3, width=160, height=120)))
+    networks = load_networks(SearchArguments(device="cpu"))
+    drawn: dict[str, list[Any]] = {name: [] for name in module.PATCHES}
+
+    def choose(*given: Any) -> Any:
+        drawn[first].append(choose_occluder(*given))
+        return drawn[first][-1]
+
+    monkeypatch.setattr(module, "choose_occluder", choose)
+    for first in module.PATCHES:
+        module.Judge(networks, targets, {}).regions(first)
+    sizes = {name: [occluder.box[2:] for occluder in found] for name, found in drawn.items()}
+    assert sizes["random small"] == sizes["contrast"] and len(drawn["contrast"]) == len(targets)
+    assert all(small[0] < plain[0] for small, plain in zip(sizes["random small"], sizes["random"], strict=True))
+    assert [one.box for one in drawn["random small"]] != [one.box for one in drawn["contrast"]]
+
+    search, slots = BackgroundSearch(1, OracleScorer(), OracleFeatures(), SearchSettings()), np.array([0])
+    search.begin_random(targets[:1], np.random.default_rng(0))
+    boxes = {
+        name: module.METHODS[name](search, slots, [np.random.default_rng(1)], 5).send(None)[0]
+        for name in module.PATCHES
+    }
+    assert boxes["random small"].shape == (5, 4)
+    assert boxes["random small"][:, 2:] == pytest.approx(boxes["contrast"][:, 2:])
+    assert boxes["random small"][:, 2:] == pytest.approx(CONTRAST_SIDE * boxes["random"][:, 2:])
+    assert len(np.unique(boxes["random small"], axis=0)) == 5
+
+
+def test_two_runs_of_one_algorithm_are_refused() -> None:
+    """Before anything is loaded; a run named like a method would take its place too."""
+    module = script("patches")
+    for runs in ("logs/dqn/X_1 logs/ppo/X_1 other/dqn/X_2", "logs/dqn/X_1 logs/random/X_1"):
+        name = "dqn" if "X_2" in runs else "random"
+        with pytest.raises(InputError, match=f"Two rows would have the name '{name}'; give one run"):
+            module.load_agents([Path(run) for run in runs.split()])
 
 
 class Right:

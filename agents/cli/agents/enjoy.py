@@ -68,11 +68,13 @@ def enjoy(
     from ...common.results import write_result
     from ...evaluation.playing import describe_episode, play, record_episode, summarise_episodes, write_gif
     from ...policies.loading import load_policy
+    from ...policies.pretrained import PRETRAINED
     from ...training.runs import RunFolder
 
     own = key_values("--env-kwargs", env_kwargs) | targets_argument(data)
-    check_file(gif, agent, *paths_of(own), option="--gif")
-    check_json_path(json, agent, *paths_of(own))
+    inputs = (None if agent == PRETRAINED else agent, *paths_of(own))
+    check_file(gif, *inputs, option="--gif")
+    check_json_path(json, *inputs)
     if env not in ENV_IDS:
         raise InputError(f"'{env}' is no environment of this package; choose {', '.join(ENV_IDS)}.")
     if steps < 1:

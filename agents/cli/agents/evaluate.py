@@ -98,13 +98,13 @@ def evaluate(
     from ...evaluation.run import EvaluationRun, evaluate_agents
     from ...evaluation.table import print_evaluation
     from ...policies.belief import prior_digest
-    from ...policies.loading import agent_digest, training_speed
+    from ...policies.loading import agent_digest, agent_path, training_speed
 
     if seeds > 1000:
         raise InputError(f"--seeds is {seeds}; it must be at most 1000.")
     members, where = read_members(agent), choose_workers(workers, ray)
     specs = [member.spec for member in members]
-    check_folder(out, data, weights, prior, *specs, json=json)
+    check_folder(out, data, weights, prior, *map(agent_path, specs), json=json)
     place = str(resolve_device(device))
     load = partial(
         load_contest, members, algo=algo, scorer=scorer, features=features, weights=weights, layer=layer,

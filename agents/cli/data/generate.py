@@ -119,7 +119,9 @@ def generate(
     from ...hard_positives.generation_run import (
         GenerationRun,
         generate_hard_positives,
+        method_path,
         patch_method_of,
+        patch_method_path,
     )
     from ...hard_positives.page import write_hard_positives_page
     from ...hard_positives.views import View
@@ -133,7 +135,8 @@ def generate(
         raise InputError("--open shows the page of an imagefolder, and shards have none; leave it out.")
     if shard_size is not None and not in_shards:
         raise InputError("--shard-size is of the format 'webdataset'; leave it out, or give --format webdataset.")
-    check_folder(out, data, bank, agent, patch_agent, weights, prior, json=json)
+    files = method_path(agent), None if patch_agent is None else patch_method_path(patch_agent)
+    check_folder(out, data, bank, *files, weights, prior, json=json)
     if context is not None and view not in (None, "region"):
         raise InputError(f"--context is of the view 'region', not of '{view}'; leave one of them out.")
     shown = View(view or ("crop" if context is None else "region"), View.context if context is None else context)

@@ -56,8 +56,10 @@ def reproduce(
     from ...common.locks import lock_folder
     from ...common.output import TRAINING_BYTES, check_folder
     from ...common.results import write_result
+    from ...hard_positives.generation_run import method_path
 
-    inputs = (run.data, run.judge, run.otb, run.vot, run.attributes, run.bank, run.weights, run.agent)
+    agent = method_path(run.agent)
+    inputs = (run.data, run.judge, run.otb, run.vot, run.attributes, run.bank, run.weights, agent)
     check_folder(run.out, *inputs, least_bytes=TRAINING_BYTES, json=json)
     run = replace(
         run, sweep=SweepSettings(frames=sweep_frames), device=str(resolve_device(device)),

@@ -31,6 +31,8 @@ SHIPPED = ("slim", "vgg16", "siamfc")
 _SIZES = ("parts", "width", "hidden", "unit")
 _MOST_CHANNELS = 2048
 _LIMITS = ("max_area", "min_side", "max_aspect")
+_SERVED = ("occluder", "background", "contrast")
+"""A prior for `background` serves searches with `contrast` as well, which chooses among pieces of background."""
 
 
 def describe_search(scorer: Scorer, limits: RegionLimits, occluder: str) -> dict[str, Any]:
@@ -39,8 +41,7 @@ def describe_search(scorer: Scorer, limits: RegionLimits, occluder: str) -> dict
     Args:
         scorer: The matcher; identified by its weights if it holds a network, otherwise by the name of its class.
         limits: Of the regions.
-        occluder: See `occlusion_env.scene.occluders.OCCLUDERS`; `contrast` counts as `background`, whose prior
-            serves for the pieces that it chooses.
+        occluder: See `occlusion_env.scene.occluders.OCCLUDERS`.
     """
     network = next(
         (part for part in (scorer, *getattr(scorer, "__dict__", {}).values()) if isinstance(part, nn.Module)), None
@@ -50,12 +51,14 @@ def describe_search(scorer: Scorer, limits: RegionLimits, occluder: str) -> dict
     return {
         "matcher": matcher,
         **{key: getattr(limits, key) for key in _LIMITS},
-        "occluder": "background" if occluder == "contrast" else occluder,
+        "occluder": occluder,
     }
 
 
 def check_prior(fitted: FittedPrior, search: dict[str, Any], where: str) -> None:
     """Refuse a prior that was fitted for another matcher, other limits or another occluder.
+
+    A prior for `background` serves `contrast` as well, but not the other way round.
 
     Args:
         fitted: The prior, with its card.
@@ -65,12 +68,19 @@ def check_prior(fitted: FittedPrior, search: dict[str, Any], where: str) -> None
     Raises:
         InputError: Naming both.
     """
+    if (name := _difference(fitted.card, search)) is not None:
+        raise InputError(
+            f"The prior {where} was fitted for {name} {shorten(fitted.card.get(name))} and is used with"
+            f" {shorten(search[name])}; fit another with fit-prior."
+        )
+
+
+def _difference(card: dict[str, Any], search: dict[str, Any]) -> str | None:
+    """The first key of a search in which a card differs from it; `None` where the prior serves the search."""
     for name, value in search.items():
-        if (trained := fitted.card.get(name)) != value:
-            raise InputError(
-                f"The prior {where} was fitted for {name} {shorten(trained)} and is used with {shorten(value)};"
-                " fit another with fit-prior."
-            )
+        if (fitted := card.get(name)) != value and (name, fitted, value) != _SERVED:
+            return name
+    return None
 
 
 def save_prior(file: Path, fitted: FittedPrior) -> None:
@@ -156,10 +166,10 @@ def _load_shipped(name: str) -> FittedPrior:
 
 
 def shipped_prior(scorer: Scorer, limits: RegionLimits, occluder: str = "background") -> FittedPrior | None:
-    """Find the prior that the package ships for a search; `None` where there is none."""
+    """Find the prior that the package ships for a search, see `check_prior`; `None` where there is none."""
     wanted = describe_search(scorer, limits, occluder)
     for name in SHIPPED:
         fitted = _load_shipped(name)
-        if all(fitted.card.get(key) == value for key, value in wanted.items()):
+        if _difference(fitted.card, wanted) is None:
             return fitted
     return None

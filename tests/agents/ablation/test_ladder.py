@@ -232,6 +232,26 @@ def test_everything_that_changes_the_figures_is_in_the_identity(
         claim()
 
 
+@pytest.mark.parametrize("agent", ["pretrained", "best-of-3-random"])
+def test_a_folder_named_like_the_agent_is_no_input(
+    run, data: Path, tmp_path: Path, monkeypatch, agent: str
+) -> None:  # type: ignore[no-untyped-def]
+    seen = []
+
+    def run_nothing(ladder: LadderRun) -> None:
+        seen.append(_identity(ladder))
+        raise InputError("Nothing is run.")
+
+    monkeypatch.setattr("agents.ablation.running.run_ladder", run_nothing)
+    command = ["reproduce", "--data", data, "--device", "cpu", "--agent", agent, "--out"]
+    for out in (tmp_path / "alone", f"{agent}/out"):
+        code, _, errors = run(*command, out)
+        assert code == 2 and "Nothing is run." in errors, errors
+        (tmp_path / agent).mkdir(exist_ok=True)
+        (tmp_path / agent / "file").write_text("x")
+    assert seen[0] == seen[1] and "agent" not in seen[0]["digests"]
+
+
 def test_several_processes_do_the_same(data: Path, tmp_path: Path) -> None:
     one = run_ladder(run_of(data, tmp_path / "one", only=("sint", "erasing")))
     two = run_ladder(run_of(data, tmp_path / "two", only=("sint", "erasing"), workers=2))

@@ -754,6 +754,20 @@ def test_the_command_without_an_agent(folder, run):
     assert "index.html" in out and "Leak checks" not in page
 
 
+def test_a_folder_named_like_a_baseline_changes_nothing(folder, run, tmp_path):
+    """The baseline plays; the folder is no input, so that results may lie in it."""
+    command = ["evaluate", "--data", folder / "data", "--per-sequence", 1, "--seeds", 1, "--device", "cpu"]
+    command += ["--agent", "centre", "--checks", "none", "--out", "centre/out"]
+    (tmp_path / "centre").mkdir()
+    code, _, err = run(*command)
+    assert code == 0, err
+    content = json.loads((tmp_path / "centre" / "out" / "evaluation.json").read_text())
+    assert (
+        list(content["agents"]) == ["centre, steered"] and content["agents"]["centre, steered"]["training"] is None
+    )
+    assert json.loads((tmp_path / "centre" / "out" / "settings.json").read_text())["agent_files"] == ["centre"]
+
+
 def test_the_command_with_a_prior(folder, run, slim):
     """Two videos: the belief is checked with the other one's answers. A prior of another search is refused."""
     grid = RegionLimits().grid(0.25)

@@ -557,3 +557,43 @@ def test_a_folder_hides_no_method_of_its_name(tmp_path, monkeypatch) -> None:
     assert isinstance(method_of("belief"), BeliefSearch)
     assert isinstance(method_of("random"), Querying) and isinstance(patch_method_of("random"), Querying)
     assert patch_method_of("contrast", queries=2).queries == 2
+
+
+@pytest.mark.parametrize("given", [("best-of-4-random", "contrast"), ("belief", "random")])
+def test_folders_named_like_methods_change_nothing(run, data, tmp_path, given) -> None:
+    """The methods run, the folders are no inputs, and the settings are those of the same run without folders."""
+    command = ["generate", "--data", data, "--scorer", "dark_scorer:Dark", "--device", "cpu", "--queries", 5]
+    if given[0] != "belief":
+        command = command[:-2]
+    command += ["--agent", given[0], "--patch-agent", given[1], "--out"]
+    alone, out = tmp_path / "alone", tmp_path / given[0] / "out"
+    assert run(*command, alone)[0] == 0
+    for name in given:
+        (tmp_path / name).mkdir()
+    for _ in range(2):  # the second time the folders hold files
+        code, _, errors = run(*command, out)
+        assert code == 0, errors
+    assert records(out) == records(alone)
+    settings = [json.loads((folder / "settings.json").read_text()) for folder in (alone, out)]
+    assert settings[0] == settings[1] and settings[0]["agent_file"] == given[0]
+
+
+@pytest.mark.filterwarnings("ignore:There is no prior for the matcher Dark")
+def test_a_prior_fitted_with_contrast_is_for_contrast_alone(run, data, tmp_path) -> None:
+    """Its file names the occluder; one of a search with background serves contrast, as the shipped ones do."""
+    command = ["generate", "--data", data, "--scorer", "dark_scorer:Dark", "--device", "cpu", "--per-sequence", 2]
+    for occluder in ("contrast", "background"):
+        code, _, errors = run(*command, "--occluder", occluder, "--out", tmp_path / occluder)
+        assert code == 0, errors
+        assert json.loads((tmp_path / occluder / "prior.json").read_text())["occluder"] == occluder
+    contrast, background = (
+        ["--prior", tmp_path / name / "prior.safetensors"] for name in ("contrast", "background")
+    )
+    code, _, errors = run(*command, "--out", tmp_path / "one", *contrast)
+    assert code == 2 and "was fitted for occluder 'contrast' and is used with 'background'" in " ".join(
+        errors.split()
+    )
+    for number, prior in enumerate((contrast, background)):
+        code, _, errors = run(*command, "--occluder", "contrast", "--out", tmp_path / f"served{number}", *prior)
+        assert code == 0, errors
+    assert records(tmp_path / "served0") == records(tmp_path / "contrast")

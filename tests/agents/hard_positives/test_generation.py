@@ -244,6 +244,21 @@ def test_a_method_finds_the_patch(targets: TargetSet, name: str, queries: int) -
         assert iou(two.background.boxes, two.target.box).max() == 0
 
 
+def test_no_patch_of_a_query_method_makes_a_hard_positive_easier(targets: TargetSet) -> None:
+    """A random patch is no match for the contrasting one of the first search, whichever answer is wanted."""
+    alone = generate(STILL, targets, Brightness(), Place(), occluder="contrast", answer="last")
+    found = generate(
+        STILL, targets, Brightness(), Place(), occluder="contrast", answer="last", patch_policy="random"
+    )
+    assert all(
+        two.background.episode.best.score > one.score_after + 0.02 for one, two in zip(alone, found, strict=True)
+    )
+    assert [hard.score_after for hard in found] == [hard.score_after for hard in alone]
+    # An agent's last patch is the answer, also where it is worse.
+    for one, two in zip(alone, find(targets, second=("left",), occluder="contrast", answer="last"), strict=True):
+        assert two.occluder.box == tuple(two.background.boxes[-1]) and two.score_after > one.score_after
+
+
 def test_contrast_takes_the_darkest_piece_for_a_white_target(targets: TargetSet) -> None:
     """The farther right the darker; its first query is already below the best of many random patches."""
     one = Querying(rank_by_contrast, 1)

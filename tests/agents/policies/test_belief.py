@@ -321,6 +321,9 @@ def test_a_prior_for_something_else_names_both() -> None:
         sentence = f"The prior 'p' was fitted for {name} {search[name]!r} and is used with {value!r}; fit another"
         with pytest.raises(InputError, match=sentence):
             check_prior(fitted, {**search, name: value}, "'p'")
+    check_prior(fitted, {**search, "occluder": "contrast"}, "'p'")
+    with pytest.raises(InputError, match="was fitted for occluder 'contrast' and is used with 'background'"):
+        check_prior(made_up(**search | {"occluder": "contrast"}), search, "'p'")
 
 
 class Bright:
@@ -493,6 +496,8 @@ def test_the_shipped_priors() -> None:
     check_prior(fitted, describe_search(scorer, LIMITS, "background"), "slim")
     assert shipped_prior(scorer, RegionLimits(max_area=0.1)) is None
     assert shipped_prior(scorer, LIMITS, "noise") is None and shipped_prior(Bright(), LIMITS) is None
+    assert shipped_prior(scorer, LIMITS, "contrast") is fitted
+    assert describe_search(scorer, LIMITS, "contrast")["occluder"] == "contrast"
     found = chosen(BeliefSearch(), scorer, None)
     assert found.fitted is fitted
     # The hardest constant region of slim SINT is an upright strip.

@@ -12,7 +12,7 @@ from stable_baselines3 import DQN, PPO
 
 import occlusion_env  # noqa: F401
 from agents.evaluation.comparison import compare
-from agents.policies.loading import load_agent
+from agents.policies.loading import agent_digest, load_agent
 from agents.policies.pretrained import load_pretrained, save_pretrained
 from agents.training.environment import TrainingEnvironment
 from occlusion_env.envs.arguments import SearchArguments
@@ -45,6 +45,15 @@ def test_an_agent_comes_back_as_it_was(model: DQN, file: Path) -> None:
         again.policy.predict(seen, deterministic=True)[0], model.predict(seen, deterministic=True)[0]
     )
     assert len(set(model.predict(seen, deterministic=True)[0])) > 1
+
+
+def test_a_folder_named_pretrained_hides_nothing(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """`pretrained` is the shipped agent, and a file in that folder is no part of an input."""
+    (tmp_path / "pretrained").mkdir()
+    command = ["enjoy", "--agent", "pretrained", "--data", "drawn", "-n", 1, "--device", "cpu"]
+    code, _, errors = run(*command, "--json", "pretrained/episode.json")
+    assert code == 0 and (tmp_path / "pretrained" / "episode.json").is_file(), errors
+    assert agent_digest("pretrained").count(":") == 1, "of model and card"
 
 
 def test_files_that_do_not_fit_are_named(file: Path) -> None:
