@@ -53,8 +53,10 @@ def train(
 
     Writes OUT/ALGO/ENV_<n>: index.html (the page), ENV.zip (the agent), best_model.zip, evaluations.npz,
     0.monitor.csv, checkpoints, learning_curve.png, and the configuration in ENV/. --resume continues a run that
-    was cut off; if it was started with --seeds, the remaining seeds are trained after it. Agents (.zip) and replay
-    buffers (.pkl) are pickles: loading one executes code, so give --agent and --resume only files that you trust.
+    was cut off; if it was started with --seeds, the remaining seeds are trained after it. A run that was killed
+    before its first checkpoint begins anew. A seed whose training diverges has no agent; the seeds after it are
+    trained. Agents (.zip) and replay buffers (.pkl) are pickles: loading one executes code, so give --agent and
+    --resume only files that you trust.
 
     Args:
         algo: The algorithm; dqn is the paper's Algorithm 1.
