@@ -3,10 +3,10 @@
 Usage: python benchmarks/learning_curves.py --train DIR [--json FILE]
 
 Trains each algorithm with five seeds and DQN with each change with four, one run after the other; runs are kept
-in out/learning_curves, and the same command resumes. The state is the belief, the walk begins at the best constant
-region (`start="prior"`), and the return is 100 times the fall of the score below that region's. Three of the 18
-videos are held out, and every 2,500 steps 40 episodes on them are evaluated. The shipped prior, which makes the
-belief, was fitted to all 18.
+in out/learning_curves, and the same command resumes, also with more seeds. The state is the belief, the walk
+begins at the best constant region (`start="prior"`), and the return is 100 times the fall of the score below that
+region's. Three of the 18 videos are held out, and every 2,500 steps 40 episodes on them are evaluated. The shipped
+prior, which makes the belief, was fitted to all 18.
 
 Named before a change of DQN was trained. Primary: for each change of DQN, the mean return over all evaluations of
 a training less that of DQN with the same seed, whose episodes of the evaluation are the same; Student's t over
@@ -15,6 +15,7 @@ seeds. A change ships only if its interval lies above 0. Secondary: the same of 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -30,6 +31,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import Tensor, nn
 
+from agents.common.output import claim_folder
 from agents.common.results import write_result
 from agents.dqn.algorithm import SquaredErrorDQN, load_hyperparameters
 from agents.dqn.replay import states_of
@@ -44,6 +46,8 @@ from agents.training.runs import RunFolder
 from agents.training.vector_envs import make_env, split_keywords
 from occlusion_env import ENV_ID
 from occlusion_env.mdp.actions import TRIGGER
+from tracker import InputError
+from tracker.data.identity import folder_digests
 from tracker.evaluation.intervals import LEVEL
 
 FOLDER = Path("out/learning_curves")
@@ -186,6 +190,12 @@ class Arguments:
     json: Path = Path("out/learning_curves/learning_curves.json")
 
 
+def identity(given: Arguments) -> dict[str, Any]:
+    """All settings that change a training."""
+    settings = {"environment": ENVIRONMENT, "steps": given.steps, "episodes": EPISODES, "arms": ARMS}
+    return {"train": folder_digests(given.train), **settings}
+
+
 def train_arm(name: str, seed: int, given: Arguments) -> RunFolder:
     """The run of an arm with a seed: trained, resumed if it was cut off, or complete already."""
     algo, hyperparameters = ARMS[name]
@@ -249,6 +259,7 @@ def difference(arm: list[dict[str, Any]], base: list[dict[str, Any]], measure: s
 
 def main(given: Arguments) -> None:
     """Train, and write the figures."""
+    claim_folder(FOLDER, "settings.json", identity(given), "trainings with other settings")
     LOSSES.update(dueling=DuelingDQN, prioritised=PrioritisedDQN)
     runs: dict[str, list[RunFolder]] = {name: [] for name in ARMS}
     for names, seeds in ((set(ARMS) - set(CHANGES), given.seeds), (CHANGES, given.change_seeds)):
@@ -258,7 +269,7 @@ def main(given: Arguments) -> None:
     trainings = {name: [describe_run(run) for run in each] for name, each in runs.items()}
     content = {
         "primary": [
-            {"contrast": f"{name} less DQN", "measure": PRIMARY, "seeds": given.change_seeds,
+            {"contrast": f"{name} less DQN", "measure": PRIMARY, "seeds": min(given.seeds, given.change_seeds),
              **difference(trainings[name], trainings["DQN"], "mean_return")}
             for name in CHANGES
         ],
@@ -281,4 +292,7 @@ def main(given: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments))
+    try:
+        main(tyro.cli(Arguments))
+    except InputError as error:
+        sys.exit(f"learning_curves.py: error: {error}")

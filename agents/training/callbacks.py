@@ -13,6 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from tracker.errors import InputError
 from tracker.evaluation.running import weights_digest
 from tracker.files import replacing_file
 from tracker.models.backbones import check_finite
@@ -50,7 +51,7 @@ class Checkpoints(BaseCallback):
         """Write one, the model last.
 
         Raises:
-            InputError: If the agent has diverged; the checkpoint before stays.
+            Diverged: If the agent has diverged; the checkpoint before stays.
         """
         check_trained(self.model, self.run.path)
         checkpoint = Checkpoint(self.run.path, self.num_timesteps)
@@ -64,10 +65,25 @@ class Checkpoints(BaseCallback):
                 older.note.unlink(missing_ok=True)
 
 
-def check_trained(model: BaseAlgorithm, path: Path) -> None:
-    """Refuse to write an agent that has diverged."""
-    what = f"The training of '{path}' has diverged and its agent is not written"
-    check_finite(model.policy.state_dict(), what, "give a lower learning rate")
+class Diverged(InputError):
+    """A training whose agent has weights that are not finite.
+
+    Attributes:
+        folder: That of the run.
+    """
+
+    def __init__(self, message: str, folder: Path) -> None:
+        super().__init__(message)
+        self.folder = folder
+
+
+def check_trained(model: BaseAlgorithm, folder: Path) -> None:
+    """Refuse to write an agent that has diverged into the folder of its run."""
+    what = f"The training of '{folder}' has diverged and its agent is not written"
+    try:
+        check_finite(model.policy.state_dict(), what, "give a lower learning rate")
+    except InputError as error:
+        raise Diverged(str(error), folder) from None
 
 
 def write_whole(write: Callable[[Any], None], path: Path) -> None:

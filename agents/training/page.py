@@ -74,19 +74,24 @@ def write_training_page(run: RunFolder) -> Path:
             ],
         )
         sections.append(Section("Evaluations", (), (), [table]))
-    names = {name.format(env=run.env_id): told for name, told in _FILES.items()}
-    there = [[name, told] for name, told in names.items() if any(run.path.glob(name.rstrip("/")))]
+    files = {name.format(env=run.env_id): told for name, told in _FILES.items()}
+    there = [[name, told] for name, told in files.items() if any(run.path.glob(name.rstrip("/")))]
     sections.append(Section("Files", (), (), [PageTable("In this folder.", ["file", "holds"], there)]))
-    agent, command = shlex.quote(str(run.path)), run.parameters / "command.txt"
-    over_background = run.env_id == BACKGROUND_ENV_ID
-    watched = shlex.quote(str(run.model)) + (f" --env {run.env_id}" if over_background else "")
+    command, over_background = run.parameters / "command.txt", run.env_id == BACKGROUND_ENV_ID
+    names = run.import_paths()
+    allow = ["--allow", *names] if names else []
+
+    def line(*words: str) -> str:
+        return shlex.join(["occlusion-search", *words, *allow])
+
+    patch = "patch-" if over_background else ""
+    agent = ("--agent", str(run.model), "--algo", run.algo, "--env", run.env_id)
     steps_on = [
-        ("Watch an episode", f"occlusion-search enjoy --agent {watched} --gif episode.gif"),
-        ("Make hard positives with it",
-         f"occlusion-search generate --{'patch-' if over_background else ''}agent {agent} --data DIR"),
-    ]  # fmt: skip
+        ("Watch an episode", line("enjoy", *agent, "--gif", "episode.gif")),
+        ("Make hard positives with it", line("generate", f"--{patch}agent", str(run.path), "--data", "DIR")),
+    ]
     if not over_background:
-        compare = f"occlusion-search evaluate --agent {agent} --data DIR"
+        compare = line("evaluate", "--agent", str(run.path), "--data", "DIR")
         told = "Compare it with the belief and other methods, on videos that it was not trained on"
         steps_on.insert(0, (told, compare))
     return write_index(

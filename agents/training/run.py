@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -31,7 +32,7 @@ from ..common.locks import lock_folder
 from ..common.progress import TrainingProgress
 from ..dqn.algorithms import load_zip, reason_of
 from ..dqn.replay import LookupNStepReplayBuffer, LookupReplayBuffer, states_of
-from .callbacks import Checkpoints, check_trained, make_evaluations, write_whole
+from .callbacks import Checkpoints, Diverged, check_trained, make_evaluations, write_whole
 from .environment import TrainingEnvironment
 from .hyperparameters import declared_arguments
 from .learning_curves import cut_monitors, draw_learning_curves, read_monitors
@@ -48,6 +49,7 @@ def train(
     started: Callable[[RunFolder], object] = lambda run: None,
     allowed: Collection[str] = (),
     after_evaluation: BaseCallback | None = None,
+    earlier: RunFolder | None = None,
 ) -> RunFolder:
     """Train an agent into a new run folder.
 
@@ -59,23 +61,28 @@ def train(
         allowed: Names `module:attribute` that the hyper-parameter file may hold, beside those of the request; see
             `occlusion_env.naming.check_built_in`.
         after_evaluation: Called after each evaluation; ends the training where it returns `False`.
+        earlier: A run of another seed, whose recorded hyper-parameters replace the file's.
 
     Returns:
         The run's folder, with the agent, the returns of its evaluations, and the learning curve.
 
     Raises:
-        InputError: If the request cannot be met.
+        InputError: If the request cannot be met, or the videos or weights are not those of `earlier`.
+        Diverged: If the agent's weights are no longer finite.
     """
-    resolved = request.resolve(allowed=allowed)
+    resolved = request.resolve(None if earlier is None else earlier.config(), allowed)
     trained = request.trained_agent
     if trained is not None and not Path(trained).is_file():
         raise InputError(f"There is no agent '{trained}'; give --trained-agent the zip file of one.")
     env, evaluation = make_training_envs(resolved)
+    record = _describe_environment(env, evaluation).record() if request.env in ENV_IDS else None
+    if earlier is not None:
+        _check_unchanged(earlier, record)
     run = RunFolder.create(Path(request.log_folder), request.algo, request.env)
     with lock_folder(run.path):
         run.write_parameters(resolved.hyperparams, asdict(request), command)
-        if request.env in ENV_IDS:
-            run.write_environment(_describe_environment(env, evaluation).record())
+        if record is not None:
+            run.write_environment(record)
         env = monitored(env, run.path / "0.monitor.csv")
         try:
             model = _make_model(resolved, env)
@@ -95,11 +102,23 @@ def train_seeds(
     started: Callable[[RunFolder], object] = lambda run: None,
     allowed: Collection[str] = (),
 ) -> list[RunFolder]:
-    """Train an agent for each seed of a request, one after the other; see `train`."""
-    request, *later = request.each_seed()
-    first = train(request, command, progress, started, allowed)
-    requests = [replace(each, series=first.path.name) for each in later]
-    return [first, *(train(each, command, progress, started, allowed) for each in requests)]
+    """Train an agent for each seed of a request, one after the other; see `train`.
+
+    Raises:
+        InputError: See `train`.
+        Diverged: If trainings diverge; after the last one.
+    """
+    folders: list[RunFolder] = []
+
+    def begin(run: RunFolder) -> None:
+        folders.append(run)
+        started(run)
+
+    def train_seed(request: TrainRequest) -> RunFolder:
+        series = folders[0].path.name if folders else None
+        return train(replace(request, series=series), command, progress, begin, allowed)
+
+    return _train_each([partial(train_seed, each) for each in request.each_seed()])
 
 
 def resume_seeds(
@@ -117,25 +136,50 @@ def resume_seeds(
 
     Raises:
         InputError: See `resume`; also if the runs of this seed and of all later ones are complete.
+        Diverged: If trainings diverge; after the last one.
     """
     restore_parameters(path)
-    run = RunFolder.open(path if path.name else path.absolute())
+    run = RunFolder.open(Path(os.path.abspath(path)) if path.name in ("", "..") else path)
     check_built_in([run.arguments(), run.config()], run.parameters, allowed)
     own, *later = _recorded_request(run).each_seed()
     series = run.find_series() | {own.seed: run}
     complete = {seed for seed, each in series.items() if is_archive(each.model)}
-    if own.seed not in complete or complete.issuperset(each.seed for each in later):
-        resume(run.path, progress, allowed)
     file = run.parameters / "command.txt"
     command = read_text(file) if file.is_file() else ""
-    for request in later:
-        if request.seed not in series:
-            request = replace(request, series=own.series or run.path.name, log_folder=str(run.path.parent.parent))
-            series[request.seed] = train(request, command, progress, started, allowed)
-        elif request.seed not in complete:
-            started(series[request.seed])
-            resume(series[request.seed].path, progress, allowed)
+    log_folder = os.path.normpath(run.path / ".." / "..")  # the parent of `x_1` is `.`, whose parent is `.` too
+
+    def train_seed(request: TrainRequest) -> RunFolder:
+        if request.seed in series:
+            if request is not own:
+                started(series[request.seed])
+            return resume(series[request.seed].path, progress, allowed)
+        asked = replace(request, series=own.series or run.path.name, log_folder=log_folder)
+        series[request.seed] = train(asked, command, progress, started, allowed, earlier=run)
+        return series[request.seed]
+
+    unfinished = [each for each in (own, *later) if each.seed not in complete]
+    _train_each([partial(train_seed, each) for each in unfinished or [own]])
     return [each for seed, each in sorted(series.items()) if seed >= own.seed or seed in complete]
+
+
+def _train_each(trainings: Collection[Callable[[], RunFolder]]) -> list[RunFolder]:
+    """Start trainings one after the other; one that diverges is reported after the last."""
+    runs, diverged = list[RunFolder](), list[Diverged]()
+    for training in trainings:
+        try:
+            runs.append(training())
+        except Diverged as error:
+            if len(trainings) == 1:
+                raise
+            diverged.append(error)
+    if diverged:
+        names = ", ".join(f"'{each.folder}'" for each in diverged)
+        raise Diverged(
+            f"{len(diverged)} of {len(trainings)} trainings diverged, so that no agent is written in {names}; give"
+            " a lower learning rate.",
+            diverged[0].folder,
+        )
+    return runs
 
 
 def fit(request: TrainRequest, progress: bool = False) -> BaseAlgorithm:
@@ -167,7 +211,8 @@ def resume(path: Path, progress: bool = False, allowed: Collection[str] = ()) ->
 
     Weights, optimizer, steps, schedules and replay memory are those of the checkpoint, the hyper-parameters those
     that the run recorded. The episodes that were under way begin anew, and what is drawn is seeded with the seed
-    plus the steps.
+    plus the steps. A run that was killed before its first checkpoint begins anew, and so does a run of several
+    seeds that has none.
 
     Args:
         path: The run's folder. Its checkpoints are pickled: resuming runs what is in them.
@@ -175,8 +220,9 @@ def resume(path: Path, progress: bool = False, allowed: Collection[str] = ()) ->
         allowed: Names `module:attribute` that its files may hold; see `occlusion_env.naming.check_built_in`.
 
     Raises:
-        InputError: If it is no run's folder, has no checkpoint, or damaged ones alone, or has nothing left to do,
-            names `module:attribute`, another process trains in it, or its videos or weights have changed.
+        InputError: If it is no run's folder, was to write no checkpoint, has damaged ones alone or nothing left to
+            do, names `module:attribute`, another process trains in it, or its videos or weights have changed.
+        Diverged: If the agent's weights are no longer finite.
     """
     restore_parameters(path)
     run = RunFolder.open(path)
@@ -184,17 +230,23 @@ def resume(path: Path, progress: bool = False, allowed: Collection[str] = ()) ->
         check_built_in([run.arguments(), run.config()], run.parameters, allowed)
         resolved = _recorded_request(run).resolve(run.config())
         last = _last_intact_checkpoint(path, run, issubclass(resolved.kind, OffPolicyAlgorithm))
+        if last is None and resolved.save_freq < 1 and resolved.seeds == 1 and resolved.series is None:
+            raise InputError(f"'{path}' has no checkpoint; train with --save-freq, so that a run can go on.")
         env, evaluation = make_training_envs(resolved)
-        if (recorded := run.environment()) is not None:
-            _check_unchanged(path, recorded, _describe_environment(env, evaluation).record())
+        if resolved.env in ENV_IDS:
+            _check_unchanged(run, _describe_environment(env, evaluation).record())
         remove_leftovers(run.path)
-        env = monitored(env, run.path / f"{cut_monitors(run, last.steps)}.monitor.csv", last.steps)
-        model = load_zip(
-            resolved.algo, resolved.kind, last.model, env, resolved.device, seed=resolved.seed + last.steps
-        )
-        if isinstance(model, OffPolicyAlgorithm):
-            _load_replay_buffer(model, last)
-        _connect(model, env)
+        steps = 0 if last is None else last.steps
+        env = monitored(env, run.path / f"{cut_monitors(run, steps)}.monitor.csv", steps)
+        if last is None:
+            model = _make_model(resolved, env)
+        else:
+            model = load_zip(
+                resolved.algo, resolved.kind, last.model, env, resolved.device, seed=resolved.seed + steps
+            )
+            if isinstance(model, OffPolicyAlgorithm):
+                _load_replay_buffer(model, last)
+            _connect(model, env)
         _train_in_folder(resolved, run, model, evaluation, progress)
     return run
 
@@ -209,8 +261,12 @@ def _load_replay_buffer(model: OffPolicyAlgorithm, checkpoint: Checkpoint) -> No
         ) from None
 
 
-def _last_intact_checkpoint(path: Path, run: RunFolder, has_replay_buffer: bool) -> Checkpoint:
-    """Find the last checkpoint that is not damaged; the later ones are deleted, with a warning."""
+def _last_intact_checkpoint(path: Path, run: RunFolder, has_replay_buffer: bool) -> Checkpoint | None:
+    """Find the last checkpoint that is not damaged; the later ones are deleted, with a warning.
+
+    Returns:
+        `None` if the run has none at all.
+    """
     if run.model.is_file():
         if is_archive(run.model):
             raise InputError(
@@ -219,7 +275,7 @@ def _last_intact_checkpoint(path: Path, run: RunFolder, has_replay_buffer: bool)
         warn_of_damage(run.model)
     checkpoints = run.checkpoints()
     if not checkpoints:
-        raise InputError(f"'{path}' has no checkpoint; train with --save-freq, so that a run can go on.")
+        return None
     faults: dict[Checkpoint, Path] = {}
     for checkpoint in reversed(checkpoints):
         if (fault := checkpoint.damaged_file(has_replay_buffer)) is None:
@@ -259,14 +315,16 @@ def _describe_environment(env: VecEnv, evaluation: VecEnv | None) -> TrainingEnv
     return TrainingEnvironment.of_search(training.arguments, training.search, training.targets, selection)
 
 
-def _check_unchanged(path: Path, recorded: dict[str, Any], now: dict[str, Any]) -> None:
-    """Refuse to go on with other videos or weights than a run began with."""
+def _check_unchanged(run: RunFolder, now: dict[str, Any] | None) -> None:
+    """Refuse to go on with other videos or weights than a run began with, by the record of its environment."""
+    if (recorded := run.environment()) is None or now is None:
+        return
     for name in ("weights", "videos", "selection_videos", "prior"):
         if name == "prior" and name not in recorded:  # an older run
             continue
         if recorded.get(name) != now[name]:
             raise InputError(
-                f"The run '{path}' began with {name} {shorten(recorded.get(name))} and would go on with"
+                f"The run '{run.path}' began with {name} {shorten(recorded.get(name))} and would go on with"
                 f" {shorten(now[name])}; restore them or train anew."
             )
 
@@ -366,7 +424,7 @@ def _train_in_folder(
         if evaluation is not None:
             evaluation.close()
     _draw(request, run)
-    check_trained(model, run.model)
+    check_trained(model, run.path)
     write_whole(model.save, run.model)
     if request.save_replay_buffer and isinstance(model, OffPolicyAlgorithm):
         write_whole(model.save_replay_buffer, run.replay_buffer)

@@ -25,6 +25,7 @@ from typing import Any
 
 import yaml
 
+from occlusion_env.naming import find_import_paths
 from tracker.errors import InputError, reading_errors
 from tracker.evaluation.running import weights_digest
 from tracker.files import read_text, replacing_file
@@ -248,20 +249,19 @@ class RunFolder:
         return [Checkpoint(self.path, steps) for steps in sorted(int(name[1]) for name in names if name)]
 
     def find_series(self) -> dict[int, RunFolder]:
-        """The runs beside this one of the same `train --seeds` that are complete or have a checkpoint, by seed.
+        """The runs beside this one of the same `train --seeds`, by seed; of two with one seed the further one.
 
         The later runs record the name of the first one's folder as `series`.
         """
         first = self.arguments().get("series") or self.path.name
-        found: dict[int, RunFolder] = {}
+        found: list[tuple[bool, bool, int, RunFolder]] = []
         for path in sorted(self.path.parent.glob(f"{self.env_id}_*")):
             with suppress(InputError):
                 run = RunFolder.open(path)
                 arguments = run.arguments()
-                started = run.model.is_file() or run.checkpoints()
-                if started and first in (path.name, arguments.get("series")):
-                    found[arguments.get("seed", 0)] = run
-        return found
+                if first in (path.name, arguments.get("series")):
+                    found.append((run.model.is_file(), bool(run.checkpoints()), arguments.get("seed", 0), run))
+        return {seed: run for *_, seed, run in sorted(found, key=lambda each: each[:2])}
 
     def write_parameters(self, config: dict[str, Any], arguments: dict[str, Any], command: str) -> None:
         """Write what the run is started with.
@@ -313,6 +313,10 @@ class RunFolder:
     def arguments(self) -> dict[str, Any]:
         """The arguments of the command."""
         return _read(self.parameters / "args.yml")
+
+    def import_paths(self) -> list[str]:
+        """Names `module:attribute` in its files; a command that reads it takes them with `--allow`."""
+        return sorted(set(find_import_paths([self.arguments(), self.config()])))
 
 
 def restore_parameters(path: Path) -> None:

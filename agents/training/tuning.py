@@ -21,20 +21,26 @@ from tracker.files import replacing_file
 from ..common.locks import lock_folder
 from ..dqn.algorithm import OWN_SECTION
 from ..dqn.algorithms import reason_of
+from .callbacks import Diverged
 from .learning_curves import read_evaluations
 from .request import TrainRequest
 from .run import train
-from .runs import RunFolder
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 EVALUATIONS = 5
-"""Evaluations of a trial, after each of which it may be pruned; the last one is its value."""
+"""Evaluations of a trial; the last one is its value."""
+
+LEAST_TRIALS = 5
+"""Complete trials from which on a trial is pruned."""
 
 STUDY = "tune"
 """Name of the study in `study.db`, of any algorithm, so that a folder holds one search."""
+
+DIVERGED = "diverged"
+"""Attribute of a pruned trial that diverged."""
 
 Suggest = Callable[["BaseTrial"], Any]
 
@@ -93,6 +99,7 @@ class Tuned:
         sampled: Its hyper-parameters that were searched.
         trials: Number of complete trials.
         pruned: Number of trials that were ended early.
+        diverged: Number of trials whose weights did not stay finite.
         steps: Environment steps of a complete trial.
     """
 
@@ -101,6 +108,7 @@ class Tuned:
     sampled: dict[str, Any]
     trials: int
     pruned: int
+    diverged: int
     steps: int
 
 
@@ -140,7 +148,7 @@ def tune(
 
     Raises:
         InputError: If Optuna is not installed, the request cannot be met, `folder` holds the search of another
-            request, or all trials diverged.
+            request, or no trial is complete.
     """
     if trials < 1:
         raise InputError(f"The number of trials is {trials}; it must be at least 1.")
@@ -154,22 +162,20 @@ def tune(
         study = _open_study(request, resolved, folder)
         states = optuna.trial.TrialState
 
-        def count(*wanted: TrialState) -> int:
-            return len(study.get_trials(deepcopy=False, states=wanted))
+        def ended(state: TrialState) -> list[FrozenTrial]:
+            return study.get_trials(deepcopy=False, states=(state,))
 
         def objective(trial: Trial) -> float:
-            folders: list[RunFolder] = []
             settings = replace(
                 request, hyperparams=_merged(resolved.hyperparams, _sample(request.algo, trial)),
                 eval_freq=_between_evaluations(resolved), save_freq=-1, log_folder=str(folder),
             )  # fmt: skip
             pruning = _Pruning(trial)
             try:
-                run = train(settings, f"trial {trial.number}", progress, folders.append, allowed, pruning)
-            except InputError:
-                if folders:  # the agent has diverged
-                    raise optuna.TrialPruned from None
-                raise
+                run = train(settings, f"trial {trial.number}", progress, allowed=allowed, after_evaluation=pruning)
+            except Diverged:
+                trial.set_user_attr(DIVERGED, True)
+                raise optuna.TrialPruned from None
             if pruning.ended:
                 raise optuna.TrialPruned
             return float(read_evaluations(run.evaluations)["results"][-1].mean())
@@ -178,26 +184,33 @@ def tune(
             numbers = {
                 name: f"{value:.3g}" if isinstance(value, float) else value for name, value in trial.params.items()
             }
-            ended = f"return {trial.value:.3f}" if trial.state == states.COMPLETE else "pruned"
-            done(
-                f"trial {trial.number}: {ended}; {', '.join(f'{name} {value}' for name, value in numbers.items())}"
-            )
+            end = "diverged" if DIVERGED in trial.user_attrs else "pruned"
+            if trial.state == states.COMPLETE:
+                end = f"return {trial.value:.3f}"
+            done(f"trial {trial.number}: {end}; {', '.join(f'{name} {value}' for name, value in numbers.items())}")
 
-        study.optimize(objective, max(trials - count(states.COMPLETE, states.PRUNED), 0), callbacks=[report])
-        if not count(states.COMPLETE):
-            raise InputError(f"All trials in '{folder}' diverged or were pruned; give more --trials.")
+        left = trials - len(ended(states.COMPLETE)) - len(ended(states.PRUNED))
+        study.optimize(objective, max(left, 0), callbacks=[report])
+        complete, pruned = ended(states.COMPLETE), ended(states.PRUNED)
+        if not complete:
+            raise InputError(
+                f"All {len(pruned)} trials in '{folder}' diverged; give more --trials, or another --conf-file."
+            )
+        diverged = sum(DIVERGED in trial.user_attrs for trial in pruned)
         best, file = study.best_trial, folder / "best.yml"
         assert best.value is not None
         sampled = _sample(request.algo, optuna.trial.FixedTrial(best.params))
         whole = replace(request, n_timesteps=None).resolve(allowed=allowed).hyperparams
         _write(file, request.env, _merged(whole, sampled))
         assert resolved.n_timesteps is not None
-        return Tuned(file, best.value, sampled, count(states.COMPLETE), count(states.PRUNED), resolved.n_timesteps)
+        counts = len(complete), len(pruned) - diverged, diverged
+        return Tuned(file, best.value, sampled, *counts, resolved.n_timesteps)
 
 
 def _between_evaluations(request: TrainRequest) -> int:
-    assert request.n_timesteps is not None
-    return max(request.n_timesteps // EVALUATIONS, 1)
+    """Environment steps between two evaluations of a trial: a multiple of the number of environments."""
+    assert request.n_timesteps is not None and request.n_envs is not None
+    return max(request.n_timesteps // EVALUATIONS // request.n_envs, 1) * request.n_envs
 
 
 def _open_study(request: TrainRequest, resolved: TrainRequest, folder: Path) -> Study:
@@ -206,8 +219,9 @@ def _open_study(request: TrainRequest, resolved: TrainRequest, folder: Path) -> 
 
     file = folder / "study.db"
     settings = plain_data(replace(resolved, log_folder="", seeds=1))
-    # The first evaluation says too little, and five trials make a median.
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=_between_evaluations(resolved))
+    # The first evaluation says too little; Optuna prunes at the step `n_warmup_steps` too.
+    warm_up = _between_evaluations(resolved) + 1
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=LEAST_TRIALS, n_warmup_steps=warm_up)
     try:
         study = optuna.create_study(
             storage=f"sqlite:///{file.resolve()}", study_name=STUDY, load_if_exists=True,

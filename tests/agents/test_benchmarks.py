@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -404,6 +405,32 @@ def test_prioritised_replay_draws_by_temporal_difference() -> None:
     weights = np.array([0.001, 0.001, 4.001, 0.001, 0.001, 1.001]) ** 0.6
     assert drawn == pytest.approx(weights / weights.sum(), abs=0.03)
     assert buffer.chances == pytest.approx((weights / weights.mean())[batch.rewards.flatten().int()])
+
+
+def test_learning_curves_resume_with_the_same_settings_alone(
+    tmp_path: Path, make_video: Any, write_otb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = script("learning_curves")
+    write_otb(tmp_path / "videos" / "clip", make_video(frames=4))
+    monkeypatch.setattr(module, "FOLDER", tmp_path / "out")
+    monkeypatch.setattr(module, "LOSSES", {})
+    begun: list[int] = []
+
+    def train_arm(name: str, seed: int, given: Any) -> None:
+        begun.append(given.steps)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "train_arm", train_arm)
+    given = module.Arguments(tmp_path / "videos", steps=64)
+    for allowed in (given, given, replace(given, seeds=7, change_seeds=6)):
+        with pytest.raises(KeyboardInterrupt):
+            module.main(allowed)
+    with pytest.raises(InputError, match="trainings with other settings .*steps was 64 and is 65"):
+        module.main(replace(given, steps=65))
+    write_otb(tmp_path / "videos" / "other", make_video(frames=4, seed=1))
+    with pytest.raises(InputError, match="trainings with other settings .*train.other was not set"):
+        module.main(given)
+    assert begun == [64, 64, 64]
 
 
 @pytest.mark.parametrize("name", ["DuelingDQN", "PrioritisedDQN"])

@@ -86,8 +86,9 @@ def print_curves(curves: Mapping[str, ReturnCurve]) -> None:
         best = int(curve.iqm.argmax())
         ends = f" [{curve.low[-1]:.3f}, {curve.high[-1]:.3f}]" if np.isfinite(curve.low[-1]) else ""
         rows.append(
-            [name, str(curve.trainings), f"{curve.iqm[0]:.3f}", f"{curve.iqm[best]:.3f} ({curve.steps[best]:,})",
-             f"{curve.steps[-1]:,}", f"{curve.iqm[-1]:.3f}{ends}"]
+            [name, str(curve.trainings), curve.source, f"{curve.iqm[0]:.3f}",
+             f"{curve.iqm[best]:.3f} ({curve.steps[best]:,})", f"{curve.steps[-1]:,}",
+             f"{curve.iqm[-1]:.3f}{ends}"]
         )  # fmt: skip
-    print_table(["arm", "trainings", "first", "best (steps)", "steps", "last [95 %]"], rows,
+    print_table(["arm", "trainings", "returns of", "first", "best (steps)", "steps", "last [95 %]"], rows,
                 width=120, title="Return, interquartile mean over trainings and episodes")  # fmt: skip

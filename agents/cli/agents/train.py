@@ -53,8 +53,10 @@ def train(
 
     Writes OUT/ALGO/ENV_<n>: index.html (the page), ENV.zip (the agent), best_model.zip, evaluations.npz,
     0.monitor.csv, checkpoints, learning_curve.png, and the configuration in ENV/. --resume continues a run that
-    was cut off; if it was started with --seeds, the remaining seeds are trained after it. Agents (.zip) and replay
-    buffers (.pkl) are pickles: loading one executes code, so give --agent and --resume only files that you trust.
+    was cut off; if it was started with --seeds, the remaining seeds are trained after it. A run that was killed
+    before its first checkpoint begins anew. A seed whose training diverges has no agent; the seeds after it are
+    trained. Agents (.zip) and replay buffers (.pkl) are pickles: loading one executes code, so give --agent and
+    --resume only files that you trust.
 
     Args:
         algo: The algorithm; dqn is the paper's Algorithm 1.
@@ -87,7 +89,7 @@ def train(
         occlusion-search train --conf-file tuned --data path/to/videos
         occlusion-search train --algo ppo --env-kwargs reward:difference --steps 60000 --seeds 5
     """
-    from occlusion_env import BACKGROUND_ENV_ID, ENV_ID
+    from occlusion_env import BACKGROUND_ENV_ID, ENV_ID, ENV_IDS
     from tracker.evaluation.report.page import INDEX
     from tracker.models.backbones import resolve_device
 
@@ -106,7 +108,7 @@ def train(
             return NOTHING_WRITTEN
         if save_freq < 1 and resume is None:
             return f"the episodes so far are in {folders[-1]}, and no checkpoint, as --save-freq is {save_freq}"
-        return f"go on with --resume {folders[-1]}"
+        return f"go on with --resume {shlex.quote(str(folders[-1]))}"
 
     def started(run: RunFolder) -> None:
         folders.append(run.path)
@@ -139,6 +141,7 @@ def train(
         print(
             f"The agent, its learning curve and its checkpoints are in {run.path}; the page is {run.path / INDEX}"
         )
+    names = run.import_paths()  # of this command line, or allowed by it
     curve = None
     with suppress(InputError):  # too few episodes
         curve = read_curve(runs)
@@ -146,22 +149,24 @@ def train(
     if curve is not None and evaluated and len(runs) > 1:
         print_curves({run.algo: curve})
     elif evaluated and run.arguments()["env"] == ENV_ID:
-        rows = [record_episode(episode) for episode in play_selection(run, device, allow)]
+        rows = [record_episode(episode) for episode in play_selection(run, device, names)]
         own = "targets" in (run.arguments().get("eval_env_kwargs") or {})
         held_out = "" if own else ", which it was not trained on"
         print(f"On the targets that chose its best model{held_out}: {summarise_episodes(rows)}")
     arm = f"{run.algo}=" if len(runs) > 1 else ""
-    names = " ".join(shlex.quote(f"{arm}{run.path}") for run in runs)
-    print("Next:")
+    arms = [f"{arm}{run.path}" for run in runs]
+    given = ["--data", "DIR", *(["--allow", *names] if names else [])]
+    if curve is not None or run.env_id in ENV_IDS:
+        print("Next:")
     if curve is not None:
         print("Draw the return with other runs:")
-        print(f"  occlusion-search plot --run {names}")
+        print(f"  {shlex.join(['occlusion-search', 'plot', '--run', *arms])}")
     if run.env_id == BACKGROUND_ENV_ID:
         print("Make hard positives whose patches it finds:")
-        print(f"  occlusion-search generate --patch-agent {shlex.quote(str(run.path))} --data DIR")
-    else:
+        print(f"  {shlex.join(['occlusion-search', 'generate', '--patch-agent', str(run.path), *given])}")
+    elif run.env_id in ENV_IDS:
         print("Compare with the belief on videos that it was not trained on:")
-        print(f"  occlusion-search evaluate --agent {names} --data DIR")
+        print(f"  {shlex.join(['occlusion-search', 'evaluate', '--agent', *arms, *given])}")
     if open:
         open_page(run.path / INDEX)
 

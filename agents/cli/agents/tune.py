@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -31,9 +32,10 @@ def tune(
     """Search the hyper-parameters of an algorithm with Optuna.
 
     Every trial is a training. Optuna's TPE chooses the learning rate, the discount, the layers and the algorithm's
-    own numbers; its median pruner ends a trial whose evaluation is below the median of the trials before.
-    Trials are evaluated on held-out training videos, as in `train`. The same command resumes a search that was
-    cut off, and with more --trials continues it. Needs the extra `tune`.
+    own numbers. Once five trials are complete, its median pruner ends a trial at its second or a later evaluation
+    where its best evaluation so far is below the median of the complete trials at the same step. A trial that
+    diverges ends too. Trials are evaluated on held-out training videos, as in `train`. The same command resumes a
+    search that was cut off, and with more --trials continues it. Needs the extra `tune`.
 
     Writes OUT/best.yml (for `train --conf-file`, with the n_timesteps of the hyper-parameter file in place of a
     trial's), OUT/study.db (Optuna's) and the runs, OUT/ALGO/ENV_<n>.
@@ -70,11 +72,15 @@ def tune(
     with on_interrupt(GOES_ON):
         found = search(request, out, trials, progress, print, allow)
     print(
-        f"The best of {found.trials} complete trials of {found.steps} steps ({found.pruned} were pruned) has a"
-        f" mean return of {found.value:.3f}:"
+        f"The best of {found.trials} complete trials of {found.steps} steps ({found.pruned} were pruned,"
+        f" {found.diverged} diverged) has a mean return of {found.value:.3f}:"
     )
     for name, value in found.sampled.items():
         print(f"  {name}: {value}")
     print("It was chosen by that return; a new training with it may have a lower one.")
     print(f"{found.file} trains for the n_timesteps of the hyper-parameter file, not for those of a trial. Next:")
-    print(f"  occlusion-search train --algo {algo} --conf-file {found.file} --data DIR --seeds 5")
+    words = ["--algo", algo, "--env", env, "--conf-file", str(found.file)]
+    words += [] if data is None else ["--data", data]
+    for flag, given in (("env-kwargs", env_kwargs), ("eval-env-kwargs", eval_env_kwargs), ("allow", allow)):
+        words += [f"--{flag}", *given] if given else []
+    print(f"  {shlex.join(['occlusion-search', 'train', *words, '--seeds', '5'])}")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from agents.cli.agents.plot import end_names
 from agents.training import aggregation
 from agents.training.aggregation import (
     ReturnCurve,
     bootstrap_interval,
+    draw_curves,
     interquartile_mean,
     read_curve,
     write_curves,
@@ -106,6 +109,32 @@ def test_the_title_names_bands_where_there_are_some(
     assert ("bands" in titles[0]) == (trainings == 3)
 
 
+def test_the_legend_says_which_arm_is_of_training_episodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(aggregation, "save", lambda figure, path: figures.append(figure))
+    curve = read_curve([written_run(tmp_path, 1, [10], np.ones((1, 2)))])
+    write_curves(tmp_path / "x.png", {"a": curve, "b": replace(curve, source="training")})
+    write_curves(tmp_path / "x.png", {"a": curve})
+    (mixed,), (alike,) = (figure.axes for figure in figures)
+    assert mixed.get_title() == "evaluations and training episodes"
+    assert [text.get_text() for text in mixed.get_legend().get_texts()] == [
+        "a (1 training, evaluation on the selection videos)", "b (1 training, training episodes)",
+    ]  # fmt: skip
+    assert alike.get_title() == "evaluation on the selection videos"
+    assert [text.get_text() for text in alike.get_legend().get_texts()] == ["a (1 training)"]
+
+
+def test_every_reference_line_is_drawn_and_looks_its_own(tmp_path: Path) -> None:
+    curve = read_curve([written_run(tmp_path, 1, [10], np.ones((1, 2)))])
+    axis = Figure().subplots()
+    draw_curves(axis, {"a": curve}, {f"level {number}": float(number) for number in range(9)})
+    lines = axis.lines[1:]
+    assert [(line.get_label(), line.get_ydata()[0]) for line in lines] == [(f"level {n}", n) for n in range(9)]
+    assert len({(line.get_linestyle(), line.get_linewidth()) for line in lines}) == 9
+
+
 def test_the_names_of_runs_are_the_ends_of_their_paths_that_differ() -> None:
     assert end_names(["logs/dqn/x_1", "logs/dqn/x_2/"]) == {"logs/dqn/x_1": "dqn/x_1", "logs/dqn/x_2/": "dqn/x_2"}
     assert list(end_names(["a/logs/dqn/x_1", "b/logs/dqn/x_1"]).values()) == ["a/logs/dqn/x_1", "b/logs/dqn/x_1"]
@@ -131,6 +160,7 @@ def test_plot_pools_the_seeds_of_an_arm(run: Any, tmp_path: Path) -> None:
     results = np.stack([np.load(Path(each) / "evaluations.npz")["results"] for each in (first, second, third)])
     assert arms["arm"]["iqm"][0] == pytest.approx(np.sort(results[:, 0].ravel())[1:-1].mean(), abs=1e-6)
     assert arms[f"dqn/{ORACLE}_1"]["interval"] is None and f"dqn/{ORACLE}_1 " in out
+    assert out.count("evaluation") == 2, "what the returns of each arm are of"
     assert read_image(tmp_path / "learning_curves.png").std() > 10
     for words, sentence in (
         ((f"arm={first}", f"arm={first}/"), "is given twice in the arm arm"),

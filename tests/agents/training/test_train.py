@@ -1,3 +1,6 @@
+import html
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -72,6 +75,32 @@ def test_a_device_that_is_not_there_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="no device 'cuda:77' on this machine"):
         train(request(tmp_path, device="cuda:77"))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_next_commands_name_the_algorithm_the_environment_and_own_code(run, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "next_reward.py").write_text("from occlusion_env.mdp.rewards import DifferenceReward as Mine\n")
+    small = ("--n-envs", 4, "--eval-episodes", 1, "--n-eval-envs", 1, "-f", "my logs")
+    own = ("--env-kwargs", "reward:next_reward:Mine")
+    code, out, error = run("train", "--algo", "ppo", "--env", ORACLE, "-n", 32, "--eval-freq", -1, *small, *own,
+                           "--hyperparams", "n_steps:8", "batch_size:8")  # fmt: skip
+    folder = Path("my logs") / "ppo" / f"{ORACLE}_1"
+    printed = shlex.join(["occlusion-search", "evaluate", "--agent", str(folder), "--data", "DIR", "--allow",
+                          "next_reward:Mine"])  # fmt: skip
+    assert code == 0 and f"  {printed}\n" in out, error
+    page = html.unescape((tmp_path / folder / "index.html").read_text("utf-8"))
+    assert printed in page
+    program, *words = shlex.split(re.search("occlusion-search enjoy[^<]*", page)[0])
+    code, out, error = run(*words, "-n", 3)
+    assert code == 0 and "oracle" in out and (tmp_path / "episode.gif").is_file(), error
+    # The targets that chose its best model are played at the end.
+    code, out, error = run("train", "-n", 16, "--eval-freq", 8, *small, *own)
+    assert code == 0 and "On the targets that chose its best model" in out, error
+
+
+def test_other_environments_are_not_compared_with_the_belief(run):
+    code, out, error = run("train", "--env", "CartPole-v1", "-n", 8, "--eval-freq", -1, "--n-envs", 4)
+    assert code == 0 and "The agent, its learning curve" in out and "occlusion-search evaluate" not in out, error
 
 
 def test_the_same_seed_gives_the_same_agent_and_the_same_evaluations(tmp_path):
