@@ -13,6 +13,7 @@ is that of left-out videos anyway. On the judged sequences the agents observe th
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import trange
 
-from agents.common.output import write_json
+from agents.common.output import claim_folder, write_json
 from agents.common.results import write_result
 from agents.dqn.algorithm import load_hyperparameters
 from agents.evaluation.methods import BUDGETS, query_methods
@@ -53,6 +54,7 @@ from occlusion_env.mdp.actions import TRIGGER, RegionLimits
 from occlusion_env.scene.targets import Target
 from occlusion_env.search.belief import Belief, Prior
 from occlusion_env.search.core import Search
+from tracker import InputError
 from tracker.data.identity import folder_digests
 from tracker.data.readers import list_targets
 from tracker.data.sequences import FRAME_CACHE, evenly_spaced
@@ -516,7 +518,9 @@ def limits_of(found: Interval) -> list[float] | None:
 
 def main(given: Arguments) -> None:
     """Score, fit, choose, train, and judge where there are sequences for it."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    videos = folder_digests(given.train)
+    identity = {"train": videos, "per_video": given.per_video}
+    claim_folder(FOLDER, "settings.json", identity, "trainings on other targets")
     FRAME_CACHE.limit = 2 * 2**30  # bytes: a training target is decoded once
     write_json(VIDEOS, {"folder": str(given.train.absolute()), "per_video": given.per_video})
     networks = load_networks(SearchArguments())
@@ -537,7 +541,7 @@ def main(given: Arguments) -> None:
             "seeds": given.seeds, "per_video": given.per_video, "per_sequence": given.per_sequence,
             "model": "of the highest return on the training videos that are held out of the agent's training",
         },
-        "train": folder_digests(given.train),
+        "train": videos,
     }  # fmt: skip
     if not given.json.exists():  # what is named before the agents are trained and judged
         write_result(given.json, "stopping", content)
@@ -554,4 +558,7 @@ def main(given: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments))
+    try:
+        main(tyro.cli(Arguments))
+    except InputError as error:
+        sys.exit(f"stopping.py: error: {error}")

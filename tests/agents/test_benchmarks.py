@@ -433,6 +433,29 @@ def test_learning_curves_resume_with_the_same_settings_alone(
     assert begun == [64, 64, 64]
 
 
+def test_stopping_keeps_nothing_of_other_targets(
+    tmp_path: Path, make_video: Any, write_otb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = script("stopping")
+    write_otb(tmp_path / "videos" / "clip", make_video(frames=4))
+    monkeypatch.setattr(module, "FOLDER", tmp_path / "out")
+    monkeypatch.setattr(module, "VIDEOS", tmp_path / "out" / "videos.json")
+    begun: list[int] = []
+
+    def score_training_videos(folder: Path, per_video: int) -> None:
+        begun.append(per_video)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "score_training_videos", score_training_videos)
+    given = module.Arguments(tmp_path / "videos", per_video=2)
+    for allowed in (given, replace(given, seeds=7)):
+        with pytest.raises(KeyboardInterrupt):
+            module.main(allowed)
+    with pytest.raises(InputError, match="trainings on other targets .*per_video was 2 and is 3"):
+        module.main(replace(given, per_video=3))
+    assert begun == [2, 2]
+
+
 @pytest.mark.parametrize("name", ["DuelingDQN", "PrioritisedDQN"])
 def test_a_change_of_dqn_learns(name: str) -> None:
     module = script("learning_curves")
