@@ -65,14 +65,15 @@ LADDER_MEASURES = {
 
 
 @pytest.mark.parametrize(
-    ("page", "file", "heading", "less_heading"),
+    ("page", "file", "heading", "less_heading", "base"),
     [
-        (REPRODUCE, "ladder", "SINT trained on with", None),
-        (LADDER, "ladder", "SINT trained on with", "less plain SINT"),
-        (LADDER, "ladder_all_layers", "all layers trained on with", "all layers, less plain SINT"),
+        (REPRODUCE, "ladder", "SINT trained on with", None, "sint"),
+        (LADDER, "ladder", "SINT trained on with", "less plain SINT", "sint"),
+        (LADDER, "ladder_all_layers", "all layers trained on with", "all layers, less plain SINT", "sint"),
+        (LADDER, "ladder_patches", "trained on covers of", "less random pieces", "wide"),
     ],
 )
-def test_the_ladder(page: Path, file: str, heading: str, less_heading: str | None) -> None:
+def test_the_ladder(page: Path, file: str, heading: str, less_heading: str | None, base: str) -> None:
     arms = results(file)["arms"]
     names = {arm["title"].removeprefix("SINT + "): name for name, arm in arms.items()}
     names |= {"nothing: the network before": "start", "its frames alone (plain SINT)": "sint"}
@@ -89,7 +90,7 @@ def test_the_ladder(page: Path, file: str, heading: str, less_heading: str | Non
     differences = [] if less_heading is None else list(table(page, less_heading))
     assert bool(differences) == (less_heading is not None)
     for name, cells in differences:
-        less = arms[names[name]]["less"]["sint"]
+        less = arms[names[name]]["less"][base]
         assert [text for _, text in cells] == [difference(less[LADDER_MEASURES[column]]) for column, _ in cells], (
             name
         )
@@ -162,6 +163,23 @@ def test_the_stress_test() -> None:
     significant = [each["measure"] for each in results("stress")["contrasts"] if each["p_holm"] < 0.05]
     assert f"10 differ in OccAUC and {len(significant) - 10} in recovery" in STRESS.read_text()
     assert significant.count("occ_auc") == 10
+
+
+def test_what_covers_the_target_in_training() -> None:
+    content = results("ladder_patches")
+    less = {
+        name: content["arms"][name]["less"]["wide"]["sweep, unseen, 30-50%"] for name in ("contrast", "lookalikes")
+    }
+    figures = {
+        name: f"{signed(row['difference'])} [{', '.join(signed(end) for end in row['interval'])}]"
+        for name, row in less.items()
+    }
+    text = " ".join(LADDER.read_text().split())
+    assert f"contrasting pieces less random ones, {figures['contrast']}" in text
+    assert f"the opposite choice, are {figures['lookalikes']}" in text
+    assert less["contrast"]["interval"][1] < 0
+    plain = content["arms"]["sint"]["means"]
+    assert plain == {name: results("ladder")["arms"]["sint"]["means"][name] for name in plain}
 
 
 def test_the_ladder_as_trackers() -> None:
