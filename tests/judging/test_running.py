@@ -382,6 +382,7 @@ def command(
     (tmp_path / "own_trackers_of_test_running.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    sys.modules.pop("own_trackers_of_test_running", None)  # of an earlier test, whose folder is gone
 
     def call(*arguments: str) -> tuple[int, str, str]:
         given = [word.replace("own:", "own_trackers_of_test_running:") for word in arguments]
