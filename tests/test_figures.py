@@ -666,3 +666,23 @@ def test_the_sentences_on_learning_curves() -> None:
     runs = [run for arm in content["arms"].values() for run in arm["runs"]]
     hours = sum(run["seconds"] for run in runs) / 3600
     assert f"the {len(runs)} trainings took {hours:.1f} hours" in text
+
+
+def test_the_loader_workers() -> None:
+    found = results("loader_speed")
+    methods, draw, step = found["hard_positives"], found["siamfc"]["draw"], found["siamfc"]["step"]
+    rows = {f"hard positives, {method}": row for method, row in methods.items()}
+    rows |= {"pairs of SiamFC, drawn": draw, "pairs of SiamFC, trained on": step}
+    written = dict(table(SPEED, "loader workers"))
+    assert set(written) == set(rows)
+    for name, cells in written.items():
+        assert cells == [(workers, f"{row['a_second']:.1f}") for workers, row in rows[name].items()], name
+    text = " ".join(SPEED.read_text().split())
+    for method, form in (
+        ("best of 4 random", "give {:.1f} times the hard positives by the best of 4"),
+        ("belief", "{:.1f} times those by the belief"),
+        ("random", "{:.1f} times the random ones"),
+    ):
+        assert form.format(methods[method]["2"]["a_second"] / methods[method]["0"]["a_second"]) in text, method
+    assert f"takes {step['0']['main_process_ms']:.0f} ms, beside which" in text
+    assert f"draw of {found['siamfc']['pairs']} pairs, {draw['0']['batch_ms']:.0f} ms," in text
