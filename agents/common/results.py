@@ -39,6 +39,7 @@ FORMATS = {
     "stopping": 1,
     "stress": 1,
     "stress_prediction": 1,
+    "stress_ladder_seeds": 1,
     "stress_siamfc": 1,
     "tracker_speed": 1,
     "train-siamfc": 1,

@@ -152,6 +152,30 @@ def test_the_arms_of_siamfc_differ_in_their_search_regions(
         assert torch.allclose(values, (before[name] + after[name]) / 2)
 
 
+def test_the_ladder_under_stress_is_paired_over_sequences_and_seeds(tmp_path: Path) -> None:
+    module = script("stress_ladder")
+    rng = np.random.default_rng(0)
+    target, levels = (
+        rng.random((9, 1)),
+        {"start": 0.0, "sint": 0.1, "vae-random": 0.1, "vae-hptn": 0.3, "hardest": 0.4},
+    )
+    values = {
+        arm: {"OccAUC": level + target + rng.normal(0, 0.003, (9, 1 if arm == "start" else 3))}
+        for arm, level in levels.items()
+    }
+    found = module.compare(values)
+    rows = {row["contrast"]: row for row in found["contrasts"]}
+    assert list(rows)[:3] == ["hardest less sint", "vae-hptn less vae-random", "vae-hptn less sint"]
+    for name, row in rows.items():
+        first, second = name.split(" less ")
+        low, high = row["interval"]
+        assert abs((low + high) / 2 - levels[first] + levels[second]) < 0.005 and 0 < high - low < 0.05, name
+        assert row["seeds"] == 3 and row["measure"] == "OccAUC"
+    assert found["arms"]["start"]["OccAUC"]["seeds"] == 1
+    with pytest.raises(InputError, match="no network .*sint/0/slim.safetensors'; give --ladder"):
+        module.main(module.Arguments(tmp_path, tmp_path))
+
+
 def test_the_claim_about_siamfc_is_paired_over_sequences_and_seeds(stress_siamfc: Any) -> None:
     rng = np.random.default_rng(0)
     level, seeds = rng.uniform(0.3, 0.8, (15, 1)), rng.normal(0, 0.01, (2, 15, 3))
