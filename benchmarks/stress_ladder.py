@@ -26,6 +26,7 @@ import tyro
 from numpy.typing import NDArray
 
 from agents.ablation.settings import PRIMARY_CONTRASTS
+from agents.common.output import check_json_path
 from agents.common.results import write_result
 from agents.stress.corruptions.settings import QUICK, StressSettings
 from agents.stress.scores import TrackerStress
@@ -98,6 +99,9 @@ def compare(values: dict[str, dict[str, Values]]) -> dict[str, Any]:
 
 def main(given: Arguments) -> None:
     """Run the stress test of each network, compare the arms and write the figures."""
+    check_json_path(given.json)
+    if given.seeds < 1:
+        raise InputError(f"--seeds is {given.seeds}; it must be at least 1.")
     files = {
         (arm, seed): given.ladder / "networks" / arm / str(seed) / "slim.safetensors"
         for seed, arm in product(range(given.seeds), ARMS)

@@ -117,9 +117,14 @@ def read_curve(runs: Many[RunFolder]) -> ReturnCurve:
     that of the last training episodes up to 20 evenly spaced steps.
 
     Raises:
-        InputError: If a file cannot be read, a run has too few episodes, or the runs have no step in common or
-            different numbers of episodes.
+        InputError: If a file cannot be read, a run has too few episodes, or the runs have no step in common,
+            different numbers of episodes, environments or algorithms.
     """
+    if len({(run.env_id, run.algo) for run in runs}) > 1:
+        names = ", ".join(f"'{run.path}'" for run in runs)
+        raise InputError(
+            f"The runs {names} are of other environments or algorithms; plot them as arms of their own."
+        )
     evaluated = all(run.evaluations.is_file() for run in runs)
     steps, returns = _evaluations(runs) if evaluated else _training_episodes(runs)
     low, high = bootstrap_interval(returns, np.random.default_rng(0))

@@ -77,7 +77,7 @@ def train(
     env, evaluation = make_training_envs(resolved)
     record = _describe_environment(env, evaluation).record() if request.env in ENV_IDS else None
     if earlier is not None:
-        _check_unchanged(earlier, record)
+        check_unchanged(earlier, record)
     run = RunFolder.create(Path(request.log_folder), request.algo, request.env)
     with lock_folder(run.path):
         run.write_parameters(resolved.hyperparams, asdict(request), command)
@@ -139,7 +139,7 @@ def resume_seeds(
         Diverged: If trainings diverge; after the last one.
     """
     restore_parameters(path)
-    run = RunFolder.open(Path(os.path.abspath(path)) if path.name in ("", "..") else path)
+    run = RunFolder.open(path.resolve() if path.name in ("", "..") or path.is_symlink() else path)
     check_built_in([run.arguments(), run.config()], run.parameters, allowed)
     own, *later = _recorded_request(run).each_seed()
     series = run.find_series() | {own.seed: run}
@@ -234,7 +234,7 @@ def resume(path: Path, progress: bool = False, allowed: Collection[str] = ()) ->
             raise InputError(f"'{path}' has no checkpoint; train with --save-freq, so that a run can go on.")
         env, evaluation = make_training_envs(resolved)
         if resolved.env in ENV_IDS:
-            _check_unchanged(run, _describe_environment(env, evaluation).record())
+            check_unchanged(run, _describe_environment(env, evaluation).record())
         remove_leftovers(run.path)
         steps = 0 if last is None else last.steps
         env = monitored(env, run.path / f"{cut_monitors(run, steps)}.monitor.csv", steps)
@@ -315,7 +315,7 @@ def _describe_environment(env: VecEnv, evaluation: VecEnv | None) -> TrainingEnv
     return TrainingEnvironment.of_search(training.arguments, training.search, training.targets, selection)
 
 
-def _check_unchanged(run: RunFolder, now: dict[str, Any] | None) -> None:
+def check_unchanged(run: RunFolder, now: dict[str, Any] | None) -> None:
     """Refuse to go on with other videos or weights than a run began with, by the record of its environment."""
     if (recorded := run.environment()) is None or now is None:
         return

@@ -256,6 +256,8 @@ class RunFolder:
         first = self.arguments().get("series") or self.path.name
         found: list[tuple[bool, bool, int, RunFolder]] = []
         for path in sorted(self.path.parent.glob(f"{self.env_id}_*")):
+            if not path.name.removeprefix(f"{self.env_id}_").isdecimal() and path != self.path:
+                continue  # a copy
             with suppress(InputError):
                 run = RunFolder.open(path)
                 arguments = run.arguments()

@@ -24,7 +24,8 @@ from ..dqn.algorithms import reason_of
 from .callbacks import Diverged
 from .learning_curves import read_evaluations
 from .request import TrainRequest
-from .run import train
+from .run import check_unchanged, train
+from .runs import RunFolder
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -172,7 +173,7 @@ def tune(
             )  # fmt: skip
             pruning = _Pruning(trial)
             try:
-                run = train(settings, f"trial {trial.number}", progress, allowed=allowed, after_evaluation=pruning)
+                run = train(settings, f"trial {trial.number}", progress, _check_videos, allowed, pruning)
             except Diverged:
                 trial.set_user_attr(DIVERGED, True)
                 raise optuna.TrialPruned from None
@@ -205,6 +206,15 @@ def tune(
         assert resolved.n_timesteps is not None
         counts = len(complete), len(pruned) - diverged, diverged
         return Tuned(file, best.value, sampled, *counts, resolved.n_timesteps)
+
+
+def _check_videos(run: RunFolder) -> None:
+    """Refuse a trial on other videos or weights than the first one's."""
+    try:
+        first = RunFolder.open(run.path.with_name(f"{run.env_id}_1"))
+    except InputError:  # it was killed at once
+        return
+    check_unchanged(first, run.environment())
 
 
 def _between_evaluations(request: TrainRequest) -> int:

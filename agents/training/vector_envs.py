@@ -66,11 +66,13 @@ def make_training_envs(request: TrainRequest) -> tuple[VecEnv, VecEnv | None]:
         InputError: If an argument of an environment is wrong.
     """
     assert request.n_envs is not None
-    if request.eval_freq < 1:
-        return _bridged(request.env, request.n_envs, request.env_kwargs), None
-    training, selection = split_keywords(request.env, request.env_kwargs, request.eval_env_kwargs)
+    training, selection = request.env_kwargs, None
+    if request.eval_freq >= 1:
+        training, selection = split_keywords(request.env, request.env_kwargs, request.eval_env_kwargs)
     env = _bridged(request.env, request.n_envs, training)
-    return env, make_env(request.env, request.n_eval_envs, selection)
+    if request.algo == "ppo_mask" and not env.has_attr("action_masks"):
+        raise InputError(f"The environment '{request.env}' has no action masks; choose another --algo.")
+    return env, None if selection is None else make_env(request.env, request.n_eval_envs, selection)
 
 
 def split_keywords(

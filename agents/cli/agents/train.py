@@ -106,7 +106,7 @@ def train(
     def left() -> str:
         if not folders:
             return NOTHING_WRITTEN
-        if save_freq < 1 and resume is None:
+        if save_freq < 1 and resume is None and seeds == 1:
             return f"the episodes so far are in {folders[-1]}, and no checkpoint, as --save-freq is {save_freq}"
         return f"go on with --resume {shlex.quote(str(folders[-1]))}"
 

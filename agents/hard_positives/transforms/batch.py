@@ -116,7 +116,9 @@ class HardPositiveBatch(nn.Module):
         self.method = as_method(method)
         self.scorer = scorer
         self.p = p
-        self.source: PatchSource = source or Background()
+        if source is not None and (isinstance(source, type) or not callable(source)):
+            raise InputError(f"source is {source!r}; give an object that draws patches, such as Background().")
+        self.source: PatchSource = Background() if source is None else source
         self.patches = patches
         self.objective = objective
         self._prior_chosen = False

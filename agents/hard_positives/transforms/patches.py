@@ -68,10 +68,17 @@ class Contrasting:
     No matcher is asked; the rule is that of the occluder `contrast` (`occlusion_env.scene.occluders`).
 
     Attributes:
-        among: Largest number of pieces that the patches of an image are chosen from, at most 256.
+        among: Largest number of pieces that the patches of an image are chosen from, 1 to 256.
+
+    Raises:
+        InputError: If it is another number.
     """
 
     among: int = 64
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.among, int) or isinstance(self.among, bool) or not 1 <= self.among <= 256:
+            raise InputError(f"among is {self.among!r}; it must be a whole number from 1 to 256.")
 
     def __call__(
         self, images: Tensor, boxes: NDArray[np.float64], share: float, count: int, rng: np.random.Generator

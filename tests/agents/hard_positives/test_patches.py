@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -91,6 +93,18 @@ def test_a_target_without_background_is_covered_by_the_mean_colour(images: Tenso
     few = Contrasting(4)(images[:1], BOXES[:1], 0.25, 300, np.random.default_rng(0))
     assert few.shape == (1, 300, 3, 64, 64)
     assert Contrasting()(images[:0], BOXES[:0], 0.25, 2, np.random.default_rng(0)).shape == (0, 2, 3, 64, 64)
+
+
+@pytest.mark.parametrize("among", [0, 257, 2.5, True, None])
+def test_a_number_of_pieces_is_checked(among: Any) -> None:
+    with pytest.raises(InputError, match="among is .*; it must be a whole number from 1 to 256"):
+        Contrasting(among)
+
+
+@pytest.mark.parametrize("source", [Contrasting, "contrast"])
+def test_a_source_draws_patches(source: Any) -> None:
+    with pytest.raises(InputError, match="source is .*; give an object that draws patches"):
+        HardPositiveBatch(source=source)
 
 
 def test_cutouts_are_those_given(images: Tensor) -> None:

@@ -85,6 +85,16 @@ def test_runs_are_read_at_the_steps_that_all_have(tmp_path: Path) -> None:
         read_curve([long, written_run(tmp_path, 4, [10], np.ones((1, 3)))])
 
 
+def test_runs_of_other_algorithms_are_no_arm(tmp_path: Path) -> None:
+    runs = [written_run(tmp_path, number, [10], [[1.0, 2.0]]) for number in (1, 2)]
+    assert read_curve(runs).trainings == 2
+    other = replace(runs[1], algo="ppo")
+    with pytest.raises(
+        InputError, match="are of other environments or algorithms; plot them as arms of their own"
+    ):
+        read_curve([runs[0], other])
+
+
 def test_without_evaluations_the_training_episodes_are_drawn(tmp_path: Path) -> None:
     run = written_run(tmp_path, 1, [10], np.ones((1, 2)))
     run.evaluations.unlink()

@@ -189,6 +189,21 @@ def test_a_seed_that_diverges_does_not_keep_the_later_ones_from_being_trained(
     assert len(list((tmp_path / "logs" / "dqn").iterdir())) == 4
 
 
+def test_a_link_leads_to_the_series_and_a_copy_is_none_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt(patch, after=27)  # in the second of three
+        train_seeds(request(tmp_path / "logs", seeds=3))
+    folders = [tmp_path / "logs" / "dqn" / f"{ORACLE}_{number}" for number in (1, 2, 3)]
+    shutil.copytree(folders[1], copy := folders[1].with_name(f"{ORACLE}_2_backup"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(folders[0])
+    runs = resume_seeds(Path("link"))
+    assert [run.path for run in runs] == folders and all(run.model.is_file() for run in runs)
+    assert not RunFolder.open(copy).model.is_file() and not (tmp_path / "dqn").exists()
+
+
 def test_a_complete_run_is_followed_by_the_later_seeds(tmp_path: Path) -> None:
     """As where a process was killed between two runs."""
     first, *_ = request(tmp_path, seeds=2).each_seed()

@@ -563,6 +563,12 @@ def test_a_log_without_its_head_is_removed(tmp_path):
         assert read_monitors(run.monitors)["steps"].tolist() == [10]
 
 
+def test_an_environment_without_masks_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'CartPole-v1' has no action masks; choose another --algo"):
+        train(TrainRequest("ppo_mask", env="CartPole-v1", n_timesteps=64, log_folder=str(tmp_path / "logs")))
+    assert not (tmp_path / "logs").exists()
+
+
 @pytest.mark.parametrize("algo", ["dqn", "ppo_mask"])
 def test_a_resumed_run_is_evaluated_at_the_steps_of_an_uninterrupted_one(tmp_path, algo):
     run = train(request(tmp_path, algo))

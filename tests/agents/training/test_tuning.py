@@ -78,6 +78,17 @@ def test_the_same_call_goes_on_and_draws_other_values(tmp_path: Path) -> None:
     assert (tmp_path / "best.yml").read_text() == best
 
 
+def test_a_search_goes_on_with_the_videos_that_it_began_with(tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="Optuna is not installed: the extra 'tune'")
+    tune(request(n_timesteps=40), tmp_path, 1)
+    first = RunFolder.open(tmp_path / "dqn" / f"{ORACLE}_1")
+    record = first.environment()
+    assert record is not None
+    first.write_environment(record | {"videos": {"other": "0" * 64}})
+    with pytest.raises(InputError, match="began with videos .*other.* and would go on with"):
+        tune(request(n_timesteps=40), tmp_path, 2)
+
+
 def script_evaluations(monkeypatch: pytest.MonkeyPatch, trials: list[list[float]]) -> None:
     """Let the evaluations of each trial have these returns."""
     left: dict[Any, list[float]] = {}
