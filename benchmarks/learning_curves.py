@@ -165,8 +165,8 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "DQN, dueling": ("dqn", DQN | {"loss": "dueling"}),
     "DQN, prioritised replay": ("dqn", DQN | {"loss": "prioritised"}),
 }
-"""Algorithm and hyper-parameters of each arm, beside `COMMON`. DQN and QR-DQN have the values of `stop_dqn`, PPO
-has those of `stop_ppo`. A2C has its own, with as many transitions in an update as PPO."""
+"""Algorithm and hyper-parameters of each arm, beside `COMMON`: for DQN and QR-DQN those of `stop_dqn`, for PPO
+those of `stop_ppo`, for A2C new ones with as many transitions in an update as PPO."""
 
 CHANGES = tuple(name for name in ARMS if name.startswith("DQN, "))
 

@@ -190,7 +190,7 @@ class Judge:
 
 
 def draw_small(search: BackgroundSearch, slots: NDArray[np.int64], generators: Generators, most: int) -> Proposals:
-    """Propose random boxes of the size of those that `rank_by_contrast` ranks."""
+    """Propose random boxes as small as the candidates of `rank_by_contrast`."""
     yield np.stack([
         search.small_boxes(np.full(most, slot), rng) for slot, rng in zip(slots, generators, strict=True)
     ])  # fmt: skip

@@ -229,7 +229,7 @@ def stopping(content: dict[str, Any]) -> Figure:
 
 
 def learning(agents: dict[str, Any], ladder: dict[str, Any]) -> Figure:
-    """What is learned against what is not: the search for a region, and training on hard positives."""
+    """The closure of search methods, and the overlap of trackers trained on hard positives."""
     figure = Figure(figsize=(11.5, 3.6), layout="constrained")
     search, training = figure.subplots(1, 2)
     rows = []

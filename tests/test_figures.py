@@ -64,6 +64,14 @@ LADDER_MEASURES = {
 """Headings of the ladder's tables, and their measures."""
 
 
+TRAININGS = {
+    "nothing: the network before": "start", "its frames alone (plain SINT)": "sint",
+    "VAE + random occlusion": "vae-random", "VAE + HPTN (SINT++)": "vae-hptn",
+    "hardest of 8, 5 to 60 %, as it learns": "hardest",
+}  # fmt: skip
+"""What a network was trained on, and its arm."""
+
+
 @pytest.mark.parametrize(
     ("page", "file", "heading", "less_heading", "base"),
     [
@@ -184,22 +192,17 @@ def test_what_covers_the_target_in_training() -> None:
 
 def test_the_ladder_as_trackers() -> None:
     arms = results("ladder_tracking")["arms"]
-    names = {
-        "nothing: the network before": "start", "its frames alone (plain SINT)": "sint",
-        "VAE + random occlusion": "vae-random", "VAE + HPTN (SINT++)": "vae-hptn",
-        "hardest of 8, 5 to 60 %, as it learns": "hardest",
-    }  # fmt: skip
     measures = {
         "AUC": "auc, all", "precision": "precision, all", "OCC": "auc, OCC", "OCC, 20 starts": "auc, tre",
         "MB": "auc, MB", "DEF": "auc, DEF",
     }  # fmt: skip
     rows = list(table(LADDER, "tracked after training on"))
-    assert {names[name] for name, _ in rows} == set(arms)
+    assert {TRAININGS[name] for name, _ in rows} == set(arms)
     for name, cells in rows:
-        arm = arms[names[name]]
+        arm = arms[TRAININGS[name]]
         for column, text in cells[:-1]:
             assert text == f"{arm['means'][measures[column]]:.3f}", f"{name}, {column}"
-        assert cells[-1][1] == ("" if names[name] == "sint" else difference(arm["less"]["sint"]["auc, all"]))
+        assert cells[-1][1] == ("" if TRAININGS[name] == "sint" else difference(arm["less"]["sint"]["auc, all"]))
     hard = [arms[name]["less"]["sint"] for name in ("vae-random", "vae-hptn", "hardest")]
     one, starts = ([row[measure]["difference"] for row in hard] for measure in ("auc, OCC", "auc, tre"))
     text = " ".join(LADDER.read_text().split())
@@ -219,20 +222,15 @@ def test_the_ladder_as_trackers() -> None:
 
 def test_the_ladder_under_the_stress_test_with_several_seeds() -> None:
     content = results("stress_ladder_seeds")
-    titles = {
-        "nothing: the network before": "start", "its frames alone (plain SINT)": "sint",
-        "VAE + random occlusion": "vae-random", "VAE + HPTN (SINT++)": "vae-hptn",
-        "hardest of 8, 5 to 60 %, as it learns": "hardest",
-    }  # fmt: skip
     measures = {"OccAUC": "OccAUC", "blurred": "blur", "warped": "deformation"}
 
     def cell(row: dict[str, Any], form: Callable[[float], str]) -> str:
         return f"{form(row['mean'])} [{', '.join(form(end) for end in row['interval'])}]"
 
     rows = dict(table(LADDER, "five seeds, trained on"))
-    assert {titles[name] for name in rows} == set(content["arms"])
+    assert {TRAININGS[name] for name in rows} == set(content["arms"])
     for name, cells in rows.items():
-        own = content["arms"][titles[name]]
+        own = content["arms"][TRAININGS[name]]
         assert [text for _, text in cells] == [cell(own[measures[column]], short) for column, _ in cells], name
     less = {(row["contrast"], row["measure"]): cell(row, signed) for row in content["contrasts"]}
     for name, cells in (differences := dict(table(LADDER, "difference"))).items():

@@ -67,7 +67,7 @@ def train(
         The run's folder, with the agent, the returns of its evaluations, and the learning curve.
 
     Raises:
-        InputError: If the request cannot be met, or the videos or weights are not those of `earlier`.
+        InputError: If the request cannot be met, or `earlier` had other videos or weights.
         Diverged: If the agent's weights are no longer finite.
     """
     resolved = request.resolve(None if earlier is None else earlier.config(), allowed)

@@ -142,7 +142,7 @@ def tune(
         request: What the trials train; a fifth of its steps lies between two evaluations. All trials have its
             seed, so that they are evaluated on the same episodes.
         folder: Gets `study.db`, the runs, and `best.yml`, whose `n_timesteps` is that of the hyper-parameter file.
-        trials: Total number of trials, including those of earlier calls.
+        trials: Number of trials in all; those of earlier calls count.
         progress: Whether to show a progress bar for each trial.
         done: Called with a line on each trial that has ended.
         allowed: See `run.train`.

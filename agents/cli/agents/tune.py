@@ -78,7 +78,7 @@ def tune(
     for name, value in found.sampled.items():
         print(f"  {name}: {value}")
     print("It was chosen by that return; a new training with it may have a lower one.")
-    print(f"{found.file} trains for the n_timesteps of the hyper-parameter file, not for those of a trial. Next:")
+    print(f"{found.file} has the n_timesteps of the hyper-parameter file, whatever --steps a trial had. Next:")
     words = ["--algo", algo, "--env", env, "--conf-file", str(found.file)]
     words += [] if data is None else ["--data", data]
     for flag, given in (("env-kwargs", env_kwargs), ("eval-env-kwargs", eval_env_kwargs), ("allow", allow)):

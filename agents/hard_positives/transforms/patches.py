@@ -63,9 +63,9 @@ class Background:
 
 @dataclass(frozen=True)
 class Contrasting:
-    """Of several small pieces of background those that differ most from the target, pixel by pixel.
+    """Small pieces of background, those that differ most from the target: the mean difference of pixels.
 
-    No matcher is asked; the rule is that of the occluder `contrast` (`occlusion_env.scene.occluders`).
+    It chooses as the occluder `contrast` does (`occlusion_env.scene.occluders`), without a matcher.
 
     Attributes:
         among: Largest number of pieces that the patches of an image are chosen from, 1 to 256.

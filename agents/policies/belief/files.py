@@ -48,11 +48,7 @@ def describe_search(scorer: Scorer, limits: RegionLimits, occluder: str) -> dict
     )
     name = "SintScorer" if isinstance(scorer, SintScorer) else type(scorer).__name__
     matcher = name if network is None else f"{name} {network_fingerprint(network)}"
-    return {
-        "matcher": matcher,
-        **{key: getattr(limits, key) for key in _LIMITS},
-        "occluder": occluder,
-    }
+    return {"matcher": matcher, **{key: getattr(limits, key) for key in _LIMITS}, "occluder": occluder}
 
 
 def check_prior(fitted: FittedPrior, search: dict[str, Any], where: str) -> None:
