@@ -262,7 +262,7 @@ def describe_method(world: World, drops: Values) -> dict[str, Any]:
     found = closure(world, drops)
     return {
         "closure": {str(queries): round(closure(world, drops, queries=queries).mean, 4) for queries in REPORTED},
-        "interval": None if found.bounds is None else [round(end, 4) for end in found.bounds],
+        "interval": found.ends(4),
         "seeds": len(drops),
     }
 

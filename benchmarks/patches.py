@@ -324,7 +324,7 @@ def judge_all(given: Arguments) -> dict[str, Any]:
         "drops": {
             key: {
                 "mean": values.mean(axis=0).round(6).tolist(),
-                "interval": [limits_of(interval(column)) for column in values.T],
+                "interval": [interval(column).ends(6) for column in values.T],
             }
             for key, values in drops.items()
         },
@@ -335,12 +335,7 @@ def judge_all(given: Arguments) -> dict[str, Any]:
 
 def bounds(found: Interval) -> dict[str, Any]:
     """A difference and its interval as plain data."""
-    return {"difference": round(found.mean, 6), "interval": limits_of(found)}
-
-
-def limits_of(found: Interval) -> list[float] | None:
-    """The ends of an interval as plain data."""
-    return None if found.bounds is None else [round(end, 6) for end in found.bounds]
+    return {"difference": round(found.mean, 6), "interval": found.ends(6)}
 
 
 def main(given: Arguments) -> None:

@@ -267,7 +267,7 @@ def sweep_figures(
             f"{first} less {second}": {
                 level: {
                     "difference": round(each.mean, 4),
-                    "interval": None if each.bounds is None else [round(end, 4) for end in each.bounds],
+                    "interval": each.ends(4),
                     "p_holm": None if key not in p_holm else round(p_holm[key], 4),
                 }
                 for key, each in found.items()

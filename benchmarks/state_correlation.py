@@ -191,8 +191,7 @@ def summarise(predicted: Values, judged: Samples) -> dict[str, Any]:
     found = correlations(predicted, judged.drops)
     by_sequence = [found[judged.videos == video].mean() for video in sorted(set(judged.videos))]
     mean = interval(by_sequence)
-    ends = None if mean.bounds is None else [round(bound, 3) for bound in mean.bounds]
-    return {"mean": round(float(np.mean(by_sequence)), 3), "interval": ends}
+    return {"mean": round(float(np.mean(by_sequence)), 3), "interval": mean.ends(3)}
 
 
 if __name__ == "__main__":

@@ -460,7 +460,7 @@ def judge(
                 "closure": rounded(judged.closure(values).mean()),
                 "queries": rounded(judged.means(queries).mean()),
                 "net": rounded(judged.net(values, queries).mean()),
-                "net_interval": limits_of(interval(judged.net(values, queries))),
+                "net_interval": interval(judged.net(values, queries)).ends(6),
                 "net_by_training": rounded(judged.net(values, queries).mean(axis=0)),
                 "trainings": rounded(
                     np.stack([judged.closure(values).mean(axis=0), judged.means(queries).mean(axis=0)], axis=1)
@@ -487,7 +487,7 @@ def walk_on(
     """Closure after `BUDGET` queries of agents that never stop."""
     place = BUDGETS.index(BUDGET)
     best = np.stack([trials[agent_name(algo, seed, True)]["curve"][:, place] for seed in seeds], axis=1)
-    return {"closure": rounded(judged.closure(best).mean()), "interval": limits_of(interval(judged.closure(best)))}
+    return {"closure": rounded(judged.closure(best).mean()), "interval": interval(judged.closure(best)).ends(6)}
 
 
 def rule(factor: float) -> str:
@@ -509,11 +509,6 @@ def bounds(found: Interval) -> dict[str, Any]:
     """A difference and its interval as plain data."""
     low, high = found.bounds or (float("nan"),) * 2
     return {"difference": round(found.mean, 6), "low": round(low, 6), "high": round(high, 6)}
-
-
-def limits_of(found: Interval) -> list[float] | None:
-    """The ends of an interval as plain data."""
-    return None if found.bounds is None else [round(end, 6) for end in found.bounds]
 
 
 def main(given: Arguments) -> None:

@@ -82,8 +82,7 @@ def compare(values: dict[str, dict[str, Values]]) -> dict[str, Any]:
 
     def describe(found: Values) -> dict[str, Any]:
         mean = interval(found)
-        bounds = None if mean.bounds is None else [round(end, 5) for end in mean.bounds]
-        return {"mean": round(mean.mean, 5), "interval": bounds, "seeds": found.shape[1]}
+        return {"mean": round(mean.mean, 5), "interval": mean.ends(5), "seeds": found.shape[1]}
 
     return {
         "arms": {

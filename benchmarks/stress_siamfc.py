@@ -200,8 +200,7 @@ def compare(areas: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
     arms = {}
     for arm, values in areas.items():
         found = interval(values)
-        bounds = None if found.bounds is None else [round(end, 5) for end in found.bounds]
-        arms[arm] = {"occ_auc": round(found.mean, 5), "interval": bounds, "seeds": values.shape[1]}
+        arms[arm] = {"occ_auc": round(found.mean, 5), "interval": found.ends(5), "seeds": values.shape[1]}
     return {"primary": [contrast("hardest", "plain")], "secondary": secondary, "arms": arms}
 
 

@@ -75,7 +75,7 @@ def summarise_ladder(run: LadderRun, found: Found) -> dict[str, Any]:
         p = p_values.get(key, p_values.get((base, arm, measure)))
         return {
             "difference": round(value.mean, 5),
-            "interval": None if value.bounds is None else [round(end, 5) for end in value.bounds],
+            "interval": value.ends(5),
             "p_holm": None if p is None else round(p, 5),
         }
 

@@ -211,7 +211,7 @@ def _interval(closed: NDArray[np.float64], gaps: NDArray[np.float64], trainings:
     """
     if not trainings:
         closed, gaps = closed.mean(axis=1), gaps.mean(axis=1)
-    return _bounds(ratio_interval(closed, gaps)) if (gaps > 1e-9).all() else None
+    return ratio_interval(closed, gaps).ends(_DIGITS) if (gaps > 1e-9).all() else None
 
 
 def _compare_arms(tables: Mapping[str, Table], arms: Mapping[str, Many[str]]) -> Record:
@@ -232,16 +232,12 @@ def _compare_arms(tables: Mapping[str, Table], arms: Mapping[str, Many[str]]) ->
             "of": one,
             "less": other,
             "closure": _round(difference.mean),
-            "interval": _bounds(difference),
+            "interval": difference.ends(_DIGITS),
             "p_holm": None if (one, other) not in p_holm else _round(p_holm[one, other]),
         }
         for (one, other), difference in found.items()
     ]
     return {"arms": rows, "differences": differences}
-
-
-def _bounds(found: Interval) -> list[float] | None:
-    return None if found.bounds is None else [_round(end) for end in found.bounds]
 
 
 def _closure(random: NDArray[np.float64], score: NDArray[np.float64], grid: NDArray[np.float64]) -> float | None:

@@ -275,7 +275,7 @@ def summarise(videos: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, An
             found = interval(known)
             summary[method][figure] = {
                 "mean": _round(found.mean),
-                "interval": None if found.bounds is None else [_round(end) for end in found.bounds],
+                "interval": found.ends(6),
                 "videos": len(known),
             }
     return summary

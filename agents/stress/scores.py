@@ -350,5 +350,4 @@ def _interval(value: Interval | None) -> Any:
     """A mean with its interval as plain data."""
     if value is None:
         return None
-    bounds = None if value.bounds is None else [round(end, 5) for end in value.bounds]
-    return {"mean": round(value.mean, 5), "interval": bounds, "sequences": value.targets}
+    return {"mean": round(value.mean, 5), "interval": value.ends(5), "sequences": value.targets}

@@ -58,6 +58,14 @@ class Interval(NamedTuple):
     p: float | None
     targets: int
 
+    def ends(self, digits: int) -> list[float] | None:
+        """The rounded bounds as plain data.
+
+        >>> Interval(0.5, (0.251, 0.749), 0.01, 9).ends(2), Interval(0.5, None, None, 3).ends(2)
+        ([0.25, 0.75], None)
+        """
+        return None if self.bounds is None else [round(end, digits) for end in self.bounds]
+
     def format(self, digits: int = 3, sign: bool = False) -> str:
         """Return the mean and its bounds as text.
 
