@@ -34,17 +34,17 @@ from typing import Any, Literal
 import gymnasium as gym
 import numpy as np
 import torch
-import tyro
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 import occlusion_env
+from agents.common.output import check_json_path
 from agents.common.results import write_result
+from agents.common.scripts import run_script
 from agents.common.versions import device_name
 from occlusion_env import ENV_ID, OcclusionSearchEnv, OcclusionSearchVectorEnv, Search, TargetSet
 from occlusion_env.search.core import Step
 from occlusion_env.search.memory import region_keys
-from tracker import InputError
 
 Policy = Callable[[NDArray[np.float32], int], NDArray[np.int64]]
 """Observations `[N, D]` and the number of the step to actions `[N]`."""
@@ -192,6 +192,7 @@ def main(
         threads: Threads of PyTorch; as many as it takes itself by default.
         json_file: Write the figures here.
     """
+    check_json_path(json_file)
     if threads is not None:
         torch.set_num_threads(threads)
     common: dict[str, Any] = {"features": features, "weights": weights, "device": device, "drop": 0.02}
@@ -262,7 +263,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        tyro.cli(main)
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_script(main)

@@ -30,13 +30,14 @@ from typing import Any
 
 import numpy as np
 import torch
-import tyro
 from env_speed import ForgetfulSearch
 from numpy.typing import NDArray
 
 from agents import HardPositiveGenerator
+from agents.common.output import check_json_path
 from agents.common.randomness import generator
 from agents.common.results import write_result
+from agents.common.scripts import run_script
 from agents.common.versions import device_name
 from agents.hard_positives.generation_run import GenerationRun, generate_hard_positives
 from agents.hard_positives.transforms import HardPositiveBatch
@@ -203,6 +204,7 @@ def main(
         threads: Threads of PyTorch; as many as it takes itself by default.
         json_file: Write the figures here.
     """
+    check_json_path(json_file)
     if threads is not None:
         torch.set_num_threads(threads)
     if workers and not Path(data).is_dir():
@@ -261,7 +263,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        tyro.cli(main)
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_script(main)

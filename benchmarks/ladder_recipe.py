@@ -12,16 +12,17 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import tyro
 
 from agents.ablation.occlusion_sweep import SweepSettings
 from agents.ablation.running import START, run_ladder
 from agents.ablation.settings import PRIMARY_MEASURE, LadderRun
 from agents.ablation.summary import sequence_figures
+from agents.common.output import check_json_path
 from agents.common.results import write_result
+from agents.common.scripts import run_script
 from tracker.data.readers import list_targets
 
 Layers = Literal["head", "all"]
@@ -99,8 +100,9 @@ def link_fold(given: Arguments, fold: int) -> Path:
     return root
 
 
-def main(given: Arguments) -> dict[str, Any]:
+def main(given: Arguments) -> None:
     """Run every recipe on every fold and rank them by the mean of both arms over all videos."""
+    check_json_path(given.json)
     rows: dict[str, dict[str, dict[str, float]]] = {recipe.name: {arm: {} for arm in ARMS} for recipe in RECIPES}
     start: dict[str, float] = {}
     roots = [link_fold(given, fold) for fold in range(given.folds)]
@@ -120,9 +122,9 @@ def main(given: Arguments) -> dict[str, Any]:
     for name in ranked:
         print(name, *(f"{arm} {np.mean(list(rows[name][arm].values())):.4f}" for arm in ARMS))
     print(f"before training {np.mean(list(start.values())):.4f}")
-    return {"measure": PRIMARY_MEASURE, "chosen": ranked[0], "start": start, "recipes": rows}
+    content = {"measure": PRIMARY_MEASURE, "chosen": ranked[0], "start": start, "recipes": rows}
+    write_result(given.json, "ladder_recipe", content)
 
 
 if __name__ == "__main__":
-    arguments = tyro.cli(Arguments, description=__doc__)
-    write_result(arguments.json, "ladder_recipe", main(arguments))
+    run_script(main, Arguments)

@@ -15,7 +15,6 @@ seeds. A change ships only if its interval lies above 0. Secondary: the same of 
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -23,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import tyro
 from scipy.stats import ttest_1samp
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.torch_layers import create_mlp
@@ -31,8 +29,9 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import Tensor, nn
 
-from agents.common.output import claim_folder
+from agents.common.output import check_json_path, claim_folder
 from agents.common.results import write_result
+from agents.common.scripts import run_script
 from agents.dqn.algorithm import SquaredErrorDQN, load_hyperparameters
 from agents.dqn.replay import states_of
 from agents.evaluation.methods import query_methods
@@ -46,7 +45,6 @@ from agents.training.runs import RunFolder
 from agents.training.vector_envs import make_env, split_keywords
 from occlusion_env import ENV_ID
 from occlusion_env.mdp.actions import TRIGGER
-from tracker import InputError
 from tracker.data.identity import folder_digests
 from tracker.evaluation.intervals import LEVEL
 
@@ -180,14 +178,14 @@ class Arguments:
         steps: Environment steps of a training.
         seeds: Trainings of an algorithm.
         change_seeds: Trainings of DQN with a change.
-        json: Receives the figures.
+        json: Receives the figures; learning_curves.json beside the runs by default.
     """
 
     train: Path
     steps: int = 20_000
     seeds: int = 5
     change_seeds: int = 4
-    json: Path = Path("out/learning_curves/learning_curves.json")
+    json: Path | None = None
 
 
 def identity(given: Arguments) -> dict[str, Any]:
@@ -259,6 +257,7 @@ def difference(arm: list[dict[str, Any]], base: list[dict[str, Any]], measure: s
 
 def main(given: Arguments) -> None:
     """Train, and write the figures."""
+    check_json_path(given.json)
     claim_folder(FOLDER, "settings.json", identity(given), "trainings with other settings")
     LOSSES.update(dueling=DuelingDQN, prioritised=PrioritisedDQN)
     runs: dict[str, list[RunFolder]] = {name: [] for name in ARMS}
@@ -288,11 +287,8 @@ def main(given: Arguments) -> None:
         },
         "references": references(given),
     }  # fmt: skip
-    write_result(given.json, "learning_curves", content)
+    write_result(given.json or FOLDER / "learning_curves.json", "learning_curves", content)
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Arguments))
-    except InputError as error:
-        sys.exit(f"learning_curves.py: error: {error}")
+    run_script(main, Arguments)

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import tyro
 from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 
 from agents.common.output import check_json_path
 from agents.common.results import write_result
+from agents.common.scripts import run_script
 from agents.common.versions import device_name
 from agents.hard_positives.transforms import HardPositiveTransform
 from tracker.models.backbones import resolve_device
@@ -134,4 +134,4 @@ def figures_of(rows: list[tuple[float, float]], size: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_script(main)

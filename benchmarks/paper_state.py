@@ -33,7 +33,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import tyro
 from region_learners import (
     QUERIES,
     Queried,
@@ -52,8 +51,9 @@ from region_learners import (
 )
 from region_tables import Rows, Values, World
 
-from agents.common.output import claim_folder
+from agents.common.output import check_json_path, claim_folder
 from agents.common.results import write_result
+from agents.common.scripts import run_script
 from agents.policies.loading import training_speed
 from occlusion_env import SearchArguments
 from occlusion_env.envs.building import load_networks
@@ -90,7 +90,7 @@ class Arguments:
         per_sequence: Targets of a judged sequence.
         seeds: Trainings of every learner.
         out: Folder for the scores and the features of regions and for the queries of each learner.
-        json: Receives the figures.
+        json: Receives the figures; paper_state.json in `out` by default.
     """
 
     train: Path
@@ -101,7 +101,7 @@ class Arguments:
     per_sequence: int = 20
     seeds: int = 5
     out: Path = Path("out/paper_state")
-    json: Path = Path("out/paper_state.json")
+    json: Path | None = None
 
 
 class Learner(NamedTuple):
@@ -269,6 +269,7 @@ def describe_method(world: World, drops: Values) -> dict[str, Any]:
 
 def main(given: Arguments) -> None:
     """Study both states, and write the figures down."""
+    check_json_path(given.json)
     begun, slim = time.perf_counter(), SearchArguments(cache_mb=0)
     ranking = [Learner(kind, parts) for kind in ("ridge", "network") for parts in RANKED]
     walking = [Learner(k, parts, start) for start in STARTS for k in ("cloning", "DAgger") for parts in MOVED]
@@ -285,8 +286,8 @@ def main(given: Arguments) -> None:
         "judge": {} if given.judge is None else folder_digests(given.judge),
         "seconds": round(time.perf_counter() - begun, 1),
     }
-    write_result(given.json, "paper_state", content)
+    write_result(given.json or given.out / "paper_state.json", "paper_state", content)
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments))
+    run_script(main, Arguments)

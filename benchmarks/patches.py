@@ -27,12 +27,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from agents.common.output import check_json_path
 from agents.common.randomness import generator
 from agents.common.results import write_result
+from agents.common.scripts import run_script
 from agents.policies.baselines import Generators, Proposals, Querying, RandomRegions, rank_by_contrast
 from agents.policies.belief import shipped_prior
 from agents.policies.belief.method import BeliefProposer
@@ -340,6 +341,7 @@ def bounds(found: Interval) -> dict[str, Any]:
 
 def main(given: Arguments) -> None:
     """Judge, and write the figures."""
+    check_json_path(given.json)
     content = {
         **judge_all(given),
         "interval_method": method_record("sequences"),
@@ -354,7 +356,4 @@ def main(given: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Arguments))
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_script(main, Arguments)

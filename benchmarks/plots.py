@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
-import tyro
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -28,6 +27,7 @@ import occlusion_env  # noqa: F401  (registers OcclusionSearchOracle-v0)
 from agents.ablation.pictures import draw_differences, draw_sweep
 from agents.ablation.settings import PRIMARY_MEASURE
 from agents.common.pictures import save
+from agents.common.scripts import run_script
 from agents.evaluation.pictures import draw_frontier
 from agents.manifolds.evaluation import METHODS
 from agents.training.aggregation import ReturnCurve, draw_curves
@@ -387,4 +387,4 @@ def main(given: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments))
+    run_script(main, Arguments)

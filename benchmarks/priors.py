@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 
+from agents.common.scripts import run_script
 from agents.policies.belief import load_prior
 from agents.policies.belief.pictures import average_target, draw_belief, draw_priors
 from occlusion_env import SearchArguments, TargetSet, load_targets
@@ -54,4 +54,4 @@ def main(given: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments))
+    run_script(main, Arguments)

@@ -23,10 +23,11 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import torch
-import tyro
 from tqdm import tqdm
 
+from agents.common.output import check_json_path
 from agents.common.results import write_result
+from agents.common.scripts import run_script
 from occlusion_env import BACKGROUND_ENV_ID, ENV_ID
 
 NETWORK = {"features": "slim", "precision": "fp32"}
@@ -141,6 +142,7 @@ def run(name: str, settings: Settings) -> dict[str, object]:
 
 def main(settings: Settings) -> int:
     """Run both searches, print the figures, and tell by the exit code whether all is well."""
+    check_json_path(settings.json)
     results = {name: run(name, settings) for name in (ENV_ID, BACKGROUND_ENV_ID)}
     settings_record = {name: value for name, value in asdict(settings).items() if name != "json"}
     report = {"settings": settings_record, "searches": results}
@@ -150,4 +152,4 @@ def main(settings: Settings) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Settings, description=__doc__)))
+    sys.exit(run_script(main, Settings))

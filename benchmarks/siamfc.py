@@ -30,20 +30,20 @@ from typing import Any
 
 import numpy as np
 import torch
-import tyro
 from numpy.typing import NDArray
 from torch.nn import functional
 from tqdm import tqdm
 
 from agents.ablation.sweep_occluders import KINDS, SEEN_KINDS, UNSEEN_KINDS, cover
-from agents.common.output import claim_folder, write_json
+from agents.common.output import check_json_path, claim_folder, write_json
 from agents.common.randomness import generator
 from agents.common.results import write_result
+from agents.common.scripts import run_script
 from agents.common.versions import versions
 from agents.hard_positives.transforms import HardPositiveBatch
 from occlusion_env.mdp.actions import RegionLimits
 from occlusion_env.scene.shapes import OtherVideo, other_videos
-from tracker import InputError, open_sequence
+from tracker import open_sequence
 from tracker.data.boxes import iou
 from tracker.data.identity import code_version, folder_digests
 from tracker.data.images import crop, paste, to_tensor
@@ -86,7 +86,7 @@ class Arguments:
         frozen: Convolutions that stay as they are.
         frames: Frames of a sequence in the sweep, evenly spaced after the first.
         ope: Names of sequences for one pass; none by default.
-        json: Receives the figures.
+        json: Receives the figures; siamfc.json in `out` by default.
     """
 
     train: Path
@@ -104,6 +104,7 @@ class Arguments:
 
 def main(given: Arguments) -> None:
     """Train what is not trained yet, judge, and write the figures down."""
+    check_json_path(given.json)
     claim_folder(given.out, "settings.json", identity(given), "results of other arguments", versions())
     commands = [train(given, arm, seed) for seed in range(given.seeds) for arm in ARMS]
     networks = {"released": given.weights} | {
@@ -326,7 +327,4 @@ def passes(given: Arguments, networks: dict[str, Path]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Arguments))
-    except InputError as error:
-        sys.exit(f"siamfc.py: error: {error}")
+    run_script(main, Arguments)

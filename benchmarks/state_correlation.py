@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import tyro
 from numpy.typing import NDArray
 
+from agents.common.output import check_json_path
 from agents.common.results import write_result
+from agents.common.scripts import run_script
 from agents.policies.baselines.attribution import similarity_maps
 from agents.policies.belief import shipped_prior
 from occlusion_env import SearchArguments, TargetSet, load_targets
@@ -50,7 +51,7 @@ class Arguments:
         per_sequence: Targets of a sequence.
         regions: Regions of a target.
         seed: Of the regions and the occluders.
-        json: Receives the figures.
+        json: Receives the figures, which are printed too.
     """
 
     train: Path
@@ -59,7 +60,7 @@ class Arguments:
     per_sequence: int = 4
     regions: int = 40
     seed: int = 0
-    json: Path = Path("out/state_correlation.json")
+    json: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Samples:
 
 def main(given: Arguments) -> None:
     """Fit and judge, and write the figures down."""
+    check_json_path(given.json)
     plans: dict[str, SearchArguments] = {"slim fc7": SearchArguments()}
     if given.vgg16 is not None:
         plans["VGG-16 pool5"] = SearchArguments(features="vgg16", weights=str(given.vgg16))
@@ -195,4 +197,4 @@ def summarise(predicted: Values, judged: Samples) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments))
+    run_script(main, Arguments)

@@ -13,7 +13,6 @@ is that of left-out videos anyway. On the judged sequences the agents observe th
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -22,13 +21,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import tyro
 from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import trange
 
-from agents.common.output import claim_folder, write_json
+from agents.common.output import check_json_path, claim_folder, write_json
 from agents.common.results import write_result
+from agents.common.scripts import run_script
 from agents.dqn.algorithm import load_hyperparameters
 from agents.evaluation.methods import BUDGETS, query_methods
 from agents.evaluation.run import EvaluationRun, evaluate_agents
@@ -54,7 +53,6 @@ from occlusion_env.mdp.actions import TRIGGER, RegionLimits
 from occlusion_env.scene.targets import Target
 from occlusion_env.search.belief import Belief, Prior
 from occlusion_env.search.core import Search
-from tracker import InputError
 from tracker.data.identity import folder_digests
 from tracker.data.readers import list_targets
 from tracker.data.sequences import FRAME_CACHE, evenly_spaced
@@ -104,7 +102,8 @@ class Arguments:
         per_video: Training targets of a video.
         per_sequence: Judged targets of a sequence.
         seeds: Trainings of each preset.
-        json: Receives the figures; before the first training what is named beforehand.
+        json: Receives the figures; before the first training what is named beforehand. By default stopping.json
+            beside the runs.
     """
 
     train: Path
@@ -112,7 +111,7 @@ class Arguments:
     per_video: int = 40
     per_sequence: int = 20
     seeds: int = 5
-    json: Path = Path("out/stopping/stopping.json")
+    json: Path | None = None
 
 
 def score_training_videos(folder: Path, per_video: int) -> GridDrops:
@@ -513,6 +512,8 @@ def bounds(found: Interval) -> dict[str, Any]:
 
 def main(given: Arguments) -> None:
     """Score, fit, choose, train, and judge where there are sequences for it."""
+    check_json_path(given.json)
+    file = given.json or FOLDER / "stopping.json"
     videos = folder_digests(given.train)
     identity = {"train": videos, "per_video": given.per_video}
     claim_folder(FOLDER, "settings.json", identity, "trainings on other targets")
@@ -538,8 +539,8 @@ def main(given: Arguments) -> None:
         },
         "train": videos,
     }  # fmt: skip
-    if not given.json.exists():  # what is named before the agents are trained and judged
-        write_result(given.json, "stopping", content)
+    if not file.exists():  # what is named before the agents are trained and judged
+        write_result(file, "stopping", content)
     runs = train_agents(given)
     content["trainings"] = {
         algo: [{**(training_speed(str(run.path)) or {}), "selected_return": best_return(run)} for run in members]
@@ -547,13 +548,10 @@ def main(given: Arguments) -> None:
     }
     if given.judge is not None:
         content |= judge_agents(given, runs, named) | {"judge": folder_digests(given.judge)}
-    write_result(given.json, "stopping", content)
+    write_result(file, "stopping", content)
     for row in content["primary"]:
         print(row)
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Arguments))
-    except InputError as error:
-        sys.exit(f"stopping.py: error: {error}")
+    run_script(main, Arguments)

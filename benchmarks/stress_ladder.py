@@ -13,7 +13,6 @@ command resumes, also with more seeds.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 
 from agents.ablation.settings import PRIMARY_CONTRASTS
 from agents.common.output import check_json_path
 from agents.common.results import write_result
+from agents.common.scripts import run_script
 from agents.stress.corruptions.settings import QUICK, StressSettings
 from agents.stress.scores import TrackerStress
 from agents.stress.stress_test import StressTest
@@ -54,7 +53,7 @@ class Arguments:
         out: Receives the boxes and the page.
         seeds: Networks of each arm, the first ones.
         workers: Processes.
-        json: Receives the figures.
+        json: Receives the figures; stress_ladder_seeds.json in `out` by default.
     """
 
     ladder: Path
@@ -62,7 +61,7 @@ class Arguments:
     out: Path = Path("out/stress_ladder_seeds")
     seeds: int = 5
     workers: int = 1
-    json: Path = Path("out/stress_ladder_seeds.json")
+    json: Path | None = None
 
 
 def measures_of(scores: TrackerStress, sequences: list[str]) -> dict[str, Values]:
@@ -136,13 +135,10 @@ def main(given: Arguments) -> None:
         "settings": test.settings.record() | {"seeds": given.seeds},
         "judge": folder_digests(given.judge),
     }
-    write_result(given.json, "stress_ladder_seeds", content)
+    write_result(given.json or given.out / "stress_ladder_seeds.json", "stress_ladder_seeds", content)
     for row in content["contrasts"]:
         print(f"{row['contrast']}, {row['measure']}: {row['mean']:+.4f} {row['interval']}")
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Arguments))
-    except InputError as error:
-        sys.exit(f"stress_ladder.py: error: {error}")
+    run_script(main, Arguments)

@@ -13,17 +13,16 @@ intervals of a bootstrap over trackers. Both folders hold the results of the sam
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from agents.common.output import check_json_path
 from agents.common.results import write_result
+from agents.common.scripts import run_script
 from agents.stress.scores import score_stress
 from tracker import InputError
 from tracker.evaluation.annotations import read_annotations
@@ -113,8 +112,4 @@ def main(data: Path, stress: Path, ope: Path, annotations: Path, json: Path) -> 
 
 
 if __name__ == "__main__":
-    try:
-        tyro.cli(main)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    run_script(main)

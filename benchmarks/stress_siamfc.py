@@ -23,7 +23,6 @@ Without --judge it ends after the choice. The same command resumes, also with mo
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,19 +34,19 @@ from typing import Any, NamedTuple
 import ladder_recipe
 import numpy as np
 import siamfc
-import tyro
 from numpy.typing import NDArray
 
 from agents.ablation.settings import HEAVY_COVER, PRIMARY_MEASURE
 from agents.ablation.sweep_occluders import UNSEEN_KINDS
-from agents.common.output import claim_folder
+from agents.common.output import check_json_path, claim_folder
 from agents.common.results import write_result
+from agents.common.scripts import run_script
 from agents.hard_positives.transforms import HardPositiveBatch, OccludedScore
 from agents.hard_positives.transforms.batch import AREAS
 from agents.stress.corruptions.settings import StressSettings
 from agents.stress.stress_test import StressTest
 from occlusion_env.mdp.actions import RegionLimits
-from tracker import InputError, open_sequence
+from tracker import open_sequence
 from tracker.data.identity import folder_digests
 from tracker.data.pasting import paste_across
 from tracker.data.readers import list_targets
@@ -98,7 +97,7 @@ class Arguments:
         steps: Steps of a training.
         frozen: Convolutions that stay as they are.
         frames: Frames of a training video in the choice.
-        json: Receives the figures.
+        json: Receives the figures; stress_siamfc.json in `out` by default.
     """
 
     train: Path
@@ -109,7 +108,7 @@ class Arguments:
     steps: int = 200
     frozen: int = 2
     frames: int = 2
-    json: Path = Path("out/stress_siamfc.json")
+    json: Path | None = None
 
 
 def train(given: Arguments, data: Path, out: Path, arm: str, rate: float, seed: int) -> dict[str, Any]:
@@ -206,6 +205,7 @@ def compare(areas: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
 
 def main(given: Arguments) -> None:
     """Choose the setting, train both arms, run the stress test and write the figures."""
+    check_json_path(given.json)
     identity = {
         "train": folder_digests(given.train),
         "weights": weights_digest(given.weights),
@@ -233,13 +233,10 @@ def main(given: Arguments) -> None:
         for arm, own in names.items()
     }
     content |= compare(areas) | scores.to_json() | {"training": training, "steps": given.steps}
-    write_result(given.json, "stress_siamfc", content)
+    write_result(given.json or given.out / "stress_siamfc.json", "stress_siamfc", content)
     for row in (*content["primary"], *content["secondary"]):
         print(f"{row['contrast']}: {row['difference']:+.4f} [{row['low']}, {row['high']}]")
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Arguments))
-    except InputError as error:
-        sys.exit(f"stress_siamfc.py: error: {error}")
+    run_script(main, Arguments)

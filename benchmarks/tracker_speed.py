@@ -24,12 +24,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import tyro
 from numpy.typing import NDArray
 
+from agents.common.output import check_json_path
 from agents.common.results import write_result
+from agents.common.scripts import run_script
 from agents.common.versions import device_name
-from tracker import InputError, crop, synthetic_sequence
+from tracker import crop, synthetic_sequence
 from tracker.data.images import to_tensor
 from tracker.models.backbones import precision_name
 from tracker.models.sint import Sint, SintConfig
@@ -74,6 +75,7 @@ def main(
         threads: Threads of PyTorch; as many as it takes itself by default.
         json_file: Write the figures here.
     """
+    check_json_path(json_file)
     if threads is not None:
         torch.set_num_threads(threads)
     video = synthetic_sequence(0, frames + 1, 480, 360)
@@ -133,7 +135,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        tyro.cli(main)
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    run_script(main)

@@ -19,7 +19,6 @@ import contextlib
 import io
 import logging
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -30,14 +29,14 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-import tyro
 from torch import nn
 
 from agents.common.output import check_json_path
 from agents.common.results import write_result
+from agents.common.scripts import run_script
 from agents.common.versions import device_name
 from tracker import InputError, open_sequence
-from vae import TrainingConfig, VAEConfig, VAEError, evidence_lower_bound, fit, log_likelihood
+from vae import TrainingConfig, VAEConfig, evidence_lower_bound, fit, log_likelihood
 from vae.devices import resolve_device
 from vae.images import Images, to_vectors
 
@@ -336,8 +335,4 @@ def _shown(title: str, result: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        tyro.cli(main)
-    except (InputError, VAEError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_script(main)

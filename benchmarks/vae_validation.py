@@ -12,10 +12,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 from agents.common.output import check_json_path
 from agents.common.results import write_result
+from agents.common.scripts import run_script
 from agents.manifolds.bank import find_videos, manifold_frames, target_crops
 from agents.manifolds.evaluation import BOUNDS, EvaluationSettings, VideoManifold, evaluate_video
 from occlusion_env.scene.splits import split_frames
@@ -64,4 +63,4 @@ def main(data: Path, only: tuple[str, ...] = (), epochs: int = 1000, json: Path 
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    run_script(main)

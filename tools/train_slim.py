@@ -7,7 +7,6 @@ The same command resumes an interrupted training.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import tyro
@@ -15,7 +14,7 @@ from slim_training import BackboneTraining, train_backbone
 
 from agents.common.locks import lock_folder
 from agents.common.output import TRAINING_BYTES, check_folder
-from tracker.errors import InputError, describe_error
+from agents.common.scripts import run_script
 from tracker.models.backbones import resolve_device
 
 
@@ -42,11 +41,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        tyro.cli(main)
-    except Exception as error:
-        sentence = str(error) if isinstance(error, InputError) else describe_error(error)
-        if sentence is None:
-            raise
-        print(f"train_slim.py: error: {sentence}", file=sys.stderr)
-        sys.exit(2)
+    run_script(main)

@@ -11,8 +11,7 @@ from typing import TextIO
 
 import tyro
 
-from tracker.errors import InputError, describe_error
-
+from ..common.scripts import describe_refusal
 from .commands import COMMANDS, check_required, examples_of, find_command, rename_flags, root_help
 from .shared import note
 from .signals import exit_code, interruption, raised_signals
@@ -79,8 +78,7 @@ def _run() -> None:
     except BrokenPipeError:  # a result that was written to a pipe
         sys.exit(CLOSED_PIPE)
     except Exception as error:
-        sentence = str(error) if isinstance(error, _input_errors()) else describe_error(error)
-        if sentence is None:
+        if (sentence := describe_refusal(error)) is None:
             raise
         print(f"occlusion-search: error: {sentence}", file=sys.stderr)
         sys.exit(2)
@@ -100,9 +98,3 @@ def _show_warning(
     """Print what concerns the user's input as one line, and warnings to developers in Python's form."""
     text = warnings.formatwarning(message, category, filename, lineno, line)
     print(f"occlusion-search: warning: {message}" if category is UserWarning else text.rstrip(), file=sys.stderr)
-
-
-def _input_errors() -> tuple[type[ValueError], ...]:
-    """What a person's input raises; `vae` stands alone and, if it raised anything, is imported by now."""
-    module = sys.modules.get("vae")
-    return (InputError,) if module is None else (InputError, module.VAEError)

@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import json
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -70,6 +71,36 @@ def test_every_result_can_be_made_again(file: Path, monkeypatch: pytest.MonkeyPa
         parse_command(line)
     assert "machine" in content
     assert not re.search(r'[\s"=]/\w', json.dumps(content)), "an absolute path"
+
+
+SCRIPTS = {
+    shlex.split(line)[1]: line
+    for line in (json.loads(file.read_text())["command"] for file in FILES)
+    if line.startswith("python ")
+}
+
+
+@pytest.mark.parametrize("path", SCRIPTS)
+def test_a_script_refuses_a_file_that_cannot_be_written_before_it_begins(
+    path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(SCRIPTS[path])[1:]
+    option = "--json-file" if "--json-file" in words else "--json"
+    if option in words:
+        at = words.index(option)
+        del words[at : at + 2]
+    monkeypatch.setattr(sys, "argv", [str(ROOT / path), *words[1:], option, "nowhere/figures.json"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(ROOT / path), run_name="__main__")
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert (
+        error.startswith(f"{Path(path).name}: error: 'nowhere/figures.json' cannot be written")
+        and error.count("\n") == 1
+    )
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", COMMANDS)

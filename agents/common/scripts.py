@@ -1,0 +1,48 @@
+"""Scripts in `benchmarks/` and `tools/`: their command lines, and bad input in one sentence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from tracker.errors import InputError, describe_error
+
+
+def run_script(main: Callable[..., Any], arguments: type[Any] | None = None) -> Any:
+    """Call the function of a script with the options of its command line.
+
+    The script's docstring explains them in its help. Bad input and what the disk or the memory refuses are one
+    sentence and exit code 2.
+
+    Args:
+        main: Has the options as parameters, or `arguments` as the only one.
+        arguments: A dataclass of the options.
+
+    Returns:
+        What `main` returns.
+    """
+    description = sys.modules[main.__module__].__doc__
+    try:
+        if arguments is None:
+            return tyro.cli(main, description=description)
+        return main(tyro.cli(arguments, description=description))
+    except Exception as error:
+        if (sentence := describe_refusal(error)) is None:
+            raise
+        print(f"{Path(sys.argv[0]).name}: error: {sentence}", file=sys.stderr)
+        sys.exit(2)
+
+
+def describe_refusal(error: Exception) -> str | None:
+    """The sentence for bad input and for what the disk or the memory refuses; `None` for another error."""
+    return str(error) if isinstance(error, _input_errors()) else describe_error(error)
+
+
+def _input_errors() -> tuple[type[ValueError], ...]:
+    """What a person's input raises; `vae` stands alone and, if it raised anything, is imported by now."""
+    module = sys.modules.get("vae")
+    return (InputError,) if module is None else (InputError, module.VAEError)
