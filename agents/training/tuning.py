@@ -26,6 +26,7 @@ from .learning_curves import read_evaluations
 from .request import TrainRequest
 from .run import check_unchanged, train
 from .runs import RunFolder
+from .vector_envs import make_training_envs
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -159,6 +160,9 @@ def tune(
     except ModuleNotFoundError:
         raise InputError("A search for hyper-parameters needs Optuna; install 'occlusion-search[tune]'.") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # it warns of an interrupt with a traceback
+    for env in make_training_envs(resolved):  # what is wrong with them leaves no study
+        if env is not None:
+            env.close()
     with lock_folder(folder):
         study = _open_study(request, resolved, folder)
         states = optuna.trial.TrialState

@@ -189,8 +189,10 @@ def test_a_damaged_study_and_wrong_videos_are_one_sentence(
     with pytest.raises(InputError, match=r"study.db' cannot be read as a study"):
         tune(request(), tmp_path, 1)
     (tmp_path / "study.db").unlink()
-    wrong = TrainRequest(env_kwargs={"targets": "nowhere"}, n_timesteps=10)
-    with pytest.raises(InputError, match="'nowhere'"):
-        tune(wrong, tmp_path, 1)
+    before = sorted(tmp_path.iterdir())
+    for wrong, name in (({"env_kwargs": {"targets": "nowhere"}}, "nowhere"), ({"env": "Foo-v0"}, "Foo-v0")):
+        with pytest.raises(InputError, match=f"'{name}'"):
+            tune(TrainRequest(**wrong, n_timesteps=10), tmp_path, 1)
+        assert sorted(tmp_path.iterdir()) == before, "no study, no run"
     assert "Traceback" not in capfd.readouterr().err
     assert tune(request(), tmp_path, 1).trials == 1, "the failed call is no search"
