@@ -47,6 +47,7 @@ FORMATS = {
     "train-vae": 1,
     "vae": 2,
     "vae_speed": 1,
+    "vae_validation": 1,
 }
 """Version of each kind of result file; it grows when a key is renamed, removed or changes its meaning."""
 

@@ -73,6 +73,12 @@ def test_every_result_can_be_made_again(file: Path, monkeypatch: pytest.MonkeyPa
     assert not re.search(r'[\s"=]/\w', json.dumps(content)), "an absolute path"
 
 
+def test_every_kind_of_result_that_is_written_has_a_format() -> None:
+    sources = [path.read_text() for room in ("agents", "benchmarks") for path in (ROOT / room).rglob("*.py")]
+    written = {kind for text in sources for kind in re.findall(r'write_result\([^"]*"([^"]+)"', text)}
+    assert {kind.removesuffix(".json") for kind in written} == set(FORMATS)  # a call may name its file first
+
+
 SCRIPTS = {
     shlex.split(line)[1]: line
     for line in (json.loads(file.read_text())["command"] for file in FILES)
