@@ -6,7 +6,7 @@ over the rounds of (seconds of the slower program / seconds of ours) within the 
 machine does touches both. `--quality-epochs` compares what they end with after as many epochs; the bound is
 then estimated by one function, in fp32, for each.
 
-    python benchmarks/vae_speed.py --data DIR --quality-epochs 1500 --json benchmarks/results/vae_speed.json
+    python benchmarks/vae_speed.py --data DIR --threads 1 --quality-epochs 800 --json FILE
 
 pythae is measured where it can be imported. It is not a dependency; one way to have it without changing the
 environment is `pip install --no-deps --target FOLDER pythae pydantic pydantic-core annotated-types

@@ -10,7 +10,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
 from agents.ablation.paper import PAPER
 from agents.ablation.settings import LadderRun
@@ -168,6 +170,10 @@ def test_the_stress_test() -> None:
             f"{row['held']:.0%}",
         ], name
         assert row["conditions"]["cover-100"]["frozen"]["mean"] > row["curve"]["1"] - 0.0005, name
+    page = (ROOT / "docs" / "stress.md").read_text()
+    nano = trackers["nano-v2"]
+    speed = f"{100 * nano['own_share']:.0f} % with OpenCV's Nano ({nano['frames_per_second']:.0f} frames/s)"
+    assert speed in " ".join(page.split())
     significant = [each["measure"] for each in results("stress")["contrasts"] if each["p_holm"] < 0.05]
     assert f"10 differ in OccAUC and {len(significant) - 10} in recovery" in STRESS.read_text()
     assert significant.count("occ_auc") == 10
@@ -349,6 +355,14 @@ def test_the_sentences_on_the_two_claims() -> None:
     ]
     assert min(p for p in p_values if p is not None) > 0.05
     assert f"over {content['exploratory']} contrasts" in ladder
+    seconds = [seed["seconds"] for arm in content["arms"].values() for seed in arm["seeds"].values()]
+    trainings = [each["training"] for each in seconds if "training" in each]
+    sweeps = [each["sweep"] for each in seconds if "training" in each]
+    assert f"{len(trainings)} trainings and the network before them" in ladder
+    assert f"A training took {min(trainings):.0f} to {max(trainings):.0f} seconds" in ladder
+    assert (
+        f"its judging {min(sweeps):.0f} to {max(sweeps):.0f}, {sum(trainings + sweeps) / 3600:.1f} hours" in ladder
+    )
     for row in results("ladder_all_layers")["primary"]:
         figures, p_value = claim(row, 2)
         assert figures in ladder and p_value in ladder
@@ -401,11 +415,19 @@ def test_the_sentences_on_the_frontier() -> None:
     text = " ".join(README.read_text().split())
     for method, budget, words in (
         ("belief", "5", "a closure of {} in 5 queries"), ("belief", "10", "and {} in 10;"),
-        ("constant", "1", "one constant region has {}"), ("ppo_mask", "15", "maskable PPO {}"),
-        ("dqn, training 1", "15", "the shipped DQN agent {} in 15"),
+        ("constant", "1", "one constant region has {}"), ("ppo_mask", "15", "in 15 queries maskable PPO {},"),
+        ("dqn, training 1", "15", "the shipped DQN agent {}. In ten"),
         ("best of k random", "15", "the best of 15 random regions {}"),
     ):  # fmt: skip
         assert words.format(short(frontier[method][budget])) in text, method
+    state = results("paper_state")["states"]["slim fc7"]
+    moves = state["methods"][state["better_sequence"]]["closure"]["10"]
+    assert (
+        f"In ten, another comparison, nine moves that are the same for every target reach {short(moves)}" in text
+    )
+    page = " ".join(AGENTS.read_text().split())
+    (masks,) = (row for row in results("agents")["differences"] if {row["of"], row["less"]} == {"ppo", "ppo_mask"})
+    assert masks["interval"][0] < 0 < masks["interval"][1] and "from the centre ([above](#slim-sint))" in page
 
 
 def test_the_state() -> None:
@@ -548,10 +570,13 @@ def test_the_table_on_stopping() -> None:
 
 def test_the_sentences_on_stopping() -> None:
     content = results("stopping")
-    text = " ".join(AGENTS.read_text().split())
+    text, readme = (" ".join(page.read_text().split()) for page in (AGENTS, README))
     for row in content["primary"]:
         figures = f"{signed(row['difference'])} [{signed(row['low'])}, {signed(row['high'])}]"
         assert f"{row['contrast']}: {figures}" in text, row
+        assert row["low"] < 0 and "beats a fixed budget; agents that learn to stop do not" in readme
+    (rule,) = (row for row in content["secondary"] if row["contrast"].endswith("at the price less 7 queries"))
+    assert rule["low"] > 0 and "the belief's stopping rule beats a fixed budget" in readme
 
 
 def test_the_tables_on_what_to_paste() -> None:
@@ -682,6 +707,11 @@ def test_the_sentences_on_learning_curves() -> None:
     for name in ("dueling", "prioritised replay"):
         assert gains[f"DQN, {name} less DQN"]["low"] < 0, "a change that pays must ship"
     runs = [run for arm in content["arms"].values() for run in arm["runs"]]
+    masked, plain = (content["arms"][name]["runs"] for name in ("maskable PPO", "PPO"))
+    apart = np.array([one["mean_return"] - other["mean_return"] for one, other in zip(masked, plain, strict=True)])
+    low, high = ttest_1samp(apart, 0).confidence_interval(0.95)
+    figures = f"{signed(apart.mean())} [{signed(low)}, {signed(high)}]"
+    assert f"cannot be told apart, neither here (mean of all evaluations, five seeds: {figures})" in text
     hours = sum(run["seconds"] for run in runs) / 3600
     assert f"the {len(runs)} trainings took {hours:.1f} hours" in text
 
