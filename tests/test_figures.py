@@ -672,6 +672,37 @@ def test_the_sentence_on_the_vae() -> None:
     assert f"bf16 and fp32 differ by {abs(less['fit fp32']):.1f} %" in text
 
 
+def test_the_tables_on_the_validation_of_the_vae() -> None:
+    videos = list(results("vae_validation")["videos"].values())
+    recipes = {"all 40 crops": "all crops", "32 crops, 8 held out": "a fifth held out",
+               "and `patience=100`": "and patience"}  # fmt: skip
+    rows = dict(table(MANIFOLDS, "trained on"))
+    assert list(rows) == list(recipes)
+    for name, cells in rows.items():
+        found = [video[recipes[name]] for video in videos]
+        kept = [row["best_epoch"] for row in found]
+        first = f"{max(kept):,}" if min(kept) == max(kept) else f"{min(kept)} to {max(kept)}"
+        bounds = [
+            f"{statistics.mean(row[bound] for row in found):.1f}"
+            for bound in ("held_out_elbo", "held_out_log_likelihood")
+        ]
+        assert [text.strip("*") for _, text in cells] == [first, *bounds], name
+    assert (
+        f"after {statistics.mean(video['and patience']['epochs'] for video in videos):.0f} epochs on average"
+        in (" ".join(MANIFOLDS.read_text().split()))
+    )
+    samplers = {"VAE: aggregate posterior": "vae_posterior", "VAE: mixture over the codes": "vae_mixture"}
+    rows = dict(table(MANIFOLDS, "samples of the models of all crops"))
+    assert list(rows) == list(samplers)
+    for name, cells in rows.items():
+        found = [video["all crops"]["methods"][samplers[name]] for video in videos]
+        expected = [
+            f"{statistics.mean(row[measure] for row in found):.2f}".replace("0.", ".")
+            for measure in ("diversity", "novelty_ratio", "realism")
+        ]
+        assert [text for _, text in cells] == expected, name
+
+
 def test_the_tables_on_learning_curves() -> None:
     content = results("learning_curves")
     rows = list(table(AGENTS, "return after steps"))
