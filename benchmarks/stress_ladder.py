@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from agents.ablation.settings import PRIMARY_CONTRASTS
 from agents.common.output import check_json_path
 from agents.common.results import write_result
-from agents.common.scripts import run_script
+from agents.common.scripts import check_counts, run_script
 from agents.stress.corruptions.settings import QUICK, StressSettings
 from agents.stress.scores import TrackerStress
 from agents.stress.stress_test import StressTest
@@ -98,8 +98,7 @@ def compare(values: dict[str, dict[str, Values]]) -> dict[str, Any]:
 def main(given: Arguments) -> None:
     """Run the stress test of each network, compare the arms and write the figures."""
     check_json_path(given.json)
-    if given.seeds < 1:
-        raise InputError(f"--seeds is {given.seeds}; it must be at least 1.")
+    check_counts(seeds=given.seeds, workers=given.workers)
     files = {
         (arm, seed): given.ladder / "networks" / arm / str(seed) / "slim.safetensors"
         for seed, arm in product(range(given.seeds), ARMS)

@@ -37,6 +37,19 @@ def run_script(main: Callable[..., Any], arguments: type[Any] | None = None) -> 
         sys.exit(2)
 
 
+def check_counts(least: int = 1, **counts: int | None) -> None:
+    """Refuse options below the least number.
+
+    >>> check_counts(rounds=3, per_video=None)
+    >>> check_counts(per_video=0)
+    Traceback (most recent call last):
+    tracker.errors.InputError: --per-video is 0; it must be at least 1.
+    """
+    for name, count in counts.items():
+        if count is not None and count < least:
+            raise InputError(f"--{name.replace('_', '-')} is {count}; it must be at least {least}.")
+
+
 def describe_refusal(error: Exception) -> str | None:
     """The sentence for bad input and for what the disk or the memory refuses; `None` for another error."""
     return str(error) if isinstance(error, _input_errors()) else describe_error(error)
