@@ -13,14 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 import vae
 from occlusion_env.envs.arguments import SearchArguments
 from occlusion_env.envs.background import BackgroundSearch
-from occlusion_env.envs.building import load_networks
+from occlusion_env.envs.building import find_scorer, load_networks
 from occlusion_env.scene.occluders import OCCLUDERS, choose_occluder, occlude_image
 from occlusion_env.scene.targets import Target, TargetSet
 from occlusion_env.search.core import Search, Searched, SearchSettings
 from tracker.data.images import resize, to_tensor
-from tracker.errors import InputError
+from tracker.errors import InputError, shorten
 from tracker.models.backbones import FeatureExtractor
-from tracker.scorers import Scorer, load_scorer
+from tracker.scorers import Scorer
 from tracker.scorers.outputs import check_scores, scorer_errors
 
 from ..common.randomness import generator
@@ -45,7 +45,7 @@ class HardPositiveGenerator:
             `agents.policies.methods.METHODS`, such as `best of 20 random`. `belief` is
             `agents.policies.belief.BeliefSearch()`, whose prior is chosen for the matcher at the first call;
             give a `BeliefSearch` for a prior of your own, another number of queries, or a wanted drop.
-        scorer: The matcher; SINT over the slim network if `None`.
+        scorer: The matcher: `sint` (over the slim network), which `None` is too, `module:function`, or a `Scorer`.
         occluder: Covers the target in the first search, one of `occlusion_env.scene.occluders.OCCLUDERS`.
         vae_bank: Models by the names of the videos. With it, each hard positive shows a new sample of its target,
             drawn from q(z|x) of the target and decoded (section 4.1), in the target's place.
@@ -64,14 +64,15 @@ class HardPositiveGenerator:
             changes no search and no score.
 
     Raises:
-        InputError: If `answer`, `occluder` or a policy's name is unknown, `batch` is below 1, an agent was trained
-            for the other search, or there is a wanted drop beside a patch policy, which lowers the score further.
+        InputError: If `answer`, `occluder`, the scorer or a policy's name is unknown, `batch` is below 1, an agent
+            was trained for the other search, or there is a wanted drop beside a patch policy, which lowers the
+            score further.
     """
 
     def __init__(
         self,
         policy: Policy | Agent | Method | str = "belief",
-        scorer: Scorer | None = None,
+        scorer: Scorer | str | None = None,
         occluder: str = "background",
         vae_bank: vae.VAEBank | None = None,
         *,
@@ -92,7 +93,7 @@ class HardPositiveGenerator:
         self.patch_method = None if patch_policy is None else as_patch_method(patch_policy)
         _check_trained(self.method, "region")
         _check_trained(self.patch_method, "patch")
-        self.scorer: Scorer = load_scorer() if scorer is None else scorer
+        self.scorer = find_scorer(SearchArguments(scorer="sint" if scorer is None else scorer))
         self.occluder = occluder
         self.manifolds = None if vae_bank is None else Manifolds(vae_bank)
         self.settings = settings or self.method.settings or SearchSettings()
@@ -153,10 +154,13 @@ class HardPositiveGenerator:
             All of the first target first.
 
         Raises:
-            InputError: If the scorer fails, there is no model of a video, or `draws` is below 1.
+            InputError: If these are no targets, the scorer fails, there is no model of a video, or `draws` is no
+                whole number above 0.
         """
-        if draws < 1:
-            raise InputError(f"{draws} hard positives a target are too few; give 1 or more.")
+        if not isinstance(targets, TargetSet):
+            raise InputError(f"targets is {shorten(targets)}; give a TargetSet, such as load_targets('drawn').")
+        if not isinstance(draws, int) or draws < 1:
+            raise InputError(f"draws is {shorten(draws)}; it must be a whole number, at least 1.")
         others = targets if others is None else others
         self.choose_prior(lambda: others)
         pairs = [(number, draw) for number in range(len(targets)) for draw in range(draws)]

@@ -28,7 +28,7 @@ from tracker.errors import InputError, shorten
 from tracker.files import read_text, remove_leftovers
 from tracker.records import warn_of_damage
 
-from ..common.locks import lock_folder
+from ..common.locks import lock_folder, remove_empty
 from ..common.progress import TrainingProgress
 from ..dqn.algorithms import load_zip, reason_of
 from ..dqn.replay import LookupNStepReplayBuffer, LookupReplayBuffer, states_of
@@ -78,6 +78,8 @@ def train(
     record = _describe_environment(env, evaluation).record() if request.env in ENV_IDS else None
     if earlier is not None:
         check_unchanged(earlier, record)
+    parent = Path(request.log_folder).absolute() / request.algo
+    missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     run = RunFolder.create(Path(request.log_folder), request.algo, request.env)
     with lock_folder(run.path):
         run.write_parameters(resolved.hyperparams, asdict(request), command)
@@ -89,6 +91,7 @@ def train(
         except InputError:
             env.close()
             shutil.rmtree(run.path)  # there is nothing in it but what was asked for
+            remove_empty(missing)
             raise
         started(run)
         _train_in_folder(resolved, run, model, evaluation, progress, after_evaluation)

@@ -207,10 +207,11 @@ class RunFolder:
             checkpoint: Take the checkpoint of so many steps.
 
         Returns:
-            `best_model` where the run has one, else `model`; it may not exist.
+            The checkpoint, or `best_model` where the run has one, else `model`, which may not exist.
 
         Raises:
-            InputError: If RL Zoo changed the agent's observations in a way that is not recorded in plain data.
+            InputError: If RL Zoo changed the agent's observations in a way that is not recorded in plain data, or
+                there is no such checkpoint.
         """
         for name in _CHANGES_OBSERVATIONS:
             if self.config().get(name):
@@ -219,7 +220,11 @@ class RunFolder:
                     " `python -m rl_zoo3.enjoy`."
                 )
         if checkpoint is not None:
-            return Checkpoint(self.path, checkpoint).model
+            kept = {each.steps: each.model for each in self.checkpoints()}
+            if checkpoint not in kept:
+                names = ", ".join(map(str, kept)) or "none"
+                raise InputError(f"'{self.path}' has no checkpoint of {checkpoint} steps; it has {names}.")
+            return kept[checkpoint]
         return self.best_model if self.best_model.is_file() and not last else self.model
 
     @property

@@ -17,6 +17,7 @@ from occlusion_env.envs.building import find_targets
 from occlusion_env.scene.splits import split_targets
 from tracker.errors import InputError
 
+from ..dqn.algorithms import reason_of
 from ..dqn.bridge import VectorEnvBridge
 from ..dqn.replay import PreviousRegions
 from .learning_curves import COLUMNS, TIMESTEPS
@@ -36,7 +37,15 @@ def make_vector_env(env_id: str, n_envs: int, env_kwargs: dict[str, Any]) -> Vec
             # The run's record, and observations that count steps, know the horizon as max_steps.
             env_kwargs = {"max_steps": horizon, **env_kwargs}
         return gym.make_vec(env_id, n_envs, "vector_entry_point", autoreset_mode=mode, **env_kwargs)
-    return gym.make_vec(env_id, n_envs, "sync", vector_kwargs={"autoreset_mode": mode}, **env_kwargs)
+    try:
+        return gym.make_vec(env_id, n_envs, "sync", vector_kwargs={"autoreset_mode": mode}, **env_kwargs)
+    except TypeError as error:
+        if not env_kwargs:
+            raise
+        raise InputError(
+            f"'{env_id}' cannot be made with {', '.join(env_kwargs)} ({reason_of(error)}); leave them out."
+            " --data is targets, of this package's environments."
+        ) from error
 
 
 def check_env_id(env_id: str) -> None:

@@ -32,7 +32,7 @@ def load_networks(arguments: SearchArguments) -> Networks:
     Raises:
         InputError: If one of them is unknown or cannot be loaded.
     """
-    return Networks(_load_scorer(arguments), _load_features(arguments))
+    return Networks(find_scorer(arguments), _load_features(arguments))
 
 
 def find_targets(targets: str | TargetSet, split: str | None = None) -> TargetSet:
@@ -87,7 +87,12 @@ def _network(arguments: SearchArguments) -> tuple[str, str | None, str, Precisio
     return arguments.features, weights, arguments.device, arguments.precision, arguments.base_weights
 
 
-def _load_scorer(arguments: SearchArguments) -> Scorer:
+def find_scorer(arguments: SearchArguments) -> Scorer:
+    """Load the matcher that the arguments name; an object is returned as it is.
+
+    Raises:
+        InputError: If it is unknown, cannot be loaded or is no scorer.
+    """
     scorer = arguments.scorer
     if scorer == "sint":
         return load_scorer(*_network(arguments))

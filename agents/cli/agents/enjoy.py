@@ -88,6 +88,8 @@ def enjoy(
         check_apart(json, run.path, option="--json")
         check_built_in(run.env_kwargs(), run.parameters, allowed)
         source = str(run.agent_file(not load_best, load_checkpoint))
+    if gif is not None and gif.suffix.lower() != ".gif":
+        raise InputError(f"--gif is '{gif}'; give FILE.gif.")
     loaded = load_policy(source, algo, device, allowed)
     model, trained = loaded.policy, loaded.environment
     if run is not None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from occlusion_env.envs.arguments import SearchArguments
-from occlusion_env.envs.building import load_networks
+from occlusion_env.envs.building import find_scorer, load_networks
 from occlusion_env.mdp.actions import RegionLimits
 from occlusion_env.scene.occluders import occlude
 from occlusion_env.search.core import Search, SearchSettings
@@ -281,7 +281,7 @@ class HardPositiveBatch(nn.Module):
         """The scorer; a named one is loaded once a process and device."""
         scorer = self.scorer
         if isinstance(scorer, str):
-            scorer = load_networks(SearchArguments(scorer=scorer, device=str(device))).scorer
+            scorer = find_scorer(SearchArguments(scorer=scorer, device=str(device)))
         assert scorer is not None
         return scorer
 
@@ -307,6 +307,11 @@ def _check_numbers(p: float, least_area: float | None, patches: int) -> None:
 
 
 def _check_batch(images: Tensor, boxes: Tensor, exemplars: Tensor | None) -> None:
+    for name, given in (("images", images), ("boxes", boxes), ("exemplars", exemplars)):
+        if not isinstance(given, Tensor) and not (given is None and name == "exemplars"):
+            raise InputError(
+                f"{name} is a {type(given).__name__}; give a tensor, such as torch.as_tensor({name})."
+            )
     if images.ndim != 4 or images.shape[1] != 3 or not (images.is_floating_point() or images.dtype == torch.uint8):
         raise InputError(
             f"The images are {images.dtype}{list(images.shape)}; give floating-point or uint8 [N, 3, H, W]."

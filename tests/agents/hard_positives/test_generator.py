@@ -245,7 +245,8 @@ def test_the_belief_is_the_default(images) -> None:
     make.scorer.embedded.clear()
     make(images, BOXES, seed=1)
     assert sum(make.scorer.embedded) < 3 * 15
-    assert isinstance(HardPositiveGenerator().scorer, SintScorer)
+    for given in (None, "sint"):
+        assert isinstance(HardPositiveGenerator(scorer=given).scorer, SintScorer)
 
 
 def test_a_wanted_drop(images) -> None:
@@ -285,6 +286,9 @@ def test_random_regions_have_the_largest_area() -> None:
         (lambda: HardPositiveGenerator("random", Brightness(), "smoke"), "'smoke' is no occluder"),
         (lambda: HardPositiveGenerator("random", Brightness(), answer="middle"), "middle"),
         (lambda: HardPositiveGenerator("random", Brightness(), batch=0), "batch of 0"),
+        (lambda: HardPositiveGenerator("random", "smoke"), "'smoke' is no scorer; give sint"),
+        (lambda: next(HardPositiveGenerator("random").of_targets("drawn")), "'drawn'; give a TargetSet"),
+        (lambda: HardPositiveGenerator("random")([BLACK], [[1, 1, 5, 5]], draws=1.5), "draws is 1.5"),
         (lambda: HardPositiveGenerator("attribution", Brightness())([BLACK], [[1, 1, 5, 5]]), "is no SintScorer"),
         (lambda: image_targets([BLACK], [[1, 1, 5]]), r"1 images, boxes \[1, 3\]"),
         (lambda: image_targets([BLACK], [[1, 1, 0, 5]]), "box of frame 0 of 'image-000000'"),

@@ -371,6 +371,11 @@ def test_the_area_is_the_limits() -> None:
         (lambda: HardPositiveBatch()(torch.rand(3, 5, 5), torch.zeros(1, 4)), r"float32\[3, 5, 5\]"),
         (lambda: HardPositiveBatch()(torch.rand(2, 3, 5, 5), torch.zeros(1, 4)), r"\[1, 4\] for 2 images"),
         (lambda: HardPositiveBatch()(torch.rand(2, 3, 5, 5), torch.zeros(2, 4), torch.rand(1, 3, 5, 5)), "exempl"),
+        (
+            lambda: HardPositiveBatch()(np.zeros((1, 3, 5, 5)), torch.zeros(1, 4)),
+            "images is a ndarray; give a tensor",
+        ),
+        (lambda: HardPositiveBatch()(torch.rand(1, 3, 5, 5), [[0, 0, 2, 2]]), "boxes is a list; give a tensor"),
         (lambda: as_method(3), "int finds no region"),
     ],
 )
