@@ -530,6 +530,10 @@ def test_siamfc_by_the_stress_test() -> None:
     for row in (*content["primary"], *content["secondary"]):
         ends = f"[{signed(row['low'])}, {signed(row['high'])}]"
         assert f"{row['contrast']}: {signed(row['difference'])} {ends}" in text
+    (earlier,) = results("stress_siamfc_half")["primary"]
+    ends = f"[{signed(earlier['low'])}, {signed(earlier['high'])}]"
+    assert f"{earlier['contrast']} {signed(earlier['difference'])} {ends} (`stress_siamfc_half.json`)" in text
+    assert results("stress_siamfc_half")["choice"]["chosen"] == content["choice"]["chosen"]
     choice = content["choice"]
     for name, videos in choice["settings"].items():
         assert f"{short(statistics.mean(videos.values()))} ({name})" in text
