@@ -498,17 +498,43 @@ def test_the_manifolds() -> None:
 
 
 def test_siamfc() -> None:
-    sweep = results("siamfc")["sweep"]["seen"]
+    content = results("siamfc")
     names = {
         "as released": "released", "fine-tuned": "fine-tuned",
         "and random occlusion of a quarter": "random occlusion",
         "and the hardest of 8, as it learns": "hardest of 8",
     }  # fmt: skip
-    rows = list(table(SIAMFC, "SiamFC"))
-    assert {name for name, _ in rows} == set(names)
-    for name, cells in rows:
-        expected = [short(value) for value in sweep["arms"][names[name]]["iou"]]
-        assert [text for _, text in cells[:-1]] == expected, name
+    for group, sweep in content["sweep"].items():
+        rows = list(table(SIAMFC, f"SiamFC, {group} occluders"))
+        assert {name for name, _ in rows} == set(names)
+        gains = {key: row["all covered"] for key, row in sweep["differences"].items()}
+        fine = gains["fine-tuned less released"]
+        low, high = fine["interval"]
+        gains["released less fine-tuned"] = {"difference": -fine["difference"], "interval": [-high, -low]}
+        for name, cells in rows:
+            expected = [short(value) for value in sweep["arms"][names[name]]["iou"]]
+            gain = gains.get(f"{names[name]} less fine-tuned")
+            assert [text for _, text in cells] == [*expected, "" if gain is None else siamfc_gain(gain)], name
+    text = " ".join(SIAMFC.read_text().split())
+    for name, row in gains.items():
+        if name in content["sweep"]["unseen"]["primary"]["contrasts"]:
+            first, _, second = name.partition(" less ")
+            p_value = f"{row['p_holm']:.3f}".removeprefix("0")
+            assert f"{first} less {second} {siamfc_gain(row)} (p = {p_value}" in text and row["p_holm"] > 0.05
+            assert max(map(abs, row["interval"])) < 0.01
+    others = [row["p_holm"] for each in content["sweep"]["seen"]["differences"].values() for row in each.values()]
+    assert f"over all {len(others)} differences (the least p is {short(min(others))[:3]})" in text
+    for arm, form in (
+        ("released", "AUC {} as released"), ("fine-tuned", "{} fine-tuned"),
+        ("random occlusion", "{} with random occlusion"), ("hardest of 8", "{} with the hardest of 8"),
+    ):  # fmt: skip
+        assert form.format(short(content["ope"][arm]["trackers"]["siamfc"]["auc"])) in text, arm
+
+
+def siamfc_gain(row: dict[str, Any]) -> str:
+    """A difference of the sweep and its interval, in a cell or a sentence."""
+    low, high = row["interval"]
+    return f"{signed(row['difference'])} [{signed(low)}, {signed(high)}]"
 
 
 def test_siamfc_by_the_stress_test() -> None:
