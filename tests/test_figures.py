@@ -16,6 +16,7 @@ from scipy.stats import ttest_1samp
 
 from agents.ablation.paper import PAPER
 from agents.ablation.settings import LadderRun
+from tracker.evaluation.intervals import interval
 
 ROOT = Path(__file__).resolve().parents[1]
 README, REPRODUCE = ROOT / "README.md", ROOT / "docs" / "reproduce.md"
@@ -495,6 +496,17 @@ def test_the_manifolds() -> None:
                 assert text == ""
             else:
                 assert float(text) == pytest.approx(found["mean"], abs=1.01 * digits), f"{name}, {heading}"
+    text = " ".join(MANIFOLDS.read_text().split())
+    for first, second, measure, form in (
+        ("vae_posterior", "motion_blur", "realism", "(realism {}, paired over"),
+        ("vae_posterior", "crop_interpolation", "novelty_ratio", "blends of neighbours ({})."),
+        ("vae_reconstruction", "pca", "mse", "two principal components (MSE {})."),
+    ):
+        videos = [video["methods"] for video in results("vae")["videos"].values()]
+        found = interval(np.array([each[first][measure] - each[second][measure] for each in videos]))
+        assert found.bounds is not None and found.bounds[0] > 0, (first, second)
+        figures = f"{signed(found.mean)} [{', '.join(signed(end) for end in found.bounds)}]"
+        assert form.format(figures) in text, figures
 
 
 def test_siamfc() -> None:
