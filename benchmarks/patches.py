@@ -270,7 +270,7 @@ def judge_all(given: Arguments) -> dict[str, Any]:
         ),
     }
     found = {text: interval(contrast - other) for text, other in primary.items()}
-    corrected = holm([one.p for one in found.values() if one.p is not None])
+    corrected = holm([one.p for one in found.values()])
     chosen_first, both = at("region, contrast patch", 10), at(division("contrast", "contrast", 10), 10)
     secondary = {
         "10 on the region with the contrast patch, less 10 with a random one": (
@@ -313,7 +313,13 @@ def judge_all(given: Arguments) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "primary": [
-            {"contrast": text, "measure": MEASURE, **bounds(one), "p_holm": round(p, 6), "sequences": len(rows)}
+            {
+                "contrast": text,
+                "measure": MEASURE,
+                **bounds(one),
+                "p_holm": None if p is None else round(p, 6),
+                "sequences": len(rows),
+            }
             for (text, one), p in zip(found.items(), corrected, strict=True)
         ],
         "secondary": [

@@ -250,10 +250,9 @@ def sweep_figures(
         for level, apart in _by_level(arms[pair[0]] - arms[pair[1]]).items()
     }
     primary = [key for key in found if key[0] in contrasts and key[1] == PRIMARY_MEASURE]
-    p_holm = {}
+    p_holm: dict[Any, float | None] = {}
     for family in (primary, [key for key in found if key not in primary]):
-        known = {key: p for key in family if (p := found[key].p) is not None}
-        p_holm |= dict(zip(known, holm(list(known.values())), strict=True))
+        p_holm |= zip(family, holm([found[key].p for key in family]), strict=True)
     return {
         "arms": {
             arm: {
@@ -269,7 +268,7 @@ def sweep_figures(
                 level: {
                     "difference": round(each.mean, 4),
                     "interval": each.ends(4),
-                    "p_holm": None if key not in p_holm else round(p_holm[key], 4),
+                    "p_holm": None if (p := p_holm[key]) is None else round(p, 4),
                 }
                 for key, each in found.items()
                 for pair, level in [key]

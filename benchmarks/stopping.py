@@ -425,7 +425,7 @@ def judge(
     }
     reference = fixed[:, [named["budget"] - 1]]
     contrasts = {algo: interval(judged.net(*found[algo]) - reference) for algo in runs}
-    corrected = holm([one.p for one in contrasts.values() if one.p is not None])
+    corrected = holm([one.p for one in contrasts.values()])
     beside = {
         **{
             f"{algo} less the best budget in hindsight, {hindsight}": (algo, fixed[:, [hindsight - 1]])
@@ -442,7 +442,7 @@ def judge(
                 "contrast": contrast(algo, named["budget"]),
                 "measure": MEASURE,
                 **bounds(one),
-                "p_holm": round(p, 6),
+                "p_holm": None if p is None else round(p, 6),
                 "sequences": len(fixed),
                 "seeds": len(seeds),
             }
@@ -506,8 +506,8 @@ def contrast(algo: str, budget: int) -> str:
 
 def bounds(found: Interval) -> dict[str, Any]:
     """A difference and its interval as plain data."""
-    low, high = found.bounds or (float("nan"),) * 2
-    return {"difference": round(found.mean, 6), "low": round(low, 6), "high": round(high, 6)}
+    low, high = found.ends(6) or (None, None)
+    return {"difference": round(found.mean, 6), "low": low, "high": high}
 
 
 def main(given: Arguments) -> None:

@@ -192,10 +192,8 @@ def compare(areas: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
         return describe(f"{first} less {second}", interval(areas[first] - areas[second]), seeds)
 
     secondary = [contrast(*pair) for pair in SECONDARY]
-    p_values = [row["p"] for row in secondary]
-    if None not in p_values:
-        for row, p in zip(secondary, holm(p_values), strict=True):
-            row["p_holm"] = p
+    for row, p in zip(secondary, holm([row["p"] for row in secondary]), strict=True):
+        row["p_holm"] = p
     arms = {}
     for arm, values in areas.items():
         found = interval(values)

@@ -138,10 +138,9 @@ def _exploratory(differences: Mapping[Contrast, Interval], primary: list[Contras
     return list(once.values())
 
 
-def _corrected(differences: Mapping[Contrast, Interval], family: list[Contrast]) -> dict[Contrast, float]:
-    """Holm's p-values of a family; a contrast over too few sequences has none and is left out."""
-    p_values = {key: p for key in family if (p := differences[key].p) is not None}
-    return dict(zip(p_values, holm(list(p_values.values())), strict=True))
+def _corrected(differences: Mapping[Contrast, Interval], family: list[Contrast]) -> dict[Contrast, float | None]:
+    """Holm's p-values of a family; a contrast over too few sequences has none."""
+    return dict(zip(family, holm([differences[key].p for key in family]), strict=True))
 
 
 def sequence_figures(run: LadderRun, seeds: Mapping[int, Mapping[str, Any]]) -> dict[str, dict[str, list[float]]]:

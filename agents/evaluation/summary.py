@@ -225,17 +225,16 @@ def _compare_arms(tables: Mapping[str, Table], arms: Mapping[str, Many[str]]) ->
         )
         if (gaps > 1e-9).all() and (others > 1e-9).all():
             found[one, other] = ratio_difference((first, gaps), (second, others))
-    p_values = {pair: difference.p for pair, difference in found.items() if difference.p is not None}
-    p_holm = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    p_holm = holm([difference.p for difference in found.values()])
     differences = [
         {
             "of": one,
             "less": other,
             "closure": _round(difference.mean),
             "interval": difference.ends(_DIGITS),
-            "p_holm": None if (one, other) not in p_holm else _round(p_holm[one, other]),
+            "p_holm": None if p is None else _round(p),
         }
-        for (one, other), difference in found.items()
+        for ((one, other), difference), p in zip(found.items(), p_holm, strict=True)
     ]
     return {"arms": rows, "differences": differences}
 

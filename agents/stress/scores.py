@@ -341,9 +341,9 @@ def _contrasts(measure: str, trackers: list[TrackerStress]) -> list[Contrast]:
     for first, second in combinations(trackers, 2):
         own, other = first.by_sequence(measure), second.by_sequence(measure)
         differences[first.name, second.name] = interval([own[name] - other[name] for name in own])
-    p_values = {pair: each.p for pair, each in differences.items() if each.p is not None}
-    corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
-    return [Contrast(*pair, measure, each, corrected.get(pair)) for pair, each in differences.items()]
+    corrected = holm([each.p for each in differences.values()])
+    rows = zip(differences.items(), corrected, strict=True)
+    return [Contrast(*pair, measure, each, p) for (pair, each), p in rows]
 
 
 def _interval(value: Interval | None) -> Any:

@@ -7,6 +7,7 @@ import json
 import sys
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -373,6 +374,28 @@ def test_small_random_patches_have_the_size_of_contrasting_ones(make_video: Any,
     assert boxes["random small"][:, 2:] == pytest.approx(boxes["contrast"][:, 2:])
     assert boxes["random small"][:, 2:] == pytest.approx(CONTRAST_SIDE * boxes["random"][:, 2:])
     assert len(np.unique(boxes["random small"], axis=0)) == 5
+
+
+def test_two_sequences_are_too_few_for_intervals_and_enough_for_figures(
+    stress_siamfc: Any, tmp_path: Path, make_video: Any, write_otb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng, module, siamfc = np.random.default_rng(0), script("patches"), script("siamfc")
+    for seed, name in enumerate("ab"):
+        write_otb(tmp_path / "judge" / name, make_video(frames=3, seed=seed))
+    names = ["no second search", *module.METHODS, *(f"region, {first} patch" for first in module.PATCHES)]
+    divisions = product(module.PATCHES, module.PATCHES, module.TOTALS)
+    sizes = {name: module.MOST for name in names} | {module.division(*each): 1 for each in divisions}
+    monkeypatch.setattr(module, "judge_sequence", lambda _: {name: rng.random(k) for name, k in sizes.items()})
+    module.main(module.Arguments(tmp_path / "judge", json=tmp_path / "patches.json"))
+    primary = json.loads((tmp_path / "patches.json").read_text())["primary"]
+    assert [(row["interval"], row["p_holm"], row["sequences"]) for row in primary] == [(None, None, 2)] * 2
+    few = {arm: {name: rng.random((6, 1)).tolist() for name in "ab"} for arm in ("released", *siamfc.ARMS)}
+    found = siamfc.sweep_figures(few, siamfc.PRIMARY_CONTRASTS)["differences"]
+    assert {row["p_holm"] for rows in found.values() for row in rows.values()} == {None}
+    rows = stress_siamfc.compare({arm: rng.random((2, 1)) for arm in ("released", *stress_siamfc.ARMS)})
+    assert [row["p_holm"] for row in rows["secondary"]] == [None, None]
+    stopping = script("stopping")
+    assert stopping.bounds(stopping.interval([0.1, 0.2])) == {"difference": 0.15, "low": None, "high": None}
 
 
 def test_two_runs_of_one_algorithm_are_refused() -> None:

@@ -80,8 +80,7 @@ class TrackerComparison:
         differences: dict[Measure, dict[tuple[str, str], Interval]] = {}
         for measure in MEASURES:
             intervals = [paired_difference(first, second, measure) for first, second in pairs]
-            p_values = [each.p for each in intervals if each.p is not None]  # With too few targets there is none.
-            corrected = holm(p_values) if p_values else [None] * len(pairs)
+            corrected = holm([each.p for each in intervals])
             by_pair = differences[measure] = {}
             for (first, second), each, p in zip(pairs, intervals, corrected, strict=True):
                 by_pair[first.tracker, second.tracker] = each._replace(p=p)

@@ -208,18 +208,18 @@ def paired_difference(a: TrackerScores, b: TrackerScores, measure: Measure = "au
     return interval([first[name] - second[name] for name in common])
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's (1979) adjusted p-values of a family of hypotheses, in the order given.
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's (1979) adjusted p-values of a family of hypotheses, in the order given; `None` stays `None`.
 
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
+    >>> holm([0.01, 0.04, None, 0.03])
+    [0.03, 0.06, None, 0.06]
     """
-    adjusted = np.empty(len(p_values))
+    known = sorted((float(p), index) for index, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
     largest = 0.0
-    for rank, index in enumerate(np.argsort(p_values, kind="stable")):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted.tolist()
+    for rank, (p, index) in enumerate(known):
+        adjusted[index] = largest = max(largest, min(1.0, (len(known) - rank) * p))
+    return adjusted
 
 
 def _standard_error(values: NDArray[np.float64]) -> tuple[float, float]:
