@@ -40,11 +40,12 @@ from numpy.typing import NDArray
 import occlusion_env
 from agents.common.output import check_json_path
 from agents.common.results import write_result
-from agents.common.scripts import run_script
+from agents.common.scripts import check_counts, run_script
 from agents.common.versions import device_name
-from occlusion_env import ENV_ID, OcclusionSearchEnv, OcclusionSearchVectorEnv, Search, TargetSet
+from occlusion_env import ENV_ID, OcclusionSearchEnv, OcclusionSearchVectorEnv, Search, SearchArguments, TargetSet
 from occlusion_env.search.core import Step
 from occlusion_env.search.memory import region_keys
+from tracker.errors import InputError
 
 Policy = Callable[[NDArray[np.float32], int], NDArray[np.int64]]
 """Observations `[N, D]` and the number of the step to actions `[N]`."""
@@ -193,6 +194,12 @@ def main(
         json_file: Write the figures here.
     """
     check_json_path(json_file)
+    check_counts(steps=steps, rounds=rounds, threads=threads)
+    check_counts(training_targets=training_targets, training_steps=training_steps)
+    if not counts:
+        raise InputError("--counts is empty; give at least one number of environments.")
+    check_counts(counts=min(counts))
+    SearchArguments(cache_mb=cache_mb)  # checks it
     if threads is not None:
         torch.set_num_threads(threads)
     common: dict[str, Any] = {"features": features, "weights": weights, "device": device, "drop": 0.02}

@@ -37,7 +37,7 @@ from agents import HardPositiveGenerator
 from agents.common.output import check_json_path
 from agents.common.randomness import generator
 from agents.common.results import write_result
-from agents.common.scripts import run_script
+from agents.common.scripts import check_counts, run_script
 from agents.common.versions import device_name
 from agents.hard_positives.generation_run import GenerationRun, generate_hard_positives
 from agents.hard_positives.transforms import HardPositiveBatch
@@ -205,6 +205,16 @@ def main(
         json_file: Write the figures here.
     """
     check_json_path(json_file)
+    check_counts(targets=targets, per_target=per_target, rounds=rounds, batch=batch, threads=threads)
+    check_counts(0, workers=workers)
+    check_counts(workers_targets=workers_targets[0])
+    if workers_targets[0] >= workers_targets[1]:
+        raise InputError(
+            f"--workers-targets is {workers_targets}; the long run must have more than the short one."
+        )
+    for name in methods:
+        if name != "policy":
+            as_method(name)
     if threads is not None:
         torch.set_num_threads(threads)
     if workers and not Path(data).is_dir():

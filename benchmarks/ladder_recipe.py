@@ -22,7 +22,7 @@ from agents.ablation.settings import PRIMARY_MEASURE, LadderRun
 from agents.ablation.summary import sequence_figures
 from agents.common.output import check_json_path
 from agents.common.results import write_result
-from agents.common.scripts import run_script
+from agents.common.scripts import check_counts, check_videos, run_script
 from tracker.data.readers import list_targets
 
 Layers = Literal["head", "all"]
@@ -103,6 +103,9 @@ def link_fold(given: Arguments, fold: int) -> Path:
 def main(given: Arguments) -> None:
     """Run every recipe on every fold and rank them by the mean of both arms over all videos."""
     check_json_path(given.json)
+    check_counts(2, folds=given.folds)
+    check_counts(frames=given.frames, workers=given.workers)
+    check_videos(2 * given.folds, data=given.data)
     rows: dict[str, dict[str, dict[str, float]]] = {recipe.name: {arm: {} for arm in ARMS} for recipe in RECIPES}
     start: dict[str, float] = {}
     roots = [link_fold(given, fold) for fold in range(given.folds)]

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from agents.common.output import check_json_path, claim_folder
 from agents.common.results import write_result
-from agents.common.scripts import run_script
+from agents.common.scripts import check_counts, run_script
 from agents.dqn.algorithm import SquaredErrorDQN, load_hyperparameters
 from agents.dqn.replay import states_of
 from agents.evaluation.methods import query_methods
@@ -45,6 +45,7 @@ from agents.training.runs import RunFolder
 from agents.training.vector_envs import make_env, split_keywords
 from occlusion_env import ENV_ID
 from occlusion_env.mdp.actions import TRIGGER
+from occlusion_env.scene.splits import split_targets
 from tracker.data.identity import folder_digests
 from tracker.evaluation.intervals import LEVEL
 
@@ -55,6 +56,9 @@ ENVIRONMENT: dict[str, Any] = {
     "patches": 1, "history": 0, "max_steps": 19,
 }  # fmt: skip
 """That of `stop_ppo` and `stop_dqn` without a price: 19 moves and the start are 20 scorer queries."""
+
+EVERY = 2_500
+"""Steps of a training from one evaluation to the next."""
 
 EPISODES = 40
 """Episodes of an evaluation: one of each environment, so that they are the same for all arms with a seed."""
@@ -205,7 +209,7 @@ def train_arm(name: str, seed: int, given: Arguments) -> RunFolder:
     request = TrainRequest(
         algo=algo, conf_file=algo, hyperparams=hyperparameters, n_timesteps=given.steps, seed=seed, device="cpu",
         env_kwargs={**ENVIRONMENT, "targets": str(given.train)}, log_folder=str(folder), save_freq=5_000,
-        eval_freq=2_500, eval_episodes=EPISODES, n_eval_envs=EPISODES,
+        eval_freq=EVERY, eval_episodes=EPISODES, n_eval_envs=EPISODES,
     )  # fmt: skip
     return train(request)
 
@@ -248,17 +252,18 @@ def describe_run(run: RunFolder) -> dict[str, Any]:
 def difference(arm: list[dict[str, Any]], base: list[dict[str, Any]], measure: str) -> dict[str, Any]:
     """The mean over the seeds of both arms of a measure of one less that of the other, with Student's interval."""
     apart = np.array([one[measure] - other[measure] for one, other in zip(arm, base, strict=False)])
-    low, high = ttest_1samp(apart, 0.0).confidence_interval(LEVEL)
-    return {
-        "difference": round(float(apart.mean()), 6),
-        "low": round(float(low), 6),
-        "high": round(float(high), 6),
-    }
+    ends = [None, None]  # of one seed
+    if len(apart) > 1:
+        ends = [round(float(end), 6) for end in ttest_1samp(apart, 0.0).confidence_interval(LEVEL)]
+    return {"difference": round(float(apart.mean()), 6), "low": ends[0], "high": ends[1]}
 
 
 def main(given: Arguments) -> None:
     """Train, and write the figures."""
     check_json_path(given.json)
+    check_counts(EVERY, steps=given.steps)
+    check_counts(seeds=given.seeds, change_seeds=given.change_seeds)
+    split_targets(str(given.train))  # refuses one target alone
     claim_folder(FOLDER, "settings.json", identity(given), "trainings with other settings")
     LOSSES.update(dueling=DuelingDQN, prioritised=PrioritisedDQN)
     runs: dict[str, list[RunFolder]] = {name: [] for name in ARMS}

@@ -21,7 +21,7 @@ from torchvision import tv_tensors
 
 from agents.common.output import check_json_path
 from agents.common.results import write_result
-from agents.common.scripts import run_script
+from agents.common.scripts import check_counts, run_script
 from agents.common.versions import device_name
 from agents.hard_positives.transforms import HardPositiveTransform
 from tracker.models.backbones import resolve_device
@@ -87,6 +87,7 @@ def main(
         json_file: Write the figures to this file.
     """
     check_json_path(json_file)
+    check_counts(steps=steps, images=images, rounds=rounds)
     place = resolve_device(device)
     train, _ = open_folder(data)
     # A rate so low that random weights do not diverge; the time is the same.

@@ -53,7 +53,7 @@ from region_tables import Rows, Values, World
 
 from agents.common.output import check_json_path, claim_folder
 from agents.common.results import write_result
-from agents.common.scripts import run_script
+from agents.common.scripts import check_counts, check_videos, run_script
 from agents.policies.loading import training_speed
 from occlusion_env import SearchArguments
 from occlusion_env.envs.building import load_networks
@@ -270,13 +270,23 @@ def describe_method(world: World, drops: Values) -> dict[str, Any]:
 def main(given: Arguments) -> None:
     """Study both states, and write the figures down."""
     check_json_path(given.json)
+    least = 1 if given.vgg16 is None else THIN
+    check_counts(least, per_video=given.per_video, per_sequence=given.per_sequence)
+    check_counts(seeds=given.seeds)
+    check_videos(FOLDS, train=given.train)
+    check_videos(judge=given.judge)
     begun, slim = time.perf_counter(), SearchArguments(cache_mb=0)
-    ranking = [Learner(kind, parts) for kind in ("ridge", "network") for parts in RANKED]
-    walking = [Learner(k, parts, start) for start in STARTS for k in ("cloning", "DAgger") for parts in MOVED]
-    states = {"slim fc7": study(given, slim, ranking + walking, 1, given.out / "slim")}
+    vgg16 = None
     if given.vgg16 is not None:
         scorer = load_networks(slim).scorer
         vgg16 = SearchArguments(features="vgg16", weights=str(given.vgg16), scorer=scorer, cache_mb=0)
+        load_networks(vgg16)
+    for run in given.dqn:
+        load_dqn(run, slim.settings.limits.centre()[0])
+    ranking = [Learner(kind, parts) for kind in ("ridge", "network") for parts in RANKED]
+    walking = [Learner(k, parts, start) for start in STARTS for k in ("cloning", "DAgger") for parts in MOVED]
+    states = {"slim fc7": study(given, slim, ranking + walking, 1, given.out / "slim")}
+    if vgg16 is not None:
         few = [Learner("cloning", parts, "centre") for parts in MOVED[::2]]
         states["VGG-16 pool5"] = study(given, vgg16, ranking + few, THIN, given.out / "vgg16")
     content = {

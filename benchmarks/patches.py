@@ -33,7 +33,7 @@ from tqdm import tqdm
 from agents.common.output import check_json_path
 from agents.common.randomness import generator
 from agents.common.results import write_result
-from agents.common.scripts import run_script
+from agents.common.scripts import check_counts, run_script
 from agents.policies.baselines import Generators, Proposals, Querying, RandomRegions, rank_by_contrast
 from agents.policies.belief import shipped_prior
 from agents.policies.belief.method import BeliefProposer
@@ -348,6 +348,7 @@ def bounds(found: Interval) -> dict[str, Any]:
 def main(given: Arguments) -> None:
     """Judge, and write the figures."""
     check_json_path(given.json)
+    check_counts(per_sequence=given.per_sequence)
     content = {
         **judge_all(given),
         "interval_method": method_record("sequences"),

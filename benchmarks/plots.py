@@ -26,15 +26,25 @@ from matplotlib.patches import Rectangle
 import occlusion_env  # noqa: F401  (registers OcclusionSearchOracle-v0)
 from agents.ablation.pictures import draw_differences, draw_sweep
 from agents.ablation.settings import PRIMARY_MEASURE
+from agents.common.output import check_folder
 from agents.common.pictures import save
+from agents.common.results import FORMATS
 from agents.common.scripts import run_script
 from agents.evaluation.pictures import draw_frontier
 from agents.manifolds.evaluation import METHODS
 from agents.training.aggregation import ReturnCurve, draw_curves
 from occlusion_env.mdp.actions import ACTIONS, RegionLimits
 from tracker.data.images import write_png
+from tracker.errors import reading_errors, shorten
 
-_READ = ("otb15", "vae", "ladder", "agents", "paper_state", "stopping", "patches", "learning_curves")
+_READ = {
+    "otb15": "benchmark report", "vae": "vae", "ladder": "ladder", "agents": "evaluation",
+    "paper_state": "paper_state", "stopping": "stopping", "patches": "patches",
+    "learning_curves": "learning_curves",
+}  # fmt: skip
+"""The files that are read, and their kinds."""
+
+_REMEDY = "give --results the folder benchmarks/results"
 
 _OURS, _OTHERS, _BOUNDS = "#D55E00", "#0072B2", "0.35"
 
@@ -365,19 +375,36 @@ def search_picture() -> np.ndarray:
     return picture
 
 
+def read_results(path: Path, kind: str) -> dict[str, Any]:
+    """Read a file of results.
+
+    Raises:
+        InputError: If it is missing or damaged, or of another kind or version.
+    """
+    wanted = f"{kind}/{FORMATS[kind]}"
+    with reading_errors(path, f"results of the format {wanted}", _REMEDY):
+        content: dict[str, Any] = json.loads(path.read_text())
+        if content["format"] != wanted:
+            raise ValueError(f"its format is {shorten(content['format'])}")
+    return content
+
+
 def main(given: Arguments) -> None:
     """Draw them all."""
-    read = {name: json.loads((given.results / f"{name}.json").read_text()) for name in _READ}
-    figures = {
-        "trackers.png": trackers(read["otb15"]),
-        "manifolds.png": manifolds(read["vae"]),
-        "paper_state.png": paper_state(read["paper_state"]),
-        "stopping.png": stopping(read["stopping"]),
-        "learning.png": learning(read["agents"], read["ladder"]),
-        "patches.png": patches(read["patches"]),
-        "learning_curves.png": learning_curves(read["learning_curves"]),
-        "actions.png": actions(RegionLimits()),
-    }
+    check_folder(given.out, given.results)
+    read = {name: read_results(given.results / f"{name}.json", kind) for name, kind in _READ.items()}
+    with reading_errors(given.results, "results of these benchmarks", _REMEDY):
+        figures = {
+            "trackers.png": trackers(read["otb15"]),
+            "manifolds.png": manifolds(read["vae"]),
+            "paper_state.png": paper_state(read["paper_state"]),
+            "stopping.png": stopping(read["stopping"]),
+            "learning.png": learning(read["agents"], read["ladder"]),
+            "patches.png": patches(read["patches"]),
+            "learning_curves.png": learning_curves(read["learning_curves"]),
+        }
+    figures["actions.png"] = actions(RegionLimits())
+    given.out.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
         save(figure, given.out / name)
     draw_differences(given.out / "ladder.png", read["ladder"])

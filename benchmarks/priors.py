@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from agents.common.scripts import run_script
+from agents.common.output import check_folder
+from agents.common.scripts import check_counts, run_script
 from agents.policies.belief import load_prior
 from agents.policies.belief.pictures import average_target, draw_belief, draw_priors
 from occlusion_env import SearchArguments, TargetSet, load_targets
@@ -18,6 +19,7 @@ from occlusion_env.envs.building import load_networks
 from occlusion_env.search.core import Search
 from tracker.data.readers import list_targets
 from tracker.data.sequences import evenly_spaced
+from tracker.errors import InputError
 
 NAMES = {"slim": "SINT, slim network", "vgg16": "SINT, VGG-16", "siamfc": "SiamFC"}
 WEIGHTS = Path(__file__).parents[1] / "agents/weights"
@@ -42,13 +44,19 @@ class Arguments:
 
 def main(given: Arguments) -> None:
     """Draw both."""
+    check_folder(given.out, given.data)
+    check_counts(0, number=given.number)
+    shown = load_targets(given.target)
+    if given.number >= len(shown):
+        raise InputError(f"--number is {given.number}; '{given.target}' has the targets 0 to {len(shown) - 1}.")
+    target = shown[given.number]
     videos = [load_targets(str(path)) for path, _ in list_targets(given.data).values()]
     targets = TargetSet.join(each.subset(evenly_spaced(len(each), 8)) for each in videos)
     priors = {title: load_prior(WEIGHTS / f"prior_{name}.safetensors").prior for name, title in NAMES.items()}
+    given.out.mkdir(parents=True, exist_ok=True)
     draw_priors(given.out / "prior.png", priors, average_target(targets))
     networks = load_networks(SearchArguments())
     search = Search(1, networks.scorer, networks.features, SearchArguments().settings)
-    target = load_targets(given.target)[given.number]
     search.begin_random([target], np.random.default_rng(0))
     draw_belief(given.out / "belief.png", load_prior(WEIGHTS / "prior_slim.safetensors"), search, target.crop)
 

@@ -1,4 +1,7 @@
-"""Walks of the paper's nine moves, and learners that rate the moves or rank the regions of the grid."""
+"""Walks of the paper's nine moves, and learners that rate the moves or rank the regions of the grid.
+
+A module of `benchmarks/paper_state.py`, and no script.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,11 @@ from torch import nn
 from agents.policies.baselines.attribution import OVERLAP, spread_out
 from agents.policies.belief.observation import count_moves
 from agents.policies.loading import load_policy
+from occlusion_env import SearchArguments
+from occlusion_env.envs.building import load_networks
 from occlusion_env.mdp.actions import ACTIONS, MOVES, TRIGGER, RegionLimits
 from occlusion_env.search.memory import region_keys
+from tracker.errors import InputError
 
 Inputs = NDArray[np.float32]
 Rate = Callable[[Rows, Values, Inputs], NDArray[Any]]
@@ -182,8 +188,18 @@ def rate_states(parts: Sequence[str], model: Callable[[Inputs], NDArray[Any]]) -
 
 
 def load_dqn(run: Path, start: Values) -> Queried:
-    """Walks by the action values of a run of `occlusion-search train --algo dqn`."""
-    network = load_policy(run, device="cpu").policy.q_net
+    """Walks by the action values of a run of `occlusion-search train --algo dqn` on slim features.
+
+    Raises:
+        InputError: If it is a run of another algorithm or with other observations.
+    """
+    loaded = load_policy(run, device="cpu")
+    if loaded.algo != "dqn":
+        raise InputError(f"'{run}' is a run of {loaded.algo}; give --dqn runs of `train --algo dqn`.")
+    network, length = loaded.policy.q_net, load_networks(SearchArguments()).features.length
+    shape, wanted = network.observation_space.shape, (length + HISTORY * len(ACTIONS),)
+    if shape != wanted:
+        raise InputError(f"The observations of '{run}' are {shape} and not {wanted}; give --dqn other runs.")
     values = lambda inputs: network(torch.from_numpy(inputs)).detach().numpy()  # noqa: E731
     return walked(start, rate_states(("features", "history"), values))
 

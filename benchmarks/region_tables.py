@@ -1,4 +1,7 @@
-"""Targets of videos with the scores and the features of their regions, each computed once and stored in a file."""
+"""Targets of videos with the scores and the features of their regions, each computed once and stored in a file.
+
+A module of `benchmarks/paper_state.py`, and no script.
+"""
 
 from __future__ import annotations
 

@@ -35,10 +35,11 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from agents.ablation.sweep_occluders import KINDS, SEEN_KINDS, UNSEEN_KINDS, cover
+from agents.cli.trackers.benchmark_run import choose_names
 from agents.common.output import check_json_path, claim_folder, write_json
 from agents.common.randomness import generator
 from agents.common.results import write_result
-from agents.common.scripts import run_script
+from agents.common.scripts import check_counts, check_videos, run_script
 from agents.common.versions import versions
 from agents.hard_positives.transforms import HardPositiveBatch
 from occlusion_env.mdp.actions import RegionLimits
@@ -49,10 +50,12 @@ from tracker.data.identity import code_version, folder_digests
 from tracker.data.images import crop, paste, to_tensor
 from tracker.data.readers import list_targets
 from tracker.data.sequences import Sequence, evenly_spaced
+from tracker.errors import InputError
 from tracker.evaluation.intervals import holm, interval, method_record
 from tracker.evaluation.running import weights_digest
 from tracker.models import siamfc
 from tracker.models.backbones import autocast, resolve_precision
+from tracker.training import SiamFCTraining, open_folder
 from tracker.training.siamfc import region_around
 
 Found = dict[str, dict[str, list[list[float]]]]
@@ -105,6 +108,12 @@ class Arguments:
 def main(given: Arguments) -> None:
     """Train what is not trained yet, judge, and write the figures down."""
     check_json_path(given.json)
+    check_counts(seeds=given.seeds, steps=given.steps, frames=given.frames)
+    SiamFCTraining(steps=given.steps, learning_rate=given.learning_rate, frozen=given.frozen)  # checks them
+    siamfc.load_siamfc(given.weights)
+    open_folder(given.train)
+    check_videos(2, judge=given.judge)
+    choose_names(list_targets(given.judge), None, given.ope)
     claim_folder(given.out, "settings.json", identity(given), "results of other arguments", versions())
     commands = [train(given, arm, seed) for seed in range(given.seeds) for arm in ARMS]
     networks = {"released": given.weights} | {
@@ -161,8 +170,14 @@ def train(given: Arguments, arm: str, seed: int) -> str:
         "--frozen", str(given.frozen), "--seed", str(seed), *ARMS[arm],
     ]  # fmt: skip
     if not (folder(given, arm, seed) / "siamfc.json").is_file():
-        subprocess.run([sys.executable, "-m", "agents.cli", *words], check=True)
+        run_command(words)
     return shlex.join(["occlusion-search", *words])
+
+
+def run_command(words: list[str]) -> None:
+    """Run a command of this package, which prints why it fails."""
+    if code := subprocess.run([sys.executable, "-m", "agents.cli", *words]).returncode:
+        raise InputError(f"`{shlex.join(['occlusion-search', *words])}` failed with exit code {code}.")
 
 
 def loss(trained: Path) -> dict[str, float]:
@@ -320,7 +335,7 @@ def passes(given: Arguments, networks: dict[str, Path]) -> dict[str, Any]:
             str(results),
         ]
         words += ["--only", *given.ope, "--json", str(results) + ".json"]
-        subprocess.run([sys.executable, "-m", "agents.cli", "benchmark", "run", *words], check=True)
+        run_command(["benchmark", "run", *words])
         found[arm] = json.loads(Path(f"{results}.json").read_text())
     return found
 

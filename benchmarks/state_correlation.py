@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from agents.common.output import check_json_path
 from agents.common.results import write_result
-from agents.common.scripts import run_script
+from agents.common.scripts import check_counts, check_videos, run_script
 from agents.policies.baselines.attribution import similarity_maps
 from agents.policies.belief import shipped_prior
 from occlusion_env import SearchArguments, TargetSet, load_targets
@@ -85,9 +85,16 @@ class Samples:
 def main(given: Arguments) -> None:
     """Fit and judge, and write the figures down."""
     check_json_path(given.json)
+    check_counts(per_sequence=given.per_sequence)
+    check_counts(2, regions=given.regions)
+    check_counts(0, seed=given.seed)
+    check_videos(2, train=given.train)
+    check_videos(judge=given.judge)
     plans: dict[str, SearchArguments] = {"slim fc7": SearchArguments()}
     if given.vgg16 is not None:
         plans["VGG-16 pool5"] = SearchArguments(features="vgg16", weights=str(given.vgg16))
+    for arguments in plans.values():
+        load_networks(arguments)
     results: dict[str, Any] = {}
     for name, arguments in plans.items():
         train, judged = (draw(arguments, folder, given) for folder in (given.train, given.judge))

@@ -27,7 +27,7 @@ from tqdm import trange
 
 from agents.common.output import check_json_path, claim_folder, write_json
 from agents.common.results import write_result
-from agents.common.scripts import run_script
+from agents.common.scripts import check_counts, check_videos, run_script
 from agents.dqn.algorithm import load_hyperparameters
 from agents.evaluation.methods import BUDGETS, query_methods
 from agents.evaluation.run import EvaluationRun, evaluate_agents
@@ -513,6 +513,9 @@ def bounds(found: Interval) -> dict[str, Any]:
 def main(given: Arguments) -> None:
     """Score, fit, choose, train, and judge where there are sequences for it."""
     check_json_path(given.json)
+    check_counts(per_video=given.per_video, per_sequence=given.per_sequence, seeds=given.seeds)
+    check_videos(2, train=given.train)
+    check_videos(judge=given.judge)
     file = given.json or FOLDER / "stopping.json"
     videos = folder_digests(given.train)
     identity = {"train": videos, "per_video": given.per_video}

@@ -1,4 +1,4 @@
-"""Whether OccAUC predicts the AUC on OTB's occluded sequences better than plain AUC does.
+r"""Whether OccAUC predicts the AUC on OTB's occluded sequences better than plain AUC does.
 
 The predicted figure of a tracker is its AUC, in one pass, on the sequences that OTB labels as occluded. The two
 predictors are its AUC and its OccAUC on the other sequences. Printed are Spearman's rank correlation of each
@@ -25,7 +25,7 @@ from agents.common.results import write_result
 from agents.common.scripts import run_script
 from agents.stress.scores import score_stress
 from tracker import InputError
-from tracker.evaluation.annotations import read_annotations
+from tracker.evaluation.annotations import choose_targets, read_annotations
 from tracker.evaluation.scoring import score_results
 
 RESAMPLES = 10_000
@@ -41,8 +41,16 @@ def correlate(
         plain: The plain AUC, `[trackers]`.
         stressed: OccAUC, `[trackers]`.
         wanted: The AUC on occluded sequences, `[trackers]`.
-        seed: Of the bootstrap. A resample in which a figure is constant is drawn again.
+        seed: Of the bootstrap. A resample in which a figure takes fewer than three values is drawn again.
+
+    Raises:
+        InputError: If a figure takes fewer than three values.
     """
+    for name, values in (("plain AUC", plain), ("OccAUC", stressed), ("AUC on occluded sequences", wanted)):
+        if (count := len(np.unique(values))) < 3:
+            raise InputError(
+                f"The {name} has {count} values over {len(values)} trackers; a rank correlation takes at least 3."
+            )
     rng = np.random.default_rng(seed)
     drawn: list[tuple[float, float]] = []
     while len(drawn) < RESAMPLES:
@@ -76,7 +84,8 @@ def main(data: Path, stress: Path, ope: Path, annotations: Path, json: Path) -> 
         json: The results.
     """
     check_json_path(json)
-    truth, attributes = read_annotations(data), read_annotations(annotations)
+    truth = read_annotations(data)
+    attributes = choose_targets(read_annotations(annotations), truth)
     occluded = [name for name in truth if OCCLUDED in (attributes[name].attributes or ())]
     others = [name for name in truth if name not in occluded]
     if not occluded or not others:
@@ -89,7 +98,9 @@ def main(data: Path, stress: Path, ope: Path, annotations: Path, json: Path) -> 
         folder = ope / name / "ope"
         if tracker.occ_auc is None or not folder.is_dir():
             continue
-        targets = {each.name: each.auc for each in score_results(folder, truth, tracker=name).targets}
+        targets = {
+            each.name: each.auc for each in score_results(folder, truth, targets=list(truth), tracker=name).targets
+        }
         rows[name] = {
             "occ_auc": tracker.occ_auc.mean,
             "plain_auc": float(np.mean([targets[target] for target in others])),

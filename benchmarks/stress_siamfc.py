@@ -40,7 +40,7 @@ from agents.ablation.settings import HEAVY_COVER, PRIMARY_MEASURE
 from agents.ablation.sweep_occluders import UNSEEN_KINDS
 from agents.common.output import check_json_path, claim_folder
 from agents.common.results import write_result
-from agents.common.scripts import run_script
+from agents.common.scripts import check_counts, check_videos, run_script
 from agents.hard_positives.transforms import HardPositiveBatch, OccludedScore
 from agents.hard_positives.transforms.batch import AREAS
 from agents.stress.corruptions.settings import StressSettings
@@ -204,6 +204,11 @@ def compare(areas: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
 def main(given: Arguments) -> None:
     """Choose the setting, train both arms, run the stress test and write the figures."""
     check_json_path(given.json)
+    check_counts(seeds=given.seeds, steps=given.steps, frames=given.frames)
+    SiamFCTraining(steps=given.steps, frozen=given.frozen)  # checks them
+    load_siamfc(given.weights)
+    check_videos(3 * FOLDS, train=given.train)  # beside a fold one is held out, and targets are pasted into others
+    check_videos(judge=given.judge)
     identity = {
         "train": folder_digests(given.train),
         "weights": weights_digest(given.weights),

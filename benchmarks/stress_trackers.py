@@ -1,5 +1,7 @@
 """Trackers of `benchmarks/results/stress.json` that `load_tracker` does not know by one name each.
 
+A module for `occlusion-search stress`, and no script:
+
     occlusion-search stress --tracker benchmarks.stress_trackers:nano_v1 ...
 
 NanoTrack's weights are read from the folders that NANO_V1 and NANO_V2 name; each holds the two ONNX files.

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from agents.common.output import check_json_path
 from agents.common.results import write_result
-from agents.common.scripts import run_script
+from agents.common.scripts import check_counts, run_script
 from agents.common.versions import device_name
 from tracker import crop, synthetic_sequence
 from tracker.data.images import to_tensor
@@ -76,6 +76,7 @@ def main(
         json_file: Write the figures here.
     """
     check_json_path(json_file)
+    check_counts(frames=frames, rounds=rounds, naive=naive, batch=batch, threads=threads)
     if threads is not None:
         torch.set_num_threads(threads)
     video = synthetic_sequence(0, frames + 1, 480, 360)

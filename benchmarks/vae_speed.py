@@ -33,7 +33,7 @@ from torch import nn
 
 from agents.common.output import check_json_path
 from agents.common.results import write_result
-from agents.common.scripts import run_script
+from agents.common.scripts import check_counts, run_script
 from agents.common.versions import device_name
 from tracker import InputError, open_sequence
 from vae import TrainingConfig, VAEConfig, evidence_lower_bound, fit, log_likelihood
@@ -185,15 +185,9 @@ def main(
         json: Where to write the results.
     """
     check_json_path(json)
-    for name, value, least in (
-        ("crops", crops, 1), ("epochs", epochs, 1), ("rounds", rounds, 1),
-        ("quality-epochs", quality_epochs, 0), ("quality-seeds", quality_seeds, 1),
-    ):  # fmt: skip
-        if value < least:
-            raise InputError(f"--{name} must be at least {least}, got {value}.")
+    check_counts(crops=crops, epochs=epochs, rounds=rounds, quality_seeds=quality_seeds, threads=threads)
+    check_counts(0, quality_epochs=quality_epochs)
     if threads is not None:
-        if threads < 1:
-            raise InputError(f"--threads must be at least 1, got {threads}.")
         torch.set_num_threads(threads)
     name, images = load_crops(data)
     place = resolve_device(device)

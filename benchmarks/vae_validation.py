@@ -14,7 +14,7 @@ from typing import Any
 
 from agents.common.output import check_json_path
 from agents.common.results import write_result
-from agents.common.scripts import run_script
+from agents.common.scripts import check_counts, run_script
 from agents.manifolds.bank import find_videos, manifold_frames, target_crops
 from agents.manifolds.evaluation import BOUNDS, EvaluationSettings, VideoManifold, evaluate_video
 from occlusion_env.scene.splits import split_frames
@@ -40,6 +40,7 @@ def main(data: Path, only: tuple[str, ...] = (), epochs: int = 1000, json: Path 
         json: Where to write the results.
     """
     check_json_path(json)
+    check_counts(epochs=epochs)
     settings, scorer = EvaluationSettings(), load_scorer("slim", None, "cpu", "fp32")
     results: dict[str, Any] = {}
     for name, path in find_videos(data, only).items():

@@ -9,6 +9,7 @@ from typing import Any
 
 import tyro
 
+from tracker.data.readers import list_targets
 from tracker.errors import InputError, describe_error
 
 
@@ -48,6 +49,17 @@ def check_counts(least: int = 1, **counts: int | None) -> None:
     for name, count in counts.items():
         if count is not None and count < least:
             raise InputError(f"--{name.replace('_', '-')} is {count}; it must be at least {least}.")
+
+
+def check_videos(least: int = 1, **folders: Path | None) -> None:
+    """Refuse folders of too few annotated videos; each is given by the name of its option.
+
+    Raises:
+        InputError: Naming the folder; also where it does not exist.
+    """
+    for name, folder in folders.items():
+        if folder is not None and (count := len(list_targets(folder))) < least:
+            raise InputError(f"--{name} takes at least {least} annotated videos, and '{folder}' has {count}.")
 
 
 def describe_refusal(error: Exception) -> str | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import runpy
 import sys
 from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -18,6 +20,7 @@ import torch
 from gymnasium import spaces
 
 from agents.ablation.sweep_occluders import KINDS
+from agents.common.results import FORMATS
 from agents.dqn.bridge import VectorEnvBridge
 from agents.policies.belief import FittedPrior
 from agents.policies.belief.method import BeliefProposer
@@ -33,6 +36,7 @@ from occlusion_env.scene.targets import TargetSet, load_targets
 from occlusion_env.search.belief import Prior
 from occlusion_env.search.core import Search, SearchSettings
 from tracker.errors import InputError
+from tracker.evaluation.result_files import write_boxes
 from tracker.models.backbones import save_weights
 from tracker.models.siamfc import SiamFCNet, load_siamfc
 from tracker.training import SiamFCTraining
@@ -49,13 +53,224 @@ def script(name: str) -> Any:
     return module
 
 
+def write_siamfc(file: Path, seed: int = 0) -> None:
+    """Random weights of SiamFC."""
+    torch.manual_seed(seed)
+    save_weights(file, SiamFCNet().state_dict())
+
+
 @pytest.fixture
 def data(tmp_path: Path, make_video: Any, write_otb: Any) -> Path:
-    for seed, name in enumerate(("train/a", "judge/b")):
+    for seed, name in enumerate(("train/a", "train/b", "judge/c", "judge/d")):
         write_otb(tmp_path / name, make_video(frames=3, seed=seed))
-    (tmp_path / "weights").mkdir()
-    (tmp_path / "weights" / "net").write_bytes(b"numbers")
+    write_siamfc(tmp_path / "net")
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def inputs(
+    tmp_path_factory: pytest.TempPathFactory, make_video: Any, write_otb: Any, vgg_file: Path
+) -> dict[str, Path]:
+    """Folders of one, two and six videos and of files of results that are none; weights; an agent."""
+    root = tmp_path_factory.mktemp("inputs")
+    for name, videos in (("one", "a"), ("two", "ab"), ("six", "abcdef")):
+        for seed, video in enumerate(videos):
+            write_otb(root / name / video, make_video(frames=3, seed=seed))
+    for name, content in (("empty", "{}"), ("damaged", "{"), ("foreign", '{"format": "vae/2"}')):
+        (root / name).mkdir()
+        (root / name / "otb15.json").write_text(content)
+    (root / "other").mkdir()
+    for name, kind in script("plots")._READ.items():
+        (root / "other" / f"{name}.json").write_text(json.dumps({"format": f"{kind}/{FORMATS[kind]}"}))
+    write_siamfc(root / "siamfc")
+    found = {name: root / name for name in ("one", "two", "six", "siamfc")}
+    return found | {"root": root, "vgg": vgg_file, "agent": BENCHMARKS.parent / "agents/weights/agent.safetensors"}
+
+
+def zeros(given: str, *names: str) -> list[tuple[str, str]]:
+    """Options that must be at least 1, each as 0, beside the options `given`."""
+    return [(f"{given} --{name} 0", f"--{name} is 0; it must be at least 1.") for name in names]
+
+
+BOTH = "--train {two} --judge {two}"
+SIAMFC = "--weights {siamfc}"
+MISSING = "The folder 'nowhere' does not exist."
+NOT_SIAMFC, NOT_VGG = (
+    "The weights in '{vgg}' are not those of SiamFC's",
+    "The weights in '{siamfc}' are not those of",
+)
+NO_RESULTS = "otb15.json' cannot be read as results of the format benchmark report/2"
+REFUSALS = {
+    "env_speed": [
+        *zeros("", "counts", "steps", "rounds", "training-targets", "training-steps", "threads"),
+        ("--counts", "--counts is empty; give at least one number of environments."),
+        ("--cache-mb -1", "cache_mb is -1.0;"),
+    ],
+    "generation_speed": [
+        *zeros("", "targets", "per-target", "rounds", "batch", "threads"),
+        ("--workers -1", "--workers is -1; it must be at least 0."),
+        ("--workers-targets 0 2", "--workers-targets is 0; it must be at least 1."),
+        ("--workers-targets 2 2", "--workers-targets is (2, 2); the long run must have more than the short one."),
+        ("--methods random nope", "'nope' is no method; choose"),
+    ],
+    "ladder_recipe": [
+        *zeros("--data {two}", "frames", "workers"),
+        ("--data {two} --folds 1", "--folds is 1; it must be at least 2."),
+        ("--data {six} --folds 4", "--data takes at least 8 annotated videos, and '{six}' has 6."),
+    ],
+    "learning_curves": [
+        *zeros("--train {two}", "seeds", "change-seeds"),
+        ("--train {two} --steps 0", "--steps is 0; it must be at least 2500."),
+        ("--train nowhere", MISSING),
+    ],
+    "loader_speed": zeros("--data {two}", "steps", "images", "rounds"),
+    "paper_state": [
+        *zeros("--train {six}", "per-video", "per-sequence", "seeds"),
+        ("--train {two}", "--train takes at least 6 annotated videos, and '{two}' has 2."),
+        ("--train {six} --judge nowhere", MISSING),
+        ("--train {six} --dqn nowhere", "There is no agent 'nowhere';"),
+        ("--train {six} --dqn {agent}", "The observations of '{agent}' are (45,) and not (346,);"),
+        ("--train {six} --vgg16 {siamfc}", NOT_VGG),
+        ("--train {six} --vgg16 {vgg} --per-video 2", "--per-video is 2; it must be at least 4."),
+    ],
+    "patches": zeros("--judge {two} --json patches.json", "per-sequence"),
+    "plots": [
+        ("--results nowhere", f"'nowhere/{NO_RESULTS}"),
+        ("--results {root}/empty", f"'{{root}}/empty/{NO_RESULTS} (no 'format'); give --results"),
+        ("--results {root}/damaged", f"'{{root}}/damaged/{NO_RESULTS}"),
+        ("--results {root}/foreign", f"'{{root}}/foreign/{NO_RESULTS} (its format is 'vae/2')"),
+        ("--results {root}/other", "'{root}/other' cannot be read as results of these benchmarks (no 'trackers')"),
+        ("--out {siamfc}", "'{siamfc}' is a file; give a folder for --out."),
+    ],
+    "priors": [
+        ("--data {two} --out new --number 9999", "--number is 9999; 'drawn:9' has the targets 0 to "),
+        ("--data {two} --out new --number -1", "--number is -1; it must be at least 0."),
+        ("--data {two} --out new --target nowhere", MISSING),
+        ("--data {two} --out {siamfc}", "'{siamfc}' is a file; give a folder for --out."),
+    ],
+    "robustness": [
+        *zeros("", "steps", "envs", "sample-every"),
+        ("--side 4", "--side is 4; it must be at least 8."),
+        ("--seed -1", "--seed is -1; it must be at least 0."),
+    ],
+    "siamfc": [
+        *zeros(f"{BOTH} {SIAMFC}", "seeds", "steps", "frames"),
+        (f"{BOTH} --weights {{vgg}}", NOT_SIAMFC),
+        (f"{BOTH} {SIAMFC} --frozen 5", "The setting frozen is 5;"),
+        (f"{BOTH} {SIAMFC} --ope a nope", "There is no sequence 'nope' in the data;"),
+        (f"--train {{one}} --judge {{two}} {SIAMFC}", "Of 1 videos none is left to train on;"),
+        (f"--train {{two}} --judge {{one}} {SIAMFC}", "--judge takes at least 2 annotated videos,"),
+    ],
+    "state_correlation": [
+        *zeros(BOTH, "per-sequence"),
+        (f"{BOTH} --regions 1", "--regions is 1; it must be at least 2."),
+        (f"{BOTH} --seed -1", "--seed is -1; it must be at least 0."),
+        (f"{BOTH} --vgg16 {{siamfc}}", NOT_VGG),
+        ("--train {one} --judge {two}", "--train takes at least 2 annotated videos, and '{one}' has 1."),
+        ("--train {two} --judge nowhere", MISSING),
+    ],
+    "stopping": [
+        *zeros("--train {two}", "per-video", "per-sequence", "seeds"),
+        ("--train {one}", "--train takes at least 2 annotated videos, and '{one}' has 1."),
+        ("--train {two} --judge nowhere", MISSING),
+    ],
+    "stress_prediction": [
+        ("--data {two} --stress nowhere --ope nowhere --annotations {one}/a --json figures.json",
+         "There is no annotation of b; give a file or folder that has them."),
+    ],
+    "stress_siamfc": [
+        *zeros(f"--train {{six}} {SIAMFC}", "seeds", "steps", "frames"),
+        ("--train {six} --weights {vgg}", NOT_SIAMFC),
+        (f"--train {{six}} {SIAMFC} --frozen 5", "The setting frozen is 5;"),
+        (f"--train {{two}} {SIAMFC}", "--train takes at least 6 annotated videos, and '{two}' has 2."),
+        (f"--train {{six}} {SIAMFC} --judge nowhere", MISSING),
+    ],
+    "tracker_speed": zeros("", "frames", "rounds", "naive", "batch", "threads"),
+    "vae_speed": [
+        *zeros("", "crops", "epochs", "rounds", "quality-seeds", "threads"),
+        ("--quality-epochs -1", "--quality-epochs is -1; it must be at least 0."),
+    ],
+    "vae_validation": zeros("--data {two}", "epochs"),
+}  # fmt: skip
+"""Wrong options of each script, and the beginning of the sentence."""
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_wrong_options_are_one_sentence_and_leave_nothing(
+    name: str,
+    inputs: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Before the work begins, and before a folder is claimed, so that the corrected command can run."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.chdir(tmp_path)
+    for words, sentence in REFUSALS[name]:
+        file = BENCHMARKS / f"{name}.py"
+        monkeypatch.setattr(sys, "argv", [str(file), *fill(words, inputs).split()])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(file), run_name="__main__")
+        error = capsys.readouterr().err
+        assert end.value.code == 2 and error.count("\n") == 1, (words, error)
+        assert error.startswith(f"{name}.py: error: {fill(sentence, inputs)}"), (words, error)
+        assert not list(tmp_path.iterdir()), words
+
+
+def test_a_short_run_does_not_judge_the_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module = script("robustness")
+    for steps, every in ((100, 5000), (96, 32)):
+        given = module.Settings(steps=steps, sample_every=every, bound_mb=1e6, json=tmp_path / "robustness.json")
+        assert module.main(given) == 0
+        searches = json.loads(given.json.read_text())["searches"].values()
+        judged = [row["rise_second_half_mb"] is not None for row in searches]
+        assert all(row["ok"] for row in searches) and judged == [every == 32] * 2
+        assert capsys.readouterr().err.count("too few steps to judge the memory") == 2 * (every == 5000)
+    assert module.main(module.Settings(steps=96, sample_every=32, bound_mb=-1e6)) == 1
+
+
+def test_a_command_that_fails_is_a_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="`occlusion-search nope --x 'a b'` failed with exit code 2"):
+        script("siamfc").run_command(["nope", "--x", "a b"])
+    assert capfd.readouterr().err
+
+
+def test_a_prediction_takes_three_values_and_results_of_all_targets(
+    inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = script("stress_prediction")
+    different, two = np.arange(5.0), np.array([0.0, 0, 0, 1, 1])
+    with pytest.raises(InputError, match="The OccAUC has 2 values over 5 trackers"):
+        module.correlate(different, two, different)
+    monkeypatch.setattr(module, "RESAMPLES", 20)
+    found = module.correlate(different, np.array([0.0, 0, 0, 1, 2]), different)
+    assert found["plain_auc"]["rho"] == 1 and 0 < found["occ_auc"]["rho"] < 1
+    (tmp_path / "tracker" / "ope").mkdir(parents=True)
+    write_boxes(tmp_path / "tracker" / "ope" / "a.txt", np.ones((3, 4)))
+    truth = {"a": {"boxes": [[1, 1, 9, 9]] * 3, "attributes": ["OCC"]}, "b": {"boxes": [[1, 1, 9, 9]] * 3}}
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    tracker = SimpleNamespace(occ_auc=SimpleNamespace(mean=0.5))
+    monkeypatch.setattr(module, "score_stress", lambda *_: SimpleNamespace(trackers={"tracker": tracker}))
+    with pytest.raises(InputError, match="has no results for b; run the tracker"):
+        module.main(inputs["two"], tmp_path, tmp_path, tmp_path / "truth.json", tmp_path / "figures.json")
+
+
+def test_the_example_of_a_help_has_its_line_ends(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = BENCHMARKS / "stress_prediction.py"
+    monkeypatch.setattr(sys, "argv", [str(file), "--help"])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(file), run_name="__main__")
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[1 + next(row for row, line in enumerate(lines) if line.endswith("\\"))].startswith("--json ")
+
+
+def fill(text: str, inputs: dict[str, Path]) -> str:
+    """Put the paths in."""
+    for key, path in inputs.items():
+        text = text.replace(f"{{{key}}}", str(path))
+    return text
 
 
 class Stop(Exception):
@@ -66,28 +281,26 @@ def stop(*_: object, **__: object) -> None:
     raise Stop
 
 
-@pytest.mark.parametrize(("name", "work"), [("siamfc", "train")])
 def test_results_of_other_arguments_are_refused(
-    name: str, work: str, data: Path, monkeypatch: pytest.MonkeyPatch, make_video: Any, write_otb: Any
+    data: Path, monkeypatch: pytest.MonkeyPatch, make_video: Any, write_otb: Any
 ) -> None:
-    module = script(name)
-    monkeypatch.setattr(module, work, stop)
+    module = script("siamfc")
+    monkeypatch.setattr(module, "train", stop)
     for variable in ("WEIGHTS", "PRIORS", "TRAIN"):
         monkeypatch.setenv(f"OCCLUSION_SEARCH_{variable}", "")
-    weights = data / "weights" / "net" if name == "siamfc" else data / "weights"
+    weights = data / "net"
     given = {"train": data / "train", "judge": data / "judge", "weights": weights, "out": data / "out"}
     for _ in range(2):
         with pytest.raises(Stop):
             module.main(module.Arguments(**given))
-    if name == "siamfc":
-        with pytest.raises(InputError, match=r"other arguments \(steps was 200 and is 300\); give another --out"):
-            module.main(module.Arguments(**given, steps=300))
-    (data / "weights" / "net").write_bytes(b"other numbers")
+    with pytest.raises(InputError, match=r"other arguments \(steps was 200 and is 300\); give another --out"):
+        module.main(module.Arguments(**given, steps=300))
+    write_siamfc(weights, seed=1)
     with pytest.raises(InputError, match="weights was .* and is"):
         module.main(module.Arguments(**given))
-    (data / "weights" / "net").write_bytes(b"numbers")
-    write_otb(data / "train" / "c", make_video(frames=3, seed=5))
-    with pytest.raises(InputError, match="train.c was not set and is"):
+    write_siamfc(weights)
+    write_otb(data / "train" / "e", make_video(frames=3, seed=5))
+    with pytest.raises(InputError, match="train.e was not set and is"):
         module.main(module.Arguments(**given))
 
 
@@ -468,23 +681,24 @@ def test_learning_curves_resume_with_the_same_settings_alone(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "train_arm", train_arm)
-    given = module.Arguments(tmp_path / "videos", steps=64)
+    given = module.Arguments(tmp_path / "videos", steps=2564)
     for allowed in (given, given, replace(given, seeds=7, change_seeds=6)):
         with pytest.raises(KeyboardInterrupt):
             module.main(allowed)
-    with pytest.raises(InputError, match="trainings with other settings .*steps was 64 and is 65"):
-        module.main(replace(given, steps=65))
+    with pytest.raises(InputError, match="trainings with other settings .*steps was 2564 and is 2565"):
+        module.main(replace(given, steps=2565))
     write_otb(tmp_path / "videos" / "other", make_video(frames=4, seed=1))
     with pytest.raises(InputError, match="trainings with other settings .*train.other was not set"):
         module.main(given)
-    assert begun == [64, 64, 64]
+    assert begun == [2564] * 3
 
 
 def test_stopping_keeps_nothing_of_other_targets(
     tmp_path: Path, make_video: Any, write_otb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = script("stopping")
-    write_otb(tmp_path / "videos" / "clip", make_video(frames=4))
+    for seed, name in enumerate("ab"):
+        write_otb(tmp_path / "videos" / name, make_video(frames=4, seed=seed))
     monkeypatch.setattr(module, "FOLDER", tmp_path / "out")
     monkeypatch.setattr(module, "VIDEOS", tmp_path / "out" / "videos.json")
     begun: list[int] = []
