@@ -175,9 +175,18 @@ def test_other_settings_in_the_same_folder_are_refused(whole, data: Path, vgg_fi
     assert (whole[0] / "slim.safetensors").read_bytes() == before
 
 
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+def test_a_run_that_named_the_usual_videos_goes_on_without_names(
+    whole, data: Path, vgg_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracker.training.data.HELD_OUT", ("held",))
+    unnamed = replace(SETTINGS, validation=())
+    assert train_backbone(data, vgg_file, whole[0], unnamed, progress=False) == whole[1]
+
+
 def test_what_is_missing_is_named(data: Path, vgg_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="fernando"):
-        train_backbone(data, vgg_file, tmp_path, BackboneTraining(), progress=False)
+    with pytest.raises(InputError, match="'fernando' is not among"):
+        train_backbone(data, vgg_file, tmp_path, replace(SETTINGS, validation=("fernando",)), progress=False)
     with pytest.raises(InputError, match="none is left to train on"):
         train_backbone(data, vgg_file, tmp_path, replace(SETTINGS, validation=("train", "held")), progress=False)
     with pytest.raises(InputError, match="absent.safetensors"):
@@ -222,10 +231,12 @@ def test_another_teacher_or_other_data_in_the_same_folder_is_refused(
 
 
 def test_too_little_to_learn_from(data: Path, vgg_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="do not fill a batch"):
+    with pytest.raises(InputError, match="18 crops do not fill a batch of 999; .* smaller --batch-size"):
         train_backbone(data, vgg_file, tmp_path / "a", replace(SETTINGS, batch_size=999), progress=False)
-    with pytest.raises(InputError, match="no validation sequence"):
-        train_backbone(data, vgg_file, tmp_path / "b", replace(SETTINGS, validation=()), progress=False)
+    with pytest.raises(InputError, match="12 crops"):  # the last in alphabetical order, train, is held out
+        own = replace(SETTINGS, batch_size=999, validation=())
+        train_backbone(data, vgg_file, tmp_path / "a", own, progress=False)
+    assert not (tmp_path / "a").exists()
     with pytest.raises(InputError, match="two frames with"):
         few = replace(SETTINGS, boxes_per_frame=500, epochs=1)
         train_backbone(data, vgg_file, tmp_path / "c", few, progress=False)

@@ -20,14 +20,16 @@ from tqdm import tqdm
 from tracker.data.boxes import visible_fraction
 from tracker.data.images import crop, resize, to_tensor
 from tracker.data.sequences import Sequence
-from tracker.errors import InputError
 from tracker.files import replacing_file
 from tracker.models.backbones import GRID, Backbone, Slim, autocast, resolve_precision, roi_pool, save_weights
 from tracker.training.loop import flat_moments, restore_moments
 
 from .settings import BackboneTraining
 
-__all__ = ["distil", "teacher_maps"]
+__all__ = ["VIEWS", "distil", "teacher_maps"]
+
+VIEWS = 6
+"""Kinds of crops of a frame."""
 
 
 def _views(
@@ -67,7 +69,7 @@ def teacher_maps(
     sequences: list[Sequence], vgg: Backbone, stem: Path, settings: BackboneTraining, progress: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
     """Crops at the student's size and the teacher's pooled maps of them, on disk; resumes by frame."""
-    kinds, side = 6 * settings.rounds, Slim.input_size
+    kinds, side = VIEWS * settings.rounds, Slim.input_size
     frames = [(sequence, int(t)) for sequence in sequences for t in sequence.present]
     count = len(frames) * kinds
     crop_file, map_file, done_file = (stem.with_suffix(suffix) for suffix in (".crops", ".maps", ".done"))
@@ -128,8 +130,6 @@ def distil(
     learner = nn.ModuleDict({"slim": slim, "heads": heads})
     parameters = [parameter for name, parameter in learner.named_parameters() if ".fc" not in name]
     steps = len(crops) // settings.batch_size
-    if not steps:
-        raise InputError(f"{len(crops)} crops do not fill a batch of {settings.batch_size}; give more frames.")
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=settings.epochs * steps, pct_start=0.1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ from tracker.models.backbones import (
 from tracker.training.data import open_folder
 
 from .contrastive import matching_figures, train_fully_connected
-from .distillation import distil, teacher_maps
+from .distillation import VIEWS, distil, teacher_maps
 from .settings import BackboneTraining
 
 __all__ = ["train_backbone"]
@@ -56,9 +56,15 @@ def train_backbone(
             holds a run with other settings, data or teacher.
     """
     settings = settings or BackboneTraining()
-    if not settings.validation:
-        raise InputError("There is no validation sequence; name at least one that nothing is trained on.")
     train, held_out = open_folder(data, settings.validation)
+    if not settings.validation:
+        settings = replace(settings, validation=tuple(sequence.name for sequence in held_out))
+    count = VIEWS * settings.rounds * sum(len(sequence.present) for sequence in train)
+    if count < settings.batch_size:
+        raise InputError(
+            f"{count} crops do not fill a batch of {settings.batch_size}; give --data more frames, or a smaller"
+            " --batch-size."
+        )
     device = resolve_device(str(device))
     vgg = load_backbone("vgg16", teacher, device)
 
