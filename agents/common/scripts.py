@@ -9,7 +9,6 @@ from typing import Any
 
 import tyro
 
-from tracker.data.readers import list_targets
 from tracker.errors import InputError, describe_error
 
 
@@ -57,6 +56,8 @@ def check_videos(least: int = 1, **folders: Path | None) -> None:
     Raises:
         InputError: Naming the folder; also where it does not exist.
     """
+    from tracker.data.readers import list_targets  # commands start without it
+
     for name, folder in folders.items():
         if folder is not None and (count := len(list_targets(folder))) < least:
             raise InputError(f"--{name} takes at least {least} annotated videos, and '{folder}' has {count}.")
