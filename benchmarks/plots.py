@@ -53,7 +53,8 @@ _TRACKERS = {
     "siamfc": "SiamFC",
     "sint-vgg16": "SINT, VGG-16",
     "csrt": "CSRT",
-    "sint-slim": "SINT, slim",
+    "sint": "SINT, slim (sint)",
+    "sint-slim": "SINT, slim (sint-slim)",
     "mil": "MIL",
     "kcf": "KCF",
 }

@@ -138,7 +138,8 @@ def test_the_trackers() -> None:
         "SiamFC": "siamfc",
         "SINT, VGG-16": "sint-vgg16",
         "CSRT": "csrt",
-        "SINT, slim": "sint-slim",
+        "SINT, slim (`sint`)": "sint",
+        "SINT, slim (`sint-slim`)": "sint-slim",
     }
     names |= {"MIL": "mil", "KCF": "kcf"}
     less = {row["first"]: row["auc"] for row in content["paired_differences"] if row["second"] == "csrt"}
@@ -149,6 +150,13 @@ def test_the_trackers() -> None:
         expected = [f"{row['auc']:.3f}", f"{row['precision']:.3f}", f"{row['fps']:.0f}"]
         expected.append(difference(less[names[name]]) if name != "CSRT" else "")
         assert [text for _, text in cells] == expected, name
+    significant = [name for name, row in less.items() if row["p_holm"] < 0.05]
+    text = " ".join(TRACKERS.read_text().split())
+    pairs = len(content["paired_differences"]) // 2
+    assert (
+        significant == ["kcf"]
+        and f"over all {pairs} pairs (p = {less['kcf']['p_holm']:.2f})".replace("0.", ".") in text
+    )
 
 
 def test_the_stress_test() -> None:
