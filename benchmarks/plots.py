@@ -53,8 +53,8 @@ _TRACKERS = {
     "siamfc": "SiamFC",
     "sint-vgg16": "SINT, VGG-16",
     "csrt": "CSRT",
-    "sint": "SINT, slim (sint)",
-    "sint-slim": "SINT, slim (sint-slim)",
+    "sint": "SINT (sint)",
+    "sint-slim": "SINT (sint-slim)",
     "mil": "MIL",
     "kcf": "KCF",
 }
@@ -148,7 +148,7 @@ def trackers(content: dict[str, Any]) -> Figure:
     axis = figure.subplots()
     draw_rows(axis, sorted(rows, key=lambda row: -row.value), "success AUC")
     axis.set_xlim(0, 1)
-    axis.set_title(
+    figure.suptitle(
         f"{len(content['targets'])} OTB videos, one pass each; bars: 95 % t over videos; orange: this package",
         fontsize=11,
     )
