@@ -328,7 +328,7 @@ def test_the_sentence_on_the_trackers() -> None:
     text = " ".join(README.read_text().split())
     for name, words in (
         ("nano", "Nano {}"), ("siamfc", "SiamFC {}"), ("sint-vgg16", "SINT with VGG-16 {}"), ("csrt", "CSRT {}"),
-        ("sint-slim", "slim SINT {}"),
+        ("sint", "slim SINT {}"),
     ):  # fmt: skip
         assert words.format(short(trackers[name]["auc"])) in text, name
 

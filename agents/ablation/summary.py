@@ -101,7 +101,7 @@ def summarise_ladder(run: LadderRun, found: Found) -> dict[str, Any]:
         "kinds": list(run.sweep.kinds),
         "interval": method_record("sequences") | {"second_factor": "seeds, from three on"},
         "primary": [claim(key) for key in primary],
-        "exploratory": len(others),
+        "exploratory": sum(p is not None for p in others.values()),
         "sequences": max(
             (len(column) for measure, column in columns[START].items() if not measure.endswith(VOT)),
             default=len(BENCHMARKS[VOT]),

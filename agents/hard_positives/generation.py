@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Many
 from dataclasses import replace
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -159,7 +160,7 @@ class HardPositiveGenerator:
         """
         if not isinstance(targets, TargetSet):
             raise InputError(f"targets is {shorten(targets)}; give a TargetSet, such as load_targets('drawn').")
-        if not isinstance(draws, int) or draws < 1:
+        if not isinstance(draws, Integral) or isinstance(draws, bool) or draws < 1:
             raise InputError(f"draws is {shorten(draws)}; it must be a whole number, at least 1.")
         others = targets if others is None else others
         self.choose_prior(lambda: others)

@@ -17,7 +17,6 @@ from occlusion_env.envs.building import find_targets
 from occlusion_env.scene.splits import split_targets
 from tracker.errors import InputError
 
-from ..dqn.algorithms import reason_of
 from ..dqn.bridge import VectorEnvBridge
 from ..dqn.replay import PreviousRegions
 from .learning_curves import COLUMNS, TIMESTEPS
@@ -40,12 +39,11 @@ def make_vector_env(env_id: str, n_envs: int, env_kwargs: dict[str, Any]) -> Vec
     try:
         return gym.make_vec(env_id, n_envs, "sync", vector_kwargs={"autoreset_mode": mode}, **env_kwargs)
     except TypeError as error:
-        if not env_kwargs:
+        wrong = next((name for name in env_kwargs if f"unexpected keyword argument '{name}'" in str(error)), None)
+        if wrong is None:
             raise
-        raise InputError(
-            f"'{env_id}' cannot be made with {', '.join(env_kwargs)} ({reason_of(error)}); leave them out."
-            " --data is targets, of this package's environments."
-        ) from error
+        data = " (--data, of this package's environments)" if wrong == "targets" else ""
+        raise InputError(f"'{env_id}' has no argument '{wrong}'{data}; leave it out.") from error
 
 
 def check_env_id(env_id: str) -> None:

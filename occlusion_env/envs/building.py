@@ -113,5 +113,7 @@ def _siamfc_scorer(weights: str | None, device: str, precision: Precision) -> Sc
     from tracker.scorers.foreign import SiamFCScorer
 
     if weights is None:
-        raise InputError("The package has no weights of SiamFC; give a file of them as weights.")
+        raise InputError(
+            "The package has no weights of SiamFC; give a file as weights, or SiamFCScorer.load(FILE) as scorer."
+        )
     return SiamFCScorer.load(weights, device, precision)

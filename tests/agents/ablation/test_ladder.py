@@ -202,6 +202,8 @@ def test_every_other_contrast_is_corrected_over_all_of_them(tmp_path: Path) -> N
     assert len(rows) > content["exploratory"] > 100 and min(row["p_holm"] for row in rows) > 0.05
     one, other = (content["arms"][a]["less"][b]["sweep, seen"] for a, b in (("wide", "sint"), ("sint", "wide")))
     assert one["p_holm"] == other["p_holm"] and one["difference"] == -other["difference"]
+    few = summarise_ladder(ladder, made_up(dict.fromkeys(arms, 0.0), sequences=5))
+    assert few["exploratory"] == 0, "there is no p-value"
 
 
 def test_everything_that_changes_the_figures_is_in_the_identity(

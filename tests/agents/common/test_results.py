@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib.util
 import inspect
@@ -74,9 +75,15 @@ def test_every_result_can_be_made_again(file: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_every_kind_of_result_that_is_written_has_a_format() -> None:
-    sources = [path.read_text() for room in ("agents", "benchmarks") for path in (ROOT / room).rglob("*.py")]
-    written = {kind for text in sources for kind in re.findall(r'write_result\([^"]*"([^"]+)"', text)}
-    assert {kind.removesuffix(".json") for kind in written} == set(FORMATS)  # a call may name its file first
+    trees = [
+        ast.parse(path.read_text()) for room in ("agents", "benchmarks") for path in (ROOT / room).rglob("*.py")
+    ]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    written = [
+        call.args[1] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "write_result"
+    ]
+    assert {kind.value for kind in written if isinstance(kind, ast.Constant)} == set(FORMATS)
+    assert all(isinstance(kind, ast.Constant) for kind in written)
 
 
 SCRIPTS = {

@@ -191,7 +191,7 @@ def test_hyperparameters_reach_the_algorithm(tmp_path):
     ({"trained_agent": "nowhere.zip"}, "There is no agent 'nowhere.zip'"),
     ({"conf_file": "nowhere.yml"}, "no hyper-parameter file"),
     ({"algo": "ppo", "n_envs": 1, "hyperparams": {"n_steps": 1}}, "ppo cannot be made with these"),
-    ({"env": "CartPole-v1", "env_kwargs": {"targets": "drawn"}}, "'CartPole-v1' cannot be made with targets"),
+    ({"env": "CartPole-v1", "env_kwargs": {"targets": "drawn"}}, "no argument 'targets' .--data"),
 ])  # fmt: skip
 def test_what_is_wrong_is_named_before_anything_is_written(tmp_path, changed, message):
     with pytest.raises(InputError, match=message):
