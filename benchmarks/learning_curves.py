@@ -167,9 +167,10 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "DQN, dueling": ("dqn", DQN | {"loss": "dueling"}),
     "DQN, prioritised replay": ("dqn", DQN | {"loss": "prioritised"}),
 }
-"""Algorithm and hyper-parameters of each arm, beside `COMMON`: for DQN and QR-DQN those of `stop_dqn`, but for the
-replay memory and without double targets, for PPO those of `stop_ppo`, for A2C new ones with as many transitions in
-an update as PPO."""
+"""Algorithm and hyper-parameters of each arm, beside `COMMON`.
+
+DQN and QR-DQN: `stop_dqn` with another size of the replay memory and without double targets. PPO and maskable PPO:
+`stop_ppo`. A2C: its own file, with as many transitions in an update as PPO."""
 
 CHANGES = tuple(name for name in ARMS if name.startswith("DQN, "))
 

@@ -102,8 +102,8 @@ class Arguments:
         per_video: Training targets of a video.
         per_sequence: Judged targets of a sequence.
         seeds: Trainings of each preset.
-        json: Receives the figures; before the first training what is named beforehand. By default stopping.json
-            beside the runs.
+        json: Receives the claims before the first training and the figures at the end; stopping.json beside the
+            runs by default.
     """
 
     train: Path
@@ -542,7 +542,7 @@ def main(given: Arguments) -> None:
         },
         "train": videos,
     }  # fmt: skip
-    if not file.exists():  # what is named before the agents are trained and judged
+    if not file.exists():  # the claims, before an agent is trained or judged
         write_result(file, "stopping", content)
     runs = train_agents(given)
     content["trainings"] = {

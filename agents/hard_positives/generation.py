@@ -46,7 +46,7 @@ class HardPositiveGenerator:
             `agents.policies.methods.METHODS`, such as `best of 20 random`. `belief` is
             `agents.policies.belief.BeliefSearch()`, whose prior is chosen for the matcher at the first call;
             give a `BeliefSearch` for a prior of your own, another number of queries, or a wanted drop.
-        scorer: The matcher: `sint` (over the slim network), which `None` is too, `module:function`, or a `Scorer`.
+        scorer: The matcher: `module:function`, a `Scorer`, or `sint`, over the slim network. `None` means `sint`.
         occluder: Covers the target in the first search, one of `occlusion_env.scene.occluders.OCCLUDERS`.
         vae_bank: Models by the names of the videos. With it, each hard positive shows a new sample of its target,
             drawn from q(z|x) of the target and decoded (section 4.1), in the target's place.

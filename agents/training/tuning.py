@@ -143,7 +143,7 @@ def tune(
         request: What the trials train; a fifth of its steps lies between two evaluations. All trials have its
             seed, so that they are evaluated on the same episodes.
         folder: Gets `study.db`, the runs, and `best.yml`, whose `n_timesteps` is that of the hyper-parameter file.
-        trials: Number of trials in all; those of earlier calls count.
+        trials: Number of trials, those of earlier calls included.
         progress: Whether to show a progress bar for each trial.
         done: Called with a line on each trial that has ended.
         allowed: See `run.train`.
@@ -160,7 +160,7 @@ def tune(
     except ModuleNotFoundError:
         raise InputError("A search for hyper-parameters needs Optuna; install 'occlusion-search[tune]'.") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # it warns of an interrupt with a traceback
-    for env in make_training_envs(resolved):  # what is wrong with them leaves no study
+    for env in make_training_envs(resolved):  # a wrong argument ends the call before there is a study
         if env is not None:
             env.close()
     with lock_folder(folder):

@@ -63,7 +63,7 @@ class Background:
 
 @dataclass(frozen=True)
 class Contrasting:
-    """Small pieces of background, those that differ most from the target: the mean difference of pixels.
+    """Draws small pieces of background and keeps those whose pixels differ most from the target's, on average.
 
     It chooses as the occluder `contrast` does (`occlusion_env.scene.occluders`), without a matcher.
 
